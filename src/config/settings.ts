@@ -1,0 +1,322 @@
+// The one table of settings: name, type, default, meaning. Reading files and the environment is load.ts's business.
+// A setting `some_name` is `some_name:` in config/couchgate.yaml and COUCHGATE_SOME_NAME in the environment; a secret one may also be
+// read from a file, named by `some_name_file` or COUCHGATE_SOME_NAME_FILE.
+
+export type SettingType =
+  | 'text'
+  | 'secret'
+  | 'address'
+  | 'url'
+  | 'urls'
+  | 'path'
+  | 'flag'
+  | 'count'
+  | 'milliseconds'
+  | 'seconds'
+  | 'bytes'
+  | 'choice'
+  | 'cidrs'
+  | 'workers';
+
+export interface Setting {
+  readonly type: SettingType;
+  readonly default: string | number | boolean | readonly string[];
+  readonly description: string;
+  /** For `choice`. */
+  readonly values?: readonly string[];
+  /** True when a change of the file takes effect without a restart. */
+  readonly reloadable?: boolean;
+}
+
+export const SETTINGS = {
+  listen: {
+    type: 'address',
+    default: '127.0.0.1:5984',
+    description: 'Address and port of the HTTP listener; `off` for none.',
+  },
+  tls_listen: {
+    type: 'address',
+    default: 'off',
+    description: 'Address and port of the HTTPS listener; `off` for none.',
+  },
+  tls_certificate: {
+    type: 'path',
+    default: '',
+    description: 'PEM file of the certificate chain; read again when it changes.',
+  },
+  tls_key: {
+    type: 'path',
+    default: '',
+    description: 'PEM file of the private key; read again when it changes.',
+  },
+  tls_client_ca: {
+    type: 'path',
+    default: '',
+    description:
+      'PEM file of the CA whose client certificates are demanded on the HTTPS listener; empty = none is asked for.',
+  },
+  tls_redirect: {
+    type: 'flag',
+    default: false,
+    description: 'Answer every plain HTTP request with a redirect to the HTTPS listener.',
+  },
+  hsts_seconds: {
+    type: 'seconds',
+    default: 0,
+    description: 'Strict-Transport-Security on HTTPS answers; 0 = not sent.',
+  },
+  public_url: {
+    type: 'url',
+    default: '',
+    description:
+      'Address under which clients reach Couchgate, for Location headers and for replications of local databases; empty = Location is relative.',
+  },
+  data: {
+    type: 'path',
+    default: './data',
+    description: 'Folder of generated secrets and of the embedded node.',
+  },
+  workers: {
+    type: 'workers',
+    default: '1',
+    description: 'Worker processes: a number, or `auto` for one a core.',
+  },
+
+  couchdb_nodes: {
+    type: 'urls',
+    default: [],
+    description: 'Addresses of the CouchDB nodes, without credentials; none = the embedded node.',
+  },
+  couchdb_ca: {
+    type: 'path',
+    default: '',
+    description: 'PEM file of the CA that signed the certificates of https CouchDB nodes.',
+  },
+  couchdb_connect_timeout_ms: {
+    type: 'milliseconds',
+    default: 1000,
+    description: 'Wait for a connection to a CouchDB node before the next is tried.',
+  },
+  couchdb_idle_timeout_ms: {
+    type: 'milliseconds',
+    default: 3_600_000,
+    description: 'Longest silence of a CouchDB node during an exchange.',
+  },
+  couchdb_multipart_timeout_ms: {
+    type: 'milliseconds',
+    default: 60_000,
+    description:
+      'Longest wait for the answer to a completely sent multipart request, which CouchDB may never give.',
+  },
+  couchdb_keepalive_ms: {
+    type: 'milliseconds',
+    default: 60_000,
+    description: 'How long an unused connection to CouchDB is kept; CouchDB itself closes after 300 s.',
+  },
+  couchdb_connections: {
+    type: 'count',
+    default: 256,
+    description: 'Connections to one node for requests other than feeds, in each worker; more wait.',
+  },
+  couchdb_queue: {
+    type: 'count',
+    default: 1024,
+    description: 'Requests that may wait for a connection to one node; past it the answer is 503.',
+  },
+  couchdb_feeds: {
+    type: 'count',
+    default: 10_000,
+    description: 'Feeds open at once to one node, in each worker; past it the answer is 503.',
+  },
+  health_interval_ms: {
+    type: 'milliseconds',
+    default: 5000,
+    description: 'Time between two GET /_up of a node.',
+  },
+  jwt_secret: {
+    type: 'secret',
+    default: '',
+    description: "Base64 of the secret shared with CouchDB's `[jwt_keys] hmac:<kid>`.",
+  },
+  jwt_kid: {
+    type: 'text',
+    default: 'couchgate',
+    description: 'Name of that key; change name and secret together to rotate.',
+  },
+  jwt_lifetime_seconds: { type: 'seconds', default: 60, description: 'Life of the tokens sent to CouchDB.' },
+  store_database: {
+    type: 'text',
+    default: 'couchgate',
+    description: 'CouchDB database that holds API keys and ended sessions; it is closed to every client.',
+  },
+
+  owner: { type: 'text', default: 'admin', description: 'Embedded node only: name of its server admin.' },
+  owner_password: {
+    type: 'secret',
+    default: '',
+    description: 'Embedded node only: password of its server admin; empty = generated on first start.',
+  },
+
+  session_secret: {
+    type: 'secret',
+    default: '',
+    description:
+      'Base64 of the secret that signs session cookies, the same on every replica; empty = generated in the data folder.',
+  },
+  session_timeout_seconds: {
+    type: 'seconds',
+    default: 600,
+    description: 'Life of a session without a request.',
+  },
+  cookie_same_site: {
+    type: 'choice',
+    values: ['lax', 'strict', 'none', 'off'],
+    default: 'lax',
+    description: 'SameSite attribute of the session cookie; `none` works over TLS only.',
+  },
+  cookie_secure: {
+    type: 'choice',
+    values: ['auto', 'always'],
+    default: 'auto',
+    description: 'Secure attribute of the session cookie: on TLS requests, or always.',
+  },
+  key_rotation_overlap_seconds: {
+    type: 'seconds',
+    default: 86_400,
+    description: 'How long the old password of a rotated API key stays valid.',
+  },
+  credential_cache_seconds: {
+    type: 'seconds',
+    default: 60,
+    description: 'How long a checked password needs no new check.',
+  },
+  security_cache_seconds: {
+    type: 'seconds',
+    default: 300,
+    description:
+      "How long a database's permissions are kept while the news feed is up; changes made through any Couchgate are seen at once.",
+  },
+  fallback_cache_seconds: {
+    type: 'seconds',
+    default: 2,
+    description: 'How long either is kept while the news feed is down.',
+  },
+  outage_cache_seconds: {
+    type: 'seconds',
+    default: 60,
+    description: 'How long what is cached still decides while CouchDB cannot be asked.',
+  },
+  login_failures: {
+    type: 'count',
+    default: 5,
+    description: 'Wrong passwords for one name from one address before further tries are refused.',
+  },
+  login_failures_per_address: {
+    type: 'count',
+    default: 100,
+    description: 'Wrong passwords from one address, for any names, before further tries are refused.',
+  },
+  login_failure_window_seconds: {
+    type: 'seconds',
+    default: 300,
+    description: 'Time over which they are counted, and for which they are refused.',
+  },
+
+  max_url_bytes: { type: 'bytes', default: 16_384, description: 'Longest request target.' },
+  max_header_bytes: { type: 'bytes', default: 32_768, description: 'Largest request head.' },
+  max_body_bytes: {
+    type: 'bytes',
+    default: 4_294_967_296,
+    description: "Largest request body, like CouchDB's max_http_request_size.",
+  },
+  inspect_limit_bytes: {
+    type: 'bytes',
+    default: 67_108_864,
+    description: 'Largest body, after gunzip, of a request whose permission depends on its body.',
+  },
+  header_timeout_ms: {
+    type: 'milliseconds',
+    default: 30_000,
+    description: 'Wait for a complete request head.',
+  },
+  client_idle_timeout_ms: {
+    type: 'milliseconds',
+    default: 150_000,
+    description: 'Longest silence of a client that is sending or not taking data.',
+  },
+  client_keepalive_ms: {
+    type: 'milliseconds',
+    default: 65_000,
+    description: 'How long an unused client connection is kept.',
+  },
+  drain_delay_seconds: {
+    type: 'seconds',
+    default: 0,
+    description: 'After SIGTERM: time between readiness off and the end of accepting.',
+  },
+  drain_timeout_seconds: {
+    type: 'seconds',
+    default: 60,
+    description: 'After SIGTERM: time until what still runs is cut.',
+  },
+  replication_hosts: {
+    type: 'text',
+    default: '',
+    description:
+      "Comma-separated host names to which `_replicate` and `_replicator` may connect although they are private; Couchgate's own public_url is always allowed.",
+  },
+
+  trusted_proxies: {
+    type: 'cidrs',
+    default: [],
+    description:
+      'Addresses of proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed, read from the right.',
+    reloadable: true,
+  },
+  log_level: {
+    type: 'choice',
+    values: ['debug', 'info', 'warn', 'error', 'silent'],
+    default: 'info',
+    description: 'Level of the operational log on stderr.',
+    reloadable: true,
+  },
+  access_log: {
+    type: 'text',
+    default: 'stdout',
+    description: 'Where the access log goes: `stdout`, `off`, or a file, opened again on SIGHUP.',
+  },
+  access_log_policy: {
+    type: 'choice',
+    values: ['drop', 'refuse'],
+    default: 'drop',
+    description:
+      'When the access log cannot be written: drop lines and count them, or refuse requests with 503.',
+  },
+  metrics_listen: {
+    type: 'address',
+    default: '127.0.0.1:9984',
+    description:
+      'Address of /metrics, /healthz and /readyz; `off` for none. When the default port is taken, a warning is logged and they are left out.',
+  },
+} as const satisfies Record<string, Setting>;
+
+type Value<S extends Setting> = S['type'] extends 'flag'
+  ? boolean
+  : S['type'] extends 'count' | 'milliseconds' | 'seconds' | 'bytes'
+    ? number
+    : S['type'] extends 'urls' | 'cidrs'
+      ? readonly string[]
+      : string;
+
+/** snake_case to camelCase: code reads `settings.couchdbNodes`, operators write `couchdb_nodes`. */
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : S;
+
+/** Every setting with its value, frozen; one object for the life of the process but for the reloadable ones, which reload.ts hands out. */
+export type Settings = {
+  readonly [Name in keyof typeof SETTINGS as Camel<Name & string>]: Value<(typeof SETTINGS)[Name]>;
+} & {
+  /** The folder of the configuration files (COUCHGATE_CONFIG). */
+  readonly configFolder: string;
+};

@@ -1,0 +1,93 @@
+// One record per request. Each step writes its own field once; a later step reads it through `known`.
+import { type IncomingMessage } from 'node:http';
+import { type Destination, type Operation, type Target } from './endpoints/operation.ts';
+import { type Endpoint, type Privilege } from './endpoints/endpoint.ts';
+import { type AuthenticationMethod, type Principal } from './identity/principal.ts';
+import { type RoleSet } from './permissions/role.ts';
+
+/** Where the request came from, after trusted proxies have been taken off (admit/address). */
+export interface ClientAddress {
+  readonly ip: string;
+  readonly port: number;
+  /** True when the client's own hop is TLS, seen here or said by a trusted proxy. */
+  readonly secure: boolean;
+  /** True when the whitelist lets this address do owner operations. */
+  readonly mayAdminister: boolean;
+}
+
+export interface Identified {
+  readonly principal: Principal;
+  readonly method: AuthenticationMethod;
+  /** Id of the session, for the cookie method; what DELETE /_session ends. */
+  readonly sessionId?: string;
+  /** Value of a renewed Set-Cookie header that must go out with this answer. */
+  readonly renewedCookie?: string;
+}
+
+/** What authorize decided, and why. */
+export type Decision =
+  | {
+      readonly allow: true;
+      /** The row that was applied, after the body had its say. */
+      readonly endpoint: Endpoint;
+      readonly privilege: Privilege;
+      /** `identity: 'own'` = couchdb_auth_only: CouchDB decides with the caller's own name and roles. */
+      readonly identity: 'marker' | 'own';
+      /** The caller's roles on the database: they ride along for validate_doc_update. */
+      readonly roles: RoleSet;
+      /** Name of the rule that decided, for the audit log. */
+      readonly rule: string;
+      /** The body that was read to decide; exactly these bytes are forwarded. Undefined = stream the request. */
+      readonly body: Buffer | undefined;
+    }
+  | {
+      readonly allow: false;
+      readonly status: 401 | 403 | 404;
+      readonly reason: string;
+      readonly rule: string;
+      readonly needed: string;
+    };
+
+/** What happened upstream, for the audit log. */
+export interface Upstream {
+  node: string | undefined;
+  status: number | undefined;
+  /** `performance.now()` when the request left for CouchDB, and when its answer's head came. */
+  sentAt: number | undefined;
+  answeredAt: number | undefined;
+}
+
+export class Context {
+  readonly startedAt = performance.now();
+  /** Written by audit: the accepted or made X-Couch-Request-ID. */
+  id = '';
+  client: ClientAddress | undefined = undefined;
+  target: Target | undefined = undefined;
+  destination: Destination | undefined = undefined;
+  operation: Operation | undefined = undefined;
+  identified: Identified | undefined = undefined;
+  decision: Decision | undefined = undefined;
+  readonly upstream: Upstream = {
+    node: undefined,
+    status: undefined,
+    sentAt: undefined,
+    answeredAt: undefined,
+  };
+  /** Why the answer ended early, for the audit log: `client left`, `upstream truncated`, `revoked`, … */
+  ended: string | undefined = undefined;
+  /** Private detail of a failure, for the log. */
+  failure: string | undefined = undefined;
+  /** What a management event changed (never a secret), for the audit log. */
+  change: Readonly<Record<string, unknown>> | undefined = undefined;
+}
+
+/** The context of a request; listen/ makes it with the request itself, so a missing one is a programming error. */
+export function contextOf(req: IncomingMessage): Context {
+  return (req as IncomingMessage & { readonly context: Context }).context;
+}
+
+/** A field that an earlier step must have written: absence is a fault in the order of steps, and fails closed. */
+export function known<T>(value: T | undefined, field: string): T {
+  if (value === undefined) throw new Error(`context.${field} was read before its step wrote it`);
+  return value;
+}

@@ -1,0 +1,53 @@
+// What one row of the endpoint catalogue says. The rows are catalogue.ts's business, finding one is classify's.
+import { type Role } from '../permissions/role.ts';
+
+/** What CouchDB is asked to concede: nothing, the database's member marker, its dbadmin marker, or `_admin`. */
+export type Privilege = 'none' | 'member' | 'dbadmin' | 'server_admin';
+
+export type Scope = 'server' | 'db' | 'partition' | 'design' | 'local' | 'doc' | 'attachment' | 'cloudant';
+
+/** Methods the project knows at all; every other one is refused before a path is looked at. */
+export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE' | 'COPY' | 'OPTIONS';
+
+/**
+ * Who may call a row. The owner may call every row that is not `blocked`, `_admin` on the database every row below `server_admin`.
+ * `roles` is a choice of sets: `[['_reader'], ['_design', '_writer']]` = `_reader`, or both of the others; empty = the owner alone.
+ */
+export type Permit =
+  | { readonly kind: 'public' }
+  | { readonly kind: 'authenticated' }
+  | { readonly kind: 'blocked' }
+  | { readonly kind: 'roles'; readonly roles: readonly (readonly Role[])[] };
+
+/** Which upstream connection may carry it: `pooled` keep-alive, `fresh` never reused (H2, H3), `feed` long-lived. */
+export type Transport = 'pooled' | 'fresh' | 'feed';
+
+export interface Endpoint {
+  readonly id: string;
+  readonly methods: readonly Method[] | '*';
+  /** The row's pattern as documented, for example `/{db}/_design/{ddoc}/_view/{view}`. */
+  readonly path: string;
+  readonly scope: Scope;
+  readonly permit: Permit;
+  readonly privilege: Privilege;
+  readonly handledBy: 'proxy' | 'forward';
+  readonly transport: Transport;
+  /** Operation class of metrics and audit: bounded, never a name. */
+  readonly action: AuditAction;
+  /** Address of the page that describes the endpoint. */
+  readonly manual: string;
+}
+
+/** Classes by which the audit log and the metrics group operations. */
+export type AuditAction =
+  | 'read'
+  | 'write'
+  | 'design'
+  | 'feed'
+  | 'replicate'
+  | 'administer'
+  | 'session'
+  | 'permissions'
+  | 'key'
+  | 'configuration'
+  | 'status';

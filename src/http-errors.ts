@@ -1,0 +1,106 @@
+// The closed list of refusals and failures that leave Couchgate as an HTTP answer. How they are written is respond.ts's business.
+
+/** A refusal with a public sentence in CouchDB's `{error, reason}` shape. `detail` is for the log alone, never for the client, and never holds a credential. */
+export class HttpError extends Error {
+  readonly status: number;
+  readonly error: string;
+  readonly reason: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly detail: string | undefined;
+
+  constructor(
+    status: number,
+    error: string,
+    reason: string,
+    options: { headers?: Readonly<Record<string, string>>; detail?: string } = {},
+  ) {
+    super(reason);
+    this.status = status;
+    this.error = error;
+    this.reason = reason;
+    this.headers = options.headers ?? {};
+    this.detail = options.detail;
+  }
+}
+
+export class BadRequest extends HttpError {
+  constructor(reason: string, error = 'bad_request') {
+    super(400, error, reason);
+  }
+}
+
+export class Unauthorized extends HttpError {
+  constructor(reason: string) {
+    super(401, 'unauthorized', reason);
+  }
+}
+
+export class Forbidden extends HttpError {
+  constructor(reason: string) {
+    super(403, 'forbidden', reason);
+  }
+}
+
+export class NotFound extends HttpError {
+  constructor(reason = 'missing') {
+    super(404, 'not_found', reason);
+  }
+}
+
+export class MethodNotAllowed extends HttpError {
+  constructor(allowed: string) {
+    super(405, 'method_not_allowed', `Only ${allowed} allowed`, { headers: { Allow: allowed } });
+  }
+}
+
+export class Conflict extends HttpError {
+  constructor(reason: string, error = 'conflict') {
+    super(409, error, reason);
+  }
+}
+
+export class TooLarge extends HttpError {
+  constructor(reason = 'the request entity is too large') {
+    super(413, 'too_large', reason);
+  }
+}
+
+export class TooLong extends HttpError {
+  constructor() {
+    super(414, 'too_long', 'the request uri is too long');
+  }
+}
+
+export class BadContentType extends HttpError {
+  constructor(reason = 'Content-Type must be application/json') {
+    super(415, 'bad_content_type', reason);
+  }
+}
+
+export class TooManyRequests extends HttpError {
+  constructor(reason: string, retryAfterSeconds: number) {
+    super(429, 'too_many_requests', reason, { headers: { 'Retry-After': String(retryAfterSeconds) } });
+  }
+}
+
+/** CouchDB, or what Couchgate needs of it, cannot be had at present. Never 401 or 408: clients take those as final (the CouchDB replicator gives a job up). */
+export class Unavailable extends HttpError {
+  constructor(reason: string, options: { retryAfterSeconds?: number; detail?: string } = {}) {
+    super(503, 'service_unavailable', reason, {
+      headers: { 'Retry-After': String(options.retryAfterSeconds ?? 5) },
+      ...(options.detail === undefined ? {} : { detail: options.detail }),
+    });
+  }
+}
+
+export class BadGateway extends HttpError {
+  constructor(reason: string, detail?: string) {
+    super(502, 'bad_gateway', reason, detail === undefined ? {} : { detail });
+  }
+}
+
+export class GatewayTimeout extends HttpError {
+  constructor(reason: string) {
+    super(504, 'gateway_timeout', reason);
+  }
+}

@@ -1,0 +1,16 @@
+// What one Couchgate must tell the others: whose permissions or credentials are no longer what they were.
+// How it travels (worker messages, the store's _changes) is news-feed.ts's business.
+
+export type News =
+  | { readonly kind: 'permissions'; readonly database: string }
+  | { readonly kind: 'key'; readonly name: string }
+  | { readonly kind: 'user'; readonly name: string }
+  | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number };
+
+export interface NewsDesk {
+  /** Tells every listener here and in the sibling workers, then every other replica. Resolves when this replica, all its workers included, has acted on it. */
+  publish(news: News): Promise<void>;
+  listen(listener: (news: News) => void): void;
+  /** True while news from other replicas is known to arrive; caches keep things only briefly otherwise. */
+  readonly up: boolean;
+}

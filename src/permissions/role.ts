@@ -1,0 +1,35 @@
+// The roles of Cloudant's security model, as names and as bits. Who holds which is security-document.ts's business.
+
+/** Every role that a `cloudant` map may name; any other is a 400. Source: IBM Cloudant, "Authorization", tables 1 and 2, and its historic focused roles. */
+export const ROLES = [
+  '_reader',
+  '_writer',
+  '_admin',
+  '_design',
+  '_replicator',
+  '_security',
+  '_shards',
+  '_db_updates',
+] as const;
+
+export type Role = (typeof ROLES)[number];
+
+/** A set of roles as a bit mask: decisions are made of `&`, not of searches. */
+export type RoleSet = number;
+
+const BIT = new Map<string, RoleSet>(ROLES.map((role, index) => [role, 1 << index]));
+
+export const NO_ROLES: RoleSet = 0;
+
+export function isRole(name: unknown): name is Role {
+  return typeof name === 'string' && BIT.has(name);
+}
+
+export function roleSet(roles: readonly Role[]): RoleSet {
+  return roles.reduce<RoleSet>((set, role) => set | (BIT.get(role) ?? 0), NO_ROLES);
+}
+
+/** The roles of a set, in the order of ROLES. */
+export function rolesOf(set: RoleSet): readonly Role[] {
+  return ROLES.filter((_, index) => (set & (1 << index)) !== 0);
+}
