@@ -1,0 +1,102 @@
+// Runs Couchgate or its tests from a fresh clone: installs from the lock file and builds first, where that has not been done.
+// Plain JavaScript without dependencies, because it is what runs before there are any.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const INSTALLED = join(ROOT, 'node_modules', '.package-lock.json');
+const BUILT = join(ROOT, 'dist', '.built');
+const OLDEST_NODE = [20, 19];
+
+function stop(sentence) {
+  process.stderr.write(`couchgate: ${sentence}\n`);
+  process.exit(1);
+}
+
+function refuseOldNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = OLDEST_NODE;
+  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
+  stop(`needs Node ${OLDEST_NODE.join('.')} or newer, this is ${process.versions.node}`);
+}
+
+function run(command, args, what) {
+  // Output goes to stderr: stdout belongs to the access log.
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
+  if (error !== undefined || status !== 0)
+    stop(`${what} failed${error === undefined ? '' : `: ${error.message}`}`);
+}
+
+function install() {
+  if (existsSync(INSTALLED)) return;
+  process.stderr.write('couchgate: installing dependencies from the lock file (once)\n');
+  const npm = process.env['npm_execpath'];
+  // Development dependencies come along even where NODE_ENV says production: the compiler is one of them.
+  const args = ['ci', '--no-audit', '--no-fund', '--include=dev'];
+  if (npm !== undefined && /\.c?js$/.test(npm)) run(process.execPath, [npm, ...args], 'npm ci');
+  else run('npm', args, 'npm ci');
+}
+
+function newestChange(folder) {
+  let newest = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile())
+      newest = Math.max(newest, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+  }
+  return newest;
+}
+
+function build() {
+  const stamp = String(newestChange(join(ROOT, 'src')));
+  if (existsSync(BUILT) && readFileSync(BUILT, 'utf8') === stamp) return;
+  process.stderr.write('couchgate: building\n');
+  rmSync(BUILT, { force: true });
+  run(
+    process.execPath,
+    [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'src/tsconfig.build.json'],
+    'the build',
+  );
+  mkdirSync(join(ROOT, 'dist'), { recursive: true });
+  writeFileSync(BUILT, stamp);
+}
+
+function test(patterns) {
+  const files = readdirSync(join(ROOT, 'test'), { recursive: true })
+    .map(String)
+    .filter(
+      (file) =>
+        file.endsWith('.test.ts') &&
+        (patterns.length === 0 || patterns.some((pattern) => file.includes(pattern))),
+    )
+    .sort()
+    .map((file) => join('test', file));
+  if (files.length === 0) stop(`no test file matches ${patterns.join(' ')}`);
+  const args = [
+    '--import',
+    'tsx',
+    '--test',
+    '--test-reporter=spec',
+    '--test-concurrency=2',
+    '--test-timeout=300000',
+    ...files,
+  ];
+  const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
+  process.exit(status ?? 1);
+}
+
+const [, , job, ...rest] = process.argv;
+refuseOldNode();
+install();
+if (job === 'test') {
+  build();
+  test(rest);
+} else if (job === 'start') {
+  build();
+  const main = join(ROOT, 'dist', 'main.js');
+  process.argv = [process.argv[0], main, ...rest];
+  await import(pathToFileURL(main).href);
+} else {
+  stop('usage: node src/bootstrap.mjs start|test [arguments]');
+}

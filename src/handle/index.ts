@@ -1,0 +1,29 @@
+// Chooses the handler of an endpoint that Couchgate answers itself, or looks at before CouchDB does. Everything else goes on to forward.
+import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import { type Context, contextOf, known } from '../context.ts';
+
+/** Answers the request, or calls `next` to have it forwarded. */
+export type Handler = (
+  req: Request,
+  res: Response,
+  next: NextFunction,
+  context: Context,
+) => void | Promise<void>;
+
+/** Handlers by catalogue id. A row that the proxy handles and that is not blocked must have one. */
+export type Handlers = Readonly<Record<string, Handler>>;
+
+/** Dispatches on the row that authorize applied. A row of ours without a handler is a fault and is never forwarded. */
+export function answerOwnEndpoint(handlers: Handlers): RequestHandler {
+  const byId = new Map(Object.entries(handlers));
+  return function answerOwnEndpointStep(req, res, next) {
+    const context = contextOf(req);
+    const decision = known(context.decision, 'decision');
+    if (!decision.allow) throw new Error('a refused request reached its handler');
+    const handler = byId.get(decision.endpoint.id);
+    if (handler !== undefined) return handler(req, res, next, context);
+    if (decision.endpoint.handledBy === 'proxy')
+      throw new Error(`endpoint ${decision.endpoint.id} has no handler`);
+    next();
+  };
+}
