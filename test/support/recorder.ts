@@ -1,0 +1,75 @@
+// Stands between Couchgate and a CouchDB and writes down what Couchgate really sent, so that a test can show what CouchDB got, or that it got nothing.
+import http from 'node:http';
+import { type AddressInfo } from 'node:net';
+
+export interface Recorded {
+  readonly method: string;
+  /** The request target, byte for byte. */
+  readonly url: string;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+  /** Claims of the bearer token, undefined without one. */
+  readonly claims:
+    { readonly sub: string; readonly exp: number; readonly roles: readonly string[] } | undefined;
+}
+
+export interface Recorder {
+  readonly url: string;
+  /** What was sent for clients since the last `take`; Couchgate's own conversation is left out. */
+  take(): readonly Recorded[];
+  close(): Promise<void>;
+}
+
+/** Reads the claims of a JWT without checking its signature: CouchDB does that. */
+export function claimsOf(authorization: string | undefined): Recorded['claims'] {
+  const payload = authorization?.startsWith('Bearer ') === true ? authorization.split('.')[1] : undefined;
+  if (payload === undefined) return undefined;
+  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>;
+  return {
+    sub: String(claims['sub']),
+    exp: Number(claims['exp']),
+    roles: (claims['_couchdb.roles'] ?? []) as string[],
+  };
+}
+
+/** Couchgate's own requests: as `couchgate`, health checks, and the check of a user's password. */
+function isOwnTraffic(method: string, url: string, claims: Recorded['claims']): boolean {
+  return claims?.sub === 'couchgate' || (method === 'GET' && (url === '/_up' || url === '/_session'));
+}
+
+/** A transparent relay in front of `target`, for example `http://127.0.0.1:40001`. */
+export async function startRecorder(target: string): Promise<Recorder> {
+  const { hostname, port } = new URL(target);
+  const agent = new http.Agent({ keepAlive: true });
+  let seen: Recorded[] = [];
+  const server = http.createServer((req, res) => {
+    const { method = '', url = '', headers, rawHeaders } = req;
+    const claims = claimsOf(headers.authorization);
+    if (!isOwnTraffic(method, url, claims)) seen.push({ method, url, headers, rawHeaders, claims });
+    const onward = http.request({ hostname, port, method, path: url, headers, agent }, (answer) => {
+      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      answer.pipe(res);
+      answer.once('close', () => {
+        if (!answer.complete) res.destroy();
+      });
+    });
+    onward.once('error', () => res.destroy());
+    res.once('close', () => onward.destroy());
+    req.pipe(onward);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+    take() {
+      const taken = seen;
+      seen = [];
+      return taken;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        agent.destroy();
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
