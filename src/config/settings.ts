@@ -1,6 +1,7 @@
 // The one table of settings: name, type, default, meaning. Reading files and the environment is load.ts's business.
-// A setting `some_name` is `some_name:` in config/couchgate.yaml and COUCHGATE_SOME_NAME in the environment; a secret one may also be
-// read from a file, named by `some_name_file` or COUCHGATE_SOME_NAME_FILE.
+// A setting `some_name` is `some_name:` in config/couchgate.yaml (or the file its row names) and COUCHGATE_SOME_NAME in the environment (or
+// the variable its row names); the environment wins. A secret one is COUCHGATE_SOME_NAME, or the content of a file that `some_name_file` or
+// COUCHGATE_SOME_NAME_FILE names, from exactly one of them: it is never written into couchgate.yaml itself.
 
 export type SettingType =
   | 'text'
@@ -16,7 +17,11 @@ export type SettingType =
   | 'bytes'
   | 'choice'
   | 'cidrs'
+  | 'origins'
   | 'workers';
+
+/** The files of the configuration folder. */
+export type SettingFile = 'couchgate.yaml' | 'ip-whitelist.yaml' | 'cors.yaml';
 
 export interface Setting {
   readonly type: SettingType;
@@ -26,6 +31,12 @@ export interface Setting {
   readonly values?: readonly string[];
   /** True when a change of the file takes effect without a restart. */
   readonly reloadable?: boolean;
+  /** The file it stands in; couchgate.yaml when left out. */
+  readonly file?: SettingFile;
+  /** Its environment variable, where the name alone would say too little there. */
+  readonly env?: string;
+  /** Smallest number allowed; 0 when left out. */
+  readonly min?: number;
 }
 
 export const SETTINGS = {
@@ -43,17 +54,19 @@ export const SETTINGS = {
     type: 'path',
     default: '',
     description: 'PEM file of the certificate chain; read again when it changes.',
+    reloadable: true,
   },
   tls_key: {
     type: 'path',
     default: '',
     description: 'PEM file of the private key; read again when it changes.',
+    reloadable: true,
   },
   tls_client_ca: {
     type: 'path',
     default: '',
     description:
-      'PEM file of the CA whose client certificates are demanded on the HTTPS listener; empty = none is asked for.',
+      'PEM file of the CA whose client certificates are demanded on the HTTPS listener; empty = none is asked for. Its content is read again when it changes.',
   },
   tls_redirect: {
     type: 'flag',
@@ -94,27 +107,32 @@ export const SETTINGS = {
   },
   couchdb_connect_timeout_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 1000,
     description: 'Wait for a connection to a CouchDB node before the next is tried.',
   },
   couchdb_idle_timeout_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 3_600_000,
     description: 'Longest silence of a CouchDB node during an exchange.',
   },
   couchdb_multipart_timeout_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 60_000,
     description:
       'Longest wait for the answer to a completely sent multipart request, which CouchDB may never give.',
   },
   couchdb_keepalive_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 60_000,
     description: 'How long an unused connection to CouchDB is kept; CouchDB itself closes after 300 s.',
   },
   couchdb_connections: {
     type: 'count',
+    min: 1,
     default: 256,
     description: 'Connections to one node for requests other than feeds, in each worker; more wait.',
   },
@@ -125,11 +143,13 @@ export const SETTINGS = {
   },
   couchdb_feeds: {
     type: 'count',
+    min: 1,
     default: 10_000,
     description: 'Feeds open at once to one node, in each worker; past it the answer is 503.',
   },
   health_interval_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 5000,
     description: 'Time between two GET /_up of a node.',
   },
@@ -143,7 +163,12 @@ export const SETTINGS = {
     default: 'couchgate',
     description: 'Name of that key; change name and secret together to rotate.',
   },
-  jwt_lifetime_seconds: { type: 'seconds', default: 60, description: 'Life of the tokens sent to CouchDB.' },
+  jwt_lifetime_seconds: {
+    type: 'seconds',
+    min: 10,
+    default: 60,
+    description: 'Life of the tokens sent to CouchDB.',
+  },
   store_database: {
     type: 'text',
     default: 'couchgate',
@@ -165,6 +190,7 @@ export const SETTINGS = {
   },
   session_timeout_seconds: {
     type: 'seconds',
+    min: 1,
     default: 600,
     description: 'Life of a session without a request.',
   },
@@ -208,44 +234,52 @@ export const SETTINGS = {
   },
   login_failures: {
     type: 'count',
+    min: 1,
     default: 5,
     description: 'Wrong passwords for one name from one address before further tries are refused.',
   },
   login_failures_per_address: {
     type: 'count',
+    min: 1,
     default: 100,
     description: 'Wrong passwords from one address, for any names, before further tries are refused.',
   },
   login_failure_window_seconds: {
     type: 'seconds',
+    min: 1,
     default: 300,
     description: 'Time over which they are counted, and for which they are refused.',
   },
 
-  max_url_bytes: { type: 'bytes', default: 16_384, description: 'Longest request target.' },
-  max_header_bytes: { type: 'bytes', default: 32_768, description: 'Largest request head.' },
+  max_url_bytes: { type: 'bytes', min: 1024, default: 16_384, description: 'Longest request target.' },
+  max_header_bytes: { type: 'bytes', min: 4096, default: 32_768, description: 'Largest request head.' },
   max_body_bytes: {
     type: 'bytes',
+    min: 1,
     default: 4_294_967_296,
     description: "Largest request body, like CouchDB's max_http_request_size.",
   },
   inspect_limit_bytes: {
     type: 'bytes',
+    min: 1,
     default: 67_108_864,
     description: 'Largest body, after gunzip, of a request whose permission depends on its body.',
   },
   header_timeout_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 30_000,
     description: 'Wait for a complete request head.',
   },
   client_idle_timeout_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 150_000,
     description: 'Longest silence of a client that is sending or not taking data.',
   },
   client_keepalive_ms: {
     type: 'milliseconds',
+    min: 1,
     default: 65_000,
     description: 'How long an unused client connection is kept.',
   },
@@ -266,11 +300,54 @@ export const SETTINGS = {
       "Comma-separated host names to which `_replicate` and `_replicator` may connect although they are private; Couchgate's own public_url is always allowed.",
   },
 
+  allow: {
+    type: 'cidrs',
+    default: ['0.0.0.0/0', '::/0'],
+    file: 'ip-whitelist.yaml',
+    env: 'COUCHGATE_IP_ALLOW',
+    description:
+      'Addresses and CIDR ranges that may use Couchgate at all; every other one gets 403 before a credential is read. Left out = everybody, `[]` = nobody.',
+    reloadable: true,
+  },
+  owner_allow: {
+    type: 'cidrs',
+    default: ['0.0.0.0/0', '::/0'],
+    file: 'ip-whitelist.yaml',
+    env: 'COUCHGATE_IP_OWNER_ALLOW',
+    description:
+      'Those of them from which operations of the owner are accepted. Left out = all that `allow` lets in, `[]` = none.',
+    reloadable: true,
+  },
   trusted_proxies: {
     type: 'cidrs',
     default: [],
+    file: 'ip-whitelist.yaml',
     description:
       'Addresses of proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed, read from the right.',
+    reloadable: true,
+  },
+  enable_cors: {
+    type: 'flag',
+    default: false,
+    file: 'cors.yaml',
+    description: 'Answer browsers of other origins at all.',
+    reloadable: true,
+  },
+  allow_credentials: {
+    type: 'flag',
+    default: false,
+    file: 'cors.yaml',
+    env: 'COUCHGATE_CORS_ALLOW_CREDENTIALS',
+    description: 'Let them send cookies and passwords; not together with the origin `*`.',
+    reloadable: true,
+  },
+  origins: {
+    type: 'origins',
+    default: [],
+    file: 'cors.yaml',
+    env: 'COUCHGATE_CORS_ORIGINS',
+    description:
+      'Origins that are let in, each with its scheme (`https://app.example.com`, `app://obsidian.md`, `capacitor://localhost`), or `*` alone for every one.',
     reloadable: true,
   },
   log_level: {
@@ -304,7 +381,7 @@ type Value<S extends Setting> = S['type'] extends 'flag'
   ? boolean
   : S['type'] extends 'count' | 'milliseconds' | 'seconds' | 'bytes'
     ? number
-    : S['type'] extends 'urls' | 'cidrs'
+    : S['type'] extends 'urls' | 'cidrs' | 'origins'
       ? readonly string[]
       : string;
 

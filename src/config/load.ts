@@ -1,0 +1,122 @@
+// Makes the settings out of the table, the files and the environment, or says everything that is wrong with them.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkCombinations } from './combinations.ts';
+import { ConfigurationError, type Problem } from './problem.ts';
+import { type Settings } from './settings.ts';
+import {
+  fileOf,
+  gatherSources,
+  SETTING_NAMES,
+  settingOf,
+  variableOf,
+  type Environment,
+  type SettingName,
+  type Source,
+} from './sources.ts';
+import { readValue, type SettingValue } from './value.ts';
+
+export interface Configuration {
+  readonly settings: Settings;
+  /** Where each value comes from: `default`, `config/cors.yaml:3`, or the variable. */
+  readonly origins: ReadonlyMap<SettingName, string>;
+  /** What is allowed but seldom meant, one sentence each. */
+  readonly warnings: readonly string[];
+}
+
+export interface LoadParameters {
+  readonly env: Environment;
+  /** Folder of the configuration files; COUCHGATE_CONFIG, else `./config`, when left out. */
+  readonly folder?: string;
+}
+
+/**
+ * The settings, frozen. A missing folder or file means defaults, unless COUCHGATE_CONFIG names it: a misspelt folder must not silently lose a
+ * whitelist. Throws a ConfigurationError with every problem at once.
+ */
+export function loadSettings(parameters: LoadParameters): Settings {
+  return loadConfiguration(parameters).settings;
+}
+
+/** The settings with their origins and warnings; throws as loadSettings does. */
+export function loadConfiguration({ env, folder }: LoadParameters): Configuration {
+  const named = folder ?? (env['COUCHGATE_CONFIG'] === '' ? undefined : env['COUCHGATE_CONFIG']);
+  const configFolder = named ?? './config';
+  const { sources, problems: gathered } = gatherSources(configFolder, env);
+  const problems = [...gathered, ...twiceGivenSecrets(sources)];
+  if (folder === undefined && named !== undefined && !existsSync(named))
+    problems.push({
+      file: 'environment',
+      path: 'COUCHGATE_CONFIG',
+      reason: 'names a folder that does not exist',
+    });
+  const values = new Map<SettingName, SettingValue>();
+  const origins = new Map<SettingName, string>();
+  for (const source of sources) {
+    const reading = readValue(settingOf(source.name), source.raw);
+    if ('faults' in reading) problems.push(...reading.faults.map((fault) => problemOf(source, fault)));
+    else {
+      values.set(source.name, reading.value);
+      origins.set(source.name, originOf(source));
+    }
+  }
+  const settings = assemble(values, configFolder);
+  const place = (name: SettingName): Pick<Problem, 'file' | 'line' | 'path'> =>
+    placeOf(sources, name, configFolder);
+  const { errors, warnings } = checkCombinations(settings);
+  problems.push(...errors.map(({ setting, reason }) => ({ ...place(setting), reason })));
+  if (problems.length > 0) throw new ConfigurationError(problems);
+  return { settings, origins, warnings };
+}
+
+function originOf(source: Source): string {
+  return source.line === undefined ? source.path : `${source.file}:${source.line}`;
+}
+
+function problemOf(source: Source, fault: { readonly at?: number; readonly reason: string }): Problem {
+  const { file, line, path, itemLines } = source;
+  const at = fault.at === undefined ? undefined : itemLines[fault.at];
+  const shown = at ?? line;
+  return {
+    file,
+    ...(shown === undefined ? {} : { line: shown }),
+    path: fault.at === undefined ? path : `${path}[${fault.at}]`,
+    reason: fault.reason,
+  };
+}
+
+/** Two sources of one secret: nobody could say which one is in use, and one of them is probably the old one. */
+function twiceGivenSecrets(sources: readonly Source[]): readonly Problem[] {
+  return SETTING_NAMES.filter((name) => settingOf(name).type === 'secret').flatMap((name) => {
+    const [first, second] = sources.filter((source) => source.name === name);
+    if (first === undefined || second === undefined) return [];
+    const { file, line, path } = second;
+    const reason = `is given a second time, after ${first.path}; give it once`;
+    return [{ file, path, reason, ...(line === undefined ? {} : { line }) }];
+  });
+}
+
+/** Where a problem of a setting is best shown: the source that decided it, else where it would be written. */
+function placeOf(
+  sources: readonly Source[],
+  name: SettingName,
+  folder: string,
+): Pick<Problem, 'file' | 'line' | 'path'> {
+  const source = sources.findLast((one) => one.name === name);
+  if (source === undefined)
+    return settingOf(name).type === 'secret'
+      ? { file: 'environment', path: variableOf(name) }
+      : { file: join(folder, fileOf(name)), path: name };
+  const { file, line, path } = source;
+  return line === undefined ? { file, path } : { file, line, path };
+}
+
+function assemble(values: ReadonlyMap<SettingName, SettingValue>, configFolder: string): Settings {
+  const entries = SETTING_NAMES.map((name) => [camelCase(name), values.get(name) ?? settingOf(name).default]);
+  return Object.freeze({ ...Object.fromEntries(entries), configFolder } as Settings);
+}
+
+/** `some_name` to `someName`, as the type Settings does it. */
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}

@@ -1,0 +1,92 @@
+// Reads one YAML file into its entries with their lines. What the entries mean is not decided here.
+import { readFileSync } from 'node:fs';
+import {
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Node,
+  type Pair,
+} from 'yaml';
+import { type Problem } from './problem.ts';
+
+export interface Entry {
+  readonly key: string;
+  readonly value: unknown;
+  readonly line: number;
+  /** Lines of the elements, when the value is a list. */
+  readonly itemLines: readonly number[];
+}
+
+export interface YamlFile {
+  readonly entries: readonly Entry[];
+  readonly problems: readonly Problem[];
+}
+
+/** Largest file that is read at all: a whitelist of twenty thousand ranges fits. */
+const LARGEST_BYTES = 1_048_576;
+
+/** Reads a file; a missing one has no entries. `name` is how problems call it. Problems never quote the file's text. */
+export function readYamlFile(path: string, name: string): YamlFile {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    if (code === 'ENOENT') return { entries: [], problems: [] };
+    return { entries: [], problems: [{ file: name, path: '', reason: `cannot be read (${code})` }] };
+  }
+  if (text.length > LARGEST_BYTES)
+    return { entries: [], problems: [{ file: name, path: '', reason: 'is larger than 1 MiB' }] };
+  return parseYaml(text, name);
+}
+
+/** Parses the text of a configuration file: a map of settings at the top, every key once, no aliases, no second document. */
+export function parseYaml(text: string, name: string): YamlFile {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, schema: 'core' });
+  // A warning (an unknown tag, say) means that the value is not what its author thinks it is.
+  const problems: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
+    file: name,
+    line: lines.linePos(error.pos[0]).line,
+    path: '',
+    reason: `is not valid YAML here (${error.code.toLowerCase().replaceAll('_', ' ')})`,
+  }));
+  const top = document.contents;
+  if (problems.length > 0 || top === null || (isScalar(top) && top.value === null))
+    return { entries: [], problems };
+  if (!isMap<Node, Node | null>(top))
+    return {
+      entries: [],
+      problems: [{ file: name, line: 1, path: '', reason: 'must be `name: value` lines' }],
+    };
+  const values = plainValues(document);
+  if (values === undefined)
+    return { entries: [], problems: [{ file: name, path: '', reason: 'must not use YAML aliases' }] };
+  return { entries: top.items.map((pair) => readEntry(pair, values, lines)), problems };
+}
+
+function plainValues(document: Document): ReadonlyMap<unknown, unknown> | undefined {
+  try {
+    return document.toJS({ maxAliasCount: 0, mapAsMap: true }) as ReadonlyMap<unknown, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+function readEntry(
+  { key, value }: Pair<Node, Node | null>,
+  values: ReadonlyMap<unknown, unknown>,
+  lines: LineCounter,
+): Entry {
+  const lineOf = (node: Node | null): number => lines.linePos(node?.range?.[0] ?? 0).line;
+  const name = isScalar(key) ? key.value : undefined;
+  return {
+    key: typeof name === 'string' ? name : '(a key that is not text)',
+    value: values.get(name),
+    line: lineOf(key),
+    itemLines: isSeq<Node>(value) ? value.items.map(lineOf) : [],
+  };
+}
