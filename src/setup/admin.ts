@@ -1,0 +1,101 @@
+// One CouchDB node as its server admin talks to it over HTTP. What is asked, and what an answer means, is left to the other files here.
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest, type RequestOptions } from 'node:https';
+import { json } from 'node:stream/consumers';
+
+export interface AdminAnswer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+export interface Admin {
+  /** Address of the node without credentials: the one form that may be printed. */
+  readonly url: string;
+  /** Sends one request; `path` is already encoded. Rejects when the node cannot be reached or does not answer in JSON. */
+  ask(
+    method: 'GET' | 'PUT' | 'POST' | 'DELETE',
+    path: string,
+    body?: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<AdminAnswer>;
+}
+
+export interface AdminCredentials {
+  readonly name: string;
+  readonly password: string;
+}
+
+/** Longest wait for an answer; creating the system databases on a slow disk takes seconds. */
+const ANSWER_TIMEOUT_MS = 30_000;
+
+/** A client for one node. `ca` is the PEM text of the CA that signed its certificate. Credentials in `url` are dropped: they come apart. */
+export function openAdmin(parameters: {
+  readonly url: string;
+  readonly credentials: AdminCredentials;
+  readonly ca?: string;
+}): Admin {
+  const { protocol, host, hostname, port } = new URL(parameters.url);
+  const url = `${protocol}//${host}`;
+  const { name, password } = parameters.credentials;
+  const authorization = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
+  const options: RequestOptions = {
+    protocol,
+    // URL keeps the brackets of an IPv6 address; the resolver wants it bare.
+    hostname: hostname.replace(/^\[|\]$/gu, ''),
+    port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+    agent: false,
+    timeout: ANSWER_TIMEOUT_MS,
+    ...(parameters.ca === undefined ? {} : { ca: parameters.ca }),
+  };
+  return {
+    url,
+    async ask(method, path, body, headers = {}) {
+      const own = { Accept: 'application/json', Authorization: authorization };
+      const res = await send({ ...options, method, path, headers: { ...own, ...headers } }, body).catch(
+        (error: unknown) => {
+          throw new Error(`${url} cannot be reached: ${reasonOf(error)}`);
+        },
+      );
+      return { status: res.statusCode ?? 0, body: await bodyOf(res, url, path) };
+    },
+  };
+}
+
+function send(options: RequestOptions, body: unknown): Promise<IncomingMessage> {
+  const text = body === undefined ? '' : JSON.stringify(body);
+  const open = options.protocol === 'https:' ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const req = open(options);
+    if (text !== '') req.setHeader('Content-Type', 'application/json');
+    req.setHeader('Content-Length', Buffer.byteLength(text));
+    req.on('timeout', () => req.destroy(new Error('no answer in time')));
+    req.on('response', resolve).on('error', reject).end(text);
+  });
+}
+
+async function bodyOf(res: IncomingMessage, url: string, path: string): Promise<unknown> {
+  try {
+    return await json(res);
+  } catch {
+    throw new Error(`${url}${path} did not answer in JSON (status ${res.statusCode ?? 0}); is it CouchDB?`);
+  }
+}
+
+/** An answer that must be below 400; `doing` completes the sentence "… failed". */
+export function succeeded(answer: AdminAnswer, doing: string): unknown {
+  if (answer.status < 400) return answer.body;
+  const { error, reason } = fieldsOf(answer.body);
+  throw new Error(`${doing} failed: ${answer.status} ${String(error)} (${String(reason)})`);
+}
+
+/** The fields of a JSON object; of anything else, none. */
+export function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
+  return typeof body === 'object' && body !== null && !Array.isArray(body)
+    ? (body as Readonly<Record<string, unknown>>)
+    : {};
+}
+
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ');
+  return error instanceof Error ? error.message : String(error);
+}
