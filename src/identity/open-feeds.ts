@@ -1,0 +1,130 @@
+// Ends answers that are still running when what permitted them is no more (H17). Which answers run long, and how one is cut, is forward's business.
+import { type Endpoint } from '../endpoints/endpoint.ts';
+import { type News, type NewsDesk } from './news.ts';
+import { type Principal } from './principal.ts';
+
+/** An answer that is still running, and for whom. */
+export interface OpenFeed {
+  readonly principal: Principal;
+  readonly database: string | undefined;
+  /** The session it was asked with; undefined for Basic and for nobody. */
+  readonly sessionId: string | undefined;
+  /** The row that was applied when it was permitted. */
+  readonly endpoint: Endpoint;
+  /** Ends it so that its client sees it broken off. Called once at most; `reason` is for the audit log. */
+  readonly cut: (reason: string) => void;
+}
+
+export interface OpenFeeds {
+  /** Watches a feed until the function that is returned is called, which must happen when it ends for whatever reason. */
+  register(feed: OpenFeed): () => void;
+  readonly count: number;
+  /** Stops looking; cuts nothing. */
+  close(): void;
+}
+
+export interface OpenFeedsOptions {
+  readonly news: Pick<NewsDesk, 'listen'>;
+  /** Decides the feed's operation afresh, for its principal as of now. May throw where it cannot be known at present. */
+  readonly stillPermitted: (feed: OpenFeed) => boolean | Promise<boolean>;
+  /** How long a feed goes on while that cannot be known. */
+  readonly outageSeconds: number;
+  /** Time between two looks at every feed: what no news tells of (a key that expires, a feed of news that is down) ends one after that time. */
+  readonly sweepMs?: number;
+  readonly now?: () => number;
+}
+
+/** Watches every open feed: at once on news that concerns it, and all of them at every sweep. */
+export function createOpenFeeds(options: OpenFeedsOptions): OpenFeeds {
+  const now = options.now ?? Date.now;
+  const outageMs = options.outageSeconds * 1000;
+  const open = new Set<Watched>();
+  const look = (concerned: (feed: OpenFeed) => boolean): void => {
+    for (const watched of open) {
+      if (concerned(watched.feed)) watched.look(options.stillPermitted, now, outageMs);
+    }
+  };
+  options.news.listen((news) => {
+    // After every other listener: the caches that the new decision reads must have dropped what they held.
+    queueMicrotask(() => {
+      if (news.kind === 'session' || news.kind === 'user') {
+        for (const watched of open) if (isEnded(news, watched.feed)) watched.cut('revoked');
+      } else look((feed) => concerns(news, feed));
+    });
+  });
+  const timer = setInterval(() => look(() => true), options.sweepMs ?? 1000).unref();
+  return {
+    register(feed) {
+      const watched = new Watched(feed, () => open.delete(watched));
+      open.add(watched);
+      return watched.forget;
+    },
+    get count() {
+      return open.size;
+    },
+    close: () => clearInterval(timer),
+  };
+}
+
+/** An ended session ends its feeds; so does a change of the user's document, for it may have been the password: the client comes back with its own. */
+function isEnded(news: News, feed: OpenFeed): boolean {
+  if (news.kind === 'session') return feed.sessionId === news.id;
+  return news.kind === 'user' && feed.principal.kind === 'user' && feed.principal.name === news.name;
+}
+
+function concerns(news: News, feed: OpenFeed): boolean {
+  if (news.kind === 'permissions') return feed.database === news.database;
+  return news.kind === 'key' && feed.principal.kind === 'key' && feed.principal.name === news.name;
+}
+
+class Watched {
+  readonly feed: OpenFeed;
+  readonly forget: () => void;
+  #over = false;
+  #deciding = false;
+  #again = false;
+  #unknownSince: number | undefined = undefined;
+
+  constructor(feed: OpenFeed, forget: () => void) {
+    this.feed = feed;
+    this.forget = () => {
+      this.#over = true;
+      forget();
+    };
+  }
+
+  cut(reason: string): void {
+    if (this.#over) return;
+    this.forget();
+    this.feed.cut(reason);
+  }
+
+  /** Decides once more and cuts on a no. News that arrives while a decision is under way asks for one more after it. */
+  look(permitted: OpenFeedsOptions['stillPermitted'], now: () => number, outageMs: number): void {
+    if (this.#deciding) {
+      this.#again = true;
+      return;
+    }
+    const settle = (answer: boolean | undefined): void => {
+      this.#deciding = false;
+      this.#unknownSince = answer === undefined ? (this.#unknownSince ?? now()) : undefined;
+      const tooLong = this.#unknownSince !== undefined && now() - this.#unknownSince >= outageMs;
+      if (answer === false || tooLong) this.cut(tooLong ? 'could not be checked' : 'revoked');
+      else if (this.#again) {
+        this.#again = false;
+        this.look(permitted, now, outageMs);
+      }
+    };
+    this.#deciding = true;
+    try {
+      const answer = permitted(this.feed);
+      if (typeof answer === 'boolean') settle(answer);
+      else
+        answer.then(settle, () => {
+          settle(undefined);
+        });
+    } catch {
+      settle(undefined);
+    }
+  }
+}
