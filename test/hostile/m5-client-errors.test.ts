@@ -1,0 +1,56 @@
+// M5: an error of nano holds the request with its body and headers. None of it may leave src/couch/.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import { createCouch } from '../../src/couch/client.ts';
+import { answerJson, startScriptedNode, type Script } from '../support/scripted-node.ts';
+
+const CANARY = 'canary-correct-horse';
+
+const TROUBLE: readonly (readonly [string, Script])[] = [
+  ['breaks the connection', (_, res) => res.destroy()],
+  [
+    'answers 500 and repeats the request',
+    ({ body, headers }, res) => answerJson(res, 500, { error: 'x', reason: body, headers }),
+  ],
+  [
+    'answers 400 and repeats the request',
+    ({ body, headers }, res) => answerJson(res, 400, { error: 'x', reason: 'y', body, headers }),
+  ],
+  ['answers nothing', () => undefined],
+  ['answers what is not JSON', ({ body }, res) => res.writeHead(500).end(body)],
+];
+
+describe('a failed exchange with CouchDB (M5)', () => {
+  for (const [title, script] of TROUBLE) {
+    it(`holds nothing of the request when CouchDB ${title}`, async () => {
+      const node = await startScriptedNode(script);
+      const reports: unknown[] = [];
+      const couch = createCouch({
+        pickNode: (tried) => (tried.has(node.url) ? undefined : node),
+        authorization: () => `Bearer ${CANARY}`,
+        nodeFailed: (...failure) => reports.push(failure),
+        connectTimeoutMs: 500,
+        requestTimeoutMs: 100,
+      });
+      try {
+        for (const headers of [undefined, { authorization: `Basic ${CANARY}` }]) {
+          const outcome: unknown = await couch
+            .ask({
+              method: 'PUT',
+              path: `/_users/${CANARY}`,
+              body: { password: CANARY },
+              ...(headers === undefined ? {} : { headers }),
+            })
+            .catch((error: unknown) => error);
+          reports.push(outcome, outcome instanceof Error ? [outcome.cause, outcome.stack] : undefined);
+        }
+        assert.equal(node.received.length, 2);
+        assert.ok(node.received.every(({ body }) => body.includes(CANARY)));
+        assert.doesNotMatch(inspect(reports, { depth: Infinity, showHidden: true }), new RegExp(CANARY));
+      } finally {
+        await Promise.all([couch.close(), node.close()]);
+      }
+    });
+  }
+});
