@@ -1,0 +1,128 @@
+// Opens the HTTP and HTTPS listeners with their limits. What a request means is for the steps behind them.
+import http, { type RequestListener, type Server, type ServerOptions } from 'node:http';
+import https from 'node:https';
+import { type AddressInfo } from 'node:net';
+import { type Express } from 'express';
+import { parseListenAddress, type ListenAddress } from '../config/listen-address.ts';
+import { type OperationalLog } from '../config/operational-log.ts';
+import { type Settings } from '../config/settings.ts';
+import { messageClasses } from './messages.ts';
+import { redirectToHttps } from './redirect.ts';
+import { cutIdleClients, refuseWhatIsNoRequest, withoutUpgrades } from './refusals.ts';
+import { withSecurityHeaders } from './security-headers.ts';
+import { readTlsFiles, replaceCertificate } from './tls.ts';
+
+export type ListenSettings = Pick<
+  Settings,
+  | 'listen'
+  | 'tlsListen'
+  | 'tlsCertificate'
+  | 'tlsKey'
+  | 'tlsClientCa'
+  | 'tlsRedirect'
+  | 'hstsSeconds'
+  | 'publicUrl'
+  | 'maxHeaderBytes'
+  | 'headerTimeoutMs'
+  | 'clientIdleTimeoutMs'
+  | 'clientKeepaliveMs'
+>;
+
+export interface Listeners {
+  readonly servers: readonly Server[];
+  /** Opens every listener; resolves with their addresses, for example `http://127.0.0.1:5984`. Rejects when one cannot be opened. */
+  open(): Promise<readonly string[]>;
+  /** Takes the certificate files as they are now; throws, and changes nothing, when they do not fit together. */
+  reloadCertificate(files: Pick<Settings, 'tlsCertificate' | 'tlsKey' | 'tlsClientCa'>): void;
+}
+
+export interface ListenParameters {
+  readonly app: Express;
+  readonly settings: ListenSettings;
+  readonly log: OperationalLog;
+}
+
+/** The servers, not yet open. Throws when the certificate files are missing or do not fit together. */
+export function createListeners({ app, settings, log }: ListenParameters): Listeners {
+  const secure = createSecureServer(app, settings);
+  const plain = createPlainServer(app, settings, secure);
+  const places: readonly (readonly [Server | undefined, string, string])[] = [
+    [plain, 'http', settings.listen],
+    [secure, 'https', settings.tlsListen],
+  ];
+  const opened = places.flatMap(([server, scheme, address]) => {
+    const place = parseListenAddress(address);
+    return server === undefined || place === undefined ? [] : [{ server, scheme, place }];
+  });
+  for (const { server } of opened) {
+    // By default Node leaves out what comes after the thousandth header without a word, so that a check would not see what CouchDB might get.
+    server.maxHeadersCount = 0;
+    refuseWhatIsNoRequest(server, log);
+    cutIdleClients(server, settings.clientIdleTimeoutMs, log);
+  }
+  return {
+    servers: opened.map(({ server }) => server),
+    open: () => Promise.all(opened.map(({ server, scheme, place }) => open(server, scheme, place))),
+    reloadCertificate(files) {
+      if (secure !== undefined) replaceCertificate(secure, readTlsFiles(files));
+    },
+  };
+}
+
+function serverOptions(app: Express, settings: ListenSettings): ServerOptions {
+  return {
+    ...messageClasses(app),
+    maxHeaderSize: settings.maxHeaderBytes,
+    headersTimeout: settings.headerTimeoutMs,
+    keepAliveTimeout: settings.clientKeepaliveMs,
+    // A whole request may take hours (a large attachment); silence is what is limited, in cutIdleClients.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(settings.headerTimeoutMs, 5000),
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+    // Node's strict parser is a defence (H15): it refuses bare line feeds, two lengths, and a length beside chunks.
+    insecureHTTPParser: false,
+  };
+}
+
+function createPlainServer(
+  app: Express,
+  settings: ListenSettings,
+  secure: Server | undefined,
+): Server | undefined {
+  if (settings.listen === 'off') return undefined;
+  const listener: RequestListener = settings.tlsRedirect
+    ? redirectToHttps({
+        publicUrl: settings.publicUrl,
+        port: () => (secure?.address() as AddressInfo | null)?.port ?? 443,
+      })
+    : withoutUpgrades(app);
+  return http.createServer(serverOptions(app, settings), withSecurityHeaders({ hstsSeconds: 0 }, listener));
+}
+
+function createSecureServer(app: Express, settings: ListenSettings): https.Server | undefined {
+  if (settings.tlsListen === 'off') return undefined;
+  const demandsCertificates = settings.tlsClientCa !== '';
+  return https.createServer(
+    {
+      ...serverOptions(app, settings),
+      ...readTlsFiles(settings),
+      requestCert: demandsCertificates,
+      rejectUnauthorized: demandsCertificates,
+      ALPNProtocols: ['http/1.1'],
+      handshakeTimeout: settings.headerTimeoutMs,
+    },
+    withSecurityHeaders({ hstsSeconds: settings.hstsSeconds }, withoutUpgrades(app)),
+  );
+}
+
+function open(server: Server, scheme: string, place: ListenAddress): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host: place.host, port: place.port, backlog: 511 }, () => {
+      server.off('error', reject);
+      const { address, port, family } = server.address() as AddressInfo;
+      resolve(`${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`);
+    });
+  });
+}

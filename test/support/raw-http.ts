@@ -1,0 +1,32 @@
+// Speaks bytes to a server, for requests that no HTTP client would send.
+import net from 'node:net';
+import tls from 'node:tls';
+
+/** Sends `bytes` and resolves with all that comes back until the server closes (or `until` is found in it). */
+export function exchangeBytes(
+  url: string,
+  bytes: string,
+  options: { readonly until?: string; readonly ca?: string } = {},
+): Promise<string> {
+  const { protocol, hostname, port } = new URL(url);
+  const place = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) };
+  return new Promise((resolve, reject) => {
+    const socket = protocol === 'https:' ? tls.connect({ ...place, ca: options.ca }) : net.connect(place);
+    let received = '';
+    const done = (): void => {
+      socket.destroy();
+      resolve(received);
+    };
+    socket.setEncoding('latin1');
+    socket.on('data', (chunk) => {
+      received += String(chunk);
+      if (options.until !== undefined && received.includes(options.until)) done();
+    });
+    socket.once('close', done);
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNRESET' || error.code === 'EPIPE') done();
+      else reject(error);
+    });
+    socket.write(bytes, 'latin1');
+  });
+}
