@@ -1,0 +1,75 @@
+// A program of several workers as main.ts is one, with a server that tells what it knows. Started by test/integration/workers.test.ts.
+// Environment: WORKERS, DRAIN_MS; FAIL=1 ends every worker before it serves.
+import cluster from 'node:cluster';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { drainServer } from '../../src/listen/drain.ts';
+import { createSiblings } from '../../src/listen/siblings.ts';
+import { startWorkers } from '../../src/listen/workers.ts';
+
+const DRAIN_MS = Number(process.env['DRAIN_MS'] ?? 5000);
+
+function say(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+function runPrimary(): void {
+  const workers = startWorkers({
+    count: Number(process.env['WORKERS'] ?? 2),
+    drainMs: DRAIN_MS,
+    log: { info: (fields) => say(fields), warn: (fields, sentence) => say({ ...fields, sentence }) },
+  });
+  process.on('SIGTERM', () => workers.drain());
+  process.on('SIGHUP', () => workers.reload());
+  process.on('SIGUSR2', () => void workers.gather('pid').then((pids) => say({ pids })));
+  void workers.ended.then((code) => process.exit(code));
+}
+
+function runWorker(): void {
+  if (process.env['FAIL'] === '1') process.exit(7);
+  const siblings = createSiblings({ channel: process });
+  const feeds = new Set<ServerResponse>();
+  let heard = 'nothing';
+  siblings.listen((message) => {
+    heard = String(message);
+  });
+  siblings.answer('pid', () => process.pid);
+  siblings.onReload(() => say({ reloaded: process.pid }));
+
+  const routes: Readonly<Record<string, (req: IncomingMessage, res: ServerResponse) => void>> = {
+    '/pid': (_req, res) => res.end(String(process.pid)),
+    '/heard': (_req, res) => res.end(`${process.pid} ${heard}`),
+    '/tell': (_req, res) => void siblings.broadcast('the news').then(() => res.end(String(process.pid))),
+    '/feed': (_req, res) => {
+      feeds.add(res);
+      res.write(`${process.pid}\n`);
+    },
+    // Answers when its body has come to its end, so that the test says when.
+    '/slow': (req, res) => {
+      res.writeHead(200);
+      res.write('begun\n');
+      req.resume().on('end', () => res.end('finished'));
+    },
+  };
+  const server = createServer((req, res) => (routes[req.url ?? ''] ?? routes['/pid'])?.(req, res));
+  siblings.onDrain(() => {
+    say({ draining: process.pid });
+    void drainServer({
+      servers: [server],
+      readinessOff: () => undefined,
+      endFeeds: () => feeds.forEach((res) => res.destroy()),
+      delayMs: 0,
+      timeoutMs: DRAIN_MS,
+    }).then(({ cut }) => {
+      say({ drained: process.pid, cut });
+      process.disconnect();
+    });
+  });
+  server.listen(0, '127.0.0.1', () => {
+    siblings.ready();
+    say({ serving: process.pid, port: (server.address() as AddressInfo).port });
+  });
+}
+
+if (cluster.isPrimary) runPrimary();
+else runWorker();
