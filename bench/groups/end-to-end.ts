@@ -1,0 +1,214 @@
+// End to end: the operations of an application on a real CouchDB, directly and through Couchgate, in turn on the same cores.
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type Cluster, startCluster } from '../../test/support/cluster.ts';
+import { ask, basic, createKey, type Credentials, grant, openSession, startCouchgate } from '../couchgate.ts';
+import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
+import { type Load } from '../load/load.ts';
+import { resultTable } from '../report.ts';
+import { interleave, type Result, type Variant } from '../rounds.ts';
+
+const DIRECT = 'direct, basic';
+const THROUGH = 'Couchgate, key';
+const CONNECTIONS = 16;
+const DOCUMENTS = 1000;
+const USER: Credentials = { name: 'bench-user', password: 'bench-password' };
+/** Sessions outlive the longest run. */
+const SESSION_SECONDS = '86400';
+
+interface Operation {
+  readonly name: string;
+  /** Least ratio to direct that is aimed at. */
+  readonly target: number;
+  /** Measured in a short run on three nodes too. */
+  readonly everywhere?: boolean;
+  /** `{read}` and `{write}` stand for the databases: a way has its own. */
+  readonly load: Pick<Load, 'path' | 'method' | 'body' | 'sequence'>;
+}
+
+const json = (value: unknown): string => JSON.stringify(value);
+const someDocument = (n: number): object => ({ group: n % 40, number: n, text: 'x'.repeat(400) });
+
+const OPERATIONS: readonly Operation[] = [
+  { name: 'GET a document', target: 0.85, everywhere: true, load: { path: '/{read}/doc-7' } },
+  {
+    name: 'PUT a document',
+    target: 0.85,
+    everywhere: true,
+    load: { method: 'PUT', path: '/{write}/{n}', body: json(someDocument(1)), sequence: [{}] },
+  },
+  {
+    name: 'POST _bulk_docs, 100',
+    target: 0.95,
+    load: {
+      method: 'POST',
+      path: '/{write}/_bulk_docs',
+      body: json({ docs: Array.from({ length: 100 }, (_, n) => someDocument(n)) }),
+    },
+  },
+  { name: 'GET _all_docs, 1 000', target: 0.95, load: { path: '/{read}/_all_docs?limit=1000' } },
+  {
+    name: 'GET a view, 100 rows',
+    target: 0.95,
+    load: { path: '/{read}/_design/app/_view/by_number?limit=100' },
+  },
+  {
+    name: 'POST _find, 25',
+    target: 0.95,
+    load: { method: 'POST', path: '/{read}/_find', body: json({ selector: { group: 7 }, limit: 25 }) },
+  },
+  { name: 'GET _changes, 100', target: 0.95, load: { path: '/{read}/_changes?limit=100' } },
+];
+
+export const endToEnd: Group = { name: 'end-to-end', title: 'End to end on a real CouchDB', run };
+
+async function run(plan: Plan): Promise<Section> {
+  if (process.env['COUCHDB_HOME'] === undefined) {
+    return {
+      text: 'Not measured: this group needs an installed CouchDB in COUCHDB_HOME.',
+      tables: [],
+      findings: [],
+    };
+  }
+  const tables: Table[] = [];
+  const findings: Finding[] = [];
+  for (const nodes of [1, 3] as const) {
+    const ways = await prepare(plan, nodes);
+    for (const operation of OPERATIONS) {
+      if (nodes === 3 && !plan.long && operation.everywhere !== true) continue;
+      const title = `${operation.name}; ${nodes === 1 ? 'one node' : 'three nodes'}`;
+      plan.note(title);
+      const results = await interleave(variantsOf(operation, ways, plan.long), DIRECT, plan);
+      tables.push(resultTable(results, DIRECT, title));
+      findings.push(finding(title, operation.target, results));
+    }
+    await ways.close();
+  }
+  return {
+    text:
+      `${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections, medians; load generator, ` +
+      'Couchgate and CouchDB share the same cores. `direct` is a user of CouchDB on databases of their own with the same content; CPU is counted for each process.',
+    tables,
+    findings,
+  };
+}
+
+function finding(title: string, target: number, results: readonly Result[]): Finding {
+  const ratio = results.find((result) => result.name === THROUGH)?.ratio ?? NaN;
+  return {
+    target: `${title}: with a key ≥ ${target.toFixed(2)} of direct`,
+    measured: ratio.toFixed(2),
+    holds: ratio >= target,
+  };
+}
+
+/** Each way to ask: address, credentials, and the processes that work for it. */
+interface Ways {
+  readonly all: readonly (Pick<Variant, 'name' | 'processes'> & {
+    readonly url: string;
+    readonly databases: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly inShortRuns: boolean;
+  })[];
+  readonly close: () => Promise<void>;
+}
+
+function variantsOf(operation: Operation, ways: Ways, long: boolean): readonly Variant[] {
+  return ways.all
+    .filter((way) => long || way.inShortRuns)
+    .map(({ name, processes, url, databases, headers }) => ({
+      name,
+      processes,
+      load: {
+        ...operation.load,
+        path: operation.load.path.replace('{read}', databases).replace('{write}', `${databases}-written`),
+        url,
+        headers: {
+          ...headers,
+          ...(operation.load.body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        },
+        connections: CONNECTIONS,
+      },
+    }));
+}
+
+async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
+  plan.note(`starting CouchDB, ${nodes === 1 ? 'one node' : 'three nodes'}`);
+  const cluster = await startCluster({ nodes, ini: `[chttpd_auth]\ntimeout = ${SESSION_SECONDS}` });
+  plan.atEnd(() => cluster.close());
+  const couchgate = await startCouchgate(plan, {
+    nodes: cluster.urls,
+    backend: cluster,
+    settings: { COUCHGATE_SESSION_TIMEOUT_SECONDS: SESSION_SECONDS },
+  });
+  const key = await fill(couchgate.url, cluster);
+  const couchdb = couchdbProcesses(cluster);
+  const direct = { url: cluster.nodes[0].url, databases: 'direct', processes: couchdb };
+  const through = {
+    url: couchgate.url,
+    databases: 'guarded',
+    processes: { couchgate: couchgate.pid, ...couchdb },
+  };
+  const byPassword = (who: Credentials) => ({ headers: { Authorization: basic(who) } });
+  const bySession = async (url: string, who: Credentials) => ({
+    headers: { Cookie: await openSession(url, who) },
+  });
+  return {
+    all: [
+      { name: DIRECT, ...direct, ...byPassword(USER), inShortRuns: true },
+      { name: 'direct, cookie', ...direct, ...(await bySession(direct.url, USER)), inShortRuns: false },
+      { name: THROUGH, ...through, ...byPassword(key), inShortRuns: true },
+      { name: 'Couchgate, cookie', ...through, ...(await bySession(through.url, key)), inShortRuns: false },
+      { name: 'Couchgate, user', ...through, ...byPassword(USER), inShortRuns: false },
+    ],
+    async close() {
+      await couchgate.stop();
+      await cluster.close();
+    },
+  };
+}
+
+/** The same content twice, once guarded by CouchDB itself and once by Couchgate; a user who may use both, and a key. */
+async function fill(url: string, { owner, nodes }: Cluster): Promise<Credentials> {
+  const { name, password } = USER;
+  const direct = nodes[0].url;
+  await ask(direct, owner, 'PUT', `/_users/org.couchdb.user:${name}`, {
+    name,
+    password,
+    type: 'user',
+    roles: [],
+  });
+  const key = await createKey(url, owner);
+  const roles = ['_reader', '_writer'];
+  for (const database of ['direct', 'direct-written']) {
+    await ask(direct, owner, 'PUT', `/${database}`);
+    await ask(direct, owner, 'PUT', `/${database}/_security`, {
+      members: { names: [name] },
+      admins: { roles: ['_admin'] },
+    });
+  }
+  for (const database of ['guarded', 'guarded-written']) {
+    await ask(url, owner, 'PUT', `/${database}`);
+    await grant(url, owner, database, { [key.name]: roles, [name]: roles });
+  }
+  for (const database of ['direct', 'guarded']) await fillDatabase(direct, owner, database);
+  return key;
+}
+
+async function fillDatabase(url: string, owner: Credentials, database: string): Promise<void> {
+  const docs = Array.from({ length: DOCUMENTS }, (_, n) => ({ _id: `doc-${String(n)}`, ...someDocument(n) }));
+  await ask(url, owner, 'POST', `/${database}/_bulk_docs`, { docs });
+  await ask(url, owner, 'PUT', `/${database}/_design/app`, {
+    views: { by_number: { map: 'function (doc) { emit(doc.number, doc.group); }' } },
+  });
+  await ask(url, owner, 'POST', `/${database}/_index`, { index: { fields: ['group'] }, name: 'by-group' });
+  await ask(url, owner, 'GET', `/${database}/_design/app/_view/by_number?limit=1`);
+}
+
+/** CouchDB's processes by name; the cluster keeps the id of each beside its log. */
+function couchdbProcesses({ nodes }: Cluster): Readonly<Record<string, number>> {
+  const pids = nodes.map(({ logFile }) => Number(readFileSync(join(dirname(logFile), 'pid'), 'utf8')));
+  return Object.fromEntries(
+    pids.map((pid, at) => [`CouchDB${pids.length === 1 ? '' : ` ${String(at + 1)}`}`, pid]),
+  );
+}

@@ -1,0 +1,82 @@
+// Puts one server under load for some seconds, with wrk where it is installed, else with autocannon, and says what came back.
+import { execFile, fork, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+/** The requests of a load. `{n}` in a path becomes `prefix` and the request's number. */
+export interface Load {
+  readonly url: string;
+  readonly method?: 'GET' | 'PUT' | 'POST';
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Sent one after the other, and from the start again. */
+  readonly sequence?: readonly { readonly path?: string; readonly authorization?: string }[];
+  readonly prefix?: string;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+/** Latencies in milliseconds; `refused` counts statuses of 400 and above, `failed` requests without an answer. */
+export interface LoadResult {
+  readonly requests: number;
+  readonly seconds: number;
+  readonly bytes: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly refused: number;
+  readonly failed: number;
+}
+
+const probe = spawnSync('wrk', ['-v'], { encoding: 'utf8' });
+const WRK = probe.error === undefined ? /^wrk \S+/m.exec(probe.stdout)?.[0] : undefined;
+
+/** Name and version of the generator in use. */
+export const LOAD_GENERATOR = WRK ?? 'autocannon';
+
+export async function putUnderLoad(load: Load): Promise<LoadResult> {
+  return WRK === undefined ? byAutocannon(load) : byWrk(load);
+}
+
+async function byWrk(load: Load): Promise<LoadResult> {
+  const folder = mkdtempSync(join(tmpdir(), 'couchgate-load-'));
+  try {
+    const table = join(folder, 'load.lua');
+    writeFileSync(table, `return ${lua({ method: 'GET', headers: {}, prefix: '', ...load })}\n`);
+    const { stdout } = await promisify(execFile)('wrk', [
+      ...['-t', '1', '-c', String(load.connections), '-d', `${String(Math.ceil(load.seconds))}s`],
+      ...['--timeout', '30s', '-s', join(import.meta.dirname, 'requests.lua'), load.url, '--', table],
+    ]);
+    return JSON.parse(/^\{.*\}$/m.exec(stdout)?.[0] ?? '') as LoadResult;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function byAutocannon(load: Load): Promise<LoadResult> {
+  const child = fork(join(import.meta.dirname, 'autocannon.ts'), { execArgv: ['--import', 'tsx'] });
+  child.send(load);
+  return new Promise((resolve, reject) => {
+    child.once('message', (result) => resolve(result as LoadResult));
+    child.once('exit', (code) => reject(new Error(`autocannon ended with ${String(code)}`)));
+  });
+}
+
+/** A value as Lua writes it. Strings byte by byte where they are not plain, so that nothing in them is read as Lua. */
+function lua(value: unknown): string {
+  if (typeof value === 'string') return `"${[...Buffer.from(value)].map(luaByte).join('')}"`;
+  if (Array.isArray(value)) return `{${value.map(lua).join(',')}}`;
+  if (typeof value === 'object' && value !== null) {
+    const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+    return `{${fields.map(([name, field]) => `[${lua(name)}]=${lua(field)}`).join(',')}}`;
+  }
+  return String(value);
+}
+
+function luaByte(byte: number): string {
+  return byte < 32 || byte > 126 || byte === 34 || byte === 92
+    ? `\\${String(byte).padStart(3, '0')}`
+    : String.fromCharCode(byte);
+}

@@ -1,0 +1,53 @@
+// Says on what, with what and when was measured: figures without that say nothing.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import os from 'node:os';
+import { LOAD_GENERATOR } from './load/load.ts';
+
+/** One line: processor, memory, system, versions, commit, day. */
+export function machine(): string {
+  const cores = os.cpus();
+  return [
+    `${String(cores.length)} × ${cores[0]?.model.trim() ?? 'unknown processor'}`,
+    `${String(Math.round(os.totalmem() / 2 ** 30))} GiB`,
+    systemName(),
+    `Node ${process.versions.node}`,
+    LOAD_GENERATOR,
+    `http-proxy ${versionOf('http-proxy')}`,
+    `Express ${versionOf('express')}`,
+    ...(process.env['COUCHDB_HOME'] === undefined ? [] : [couchdbVersion(process.env['COUCHDB_HOME'])]),
+    `commit ${commit()}`,
+    new Date().toISOString().slice(0, 10),
+  ].join(', ');
+}
+
+function systemName(): string {
+  try {
+    const name = /^PRETTY_NAME="?([^"\n]+)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1];
+    return `${name ?? os.type()} (${os.type()} ${os.release().split('-')[0] ?? ''})`;
+  } catch {
+    return `${os.type()} ${os.release()}`;
+  }
+}
+
+function versionOf(name: string): string {
+  const text = readFileSync(new URL(`../node_modules/${name}/package.json`, import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The version in the name of the release's `couch` library. */
+function couchdbVersion(home: string): string {
+  const library = readdirSync(`${home}/lib`).find((name) => /^couch-\d/.test(name));
+  return `CouchDB ${library?.slice('couch-'.length) ?? 'of unknown version'}`;
+}
+
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      encoding: 'utf8',
+      cwd: import.meta.dirname,
+    }).trim();
+  } catch {
+    return 'unknown';
+  }
+}

@@ -1,0 +1,86 @@
+// Starts the processes of a measurement, one role each, and says what each of them costs: CPU seconds and memory, with its children.
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { resolve as resolvePath } from 'node:path';
+
+/** A server of this folder that runs in a process of its own. */
+export interface Running {
+  readonly pid: number;
+  readonly url: string;
+  readonly stop: () => Promise<void>;
+}
+
+/** Linux counts CPU time in hundredths of a second on every architecture that Node runs on (USER_HZ, proc(5)). */
+const TICKS_PER_SECOND = 100;
+
+/** Starts `bench/servers/<name>.ts`, which says its address over IPC once it listens and ends when the channel does. */
+export async function startServer(name: string, args: readonly string[] = []): Promise<Running> {
+  const child = fork(resolvePath(import.meta.dirname, 'servers', `${name}.ts`), args, {
+    execArgv: ['--import', 'tsx'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  const url = await firstMessage(child, name);
+  return { pid: child.pid ?? 0, url, stop: () => stopChild(child) };
+}
+
+async function firstMessage(child: ChildProcess, name: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    child.once('message', (message) => resolve(message as string));
+    child.once('exit', (code) => reject(new Error(`${name} ended with ${String(code)} before it listened`)));
+  });
+}
+
+/** Ends a child by SIGTERM, by SIGKILL when it takes longer than ten seconds. */
+export async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  await ended;
+  clearTimeout(impatience);
+}
+
+/** CPU seconds, user and system, that a process and its descendants have used so far; undefined where there is no /proc. */
+export function cpuSeconds(pid: number): number | undefined {
+  const ticks = family(pid).map((member) => {
+    // The second field, the command, may hold spaces and brackets: everything is counted from its end.
+    const stat = read(`/proc/${String(member)}/stat`);
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+  });
+  return ticks.length === 0 ? undefined : ticks.reduce((sum, one) => sum + one, 0) / TICKS_PER_SECOND;
+}
+
+/** Resident memory in KiB of a process and its descendants: now, and the highest since `forgetPeak`. */
+export function memoryKiB(pid: number): { readonly now: number; readonly peak: number } | undefined {
+  const members = family(pid);
+  if (members.length === 0) return undefined;
+  const total = (field: string): number =>
+    members
+      .map((member) =>
+        new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(read(`/proc/${String(member)}/status`)),
+      )
+      .reduce((sum, match) => sum + Number(match?.[1] ?? 0), 0);
+  return { now: total('VmRSS'), peak: total('VmHWM') };
+}
+
+function family(pid: number): readonly number[] {
+  if (!existsSync(`/proc/${String(pid)}/task`)) return [];
+  const children = readdirSync(`/proc/${String(pid)}/task`).flatMap((task) =>
+    read(`/proc/${String(pid)}/task/${task}/children`)
+      .split(' ')
+      .filter(Boolean)
+      .map(Number),
+  );
+  return [pid, ...children.flatMap(family)];
+}
+
+/** The file's text; empty for a process that has just ended. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
