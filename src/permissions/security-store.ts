@@ -1,8 +1,166 @@
-// The permissions of every database, cached.
+// The permissions of every database: read through a cache that news keeps fresh, written in one place. What a security object means is
+// security-document.ts's business, who may write one authorize's.
+import { type Couch } from '../couch/couch.ts';
+import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
+import { Unavailable } from '../http-errors.ts';
+import { type NewsDesk } from '../identity/news.ts';
+import { type AskedAs, getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
+import { Newest } from './newest.ts';
+import { Settling } from './settling.ts';
+import { stampOf, type StoredSecurity, storedForm } from './security-document.ts';
+import { type SecurityRequest } from './security-request.ts';
+import { Turns } from './turns.ts';
 
-/** Reads and writes security objects through a cache that news keeps fresh. */
+/** Reads security objects through a cache that news keeps fresh. */
 export interface SecurityStore {
   /** The permissions of a database: at once from the cache, else a promise; `undefined` = the database does not exist. Throws `Unavailable`. */
   permissionsOf(database: string): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
+}
+
+/** The store as the handlers of `_security`, `PUT /{db}` and `DELETE /{db}` need it. */
+export interface SecurityKeeper extends SecurityStore {
+  /** The object as CouchDB holds it now; `undefined` = the database does not exist. Throws CouchDB's refusal, or `Unavailable`. */
+  documentOf(database: string, as?: AskedAs): Promise<StoredSecurity | undefined>;
+  /** Replaces the object; resolves when every cache of this replica has dropped the old one. Call it inside `alone`. Throws CouchDB's refusal, or `Unavailable`. */
+  write(
+    database: string,
+    replaces: StoredSecurity,
+    by: SecurityRequest,
+    as?: AskedAs,
+  ): Promise<DatabasePermissions>;
+  /** The database was created or deleted: nothing that was known of it holds. Resolves as `write` does. */
+  forget(database: string): Promise<void>;
+  /** Runs one change of a database's permissions at a time. */
+  alone<T>(database: string, work: () => Promise<T>): Promise<T>;
+  readonly stats: CacheStats;
+  close(): void;
+}
+
+export interface SecurityStoreOptions {
+  readonly couch: Pick<Couch, 'ask'>;
+  readonly news: NewsDesk;
+  readonly securityCacheSeconds: number;
+  readonly fallbackCacheSeconds: number;
+  readonly outageCacheSeconds: number;
+  readonly now?: () => number;
+}
+
+interface Kept {
+  readonly permissions: DatabasePermissions | undefined;
+  /** False for what was read so soon after a change that it may be an older copy (H4). */
+  readonly settled: boolean;
+}
+
+/** How long what may be an older copy is kept. */
+const UNSETTLED_MS = 500;
+
+export function createSecurityStore(options: SecurityStoreOptions): SecurityKeeper {
+  return new CachedSecurity(options);
+}
+
+class CachedSecurity implements SecurityKeeper {
+  readonly #options: SecurityStoreOptions;
+  readonly #now: () => number;
+  readonly #newest: Newest;
+  readonly #turns = new Turns();
+  readonly #settling: Settling;
+  readonly #cache: ReadThrough<Kept>;
+
+  constructor(options: SecurityStoreOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#newest = new Newest(this.#now);
+    this.#settling = new Settling(this.#now);
+    this.#cache = new ReadThrough<Kept>({
+      read: (database) => this.#read(database),
+      freshMs: (kept) => this.#freshMs(kept),
+      outageMs: options.outageCacheSeconds * 1000,
+      keepSeconds: options.securityCacheSeconds + options.outageCacheSeconds,
+      now: this.#now,
+    });
+    options.news.listen((item) => {
+      if (item.kind !== 'permissions') return;
+      this.#settling.note(item.database);
+      this.#cache.drop(item.database);
+    });
+  }
+
+  permissionsOf(
+    database: string,
+  ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined> {
+    const kept = this.#cache.get(database);
+    return kept instanceof Promise ? kept.then(permissionsFrom) : kept.permissions;
+  }
+
+  async documentOf(database: string, as?: AskedAs): Promise<StoredSecurity | undefined> {
+    const document = await getSecurity(this.#options.couch, database, as);
+    if (document === undefined || this.#newest.newerOf(database, document).isNewest) return document;
+    throw new Unavailable('The permissions of this database are being changed.', { retryAfterSeconds: 1 });
+  }
+
+  async write(
+    database: string,
+    replaces: StoredSecurity,
+    by: SecurityRequest,
+    as?: AskedAs,
+  ): Promise<DatabasePermissions> {
+    const stamp = Math.max(this.#now(), stampOf(replaces) + 1, this.#newest.stampOf(database) + 1);
+    const stored = storedForm(by, database, stamp);
+    try {
+      await setSecurity(this.#options.couch, database, stored, as);
+    } catch (error) {
+      // It may have been written in part, or will be: nothing that was known holds.
+      if (error instanceof Unavailable) await this.#tell(database);
+      throw error;
+    }
+    const { permissions } = this.#newest.newerOf(database, stored);
+    const heard = this.#settling.heard(database);
+    await this.#tell(database);
+    // Not read back: CouchDB may still answer with the old one (H4). Unless another replica changed it in the meantime, this is what it holds.
+    if (this.#settling.heard(database) === heard + 1)
+      this.#cache.put(database, { permissions, settled: true });
+    return permissions;
+  }
+
+  async forget(database: string): Promise<void> {
+    this.#newest.forget(database);
+    await this.#tell(database);
+  }
+
+  alone<T>(database: string, work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(database, work);
+  }
+
+  get stats(): CacheStats {
+    return this.#cache.stats;
+  }
+
+  close(): void {
+    this.#cache.close();
+  }
+
+  async #read(database: string): Promise<Kept> {
+    const settled = this.#settling.isSettled(database);
+    const document = await getSecurity(this.#options.couch, database);
+    if (document === undefined) return { permissions: undefined, settled };
+    const found = this.#newest.newerOf(database, document);
+    return { permissions: found.permissions, settled: settled && found.isNewest };
+  }
+
+  /** A database that is not there may be there the next moment, so that is not kept. */
+  #freshMs({ permissions, settled }: Kept): number {
+    const { news, securityCacheSeconds, fallbackCacheSeconds } = this.#options;
+    if (permissions === undefined) return 0;
+    const freshMs = (news.up ? securityCacheSeconds : fallbackCacheSeconds) * 1000;
+    return settled ? freshMs : Math.min(UNSETTLED_MS, freshMs);
+  }
+
+  #tell(database: string): Promise<void> {
+    return this.#options.news.publish({ kind: 'permissions', database });
+  }
+}
+
+function permissionsFrom(kept: Kept): DatabasePermissions | undefined {
+  return kept.permissions;
 }

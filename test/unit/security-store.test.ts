@@ -1,0 +1,226 @@
+// Pins the cache of permissions: what fills it, what empties it, and that an older copy never brings back what was revoked.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Couch, type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
+import { HttpError, NotFound, Unavailable } from '../../src/http-errors.ts';
+import { type News } from '../../src/identity/news.ts';
+import { type DatabasePermissions } from '../../src/permissions/grants.ts';
+import { storedForm } from '../../src/permissions/security-document.ts';
+import { parseSecurityPut } from '../../src/permissions/security-request.ts';
+import { createSecurityStore } from '../../src/permissions/security-store.ts';
+
+const READER = { cloudant: { alice: ['_reader'] } };
+const stored = (body: Record<string, unknown>, stamp: number) =>
+  storedForm(parseSecurityPut(body), 'db', stamp);
+
+function open() {
+  const clock = { time: 1_000_000 };
+  const asked: CouchRequest[] = [];
+  const state = {
+    document: stored(READER, 1) as unknown,
+    up: true,
+    answer: undefined as CouchAnswer | Error | undefined,
+  };
+  const couch: Pick<Couch, 'ask'> = {
+    ask: (request) => {
+      asked.push(request);
+      if (state.answer instanceof Error) return Promise.reject(state.answer);
+      if (state.answer !== undefined) return Promise.resolve(state.answer);
+      if (request.method === 'GET') return Promise.resolve({ status: 200, body: state.document });
+      return Promise.resolve({ status: 200, body: { ok: true } });
+    },
+  };
+  const listeners: ((news: News) => void)[] = [];
+  const told: News[] = [];
+  const store = createSecurityStore({
+    couch,
+    news: {
+      publish: (news) => {
+        told.push(news);
+        for (const listener of listeners) listener(news);
+        return Promise.resolve();
+      },
+      listen: (listener) => void listeners.push(listener),
+      get up() {
+        return state.up;
+      },
+    },
+    securityCacheSeconds: 300,
+    fallbackCacheSeconds: 2,
+    outageCacheSeconds: 60,
+    now: () => clock.time,
+  });
+  const news = (database: string): void =>
+    listeners.forEach((listen) => listen({ kind: 'permissions', database }));
+  return { store, clock, asked, state, told, news };
+}
+
+const names = (permissions: DatabasePermissions | undefined): readonly string[] => [
+  ...(permissions?.grants.keys() ?? []),
+];
+
+describe('the permissions of a database', () => {
+  it('are known at once after they were read, until news comes or their time is over', async () => {
+    const { store, clock, asked, news } = open();
+    assert.deepEqual(names(await store.permissionsOf('db')), ['alice']);
+    clock.time += 299_999;
+    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    news('other');
+    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    news('db');
+    assert.ok(store.permissionsOf('db') instanceof Promise);
+    assert.equal(asked.length, 2);
+  });
+
+  it('are kept only briefly while no news arrives', async () => {
+    const { store, clock, state } = open();
+    await store.permissionsOf('db');
+    state.up = false;
+    clock.time += 1999;
+    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    clock.time += 1;
+    assert.ok(store.permissionsOf('db') instanceof Promise);
+  });
+
+  it('are not kept for a database that is not there', async () => {
+    const { store, state, asked } = open();
+    state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
+    assert.equal(await store.permissionsOf('db'), undefined);
+    assert.equal(await store.permissionsOf('db'), undefined);
+    assert.equal(asked.length, 2);
+  });
+
+  it('are asked for under the encoded name of the database', async () => {
+    const { store, asked } = open();
+    await store.permissionsOf('a/b+c');
+    assert.equal(asked[0]?.path, '/a%2Fb%2Bc/_security');
+  });
+
+  it('read soon after a change are kept only for a moment: they may be an older copy', async () => {
+    const { store, clock, news } = open();
+    news('db');
+    await store.permissionsOf('db');
+    clock.time += 499;
+    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    clock.time += 1;
+    const again = store.permissionsOf('db');
+    assert.ok(again instanceof Promise);
+    await again;
+    clock.time += 10_000;
+    await store.permissionsOf('db');
+    clock.time += 299_000;
+    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+  });
+
+  it('are never older than those that were seen, though another copy says so', async () => {
+    const { store, state, clock, news } = open();
+    state.document = stored({ cloudant: {} }, 5);
+    assert.deepEqual(names(await store.permissionsOf('db')), []);
+    state.document = stored(READER, 4);
+    news('db');
+    assert.deepEqual(
+      names(await store.permissionsOf('db')),
+      [],
+      'an older copy that grants more is not believed',
+    );
+    await assert.rejects(store.documentOf('db'), Unavailable);
+    clock.time += 60_000;
+    news('db');
+    assert.deepEqual(
+      names(await store.permissionsOf('db')),
+      ['alice'],
+      'a minute later it is what CouchDB was given',
+    );
+  });
+
+  it('are believed at once when they close a database, however old the copy is', async () => {
+    const { store, state, news } = open();
+    await store.permissionsOf('db');
+    state.document = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
+    news('db');
+    assert.deepEqual(names(await store.permissionsOf('db')), []);
+  });
+
+  it('are unavailable, not refused, when CouchDB does not know Couchgate', async () => {
+    const { store, state } = open();
+    state.answer = { status: 401, body: { error: 'unauthorized', reason: 'no' } };
+    await assert.rejects(async () => store.permissionsOf('db'), Unavailable);
+  });
+});
+
+describe('a write of permissions', () => {
+  const revoke = parseSecurityPut({ cloudant: {} });
+
+  it('is what decides afterwards, whatever CouchDB still answers, and is told to all', async () => {
+    const { store, asked, told, state } = open();
+    const before = await store.documentOf('db');
+    await store.write('db', before ?? {}, revoke);
+    state.document = stored(READER, 1);
+    const now = store.permissionsOf('db');
+    assert.ok(!(now instanceof Promise));
+    assert.deepEqual(names(now), []);
+    assert.deepEqual(told, [{ kind: 'permissions', database: 'db' }]);
+    assert.deepEqual(
+      asked.map(({ method }) => method),
+      ['GET', 'PUT'],
+    );
+  });
+
+  it('is stamped later than what it replaces, though the clock went back', async () => {
+    const { store, asked } = open();
+    await store.write('db', stored(READER, 9_000_000), revoke);
+    await store.write('db', {}, revoke);
+    const stamps = asked.map(({ body }) => (body as { couchgate: { stamp: number } }).couchgate.stamp);
+    assert.deepEqual(stamps, [9_000_001, 9_000_002]);
+  });
+
+  it('drops what was known and tells all when it may have been done in part', async () => {
+    const { store, state, told } = open();
+    await store.permissionsOf('db');
+    state.answer = new Unavailable('no majority');
+    await assert.rejects(store.write('db', {}, revoke), Unavailable);
+    assert.equal(told.length, 1);
+    state.answer = undefined;
+    assert.ok(store.permissionsOf('db') instanceof Promise);
+  });
+
+  it('hands on the refusal of a caller, and a missing database', async () => {
+    const { store, state, asked } = open();
+    state.answer = { status: 403, body: { error: 'forbidden', reason: 'You are not a db or server admin.' } };
+    const refusal = store.write('db', {}, revoke, { authorization: 'Bearer x' });
+    await assert.rejects(refusal, (error) => error instanceof HttpError && error.status === 403);
+    assert.deepEqual(asked[0]?.headers, { authorization: 'Bearer x' });
+    state.answer = { status: 404, body: {} };
+    await assert.rejects(store.write('db', {}, revoke), NotFound);
+  });
+
+  it('waits its turn, database by database, and a failed turn lets the next one in', async () => {
+    const { store } = open();
+    const order: string[] = [];
+    const work =
+      (name: string, fails = false) =>
+      async (): Promise<void> => {
+        order.push(`${name} begins`);
+        await new Promise((resolve) => setImmediate(resolve));
+        order.push(`${name} ends`);
+        if (fails) throw new Error(name);
+      };
+    const first = store.alone('db', work('first', true));
+    const second = store.alone('db', work('second'));
+    const other = store.alone('other', work('other'));
+    await assert.rejects(first, /first/);
+    await Promise.all([second, other]);
+    assert.ok(order.indexOf('first ends') < order.indexOf('second begins'));
+    assert.ok(order.indexOf('other begins') < order.indexOf('first ends'));
+  });
+});
+
+describe('a database that was deleted and made again', () => {
+  it('keeps none of its grants', async () => {
+    const { store, state } = open();
+    await store.write('db', {}, parseSecurityPut(READER));
+    state.document = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
+    await store.forget('db');
+    assert.deepEqual(names(await store.permissionsOf('db')), []);
+  });
+});
