@@ -1,0 +1,98 @@
+// Decides who may use a server path or a database, as CouchDB 3.5 does (chttpd_auth_request.erl). Documents have further rules in write.ts.
+import { BadRequest, Forbidden, Unauthorized } from '../http-errors.ts';
+import { type Database, type Security, type SecurityList } from './database.ts';
+import { type Caller } from './exchange.ts';
+import { isObject, type Json } from './json.ts';
+
+const OPEN_SERVER_PATHS = new Set(['_up', '_uuids', '_session', '_active_tasks']);
+/** Second segments that only server admins reach, in every database. */
+const SERVER_ADMIN_PATHS = new Set(['_purge', '_sync_shards', '_purged_infos_limit']);
+/** Second segments of `_users` and `_replicator` that only server admins reach. */
+const SYSTEM_ADMIN_PATHS = new Set(['_all_docs', '_changes']);
+
+export function isServerAdmin(caller: Caller): boolean {
+  return caller.roles.includes('_admin');
+}
+
+export function requireServerAdmin(caller: Caller): void {
+  if (!isServerAdmin(caller)) throw new Unauthorized('You are not a server admin.');
+}
+
+/** Paths without a database: a few are open, `_replicate` is for everybody signed in, the rest is the server admin's. */
+export function authorizeServerPath(caller: Caller, path: readonly string[]): void {
+  const [first, second] = path;
+  if (
+    first === undefined ||
+    first === 'favicon.ico' ||
+    (second === undefined && OPEN_SERVER_PATHS.has(first))
+  )
+    return;
+  if (first === '_replicate' && second === undefined) {
+    if (caller.name === null) throw new Unauthorized('You are not an authenticated user');
+    return;
+  }
+  requireServerAdmin(caller);
+}
+
+/** Throws 401 or 403 when the caller may not use this path of the database at all; answers whether he is an admin of it. */
+export function authorizeDatabasePath(
+  caller: Caller,
+  database: Database,
+  method: string,
+  path: readonly string[],
+): boolean {
+  const second = path[1] ?? '';
+  const isSystem = database.name.startsWith('_');
+  if (SERVER_ADMIN_PATHS.has(second)) requireServerAdmin(caller);
+  if (isSystem && (SYSTEM_ADMIN_PATHS.has(second) || (path.length === 1 && isReplacing(method))))
+    requireServerAdmin(caller);
+  if (!isSystem && path.length === 1 && isReplacing(method)) requireServerAdmin(caller);
+  const security = database.record.security;
+  const isAdmin = isDatabaseAdmin(caller, security);
+  if (!isAdmin && (second === '_compact' || (second === '_view_cleanup' && path.length === 2)))
+    throw new Unauthorized('You are not a server or db admin.');
+  if (!isAdmin) requireMember(caller, security);
+  return isAdmin;
+}
+
+export function requireDatabaseAdmin(isAdmin: boolean): void {
+  if (!isAdmin) throw new Forbidden('You are not a db or server admin.');
+}
+
+export function isDatabaseAdmin(caller: Caller, security: Security): boolean {
+  return isServerAdmin(caller) || isListed(caller, security.admins);
+}
+
+function isReplacing(method: string): boolean {
+  return method === 'PUT' || method === 'DELETE';
+}
+
+/** A database without members is public. docs.couchdb.org/en/stable/api/database/security.html */
+function requireMember(caller: Caller, security: Security): void {
+  const members = security.members;
+  const isPublic = (members?.names ?? []).length === 0 && (members?.roles ?? []).length === 0;
+  if (isPublic || isListed(caller, members)) return;
+  if (caller.name === null) throw new Unauthorized('You are not authorized to access this db.');
+  throw new Forbidden('You are not allowed to access this db.');
+}
+
+function isListed(caller: Caller, list: SecurityList | undefined): boolean {
+  if (caller.name !== null && (list?.names ?? []).includes(caller.name)) return true;
+  return (list?.roles ?? []).some((role) => caller.roles.includes(role));
+}
+
+/** The security object of a PUT: `admins` and `members` are checked, unknown fields are kept. */
+export function checkedSecurity(body: Json): Security {
+  for (const part of ['admins', 'members']) {
+    const list = body[part];
+    if (list === undefined) continue;
+    if (!isObject(list)) throw new BadRequest(`${part} must be a JSON object`);
+    for (const kind of ['names', 'roles']) {
+      const entries = list[kind];
+      if (entries === undefined) continue;
+      if (!Array.isArray(entries) || !entries.every((entry) => typeof entry === 'string'))
+        throw new BadRequest(`${kind} must be a JSON list of strings`);
+    }
+  }
+  return body;
+}

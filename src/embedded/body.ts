@@ -1,0 +1,87 @@
+// Reads request bodies: bounded, gunzipped, decoded as JSON. What they mean is the endpoints' business.
+import { type IncomingMessage } from 'node:http';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
+import { isObject, type Json } from './json.ts';
+
+const MAX_BODY_BYTES = 64 * 1024 * 1024;
+/** PouchDB walks documents recursively; deeper ones would overflow its stack in a callback that nobody can catch. */
+const MAX_JSON_DEPTH = 200;
+const unzip = promisify(gunzip);
+
+/** The whole body, gunzipped when it says so. Throws 413 past `limit` (before and after gunzip), 415 for other encodings. */
+export async function readBody(req: IncomingMessage, limit = MAX_BODY_BYTES): Promise<Buffer> {
+  if (Number(req.headers['content-length'] ?? 0) > limit) throw new TooLarge();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > limit) throw new TooLarge();
+    chunks.push(chunk);
+  }
+  const raw = Buffer.concat(chunks, size);
+  const encoding = req.headers['content-encoding'] ?? 'identity';
+  if (encoding === 'identity') return raw;
+  if (encoding !== 'gzip') throw new BadContentType(`${encoding} is not a supported content encoding.`);
+  return unzipWithin(raw, limit);
+}
+
+async function unzipWithin(raw: Buffer, limit: number): Promise<Buffer> {
+  try {
+    return await unzip(raw, { maxOutputLength: limit });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new TooLarge();
+    throw new BadRequest('Invalid gzip body');
+  }
+}
+
+/** The body as JSON of any kind. CouchDB asks for the content type on POST, and not on PUT. */
+export async function readJson(req: IncomingMessage, contentType: 'required' | 'any'): Promise<unknown> {
+  if (contentType === 'required') requireJsonType(req);
+  const body = await readBody(req);
+  if (body.length === 0) throw new BadRequest('invalid UTF-8 JSON');
+  return parseJson(body);
+}
+
+/** The body as a JSON object; CouchDB's words when it is another kind. */
+export async function readJsonObject(req: IncomingMessage, contentType: 'required' | 'any'): Promise<Json> {
+  const value = await readJson(req, contentType);
+  if (!isObject(value)) throw new BadRequest('Request body must be a JSON object');
+  return value;
+}
+
+export function requireJsonType(req: IncomingMessage): void {
+  if (mediaType(req) !== 'application/json') throw new BadContentType();
+}
+
+export function mediaType(req: IncomingMessage): string {
+  return (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+}
+
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (depthOf(text) > MAX_JSON_DEPTH) throw new BadRequest('JSON is nested too deeply');
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    if (error instanceof BadRequest) throw error;
+    throw new BadRequest('invalid UTF-8 JSON');
+  }
+}
+
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let inText = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const c = text.charCodeAt(i);
+    if (inText) {
+      if (c === 0x5c) i += 1;
+      else if (c === 0x22) inText = false;
+    } else if (c === 0x22) inText = true;
+    else if (c === 0x5b || c === 0x7b) deepest = Math.max(deepest, (depth += 1));
+    else if (c === 0x5d || c === 0x7d) depth -= 1;
+  }
+  return deepest;
+}

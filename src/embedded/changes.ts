@@ -1,0 +1,107 @@
+// Reads what a _changes request asks for and picks its feed. Filters and feeds have files of their own.
+import { BadRequest } from '../http-errors.ts';
+import { readJsonObject } from './body.ts';
+import { changesFilter, type ChangesFilter } from './changes-filter.ts';
+import { type DatabaseExchange, type Methods } from './exchange.ts';
+import { sendContinuous, sendEventSource } from './feed-continuous.ts';
+import { sendLongpoll, sendNormal } from './feed-normal.ts';
+import { isObject, type Json } from './json.ts';
+import { countOf, isSet } from './parameters.ts';
+import { readSeq } from './sequence.ts';
+
+export const changesMethods: Methods<DatabaseExchange> = {
+  allow: 'GET,HEAD,POST',
+  GET: changes,
+  POST: changes,
+};
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+export interface ChangesRequest {
+  readonly since: number;
+  /** Infinity = all. */
+  readonly limit: number;
+  readonly descending: boolean;
+  readonly includeDocs: boolean;
+  /** PouchDB's own options: style, conflicts, attachments. */
+  readonly rowOptions: Json;
+  readonly filter: ChangesFilter;
+  /** 0 = none. */
+  readonly heartbeatMs: number;
+  /** Infinity when there is a heartbeat and no timeout was named. */
+  readonly timeoutMs: number;
+}
+
+const FEEDS = new Map([
+  ['normal', sendNormal],
+  ['longpoll', sendLongpoll],
+  ['continuous', sendContinuous],
+  ['live', sendContinuous],
+  ['eventsource', sendEventSource],
+]);
+
+/** docs.couchdb.org/en/stable/api/database/changes.html */
+async function changes(exchange: DatabaseExchange): Promise<void> {
+  const { req, res, query, method } = exchange;
+  const feed = FEEDS.get(query.get('feed') ?? 'normal');
+  if (feed === undefined)
+    throw new BadRequest('Supported `feed` types: normal, continuous, live, longpoll, eventsource');
+  const body = method === 'POST' ? await readChangesBody(exchange) : {};
+  const request = await readChanges(exchange, body);
+  if (req.method === 'HEAD') {
+    res.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'must-revalidate' });
+    res.end();
+    return;
+  }
+  await feed(exchange, request);
+}
+
+async function readChangesBody({ req }: DatabaseExchange): Promise<Json> {
+  if (req.headers['content-length'] === '0') return {};
+  const body: unknown = await readJsonObject(req, 'required');
+  return isObject(body) ? body : {};
+}
+
+async function readChanges(exchange: DatabaseExchange, body: Json): Promise<ChangesRequest> {
+  const { req, query, database } = exchange;
+  const heartbeatMs = heartbeatOf(query.get('heartbeat'));
+  const timeout = query.get('timeout');
+  const style = query.get('style') ?? 'main_only';
+  if (style !== 'main_only' && style !== 'all_docs')
+    throw new BadRequest('Supported styles: main_only, all_docs');
+  if (query.has('seq_interval') && !/^\d+$/.test(query.get('seq_interval') ?? ''))
+    throw new BadRequest('invalid_seq_interval');
+  const last = req.headers['last-event-id'];
+  const since = query.get('since') ?? (typeof last === 'string' ? last : undefined);
+  return {
+    since: await readSeq(since, async () => (await database.storage.info()).update_seq),
+    limit: limitOf(query.get('limit')),
+    descending: isSet(query, 'descending'),
+    includeDocs: isSet(query, 'include_docs'),
+    rowOptions: { style, conflicts: isSet(query, 'conflicts'), attachments: isSet(query, 'attachments') },
+    filter: await changesFilter(exchange, body),
+    heartbeatMs,
+    timeoutMs: timeoutOf(timeout, heartbeatMs),
+  };
+}
+
+function timeoutOf(given: string | null, heartbeatMs: number): number {
+  if (given === null) return heartbeatMs > 0 ? Infinity : DEFAULT_TIMEOUT_MS;
+  return Math.min(countOf(given), DEFAULT_TIMEOUT_MS);
+}
+
+/** CouchDB takes a negative limit as none. */
+function limitOf(given: string | null): number {
+  if (given === null || /^-\d+$/.test(given)) return Infinity;
+  return countOf(given);
+}
+
+function heartbeatOf(given: string | null): number {
+  if (given === null || given === 'false') return 0;
+  if (given === 'true') return DEFAULT_TIMEOUT_MS;
+  if (!/^-?\d{1,9}$/.test(given))
+    throw new BadRequest('Invalid heartbeat value. Expecting a positive integer value (in milliseconds).');
+  if (Number(given) <= 0)
+    throw new BadRequest('The heartbeat value should be a positive integer (in milliseconds).');
+  return Number(given);
+}

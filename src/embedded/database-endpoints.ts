@@ -1,0 +1,166 @@
+// Answers what concerns a database as a whole, and lists which endpoint serves which of its underscore paths.
+import { BadRequest, Forbidden, HttpError } from '../http-errors.ts';
+import { sendJson } from '../respond.ts';
+import { checkedSecurity, requireDatabaseAdmin } from './access.ts';
+import { allDocsMethods, allDocsQueriesOr, designDocsMethods, localDocsMethods } from './all-docs.ts';
+import { readJson, readJsonObject, requireJsonType } from './body.ts';
+import { bulkDocsMethods, bulkGetMethods, missingRevsMethods, revsDiffMethods } from './bulk.ts';
+import { changesMethods } from './changes.ts';
+import { type Database } from './database.ts';
+import { createDocument } from './document-endpoints.ts';
+import { type DatabaseExchange, type Methods } from './exchange.ts';
+import { explainMethods, findMethods, indexMethods } from './mango.ts';
+import { notDone } from './not-done.ts';
+import { NODE_NAME } from './node-name.ts';
+import { shownSeq } from './sequence.ts';
+
+export const databaseMethods: Methods<DatabaseExchange> = {
+  allow: 'DELETE,GET,HEAD,POST',
+  GET: async ({ res, database }) => sendJson(res, 200, await databaseInfo(database)),
+  PUT: createDatabase,
+  POST: createDocument,
+  DELETE: removeDatabase,
+};
+
+export const databaseEndpoints: ReadonlyMap<string, Methods<DatabaseExchange>> = new Map<
+  string,
+  Methods<DatabaseExchange>
+>([
+  [
+    '_security',
+    {
+      allow: 'PUT,GET',
+      GET: ({ res, database }) => sendJson(res, 200, database.record.security),
+      PUT: putSecurity,
+    },
+  ],
+  ['_all_docs', allDocsQueriesOr(allDocsMethods)],
+  ['_design_docs', allDocsQueriesOr(designDocsMethods)],
+  ['_local_docs', allDocsQueriesOr(localDocsMethods)],
+  ['_bulk_docs', bulkDocsMethods],
+  ['_bulk_get', bulkGetMethods],
+  ['_revs_diff', revsDiffMethods],
+  ['_missing_revs', missingRevsMethods],
+  ['_changes', changesMethods],
+  ['_find', findMethods],
+  ['_explain', explainMethods],
+  ['_index', indexMethods],
+  ['_ensure_full_commit', { allow: 'POST', POST: ensureFullCommit }],
+  ['_compact', { allow: 'POST', POST: compact }],
+  ['_view_cleanup', { allow: 'POST', POST: cleanUpViews }],
+  [
+    '_revs_limit',
+    {
+      allow: 'PUT,GET',
+      GET: ({ res, database }) => sendJson(res, 200, database.record.revsLimit),
+      PUT: putRevsLimit,
+    },
+  ],
+  ['_purged_infos_limit', { allow: 'GET,PUT', GET: ({ res }) => sendJson(res, 200, 1000) }],
+  ['_shards', { allow: 'GET,HEAD', GET: describeShards }],
+  ['_purge', notDone('purging')],
+  ['_purged_infos', notDone('purging')],
+  ['_sync_shards', { allow: 'POST', POST: ({ res }) => sendJson(res, 202, { ok: true }) }],
+  ['_partition', { allow: 'GET,HEAD', GET: refusePartition }],
+  ['_temp_view', { allow: 'GET,HEAD,POST', GET: refuseTemporaryView, POST: refuseTemporaryView }],
+  ['_search_cleanup', notDone('full text search')],
+  ['_nouveau_cleanup', notDone('full text search')],
+]);
+
+/** docs.couchdb.org/en/stable/api/database/common.html#get--db; sizes are not known here and are 0. */
+export async function databaseInfo(database: Database): Promise<object> {
+  const { doc_count: count, update_seq: seq } = await database.storage.info();
+  return {
+    instance_start_time: startTime(database),
+    db_name: database.name,
+    purge_seq: shownSeq(0),
+    update_seq: shownSeq(seq),
+    sizes: { file: 0, external: 0, active: 0 },
+    props: {},
+    doc_del_count: await database.deletedCount(),
+    doc_count: count,
+    disk_format_version: 8,
+    compact_running: false,
+    cluster: { q: 1, n: 1, w: 1, r: 1 },
+  };
+}
+
+function startTime(database: Database): string {
+  return String(Math.floor(database.record.createdMs / 1000));
+}
+
+async function createDatabase({ node, req, res, path, query }: DatabaseExchange): Promise<void> {
+  const [name = ''] = path;
+  if (query.get('partitioned') === 'true')
+    throw new HttpError(501, 'not_implemented', 'The embedded node does not do partitioned databases.');
+  await node.databases.create(name);
+  sendJson(
+    res,
+    201,
+    { ok: true },
+    { Location: `http://${req.headers.host ?? ''}/${encodeURIComponent(name)}` },
+  );
+}
+
+async function removeDatabase({ node, res, path, query }: DatabaseExchange): Promise<void> {
+  if (query.has('rev'))
+    throw new BadRequest(
+      'You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?',
+    );
+  await node.databases.remove(path[0] ?? '');
+  sendJson(res, 200, { ok: true });
+}
+
+async function putSecurity({ node, req, res, database, isDatabaseAdmin }: DatabaseExchange): Promise<void> {
+  if (database.name === '_users')
+    throw new Forbidden("You can't edit the security object of the user database.");
+  requireDatabaseAdmin(isDatabaseAdmin);
+  database.record.security = checkedSecurity(await readJsonObject(req, 'any'));
+  node.databases.save();
+  sendJson(res, 200, { ok: true });
+}
+
+function ensureFullCommit({ req, res, database }: DatabaseExchange): void {
+  requireJsonType(req);
+  req.resume();
+  sendJson(res, 201, { ok: true, instance_start_time: startTime(database) });
+}
+
+async function compact({ req, res, database }: DatabaseExchange): Promise<void> {
+  requireJsonType(req);
+  req.resume();
+  await database.storage.compact();
+  sendJson(res, 202, { ok: true });
+}
+
+async function cleanUpViews({ req, res, database }: DatabaseExchange): Promise<void> {
+  requireJsonType(req);
+  req.resume();
+  await database.views.cleanUp();
+  sendJson(res, 202, { ok: true });
+}
+
+/** Kept and told, as clients expect; PouchDB itself keeps 1000 revisions of every document. */
+async function putRevsLimit({ node, req, res, database, isDatabaseAdmin }: DatabaseExchange): Promise<void> {
+  requireDatabaseAdmin(isDatabaseAdmin);
+  const limit = await readJson(req, 'any');
+  if (!Number.isSafeInteger(limit) || Number(limit) < 1)
+    throw new BadRequest('`revs_limit` must be positive integer');
+  database.record.revsLimit = Number(limit);
+  node.databases.save();
+  sendJson(res, 200, { ok: true });
+}
+
+function describeShards({ res, path }: DatabaseExchange): void {
+  const range = '00000000-ffffffff';
+  if (path[2] === undefined) sendJson(res, 200, { shards: { [range]: [NODE_NAME] } });
+  else sendJson(res, 200, { range, nodes: [NODE_NAME] });
+}
+
+function refusePartition(): never {
+  throw new BadRequest('database is not partitioned');
+}
+
+function refuseTemporaryView(): never {
+  throw new HttpError(410, 'gone', 'Temporary views are not supported in CouchDB');
+}

@@ -1,0 +1,54 @@
+// Checks that the functions of a design document compile, when it is written. Running them is functions.ts's business.
+import { BadRequest } from '../http-errors.ts';
+import { type FunctionHost } from './functions.ts';
+import { isObject } from './json.ts';
+import { type Document } from './pouch.ts';
+import { FunctionFailure } from './sandbox.ts';
+
+export const BUILT_IN_REDUCES = new Set(['_sum', '_count', '_stats']);
+
+/** Throws CouchDB's 400 `compilation_error` or `invalid_design_doc`. Index definitions of Mango are objects and are not code. */
+export function checkDesignFunctions(functions: FunctionHost, doc: Document): void {
+  const language = doc['language'] ?? 'javascript';
+  const views = doc['views'];
+  if (views !== undefined && !isObject(views)) throw invalid('`views` field must be an object');
+  for (const [name, view] of Object.entries(views ?? {})) {
+    if (!isObject(view)) throw invalid(`\`views.${name}\` field must be an object`);
+    if (language === 'javascript' && name !== 'lib') checkView(functions, name, view);
+  }
+  for (const field of ['filters', 'updates', 'shows', 'lists']) {
+    const value = doc[field];
+    if (value !== undefined && !isObject(value)) throw invalid(`\`${field}\` field must be an object`);
+  }
+  const validator = doc['validate_doc_update'];
+  if (validator !== undefined && typeof validator !== 'string')
+    throw invalid('`validate_doc_update` field must be a string');
+}
+
+function checkView(functions: FunctionHost, name: string, view: Record<string, unknown>): void {
+  const { map, reduce } = view;
+  if (map === undefined) throw invalid(`View ${name} must have a map function`);
+  if (typeof map !== 'string') throw invalid(`\`views.${name}.map\` field must be a string`);
+  compile(functions, name, 'map', map);
+  if (reduce === undefined) return;
+  if (typeof reduce !== 'string') throw invalid(`\`views.${name}.reduce\` field must be a string`);
+  if (!reduce.startsWith('_')) compile(functions, name, 'reduce', reduce);
+  else if (!BUILT_IN_REDUCES.has(reduce))
+    throw invalid(`\`views.${name}.reduce\`: ${reduce} is not supported by the embedded node`);
+}
+
+function compile(functions: FunctionHost, name: string, kind: string, source: string): void {
+  try {
+    functions.check(source);
+  } catch (error) {
+    if (!(error instanceof FunctionFailure)) throw error;
+    throw new BadRequest(
+      `Compilation of the ${kind} function in the '${name}' view failed: ${error.message}`,
+      'compilation_error',
+    );
+  }
+}
+
+function invalid(reason: string): BadRequest {
+  return new BadRequest(reason, 'invalid_design_doc');
+}

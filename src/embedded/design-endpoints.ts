@@ -1,0 +1,52 @@
+// Finds what a path below _design/{name} is about: the document, an attachment, a view, its information, or something not done here.
+import { createHash } from 'node:crypto';
+import { sendJson } from '../respond.ts';
+import { attachmentMethods } from './attachments.ts';
+import { documentMethods } from './document-endpoints.ts';
+import { type DatabaseExchange, type Methods } from './exchange.ts';
+import { notDone } from './not-done.ts';
+import { viewMethods } from './view-endpoints.ts';
+
+const NOT_DONE: ReadonlyMap<string, string> = new Map([
+  ['_show', 'show functions'],
+  ['_list', 'list functions'],
+  ['_update', 'update functions'],
+  ['_rewrite', 'rewrite functions'],
+  ['_search', 'full text search'],
+  ['_search_info', 'full text search'],
+  ['_search_disk_size', 'full text search'],
+  ['_nouveau', 'full text search'],
+  ['_nouveau_info', 'full text search'],
+]);
+
+export function designEndpoint(exchange: DatabaseExchange): Methods<DatabaseExchange> {
+  const kind = exchange.path[3];
+  if (kind === undefined) return documentMethods;
+  if (kind === '_view') return viewMethods;
+  if (kind === '_info') return { allow: 'GET', GET: describeDesign };
+  const missing = NOT_DONE.get(kind);
+  return missing === undefined ? attachmentMethods : notDone(missing);
+}
+
+async function describeDesign({ res, path, database }: DatabaseExchange): Promise<void> {
+  const [, , name = ''] = path;
+  const design = await database.storage.get(`_design/${name}`);
+  sendJson(res, 200, {
+    name,
+    view_index: {
+      updates_pending: { minimum: 0, preferred: 0, total: 0 },
+      waiting_commit: false,
+      waiting_clients: 0,
+      updater_running: false,
+      update_seq: 0,
+      sizes: { file: 0, external: 0, active: 0 },
+      signature: createHash('md5')
+        .update(JSON.stringify(design['views'] ?? {}))
+        .digest('hex'),
+      purge_seq: 0,
+      language: typeof design['language'] === 'string' ? design['language'] : 'javascript',
+      compact_running: false,
+      collator_versions: ['0'],
+    },
+  });
+}

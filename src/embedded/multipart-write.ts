@@ -1,0 +1,64 @@
+// Writes leaf revisions as multipart/mixed, attachments inside as multipart/related: what CouchDB's replicator asks for. couch_doc.erl, chttpd_db.erl
+import { randomBytes } from 'node:crypto';
+import { type ServerResponse } from 'node:http';
+import { shown } from './document-check.ts';
+import { type Leaf, type StoredDocument } from './pouch.ts';
+import { without } from './json.ts';
+
+export function sendLeavesAsMultipart(res: ServerResponse, leaves: readonly Leaf[]): void {
+  const boundary = randomBytes(16).toString('hex');
+  const parts: Buffer[] = [];
+  for (const leaf of leaves) parts.push(Buffer.from(`\r\n--${boundary}\r\n`), partOf(leaf));
+  parts.push(Buffer.from(`\r\n--${boundary}--`));
+  const body = Buffer.concat(parts);
+  res.writeHead(200, {
+    'Content-Type': `multipart/mixed; boundary="${boundary}"`,
+    'Content-Length': body.length,
+  });
+  res.end(res.req.method === 'HEAD' ? undefined : body);
+}
+
+/** A document with its attachments, to be sent alone: head's content type and body. */
+export function relatedOf(doc: StoredDocument): { type: string; body: Buffer } {
+  const boundary = randomBytes(16).toString('hex');
+  const bodies = Object.entries(doc._attachments ?? {}).map(([name, attachment]) => ({
+    name,
+    type: attachment.content_type,
+    data: Buffer.from(attachment.data ?? '', 'base64'),
+  }));
+  const stubs = Object.fromEntries(
+    Object.entries(doc._attachments ?? {}).map(([name, attachment], i) => [
+      name,
+      { ...without(attachment, 'data', 'stub'), follows: true, length: bodies[i]?.data.length },
+    ]),
+  );
+  const json = JSON.stringify(shown({ ...doc, _attachments: stubs }));
+  const parts = [Buffer.from(`--${boundary}\r\nContent-Type: application/json\r\n\r\n${json}`)];
+  for (const { name, type, data } of bodies) {
+    const head = `\r\n--${boundary}\r\nContent-Disposition: attachment; filename="${quoted(name)}"\r\nContent-Type: ${oneLine(type)}\r\nContent-Length: ${data.length}\r\n\r\n`;
+    parts.push(Buffer.from(head), data);
+  }
+  parts.push(Buffer.from(`\r\n--${boundary}--`));
+  return { type: `multipart/related; boundary="${boundary}"`, body: Buffer.concat(parts) };
+}
+
+function partOf(leaf: Leaf): Buffer {
+  if (!('ok' in leaf))
+    return Buffer.from(
+      `Content-Type: application/json; error="true"\r\n\r\n${JSON.stringify({ missing: leaf.missing })}`,
+    );
+  if (leaf.ok._attachments === undefined)
+    return Buffer.from(`Content-Type: application/json\r\n\r\n${JSON.stringify(shown(leaf.ok))}`);
+  const { type, body } = relatedOf(leaf.ok);
+  return Buffer.concat([Buffer.from(`Content-Type: ${type}\r\n\r\n`), body]);
+}
+
+/** A stored content type or name never ends a header line (hazard H3). */
+function oneLine(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replaceAll(/[\u0000-\u001f\u007f]/g, ' ');
+}
+
+function quoted(name: string): string {
+  return oneLine(name).replaceAll('"', '%22');
+}

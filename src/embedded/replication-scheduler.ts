@@ -1,0 +1,150 @@
+// Keeps the replications that run on: continuous ones of _replicate and those of _replicator's documents. Running one is replication.ts's business.
+import { randomBytes } from 'node:crypto';
+import { Forbidden } from '../http-errors.ts';
+import { sendJson } from '../respond.ts';
+import { type Database } from './database.ts';
+import { type Exchange } from './exchange.ts';
+import { isObject } from './json.ts';
+import { NODE_NAME } from './node-name.ts';
+import { type Document } from './pouch.ts';
+import { endpointOf, startReplication, type Replication } from './replication.ts';
+
+interface Job {
+  readonly id: string;
+  readonly documentId: string | undefined;
+  readonly source: string;
+  readonly target: string;
+  readonly started: string;
+  readonly replication: Replication;
+}
+
+export class Replications {
+  readonly #jobs = new Map<string, Job>();
+
+  /** Keeps a continuous replication of _replicate; the answer is the id that cancels it. */
+  keep(replication: Replication): string {
+    const id = `${randomBytes(16).toString('hex')}+continuous`;
+    this.#add({ id, documentId: undefined, source: '', target: '', started: now(), replication });
+    return id;
+  }
+
+  cancel(id: string): boolean {
+    const job = this.#jobs.get(id);
+    job?.replication.cancel();
+    return this.#jobs.delete(id);
+  }
+
+  /** Follows a document of `_replicator`: starts its replication, ends it when the document goes. Never throws. */
+  onDocument(database: Database, doc: Document): void {
+    for (const job of this.#jobs.values()) if (job.documentId === doc._id) this.cancel(job.id);
+    const state = doc['_replication_state'];
+    if (doc._deleted === true || state === 'completed' || state === 'failed') return;
+    const [source, target] = [endpointOf(doc['source']), endpointOf(doc['target'])];
+    if (source === undefined || target === undefined) return;
+    const replication = startReplication(source, target, doc);
+    const job: Job = {
+      id: randomBytes(16).toString('hex'),
+      documentId: doc._id,
+      source: withoutCredentials(source.url),
+      target: withoutCredentials(target.url),
+      started: now(),
+      replication,
+    };
+    this.#add(job);
+    replication.done
+      .then(
+        (result) => ({
+          _replication_state: 'completed',
+          _replication_stats: { docs_written: result.docs_written },
+        }),
+        (error: unknown) => ({
+          _replication_state: 'failed',
+          _replication_state_reason: (error as Error).message,
+        }),
+      )
+      .then((state) => this.#finish(database, job, state))
+      .catch(() => undefined);
+  }
+
+  list(): readonly Job[] {
+    return [...this.#jobs.values()];
+  }
+
+  close(): void {
+    for (const job of this.#jobs.values()) job.replication.cancel();
+    this.#jobs.clear();
+  }
+
+  #add(job: Job): void {
+    this.#jobs.set(job.id, job);
+  }
+
+  /** Writes the end of a replication into its document, unless that is another one by now. */
+  async #finish(database: Database, job: Job, state: object): Promise<void> {
+    if (!this.#jobs.delete(job.id) || job.documentId === undefined || database.isRemoved) return;
+    const id = job.documentId;
+    await database.use(async () => {
+      const doc = await database.storage.get(id);
+      await database.storage.bulkDocs([{ ...doc, ...state, _replication_state_time: now() }]);
+      database.changed();
+    });
+  }
+}
+
+/** A document of `_replicator` as CouchDB takes it. Throws its 403. */
+export function checkedReplication(doc: Document, owner: string | null): Document {
+  if (doc._deleted === true) return doc;
+  for (const end of ['source', 'target']) {
+    const given = doc[end];
+    const url = isObject(given) ? given['url'] : given;
+    if (typeof url !== 'string') throw new Forbidden(`Missing replicator ${end}`);
+    if (!/^https?:\/\//.test(url) || !URL.canParse(url)) throw new Forbidden('local_endpoints_not_supported');
+  }
+  return { ...doc, owner: doc['owner'] ?? owner };
+}
+
+export function schedulerJobs({ node, res }: Exchange): void {
+  const jobs = node.replications.list().map((job) => ({
+    database: job.documentId === undefined ? null : '_replicator',
+    id: job.id,
+    source: job.source,
+    target: job.target,
+    user: null,
+    doc_id: job.documentId ?? null,
+    info: null,
+    history: [{ timestamp: job.started, type: 'started' }],
+    node: NODE_NAME,
+    start_time: job.started,
+  }));
+  sendJson(res, 200, { total_rows: jobs.length, offset: 0, jobs });
+}
+
+export function schedulerDocs({ node, res }: Exchange): void {
+  const docs = node.replications
+    .list()
+    .filter((job) => job.documentId !== undefined)
+    .map((job) => ({
+      database: '_replicator',
+      doc_id: job.documentId,
+      id: job.id,
+      node: NODE_NAME,
+      source: job.source,
+      target: job.target,
+      state: 'running',
+      info: null,
+      error_count: 0,
+      last_updated: job.started,
+      start_time: job.started,
+    }));
+  sendJson(res, 200, { total_rows: docs.length, offset: 0, docs });
+}
+
+function withoutCredentials(address: string): string {
+  const url = new URL(address);
+  url.username = url.password = '';
+  return url.href;
+}
+
+function now(): string {
+  return new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+}

@@ -1,0 +1,132 @@
+// Answers the paths without a database: welcome, _up, _uuids, _all_dbs and the like. Sessions and replication have files of their own.
+import { randomBytes } from 'node:crypto';
+import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
+import { sendJson } from '../respond.ts';
+import { readJsonObject } from './body.ts';
+import { databaseInfo } from './database-endpoints.ts';
+import { type Endpoint, type Exchange, type Methods } from './exchange.ts';
+import { NODE_NAME } from './node-name.ts';
+import { notDone } from './not-done.ts';
+import { countOf, jsonParameter } from './parameters.ts';
+import { schedulerDocs, schedulerJobs } from './replication-scheduler.ts';
+import { replicateMethods } from './replicate.ts';
+import { sessionMethods } from './session.ts';
+
+const MAX_UUIDS = 1000;
+
+export const welcomeMethods: Methods<Exchange> = {
+  allow: 'GET,HEAD',
+  GET: ({ node, res }) =>
+    sendJson(res, 200, {
+      couchdb: 'Welcome',
+      version: '3.5.0',
+      git_sha: 'embedded',
+      uuid: node.databases.uuid,
+      features: ['quickjs', 'access-ready', 'scheduler'],
+      vendor: { name: 'Couchgate embedded node: for a first look and for tests, not for production' },
+    }),
+};
+
+const get = (endpoint: Endpoint<Exchange>): Methods<Exchange> => ({ allow: 'GET,HEAD', GET: endpoint });
+
+export const serverEndpoints: ReadonlyMap<string, Methods<Exchange>> = new Map([
+  ['_up', get(({ res }) => sendJson(res, 200, { status: 'ok', seeds: {} }))],
+  ['_uuids', get(giveUuids)],
+  ['_session', sessionMethods],
+  ['_replicate', replicateMethods],
+  ['_all_dbs', get(listDatabases)],
+  ['_dbs_info', { allow: 'GET,HEAD,POST', GET: listDatabaseInfo, POST: listNamedInfo }],
+  [
+    '_membership',
+    get(({ res }) => sendJson(res, 200, { all_nodes: [NODE_NAME], cluster_nodes: [NODE_NAME] })),
+  ],
+  ['_active_tasks', get(({ res }) => sendJson(res, 200, []))],
+  ['_cluster_setup', get(({ res }) => sendJson(res, 200, { state: 'single_node_enabled' }))],
+  ['_node', get(describeNode)],
+  ['_scheduler', get(describeScheduler)],
+  ['favicon.ico', get(({ res }) => sendJson(res, 404, { error: 'not_found', reason: 'missing' }))],
+  ['_reshard', notDone('resharding')],
+  ['_search_analyze', notDone('full text search')],
+  ['_nouveau_analyze', notDone('full text search')],
+  ['_utils', notDone('the web interface Fauxton')],
+]);
+
+function giveUuids({ res, query }: Exchange): void {
+  const given = query.get('count') ?? '1';
+  if (!/^\d+$/.test(given)) throw new BadRequest('count must be a positive integer');
+  if (Number(given) > MAX_UUIDS) throw new BadRequest('count parameter too large');
+  const uuids = Array.from({ length: Number(given) }, () => randomBytes(16).toString('hex'));
+  sendJson(
+    res,
+    200,
+    { uuids },
+    { 'Cache-Control': 'no-cache', ETag: `"${randomBytes(12).toString('hex')}"` },
+  );
+}
+
+function listDatabases({ node, res, query }: Exchange): void {
+  sendJson(res, 200, namesWithin(node.databases.names(), query));
+}
+
+async function listDatabaseInfo(exchange: Exchange): Promise<void> {
+  await sendInfo(exchange, namesWithin(exchange.node.databases.names(), exchange.query));
+}
+
+async function listNamedInfo(exchange: Exchange): Promise<void> {
+  const { keys } = await readJsonObject(exchange.req, 'required');
+  if (!Array.isArray(keys) || !keys.every((key) => typeof key === 'string'))
+    throw new BadRequest('`keys` member must exist and be an array.');
+  if (keys.length > 100) throw new BadRequest('`keys` member exceeds the maximum of 100.');
+  await sendInfo(exchange, keys);
+}
+
+async function sendInfo({ node, res }: Exchange, names: readonly string[]): Promise<void> {
+  const rows = [];
+  for (const name of names) {
+    if (!node.databases.has(name)) rows.push({ key: name, error: 'not_found' });
+    else rows.push({ key: name, info: await databaseInfo(node.databases.get(name)) });
+  }
+  sendJson(res, 200, rows);
+}
+
+/** Names from `startkey` to `endkey`, then `skip` and `limit`. docs.couchdb.org/en/stable/api/server/common.html#all-dbs */
+function namesWithin(names: readonly string[], query: URLSearchParams): string[] {
+  const key = (...params: string[]) => {
+    const text = params.map((param) => query.get(param)).find((value) => value !== null);
+    return text == null ? undefined : jsonParameter(text);
+  };
+  const count = (param: string) => (query.has(param) ? countOf(query.get(param)) : undefined);
+  const descending = query.get('descending') === 'true';
+  const [from, to] = [key('startkey', 'start_key'), key('endkey', 'end_key')];
+  const [low, high] = descending ? [to, from] : [from, to];
+  const within = names.filter(
+    (name) => (typeof low !== 'string' || name >= low) && (typeof high !== 'string' || name <= high),
+  );
+  if (descending) within.reverse();
+  const skip = count('skip') ?? 0;
+  return within.slice(skip, skip + (count('limit') ?? within.length));
+}
+
+function describeNode({ res, path }: Exchange): void {
+  const [, name, what] = path;
+  if (name === undefined) throw new NotFound();
+  if (name !== '_local' && name !== NODE_NAME) throw new HttpError(412, 'nodedown', `${name} is down`);
+  const about = what === undefined ? () => ({ name: NODE_NAME }) : ABOUT_NODE.get(what);
+  if (about === undefined)
+    throw new HttpError(501, 'not_implemented', 'The embedded node has no such information.');
+  sendJson(res, 200, about());
+}
+
+const ABOUT_NODE: ReadonlyMap<string, () => object> = new Map([
+  ['_stats', () => ({})],
+  ['_config', () => ({})],
+  ['_versions', () => ({ javascript_engine: { name: 'quickjs' } })],
+  ['_system', () => ({ uptime: Math.floor(process.uptime()), memory: { other: process.memoryUsage().rss } })],
+]);
+
+function describeScheduler(exchange: Exchange): void {
+  const [, what] = exchange.path;
+  if (what === 'jobs') schedulerJobs(exchange);
+  else if (what === 'docs') schedulerDocs(exchange);
+  else throw new NotFound();
+}
