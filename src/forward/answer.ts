@@ -1,0 +1,115 @@
+// Passes CouchDB's answer on: its head by the allow-list, its body as fast as the client takes it and without keeping any of it.
+import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { contextOf, known } from '../context.ts';
+import { BadGateway, Unauthorized } from '../http-errors.ts';
+import { type Feeds } from './feeds.ts';
+import { loginReason } from './location.ts';
+import { type CouchNode, type Line } from './node.ts';
+import { type Nodes } from './nodes.ts';
+import { firstValue, type HeadOptions, responseHead } from './response-headers.ts';
+import { mayBeKept } from './transport.ts';
+
+export interface AnswerServices {
+  readonly nodes: Nodes;
+  readonly feeds: Feeds;
+  readonly head: HeadOptions;
+  /** Longest time in which a client takes nothing of what is there for it. */
+  readonly clientIdleTimeoutMs: number;
+}
+
+/** What came from CouchDB, and on which way. */
+export interface Incoming {
+  readonly answer: IncomingMessage;
+  readonly upstream: ClientRequest;
+  readonly node: CouchNode;
+  readonly line: Line;
+}
+
+/** The ends of an answer; exactly one is called, unless the exchange was over before. */
+export interface Ends {
+  /** CouchDB has said all of it, and so has been passed on. */
+  readonly complete: () => void;
+  /** The connection to CouchDB ended in the middle (M4). */
+  readonly broken: (error: Error) => void;
+  /** The client gets an error in place of the answer. */
+  readonly refused: (error: unknown) => void;
+  /** A feed is ended by us; visibly = so that its client cannot take what it has for all there was. */
+  readonly end: (reason: string, visibly: boolean) => void;
+}
+
+/**
+ * Relays the answer until one of its ends has come. The head is written as late as the first byte, so that an answer that breaks off
+ * before it can still be had from another node; a feed's head goes out at once, for its first byte may be long in coming.
+ */
+export function relayAnswer(
+  services: AnswerServices,
+  incoming: Incoming,
+  req: IncomingMessage,
+  res: ServerResponse,
+  ends: Ends,
+): void {
+  const { answer, upstream, node, line } = incoming;
+  const status = answer.statusCode ?? 0;
+  const raw = answer.rawHeaders;
+  const context = contextOf(req);
+  context.upstream.status = status;
+  context.upstream.answeredAt = performance.now();
+  if (!mayBeKept(status, firstValue(raw, 'content-type'))) upstream.shouldKeepAlive = false;
+  // CouchDB does not say 401 to a good token, a validation function apart: the node is asked whether it takes our tokens.
+  if (status === 401 && upstream.hasHeader('authorization')) services.nodes.doubt(node);
+  const reason = loginReason(status, firstValue(raw, 'location'), node.host);
+  if (reason !== undefined) {
+    ends.refused(new Unauthorized(reason));
+    return;
+  }
+  // A show function may choose any status, and Node sends none below 100.
+  if (status < 200) {
+    ends.refused(new BadGateway("CouchDB's answer cannot be passed on."));
+    return;
+  }
+  const begin = (): void => {
+    const head = responseHead(status, raw, res, node.host, services.head);
+    const { renewedCookie } = known(context.identified, 'identified');
+    if (renewedCookie !== undefined) head.push('Set-Cookie', renewedCookie);
+    // CouchDB answered before it had the whole body: the rest must never be taken for a next request.
+    if (!req.complete) head.push('Connection', 'close');
+    res.writeHead(status, head);
+  };
+  if (line === 'feed') {
+    begin();
+    res.flushHeaders();
+    services.feeds.add(req, res, answer, ends.end);
+  }
+  relayBody(services, incoming, res, begin, ends);
+}
+
+function relayBody(
+  services: AnswerServices,
+  { answer, node }: Incoming,
+  res: ServerResponse,
+  begin: () => void,
+  ends: Ends,
+): void {
+  const { socket } = res;
+  const onDrain = (): void => {
+    socket?.setTimeout(0);
+    answer.resume();
+  };
+  answer.on('data', (chunk: Buffer) => {
+    if (!res.headersSent) begin();
+    if (res.write(chunk)) return;
+    answer.pause();
+    // The server's own handler of 'timeout' closes the connection of a client that takes nothing.
+    socket?.setTimeout(services.clientIdleTimeoutMs);
+    res.once('drain', onDrain);
+  });
+  answer.on('end', () => {
+    if (!res.headersSent) begin();
+    res.end();
+    services.nodes.answered(node);
+    ends.complete();
+  });
+  answer.on('close', () => {
+    if (!answer.complete) ends.broken(new Error('the node ended its answer in the middle'));
+  });
+}

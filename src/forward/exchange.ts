@@ -1,0 +1,177 @@
+// One client request on its way through the cluster: whose turn it waits for, which node is tried next, and every way in which it can end.
+import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type Context, type Decision, known } from '../context.ts';
+import { TooLarge } from '../http-errors.ts';
+import { NodeSilent } from './agents.ts';
+import { type AnswerServices, relayAnswer } from './answer.ts';
+import { Attempt, type AttemptEvents, type AttemptFailure, type AttemptServices } from './attempt.ts';
+import { failureOf, isUnreadable, noNode } from './failures.ts';
+import { type Identity } from './identity.ts';
+import { type CouchNode } from './node.ts';
+import { OutgoingRequest } from './outgoing-request.ts';
+import { type BodyLimits, OutgoingBody } from './request-body.ts';
+import { type Waiter } from './slots.ts';
+import { freshly, type Way } from './transport.ts';
+
+export interface ExchangeServices extends AnswerServices, AttemptServices, BodyLimits {
+  readonly identity: Identity;
+}
+
+export class Exchange implements Waiter, AttemptEvents {
+  readonly #services: ExchangeServices;
+  readonly #req: IncomingMessage;
+  readonly #res: ServerResponse;
+  readonly #next: (error: unknown) => void;
+  readonly #context: Context;
+  readonly #request: OutgoingRequest;
+  readonly #body: OutgoingBody;
+  #way: Way;
+  #node: CouchNode | undefined;
+  #attempt: Attempt | undefined;
+  #tried: Set<CouchNode> | undefined;
+  #over = false;
+
+  /** Throws BadRequest for headers that cannot be passed on in one meaning. */
+  constructor(
+    services: ExchangeServices,
+    req: IncomingMessage,
+    res: ServerResponse,
+    next: (error: unknown) => void,
+    context: Context,
+    decision: Extract<Decision, { allow: true }>,
+  ) {
+    this.#services = services;
+    this.#req = req;
+    this.#res = res;
+    this.#next = next;
+    this.#context = context;
+    this.#request = new OutgoingRequest(req, context, decision, services.identity);
+    this.#way = this.#request.way;
+    this.#body = new OutgoingBody(this.#request.body, req, services, () => this.#fail(new TooLarge()));
+    // The one sign that a client left: Node emits `aborted` only while the request is incomplete (M3).
+    res.on('close', () => this.#clientClosed());
+  }
+
+  /** Finds a node and goes to it, or waits in its line. */
+  start(): void {
+    const { nodes } = this.#services;
+    const node = nodes.pick(this.#way.line, this.#tried);
+    this.#node = node;
+    if (node === undefined) this.#fail(noNode(nodes.usable, this.#tried !== undefined));
+    else if (node.slots(this.#way.line).take(this)) this.#try(node);
+  }
+
+  granted(): void {
+    const node = known(this.#node, 'upstream.node');
+    if (this.#over) node.slots(this.#way.line).give();
+    else this.#try(node);
+  }
+
+  displaced(): void {
+    if (!this.#over) this.start();
+  }
+
+  answered(answer: IncomingMessage, upstream: ClientRequest): void {
+    const incoming = { answer, upstream, node: known(this.#node, 'upstream.node'), line: this.#way.line };
+    relayAnswer(this.#services, incoming, this.#req, this.#res, {
+      complete: () => this.#complete(upstream),
+      broken: (error) => this.#broken(error),
+      refused: (error) => this.#fail(error),
+      end: (reason, visibly) => this.#end(reason, visibly),
+    });
+  }
+
+  attemptFailed({ error, reached, reused }: AttemptFailure): void {
+    const { nodes } = this.#services;
+    const node = known(this.#node, 'upstream.node');
+    if (this.#over) return;
+    if (!reached) nodes.unreachable(node);
+    else if (!isUnreadable(error)) nodes.doubt(node);
+    if (reached && !this.#mayRepeat(error)) {
+      this.#fail(failureOf(error, this.#request));
+      return;
+    }
+    this.#context.failure = `${node.host}: ${error.message}`;
+    // A kept connection that the node has just closed says nothing about the node: it may be asked again, on a new one.
+    if (reused) this.#way = freshly(this.#way);
+    else (this.#tried ??= new Set()).add(node);
+    this.start();
+  }
+
+  #try(node: CouchNode): void {
+    const { upstream } = this.#context;
+    upstream.node = node.host;
+    upstream.sentAt = performance.now();
+    try {
+      const attempt = new Attempt(
+        this.#services,
+        this.#request,
+        this.#body,
+        this.#way,
+        node,
+        this.#req.socket,
+        this,
+      );
+      this.#attempt = attempt;
+      attempt.send(this.#res);
+    } catch (thrown) {
+      this.#fail(thrown);
+    }
+  }
+
+  /** Another node may be asked only for what cannot happen twice, and while the client has seen nothing. */
+  #mayRepeat(error: Error): boolean {
+    return (
+      this.#request.repeatable &&
+      !this.#body.consumed &&
+      !this.#res.headersSent &&
+      !(error instanceof NodeSilent) &&
+      !isUnreadable(error)
+    );
+  }
+
+  #complete(upstream: ClientRequest): void {
+    this.#over = true;
+    this.#body.stop();
+    // CouchDB answered before it had read all, so what was left unsent has no meaning for it any more.
+    if (!upstream.writableFinished) upstream.destroy();
+  }
+
+  /** The answer broke off (M4): the client must see it, unless it has seen nothing of the answer yet. */
+  #broken(error: Error): void {
+    if (this.#over) return;
+    if (!this.#res.headersSent) {
+      this.attemptFailed({ error, reached: true, reused: false });
+      return;
+    }
+    this.#services.nodes.doubt(known(this.#node, 'upstream.node'));
+    this.#end('upstream truncated', true);
+  }
+
+  /** Ends an answer that has begun; visibly = the client's connection breaks, so that it cannot take the answer for whole. */
+  #end(reason: string, visibly: boolean): void {
+    if (this.#over) return;
+    this.#context.ended ??= reason;
+    this.#finish();
+    if (visibly) this.#res.destroy();
+    else this.#res.end();
+  }
+
+  #clientClosed(): void {
+    if (!this.#over) this.#context.ended ??= 'client left';
+    this.#finish();
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#next(error);
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#body.stop();
+    this.#node?.slots(this.#way.line).leave(this);
+    this.#attempt?.destroy();
+  }
+}

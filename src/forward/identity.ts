@@ -1,0 +1,90 @@
+// Decides as whom, and with which roles, CouchDB sees a permitted request: mints the tokens of its JWT handler. What is permitted was decided before.
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import { type Principal } from '../identity/principal.ts';
+import { isMarker, markersOf } from '../permissions/marker.ts';
+import { rolesOf } from '../permissions/role.ts';
+import { type Claims, type Concession, TokenCache } from './token-cache.ts';
+
+export interface Identity {
+  /** The token for Couchgate's own requests: server admin under the name `couchgate`. */
+  tokenForSelf(): string;
+  /** The token that goes with a client's request, or undefined where CouchDB shall see it as anonymous. */
+  tokenFor(principal: Principal, concession: Concession, database: string | undefined): string | undefined;
+}
+
+export interface IdentityOptions {
+  /** The bytes whose base64 stands in CouchDB's `[jwt_keys] hmac:<kid>`. */
+  readonly secret: Buffer;
+  readonly kid: string;
+  readonly lifetimeSeconds: number;
+  /** Milliseconds since 1970; injected by tests. */
+  readonly now?: () => number;
+}
+
+const SELF: Principal = Object.freeze({ kind: 'owner', name: 'couchgate', roles: Object.freeze(['_admin']) });
+const AS_SELF: Concession = Object.freeze({ privilege: 'server_admin', identity: 'marker', roles: 0 });
+
+/**
+ * Mints HS256 tokens with the claims that CouchDB reads: `sub`, `_couchdb.roles`, `exp`.
+ * https://docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
+ */
+export function createIdentity(options: IdentityOptions): Identity {
+  const now = options.now ?? Date.now;
+  const key = createSecretKey(options.secret);
+  const header = encode({ alg: 'HS256', typ: 'JWT', kid: options.kid });
+  const mint = (claims: Claims, atMs: number): string => {
+    const issuedAt = Math.floor(atMs / 1000);
+    return sign(key, header, {
+      sub: claims.name,
+      '_couchdb.roles': rolesFor(claims),
+      iat: issuedAt,
+      exp: issuedAt + options.lifetimeSeconds,
+    });
+  };
+  // A third of its life is left to a token when it is replaced: it may still have to wait for a connection before CouchDB reads it.
+  const cache = new TokenCache(mint, now, (options.lifetimeSeconds * 1000 * 2) / 3);
+  return {
+    tokenForSelf: () => cache.token(SELF, AS_SELF, undefined),
+    tokenFor(principal, concession, database) {
+      if (isAnonymous(principal, concession)) return undefined;
+      return cache.token(principal, concession, database);
+    },
+  };
+}
+
+/** `none` needs nobody's name, and a database left to CouchDB's own rules sees the unauthenticated as it always did. */
+function isAnonymous(principal: Principal, { privilege, identity }: Concession): boolean {
+  return identity === 'own' ? principal.kind === 'nobody' : privilege === 'none';
+}
+
+/** The least that CouchDB has to concede, then what rides along for validate_doc_update functions. */
+function rolesFor({ principal, concession, database }: Claims): readonly string[] {
+  const own = ownRoles(principal);
+  if (concession.identity === 'own') return principal.kind === 'owner' ? ['_admin', ...own] : own;
+  if (concession.privilege === 'server_admin') return ['_admin'];
+  // `_admin` on a database is Cloudant's word; to CouchDB it would mean the whole server.
+  const granted = rolesOf(concession.roles).filter((role) => role !== '_admin');
+  return [...markersFor(concession, database), ...granted, ...own];
+}
+
+function markersFor({ privilege }: Concession, database: string | undefined): readonly string[] {
+  if (database === undefined) return [];
+  const { member, dbadmin } = markersOf(database);
+  if (privilege === 'dbadmin') return [member, dbadmin];
+  return privilege === 'member' ? [member] : [];
+}
+
+/** A role of a `_users` document never counts as one of CouchDB's (`_…`) nor as a marker, whoever wrote it there (H13). */
+function ownRoles(principal: Principal): readonly string[] {
+  if (principal.kind === 'nobody' || principal.kind === 'key') return [];
+  return principal.roles.filter((role) => !role.startsWith('_') && !isMarker(role));
+}
+
+function encode(value: unknown): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+function sign(key: KeyObject, header: string, payload: Readonly<Record<string, unknown>>): string {
+  const signed = `${header}.${encode(payload)}`;
+  return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
+}

@@ -1,0 +1,106 @@
+// One CouchDB node: its address, what it carries at present, and whether it is asked. Who changes that is health.ts and nodes.ts.
+import { type Agent } from 'node:http';
+import { type Transport } from '../endpoints/endpoint.ts';
+import { type ConnectionLimits, createAgent, dropFree, type NodeProtocol } from './agents.ts';
+import { Slots } from './slots.ts';
+
+/**
+ * `unknown` = not looked at yet, `up`, `half-open` = asked only by one short request at a time while others are up, `draining` = takes nothing new
+ * because its operator said so (`GET /_up` → 404), `down`.
+ */
+export type NodeState = 'unknown' | 'up' | 'half-open' | 'draining' | 'down';
+
+/** The two lines in which requests wait: feeds must not take the connections of the others. */
+export type Line = 'short' | 'feed';
+
+/** Where and over which connections, as http-proxy takes it. */
+export interface Route {
+  readonly target: {
+    readonly protocol: NodeProtocol;
+    readonly host: string;
+    readonly hostname: string;
+    readonly port: string;
+  };
+  readonly agent: Agent;
+}
+
+export interface NodeLimits extends ConnectionLimits {
+  readonly connections: number;
+  readonly queue: number;
+  readonly feeds: number;
+}
+
+/** Complete answers after which a half-open node counts as up. */
+const PROVEN_AFTER = 3;
+
+export class CouchNode {
+  /** `http://host:port`, without a path. */
+  readonly url: string;
+  /** `host:port`, the Host header of every request and the name in logs and metrics. */
+  readonly host: string;
+  readonly routes: Readonly<Record<Transport, Route>>;
+  readonly #slots: Readonly<Record<Line, Slots>>;
+  #state: NodeState = 'unknown';
+  #proofs = 0;
+
+  constructor(address: string, limits: NodeLimits) {
+    const { protocol, hostname, port, host, origin } = new URL(address);
+    if (protocol !== 'http:' && protocol !== 'https:')
+      throw new Error(`CouchDB is reached by http or https, not by ${protocol}`);
+    this.url = origin;
+    this.host = host;
+    // Node wants an IPv6 address without the brackets that a URL puts around it.
+    const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
+    const target: Route['target'] = { protocol, host: bare, hostname: bare, port };
+    this.routes = {
+      pooled: { target, agent: createAgent(protocol, true, limits) },
+      fresh: { target, agent: createAgent(protocol, false, limits) },
+      feed: { target, agent: createAgent(protocol, true, limits) },
+    };
+    this.#slots = {
+      short: new Slots(limits.connections, limits.queue),
+      feed: new Slots(limits.feeds, 0),
+    };
+  }
+
+  get state(): NodeState {
+    return this.#state;
+  }
+
+  get asked(): boolean {
+    return this.#state === 'up' || this.#state === 'half-open';
+  }
+
+  slots(line: Line): Slots {
+    return this.#slots[line];
+  }
+
+  /** Returns whether that is a change. A node that is not asked any more sends away who waits for it. */
+  become(state: NodeState): boolean {
+    if (this.#state === state) return false;
+    this.#state = state;
+    this.#proofs = 0;
+    if (!this.asked) {
+      this.#slots.short.disperse();
+      this.dropFree();
+    }
+    return true;
+  }
+
+  /** A complete answer came: after a few of them a half-open node has shown enough. True when it has. */
+  prove(): boolean {
+    if (this.#state !== 'half-open') return false;
+    this.#proofs += 1;
+    return this.#proofs >= PROVEN_AFTER;
+  }
+
+  /** Gives up unused connections: those of a node that went away are dead, though nobody has noticed yet. */
+  dropFree(): void {
+    for (const route of Object.values(this.routes)) dropFree(route.agent);
+  }
+
+  /** Cuts every connection. */
+  destroy(): void {
+    for (const route of Object.values(this.routes)) route.agent.destroy();
+  }
+}

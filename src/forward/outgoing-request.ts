@@ -1,0 +1,73 @@
+// Puts together what CouchDB is sent for a permitted request: method, target, headers, identity and way. When it is sent, and where, is exchange.ts's business.
+import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import { type Context, type Decision, known } from '../context.ts';
+import { type Principal } from '../identity/principal.ts';
+import { type Identity } from './identity.ts';
+import { type CouchNode } from './node.ts';
+import {
+  bodyOf,
+  isForm,
+  isMultipart,
+  refererForForm,
+  type RequestBody,
+  requestHeaders,
+} from './request-headers.ts';
+import { chooseWay, type Way } from './transport.ts';
+
+type Allowed = Extract<Decision, { allow: true }>;
+
+export class OutgoingRequest {
+  readonly method: string;
+  /** The path and query that were classified, byte for byte. */
+  readonly url: string;
+  readonly way: Way;
+  readonly body: RequestBody;
+  readonly multipart: boolean;
+  readonly #headers: OutgoingHttpHeaders;
+  readonly #req: IncomingMessage;
+  readonly #identity: Identity;
+  readonly #principal: Principal;
+  readonly #decision: Allowed;
+  readonly #database: string | undefined;
+
+  /** Throws BadRequest for headers that cannot be passed on in one meaning. */
+  constructor(req: IncomingMessage, context: Context, decision: Allowed, identity: Identity) {
+    const { headers } = req;
+    const target = known(context.target, 'target');
+    this.method = req.method ?? 'GET';
+    this.url = target.path + target.query;
+    this.body = bodyOf(headers, decision.body);
+    this.multipart = isMultipart(headers);
+    this.way = chooseWay(
+      decision.endpoint.transport,
+      headers['content-type'],
+      this.body.kind !== 'none',
+      target.query,
+    );
+    this.#headers = requestHeaders(headers, this.body, context);
+    this.#req = req;
+    this.#identity = identity;
+    this.#principal = known(context.identified, 'identified').principal;
+    this.#decision = decision;
+    this.#database = known(context.operation, 'operation').database;
+  }
+
+  /** GET and HEAD change nothing, so they may be sent twice. */
+  get repeatable(): boolean {
+    return this.method === 'GET' || this.method === 'HEAD';
+  }
+
+  /** The headers for one node, with a token that is good from now on. */
+  headersFor(node: CouchNode): OutgoingHttpHeaders {
+    const headers = this.#headers;
+    headers['host'] = node.host;
+    const token = this.#identity.tokenFor(this.#principal, this.#decision, this.#database);
+    if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+    if (isForm(this.#req.headers)) {
+      const referer = refererForForm(this.#req.headers, node.host);
+      if (referer === undefined) delete headers['referer'];
+      else headers['referer'] = referer;
+    }
+    return headers;
+  }
+}

@@ -1,0 +1,84 @@
+// Sends a request's body to CouchDB: bytes at once, a stream piece by piece as fast as the slower side takes it.
+import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { whenEstablished } from './agents.ts';
+import { type RequestBody } from './request-headers.ts';
+
+export interface BodyLimits {
+  readonly maxBodyBytes: number;
+  /** Longest silence of a client that owes us bytes. */
+  readonly clientIdleTimeoutMs: number;
+}
+
+/** The client's part of an exchange, handed to one attempt after the other until the first byte of a stream has left. */
+export class OutgoingBody {
+  readonly #body: RequestBody;
+  readonly #req: IncomingMessage;
+  readonly #limits: BodyLimits;
+  readonly #tooLarge: () => void;
+  #upstream: ClientRequest | undefined;
+  #sent = 0;
+  /** True once bytes of a stream were taken from the client: they exist nowhere else, so no other node can get them. */
+  consumed = false;
+
+  constructor(body: RequestBody, req: IncomingMessage, limits: BodyLimits, tooLarge: () => void) {
+    this.#body = body;
+    this.#req = req;
+    this.#limits = limits;
+    this.#tooLarge = tooLarge;
+  }
+
+  sendTo(upstream: ClientRequest): void {
+    this.#upstream = upstream;
+    const { kind } = this.#body;
+    if (kind === 'none') upstream.end();
+    else if (kind === 'bytes') upstream.end(this.#body.bytes);
+    else
+      // Nothing is taken from the client before a connection stands: a node that refuses it costs no byte of the body.
+      upstream.once('socket', (socket) =>
+        whenEstablished(socket, () => {
+          if (this.#upstream === upstream && !upstream.destroyed) this.#flow(upstream);
+        }),
+      );
+  }
+
+  /** Takes nothing more from the client. */
+  stop(): void {
+    if (this.#upstream === undefined) return;
+    this.#upstream = undefined;
+    if (!this.consumed) return;
+    this.#req.off('data', this.#onData).off('end', this.#onEnd);
+    this.#req.socket.setTimeout(0);
+  }
+
+  #flow(upstream: ClientRequest): void {
+    this.consumed = true;
+    upstream.on('drain', this.#onDrain);
+    // The server's own handler of 'timeout' closes the connection.
+    this.#req.socket.setTimeout(this.#limits.clientIdleTimeoutMs);
+    this.#req.on('data', this.#onData).on('end', this.#onEnd);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#sent += chunk.length;
+    // A stated length was compared before; only a chunked body can turn out too large.
+    if (this.#sent > this.#limits.maxBodyBytes) {
+      this.#tooLarge();
+      return;
+    }
+    if (this.#upstream?.write(chunk) !== false) return;
+    this.#req.pause();
+    // Now it is CouchDB that is slow, which its own limit covers.
+    this.#req.socket.setTimeout(0);
+  };
+
+  readonly #onDrain = (): void => {
+    if (this.#upstream === undefined || this.#req.readableEnded) return;
+    this.#req.socket.setTimeout(this.#limits.clientIdleTimeoutMs);
+    this.#req.resume();
+  };
+
+  readonly #onEnd = (): void => {
+    this.#req.socket.setTimeout(0);
+    this.#upstream?.end();
+  };
+}

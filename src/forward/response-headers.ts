@@ -1,0 +1,95 @@
+// Decides which headers of CouchDB's answer the client gets: an allow-list, because design functions and attachments can put any others there (H3, H8, H14).
+import { type ServerResponse } from 'node:http';
+import { publicLocation } from './location.ts';
+
+/** What is done with a header by its name; names that are not here are dropped. */
+type Rule = 'pass' | 'location' | 'vary' | 'drop';
+
+const RULES = new Map<string, { readonly rule: Rule; readonly bit: number }>();
+
+function rule(rule: Rule, names: readonly string[]): void {
+  for (const name of names) {
+    const entry = { rule, bit: 1 << (RULES.size / 2) };
+    // CouchDB's spelling is found at the first try.
+    RULES.set(name, entry).set(name.toLowerCase(), entry);
+  }
+}
+
+rule('pass', [
+  'Accept-Ranges',
+  'Allow',
+  'Cache-Control',
+  'Content-Disposition',
+  'Content-Encoding',
+  'Content-Language',
+  'Content-Length',
+  'Content-MD5',
+  'Content-Range',
+  'Content-Security-Policy',
+  'Content-Type',
+  'ETag',
+  'Expires',
+  'Last-Modified',
+  'Preference-Applied',
+  'Retry-After',
+  'X-Couch-Id',
+  'X-Couch-Update-NewRev',
+  'X-CouchDB-Body-Time',
+]);
+rule('location', ['Location']);
+rule('vary', ['Vary']);
+// Named only so that what every answer carries is found at the first try as well.
+rule('drop', ['Server', 'Date', 'Transfer-Encoding', 'Connection', 'X-Couch-Request-ID']);
+
+/** What may stand in a value: a stored content type can bring control characters along (H3). RFC 9110 section 5.5. */
+const CLEAN = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/** What the same address shows depends on who asks, so a cache must not hand one client's answer to another (H14). */
+const VARY = 'Authorization, Cookie';
+
+export interface HeadOptions {
+  /** Without a slash at its end; empty = Location is a path. */
+  readonly publicUrl: string;
+  /** Headers of every answer of the data path, as name and value in turn, for example `X-Content-Type-Options`. */
+  readonly securityHeaders: readonly string[];
+}
+
+/**
+ * Head of the answer as name and value in turn. Of a repeated header the first counts: it is CouchDB's own, a smuggled one comes after.
+ * What the steps before have set on `res` (CORS, request id) stays, and wins for Vary by being joined.
+ */
+export function responseHead(
+  status: number,
+  rawHeaders: readonly string[],
+  res: ServerResponse,
+  nodeHost: string,
+  options: HeadOptions,
+): string[] {
+  const head: string[] = [];
+  const before = res.getHeader('Vary');
+  let vary = before === undefined ? VARY : `${String(before)}, ${VARY}`;
+  let seen = 0;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    const value = rawHeaders[i + 1] ?? '';
+    const entry = RULES.get(name) ?? RULES.get(name.toLowerCase());
+    if (entry === undefined || entry.rule === 'drop' || (seen & entry.bit) !== 0 || !CLEAN.test(value))
+      continue;
+    seen |= entry.bit;
+    if (entry.rule === 'pass') head.push(name, value);
+    else if (entry.rule === 'vary') vary = `${vary}, ${value}`;
+    else if (status === 201 || status === 202 || (status >= 300 && status < 400))
+      head.push(name, publicLocation(value, nodeHost, options.publicUrl));
+  }
+  head.push('Vary', vary, ...options.securityHeaders);
+  return head;
+}
+
+/** The first value of a header, by its exact name in lower case. */
+export function firstValue(rawHeaders: readonly string[], wanted: string): string | undefined {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length === wanted.length && name.toLowerCase() === wanted) return rawHeaders[i + 1];
+  }
+  return undefined;
+}

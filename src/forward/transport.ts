@@ -1,0 +1,57 @@
+// Decides on which connections a request travels. What those connections are is agents.ts's business.
+import { type Transport } from '../endpoints/endpoint.ts';
+import { type Line, type Route } from './node.ts';
+
+/** Where a request waits for its turn, and which of a node's routes it takes. */
+export interface Way {
+  readonly line: Line;
+  readonly route: keyof Record<Transport, Route>;
+}
+
+const POOLED: Way = Object.freeze({ line: 'short', route: 'pooled' });
+const FRESH: Way = Object.freeze({ line: 'short', route: 'fresh' });
+const FEED: Way = Object.freeze({ line: 'feed', route: 'feed' });
+const FRESH_FEED: Way = Object.freeze({ line: 'feed', route: 'fresh' });
+
+/**
+ * A body that CouchDB reads in another way than JSON travels on a connection of its own: behind the last part of a multipart body it
+ * leaves bytes unread, and would run them as the next request on that connection (H2). What answers do to their connection is seen
+ * when they come: `mayBeKept`.
+ */
+export function chooseWay(
+  declared: Transport,
+  bodyType: string | undefined,
+  hasBody: boolean,
+  query: string,
+): Way {
+  const fresh = declared === 'fresh' || (hasBody && !isJson(bodyType));
+  if (declared === 'feed' && mayAskForFeed(query)) return fresh ? FRESH_FEED : FEED;
+  return fresh ? FRESH : POOLED;
+}
+
+/** The same line, on a connection that nobody used before: for a request that met one that the node had just closed. */
+export function freshly({ line }: Way): Way {
+  return line === 'feed' ? FRESH_FEED : FRESH;
+}
+
+/** `feed` may be written with escapes, so a query that holds any counts as one that asks for a feed. */
+function mayAskForFeed(query: string): boolean {
+  return query.includes('feed') || query.includes('%');
+}
+
+/**
+ * Whether the connection may carry another request after this answer. CouchDB sends the type of an attachment, or of a show, list
+ * or update function, out as its author wrote it, line ends included: the rest of such an answer may pass for the next one (H3). The
+ * same goes for multipart answers, and an eventsource feed ends with two final chunks. CouchDB's own JSON has a type that nobody writes.
+ */
+export function mayBeKept(status: number, contentType: string | undefined): boolean {
+  if (contentType === undefined) return status === 304 || status === 204;
+  return isJson(contentType) || contentType === 'text/plain; charset=utf-8';
+}
+
+/** True for CouchDB's own spelling and for what it reads as JSON; anything spelled otherwise is treated with care. */
+function isJson(contentType: string | undefined): boolean {
+  if (contentType?.startsWith('application/json') !== true) return false;
+  const next = contentType[16];
+  return next === undefined || next === ';' || next === ' ';
+}

@@ -1,0 +1,80 @@
+// An upstream that does what a test tells it to, also what a correct CouchDB never does: half answers, forged heads, silence.
+import http from 'node:http';
+import net, { type AddressInfo, type Socket } from 'node:net';
+
+export interface ScriptedUpstream {
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  /** Connections accepted so far, those of health checks left out. */
+  readonly connections: number;
+  /** Connections that are open now. */
+  readonly open: number;
+  /** Cuts every connection and stops listening, as kill -9 does. */
+  kill(): Promise<void>;
+  /** Listens again on the same port. */
+  revive(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Answers requests with node:http; `/_up` is answered with 200 unless `up` says otherwise. */
+export async function startUpstream(
+  handler: http.RequestListener,
+  options: { readonly up?: () => number; readonly server?: http.ServerOptions } = {},
+): Promise<ScriptedUpstream> {
+  const server = http.createServer({ keepAliveTimeout: 0, ...options.server }, (req, res) => {
+    if (req.url === '/_up') {
+      counting.delete(req.socket);
+      res.writeHead(options.up?.() ?? 200, { Connection: 'close' }).end('{"status":"ok"}\n');
+    } else handler(req, res);
+  });
+  const counting = new Set<Socket>();
+  return upstreamOf(server, counting);
+}
+
+/** Answers every connection by hand, byte for byte. */
+export async function startRawUpstream(onConnection: (socket: Socket) => void): Promise<ScriptedUpstream> {
+  const server = net.createServer((socket) => {
+    socket.on('error', () => undefined);
+    onConnection(socket);
+  });
+  return upstreamOf(server, new Set<Socket>());
+}
+
+async function upstreamOf(server: net.Server, counting: Set<Socket>): Promise<ScriptedUpstream> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    counting.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  const listen = (port: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, '127.0.0.1', () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  const kill = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      for (const socket of sockets) socket.resetAndDestroy();
+    });
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    host: `127.0.0.1:${port}`,
+    port,
+    get connections() {
+      return counting.size;
+    },
+    get open() {
+      return sockets.size;
+    },
+    kill,
+    revive: () => listen(port),
+    close: () => (server.listening ? kill() : Promise.resolve()),
+  };
+}
