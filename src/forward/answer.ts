@@ -6,15 +6,14 @@ import { type Feeds } from './feeds.ts';
 import { loginReason } from './location.ts';
 import { type CouchNode, type Line } from './node.ts';
 import { type Nodes } from './nodes.ts';
-import { firstValue, type HeadOptions, responseHead } from './response-headers.ts';
+import { firstValue, responseHead } from './response-headers.ts';
 import { mayBeKept } from './transport.ts';
 
 export interface AnswerServices {
   readonly nodes: Nodes;
   readonly feeds: Feeds;
-  readonly head: HeadOptions;
-  /** Longest time in which a client takes nothing of what is there for it. */
-  readonly clientIdleTimeoutMs: number;
+  /** Origin under which clients reach Couchgate, without a slash at its end; empty = Location becomes a path. */
+  readonly publicUrl: string;
 }
 
 /** What came from CouchDB, and on which way. */
@@ -68,7 +67,7 @@ export function relayAnswer(
     return;
   }
   const begin = (): void => {
-    const head = responseHead(status, raw, res, node.host, services.head);
+    const head = responseHead(status, raw, res, node.host, services.publicUrl);
     const { renewedCookie } = known(context.identified, 'identified');
     if (renewedCookie !== undefined) head.push('Set-Cookie', renewedCookie);
     // CouchDB answered before it had the whole body: the rest must never be taken for a next request.
@@ -90,19 +89,11 @@ function relayBody(
   begin: () => void,
   ends: Ends,
 ): void {
-  const { socket } = res;
-  const onDrain = (): void => {
-    socket?.setTimeout(0);
-    answer.resume();
-  };
   answer.on('data', (chunk: Buffer) => {
     if (!res.headersSent) begin();
-    if (res.write(chunk)) return;
-    answer.pause();
-    // The server's own handler of 'timeout' closes the connection of a client that takes nothing.
-    socket?.setTimeout(services.clientIdleTimeoutMs);
-    res.once('drain', onDrain);
+    if (!res.write(chunk)) answer.pause();
   });
+  res.on('drain', () => answer.resume());
   answer.on('end', () => {
     if (!res.headersSent) begin();
     res.end();

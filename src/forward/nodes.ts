@@ -23,6 +23,7 @@ export class Nodes {
   readonly #nodes: readonly CouchNode[];
   readonly #health: HealthWatch;
   #turn = 0;
+  #ownTurn = 0;
 
   constructor(options: NodesOptions) {
     this.#nodes = options.urls.map((url) => new CouchNode(url, options.limits));
@@ -55,9 +56,19 @@ export class Nodes {
     }));
   }
 
-  /** Address of a node for Couchgate's own conversation, in turn; undefined when none is up. */
-  pickUrl(): string | undefined {
-    return this.pick('short', NONE)?.url;
+  /** A node for Couchgate's own conversation, in turn, which takes none of the clients' slots; undefined when none is left. */
+  pickForSelf(triedUrls: ReadonlySet<string>): { readonly url: string } | undefined {
+    const nodes = this.#nodes.filter(({ url }) => !triedUrls.has(url));
+    const up = nodes.filter(({ state }) => state === 'up');
+    const asked = up.length > 0 ? up : nodes.filter(({ state }) => state === 'half-open');
+    this.#ownTurn += 1;
+    return asked[this.#ownTurn % asked.length];
+  }
+
+  /** Couchgate's own conversation found a node silent or away: it is looked at. */
+  failedForSelf(url: string): void {
+    const node = this.#nodes.find((candidate) => candidate.url === url);
+    if (node !== undefined) this.doubt(node);
   }
 
   /**

@@ -4,9 +4,8 @@ import { whenEstablished } from './agents.ts';
 import { type RequestBody } from './request-headers.ts';
 
 export interface BodyLimits {
+  /** Largest body; a chunked one is cut when it turns out larger. */
   readonly maxBodyBytes: number;
-  /** Longest silence of a client that owes us bytes. */
-  readonly clientIdleTimeoutMs: number;
 }
 
 /** The client's part of an exchange, handed to one attempt after the other until the first byte of a stream has left. */
@@ -47,14 +46,11 @@ export class OutgoingBody {
     this.#upstream = undefined;
     if (!this.consumed) return;
     this.#req.off('data', this.#onData).off('end', this.#onEnd);
-    this.#req.socket.setTimeout(0);
   }
 
   #flow(upstream: ClientRequest): void {
     this.consumed = true;
     upstream.on('drain', this.#onDrain);
-    // The server's own handler of 'timeout' closes the connection.
-    this.#req.socket.setTimeout(this.#limits.clientIdleTimeoutMs);
     this.#req.on('data', this.#onData).on('end', this.#onEnd);
   }
 
@@ -65,20 +61,14 @@ export class OutgoingBody {
       this.#tooLarge();
       return;
     }
-    if (this.#upstream?.write(chunk) !== false) return;
-    this.#req.pause();
-    // Now it is CouchDB that is slow, which its own limit covers.
-    this.#req.socket.setTimeout(0);
+    if (this.#upstream?.write(chunk) === false) this.#req.pause();
   };
 
   readonly #onDrain = (): void => {
-    if (this.#upstream === undefined || this.#req.readableEnded) return;
-    this.#req.socket.setTimeout(this.#limits.clientIdleTimeoutMs);
-    this.#req.resume();
+    if (this.#upstream !== undefined) this.#req.resume();
   };
 
   readonly #onEnd = (): void => {
-    this.#req.socket.setTimeout(0);
     this.#upstream?.end();
   };
 }

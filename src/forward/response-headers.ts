@@ -47,23 +47,17 @@ const CLEAN = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** What the same address shows depends on who asks, so a cache must not hand one client's answer to another (H14). */
 const VARY = 'Authorization, Cookie';
 
-export interface HeadOptions {
-  /** Without a slash at its end; empty = Location is a path. */
-  readonly publicUrl: string;
-  /** Headers of every answer of the data path, as name and value in turn, for example `X-Content-Type-Options`. */
-  readonly securityHeaders: readonly string[];
-}
-
 /**
  * Head of the answer as name and value in turn. Of a repeated header the first counts: it is CouchDB's own, a smuggled one comes after.
- * What the steps before have set on `res` (CORS, request id) stays, and wins for Vary by being joined.
+ * What the steps before have set on `res` (CORS, request id, security headers) stays; Vary is joined.
+ * `publicUrl` has no slash at its end; empty = Location becomes a path.
  */
 export function responseHead(
   status: number,
   rawHeaders: readonly string[],
   res: ServerResponse,
   nodeHost: string,
-  options: HeadOptions,
+  publicUrl: string,
 ): string[] {
   const head: string[] = [];
   const before = res.getHeader('Vary');
@@ -79,9 +73,9 @@ export function responseHead(
     if (entry.rule === 'pass') head.push(name, value);
     else if (entry.rule === 'vary') vary = `${vary}, ${value}`;
     else if (status === 201 || status === 202 || (status >= 300 && status < 400))
-      head.push(name, publicLocation(value, nodeHost, options.publicUrl));
+      head.push(name, publicLocation(value, nodeHost, publicUrl));
   }
-  head.push('Vary', vary, ...options.securityHeaders);
+  head.push('Vary', vary);
   return head;
 }
 

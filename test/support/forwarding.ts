@@ -1,0 +1,177 @@
+// The last step alone, behind a server that permits everything: what forwarding does shows without the steps before it.
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { type Endpoint, type Privilege, type Transport } from '../../src/endpoints/endpoint.ts';
+import { type Destination } from '../../src/endpoints/operation.ts';
+import { Context, type Decision } from '../../src/context.ts';
+import { type OpenFeed } from '../../src/identity/open-feeds.ts';
+import { type Principal } from '../../src/identity/principal.ts';
+import { createForwarding, type ForwardingOptions } from '../../src/forward/index.ts';
+import { createIdentity } from '../../src/forward/identity.ts';
+import { Nodes, type NodesOptions } from '../../src/forward/nodes.ts';
+import { asHttpError, sendError } from '../../src/respond.ts';
+
+export const SECRET = Buffer.from('forwarding-tests-have-a-secret-too');
+
+/** What the steps before would have written about a request. */
+export interface Judged {
+  readonly transport?: Transport;
+  readonly privilege?: Privilege;
+  readonly identity?: 'marker' | 'own';
+  readonly roles?: number;
+  readonly principal?: Principal;
+  readonly database?: string;
+  readonly body?: Buffer;
+  readonly destination?: Destination;
+  readonly renewedCookie?: string;
+}
+
+export interface ForwardingSetup {
+  readonly upstreams: readonly { readonly url: string }[];
+  readonly judge?: (req: IncomingMessage) => Judged;
+  readonly nodes?: Partial<NodesOptions['limits']>;
+  readonly health?: Partial<Pick<NodesOptions, 'check' | 'intervalMs' | 'onState'>>;
+  readonly options?: Partial<Pick<ForwardingOptions, 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl'>>;
+  /** Called before forwarding, as an earlier step that sets headers of the answer. */
+  readonly before?: (req: IncomingMessage, res: ServerResponse) => void;
+}
+
+export interface ForwardingFront {
+  readonly url: string;
+  readonly host: string;
+  readonly port: number;
+  readonly nodes: Nodes;
+  /** Contexts of the requests so far, in order. */
+  readonly contexts: readonly Context[];
+  /** Feeds that are registered for revocation. */
+  readonly watched: ReadonlySet<OpenFeed>;
+  readonly endFeeds: () => void;
+  close(): Promise<void>;
+}
+
+const KEY: Principal = { kind: 'key', name: 'testing' };
+
+function endpointWith(transport: Transport, privilege: Privilege): Endpoint {
+  return {
+    id: 'test',
+    methods: '*',
+    path: '/{db}',
+    scope: 'db',
+    permit: { kind: 'public' },
+    privilege,
+    handledBy: 'forward',
+    transport,
+    action: 'read',
+    manual: '',
+  };
+}
+
+function judgedContext(context: Context, req: IncomingMessage, judged: Judged): Context {
+  const { transport = 'pooled', privilege = 'member', database = 'db' } = judged;
+  const endpoint = endpointWith(transport, privilege);
+  const [path = '/', ...query] = (req.url ?? '/').split('?');
+  context.id = 'request-1';
+  context.client = {
+    ip: '192.0.2.7',
+    port: req.socket.remotePort ?? 0,
+    secure: false,
+    mayAdminister: true,
+  };
+  context.target = {
+    segments: path.split('/').slice(1),
+    path,
+    query: query.length === 0 ? '' : `?${query.join('?')}`,
+  };
+  context.destination = judged.destination;
+  context.operation = {
+    endpoint,
+    alternatives: [],
+    bodyMatter: undefined,
+    database,
+    documentId: undefined,
+  };
+  context.identified = {
+    principal: judged.principal ?? KEY,
+    method: 'basic',
+    ...(judged.renewedCookie === undefined ? {} : { renewedCookie: judged.renewedCookie }),
+  };
+  const decision: Decision = {
+    allow: true,
+    endpoint,
+    privilege,
+    identity: judged.identity ?? 'marker',
+    roles: judged.roles ?? 1,
+    rule: 'test',
+    body: judged.body,
+  };
+  context.decision = decision;
+  return context;
+}
+
+/** A front that forwards to the upstreams; its nodes have been looked at once. */
+export async function startForwarding(setup: ForwardingSetup): Promise<ForwardingFront> {
+  const contexts: Context[] = [];
+  const watched = new Set<OpenFeed>();
+  const nodes = new Nodes({
+    urls: setup.upstreams.map(({ url }) => url),
+    limits: {
+      connectTimeoutMs: 500,
+      idleTimeoutMs: 60_000,
+      keepAliveMs: 60_000,
+      kept: 64,
+      ca: undefined,
+      connections: 64,
+      queue: 64,
+      feeds: 64,
+      ...setup.nodes,
+    },
+    intervalMs: 60_000,
+    check: () => Promise.resolve(),
+    ...setup.health,
+  });
+  const forwarding = createForwarding({
+    nodes,
+    identity: createIdentity({ secret: SECRET, kid: 'couchgate', lifetimeSeconds: 60 }),
+    openFeeds: {
+      register(feed) {
+        watched.add(feed);
+        return () => watched.delete(feed);
+      },
+    },
+    maxBodyBytes: 2 ** 32,
+    multipartTimeoutMs: 60_000,
+    publicUrl: '',
+    ...setup.options,
+  });
+  const server = http.createServer((req, res) => {
+    const context = new Context();
+    contexts.push(context);
+    Object.assign(req, { context });
+    judgedContext(context, req, setup.judge?.(req) ?? {});
+    setup.before?.(req, res);
+    const next = (thrown: unknown): void => sendError(req, res, asHttpError(thrown));
+    try {
+      void forwarding.step(req as never, res as never, next);
+    } catch (thrown) {
+      next(thrown);
+    }
+  });
+  await nodes.start();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    host: `127.0.0.1:${port}`,
+    port,
+    nodes,
+    contexts,
+    watched,
+    endFeeds: forwarding.endFeeds,
+    close: () =>
+      new Promise((resolve) => {
+        nodes.stop();
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
