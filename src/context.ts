@@ -73,6 +73,8 @@ export class Context {
     sentAt: undefined,
     answeredAt: undefined,
   };
+  /** Name of the rule by which a step before authorize ended the request (`address`, `preflight`, `access-log`), for the audit log. */
+  endedBy: string | undefined = undefined;
   /** Why the answer ended early, for the audit log: `client left`, `upstream truncated`, `revoked`, … */
   ended: string | undefined = undefined;
   /** Private detail of a failure, for the log. */

@@ -1,0 +1,168 @@
+// Writes the one line of the access log that a request leaves. Its fields are documented in docs/audit-log.md. Where it goes is access-log.ts's business.
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type Context } from '../context.ts';
+import { type Endpoint, type Permit } from '../endpoints/endpoint.ts';
+import { type ConnectionFacts } from './connection.ts';
+import { maskTarget } from './mask.ts';
+import { terminationState } from './termination.ts';
+
+export interface LineParts {
+  readonly context: Context;
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly connection: ConnectionFacts;
+  /** Bytes sent and received for this request, heads included. */
+  readonly bytesRead: number;
+  readonly bytesUploaded: number;
+  /** `performance.now()` when the exchange was over. */
+  readonly endedAt: number;
+}
+
+const LONGEST_USER_AGENT = 512;
+
+/**
+ * One JSON line. Built by hand, since a general serialiser costs several times as much and this is paid by every request. Fields that Cloudant's
+ * logs have keep Cloudant's names (IBM Cloudant, "IBM Cloud Logs integration", table "Log lines").
+ */
+export function accessLine(parts: LineParts): string {
+  const { context, req, connection } = parts;
+  const { client, identified } = context;
+  let line = `{"time":"${now()}","id":"${context.id}"`;
+  line += `,"clientIp":${quote(client?.ip ?? connection.ip)},"clientPort":${client?.port ?? connection.port}`;
+  line += `,"httpMethod":${quote(req.method ?? '')}${targetFields(context, req)}`;
+  if (identified !== undefined)
+    line += `,"principal":${quote(identified.principal.name)},"principalKind":"${identified.principal.kind}","authMethod":"${identified.method}"`;
+  if (context.operation?.database !== undefined) line += `,"dbName":${quote(context.operation.database)}`;
+  line += operationFields(context) + decisionFields(context, parts.res.statusCode);
+  line += answerFields(parts) + timingFields(context, parts.endedAt);
+  const agent = req.headers['user-agent'];
+  if (agent !== undefined) line += `,"userAgent":${quote(agent.slice(0, LONGEST_USER_AGENT))}`;
+  return `${line}${connection.tlsFields}${changeFields(context, req)}}\n`;
+}
+
+let second = 0;
+let secondText = '';
+
+/** The time in ISO 8601; a date is formatted once a second, since formatting it costs more than the rest of the line. */
+function now(): string {
+  const time = Date.now();
+  const thisSecond = Math.floor(time / 1000);
+  if (thisSecond !== second) {
+    second = thisSecond;
+    secondText = new Date(second * 1000).toISOString().slice(0, 20);
+  }
+  const milliseconds = time % 1000;
+  return `${secondText}${milliseconds < 10 ? '00' : milliseconds < 100 ? '0' : ''}${milliseconds}Z`;
+}
+
+/** A text as JSON. Printable ASCII is only put in quotes; whatever could end the line or the text early is escaped. */
+export function quote(text: string): string {
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (code < 0x20 || code === 0x22 || code === 0x5c || code > 0x7e) return escape(text);
+  }
+  return `"${text}"`;
+}
+
+/** JSON escapes line feeds, but not U+2028 and the C1 controls that terminals obey. */
+function escape(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** The target as it was judged; one that was refused unread is shown only if it is a path, for anything else might hold a password. */
+function targetFields(context: Context, req: IncomingMessage): string {
+  const { target } = context;
+  if (target !== undefined) {
+    const query = target.query === '' ? '' : `,"rawQueryString":${quote(maskTarget(target.query).slice(1))}`;
+    return `,"httpRequest":${quote(maskTarget(target.path))}${query}`;
+  }
+  const raw = req.url ?? '';
+  return `,"httpRequest":${raw.startsWith('/') ? quote(maskTarget(raw)) : '"(not a path)"'}`;
+}
+
+const fieldsOfEndpoint = new WeakMap<Endpoint, string>();
+
+/** What was asked, by the row that was applied, or where none was yet, by the row that was found. The same for every request of a row, so made once. */
+function operationFields(context: Context): string {
+  const { decision, operation } = context;
+  const endpoint = decision?.allow === true ? decision.endpoint : operation?.endpoint;
+  if (endpoint === undefined) return '';
+  let fields = fieldsOfEndpoint.get(endpoint);
+  if (fields === undefined) {
+    fields =
+      `,"operation":${quote(endpoint.id)},"dbRequest":${quote(endpoint.path)}` +
+      `,"requestClass":"${endpoint.action}","needed":${quote(describePermit(endpoint.permit))}`;
+    fieldsOfEndpoint.set(endpoint, fields);
+  }
+  return fields;
+}
+
+/** Who may call a row, in a few words: `public`, `owner`, `_reader`, `_reader or _design+_writer`. */
+export function describePermit(permit: Permit): string {
+  if (permit.kind !== 'roles') return permit.kind;
+  return permit.roles.length === 0 ? 'owner' : permit.roles.map((all) => all.join('+')).join(' or ');
+}
+
+/** Why it was allowed or refused. A refusal before authorize is known by the step that was never reached. */
+function decisionFields(context: Context, status: number): string {
+  const { decision } = context;
+  if (decision !== undefined)
+    return `,"decision":"${decision.allow ? 'allow' : 'deny'}","rule":${quote(decision.rule)}${deniedFields(decision)}`;
+  if (context.endedBy !== undefined)
+    return `,"decision":"${status < 400 ? 'allow' : 'deny'}","rule":${quote(context.endedBy)}`;
+  return `,"decision":"deny","rule":"${stepThatRefused(context)}"`;
+}
+
+function deniedFields(decision: NonNullable<Context['decision']>): string {
+  return decision.allow ? '' : `,"reason":${quote(decision.reason)}`;
+}
+
+function stepThatRefused(context: Context): string {
+  if (context.client === undefined) return 'address';
+  if (context.target === undefined) return 'malformed';
+  if (context.operation === undefined) return 'unknown-endpoint';
+  if (context.identified === undefined) return 'credentials';
+  return 'undecided';
+}
+
+function answerFields({ context, req, res, bytesRead, bytesUploaded }: LineParts): string {
+  const { upstream } = context;
+  let fields = `,"statusCode":${res.headersSent ? res.statusCode : 0},"bytesRead":${bytesRead},"bytesUploaded":${bytesUploaded}`;
+  fields += `,"terminationState":"${terminationState(context, req, res)}"`;
+  if (upstream.node !== undefined) fields += `,"node":${quote(upstream.node)}`;
+  if (upstream.status !== undefined) fields += `,"nodeStatus":${upstream.status}`;
+  if (context.ended !== undefined) fields += `,"ended":${quote(context.ended)}`;
+  if (context.failure !== undefined) fields += `,"failure":${quote(maskTarget(context.failure))}`;
+  return fields;
+}
+
+/** Milliseconds: before it left for CouchDB, until CouchDB's head came, until all was sent, and altogether. */
+function timingFields({ startedAt, upstream }: Context, endedAt: number): string {
+  const { sentAt, answeredAt } = upstream;
+  let fields = ',"timings":{';
+  if (sentAt !== undefined) fields += `"wait":${tenths(sentAt - startedAt)},`;
+  if (sentAt !== undefined && answeredAt !== undefined)
+    fields += `"upstream":${tenths(answeredAt - sentAt)},"transfer":${tenths(endedAt - answeredAt)},`;
+  return `${fields}"response":${tenths(endedAt - startedAt)}}`;
+}
+
+function tenths(milliseconds: number): number {
+  return Math.round(milliseconds * 10) / 10;
+}
+
+const MANAGEMENT = new Set(['session', 'permissions', 'key', 'configuration']);
+
+/** Marks what an auditor asks for first: changes of keys, permissions, sessions and configuration, with what they changed. */
+function changeFields(context: Context, req: IncomingMessage): string {
+  const { change, operation } = context;
+  const managing =
+    operation !== undefined &&
+    MANAGEMENT.has(operation.endpoint.action) &&
+    req.method !== 'GET' &&
+    req.method !== 'HEAD';
+  if (change === undefined) return managing ? ',"management":true' : '';
+  return `,"management":true,"change":${JSON.stringify(change)}`;
+}

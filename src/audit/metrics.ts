@@ -1,0 +1,166 @@
+// Offers the counters to Prometheus, of one process or of all workers together. Counting is request-metrics.ts's business, and of whom the sources belong to.
+import { AggregatorRegistry, collectDefaultMetrics, Registry, type Metric } from 'prom-client';
+import {
+  ACTIONS,
+  BUCKETS_SECONDS,
+  DECISIONS,
+  requestSlot,
+  STATUSES,
+  type Durations,
+  type RequestMetrics,
+} from './request-metrics.ts';
+
+type Labels = Readonly<Record<string, string>>;
+
+export interface Sample {
+  readonly labels?: Labels;
+  readonly value: number;
+}
+
+/** A number that another part of Couchgate keeps, read when Prometheus asks. Label values must come from a bounded set. */
+export interface MetricSource {
+  /** With the prefix `couchgate_`; a counter ends in `_total`. */
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'gauge' | 'counter';
+  /** How the workers' numbers are put together; the sum when left out. */
+  readonly aggregator?: 'sum' | 'max' | 'min' | 'average';
+  readonly read: () => number | readonly Sample[];
+}
+
+interface NamedSample extends Sample {
+  readonly metricName?: string;
+}
+
+/** The registry of this process: Couchgate's own metrics, those of `sources`, and Node's (event-loop delay, memory, CPU). */
+export function createRegistry(metrics: RequestMetrics, sources: readonly MetricSource[]): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const source of [...ownSources(metrics), ...sources])
+    register(registry, source.name, source.help, source.type, source.aggregator ?? 'sum', () => {
+      const read = source.read();
+      return typeof read === 'number' ? [{ value: read }] : read;
+    });
+  registerDurations(
+    registry,
+    'couchgate_request_duration_seconds',
+    'Time from the head of a request to the end of its answer.',
+    () => ACTIONS.map((action, index) => [{ action }, metrics.durations[index]] as const),
+  );
+  registerDurations(
+    registry,
+    'couchgate_node_duration_seconds',
+    'Time from the sending of a request to a node to the head of its answer.',
+    () => [...metrics.nodes].map(([node, { durations }]) => [{ node }, durations] as const),
+  );
+  return registry;
+}
+
+function ownSources(metrics: RequestMetrics): readonly MetricSource[] {
+  return [
+    {
+      name: 'couchgate_requests_total',
+      help: 'Requests that ended, by operation class, decision and status class.',
+      type: 'counter',
+      read: () => requestSamples(metrics),
+    },
+    {
+      name: 'couchgate_requests_in_flight',
+      help: 'Requests that run at present, feeds included.',
+      type: 'gauge',
+      read: () => metrics.inFlight,
+    },
+    {
+      name: 'couchgate_address_refusals_total',
+      help: 'Requests refused by the IP whitelist.',
+      type: 'counter',
+      read: () => metrics.addressRefusals,
+    },
+    {
+      name: 'couchgate_node_answers_total',
+      help: 'Exchanges with CouchDB nodes, by status class; cut = no answer came.',
+      type: 'counter',
+      read: () =>
+        [...metrics.nodes].flatMap(([node, { statuses }]) =>
+          STATUSES.map((status, index) => ({ labels: { node, status }, value: statuses[index] ?? 0 })),
+        ),
+    },
+  ];
+}
+
+function requestSamples(metrics: RequestMetrics): readonly Sample[] {
+  const samples: Sample[] = [];
+  ACTIONS.forEach((action, a) => {
+    DECISIONS.forEach((decision, d) => {
+      STATUSES.forEach((status, s) => {
+        const value = metrics.requests[requestSlot(a, d, s)] ?? 0;
+        if (value > 0) samples.push({ labels: { action, decision, status }, value });
+      });
+    });
+  });
+  return samples;
+}
+
+/** Puts numbers that are kept elsewhere into a registry: it asks a metric for nothing but `get` and `reset`. */
+function register(
+  registry: Registry,
+  name: string,
+  help: string,
+  type: 'gauge' | 'counter' | 'histogram',
+  aggregator: string,
+  read: () => readonly NamedSample[],
+): void {
+  const get = (): unknown => ({
+    name,
+    help,
+    type,
+    aggregator,
+    values: read().map((sample) => ({ ...sample, labels: sample.labels ?? {} })),
+  });
+  const metric = { name, help, type, aggregator, get, reset: () => undefined };
+  registry.registerMetric(metric as unknown as Metric);
+}
+
+function registerDurations(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => readonly (readonly [Labels, Durations | undefined])[],
+): void {
+  register(registry, name, help, 'histogram', 'sum', () =>
+    read().flatMap(([labels, durations]) =>
+      durations === undefined ? [] : buckets(name, labels, durations),
+    ),
+  );
+}
+
+function buckets(name: string, labels: Labels, { counts, sumSeconds }: Durations): readonly NamedSample[] {
+  let total = 0;
+  const samples = Array.from(counts, (count, index) => {
+    total += count;
+    const le = BUCKETS_SECONDS[index];
+    return {
+      metricName: `${name}_bucket`,
+      labels: { ...labels, le: le === undefined ? '+Inf' : String(le) },
+      value: total,
+    };
+  });
+  if (total === 0) return [];
+  return [
+    ...samples,
+    { metricName: `${name}_sum`, labels, value: sumSeconds },
+    { metricName: `${name}_count`, labels, value: total },
+  ];
+}
+
+/** In a worker process: lets the primary ask for this registry. */
+export function offerToPrimary(registry: Registry): void {
+  AggregatorRegistry.setRegistries(registry);
+  new AggregatorRegistry();
+}
+
+/** In the primary: the metrics of all workers put together, as Prometheus text. */
+export function readWorkers(): () => Promise<string> {
+  const aggregator = new AggregatorRegistry();
+  return () => aggregator.clusterMetrics();
+}

@@ -1,0 +1,55 @@
+// Begins and ends the record of a request: its id, and when it is over its line in the access log and its place in the metrics.
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type RequestHandler } from 'express';
+import { contextOf } from '../context.ts';
+import { Unavailable } from '../http-errors.ts';
+import { type AccessLog } from './access-log.ts';
+import { connectionOf } from './connection.ts';
+import { accessLine } from './line.ts';
+import { isRequestId, requestIdMaker } from './request-id.ts';
+import { type RequestMetrics } from './request-metrics.ts';
+
+export interface RecordParameters {
+  readonly accessLog: AccessLog;
+  readonly metrics: RequestMetrics;
+}
+
+/**
+ * The first step. Takes over the client's X-Couch-Request-ID or makes one, and sends it with every answer. When the log must be complete and cannot
+ * be written, nothing is done that it would not show: 503.
+ */
+export function recordRequest({ accessLog, metrics }: RecordParameters): RequestHandler {
+  const makeId = requestIdMaker();
+
+  function finishRecord(this: ServerResponse): void {
+    const req: IncomingMessage = this.req;
+    const context = contextOf(req);
+    const endedAt = performance.now();
+    metrics.ended(context, this.headersSent ? this.statusCode : 0, endedAt);
+    if (!accessLog.enabled) return;
+    const { socket } = req;
+    const connection = connectionOf(socket);
+    const { bytesRead: read, bytesWritten: written } = socket;
+    const bytesRead = written - connection.writtenSoFar;
+    const bytesUploaded = read - connection.readSoFar;
+    connection.readSoFar = read;
+    connection.writtenSoFar = written;
+    accessLog.write(accessLine({ context, req, res: this, connection, bytesRead, bytesUploaded, endedAt }));
+  }
+
+  return function recordRequestStep(req, res, next) {
+    const context = contextOf(req);
+    const given = req.headers['x-couch-request-id'];
+    context.id = isRequestId(given) ? given : makeId();
+    res.setHeader('X-Couch-Request-ID', context.id);
+    connectionOf(req.socket);
+    metrics.begun();
+    res.on('close', finishRecord);
+    if (accessLog.accepting) {
+      next();
+      return;
+    }
+    context.endedBy = 'access-log';
+    next(new Unavailable('The access log cannot be written, and nothing may happen unseen.'));
+  };
+}

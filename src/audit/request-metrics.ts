@@ -1,0 +1,100 @@
+// Counts requests as they end. Every label has a bounded set of values: never a path, a database or a name. How it is read is metrics.ts's business.
+import { type Context } from '../context.ts';
+import { type AuditAction } from '../endpoints/endpoint.ts';
+
+/** Operation classes in the order of their counters; `none` is a request that named no known operation. */
+export const ACTIONS: readonly (AuditAction | 'none')[] = [
+  'read',
+  'write',
+  'design',
+  'feed',
+  'replicate',
+  'administer',
+  'session',
+  'permissions',
+  'key',
+  'configuration',
+  'status',
+  'none',
+];
+/** `refused` was ended before anything was decided: an unknown address, a malformed request, wrong credentials. */
+export const DECISIONS = ['allow', 'deny', 'refused'] as const;
+/** `cut` had no answer at all. */
+export const STATUSES = ['cut', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
+/** Upper bounds of the duration histograms, in seconds; behind the last one comes infinity. */
+export const BUCKETS_SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60, 3600,
+] as const;
+
+const INDEX = new Map<string, number>(ACTIONS.map((action, index) => [action, index]));
+const NO_ACTION = ACTIONS.length - 1;
+/** CouchDB nodes come from the configuration, so they are few; should that ever fail, the memory is bounded all the same. */
+const MOST_NODES = 256;
+
+/** Durations in buckets, not cumulated. */
+export class Durations {
+  readonly counts = new Float64Array(BUCKETS_SECONDS.length + 1);
+  sumSeconds = 0;
+
+  add(milliseconds: number): void {
+    const seconds = milliseconds / 1000;
+    let bucket = 0;
+    while (bucket < BUCKETS_SECONDS.length && seconds > (BUCKETS_SECONDS[bucket] ?? 0)) bucket += 1;
+    this.counts[bucket] = (this.counts[bucket] ?? 0) + 1;
+    this.sumSeconds += seconds;
+  }
+}
+
+export interface NodeCounts {
+  readonly statuses: Float64Array;
+  readonly durations: Durations;
+}
+
+/** Plain numbers, added to without an allocation: a labelled prom-client counter costs a hash of its labels every time. */
+export class RequestMetrics {
+  inFlight = 0;
+  addressRefusals = 0;
+  readonly requests = new Float64Array(ACTIONS.length * DECISIONS.length * STATUSES.length);
+  readonly durations: readonly Durations[] = ACTIONS.map(() => new Durations());
+  readonly nodes = new Map<string, NodeCounts>();
+
+  begun(): void {
+    this.inFlight += 1;
+  }
+
+  /** Counts a request that is over; `status` 0 = it had no answer. */
+  ended(context: Context, status: number, endedAt: number): void {
+    this.inFlight -= 1;
+    const { decision, operation, upstream } = context;
+    const action = operation === undefined ? NO_ACTION : (INDEX.get(operation.endpoint.action) ?? NO_ACTION);
+    const decided =
+      decision === undefined ? (context.endedBy === 'preflight' ? 0 : 2) : decision.allow ? 0 : 1;
+    const slot = requestSlot(action, decided, statusIndex(status));
+    this.requests[slot] = (this.requests[slot] ?? 0) + 1;
+    this.durations[action]?.add(endedAt - context.startedAt);
+    if (context.endedBy === 'address') this.addressRefusals += 1;
+    if (upstream.node !== undefined) this.#countNode(upstream.node, context);
+  }
+
+  #countNode(node: string, { upstream: { status, sentAt, answeredAt } }: Context): void {
+    let counts = this.nodes.get(node);
+    if (counts === undefined) {
+      if (this.nodes.size >= MOST_NODES) return;
+      counts = { statuses: new Float64Array(STATUSES.length), durations: new Durations() };
+      this.nodes.set(node, counts);
+    }
+    const index = statusIndex(status ?? 0);
+    counts.statuses[index] = (counts.statuses[index] ?? 0) + 1;
+    if (sentAt !== undefined && answeredAt !== undefined) counts.durations.add(answeredAt - sentAt);
+  }
+}
+
+/** Where the counter of a combination of labels stands. */
+export function requestSlot(action: number, decision: number, status: number): number {
+  return (action * DECISIONS.length + decision) * STATUSES.length + status;
+}
+
+function statusIndex(status: number): number {
+  const index = Math.floor(status / 100);
+  return index >= 1 && index <= 5 ? index : 0;
+}
