@@ -1,0 +1,382 @@
+// H9: a replication job runs inside CouchDB's network, with headers and credentials of its writer's choice, and belongs to whoever wrote it last.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http, { type IncomingMessage } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { Context, type Identified } from '../../src/context.ts';
+import { type CouchAnswer } from '../../src/couch/couch.ts';
+import { guardReplication } from '../../src/handle/replication.ts';
+import { asHttpError } from '../../src/respond.ts';
+
+/** What names resolve to here; every other name does not. */
+const DNS: Readonly<Record<string, readonly string[]>> = {
+  'far.example': ['93.184.216.34', '2606:2800:220:1:248:1893:25c8:1946'],
+  'two-faced.example': ['93.184.216.34', '10.0.0.7'],
+  'node1.example': ['198.41.0.4'],
+  'alias-of-node1.example': ['198.41.0.4'],
+  'partner.internal': ['10.9.9.9'],
+};
+const PUBLIC_URL = 'https://gate.example:8443';
+const FAR = 'https://far.example/db';
+
+const identified: Readonly<Record<string, Identified>> = {
+  key: { principal: { kind: 'key', name: 'mykey' }, method: 'basic' },
+  cookie: { principal: { kind: 'user', name: 'ann', roles: [] }, method: 'cookie' },
+  nobody: { principal: { kind: 'nobody', name: 'nobody' }, method: 'none' },
+  owner: { principal: { kind: 'owner', name: 'admin', roles: ['_admin'] }, method: 'basic' },
+};
+
+/** Jobs that exist, by id. */
+const EXISTING: Readonly<Record<string, { readonly owner?: string }>> = {
+  mine: { owner: 'mykey' },
+  theirs: { owner: 'somebody' },
+  unowned: {},
+};
+
+function ask({ body }: { readonly body?: unknown }): Promise<CouchAnswer> {
+  const { keys } = body as { readonly keys: readonly string[] };
+  const rows = keys.map((key) =>
+    EXISTING[key] === undefined
+      ? { key, error: 'not_found' }
+      : { id: key, key, value: { rev: '1-a' }, doc: { _id: key, ...EXISTING[key] } },
+  );
+  return Promise.resolve({ status: 200, body: { rows } });
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+describe('H9: replication jobs', () => {
+  const resolved: string[] = [];
+  const guard = guardReplication({
+    couch: { ask },
+    publicUrl: PUBLIC_URL,
+    couchdbNodes: ['http://node1.example:5984', 'http://partner.internal:5984'],
+    replicationHosts: 'partner.internal',
+    limitBytes: 10_000,
+    resolve: (name) => {
+      resolved.push(name);
+      if (/^[\d.]+$|:/u.test(name)) return Promise.resolve([name]);
+      return name in DNS ? Promise.resolve(DNS[name] ?? []) : Promise.reject(new Error('no such name'));
+    },
+  });
+  const server = http.createServer((req, res) => {
+    const context = new Context();
+    context.identified = identified[String(req.headers['x-who'])];
+    const [path = '', query = ''] = (req.url ?? '').split('?');
+    context.target = { segments: path.split('/').slice(1), path, query: query === '' ? '' : `?${query}` };
+    guard(req, context).then(
+      (body) => res.end(body),
+      (thrown: unknown) => {
+        const { status, error, reason } = asHttpError(thrown);
+        res.writeHead(status).end(JSON.stringify({ error, reason }));
+      },
+    );
+  });
+  before(async () => {
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+  });
+  after(() => {
+    server.close();
+  });
+  beforeEach(() => {
+    resolved.length = 0;
+  });
+
+  async function send(
+    who: string,
+    method: string,
+    path: string,
+    body?: string | Buffer | object,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
+    const { port } = server.address() as AddressInfo;
+    const authorization = `Basic ${Buffer.from('mykey:p:ss wörd').toString('base64')}`;
+    const req = http.request({ port, method, path, agent: false });
+    for (const [name, value] of Object.entries({
+      'content-type': 'application/json',
+      'x-who': who,
+      authorization,
+      ...headers,
+    }))
+      req.setHeader(name, value);
+    req.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body));
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    const sent = await text(res);
+    return { status: res.statusCode ?? 0, body: sent === '' ? undefined : (JSON.parse(sent) as unknown) };
+  }
+
+  const replicate = (body: object, who = 'key'): Promise<Answer> => send(who, 'POST', '/_replicate', body);
+
+  const closedHosts = [
+    'http://127.0.0.1:5984/db',
+    'http://localhost.example/db',
+    'http://2130706433/db',
+    'http://0x7f.1/db',
+    'http://017700000001/db',
+    'http://[::1]:5984/db',
+    'http://[::ffff:127.0.0.1]/db',
+    'http://[64:ff9b::7f00:1]/db',
+    'http://[2002:7f00:1::]/db',
+    'http://[fd00::1]/db',
+    'http://[fe80::1]/db',
+    'http://10.0.0.7/db',
+    'http://172.16.3.4/db',
+    'http://192.168.1.1/db',
+    'http://169.254.169.254/latest',
+    'http://100.64.0.1/db',
+    'http://0.0.0.0:5984/db',
+    'http://two-faced.example/db',
+    'http://node1.example:5984/db',
+    'http://node1.example/db',
+    'https://alias-of-node1.example/db',
+    'http://198.41.0.4:5986/db',
+    'http://partner.internal:5984/db',
+    'http://far.example:80@127.0.0.1/db',
+  ];
+  for (const url of closedHosts) {
+    it(`refuses a host that is not public – POST /_replicate – 403: ${url}`, async () => {
+      for (const body of [
+        { source: url, target: FAR },
+        { source: FAR, target: { url } },
+      ]) {
+        const { status, body: answer } = await replicate(body);
+        assert.equal(status, 403, JSON.stringify(answer));
+        assert.match(JSON.stringify(answer), /not allowed/u);
+      }
+    });
+  }
+
+  const closedBodies: readonly (readonly [string, object, number])[] = [
+    ['a proxy', { source: FAR, target: FAR, proxy: 'http://far.example' }, 403],
+    ['a source_proxy', { source: FAR, target: FAR, source_proxy: 'socks5://far.example' }, 403],
+    ['a target_proxy', { source: FAR, target: FAR, target_proxy: '' }, 403],
+    ['a proxy beside the url', { source: { url: FAR, proxy: 'http://far.example' }, target: FAR }, 400],
+    [
+      'X-Auth headers',
+      { source: { url: FAR, headers: { 'x-AUTH-CouchDB-Roles': '_admin' } }, target: FAR },
+      403,
+    ],
+    ['a Host header', { source: { url: FAR, headers: { Host: 'internal' } }, target: FAR }, 403],
+    ['a Cookie header', { source: { url: FAR, headers: { cookie: 'AuthSession=x' } }, target: FAR }, 403],
+    ['a line break in a header', { source: { url: FAR, headers: { a: 'b\r\nX: y' } }, target: FAR }, 400],
+    ['a line break in a header name', { source: { url: FAR, headers: { 'a\r\nX': 'y' } }, target: FAR }, 400],
+    ['a file url', { source: 'file:///etc/passwd', target: FAR }, 400],
+    ['a url of another scheme', { source: { url: 'gopher://far.example/' }, target: FAR }, 400],
+    ['a url with a query', { source: `${FAR}?x`, target: FAR }, 400],
+    ['another kind of auth', { source: { url: FAR, auth: { iam: { api_key: 'x' } } }, target: FAR }, 400],
+    ['no target', { source: FAR }, 400],
+    ['a number for a source', { source: 5, target: FAR }, 400],
+    ['a local name with other credentials', { source: { url: 'db', auth: {} }, target: FAR }, 400],
+    ["another's user_ctx", { source: FAR, target: FAR, user_ctx: { name: 'admin' } }, 403],
+    ['creation of a local target', { source: FAR, target: 'new', create_target: true }, 403],
+    [
+      'creation by the public address',
+      { source: FAR, target: `${PUBLIC_URL}/new`, create_target: true },
+      403,
+    ],
+    [
+      'a cancellation by id with a closed source',
+      { cancel: true, id: 'x', source: 'http://10.0.0.7/', target: FAR },
+      403,
+    ],
+  ];
+  for (const [what, body, status] of closedBodies) {
+    it(`refuses ${what} – POST /_replicate – ${status}`, async () => {
+      assert.equal((await replicate(body)).status, status);
+    });
+    it(`refuses ${what} in a document – PUT /_replicator/new – ${status}`, async () => {
+      if ('cancel' in body) return;
+      assert.equal((await send('key', 'PUT', '/_replicator/new', body)).status, status);
+      assert.equal((await send('key', 'POST', '/_replicator/_bulk_docs', { docs: [body] })).status, status);
+    });
+  }
+
+  it('does not say whether a name exists inside – POST /_replicate', async () => {
+    const missing = await replicate({ source: 'http://no-such-name.example/', target: FAR });
+    const inside = await replicate({ source: 'http://10.0.0.7/', target: FAR });
+    assert.deepEqual(missing, inside);
+  });
+
+  it('refuses a job of nobody – POST /_replicate – 401', async () => {
+    assert.equal((await replicate({ source: FAR, target: FAR }, 'nobody')).status, 401);
+  });
+
+  it('holds the owner to the same hosts – POST /_replicate – 403', async () => {
+    assert.equal((await replicate({ source: 'http://127.0.0.1/', target: FAR }, 'owner')).status, 403);
+  });
+
+  it('keeps what is allowed as it was – POST /_replicate', async () => {
+    const job = {
+      source: 'https://user:p%40ss@far.example/db%2Fx',
+      target: {
+        url: 'http://partner.internal:6984/db',
+        headers: { Authorization: 'Bearer x' },
+        auth: { basic: { username: 'a', password: 'b' } },
+      },
+      continuous: true,
+      filter: 'd/f',
+      query_params: { n: 1.5, s: '18446744073709551616' },
+      since_seq: '12-abc',
+    };
+    assert.deepEqual(await replicate(job), { status: 200, body: job });
+    assert.deepEqual(await replicate({ cancel: true, replication_id: 'abc+continuous' }), {
+      status: 200,
+      body: { cancel: true, replication_id: 'abc+continuous' },
+    });
+  });
+
+  it("makes a local name Couchgate's own address with the caller's own credentials – POST /_replicate", async () => {
+    const { body } = await replicate({
+      source: 'team/docs',
+      target: { url: 'copy' },
+      user_ctx: { name: 'mykey', roles: ['_admin'] },
+    });
+    const auth = { basic: { username: 'mykey', password: 'p:ss wörd' } };
+    assert.deepEqual(body, {
+      source: { url: `${PUBLIC_URL}/team%2Fdocs`, auth },
+      target: { url: `${PUBLIC_URL}/copy`, auth },
+    });
+    assert.deepEqual(resolved, [], 'no name was looked up');
+  });
+
+  it('refuses a local name of a session – POST /_replicate – 400', async () => {
+    const { status, body } = await replicate({ source: 'a', target: FAR }, 'cookie');
+    assert.equal(status, 400);
+    assert.match(JSON.stringify(body), /Basic credentials/u);
+  });
+
+  it('leaves creation of a local target to the owner – POST /_replicate', async () => {
+    assert.equal((await replicate({ source: FAR, target: 'new', create_target: true }, 'owner')).status, 200);
+  });
+
+  it('sends on the one reading of a URL that it judged – POST /_replicate', async () => {
+    // To some parsers the name ends at the backslash, to others at the @.
+    const { body } = await replicate({
+      source: ' http://far.example\\@127.0.0.1/db',
+      target: 'HTTPS://FAR.example:443/db',
+    });
+    assert.deepEqual(body, { source: 'http://far.example/@127.0.0.1/db', target: FAR });
+  });
+
+  const job = { source: FAR, target: FAR };
+  const others: readonly (readonly [string, string, string, object | undefined])[] = [
+    ['takes over a job by leaving owner out', 'PUT', '/_replicator/theirs', { _rev: '1-a', ...job }],
+    [
+      'takes over a job with its own name',
+      'PUT',
+      '/_replicator/theirs',
+      { _rev: '1-a', owner: 'mykey', ...job },
+    ],
+    ['takes over a job nobody owns', 'PUT', '/_replicator/unowned', { _rev: '1-a', ...job }],
+    ['takes over a job by POST', 'POST', '/_replicator', { _id: 'theirs', _rev: '1-a', ...job }],
+    [
+      'takes over a job in bulk',
+      'POST',
+      '/_replicator/_bulk_docs',
+      {
+        docs: [
+          { _id: 'mine', ...job },
+          { _id: 'theirs', ...job },
+        ],
+      },
+    ],
+    ['deletes a job', 'DELETE', '/_replicator/theirs?rev=1-a', undefined],
+    ['deletes a job by a document', 'PUT', '/_replicator/theirs', { _rev: '1-a', _deleted: true }],
+    ['forges an owner', 'PUT', '/_replicator/new', { owner: 'somebody', ...job }],
+    ['forges an owner of a deletion', 'PUT', '/_replicator/mine', { owner: 'somebody', _deleted: true }],
+    ['writes revisions as they are', 'PUT', '/_replicator/new?new_edits=true&new_edits=false', job],
+    [
+      'writes revisions as they are in bulk',
+      'POST',
+      '/_replicator/_bulk_docs',
+      { new_edits: false, docs: [job] },
+    ],
+    ['writes a design document', 'POST', '/_replicator', { _id: '_design/x', ...job }],
+    ['writes a design document in bulk', 'POST', '/_replicator/_bulk_docs', { docs: [{ _id: '_design/x' }] }],
+    ['writes a checkpoint', 'POST', '/_replicator', { _id: '_local/x' }],
+    ['writes _security', 'PUT', '/_replicator/_security', {}],
+  ];
+  for (const [what, method, path, body] of others) {
+    it(`refuses a key that ${what} – ${method} ${path} – 403`, async () => {
+      assert.equal((await send('key', method, path, body)).status, 403);
+    });
+  }
+
+  it('lets a key write and delete its own jobs', async () => {
+    for (const [method, path, body] of [
+      ['PUT', '/_replicator/new', job],
+      ['PUT', '/_replicator/mine', { _rev: '1-a', owner: 'mykey', ...job }],
+      ['POST', '/_replicator', job],
+      ['PUT', '/_replicator/mine', { _rev: '1-a', _deleted: true }],
+      ['POST', '/_replicator/_bulk_docs', { docs: [{ _id: 'mine', ...job }, job] }],
+    ] as const) {
+      assert.deepEqual(await send('key', method, path, body), { status: 200, body });
+    }
+    assert.equal((await send('key', 'DELETE', '/_replicator/mine?rev=1-a')).status, 200);
+    assert.equal((await send('owner', 'DELETE', '/_replicator/theirs?rev=1-a')).status, 200);
+  });
+
+  it('reads a repeated field as CouchDB does: the last one counts, and is the only one sent on', async () => {
+    const sent = await send(
+      'key',
+      'POST',
+      '/_replicate',
+      `{"source":"http://10.0.0.7/","target":"${FAR}","source":"${FAR}"}`,
+    );
+    assert.deepEqual(sent, { status: 200, body: { source: FAR, target: FAR } });
+    const hidden = await send(
+      'key',
+      'POST',
+      '/_replicate',
+      `{"source":"${FAR}","target":"${FAR}","sourc\\u0065":"http://10.0.0.7/"}`,
+    );
+    assert.equal(hidden.status, 403);
+  });
+
+  it('refuses what would not come out as it went in, and other types than JSON', async () => {
+    const big = await send(
+      'key',
+      'POST',
+      '/_replicate',
+      `{"source":"${FAR}","target":"${FAR}","since_seq":9007199254740993}`,
+    );
+    assert.equal(big.status, 400);
+    const infinite = await send(
+      'key',
+      'POST',
+      '/_replicate',
+      `{"source":"${FAR}","target":"${FAR}","x":1e999}`,
+    );
+    assert.equal(infinite.status, 400);
+    const form = await send('key', 'PUT', '/_replicator/new', job, {
+      'content-type': 'multipart/related; boundary=x',
+    });
+    assert.equal(form.status, 415);
+    assert.equal((await send('key', 'POST', '/_replicate', '[]')).status, 400);
+    assert.equal((await send('key', 'POST', '/_replicate', { pad: 'x'.repeat(20_000) })).status, 413);
+  });
+
+  it('looks inside a gzipped body, and sends it on gzipped', async () => {
+    const gzipped = { 'content-encoding': 'gzip' };
+    const closed = gzipSync(JSON.stringify({ source: 'http://10.0.0.7/', target: FAR }));
+    assert.equal((await send('key', 'POST', '/_replicate', closed, gzipped)).status, 403);
+    const { port } = server.address() as AddressInfo;
+    const req = http.request({
+      port,
+      method: 'POST',
+      path: '/_replicate',
+      headers: { ...gzipped, 'x-who': 'key', 'content-type': 'application/json' },
+    });
+    req.end(gzipSync(JSON.stringify(job)));
+    const [res] = (await once(req, 'response')) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    for await (const chunk of res) chunks.push(chunk as Buffer);
+    assert.deepEqual(JSON.parse(gunzipSync(Buffer.concat(chunks)).toString()), job);
+  });
+});
