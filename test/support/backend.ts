@@ -1,4 +1,6 @@
 // The CouchDB that a test's Couchgate forwards to: the embedded node, or with COUCHDB_HOME a real cluster, so that one test runs on both.
+import { randomBytes } from 'node:crypto';
+import { startEmbeddedNode } from '../../src/embedded/index.ts';
 import { openAdmin, succeeded, fieldsOf, type Admin, type AdminCredentials } from '../../src/setup/admin.ts';
 import { startCluster, withoutCouchdb, type Cluster, type ClusterNode } from './cluster.ts';
 
@@ -25,7 +27,7 @@ const running = new Map<1 | 3, { readonly cluster: Promise<Cluster>; users: numb
  */
 export async function startBackend(options: { readonly nodes?: 1 | 3 } = {}): Promise<Backend> {
   const nodes = options.nodes ?? 1;
-  if (withoutCouchdb !== false) throw new Error(withoutCouchdb);
+  if (withoutCouchdb !== false) return embeddedBackend();
   const entry = running.get(nodes) ?? { cluster: startCluster({ nodes }), users: 0 };
   running.set(nodes, entry);
   entry.users += 1;
@@ -42,6 +44,24 @@ export async function startBackend(options: { readonly nodes?: 1 | 3 } = {}): Pr
       entry.users -= 1;
       if (entry.users === 0) await empty(cluster);
     },
+  };
+}
+
+/** A new embedded node in memory, however many nodes were asked for. */
+async function embeddedBackend(): Promise<Backend> {
+  const owner = { name: 'admin', password: randomBytes(12).toString('hex') };
+  const kid = 'couchgate';
+  const secret = randomBytes(32);
+  const node = await startEmbeddedNode({ folder: undefined, owner, jwtKeys: { [kid]: secret } });
+  return {
+    kind: 'embedded',
+    urls: [node.url],
+    owner,
+    jwtSecretBase64: secret.toString('base64'),
+    kid,
+    nodes: [],
+    log: () => Promise.resolve(''),
+    close: () => node.close(),
   };
 }
 
