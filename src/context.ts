@@ -42,7 +42,8 @@ export type Decision =
     }
   | {
       readonly allow: false;
-      readonly status: 401 | 403 | 404;
+      /** 400 and 405 are said to the owner alone, of what is closed to everybody. */
+      readonly status: 400 | 401 | 403 | 404 | 405;
       readonly reason: string;
       readonly rule: string;
       readonly needed: string;

@@ -1,0 +1,180 @@
+// Decides whether an operation is allowed, and with which privilege CouchDB is asked. Pure: finding the permissions and reading a body is index.ts's business.
+import { type Decision } from '../context.ts';
+import { endpoint } from '../endpoints/catalogue.ts';
+import { illegalNameReason } from '../endpoints/database-name.ts';
+import { INTERNAL, type IdClass } from '../endpoints/document-id.ts';
+import { type Endpoint, type Privilege } from '../endpoints/endpoint.ts';
+import { type Operation } from '../endpoints/operation.ts';
+import { type Principal } from '../identity/principal.ts';
+import { type DatabasePermissions } from '../permissions/grants.ts';
+import { NO_ROLES, roleSet, type RoleSet } from '../permissions/role.ts';
+import { bulkRow, documentRow, streamsBulk } from './body-row.ts';
+import { A_NAME, missingFor, SERVER_ADMIN, type Missing } from './wording.ts';
+
+const ADMIN = roleSet(['_admin']);
+const ILLEGAL_CREATION = endpoint('db-illegal-create');
+const CLOSED: Missing = { reason: 'This endpoint is closed for everybody.', needed: 'nothing opens it' };
+const LOCAL_INTERNAL = endpoint('local-internal');
+const SECURITY_ROWS = new Set(['security-get', 'security-put', 'api-security-get', 'api-security-put']);
+
+/**
+ * Decides `operation` for `principal`. `permissions` are those of `operation.database`, undefined when it does not exist or has no say.
+ * `ids` are the kinds of document ids found in the body; undefined = it has not been read: then the answer says whether any row that the
+ * body might choose is open to the caller. Sources: IBM Cloudant's role tables, hazards H1, H8, H10, H11, H16.
+ */
+export function decide(
+  principal: Principal,
+  operation: Operation,
+  permissions: DatabasePermissions | undefined,
+  ids: IdClass | undefined,
+): Decision {
+  const { permit } = operation.endpoint;
+  if (permit.kind === 'blocked') return refuseClosed(principal, operation, operation.endpoint);
+  if (ids !== undefined && (ids & INTERNAL) !== 0) return refuseClosed(principal, operation, LOCAL_INTERNAL);
+  if (permit.kind === 'public')
+    return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'public');
+  if (principal.kind === 'owner') return allowOwner(operation, permissions, ids);
+  if (permit.kind === 'authenticated') {
+    if (principal.kind === 'nobody') return refuse(principal, A_NAME, 'not signed in');
+    return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'signed in');
+  }
+  if (permissions === undefined) return refuseWithoutDatabase(principal, operation);
+  const held = heldBy(principal, permissions);
+  if (permissions.couchdbAuthOnly) return decideByCouch(principal, operation, held, ids);
+  return decideByRoles(principal, operation, held, ids);
+}
+
+/** What the principal holds on a database. `nobody` is the entry of the unauthenticated alone: a name cannot claim it (H13). */
+export function heldBy(principal: Principal, permissions: DatabasePermissions): RoleSet {
+  if (principal.kind !== 'nobody' && principal.name === 'nobody') return NO_ROLES;
+  return permissions.grants.get(principal.name) ?? NO_ROLES;
+}
+
+/** True when the row names roles and one of its sets is held, or `_admin` is; a row without roles is the owner's alone. */
+export function isPermitted(row: Endpoint, held: RoleSet): boolean {
+  if (row.permit.kind !== 'roles') return false;
+  const { sets } = row.permit;
+  if ((held & ADMIN) !== 0) return sets.length > 0;
+  for (const set of sets) if ((held & set) === set) return true;
+  return false;
+}
+
+/**
+ * True when the body has to be read before CouchDB may see the request. Bulk writes of a caller whose only way is `_writer` go on as they
+ * come: CouchDB, asked as member, refuses each design document among them by itself (H10).
+ */
+export function mustInspect(principal: Principal, operation: Operation, decision: Decision): boolean {
+  if (!decision.allow || operation.bodyMatter === undefined) return false;
+  if (operation.bodyMatter === 'document-id') return true;
+  if (decision.identity === 'own') return false;
+  return principal.kind === 'owner' || !streamsBulk(decision.roles);
+}
+
+function decideByRoles(
+  principal: Principal,
+  operation: Operation,
+  held: RoleSet,
+  ids: IdClass | undefined,
+): Decision {
+  const row = chosenRow(operation, held, ids);
+  if (!('id' in row)) return refuse(principal, row, 'grant');
+  if (!isPermitted(row, held)) return refuse(principal, missingFor(row, held), 'grant');
+  return allow(row, row.privilege, held, (held & ADMIN) !== 0 ? 'admin grant' : 'grant');
+}
+
+/** The row that applies: the body's choice where it has one, or the first that is open while the body is unread. */
+function chosenRow(operation: Operation, held: RoleSet, ids: IdClass | undefined): Endpoint | Missing {
+  const { endpoint: first, alternatives, bodyMatter } = operation;
+  if (bodyMatter === undefined) return first;
+  if (ids === undefined) return alternatives.find((row) => isPermitted(row, held)) ?? first;
+  return bodyMatter === 'document-id' ? documentRow(alternatives, ids) : bulkRow(alternatives, held, ids);
+}
+
+/**
+ * The owner may do everything that is not closed. Where CouchDB would not know the markers (a database older than Couchgate, one that
+ * CouchDB guards itself, one that does not exist) it is asked as server admin.
+ */
+function allowOwner(
+  operation: Operation,
+  permissions: DatabasePermissions | undefined,
+  ids: IdClass | undefined,
+): Decision {
+  const row = chosenRow(operation, ADMIN, ids);
+  if (!('id' in row)) throw new Error('a body without a row for the owner');
+  const needsMarker = row.privilege === 'member' || row.privilege === 'dbadmin';
+  const hasMarker = permissions?.marked === true && !permissions.couchdbAuthOnly;
+  return allow(row, needsMarker && !hasMarker ? 'server_admin' : row.privilege, NO_ROLES, 'owner');
+}
+
+/**
+ * `couchdb_auth_only`: CouchDB decides by its own members and admins, with the caller's own name and roles. Not handed over are rows that
+ * need a server admin, which CouchDB would be asked as, and the security object, which CouchDB lets every member read and which Couchgate
+ * writes itself: these take a grant of the `cloudant` map.
+ */
+function decideByCouch(
+  principal: Principal,
+  operation: Operation,
+  held: RoleSet,
+  ids: IdClass | undefined,
+): Decision {
+  const first = operation.endpoint;
+  if (SECURITY_ROWS.has(first.id)) return decideByRoles(principal, operation, held, undefined);
+  if (first.privilege === 'server_admin') return refuse(principal, SERVER_ADMIN, 'couchdb_auth_only');
+  const row =
+    operation.bodyMatter === 'document-id' && ids !== undefined
+      ? documentRow(operation.alternatives, ids)
+      : first;
+  return {
+    allow: true,
+    endpoint: row,
+    privilege: row.privilege,
+    identity: 'own',
+    roles: held,
+    rule: 'couchdb_auth_only',
+    body: undefined,
+  };
+}
+
+/** A database that does not exist is a 404 to the signed-in, as in CouchDB; nobody learns which names exist. */
+function refuseWithoutDatabase(principal: Principal, operation: Operation): Decision {
+  const missing = missingFor(operation.endpoint, NO_ROLES);
+  const isOwners = missing.needed === 'server_admin';
+  const { database, endpoint: row } = operation;
+  if (principal.kind === 'nobody' || database === undefined || row.scope === 'server' || isOwners) {
+    return refuse(principal, missing, 'grant');
+  }
+  return {
+    allow: false,
+    status: 404,
+    reason: 'Database does not exist.',
+    rule: 'no database',
+    needed: missing.needed,
+  };
+}
+
+/** Closed rows are closed to everybody; only the owner is told what CouchDB would say. */
+function refuseClosed(principal: Principal, operation: Operation, row: Endpoint): Decision {
+  const { permit } = row;
+  if (permit.kind !== 'blocked') throw new Error(`endpoint ${row.id} is not blocked`);
+  if (principal.kind !== 'owner' || permit.owner === 403) return refuse(principal, CLOSED, 'blocked');
+  if (row === ILLEGAL_CREATION) {
+    const reason = illegalNameReason(operation.database ?? '');
+    return { allow: false, status: 400, reason, rule: 'illegal_database_name', needed: CLOSED.needed };
+  }
+  return {
+    allow: false,
+    status: permit.owner,
+    reason: permit.reason,
+    rule: 'blocked',
+    needed: CLOSED.needed,
+  };
+}
+
+function refuse(principal: Principal, missing: Missing, rule: string): Decision {
+  const { reason, needed } = missing;
+  return { allow: false, status: principal.kind === 'nobody' ? 401 : 403, reason, rule, needed };
+}
+
+function allow(row: Endpoint, privilege: Privilege, roles: RoleSet, rule: string): Decision {
+  return { allow: true, endpoint: row, privilege, identity: 'marker', roles, rule, body: undefined };
+}

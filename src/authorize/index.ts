@@ -1,0 +1,100 @@
+// The step that writes the decision. The rules are decide.ts's business, reading a body that has a say is inspect.ts's.
+import { type IncomingMessage } from 'node:http';
+import { type NextFunction, type RequestHandler } from 'express';
+import { type Context, contextOf, known, type Decision } from '../context.ts';
+import { type Operation } from '../endpoints/operation.ts';
+import {
+  BadRequest,
+  Forbidden,
+  MethodNotAllowed,
+  NotFound,
+  Unauthorized,
+  type HttpError,
+} from '../http-errors.ts';
+import { type Principal } from '../identity/principal.ts';
+import { type DatabasePermissions } from '../permissions/grants.ts';
+import { type SecurityStore } from '../permissions/security-store.ts';
+import { decide, mustInspect } from './decide.ts';
+import { inspectBody } from './inspect.ts';
+
+export interface AuthorizeNeeds {
+  readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  /** Largest body that is read to decide, before and after gunzip. */
+  readonly inspectLimitBytes: number;
+}
+
+/**
+ * Writes `context.decision`, then lets the request pass or refuses it. Answers at once while the permissions are cached and the body has
+ * no say. Nothing of a body is read before the caller is known to hold a right that some body could use.
+ */
+export function authorizeOperation(needs: AuthorizeNeeds): RequestHandler {
+  return function authorizeOperationStep(req, _res, next) {
+    const context = contextOf(req);
+    const operation = known(context.operation, 'operation');
+    const { principal } = known(context.identified, 'identified');
+    const database = databaseToAsk(principal, operation);
+    const found = database === undefined ? undefined : needs.permissions.permissionsOf(database);
+    if (found instanceof Promise) {
+      found.then((permissions) => proceed(req, context, permissions, needs, next)).catch(next);
+    } else {
+      proceed(req, context, found, needs, next);
+    }
+  };
+}
+
+/** The database whose permissions are needed: none for rows that no role opens, nor for the owner where they could change nothing. */
+function databaseToAsk(principal: Principal, { endpoint, database }: Operation): string | undefined {
+  if (endpoint.permit.kind !== 'roles' || endpoint.permit.sets.length === 0) return undefined;
+  const asksForMarker = endpoint.privilege === 'member' || endpoint.privilege === 'dbadmin';
+  return principal.kind === 'owner' && !asksForMarker ? undefined : database;
+}
+
+function proceed(
+  req: IncomingMessage,
+  context: Context,
+  permissions: DatabasePermissions | undefined,
+  needs: AuthorizeNeeds,
+  next: NextFunction,
+): void {
+  const operation = known(context.operation, 'operation');
+  const { principal } = known(context.identified, 'identified');
+  const decision = decide(principal, operation, permissions, undefined);
+  if (operation.bodyMatter === undefined || !mustInspect(principal, operation, decision)) {
+    settle(context, decision, next);
+    return;
+  }
+  inspectBody(req, needs.inspectLimitBytes, operation.bodyMatter)
+    .then(({ body, ids }) => {
+      const final = decide(principal, operation, permissions, ids);
+      settle(context, final.allow ? { ...final, body } : final, next);
+    })
+    .catch(next);
+}
+
+function settle(context: Context, decision: Decision, next: NextFunction): void {
+  const final = fromAllowedAddress(context, decision);
+  context.decision = final;
+  if (final.allow) next();
+  else next(refusal(final));
+}
+
+/** The owner's rights can be narrowed to some addresses (the whitelist's list for owner operations). */
+function fromAllowedAddress(context: Context, decision: Decision): Decision {
+  if (!decision.allow || decision.rule !== 'owner' || context.client?.mayAdminister !== false)
+    return decision;
+  return {
+    allow: false,
+    status: 403,
+    reason: 'The server admin may not act from this address.',
+    rule: 'owner address',
+    needed: 'an address for owner operations',
+  };
+}
+
+function refusal({ status, reason, rule }: Decision & { readonly allow: false }): HttpError {
+  if (status === 401) return new Unauthorized(reason);
+  if (status === 403) return new Forbidden(reason);
+  if (status === 404) return new NotFound(reason);
+  if (status === 405) return new MethodNotAllowed(reason);
+  return new BadRequest(reason, rule === 'blocked' ? 'bad_request' : rule);
+}

@@ -1,0 +1,56 @@
+// Which row stands for an ordinary one on the databases that CouchDB keeps for itself. What is closed on a database is closed there too.
+import { endpoint } from '../endpoints/catalogue.ts';
+import { type Endpoint } from '../endpoints/endpoint.ts';
+
+type Overlay = (row: Endpoint) => Endpoint;
+
+/** Rows of `_replicator` by the ordinary row they stand for. Reads that could show another owner's credentials are not among them (H9). */
+const REPLICATOR: Readonly<Record<string, string>> = {
+  'db-create': 'replicator-create-delete',
+  'db-delete': 'replicator-create-delete',
+  'all-docs': 'replicator-all-docs-changes',
+  'all-docs-queries': 'replicator-all-docs-changes',
+  changes: 'replicator-all-docs-changes',
+  'security-get': 'security-get',
+  'security-put': 'security-put',
+  'db-info': 'replicator-read',
+  'doc-get': 'replicator-read',
+  'att-get': 'replicator-read',
+  'local-get': 'replicator-read',
+  'ddoc-get': 'replicator-read',
+  'ddoc-att-get': 'replicator-read',
+  'ddoc-info': 'replicator-read',
+  'db-post-doc': 'replicator-write',
+  'db-post-design': 'replicator-write',
+  'db-post-local': 'replicator-write',
+  'bulk-docs': 'replicator-write',
+  'bulk-docs-design-holder': 'replicator-write',
+  'bulk-docs-design-only': 'replicator-write',
+  'bulk-docs-local-only': 'replicator-write',
+  'doc-put': 'replicator-write',
+  'doc-delete': 'replicator-write',
+  'doc-post-form': 'replicator-write',
+};
+
+/** Blocked rows stay; the others keep their connection: a feed of `_users` is a feed, its attachments are attachments (H3). */
+function unlessBlocked(replace: Overlay): Overlay {
+  const made = new Map<string, Endpoint>();
+  return (row) => {
+    if (row.permit.kind === 'blocked') return row;
+    const replacement = replace(row);
+    const key = `${replacement.id} ${row.transport}`;
+    const known = made.get(key) ?? Object.freeze({ ...replacement, transport: row.transport });
+    made.set(key, known);
+    return known;
+  };
+}
+
+export const onReplicator: Overlay = unlessBlocked((row) =>
+  endpoint(REPLICATOR[row.id] ?? 'replicator-other'),
+);
+
+export const onUsers: Overlay = unlessBlocked((row) =>
+  endpoint(row.id === 'db-create' || row.id === 'db-delete' ? 'users-create-delete' : 'users-any'),
+);
+
+export const onPrefixedSystem: Overlay = unlessBlocked(() => endpoint('prefixed-system-db'));

@@ -1,0 +1,53 @@
+// Endpoints of a database. Documents, design documents and partitions have tables of their own.
+import { DESIGN, LOCAL, ORDINARY } from './document-id.ts';
+import { endpointsOf, type Row } from './row.ts';
+
+// prettier-ignore
+const DB_ROWS: readonly Row[] = [
+  ['db-create', 'PUT', '/{db}', 'server_admin', 'server_admin', 'forward', 'pooled', 'administer', 'api/database/common.html'],
+  ['db-delete', 'DELETE', '/{db}', '_admin', 'server_admin', 'forward', 'pooled', 'administer', 'api/database/common.html'],
+  ['db-info', 'GET HEAD', '/{db}', '_reader _writer _replicator _design', 'member', 'forward', 'pooled', 'read', 'api/database/common.html'],
+  ['db-post-doc', 'POST', '/{db}', '_writer', 'member', 'forward', 'pooled', 'write', 'api/database/common.html', { by: 'document-id', ids: ORDINARY }],
+  ['db-post-design', 'POST', '/{db}', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/common.html', { by: 'document-id', ids: DESIGN }],
+  ['db-post-local', 'POST', '/{db}', '_writer _replicator', 'member', 'forward', 'pooled', 'write', 'api/database/common.html', { by: 'document-id', ids: LOCAL }],
+  ['all-docs', 'GET HEAD POST', '/{db}/_all_docs', '_reader', 'member', 'forward', 'pooled', 'read', 'api/database/bulk-api.html'],
+  ['all-docs-queries', 'POST', '/{db}/_all_docs/queries', '_reader', 'member', 'forward', 'pooled', 'read', 'api/database/bulk-api.html'],
+  ['design-docs', 'GET HEAD POST', '/{db}/_design_docs', '_reader _design', 'member', 'forward', 'pooled', 'read', 'api/database/bulk-api.html'],
+  ['design-docs-queries', 'POST', '/{db}/_design_docs/queries', '_reader _design', 'member', 'forward', 'pooled', 'read', 'api/database/bulk-api.html'],
+  ['local-docs', 'GET HEAD POST', '/{db}/_local_docs', '_reader', 'member', 'forward', 'pooled', 'read', 'api/local.html'],
+  ['local-docs-queries', 'POST', '/{db}/_local_docs/queries', '_reader', 'member', 'forward', 'pooled', 'read', 'api/local.html'],
+  ['bulk-docs', 'POST', '/{db}/_bulk_docs', '_writer', 'member', 'forward', 'pooled', 'write', 'api/database/bulk-api.html', { by: 'bulk-ids', ids: ORDINARY | LOCAL }],
+  ['bulk-docs-design-holder', 'POST', '/{db}/_bulk_docs', '_writer+_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/bulk-api.html', { by: 'bulk-ids', ids: ORDINARY | LOCAL | DESIGN }],
+  ['bulk-docs-design-only', 'POST', '/{db}/_bulk_docs', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/bulk-api.html', { by: 'bulk-ids', ids: DESIGN }],
+  ['bulk-docs-local-only', 'POST', '/{db}/_bulk_docs', '_replicator', 'member', 'forward', 'pooled', 'write', 'api/database/bulk-api.html', { by: 'bulk-ids', ids: LOCAL }],
+  ['bulk-get', 'POST', '/{db}/_bulk_get', '_reader _replicator', 'member', 'forward', 'pooled', 'read', 'api/database/bulk-api.html'],
+  ['changes', 'GET HEAD POST', '/{db}/_changes[/{anything*}]', '_reader _replicator', 'member', 'forward', 'feed', 'feed', 'api/database/changes.html'],
+  ['revs-diff', 'POST', '/{db}/_revs_diff', '_reader _replicator', 'member', 'forward', 'pooled', 'read', 'api/database/misc.html'],
+  ['missing-revs', 'POST', '/{db}/_missing_revs', '_reader _replicator', 'member', 'forward', 'pooled', 'read', 'api/database/misc.html'],
+  ['ensure-full-commit', 'POST', '/{db}/_ensure_full_commit', '_writer _replicator', 'member', 'forward', 'pooled', 'write', 'api/database/compact.html'],
+  ['security-get', 'GET HEAD', '/{db}/_security', '_security', 'member', 'proxy', 'pooled', 'permissions', 'api/database/security.html'],
+  ['security-put', 'PUT', '/{db}/_security', '_security', 'dbadmin', 'proxy', 'pooled', 'permissions', 'api/database/security.html'],
+  ['revs-limit-get', 'GET HEAD', '/{db}/_revs_limit', '_reader', 'member', 'forward', 'pooled', 'read', 'api/database/misc.html'],
+  ['revs-limit-put', 'PUT', '/{db}/_revs_limit', '_admin', 'dbadmin', 'forward', 'pooled', 'administer', 'api/database/misc.html'],
+  ['purged-infos-limit-get', 'GET HEAD', '/{db}/_purged_infos_limit', '_admin', 'server_admin', 'forward', 'pooled', 'administer', 'api/database/misc.html'],
+  ['purged-infos-limit-put', 'PUT', '/{db}/_purged_infos_limit', '_admin', 'server_admin', 'forward', 'pooled', 'administer', 'api/database/misc.html'],
+  ['purged-infos', 'GET HEAD', '/{db}/_purged_infos', '_admin', 'member', 'forward', 'pooled', 'administer', 'api/database/misc.html'],
+  ['purge', 'POST', '/{db}/_purge', '_admin', 'server_admin', 'forward', 'pooled', 'administer', 'api/database/misc.html'],
+  ['compact', 'POST', '/{db}/_compact', '_admin', 'dbadmin', 'forward', 'pooled', 'administer', 'api/database/compact.html'],
+  ['compact-design', 'POST', '/{db}/_compact/{ddoc}[/{anything*}]', '_admin', 'dbadmin', 'forward', 'pooled', 'administer', 'api/database/compact.html'],
+  ['view-cleanup', 'POST', '/{db}/_view_cleanup[/{anything*}]', '_admin', 'dbadmin', 'forward', 'pooled', 'administer', 'api/database/compact.html'],
+  ['search-cleanup', 'POST', '/{db}/_search_cleanup[/{anything*}]', '_admin', 'member', 'forward', 'pooled', 'administer', 'api/database/cleanup.html'],
+  ['nouveau-cleanup', 'POST', '/{db}/_nouveau_cleanup[/{anything*}]', '_admin', 'member', 'forward', 'pooled', 'administer', 'api/database/cleanup.html'],
+  ['temp-view', '*', '/{db}/_temp_view[/{anything*}]', '_reader', 'member', 'proxy', 'pooled', 'read', 'whatsnew/2.0.html'],
+  ['shards', 'GET HEAD', '/{db}/_shards[/{doc_id}]', '_shards', 'member', 'forward', 'pooled', 'read', 'api/database/shard.html'],
+  ['sync-shards', 'POST', '/{db}/_sync_shards', 'server_admin', 'server_admin', 'forward', 'pooled', 'administer', 'api/database/shard.html'],
+  ['find', 'POST', '/{db}/_find[/{anything*}]', '_reader _design', 'member', 'forward', 'pooled', 'read', 'api/database/find.html'],
+  ['explain', 'POST', '/{db}/_explain[/{anything*}]', '_reader _design', 'member', 'forward', 'pooled', 'read', 'api/database/find.html'],
+  ['index-list', 'GET HEAD', '/{db}/_index', '_reader _design', 'member', 'forward', 'pooled', 'read', 'api/database/find.html'],
+  ['index-create', 'POST', '/{db}/_index', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/find.html'],
+  ['index-bulk-delete', 'POST', '/{db}/_index/_bulk_delete', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/find.html'],
+  ['index-delete', 'DELETE', '/{db}/_index/[_design/]{ddoc}/{type}/{name}', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/find.html'],
+  ['db-unknown-underscore', '*', '/{db}/_{unknown}[/{rest*}]', 'blocked 404', 'none', 'proxy', 'pooled', 'read', 'api/database/index.html'],
+];
+
+export const DATABASE_ENDPOINTS = [...endpointsOf('db', DB_ROWS)];

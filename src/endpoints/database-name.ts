@@ -1,0 +1,42 @@
+// Which database names exist for CouchDB, and which of them are its own. Who may use them is the catalogue's business.
+
+/** `ordinary`, one of CouchDB's system databases below another name (`x/_users`), or a name CouchDB would not create. */
+export type NameKind = 'ordinary' | 'system' | 'illegal';
+
+const SYSTEM = new Set(['_dbs', '_global_changes', '_metadata', '_nodes', '_replicator', '_users']);
+
+const LEGAL = new Uint8Array(128);
+for (const character of 'abcdefghijklmnopqrstuvwxyz0123456789_$()+-/') LEGAL[character.charCodeAt(0)] = 1;
+
+const A = 97;
+const Z = 122;
+
+/**
+ * CouchDB's rule for names: `^[a-z][a-z0-9_$()+/-]*$` (docs.couchdb.org/en/stable/api/database/common.html#put--db).
+ * A legal name whose last part is that of a system database is one (couch_db:is_system_db_name): `x/_replicator` runs jobs (H9).
+ */
+export function kindOfName(name: string): NameKind {
+  const first = name.charCodeAt(0);
+  if (!(first >= A && first <= Z)) return 'illegal';
+  let partStart = 0;
+  let underscored = false;
+  for (let i = 1; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code > 127 || LEGAL[code] === 0) return 'illegal';
+    if (code === 47) partStart = i + 1;
+    else if (code === 95 && i === partStart) underscored = true;
+  }
+  return underscored && hasSystemSuffix(name) ? 'system' : 'ordinary';
+}
+
+/** Erlang's `filename:basename` drops slashes at the end, so `x/_users/` counts too. */
+function hasSystemSuffix(name: string): boolean {
+  let end = name.length;
+  while (end > 0 && name.charCodeAt(end - 1) === 47) end--;
+  return SYSTEM.has(name.slice(name.lastIndexOf('/', end - 1) + 1, end));
+}
+
+/** CouchDB's own words for a name it does not create. */
+export function illegalNameReason(name: string): string {
+  return `Name: '${name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.`;
+}

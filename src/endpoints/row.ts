@@ -1,0 +1,92 @@
+// Reads the rows of the catalogue's tables, written as compactly as the specification writes them, into endpoints.
+import { roleSet, isRole, type Role } from '../permissions/role.ts';
+import {
+  METHODS,
+  type AuditAction,
+  type Choice,
+  type ClosedStatus,
+  type Endpoint,
+  type Method,
+  type Permit,
+  type Privilege,
+  type Scope,
+  type Transport,
+} from './endpoint.ts';
+
+/**
+ * id · methods (`*` = every one) · path · who may · privilege · who answers · connection · action · manual page [· choice].
+ * Who may: `public`, `authenticated`, `server_admin` (the owner alone), `blocked` (with the owner's status where it is not 403),
+ * or roles: a blank is "or", a plus is "and", as in `_reader+_writer _design+_writer`.
+ */
+export type Row = readonly [
+  id: string,
+  methods: string,
+  path: string,
+  permit: string,
+  privilege: Privilege,
+  handledBy: 'forward' | 'proxy',
+  transport: Transport,
+  action: AuditAction,
+  manual: string,
+  choice?: Choice,
+];
+
+const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
+
+const CLOSED: Readonly<Record<string, ClosedStatus>> = {
+  blocked: 403,
+  'blocked 400': 400,
+  'blocked 404': 404,
+  'blocked 405': 405,
+};
+
+const CLOSED_REASONS: Readonly<Record<ClosedStatus, string>> = {
+  400: '_local documents do not accept attachments.',
+  403: 'This endpoint is closed for everybody.',
+  404: 'missing',
+  405: '',
+};
+
+/** The rows of one scope as endpoints. Throws at start on a role, method or status that does not exist. */
+export function endpointsOf(scope: Scope, rows: readonly Row[]): readonly Endpoint[] {
+  return rows.map(([id, methods, path, permit, privilege, handledBy, transport, action, manual, choice]) =>
+    Object.freeze({
+      id,
+      methods: methods === '*' ? '*' : methods.split(' ').map((name) => methodNamed(name, id)),
+      path,
+      scope,
+      permit: permitOf(permit, id),
+      privilege,
+      handledBy,
+      transport,
+      action,
+      manual: manual.startsWith('https://') ? manual : COUCHDB_MANUAL + manual,
+      choice,
+    }),
+  );
+}
+
+/** A blocked permit with what the owner is told; `reason` in place of the usual sentence. */
+export function blocked(owner: ClosedStatus, reason?: string): Permit {
+  return Object.freeze({ kind: 'blocked', owner, reason: reason ?? CLOSED_REASONS[owner] });
+}
+
+function permitOf(text: string, id: string): Permit {
+  if (text === 'public' || text === 'authenticated') return { kind: text };
+  if (text === 'server_admin') return { kind: 'roles', roles: [], sets: [] };
+  const closed = CLOSED[text];
+  if (closed !== undefined) return blocked(closed);
+  const roles = text.split(' ').map((set) => set.split('+').map((name) => roleNamed(name, id)));
+  return { kind: 'roles', roles, sets: roles.map(roleSet) };
+}
+
+function roleNamed(name: string, id: string): Role {
+  if (!isRole(name)) throw new Error(`endpoint ${id}: there is no role ${name}`);
+  return name;
+}
+
+function methodNamed(name: string, id: string): Method {
+  const method = METHODS.find((known) => known === name);
+  if (method === undefined) throw new Error(`endpoint ${id}: there is no method ${name}`);
+  return method;
+}
