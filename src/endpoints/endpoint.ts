@@ -55,7 +55,7 @@ export interface Endpoint {
   /** Address of the page that describes the endpoint. */
   readonly manual: string;
   /** Undefined where method and path alone name the row. */
-  readonly choice: Choice | undefined;
+  readonly choice?: Choice | undefined;
 }
 
 /** Classes by which the audit log and the metrics group operations. */

@@ -71,13 +71,17 @@ export function blocked(owner: ClosedStatus, reason?: string): Permit {
   return Object.freeze({ kind: 'blocked', owner, reason: reason ?? CLOSED_REASONS[owner] });
 }
 
+/** A permit for any of these sets of roles; none = the owner alone. */
+export function grantedTo(roles: readonly (readonly Role[])[]): Permit {
+  return Object.freeze({ kind: 'roles', roles, sets: roles.map(roleSet) });
+}
+
 function permitOf(text: string, id: string): Permit {
   if (text === 'public' || text === 'authenticated') return { kind: text };
-  if (text === 'server_admin') return { kind: 'roles', roles: [], sets: [] };
+  if (text === 'server_admin') return grantedTo([]);
   const closed = CLOSED[text];
   if (closed !== undefined) return blocked(closed);
-  const roles = text.split(' ').map((set) => set.split('+').map((name) => roleNamed(name, id)));
-  return { kind: 'roles', roles, sets: roles.map(roleSet) };
+  return grantedTo(text.split(' ').map((set) => set.split('+').map((name) => roleNamed(name, id))));
 }
 
 function roleNamed(name: string, id: string): Role {
