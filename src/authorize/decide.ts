@@ -15,7 +15,13 @@ const ADMIN = roleSet(['_admin']);
 const ILLEGAL_CREATION = endpoint('db-illegal-create');
 const CLOSED: Missing = { reason: 'This endpoint is closed for everybody.', needed: 'nothing opens it' };
 const LOCAL_INTERNAL = endpoint('local-internal');
-const SECURITY_ROWS = new Set(['security-get', 'security-put', 'api-security-get', 'api-security-put']);
+const SECURITY_ROWS = new Set([
+  'security-get',
+  'security-put',
+  'api-security-get',
+  'api-security-put',
+  'legacy-set-permissions',
+]);
 
 /**
  * Decides `operation` for `principal`. `permissions` are those of `operation.database`, undefined when it does not exist or has no say.

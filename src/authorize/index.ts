@@ -15,10 +15,13 @@ import { type Principal } from '../identity/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { decide, mustInspect } from './decide.ts';
+import { decideByForm } from './form-database.ts';
 import { inspectBody } from './inspect.ts';
 
 export interface AuthorizeNeeds {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  /** Name of Couchgate's own database, which a form may not name either. */
+  readonly storeDatabase: string;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
 }
@@ -58,12 +61,23 @@ function proceed(
 ): void {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
+  const { bodyMatter } = operation;
+  if (bodyMatter === 'form-database' && principal.kind !== 'nobody') {
+    decideByForm(req, operation, principal, needs)
+      .then((decision) => settle(context, decision, next))
+      .catch(next);
+    return;
+  }
   const decision = decide(principal, operation, permissions, undefined);
-  if (operation.bodyMatter === undefined || !mustInspect(principal, operation, decision)) {
+  if (
+    bodyMatter === undefined ||
+    bodyMatter === 'form-database' ||
+    !mustInspect(principal, operation, decision)
+  ) {
     settle(context, decision, next);
     return;
   }
-  inspectBody(req, needs.inspectLimitBytes, operation.bodyMatter)
+  inspectBody(req, needs.inspectLimitBytes, bodyMatter)
     .then(({ body, ids }) => {
       const final = decide(principal, operation, permissions, ids);
       settle(context, final.allow ? { ...final, body } : final, next);

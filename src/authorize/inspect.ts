@@ -1,9 +1,11 @@
 // Finds the kinds of document ids in a body, reading it as CouchDB's own JSON reader does (H10). What follows from them is decide.ts's business.
 import { type IncomingMessage } from 'node:http';
 import { classOfId, ORDINARY, type IdClass } from '../endpoints/document-id.ts';
-import { type BodyMatter } from '../endpoints/operation.ts';
 import { BadContentType, BadRequest } from '../http-errors.ts';
-import { encodingOf, inflated, readBytes } from './read-bytes.ts';
+import { encodingOf, inflated, mediaTypeOf, readBytes } from './read-bytes.ts';
+
+/** Where the ids stand: the `_id` of one document, or of every member of `docs`. */
+export type IdPlace = 'document-id' | 'bulk-ids';
 
 export interface Inspected {
   /** The bytes as they came: exactly these are forwarded. */
@@ -20,20 +22,20 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export async function inspectBody(
   req: IncomingMessage,
   limitBytes: number,
-  matter: BodyMatter,
+  place: IdPlace,
 ): Promise<Inspected> {
   refuseOtherTypes(req);
   encodingOf(req);
   const body = await readBytes(req, limitBytes);
   const json = await inflated(req, body, limitBytes);
-  return { body, ids: idsIn(json, matter) };
+  return { body, ids: idsIn(json, place) };
 }
 
-/** The kinds of ids that the JSON writes; `matter` says where they stand. */
-export function idsIn(json: Buffer, matter: BodyMatter): IdClass {
+/** The kinds of ids that the JSON writes. */
+export function idsIn(json: Buffer, place: IdPlace): IdClass {
   if (isSurelyOrdinary(json)) return ORDINARY;
   const value = parsed(json);
-  return matter === 'document-id' ? idOf(value) : idsOfDocs(value);
+  return place === 'document-id' ? idOf(value) : idsOfDocs(value);
 }
 
 /**
@@ -81,9 +83,6 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 
 /** CouchDB takes a body without a Content-Type as JSON (couch_httpd:validate_ctype). */
 function refuseOtherTypes(req: IncomingMessage): void {
-  const type = req.headers['content-type'];
-  if (type === undefined) return;
-  const end = type.indexOf(';');
-  const media = (end === -1 ? type : type.slice(0, end)).trim().toLowerCase();
-  if (media !== 'application/json') throw new BadContentType();
+  const media = mediaTypeOf(req);
+  if (media !== undefined && media !== 'application/json') throw new BadContentType();
 }

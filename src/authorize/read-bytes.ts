@@ -62,3 +62,11 @@ export function encodingOf(req: IncomingMessage): 'gzip' | 'identity' {
   if (encoding === 'gzip' || encoding === 'identity') return encoding;
   throw new BadContentType('Content-Encoding must be gzip or identity');
 }
+
+/** The media type in lower case without its parameters; undefined without a Content-Type. */
+export function mediaTypeOf(req: IncomingMessage): string | undefined {
+  const type = req.headers['content-type'];
+  if (type === undefined) return undefined;
+  const end = type.indexOf(';');
+  return (end === -1 ? type : type.slice(0, end)).trim().toLowerCase();
+}

@@ -23,7 +23,6 @@ const UNKNOWN_IN_DATABASE = endpoint('db-unknown-underscore');
 const LOCAL_INTERNAL = endpoint('local-internal');
 const API_OTHER = endpoint('api-other');
 const GENERATE_API_KEY = endpoint('legacy-generate-api-key');
-const SET_PERMISSIONS = endpoint('legacy-set-permissions');
 
 /** Server endpoints whose roles are those held on a system database. */
 const GRANTED_ON: Readonly<Record<string, string>> = {
@@ -32,6 +31,15 @@ const GRANTED_ON: Readonly<Record<string, string>> = {
 };
 
 const NO_ALTERNATIVES: readonly Endpoint[] = Object.freeze([]);
+
+/** The database is named in the form that is the body. */
+const SETTING_PERMISSIONS: Operation = Object.freeze({
+  endpoint: endpoint('legacy-set-permissions'),
+  alternatives: NO_ALTERNATIVES,
+  bodyMatter: 'form-database',
+  database: undefined,
+  documentId: undefined,
+});
 
 export type Classify = (method: string, target: Target, destination: Destination | undefined) => Operation;
 
@@ -53,7 +61,7 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
     }
     if (first === 'api' && method === 'POST' && segments.length === 2) {
       if (segments[1] === 'generate_api_key') return operation(GENERATE_API_KEY, undefined, undefined);
-      if (segments[1] === 'set_permissions') return operation(SET_PERMISSIONS, undefined, undefined);
+      if (segments[1] === 'set_permissions') return SETTING_PERMISSIONS;
     }
     if (first === storeDatabase) return operation(STORE, first, undefined);
     const kind = kindOfName(first);

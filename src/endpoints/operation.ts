@@ -17,8 +17,8 @@ export interface Destination {
   readonly header: string;
 }
 
-/** Which part of a request body has a say in the choice of the row (hazards H10). */
-export type BodyMatter = 'document-id' | 'bulk-ids';
+/** Which part of a request body has a say: ids in the choice of the row (hazards H10), a form's `database` in whose grants decide. */
+export type BodyMatter = 'document-id' | 'bulk-ids' | 'form-database';
 
 /** What a request asks for. */
 export interface Operation {

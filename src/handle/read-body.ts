@@ -2,6 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { contextOf, type Context } from '../context.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 
 const inflate = promisify(gunzip);
@@ -37,7 +38,7 @@ export async function readBytes(req: IncomingMessage, limitBytes: number): Promi
   if (encoding !== 'identity' && encoding !== 'gzip') {
     throw new BadContentType('Content-Encoding must be gzip or identity');
   }
-  const bytes = await collect(req, limitBytes);
+  const bytes = bytesReadToDecide(req) ?? (await collect(req, limitBytes));
   if (encoding === 'identity' || bytes.length === 0) return bytes;
   try {
     return await inflate(bytes, { maxOutputLength: limitBytes });
@@ -112,6 +113,12 @@ function refuseLoneSurrogate(key: string, value: unknown): unknown {
 
 function unescapeField(text: string): string {
   return decodeURIComponent(text.replaceAll('+', ' '));
+}
+
+/** What authorize has already read, where the body had a say in the decision. */
+function bytesReadToDecide(req: IncomingMessage): Buffer | undefined {
+  const context = contextOf(req) as Context | undefined;
+  return context?.decision?.allow === true ? context.decision.body : undefined;
 }
 
 function collect(req: IncomingMessage, limitBytes: number): Promise<Buffer> {

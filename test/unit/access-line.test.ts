@@ -10,6 +10,7 @@ import { ConnectionFacts } from '../../src/audit/connection.ts';
 import { accessLine, describePermit, quote } from '../../src/audit/line.ts';
 import { maskTarget } from '../../src/audit/mask.ts';
 import { isRequestId, requestIdMaker } from '../../src/audit/request-id.ts';
+import { grantedTo } from '../../src/endpoints/row.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 
 const endpoint: Endpoint = {
@@ -17,7 +18,7 @@ const endpoint: Endpoint = {
   methods: ['GET', 'HEAD'],
   path: '/{db}/{docid}',
   scope: 'doc',
-  permit: { kind: 'roles', roles: [['_reader']] },
+  permit: grantedTo([['_reader']]),
   privilege: 'member',
   handledBy: 'forward',
   transport: 'pooled',
@@ -206,9 +207,9 @@ describe('request ids', () => {
 describe('describePermit', () => {
   it('says in words who may call a row', () => {
     assert.equal(describePermit({ kind: 'public' }), 'public');
-    assert.equal(describePermit({ kind: 'roles', roles: [] }), 'owner');
+    assert.equal(describePermit(grantedTo([])), 'owner');
     assert.equal(
-      describePermit({ kind: 'roles', roles: [['_reader'], ['_design', '_writer']] }),
+      describePermit(grantedTo([['_reader'], ['_design', '_writer']])),
       '_reader or _design+_writer',
     );
   });

@@ -1,0 +1,53 @@
+// Decides `POST /api/set_permissions`, whose form names the database; what the form changes there is handle/'s business.
+import { type IncomingMessage } from 'node:http';
+import { type Decision } from '../context.ts';
+import { endpoint } from '../endpoints/catalogue.ts';
+import { kindOfName } from '../endpoints/database-name.ts';
+import { type Operation } from '../endpoints/operation.ts';
+import { BadContentType, BadRequest } from '../http-errors.ts';
+import { type Principal } from '../identity/principal.ts';
+import { type SecurityStore } from '../permissions/security-store.ts';
+import { decide } from './decide.ts';
+import { encodingOf, inflated, mediaTypeOf, readBytes } from './read-bytes.ts';
+
+export interface FormNeeds {
+  readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  readonly storeDatabase: string;
+}
+
+/** A database, a name and eight roles fit many times over. */
+const LIMIT_BYTES = 65_536;
+const STORE = endpoint('store-database');
+
+/**
+ * Reads the form and decides by the grants on its `database`, which it must name exactly once: a second one would be a second reading.
+ * An allowing decision carries the bytes for the handler. Throws BadContentType for what is no form, BadRequest for one without a database.
+ */
+export async function decideByForm(
+  req: IncomingMessage,
+  operation: Operation,
+  principal: Principal,
+  needs: FormNeeds,
+): Promise<Decision> {
+  if (mediaTypeOf(req) !== 'application/x-www-form-urlencoded') {
+    throw new BadContentType('Content-Type must be application/x-www-form-urlencoded');
+  }
+  encodingOf(req);
+  const body = await readBytes(req, LIMIT_BYTES);
+  const form = new URLSearchParams((await inflated(req, body, LIMIT_BYTES)).toString());
+  const [database, second] = form.getAll('database');
+  if (database === undefined || second !== undefined) {
+    throw new BadRequest('The form must name one database.');
+  }
+  if (database === needs.storeDatabase || !isGrantable(database)) {
+    return decide(principal, { ...operation, endpoint: STORE, database }, undefined, undefined);
+  }
+  const permissions = await needs.permissions.permissionsOf(database);
+  const decision = decide(principal, { ...operation, database }, permissions, undefined);
+  return decision.allow ? { ...decision, body } : decision;
+}
+
+/** Databases whose security object can hold a `cloudant` map. */
+function isGrantable(database: string): boolean {
+  return database === '_replicator' || kindOfName(database) === 'ordinary';
+}
