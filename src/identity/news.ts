@@ -5,6 +5,7 @@ export type News =
   | { readonly kind: 'permissions'; readonly database: string }
   | { readonly kind: 'key'; readonly name: string }
   | { readonly kind: 'user'; readonly name: string }
+  /** `expiresAt` in milliseconds since the epoch: until then the session's token has to be refused. */
   | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number };
 
 export interface NewsDesk {

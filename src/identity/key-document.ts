@@ -1,0 +1,107 @@
+// How an API key stands in its documents, and what is read back from them. When they are read is key-copies.ts's business.
+// Three documents for a key: `key:<name>` its credentials and description, `revoked:<name>` its end, `used:<name>` its last use. The end is a
+// document of its own that is written once and never changed, so that no conflicting write of the first can bring a revoked key back.
+import { type KeySummary } from './api-key.ts';
+import { type Digest } from './secret.ts';
+import { type StoredDocument } from './store.ts';
+
+export const KEY = 'key:';
+export const REVOKED = 'revoked:';
+export const USED = 'used:';
+
+/** An hour, the grain of `last_used`. */
+export const HOUR_MS = 3_600_000;
+
+export interface KeyRecord {
+  readonly name: string;
+  readonly rev: string;
+  readonly digests: readonly Digest[];
+  /** Milliseconds since the epoch; Infinity = without end. */
+  readonly until: number;
+  readonly label: string | null;
+  readonly createdBy: string;
+  readonly createdAt: string;
+}
+
+/** All that is known of one key. */
+export interface KeyCopy {
+  readonly record: KeyRecord | undefined;
+  readonly revoked: boolean;
+}
+
+/** Reads a `key:` document. What cannot be understood opens nothing: a digest that is damaged is left out, a damaged time is over. */
+export function parseKey(document: StoredDocument): KeyRecord {
+  const { label, created_by, created_at, digests } = document;
+  return {
+    name: document._id.slice(KEY.length),
+    rev: document._rev ?? '',
+    digests: Array.isArray(digests) ? digests.flatMap(parseDigest) : [],
+    until: parseTime(document['expires_at']),
+    label: typeof label === 'string' ? label : null,
+    createdBy: typeof created_by === 'string' ? created_by : '',
+    createdAt: typeof created_at === 'string' ? created_at : '',
+  };
+}
+
+/** The `key:` document of a record, with its revision where it has one. */
+export function writeKey(record: KeyRecord): StoredDocument {
+  return {
+    _id: KEY + record.name,
+    ...(record.rev === '' ? {} : { _rev: record.rev }),
+    label: record.label,
+    created_by: record.createdBy,
+    created_at: record.createdAt,
+    expires_at: formatTime(record.until),
+    digests: record.digests.map(({ salt, digest, until }) => ({
+      salt,
+      digest: digest.toString('hex'),
+      expires_at: formatTime(until),
+    })),
+  };
+}
+
+export function summarise(record: KeyRecord, usedHour: number | undefined): KeySummary {
+  return {
+    key: record.name,
+    label: record.label,
+    created_by: record.createdBy,
+    created_at: record.createdAt,
+    expires_at: formatTime(record.until),
+    last_used: usedHour === undefined ? null : new Date(usedHour * HOUR_MS).toISOString(),
+  };
+}
+
+/** True when the two let in different passwords or for different times: a new label is nobody's concern. */
+export function letsInOthers(before: KeyCopy, after: KeyCopy): boolean {
+  if (before.revoked !== after.revoked) return true;
+  if (before.record === undefined || after.record === undefined) return before.record !== after.record;
+  const others = after.record.digests;
+  return (
+    before.record.until !== after.record.until ||
+    before.record.digests.length !== others.length ||
+    before.record.digests.some(({ salt, until }, i) => others[i]?.salt !== salt || others[i].until !== until)
+  );
+}
+
+/** CouchDB's own order of revisions: the longer history wins, then the greater hash. */
+export function isNewer(rev: string, than: string): boolean {
+  const difference = Number.parseInt(rev, 10) - Number.parseInt(than, 10);
+  return difference === 0 ? rev > than : difference > 0;
+}
+
+/** ISO 8601, or null for what has no end. */
+export function formatTime(until: number): string | null {
+  return until === Infinity ? null : new Date(until).toISOString();
+}
+
+function parseTime(value: unknown): number {
+  if (value === null || value === undefined) return Infinity;
+  const time = typeof value === 'string' ? Date.parse(value) : NaN;
+  return Number.isNaN(time) ? 0 : time;
+}
+
+function parseDigest(value: unknown): Digest[] {
+  const { salt, digest, expires_at } = (value ?? {}) as Record<string, unknown>;
+  if (typeof salt !== 'string' || typeof digest !== 'string' || !/^[0-9a-f]{64}$/.test(digest)) return [];
+  return [{ salt, digest: Buffer.from(digest, 'hex'), until: parseTime(expires_at) }];
+}

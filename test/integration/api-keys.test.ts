@@ -1,0 +1,126 @@
+// API keys against a real store: what one replica of Couchgate makes and ends, and what another knows of it.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type KeyVerdict } from '../../src/identity/api-key.ts';
+import { startBackend, type Backend } from '../support/backend.ts';
+import { withoutCouchdb } from '../support/cluster.ts';
+import { startReplica, until, type Replica } from '../support/own-couch.ts';
+
+const order = { label: null, expiresAt: null, by: 'admin' };
+
+describe('API keys', { skip: withoutCouchdb }, () => {
+  let backend: Backend;
+  let here: Replica;
+  let there: Replica;
+
+  before(async () => {
+    backend = await startBackend({ nodes: 3 });
+    here = startReplica(backend, { database: 'couchgate' });
+    there = startReplica({ ...backend, urls: backend.urls.toReversed() }, { database: 'couchgate' });
+    await until(() => here.desk.up && there.desk.up);
+  });
+  after(async () => {
+    await Promise.all([here.close(), there.close()]);
+    await backend.close();
+  });
+
+  it('makes a key that is good at once, here and on another replica', async () => {
+    const { key, password } = await here.keys.create({ ...order, label: 'sensor' });
+    assert.match(key, /^[a-z]{24}$/);
+    assert.match(password, /^[A-Za-z0-9]{24}$/);
+    const verdict = here.keys.verify(key, password) as KeyVerdict;
+    assert.equal(verdict.outcome, 'accepted');
+    assert.equal((await there.keys.verify(key, password)).outcome, 'accepted');
+    assert.equal((await there.keys.verify(key, `${password}x`)).outcome, 'wrong');
+    assert.deepEqual(await there.keys.describe(key), await here.keys.describe(key));
+    assert.equal((await there.keys.describe(key))?.label, 'sensor');
+  });
+
+  it('closes the store to everybody but server admins', async () => {
+    const { status } = await here.couch.ask({
+      method: 'GET',
+      path: '/couchgate/_all_docs',
+      headers: { accept: 'application/json' },
+    });
+    assert.equal(status, 401);
+  });
+
+  it('ends a revoked key here at once and there within two seconds, and keeps its name taken', async () => {
+    const { key, password } = await here.keys.create(order);
+    const verdict = await there.keys.verify(key, password);
+    assert.ok(verdict.outcome === 'accepted');
+    await until(() => there.keys.holds(key, verdict.version) === true);
+    const began = performance.now();
+    assert.equal(await here.keys.revoke(key, 'admin'), true);
+    assert.deepEqual(here.keys.verify(key, password), { outcome: 'wrong' });
+    await until(() => there.keys.holds(key, verdict.version) === false);
+    assert.ok(performance.now() - began < 2000);
+    assert.deepEqual(there.keys.verify(key, password), { outcome: 'wrong' });
+    assert.equal(await there.keys.isKeyName(key), true);
+    assert.equal(await here.keys.describe(key), undefined);
+    assert.ok(there.heard.some((news) => news.kind === 'key' && news.name === key));
+    assert.equal(
+      (await here.keys.list()).some((summary) => summary.key === key),
+      false,
+    );
+    assert.equal(await there.keys.revoke(key, 'admin'), true);
+    assert.equal(await here.keys.revoke('bababababababababababababa'.slice(0, 24), 'admin'), false);
+  });
+
+  it('rotates: both passwords are good for the overlap, then the new one alone', async () => {
+    const { key, password: old } = await here.keys.create(order);
+    const rotated = await here.keys.rotate(key, 3600);
+    assert.ok(rotated);
+    for (const replica of [here, there]) {
+      assert.equal((await replica.keys.verify(key, old)).outcome, 'accepted');
+      assert.equal((await replica.keys.verify(key, rotated.password)).outcome, 'accepted');
+    }
+    const again = await there.keys.rotate(key, 0);
+    assert.ok(again);
+    for (const replica of [there, here]) {
+      assert.equal((await replica.keys.verify(key, again.password)).outcome, 'accepted');
+      await until(async () => (await replica.keys.verify(key, rotated.password)).outcome === 'wrong');
+      assert.equal((await replica.keys.verify(key, old)).outcome, 'wrong');
+    }
+  });
+
+  it('knows every key after a restart', async () => {
+    const made = await Promise.all([1, 2, 3].map(() => here.keys.create(order)));
+    const third = startReplica(backend, { database: 'couchgate' });
+    try {
+      await until(() => third.desk.up);
+      for (const { key, password } of made)
+        assert.equal((await third.keys.verify(key, password)).outcome, 'accepted');
+      assert.deepEqual(await third.keys.list(), await here.keys.list());
+    } finally {
+      await third.close();
+    }
+  });
+
+  it('carries news of permissions, sessions and users to the other replica', async () => {
+    const expiresAt = Date.now() + 60_000;
+    await here.desk.publish({ kind: 'permissions', database: 'a/b+c' });
+    await here.desk.publish({ kind: 'session', id: 's1', expiresAt });
+    await here.desk.publish({ kind: 'permissions', database: 'a/b+c' });
+    await here.couch.ask({
+      method: 'PUT',
+      path: '/_users/org.couchdb.user%3Aj%C3%BCrgen',
+      body: { name: 'jürgen', type: 'user', roles: [], password: 'x' },
+    });
+    const has = (wanted: unknown): boolean =>
+      there.heard.some((news) => JSON.stringify(news) === JSON.stringify(wanted));
+    await until(() => has({ kind: 'session', id: 's1', expiresAt }));
+    await until(() => has({ kind: 'user', name: 'jürgen' }));
+    await until(
+      () =>
+        there.heard.filter((news) => news.kind === 'permissions' && news.database === 'a/b+c').length === 2,
+    );
+    const late = startReplica(backend, { database: 'couchgate' });
+    await until(() => late.desk.up);
+    assert.deepEqual(
+      late.heard.find((news) => news.kind === 'session'),
+      { kind: 'session', id: 's1', expiresAt },
+    );
+    await late.close();
+  });
+});
