@@ -10,6 +10,8 @@ type Range = readonly [address: ipaddr.IPv4 | ipaddr.IPv6, bits: number];
 export function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text);
   if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined;
+  // ipaddr.js takes the old form `::10.0.0.1` for the IPv4 address in it; to the system it is another address.
+  if (text.includes('.') && !/^::ffff:[\d.]+$/i.test(text)) return undefined;
   const address = ipaddr.IPv6.parse(text);
   return address.isIPv4MappedAddress() ? address.toIPv4Address() : address;
 }

@@ -1,0 +1,126 @@
+// Answers what browsers ask before they let a page of another origin read or write, and marks the answers they may show it. Which origins may is config/cors-rule.ts's business.
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type RequestHandler } from 'express';
+import {
+  corsRule,
+  CORS_METHODS,
+  judgePreflight,
+  type CorsRule,
+  type CorsSettings,
+} from '../config/cors-rule.ts';
+import { contextOf } from '../context.ts';
+import { Forbidden } from '../http-errors.ts';
+
+export interface LiveCorsSettings {
+  readonly current: CorsSettings;
+}
+
+/** Answer headers that CouchDB clients read; browsers show a page only these. Source: CouchDB's chttpd_cors.erl, and what PouchDB and the Cloudant SDKs use. */
+const EXPOSED = [
+  'Accept-Ranges',
+  'Cache-Control',
+  'Content-Encoding',
+  'Content-Length',
+  'Content-Range',
+  'Content-Type',
+  'Date',
+  'ETag',
+  'Expires',
+  'Last-Modified',
+  'Location',
+  'Retry-After',
+  'X-Couch-Request-ID',
+  'X-Couch-Id',
+  'X-Couch-Update-NewRev',
+  'X-CouchDB-Body-Time',
+].join(', ');
+
+const METHODS = CORS_METHODS.join(', ');
+/** Short, so that a change of the rules is felt soon. The same as CouchDB's own default. */
+const MAX_AGE_SECONDS = '600';
+
+interface CurrentRule {
+  readonly settings: CorsSettings;
+  readonly rule: CorsRule;
+  /** The answer depends on the Origin header: every answer must say so to caches, also one to a request without it. */
+  readonly varies: boolean;
+}
+
+function currentRule(settings: CorsSettings): CurrentRule {
+  return {
+    settings,
+    rule: corsRule(settings),
+    varies: settings.enableCors && !settings.origins.includes('*'),
+  };
+}
+
+/**
+ * Answers every OPTIONS request here, without asking who it is: browsers send no credentials with it, and CouchDB must never see it (H8, H15).
+ * For other requests, puts the CORS headers on the answer; CouchDB's own are dropped by forward, so there is exactly one set.
+ */
+export function answerPreflight(live: LiveCorsSettings): RequestHandler {
+  let cors = currentRule(live.current);
+  return function answerPreflightStep(req, res, next) {
+    if (live.current !== cors.settings) cors = currentRule(live.current);
+    if (cors.varies) res.setHeader('Vary', 'Origin');
+    const { origin } = req.headers;
+    if (req.method === 'OPTIONS') {
+      contextOf(req).endedBy = 'preflight';
+      const refused = answerOptions(cors, req, res, origin);
+      if (refused !== undefined) next(new Forbidden(refused));
+      return;
+    }
+    if (origin !== undefined && cors.settings.enableCors) markAnswer(cors, res, origin);
+    next();
+  };
+}
+
+/** The reason to refuse, or undefined when it has been answered. */
+function answerOptions(
+  cors: CurrentRule,
+  req: IncomingMessage,
+  res: ServerResponse,
+  origin: string | undefined,
+): string | undefined {
+  const method = req.headers['access-control-request-method'];
+  if (origin === undefined || method === undefined) {
+    sendEmpty(req, res, { Allow: METHODS });
+    return undefined;
+  }
+  const headers = req.headers['access-control-request-headers'] ?? '';
+  const verdict = judgePreflight(cors.rule, origin, method, headers);
+  if (!verdict.allow) return `Cross-origin request refused: ${verdict.reason}.`;
+  const answer: Record<string, string> = {
+    'Access-Control-Allow-Origin': verdict.origin,
+    'Access-Control-Allow-Methods': METHODS,
+    'Access-Control-Max-Age': MAX_AGE_SECONDS,
+  };
+  if (headers !== '') answer['Access-Control-Allow-Headers'] = headers;
+  if (cors.settings.allowCredentials) answer['Access-Control-Allow-Credentials'] = 'true';
+  // A page on the internet that talks to a server in a private network is asked about by Chrome; only a named origin may.
+  if (req.headers['access-control-request-private-network'] === 'true' && verdict.origin !== '*')
+    answer['Access-Control-Allow-Private-Network'] = 'true';
+  const vary = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers';
+  sendEmpty(req, res, { ...answer, Vary: vary });
+  return undefined;
+}
+
+/** 204 without a body; a request body that nobody read ends the connection, so that it is never taken for a request. */
+function sendEmpty(req: IncomingMessage, res: ServerResponse, headers: Record<string, string>): void {
+  res.writeHead(204, { ...headers, ...(req.complete ? {} : bodyOf(req)) });
+  res.end();
+}
+
+function bodyOf(req: IncomingMessage): Record<string, string> {
+  const announced =
+    req.headers['transfer-encoding'] !== undefined || (req.headers['content-length'] ?? '0') !== '0';
+  return announced ? { Connection: 'close' } : {};
+}
+
+function markAnswer(cors: CurrentRule, res: ServerResponse, origin: string): void {
+  const verdict = cors.rule.judge(origin);
+  if (!verdict.allow) return;
+  res.setHeader('Access-Control-Allow-Origin', verdict.header);
+  res.setHeader('Access-Control-Expose-Headers', EXPOSED);
+  if (cors.settings.allowCredentials) res.setHeader('Access-Control-Allow-Credentials', 'true');
+}

@@ -1,0 +1,126 @@
+// The IP whitelist over real connections.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { after, before, describe, it } from 'node:test';
+import { type AddressSettings, refuseUnknownAddress } from '../../src/admit/address.ts';
+import { AddressSet, parseCidr } from '../../src/config/address-set.ts';
+import { contextOf } from '../../src/context.ts';
+import { serveSteps, type StepsServer } from '../support/steps-server.ts';
+
+const EVERYBODY = ['0.0.0.0/0', '::/0'];
+
+describe('refuseUnknownAddress', () => {
+  const live: { current: AddressSettings } = { current: { allow: [], ownerAllow: [], trustedProxies: [] } };
+  let server: StepsServer;
+  let reached = 0;
+  let endedBy: string | undefined;
+  before(async () => {
+    server = await serveSteps([
+      (req, res, next) => {
+        res.on('close', () => (endedBy = contextOf(req).endedBy));
+        next();
+      },
+      refuseUnknownAddress(live),
+      (req, res) => {
+        reached += 1;
+        res.end(String(contextOf(req).client?.mayAdminister));
+      },
+    ]);
+  });
+  after(() => server.close());
+
+  const rows: readonly [
+    allow: readonly string[],
+    ownerAllow: readonly string[],
+    status: number,
+    may?: string,
+  ][] = [
+    [EVERYBODY, EVERYBODY, 200, 'true'],
+    [['127.0.0.1/32'], EVERYBODY, 200, 'true'],
+    [['127.0.0.0/8'], ['10.0.0.0/8'], 200, 'false'],
+    [EVERYBODY, [], 200, 'false'],
+    [['127.0.0.2/32'], EVERYBODY, 403],
+    [['::/0'], EVERYBODY, 403],
+    [[], EVERYBODY, 403],
+  ];
+  for (const [allow, ownerAllow, status, may] of rows)
+    it(`answers 127.0.0.1 with ${status} when [${allow.join()}] may come in, [${ownerAllow.join()}] as owner`, async () => {
+      live.current = { allow, ownerAllow, trustedProxies: [] };
+      reached = 0;
+      const answer = await fetch(server.url, { headers: { Authorization: 'Basic not even base64' } });
+      assert.equal(answer.status, status);
+      assert.equal(reached, status === 200 ? 1 : 0);
+      const text = await answer.text();
+      if (status === 403) {
+        assert.equal(text, '{"error":"forbidden","reason":"This address may not use this server."}\n');
+        assert.equal(endedBy, 'address');
+      } else assert.equal(text, may);
+    });
+
+  it('holds a new list against the next request of a connection that is open', async () => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const ports = new Set<number | undefined>();
+    const ask = (): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        http
+          .get(server.url, { agent }, (res) => {
+            ports.add(res.socket.localPort);
+            res.resume().on('end', () => resolve(res.statusCode));
+          })
+          .on('error', reject);
+      });
+    live.current = { allow: EVERYBODY, ownerAllow: [], trustedProxies: [] };
+    assert.equal(await ask(), 200);
+    live.current = { allow: ['10.0.0.0/8'], ownerAllow: [], trustedProxies: [] };
+    assert.equal(await ask(), 403);
+    live.current = { allow: EVERYBODY, ownerAllow: [], trustedProxies: [] };
+    assert.equal(await ask(), 200);
+    assert.equal(ports.size, 1);
+    agent.destroy();
+  });
+});
+
+describe('AddressSet', () => {
+  const set = (...texts: readonly string[]): AddressSet =>
+    new AddressSet(
+      texts.map((text) => {
+        const read = parseCidr(text);
+        assert.ok('cidr' in read, text);
+        return read.cidr;
+      }),
+    );
+  const rows: readonly [range: string, inside: readonly string[], outside: readonly string[]][] = [
+    [
+      '10.0.0.0/8',
+      ['10.0.0.0', '10.255.255.255', '::ffff:10.1.2.3', '::ffff:0a01:0203'],
+      ['9.255.255.255', '11.0.0.0', '::10.1.2.3'],
+    ],
+    ['192.0.2.7', ['192.0.2.7'], ['192.0.2.6', '192.0.2.8']],
+    ['::ffff:192.0.2.0/120', ['192.0.2.255', '::ffff:192.0.2.1'], ['192.0.3.0']],
+    ['2001:db8::/32', ['2001:db8:ffff::1', '2001:0DB8::1'], ['2001:db9::', '32.1.13.184']],
+    ['0.0.0.0/0', ['255.255.255.255', '::ffff:1.2.3.4'], ['::1', '2001:db8::1']],
+    ['::/0', ['::1', '2001:db8::1'], ['1.2.3.4', '::ffff:1.2.3.4']],
+  ];
+  for (const [range, inside, outside] of rows)
+    it(`knows what ${range} holds`, () => {
+      for (const address of inside) assert.ok(set(range).has(address), `${address} is in ${range}`);
+      for (const address of outside) assert.ok(!set(range).has(address), `${address} is not in ${range}`);
+    });
+
+  it('holds nothing that is not written as an address', () => {
+    const all = set('0.0.0.0/0', '::/0');
+    for (const text of [
+      '',
+      'localhost',
+      '127.1',
+      '0x7f.0.0.1',
+      '0177.0.0.1',
+      '1.2.3.4 ',
+      '::1%lo',
+      '1.2.3.256',
+      '[::1]',
+      '1.2.3.4:80',
+    ])
+      assert.ok(!all.has(text), JSON.stringify(text));
+  });
+});
