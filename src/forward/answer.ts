@@ -54,8 +54,8 @@ export function relayAnswer(
   context.upstream.status = status;
   context.upstream.answeredAt = performance.now();
   if (!mayBeKept(status, firstValue(raw, 'content-type'))) upstream.shouldKeepAlive = false;
-  // CouchDB does not say 401 to a good token, a validation function apart: the node is asked whether it takes our tokens.
-  if (status === 401 && upstream.hasHeader('authorization')) services.nodes.doubt(node);
+  // CouchDB says 400 to a token of another key and 401 to one of another hour. Others have both from it for reasons of their own, so it is asked.
+  if ((status === 401 || status === 400) && upstream.hasHeader('authorization')) services.nodes.suspect(node);
   const reason = loginReason(status, firstValue(raw, 'location'), node.host);
   if (reason !== undefined) {
     ends.refused(new Unauthorized(reason));

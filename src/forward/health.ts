@@ -21,11 +21,14 @@ export interface HealthOptions {
 
 /** A node that needs longer than this for `/_up` cannot serve. */
 const LOOK_TIMEOUT_MS = 5000;
+/** A client can cause suspicion as often as it likes. */
+const SUSPICION_PAUSE_MS = 1000;
 
 export class HealthWatch {
   readonly #nodes: readonly CouchNode[];
   readonly #options: HealthOptions;
   readonly #looking = new Set<CouchNode>();
+  readonly #lookedAt = new Map<CouchNode, number>();
   readonly #timers = new Map<CouchNode, NodeJS.Timeout>();
   readonly #agents = new Map<string, Agent>();
   #stopped = false;
@@ -56,7 +59,7 @@ export class HealthWatch {
   }
 
   doubt(node: CouchNode): void {
-    if (node.state === 'up') this.#change(node, 'half-open', 'an answer was broken off or a token refused');
+    if (node.state === 'up') this.#change(node, 'half-open', 'an answer was broken off');
     void this.#look(node);
   }
 
@@ -64,25 +67,32 @@ export class HealthWatch {
     if (node.prove()) this.#change(node, 'up', 'answers are complete again');
   }
 
-  async #look(node: CouchNode): Promise<void> {
+  /** Looks at a node, tokens included, without a change of its state before; once a second at most. */
+  suspect(node: CouchNode): void {
+    if (performance.now() - (this.#lookedAt.get(node) ?? -Infinity) < SUSPICION_PAUSE_MS) return;
+    void this.#look(node, true);
+  }
+
+  async #look(node: CouchNode, withToken = false): Promise<void> {
     // One look at a time: a burst of failing requests makes one question, not a thousand.
     if (this.#looking.has(node) || this.#stopped) return;
     this.#looking.add(node);
     clearTimeout(this.#timers.get(node));
-    const [state, reason] = await this.#examine(node);
+    this.#lookedAt.set(node, performance.now());
+    const [state, reason] = await this.#examine(node, withToken);
     this.#looking.delete(node);
     this.#change(node, state, reason);
     this.#schedule(node);
   }
 
   /** What the node should be after this look, and why. */
-  async #examine(node: CouchNode): Promise<readonly [NodeState, string]> {
+  async #examine(node: CouchNode, withToken: boolean): Promise<readonly [NodeState, string]> {
     try {
       const status = await this.#statusOfUp(node);
       // HAProxy's disable-on-404, which CouchDB's maintenance mode and seeding rely on. https://docs.couchdb.org/en/stable/api/server/common.html#up
       if (status === 404) return ['draining', 'GET /_up answers 404'];
       if (status !== 200) return ['down', `GET /_up answers ${status}`];
-      if (node.state === 'up') return ['up', ''];
+      if (node.state === 'up' && !withToken) return ['up', ''];
       await this.#options.check(node.url);
       // From `down` by way of `half-open`, so that a node that just came back is not flooded; at start all are equally new.
       return [

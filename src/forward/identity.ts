@@ -35,7 +35,8 @@ export function createIdentity(options: IdentityOptions): Identity {
   const mint = (claims: Claims, atMs: number): string => {
     const issuedAt = Math.floor(atMs / 1000);
     return sign(key, header, {
-      sub: claims.name,
+      // A validation function that asks for `userCtx.name` must not take the public for somebody: CouchDB's own word is null.
+      sub: claims.principal.kind === 'nobody' ? null : claims.principal.name,
       '_couchdb.roles': rolesFor(claims),
       iat: issuedAt,
       exp: issuedAt + options.lifetimeSeconds,

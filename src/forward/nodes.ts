@@ -86,11 +86,16 @@ export class Nodes {
   }
 
   /**
-   * The node broke off an answer, or refused our token. A client may be able to provoke that, so it does not put the node out:
-   * others are preferred until a look, which starts at once, has found it well.
+   * The node broke off an answer. A client may be able to provoke that, so it does not put the node out: others are preferred until
+   * a look, which starts at once, has found it well.
    */
   doubt(node: CouchNode): void {
     this.#health.doubt(node);
+  }
+
+  /** The node may have refused our token, of which the client must not suffer for long: it is looked at. */
+  suspect(node: CouchNode): void {
+    this.#health.suspect(node);
   }
 
   /** The node gave a complete answer. */

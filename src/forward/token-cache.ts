@@ -7,7 +7,6 @@ export type Concession = Pick<Extract<Decision, { allow: true }>, 'privilege' | 
 
 /** Everything that a token says. */
 export interface Claims {
-  readonly name: string;
   readonly principal: Principal;
   readonly concession: Concession;
   readonly database: string | undefined;
@@ -48,7 +47,7 @@ export class TokenCache {
     const entry =
       find(this.#young, place, principal, concession) ?? find(this.#old, place, principal, concession);
     if (entry !== undefined && entry.staleAt > atMs) return entry.token;
-    const token = this.#mint({ name: principal.name, principal, concession, database }, atMs);
+    const token = this.#mint({ principal, concession, database }, atMs);
     this.#keep(place, { principal, concession, token, staleAt: atMs + this.#usableMs });
     return token;
   }

@@ -10,7 +10,7 @@ export interface Recorded {
   readonly rawHeaders: readonly string[];
   /** Claims of the bearer token, undefined without one. */
   readonly claims:
-    { readonly sub: string; readonly exp: number; readonly roles: readonly string[] } | undefined;
+    { readonly sub: string | null; readonly exp: number; readonly roles: readonly string[] } | undefined;
 }
 
 export interface Recorder {
@@ -26,7 +26,7 @@ export function claimsOf(authorization: string | undefined): Recorded['claims'] 
   if (payload === undefined) return undefined;
   const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>;
   return {
-    sub: String(claims['sub']),
+    sub: claims['sub'] as string | null,
     exp: Number(claims['exp']),
     roles: (claims['_couchdb.roles'] ?? []) as string[],
   };
