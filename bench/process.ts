@@ -1,7 +1,7 @@
 // Starts the processes of a measurement, one role each, and says what each of them costs: CPU seconds and memory, with its children.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 
 /** A server of this folder that runs in a process of its own. */
@@ -63,6 +63,17 @@ export function memoryKiB(pid: number): { readonly now: number; readonly peak: n
       )
       .reduce((sum, match) => sum + Number(match?.[1] ?? 0), 0);
   return { now: total('VmRSS'), peak: total('VmHWM') };
+}
+
+/** Makes `peak` of memoryKiB begin anew (proc(5), clear_refs). Without the right to do so it stays the highest of all time. */
+export function forgetPeak(pid: number): void {
+  for (const member of family(pid)) {
+    try {
+      writeFileSync(`/proc/${String(member)}/clear_refs`, '5');
+    } catch {
+      return;
+    }
+  }
 }
 
 function family(pid: number): readonly number[] {

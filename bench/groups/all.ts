@@ -1,6 +1,11 @@
 // The groups in the order in which they run and are printed.
 import { type Group } from '../group.ts';
 import { ceiling } from './ceiling.ts';
+import { cold } from './cold.ts';
+import { decision } from './decide.ts';
 import { endToEnd } from './end-to-end.ts';
+import { growth } from './growth.ts';
+import { logging } from './logging.ts';
+import { streams } from './streams.ts';
 
-export const GROUPS: readonly Group[] = [ceiling, endToEnd];
+export const GROUPS: readonly Group[] = [ceiling, decision, logging, endToEnd, cold, growth, streams];

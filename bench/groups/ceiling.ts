@@ -1,37 +1,40 @@
 // Ceiling: what each way through costs when the upstream costs next to nothing.
 import { spawnSync } from 'node:child_process';
-import { type Group, type Plan, type Section } from '../group.ts';
+import os from 'node:os';
+import { CONNECTIONS, type Guarded, startGuarded } from '../guarded.ts';
+import { type Finding, type Group, type Plan, type Section } from '../group.ts';
 import { startServer } from '../process.ts';
 import { resultTable } from '../report.ts';
-import { interleave, type Variant } from '../rounds.ts';
+import { interleave, type Result, type Variant } from '../rounds.ts';
 
-const DOCUMENT = '/bench/doc';
-const CONNECTIONS = 32;
 const BARE = 'bare http-proxy';
+const ONE = 'Couchgate, one worker';
+const TWO = 'Couchgate, two workers';
 
 export const ceiling: Group = { name: 'ceiling', title: 'Ceiling: GET of a 500-byte document', run };
 
 async function run(plan: Plan): Promise<Section> {
-  const variants = await alternatives(plan);
+  const guarded = await startGuarded(plan);
+  const variants = [
+    ...(await alternatives(plan, guarded)),
+    await guarded.variant(ONE),
+    await guarded.variant(TWO, { workers: 2 }),
+  ];
   const results = await interleave(variants, BARE, plan);
   return {
     text:
-      `${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections, ` +
-      'medians. Load generator, proxy and upstream are processes of their own; CPU is that of the proxy alone.',
+      `${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections, medians. Load generator, proxy and ` +
+      'upstream are processes of their own; CPU is that of the proxy alone. Couchgate has everything on: an API key by basic authentication, ' +
+      'permissions, the token for CouchDB, the access log to a file, metrics.',
     tables: [resultTable(results, BARE)],
-    findings: [],
+    findings: findings(results),
   };
 }
 
-async function alternatives(plan: Plan): Promise<Variant[]> {
-  const start = async (server: string, args: readonly string[]) => {
-    const running = await startServer(server, args);
-    plan.atEnd(running.stop);
-    return running;
-  };
-  const upstream = await start('trivial-upstream', [DOCUMENT, '500']);
+async function alternatives(plan: Plan, { upstream, load }: Guarded): Promise<readonly Variant[]> {
   const variant = async (name: string, server: string, ...args: readonly string[]): Promise<Variant> => {
-    const { url, pid } = await start(server, [upstream.url, ...args]);
+    const { url, pid, stop } = await startServer(server, [upstream.url, ...args]);
+    plan.atEnd(stop);
     return { name, load: load(url), processes: { proxy: pid } };
   };
   const nginx = spawnSync('nginx', ['-v']).status === 0;
@@ -44,6 +47,22 @@ async function alternatives(plan: Plan): Promise<Variant[]> {
   ];
 }
 
-function load(url: string, authorization = 'Basic YmVuY2g6YmVuY2g='): Variant['load'] {
-  return { url, path: DOCUMENT, headers: { Authorization: authorization }, connections: CONNECTIONS };
+function findings(results: readonly Result[]): readonly Finding[] {
+  const find = (name: string): Result | undefined => results.find((result) => result.name === name);
+  const one = find(ONE);
+  const speedUp = (find(TWO)?.perSecond ?? NaN) / (one?.perSecond ?? NaN);
+  // Load generator and upstream need a core as well: two workers can only show what they can do where there are four.
+  const freeCores = os.cpus().length >= 4;
+  return [
+    {
+      target: 'one worker ≥ 0.90 of bare http-proxy',
+      measured: `${(one?.ratio ?? NaN).toFixed(2)} of its requests/s, ${(one?.cpuRatio ?? NaN).toFixed(2)} of its CPU`,
+      holds: (one?.ratio ?? NaN) >= 0.9,
+    },
+    {
+      target: 'two workers ≥ 1.7 of one, where two cores are free for them',
+      measured: `${speedUp.toFixed(2)} on ${String(os.cpus().length)} cores, which load generator and upstream use too`,
+      holds: speedUp >= 1.7 ? true : freeCores ? false : undefined,
+    },
+  ];
 }

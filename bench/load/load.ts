@@ -44,10 +44,24 @@ async function byWrk(load: Load): Promise<LoadResult> {
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-load-'));
   try {
     const table = join(folder, 'load.lua');
-    writeFileSync(table, `return ${lua({ method: 'GET', headers: {}, prefix: '', ...load })}\n`);
+    const lines = join(folder, 'sequence');
+    const { sequence, ...same } = load;
+    writeFileSync(table, `return ${lua({ method: 'GET', headers: {}, prefix: '', ...same })}\n`);
+    const line = (one: { readonly path?: string; readonly authorization?: string }): string =>
+      `${one.path ?? load.path}\t${one.authorization ?? ''}\n`;
+    if (sequence !== undefined) writeFileSync(lines, sequence.map(line).join(''));
     const { stdout } = await promisify(execFile)('wrk', [
       ...['-t', '1', '-c', String(load.connections), '-d', `${String(Math.ceil(load.seconds))}s`],
-      ...['--timeout', '30s', '-s', join(import.meta.dirname, 'requests.lua'), load.url, '--', table],
+      ...[
+        '--timeout',
+        '30s',
+        '-s',
+        join(import.meta.dirname, 'requests.lua'),
+        load.url,
+        '--',
+        table,
+        ...(sequence === undefined ? [] : [lines]),
+      ],
     ]);
     return JSON.parse(/^\{.*\}$/m.exec(stdout)?.[0] ?? '') as LoadResult;
   } finally {
@@ -67,7 +81,6 @@ async function byAutocannon(load: Load): Promise<LoadResult> {
 /** A value as Lua writes it. Strings byte by byte where they are not plain, so that nothing in them is read as Lua. */
 function lua(value: unknown): string {
   if (typeof value === 'string') return `"${[...Buffer.from(value)].map(luaByte).join('')}"`;
-  if (Array.isArray(value)) return `{${value.map(lua).join(',')}}`;
   if (typeof value === 'object' && value !== null) {
     const fields = Object.entries(value).filter(([, field]) => field !== undefined);
     return `{${fields.map(([name, field]) => `[${lua(name)}]=${lua(field)}`).join(',')}}`;

@@ -1,5 +1,6 @@
 -- What wrk sends, read from a table that load.ts writes: one request always the same, or a sequence of them. Prints the result as JSON.
 local load
+local sequence = {}
 local count = 0
 
 function init(args)
@@ -7,16 +8,19 @@ function init(args)
   wrk.method = load.method
   wrk.body = load.body
   for name, value in pairs(load.headers) do wrk.headers[name] = value end
-  if load.sequence == nil then
-    wrk.path = load.path
-    return
+  wrk.path = load.path
+  -- A file of its own, one request a line: a table of so many texts is more than Lua takes as program text.
+  if args[2] == nil then return end
+  for line in io.lines(args[2]) do
+    local path, authorization = line:match("^([^\t]*)\t(.*)$")
+    sequence[#sequence + 1] = { path = path, authorization = authorization ~= "" and authorization or nil }
   end
   function request()
     count = count + 1
-    local one = load.sequence[(count - 1) % #load.sequence + 1]
+    local one = sequence[(count - 1) % #sequence + 1]
     if one.authorization then wrk.headers["Authorization"] = one.authorization end
     -- {n} makes the path of every request a new one, for documents that must not exist yet.
-    local path = (one.path or load.path):gsub("{n}", load.prefix .. count)
+    local path = one.path:gsub("{n}", load.prefix .. count)
     return wrk.format(load.method, path)
   end
 end

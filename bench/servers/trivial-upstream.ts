@@ -1,18 +1,59 @@
-// The cheapest upstream that can be had in Node: answers GET of the measured document with the same bytes without parsing the request,
-// and hands every other exchange to a CouchDB-compatible node, so that Couchgate finds all it needs behind the same address.
-// Arguments: the path of the measured document, the size of its answer in bytes, and the address of the node, if there is one.
+// The cheapest upstream that can be had in Node: answers GET of `/…/doc` with the same bytes without parsing the request, and hands every
+// other exchange to a CouchDB-compatible node, so that Couchgate finds all it needs behind the same address.
+// Argument: what it answers, as JSON.
 import net from 'node:net';
+import { markersOf } from '../../src/permissions/marker.ts';
+import { type UpstreamOptions } from '../upstream.ts';
 import { announce } from './announce.ts';
 
-const [path = '/bench/doc', size = '500', node] = process.argv.slice(2);
-const START = Buffer.from(`GET ${path} `, 'latin1');
-const BODY = `${JSON.stringify({ _id: 'doc', _rev: '1-0', value: 'x'.repeat(Number(size)) }).slice(0, Number(size) - 3)}"}\n`;
-const ANSWER = Buffer.from(
-  'HTTP/1.1 200 OK\r\nCache-Control: must-revalidate\r\nContent-Type: application/json\r\n' +
-    'Date: Sun, 01 Jan 2023 00:00:00 GMT\r\nETag: "1-0"\r\nServer: CouchDB/3.5.0 (Erlang OTP/25)\r\n' +
-    'X-Couch-Request-ID: 0123456789\r\nX-CouchDB-Body-Time: 0\r\n' +
-    `Content-Length: ${String(Buffer.byteLength(BODY))}\r\n\r\n${BODY}`,
-);
+const { bytes, node, cloudant } = JSON.parse(process.argv[2] ?? '{}') as UpstreamOptions;
+const GET = Buffer.from('GET /');
+const DOCUMENT = Buffer.from('/doc');
+const SECURITY = Buffer.from('/_security');
+const SPACE = 32;
+
+function answer(body: string): Buffer {
+  return Buffer.from(
+    'HTTP/1.1 200 OK\r\nCache-Control: must-revalidate\r\nContent-Type: application/json\r\n' +
+      'Date: Sun, 01 Jan 2023 00:00:00 GMT\r\nETag: "1-0"\r\nServer: CouchDB/3.5.0 (Erlang OTP/25)\r\n' +
+      'X-Couch-Request-ID: 0123456789\r\nX-CouchDB-Body-Time: 0\r\n' +
+      `Content-Length: ${String(Buffer.byteLength(body))}\r\n\r\n${body}`,
+  );
+}
+
+const document = { _id: 'doc', _rev: '1-0', value: '' };
+const filler = 'x'.repeat(Math.max(0, bytes - JSON.stringify(document).length - 1));
+const ANSWER = answer(`${JSON.stringify({ ...document, value: filler })}\n`);
+
+/** The security object of a database of which Couchgate has written one: with its markers. */
+function securityOf(database: string): Buffer {
+  const { member, dbadmin } = markersOf(database);
+  return answer(
+    `${JSON.stringify({
+      admins: { names: [], roles: [dbadmin] },
+      members: { names: [], roles: [member] },
+      cloudant,
+    })}\n`,
+  );
+}
+
+/** The answer that is known without asking, if the request is one of those. */
+function known(chunk: Buffer): Buffer | undefined {
+  if (!startsWith(chunk, GET)) return undefined;
+  const end = chunk.indexOf(SPACE, GET.length);
+  if (endsWith(chunk, DOCUMENT, end)) return ANSWER;
+  if (cloudant === undefined || !endsWith(chunk, SECURITY, end)) return undefined;
+  const database = chunk.toString('latin1', GET.length, end - SECURITY.length);
+  return database.startsWith('many-') ? securityOf(database) : undefined;
+}
+
+function startsWith(chunk: Buffer, start: Buffer): boolean {
+  return chunk.compare(start, 0, start.length, 0, start.length) === 0;
+}
+
+function endsWith(chunk: Buffer, text: Buffer, end: number): boolean {
+  return end >= text.length && chunk.compare(text, 0, text.length, end - text.length, end) === 0;
+}
 
 announce(
   net.createServer({ noDelay: true }, (socket) => {
@@ -21,8 +62,9 @@ announce(
     socket.on('close', () => other?.destroy());
     socket.on('data', (chunk) => {
       // One request is in flight on a connection and its head comes in one piece: true of every client measured here.
-      if (chunk.subarray(0, START.length).equals(START)) {
-        socket.write(ANSWER);
+      const bytesKnown = known(chunk);
+      if (bytesKnown !== undefined) {
+        socket.write(bytesKnown);
         return;
       }
       other ??= connect(socket);
@@ -32,8 +74,7 @@ announce(
 );
 
 function connect(socket: net.Socket): net.Socket {
-  if (node === undefined)
-    throw new Error('asked for more than the measured document, and there is no node behind');
+  if (node === undefined) throw new Error('asked for more than the document, and there is no node behind');
   const { hostname, port } = new URL(node);
   const onward = net.connect(Number(port), hostname);
   onward.setNoDelay(true);

@@ -1,0 +1,154 @@
+// Cold: what a credential costs that was never seen before, and what wrong ones do to those who come with right ones.
+import { addKeys } from '../keys.ts';
+import { ask, basic, grant, startCouchgate } from '../couchgate.ts';
+import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
+import { sendEachOnce } from '../load/each-once.ts';
+import { putUnderLoad } from '../load/load.ts';
+import { cpuSeconds, type Running } from '../process.ts';
+import { whole } from '../report.ts';
+import { openBackend, startTrivialUpstream } from '../upstream.ts';
+
+const KEYS = 10_000;
+const PATH = '/bench/doc';
+const CONNECTIONS = 8;
+const STORM_PER_SECOND = 1000;
+const STORM_SECONDS = 5;
+
+export const cold: Group = {
+  name: 'cold',
+  title: 'Cold: credentials never seen before, and wrong ones',
+  run,
+};
+
+async function run(plan: Plan): Promise<Section> {
+  const backend = await openBackend(plan);
+  plan.note(`adding ${String(KEYS)} keys`);
+  const keys = await addKeys(backend, 'couchgate', KEYS);
+  const upstream = await startTrivialUpstream(plan, { bytes: 500, node: backend.urls[0] ?? '' });
+  const couchgate = await startCouchgate(plan, { nodes: [upstream.url], backend });
+  await ask(couchgate.url, backend.owner, 'PUT', '/bench');
+  await grant(
+    couchgate.url,
+    backend.owner,
+    'bench',
+    Object.fromEntries(keys.map(({ name }) => [name, ['_reader']])),
+  );
+  const [warmKey = '', ...others] = keys.map(basic);
+  plan.note('first requests of keys');
+  const first = await firstRequests(couchgate, warmKey, others);
+  plan.note('wrong passwords');
+  const storm = await wrongPasswords(couchgate, warmKey);
+  return {
+    text:
+      `${whole(KEYS)} keys in the store, all granted on one database, each used once, ${String(CONNECTIONS)} requests at a time, then all of them ` +
+      `again. The wrong passwords come from another address, ${whole(STORM_PER_SECOND)} a second, while a key goes on reading.`,
+    tables: [first.table, storm.table],
+    findings: [first.finding, ...storm.findings],
+  };
+}
+
+async function firstRequests(
+  couchgate: Running,
+  warmKey: string,
+  authorizations: readonly string[],
+): Promise<{ table: Table; finding: Finding }> {
+  // The code is compiled before anything is measured, so that the first keys do not pay for it.
+  await putUnderLoad({
+    url: couchgate.url,
+    path: PATH,
+    headers: { Authorization: warmKey },
+    connections: CONNECTIONS,
+    seconds: 3,
+  });
+  const measure = async (): Promise<{ cpuMs: number; perSecond: number }> => {
+    const before = cpuSeconds(couchgate.pid) ?? NaN;
+    const { statuses, seconds } = await sendEachOnce({
+      url: couchgate.url,
+      path: PATH,
+      authorizations,
+      connections: CONNECTIONS,
+    });
+    const cpu = (cpuSeconds(couchgate.pid) ?? NaN) - before;
+    if (statuses.get(200) !== authorizations.length) throw new Error('a key was refused');
+    return { cpuMs: (cpu / authorizations.length) * 1000, perSecond: authorizations.length / seconds };
+  };
+  const unseen = await measure();
+  const seen = await measure();
+  return {
+    table: {
+      columns: ['', 'requests/s', 'CPU ms a request'],
+      rows: [
+        ['each key for the first time', whole(unseen.perSecond), unseen.cpuMs.toFixed(3)],
+        ['each key for the second time', whole(seen.perSecond), seen.cpuMs.toFixed(3)],
+      ],
+    },
+    finding: {
+      target: 'first request of a key: < 0.5 ms CPU',
+      measured: `${unseen.cpuMs.toFixed(3)} ms, ${(unseen.cpuMs - seen.cpuMs).toFixed(3)} ms more than the second`,
+      holds: unseen.cpuMs < 0.5,
+    },
+  };
+}
+
+async function wrongPasswords(
+  couchgate: Running,
+  goodKey: string,
+): Promise<{ table: Table; findings: readonly Finding[] }> {
+  const authorizations = Array.from({ length: STORM_PER_SECOND * STORM_SECONDS }, (_, n) =>
+    basic({ name: `stranger-${String(n % 50)}`, password: `wrong-${String(n)}` }),
+  );
+  const storm = async () => {
+    const result = await sendEachOnce({
+      url: couchgate.url,
+      path: PATH,
+      authorizations,
+      connections: 32,
+      from: '127.0.0.2',
+      perSecond: STORM_PER_SECOND,
+    });
+    if (result.statuses.has(200)) throw new Error('a wrong password was accepted');
+    return result.statuses;
+  };
+  const good = () =>
+    putUnderLoad({
+      url: couchgate.url,
+      path: PATH,
+      headers: { Authorization: goodKey },
+      connections: 4,
+      seconds: STORM_SECONDS,
+    });
+  const before = cpuSeconds(couchgate.pid) ?? NaN;
+  const statuses = await storm();
+  const stormCpu = ((cpuSeconds(couchgate.pid) ?? NaN) - before) / authorizations.length;
+  const alone = await good();
+  const [together] = await Promise.all([good(), storm()]);
+  if (together.refused > 0 || together.failed > 0)
+    throw new Error('a right password was refused in the storm');
+  const answers = [...statuses].map(([status, count]) => `${String(count)} × ${String(status)}`).join(', ');
+  return {
+    table: {
+      columns: ['', 'requests/s', 'p50 ms', 'p99 ms'],
+      rows: [
+        ['a key alone', whole(alone.requests / alone.seconds), alone.p50.toFixed(2), alone.p99.toFixed(2)],
+        [
+          'a key in the storm',
+          whole(together.requests / together.seconds),
+          together.p50.toFixed(2),
+          together.p99.toFixed(2),
+        ],
+      ],
+    },
+    findings: [
+      {
+        target: 'wrong passwords: CPU bounded',
+        measured: `${(stormCpu * 1000).toFixed(3)} ms CPU each (${answers})`,
+        holds: stormCpu < 0.0005,
+      },
+      {
+        target: 'others unharmed by them',
+        measured: `nobody refused; p99 ${together.p99.toFixed(1)} ms against ${alone.p99.toFixed(1)} ms`,
+        holds: together.p99 < Math.max(50, alone.p99 * 5),
+      },
+    ],
+  };
+}

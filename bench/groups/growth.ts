@@ -1,0 +1,116 @@
+// Growth: what a request costs when there are more keys, more databases, or more names in a security document.
+import { type Backend } from '../../test/support/backend.ts';
+import { ask, basic, type Credentials, grant, startCouchgate } from '../couchgate.ts';
+import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
+import { addKeys } from '../keys.ts';
+import { type Load } from '../load/load.ts';
+import { resultTable } from '../report.ts';
+import { interleave, type Result, type Variant } from '../rounds.ts';
+import { openBackend, startTrivialUpstream } from '../upstream.ts';
+
+const CONNECTIONS = 32;
+const KEYS = [10, 1000, 100_000] as const;
+const MANY_DATABASES = 10_000;
+const MANY_NAMES = 10_000;
+const FLAT = 0.1;
+
+export const growth: Group = { name: 'growth', title: 'Growth: more keys, databases and names', run };
+
+async function run(plan: Plan): Promise<Section> {
+  const backend = await openBackend(plan);
+  const keys = await byKeys(plan, backend);
+  const [databases, names] = await byDatabasesAndNames(plan, backend);
+  const tables = [
+    { caption: 'API keys in the store; ten of them ask in turn', results: keys },
+    { caption: 'Databases asked for in turn', results: databases },
+    { caption: "Names in the database's security document", results: names },
+  ];
+  return {
+    text:
+      `GET of a 500-byte document from the upstream of the ceiling, ${String(CONNECTIONS)} connections, ${String(plan.rounds)} interleaved rounds of ` +
+      `${String(plan.seconds)} s, everything warm. CPU is Couchgate's.`,
+    tables: tables.map(({ caption, results }): Table =>
+      resultTable(results, results[0]?.name ?? '', caption),
+    ),
+    findings: tables.map(({ caption, results }) => flat(caption, results)),
+  };
+}
+
+/** CPU is what growth would add to, and it is not blurred by what else runs on the machine. */
+function flat(caption: string, results: readonly Result[]): Finding {
+  const worst = Math.max(...results.map((result) => result.cpuRatio));
+  return {
+    target: `${caption}: CPU of a request flat within 10 %`,
+    measured: results.map((result) => `${result.name}: ${result.cpuRatio.toFixed(2)}`).join(', '),
+    holds: worst <= 1 + FLAT,
+  };
+}
+
+async function byKeys(plan: Plan, backend: Backend): Promise<readonly Result[]> {
+  const upstream = await startTrivialUpstream(plan, { bytes: 500, node: backend.urls[0] ?? '' });
+  const variants: Variant[] = [];
+  for (const count of KEYS) {
+    plan.note(`adding ${String(count)} keys`);
+    const store = `store-${String(count)}`;
+    const keys = await addKeys(backend, store, count);
+    const couchgate = await startCouchgate(plan, {
+      nodes: [upstream.url],
+      backend,
+      settings: { COUCHGATE_STORE_DATABASE: store },
+    });
+    const used = keys.filter((_, at) => at % (count / KEYS[0]) === 0);
+    const database = `growth-${String(count)}`;
+    await ask(couchgate.url, backend.owner, 'PUT', `/${database}`);
+    await grant(couchgate.url, backend.owner, database, readers(used));
+    variants.push({
+      name: String(count),
+      processes: { couchgate: couchgate.pid },
+      load: {
+        ...load(couchgate.url),
+        path: `/${database}/doc`,
+        sequence: used.map((key) => ({ authorization: basic(key) })),
+      },
+    });
+  }
+  return interleave(variants, String(KEYS[0]), plan);
+}
+
+async function byDatabasesAndNames(
+  plan: Plan,
+  backend: Backend,
+): Promise<[databases: readonly Result[], names: readonly Result[]]> {
+  const [key = { name: '', password: '' }] = await addKeys(backend, 'couchgate', 1);
+  const start = async (names: number): Promise<Variant> => {
+    const cloudant = readers([key, ...strangers(names - 1)]);
+    const upstream = await startTrivialUpstream(plan, { bytes: 500, node: backend.urls[0] ?? '', cloudant });
+    const couchgate = await startCouchgate(plan, { nodes: [upstream.url], backend });
+    return {
+      name: String(names),
+      processes: { couchgate: couchgate.pid },
+      load: {
+        ...load(couchgate.url),
+        path: '/many-0/doc',
+        headers: { Authorization: basic(key) },
+        sequence: [{}],
+      },
+    };
+  };
+  const few = await start(10);
+  const many = await start(MANY_NAMES);
+  const all = Array.from({ length: MANY_DATABASES }, (_, n) => ({ path: `/many-${String(n)}/doc` }));
+  const one = { ...few, name: '1' };
+  const turn = { ...few, name: String(MANY_DATABASES), load: { ...few.load, sequence: all } };
+  return [await interleave([one, turn], '1', plan), await interleave([few, many], few.name, plan)];
+}
+
+function load(url: string): Pick<Load, 'url' | 'path' | 'connections'> {
+  return { url, path: '', connections: CONNECTIONS };
+}
+
+function readers(keys: readonly Pick<Credentials, 'name'>[]): Readonly<Record<string, readonly string[]>> {
+  return Object.fromEntries(keys.map(({ name }) => [name, ['_reader']]));
+}
+
+function strangers(count: number): readonly { readonly name: string }[] {
+  return Array.from({ length: count }, (_, n) => ({ name: `stranger-${String(n)}` }));
+}

@@ -1,0 +1,28 @@
+// Logging: what the access log and the metrics take of the ceiling.
+import { startGuarded } from '../guarded.ts';
+import { type Group, type Plan, type Section } from '../group.ts';
+import { resultTable } from '../report.ts';
+import { interleave, type Variant } from '../rounds.ts';
+
+const EVERYTHING = 'access log to a file, metrics';
+
+const VARIANTS: readonly { readonly name: string; readonly settings: Readonly<Record<string, string>> }[] = [
+  { name: EVERYTHING, settings: {} },
+  { name: 'no access log', settings: { COUCHGATE_ACCESS_LOG: 'off' } },
+  { name: 'no metrics', settings: { COUCHGATE_METRICS_LISTEN: 'off' } },
+  { name: 'neither', settings: { COUCHGATE_ACCESS_LOG: 'off', COUCHGATE_METRICS_LISTEN: 'off' } },
+];
+
+export const logging: Group = { name: 'logging', title: 'Access log and metrics', run };
+
+async function run(plan: Plan): Promise<Section> {
+  const guarded = await startGuarded(plan);
+  const variants: Variant[] = [];
+  for (const { name, settings } of VARIANTS) variants.push(await guarded.variant(name, { settings }));
+  const results = await interleave(variants, EVERYTHING, plan);
+  return {
+    text: `The same load as the ceiling; ${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s. CPU is Couchgate's.`,
+    tables: [resultTable(results, EVERYTHING)],
+    findings: [],
+  };
+}

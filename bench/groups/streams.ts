@@ -1,0 +1,198 @@
+// Streams: large attachments both ways, many idle feeds, and feeds on which something happens.
+import { type Cluster, startCluster } from '../../test/support/cluster.ts';
+import { ask, basic, createKey, type Credentials, grant, startCouchgate } from '../couchgate.ts';
+import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
+import { openFeeds } from '../load/feeds.ts';
+import { download, upload } from '../load/transfer.ts';
+import { forgetPeak, memoryKiB, type Running } from '../process.ts';
+import { whole } from '../report.ts';
+import { median } from '../rounds.ts';
+
+const MIB = 2 ** 20;
+const MOST_MIB_MORE = 64;
+const MOST_KIB_A_FEED = 40;
+const BUSY_FEEDS = 500;
+const CHANGES_PER_SECOND = 50;
+
+export const streams: Group = { name: 'streams', title: 'Streams: attachments and feeds', run };
+
+/** Both ways to the same database. */
+interface Ways {
+  readonly couchgate: Running;
+  readonly cluster: Cluster;
+  readonly direct: Way;
+  readonly through: Way;
+}
+
+interface Way {
+  readonly url: string;
+  readonly authorization: string;
+}
+
+async function run(plan: Plan): Promise<Section> {
+  if (process.env['COUCHDB_HOME'] === undefined) {
+    return {
+      text: 'Not measured: this group needs an installed CouchDB in COUCHDB_HOME.',
+      tables: [],
+      findings: [],
+    };
+  }
+  const ways = await prepare(plan);
+  const attachments = await measureAttachments(plan, ways);
+  const idle = await measureIdleFeeds(plan, ways);
+  const busy = await measureBusyFeeds(plan, ways);
+  return {
+    text:
+      'One CouchDB node, one Couchgate worker. Memory is the resident set of Couchgate: before, and the highest while the bytes flowed. The delay ' +
+      'of a change is from the moment before it is written until a feed has it, writing included.',
+    tables: [attachments.table, idle.table, busy.table],
+    findings: [...attachments.findings, ...idle.findings, ...busy.findings],
+  };
+}
+
+async function prepare(plan: Plan): Promise<Ways> {
+  const cluster = await startCluster({
+    ini: '[couchdb]\nmax_attachment_size = infinity\nmax_dbs_open = 10000\n[chttpd]\nserver_options = [{backlog, 4096}, {acceptor_pool_size, 16}, {max, 65536}]',
+  });
+  plan.atEnd(() => cluster.close());
+  const couchgate = await startCouchgate(plan, { nodes: cluster.urls, backend: cluster });
+  const key: Credentials = await createKey(couchgate.url, cluster.owner);
+  for (const database of ['files', 'quiet', 'busy']) {
+    await ask(couchgate.url, cluster.owner, 'PUT', `/${database}`);
+    await grant(couchgate.url, cluster.owner, database, { [key.name]: ['_reader', '_writer'] });
+  }
+  return {
+    couchgate,
+    cluster,
+    direct: { url: cluster.nodes[0].url, authorization: basic(cluster.owner) },
+    through: { url: couchgate.url, authorization: basic(key) },
+  };
+}
+
+async function measureAttachments(plan: Plan, { couchgate, direct, through }: Ways) {
+  const bytes = (plan.long ? 1024 : 64) * MIB;
+  const rounds = 3;
+  const speeds: Record<'up' | 'down', Record<'direct' | 'through', number[]>> = {
+    up: { direct: [], through: [] },
+    down: { direct: [], through: [] },
+  };
+  const before = memoryKiB(couchgate.pid)?.now ?? NaN;
+  forgetPeak(couchgate.pid);
+  for (let round = 0; round < rounds; round += 1) {
+    plan.note(`attachments of ${String(bytes / MIB)} MiB, round ${String(round + 1)} of ${String(rounds)}`);
+    for (const [name, way] of [
+      ['direct', direct],
+      ['through', through],
+    ] as const) {
+      const path = `/files/${name}-${String(round)}/attachment`;
+      speeds.up[name].push(bytes / MIB / (await upload({ ...way, path, bytes })));
+      speeds.down[name].push(bytes / MIB / (await download({ ...way, path, bytes })));
+    }
+  }
+  const more = ((memoryKiB(couchgate.pid)?.peak ?? NaN) - before) / 1024;
+  const ratioOf = ({ direct: base, through: ours }: Record<'direct' | 'through', number[]>): number =>
+    median(ours.map((speed, round) => speed / (base[round] ?? NaN)));
+  const row = (name: string, speed: Record<'direct' | 'through', number[]>): string[] => [
+    name,
+    whole(median(speed.direct)),
+    whole(median(speed.through)),
+    ratioOf(speed).toFixed(2),
+  ];
+  const finding = (what: string, ratio: number): Finding => ({
+    target: `${what} ≥ 0.8 of direct`,
+    measured: ratio.toFixed(2),
+    holds: ratio >= 0.8,
+  });
+  return {
+    table: {
+      caption: `An attachment of ${String(bytes / MIB)} MiB, MiB/s`,
+      columns: ['', 'direct', 'Couchgate', 'ratio'],
+      rows: [row('PUT', speeds.up), row('GET', speeds.down)],
+    } satisfies Table,
+    findings: [
+      finding('attachment PUT', ratioOf(speeds.up)),
+      finding('attachment GET', ratioOf(speeds.down)),
+      {
+        target: `attachments: Couchgate's memory + ≤ ${String(MOST_MIB_MORE)} MiB`,
+        measured: `+ ${more.toFixed(0)} MiB`,
+        holds: more <= MOST_MIB_MORE,
+      },
+    ],
+  };
+}
+
+async function measureIdleFeeds(plan: Plan, { couchgate, through }: Ways) {
+  const rows: string[][] = [];
+  const findings: Finding[] = [];
+  for (const count of plan.long ? [100, 1000, 5000] : [100, 1000]) {
+    plan.note(`${String(count)} idle feeds`);
+    const before = memoryKiB(couchgate.pid)?.now ?? NaN;
+    const feeds = await openFeeds({
+      ...through,
+      path: '/quiet/_changes?feed=continuous&heartbeat=30000',
+      count,
+    });
+    const each = ((memoryKiB(couchgate.pid)?.now ?? NaN) - before) / count;
+    feeds.close();
+    rows.push([whole(count), each.toFixed(1)]);
+    findings.push({
+      target: `${whole(count)} idle feeds: ≤ ${String(MOST_KIB_A_FEED)} KiB each`,
+      measured: `${each.toFixed(1)} KiB`,
+      // A hundred feeds are lost in the noise of a garbage-collected heap.
+      holds: count < 1000 ? undefined : each <= MOST_KIB_A_FEED,
+    });
+  }
+  return { table: { caption: 'Idle feeds', columns: ['feeds', 'KiB each'], rows } satisfies Table, findings };
+}
+
+async function measureBusyFeeds(plan: Plan, { cluster, direct, through }: Ways) {
+  const seconds = plan.long ? 20 : 6;
+  const url = cluster.nodes[0].url;
+  const measure = async (way: Way): Promise<{ median: number; p99: number; lost: number }> => {
+    const feeds = await openFeeds({
+      ...way,
+      path: '/busy/_changes?feed=continuous&since=now&heartbeat=30000',
+      count: BUSY_FEEDS,
+    });
+    const written = seconds * CHANGES_PER_SECOND;
+    const start = performance.now();
+    const writes: Promise<unknown>[] = [];
+    for (let n = 0; n < written; n += 1) {
+      const wait = start + (n * 1000) / CHANGES_PER_SECOND - performance.now();
+      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+      writes.push(ask(url, cluster.owner, 'PUT', `/busy/${feeds.stamp()}`, {}));
+    }
+    await Promise.all(writes);
+    await feeds.settled(written, 20_000);
+    feeds.close();
+    const delays = feeds.delays().sort((a, b) => a - b);
+    return {
+      median: median(delays),
+      p99: delays[Math.floor(delays.length * 0.99)] ?? NaN,
+      lost: written * BUSY_FEEDS - delays.length,
+    };
+  };
+  plan.note(`${String(BUSY_FEEDS)} feeds, ${String(CHANGES_PER_SECOND)} changes a second`);
+  const base = await measure(direct);
+  const ours = await measure(through);
+  const row = (name: string, { median: middle, p99, lost }: typeof base): string[] => [
+    name,
+    middle.toFixed(1),
+    p99.toFixed(1),
+    whole(lost),
+  ];
+  return {
+    table: {
+      caption: `${String(BUSY_FEEDS)} feeds, ${String(CHANGES_PER_SECOND)} changes a second`,
+      columns: ['', 'median delay ms', 'p99 ms', 'rows not seen'],
+      rows: [row('direct', base), row('Couchgate', ours)],
+    } satisfies Table,
+    findings: [
+      {
+        target: 'busy feeds: delay added by Couchgate',
+        measured: `${(ours.median - base.median).toFixed(1)} ms in the median, ${(ours.p99 - base.p99).toFixed(1)} ms at the 99th percentile`,
+        holds: undefined,
+      },
+    ],
+  };
+}

@@ -1,0 +1,33 @@
+// Fills Couchgate's store with API keys in one go, as its own key store writes them: making a hundred thousand by its API would take minutes.
+import { writeKey } from '../src/identity/key-document.ts';
+import { digestPassword, makeKeyName, makePassword } from '../src/identity/secret.ts';
+import { type Backend } from '../test/support/backend.ts';
+import { ask, type Credentials } from './couchgate.ts';
+
+const BATCH = 5000;
+
+/** Adds `count` keys to the store database, which is made where it is missing. Couchgate takes them over when it starts. */
+export async function addKeys(
+  backend: Backend,
+  store: string,
+  count: number,
+): Promise<readonly Credentials[]> {
+  const url = backend.urls[0] ?? '';
+  await ask(url, backend.owner, 'PUT', `/${store}`).catch(() => undefined);
+  const keys = Array.from({ length: count }, () => ({ name: makeKeyName(), password: makePassword() }));
+  for (let at = 0; at < count; at += BATCH) {
+    const docs = keys.slice(at, at + BATCH).map(({ name, password }) =>
+      writeKey({
+        name,
+        rev: '',
+        digests: [digestPassword(password)],
+        until: Infinity,
+        label: null,
+        createdBy: 'bench',
+        createdAt: '2023-01-01T00:00:00.000Z',
+      }),
+    );
+    await ask(url, backend.owner, 'POST', `/${store}/_bulk_docs`, { docs });
+  }
+  return keys;
+}

@@ -1,0 +1,59 @@
+// Sends every request of a list once, a few at a time, and says how many were answered with which status and how long each took.
+// wrk sends for a time, not a number of requests; here the number is what matters.
+import http from 'node:http';
+
+export interface Once {
+  readonly url: string;
+  readonly path: string;
+  readonly authorizations: readonly string[];
+  /** Requests in flight. */
+  readonly connections: number;
+  /** Loopback address to come from, for example 127.0.0.2. */
+  readonly from?: string;
+  /** At most so many requests a second. */
+  readonly perSecond?: number;
+}
+
+export interface OnceResult {
+  readonly statuses: ReadonlyMap<number, number>;
+  readonly seconds: number;
+}
+
+export async function sendEachOnce(once: Once): Promise<OnceResult> {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: once.connections });
+  const statuses = new Map<number, number>();
+  const startedAt = performance.now();
+  let next = 0;
+  const one = async (): Promise<void> => {
+    while (next < once.authorizations.length) {
+      const at = next;
+      next += 1;
+      if (once.perSecond !== undefined) await until(startedAt + (at / once.perSecond) * 1000);
+      const status = await get(agent, once, once.authorizations[at] ?? '');
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+  };
+  await Promise.all(Array.from({ length: once.connections }, one));
+  agent.destroy();
+  return { statuses, seconds: (performance.now() - startedAt) / 1000 };
+}
+
+function get(agent: http.Agent, { url, path, from }: Once, authorization: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    http
+      .get(
+        `${url}${path}`,
+        { agent, headers: { authorization }, ...(from === undefined ? {} : { localAddress: from }) },
+        (answer) => {
+          answer.resume();
+          answer.once('end', () => resolve(answer.statusCode ?? 0));
+        },
+      )
+      .once('error', reject);
+  });
+}
+
+function until(time: number): Promise<void> {
+  const wait = time - performance.now();
+  return wait <= 1 ? Promise.resolve() : new Promise((resolve) => setTimeout(resolve, wait));
+}
