@@ -4,11 +4,12 @@ import { type Decision } from '../context.ts';
 import { endpoint } from '../endpoints/catalogue.ts';
 import { kindOfName } from '../endpoints/database-name.ts';
 import { type Operation } from '../endpoints/operation.ts';
-import { BadContentType, BadRequest } from '../http-errors.ts';
+import { encodingOf, inflated, mediaTypeOf, parseForm, readBytes } from '../endpoints/request-body.ts';
+import { BadContentType } from '../http-errors.ts';
 import { type Principal } from '../identity/principal.ts';
+import { databaseOfForm } from '../permissions/permissions-form.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { decide } from './decide.ts';
-import { encodingOf, inflated, mediaTypeOf, readBytes } from './read-bytes.ts';
 
 export interface FormNeeds {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
@@ -20,7 +21,7 @@ const LIMIT_BYTES = 65_536;
 const STORE = endpoint('store-database');
 
 /**
- * Reads the form and decides by the grants on its `database`, which it must name exactly once: a second one would be a second reading.
+ * Reads the form and decides by the grants on its `database`.
  * An allowing decision carries the bytes for the handler. Throws BadContentType for what is no form, BadRequest for one without a database.
  */
 export async function decideByForm(
@@ -34,11 +35,7 @@ export async function decideByForm(
   }
   encodingOf(req);
   const body = await readBytes(req, LIMIT_BYTES);
-  const form = new URLSearchParams((await inflated(req, body, LIMIT_BYTES)).toString());
-  const [database, second] = form.getAll('database');
-  if (database === undefined || second !== undefined) {
-    throw new BadRequest('The form must name one database.');
-  }
+  const database = databaseOfForm(parseForm(await inflated(req, body, LIMIT_BYTES)), principal);
   if (database === needs.storeDatabase || !isGrantable(database)) {
     return decide(principal, { ...operation, endpoint: STORE, database }, undefined, undefined);
   }

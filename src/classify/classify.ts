@@ -53,7 +53,10 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
     if (!KNOWN_METHODS.has(method)) return operation(UNKNOWN_METHOD, undefined, undefined);
     if (method === 'OPTIONS') return operation(PREFLIGHT, undefined, undefined);
     const first = segments[0] ?? '';
-    if (first.charCodeAt(0) === UNDERSCORE || segments.length === 0 || first === 'favicon.ico') {
+    if (segments.length === 0 || (segments.length === 1 && first === 'favicon.ico')) {
+      return onServer(method, segments);
+    }
+    if (first.charCodeAt(0) === UNDERSCORE) {
       if (first === '_users') return inDatabase(usersTrie, method, segments, destination);
       if (first === '_replicator') return inDatabase(replicatorTrie, method, segments, destination);
       if (first === '_api') return inApi(method, segments, storeDatabase);

@@ -27,7 +27,7 @@ const ROWS: Readonly<Record<string, string>> = {
   'OPTIONS /db/_design/d/_show/f': 'options-preflight',
   'GET /_utils/a/b': 'utils',
   'GET /favicon.ico': 'favicon',
-  'GET /favicon.ico/x': 'unrouted-underscore',
+  'GET /favicon.ico/x': 'db-illegal-name',
   'GET /_session/x': 'unrouted-underscore',
   'GET /_config': 'unrouted-underscore',
   'GET /_stats': 'unrouted-underscore',

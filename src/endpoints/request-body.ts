@@ -1,10 +1,11 @@
-// Collects a request's body for inspection, bounded. What its bytes say is inspect.ts's business.
+// Collects and decodes a request's body, bounded: gzip, JSON and forms, each in one strict reading. What the fields mean is its readers' business.
 import { type IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 
 const inflate = promisify(gunzip);
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * The body's bytes as they came. Throws TooLarge past the limit (at once where the head announces it), BadRequest when the client leaves
@@ -36,7 +37,7 @@ export function readBytes(req: IncomingMessage, limitBytes: number): Promise<Buf
       stop();
       reject(new BadRequest('Request body was cut short'));
     };
-    if (req.destroyed) fail();
+    if (req.destroyed || req.readableEnded) fail();
     else req.on('data', take).on('end', finish).on('close', fail).on('error', fail);
   });
 }
@@ -69,4 +70,43 @@ export function mediaTypeOf(req: IncomingMessage): string | undefined {
   if (type === undefined) return undefined;
   const end = type.indexOf(';');
   return (end === -1 ? type : type.slice(0, end)).trim().toLowerCase();
+}
+
+/**
+ * The fields of a form-encoded body in their order, repeated ones kept. Strict, unlike URLSearchParams alone, which turns bad bytes into
+ * U+FFFD: two different names would then read as one. Throws BadRequest.
+ */
+export function parseForm(bytes: Buffer): URLSearchParams {
+  const fields = new URLSearchParams();
+  try {
+    for (const pair of strictUtf8.decode(bytes).split('&')) {
+      if (pair === '') continue;
+      const equals = pair.indexOf('=');
+      const name = equals === -1 ? pair : pair.slice(0, equals);
+      fields.append(unescapeField(name), unescapeField(equals === -1 ? '' : pair.slice(equals + 1)));
+    }
+  } catch {
+    throw new BadRequest('Request body is not a valid UTF-8 form');
+  }
+  return fields;
+}
+
+/** Strict UTF-8 and strict JSON. A lone surrogate is refused as CouchDB refuses it: it cannot be written back as UTF-8. Throws BadRequest. */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    const text = strictUtf8.decode(bytes);
+    return /\\u[dD][89a-fA-F]/.test(text) ? JSON.parse(text, refuseLoneSurrogate) : JSON.parse(text);
+  } catch {
+    throw new BadRequest('invalid UTF-8 JSON');
+  }
+}
+
+function refuseLoneSurrogate(key: string, value: unknown): unknown {
+  encodeURIComponent(key); // throws URIError for a lone surrogate
+  if (typeof value === 'string') encodeURIComponent(value);
+  return value;
+}
+
+function unescapeField(text: string): string {
+  return decodeURIComponent(text.replaceAll('+', ' '));
 }

@@ -1,0 +1,153 @@
+// Every row of the catalogue, spelled as requests, for every kind of caller: test/matrix/expected.md, cell by cell, over sockets.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, it } from 'node:test';
+import { parseTarget } from '../../src/admit/target.ts';
+import { ENDPOINTS } from '../../src/endpoints/catalogue.ts';
+import { markersOf } from '../../src/permissions/marker.ts';
+import {
+  CALLER_HEADER,
+  EXCHANGE_HEADER,
+  startPolicyFront,
+  type PolicyFront,
+} from '../support/policy-front.ts';
+
+interface Line {
+  readonly row: string;
+  readonly request: string;
+  /** What each caller gets, by caller. */
+  readonly cells: ReadonlyMap<string, string>;
+}
+
+function readTable(): readonly Line[] {
+  const table = readFileSync(join(import.meta.dirname, 'expected.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+    .map((line) =>
+      line
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+  const [header = [], , ...lines] = table;
+  const callers = header.slice(2);
+  return lines.map(([row = '', request = '', ...cells]) => ({
+    row,
+    request: request.replaceAll('`', '').replaceAll('\\|', '|'),
+    cells: new Map(callers.map((caller, index) => [caller, cells[index] ?? ''])),
+  }));
+}
+
+const LINES = readTable();
+
+interface Spelled {
+  readonly method: string;
+  readonly target: string;
+  readonly destination: string | undefined;
+  readonly body: string | undefined;
+  readonly type: string | undefined;
+}
+
+/** `POST /db {"a":1}`, `COPY /db/doc -> copy`, `PUT /db/doc/att x`, `POST /db/doc form`. */
+function spelled(request: string): Spelled {
+  const [method = '', target = '', ...rest] = request.split(' ');
+  const destination = rest[0] === '->' ? rest[1] : undefined;
+  const body = destination === undefined && rest.length > 0 ? rest.join(' ') : undefined;
+  return { method, target, destination, body, type: body === undefined ? undefined : typeOf(body) };
+}
+
+function typeOf(body: string): string {
+  if (body === 'form') return 'multipart/form-data; boundary=b';
+  if (body === 'x') return 'application/octet-stream';
+  return body.startsWith('database=') ? 'application/x-www-form-urlencoded' : 'application/json';
+}
+
+describe('the matrix of rows and callers', () => {
+  let front: PolicyFront;
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
+  let exchanges = 0;
+
+  before(async () => {
+    front = await startPolicyFront();
+  });
+  after(async () => {
+    agent.destroy();
+    await front.close();
+  });
+
+  async function ask(request: string, caller: string) {
+    const { method, target, destination, body, type } = spelled(request);
+    const exchange = `cell-${++exchanges}`;
+    const headers: Record<string, string> = { [EXCHANGE_HEADER]: exchange };
+    if (caller !== 'nobody') headers[CALLER_HEADER] = caller;
+    if (destination !== undefined) headers['destination'] = destination;
+    if (type !== undefined) headers['content-type'] = type;
+    const { status, answer } = await new Promise<{ status: number; answer: string }>((resolve, reject) => {
+      const req = http.request({ port: front.port, method, path: target, headers, agent }, (res) => {
+        text(res).then((whole) => resolve({ status: res.statusCode ?? 0, answer: whole }), reject);
+      });
+      req.once('error', reject);
+      req.end(body);
+    });
+    return { exchange, status, answer, reached: front.reached(exchange) };
+  }
+
+  async function hold({ row, request }: Line, caller: string, cell: string): Promise<void> {
+    const where = `${row}: ${request} as ${caller}`;
+    const { exchange, status, answer, reached } = await ask(request, caller);
+    const { method, target } = spelled(request);
+    if (cell === 'here') {
+      assert.deepEqual([status, reached.length], [299, 0], where);
+    } else if (/^\d+$/.test(cell)) {
+      assert.deepEqual([status, reached.length], [Number(cell), 0], where);
+      if (method !== 'HEAD')
+        assert.deepEqual(Object.keys(JSON.parse(answer) as object), ['error', 'reason'], where);
+    } else {
+      assert.deepEqual([status, reached.length], [200, 1], where);
+      const { path, query } = parseTarget(target, { maxUrlBytes: 4096 });
+      assert.deepEqual([reached[0]?.method, reached[0]?.url], [method, path + query], where);
+      const database = decodeURIComponent(path.split('/')[1] ?? '');
+      assert.equal(privilegeOf(reached[0]?.claims?.roles, database), cell, where);
+    }
+    if (caller === 'owner') assertRow(exchange, row, where);
+  }
+
+  /** The row that was applied, or that refused; where the body decides, the row whose turn it was for the owner. */
+  function assertRow(exchange: string, row: string, where: string): void {
+    const { decision, operation } = front.contextOf(exchange) ?? {};
+    const applied = decision?.allow === true ? decision.endpoint.id : operation?.endpoint.id;
+    const ofOwner: Readonly<Record<string, string>> = {
+      'bulk-docs-design-only': 'bulk-docs-design-holder',
+      'bulk-docs-local-only':
+        row === 'bulk-docs-local-only' && where.includes('_design/')
+          ? 'bulk-docs-design-holder'
+          : 'bulk-docs',
+    };
+    assert.equal(applied, ofOwner[row] ?? row, where);
+  }
+
+  for (const line of LINES) {
+    it(`${line.row} – ${line.request}`, async () => {
+      await Promise.all([...line.cells].map(([caller, cell]) => hold(line, caller, cell)));
+    });
+  }
+
+  it('has a request for every row of the catalogue, and no other', () => {
+    const rows = new Set(LINES.map(({ row }) => row));
+    assert.deepEqual([...rows].sort(), ENDPOINTS.map(({ id }) => id).sort());
+  });
+
+  it('leaves nothing that had to be answered by a 500', () => assert.deepEqual(front.failures, []));
+});
+
+/** The privilege that a token's roles concede on `database`, by its own markers. */
+function privilegeOf(roles: readonly string[] | undefined, database: string): string {
+  if (roles === undefined) return 'none';
+  if (roles.includes('_admin')) return 'server';
+  const { member, dbadmin } = markersOf(database);
+  if (roles.includes(dbadmin)) return 'dbadmin';
+  return roles.includes(member) ? 'member' : `nothing of ${roles.join(' ')}`;
+}
