@@ -1,0 +1,76 @@
+// Reads the session cookie: who it stands for as of now, and whether it is renewed. What the token holds is identity/session-token.ts's business.
+import { type ClientAddress, type Context, known } from '../context.ts';
+import { BadRequest } from '../http-errors.ts';
+import { type KeyStore } from '../identity/api-key.ts';
+import { type CredentialVersions } from '../identity/credential-versions.ts';
+import { type Principal } from '../identity/principal.ts';
+import { type SessionCookie } from '../identity/session-cookie.ts';
+import { type SessionStore } from '../identity/session-store.ts';
+import { type Session, type SessionTokens } from '../identity/session-token.ts';
+import { type Authenticator, NOT_MINE, type Outcome } from './authenticator.ts';
+
+export interface CookieOptions {
+  readonly cookie: SessionCookie;
+  readonly tokens: SessionTokens;
+  readonly sessions: Pick<SessionStore, 'isEnded'>;
+  readonly keys: Pick<KeyStore, 'holds'>;
+  readonly versions: Pick<CredentialVersions, 'holder'>;
+  readonly sessionTimeoutSeconds: number;
+  readonly now?: () => number;
+}
+
+/** A session is renewed when more than a tenth of its time is gone, as CouchDB does. */
+const RENEW_AFTER = 0.1;
+
+/**
+ * Cookie authentication. A cookie that is over, ended, altered or whose credential changed is none, as in CouchDB: the request goes on as
+ * nobody's, and is told that it needs a login by what nobody may not do.
+ */
+export function createCookieAuthenticator(options: CookieOptions): Authenticator {
+  const now = options.now ?? Date.now;
+  const renewAfterMs = options.sessionTimeoutSeconds * 1000 * RENEW_AFTER;
+  const accept = (principal: Principal, session: Session, client: ClientAddress): Outcome => {
+    const isOld = now() - session.issuedAt > renewAfterMs && session.version !== '';
+    const renewed = isOld ? { renewedCookie: renewedCookie(options, session, client, now()) } : undefined;
+    return {
+      outcome: 'accepted',
+      identified: { principal, method: 'cookie', sessionId: session.id, ...renewed },
+    };
+  };
+  return function authenticateCookie(req, context: Context) {
+    const token = options.cookie.read(req.headers.cookie);
+    if (token === undefined) return NOT_MINE;
+    const read = options.tokens.read(token);
+    if (read.outcome === 'malformed') {
+      throw new BadRequest('Malformed AuthSession cookie. Please clear your cookies.');
+    }
+    if (read.outcome === 'void') return NOT_MINE;
+    const { session } = read;
+    const client = known(context.client, 'client');
+    const ended = options.sessions.isEnded(session.id);
+    const holder = holderOf(options, session);
+    if (!(ended instanceof Promise) && !(holder instanceof Promise)) {
+      return ended || holder === undefined ? NOT_MINE : accept(holder, session, client);
+    }
+    return Promise.all([ended, holder]).then(([isEnded, principal]) =>
+      isEnded || principal === undefined ? NOT_MINE : accept(principal, session, client),
+    );
+  };
+}
+
+/** Whom the session's credential stands for now; undefined when it is no longer good. */
+function holderOf(
+  { keys, versions }: CookieOptions,
+  { kind, name, version }: Session,
+): Principal | undefined | Promise<Principal | undefined> {
+  if (kind !== 'key') return versions.holder(kind, name, version);
+  const holds = keys.holds(name, version);
+  if (holds instanceof Promise) return holds.then((good) => (good ? { kind, name } : undefined));
+  return holds ? { kind, name } : undefined;
+}
+
+function renewedCookie(options: CookieOptions, session: Session, client: ClientAddress, now: number): string {
+  const expiresAt = now + options.sessionTimeoutSeconds * 1000;
+  const token = options.tokens.sign({ ...session, issuedAt: now, expiresAt });
+  return options.cookie.write(token, client.secure);
+}

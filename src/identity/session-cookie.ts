@@ -1,0 +1,67 @@
+// How a session token travels: the AuthSession cookie. What is in the token is session-token.ts's business.
+
+export interface CookieRules {
+  readonly sessionTimeoutSeconds: number;
+  readonly cookieSameSite: string;
+  readonly cookieSecure: string;
+  readonly now?: () => number;
+}
+
+export interface SessionCookie {
+  /** The token in a Cookie header; `undefined` = none, or an empty one. */
+  read(header: string | undefined): string | undefined;
+  /** Value of the one Set-Cookie header of an answer. `secure` = the client's own hop is TLS. An empty token clears the cookie. */
+  write(token: string, secure: boolean): string;
+}
+
+const NAME = 'AuthSession';
+const SAME_SITE: Readonly<Record<string, string>> = { lax: 'Lax', strict: 'Strict', none: 'None' };
+
+/**
+ * CouchDB's cookie, attribute by attribute in its order. Clients read Max-Age and need something after it: it is never the last.
+ * Source: docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication
+ */
+export function createSessionCookie(rules: CookieRules): SessionCookie {
+  const now = rules.now ?? Date.now;
+  const seconds = rules.sessionTimeoutSeconds;
+  return {
+    read: readCookie,
+    write(token, secure) {
+      const marked = secure || rules.cookieSecure === 'always';
+      // Browsers refuse SameSite=None without Secure, and with it the whole cookie.
+      const sameSite =
+        rules.cookieSameSite === 'none' && !marked ? undefined : SAME_SITE[rules.cookieSameSite];
+      const expires = dateOf(now() + seconds * 1000);
+      return (
+        `${NAME}=${token}; Version=1; Expires=${expires}; Max-Age=${seconds}; Path=/; HttpOnly` +
+        `${marked ? '; Secure' : ''}${sameSite === undefined ? '' : `; SameSite=${sameSite}`}`
+      );
+    },
+  };
+}
+
+/** The first cookie of that name decides, as in CouchDB; browsers send the one of the longest path first (RFC 6265 section 5.4). */
+function readCookie(header: string | undefined): string | undefined {
+  if (header === undefined || !header.includes(NAME)) return undefined;
+  for (let start = 0; start < header.length;) {
+    const semicolon = header.indexOf(';', start);
+    const end = semicolon === -1 ? header.length : semicolon;
+    const equals = header.indexOf('=', start);
+    if (equals !== -1 && equals < end && header.slice(start, equals).trim() === NAME) {
+      const value = unquoted(header.slice(equals + 1, end).trim());
+      return value === '' ? undefined : value;
+    }
+    start = end + 1;
+  }
+  return undefined;
+}
+
+function unquoted(value: string): string {
+  return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+}
+
+/** The date form of CouchDB's cookies, with dashes: `Sat, 21-Nov-2026 22:59:29 GMT`. */
+function dateOf(milliseconds: number): string {
+  const text = new Date(milliseconds).toUTCString();
+  return `${text.slice(0, 7)}-${text.slice(8, 11)}-${text.slice(12)}`;
+}

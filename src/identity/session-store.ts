@@ -1,0 +1,88 @@
+// Knows which sessions were ended before their time, here or on another replica. That a token is genuine is session-token.ts's business.
+import { randomBytes } from 'node:crypto';
+import { type Couch } from '../couch/couch.ts';
+import { ReadThrough } from '../couch/read-through.ts';
+import { Unavailable } from '../http-errors.ts';
+import { type NewsDesk } from './news.ts';
+
+export interface SessionStore {
+  /** A new session's id: 128 random bits, known to be open without asking. */
+  begin(): string;
+  /** True for an ended session: at once from memory, else a promise. Throws `Unavailable`. */
+  isEnded(id: string): boolean | Promise<boolean>;
+  /** Ends it here at once; resolves when every replica will know, restarted ones included. Throws `Unavailable` when that is not sure. */
+  end(id: string): Promise<void>;
+  close(): void;
+}
+
+export interface SessionStoreOptions {
+  readonly couch: Pick<Couch, 'ask'>;
+  readonly news: NewsDesk;
+  readonly storeDatabase: string;
+  readonly sessionTimeoutSeconds: number;
+  readonly securityCacheSeconds: number;
+  readonly fallbackCacheSeconds: number;
+  readonly outageCacheSeconds: number;
+  readonly now?: () => number;
+}
+
+/** Under this id the news of a session's end stays in the store, until no token of it can be valid any more. */
+const ENDED = 'news:session:';
+
+/** Clocks of replicas differ, and one may renew a session in the moment in which another ends it. */
+const SLACK_MS = 120_000;
+
+/**
+ * A session is open unless the store holds the news of its end, so a replica that was away needs no history: a session costs the store
+ * one read on each replica that sees it.
+ */
+export function createSessionStore(options: SessionStoreOptions): SessionStore {
+  const { couch, news } = options;
+  const now = options.now ?? Date.now;
+  const root = `/${encodeURIComponent(options.storeDatabase)}`;
+  const ended = new ReadThrough<boolean>({
+    read: (id) => readEnd(couch, pathOf(root, id)),
+    // An end is for good, though the news of it may not have reached the store yet.
+    freshMs: (isEnded) =>
+      isEnded ? Infinity : 1000 * (news.up ? options.securityCacheSeconds : options.fallbackCacheSeconds),
+    outageMs: options.outageCacheSeconds * 1000,
+    keepSeconds: Math.max(
+      options.securityCacheSeconds + options.outageCacheSeconds,
+      options.sessionTimeoutSeconds + SLACK_MS / 1000,
+    ),
+    now,
+  });
+  news.listen((item) => {
+    if (item.kind === 'session') ended.put(item.id, true);
+  });
+  return {
+    begin() {
+      const id = randomBytes(16).toString('base64url');
+      ended.put(id, false);
+      return id;
+    },
+    isEnded: (id) => ended.get(id),
+    async end(id) {
+      ended.put(id, true);
+      await news.publish({
+        kind: 'session',
+        id,
+        expiresAt: now() + options.sessionTimeoutSeconds * 1000 + SLACK_MS,
+      });
+    },
+    close: () => ended.close(),
+  };
+}
+
+function pathOf(root: string, id: string): string {
+  return `${root}/${encodeURIComponent(`${ENDED}${id}`)}`;
+}
+
+async function readEnd(couch: Pick<Couch, 'ask'>, path: string): Promise<boolean> {
+  const { status, body } = await couch.ask({ method: 'GET', path });
+  if (status === 200) return true;
+  // "missing" or "deleted"; another 404 says that the store itself is not there, and then nothing is known.
+  const { reason } = (body ?? {}) as { reason?: unknown };
+  if (status === 404 && (reason === 'missing' || reason === 'deleted')) return false;
+  throw new Unavailable('Sessions cannot be checked at present.', { detail: `the store answered ${status}` });
+}
