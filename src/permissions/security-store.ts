@@ -4,7 +4,7 @@ import { type Couch } from '../couch/couch.ts';
 import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type NewsDesk } from '../identity/news.ts';
-import { type AskedAs, getSecurity, setSecurity } from './couch-security.ts';
+import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { Newest } from './newest.ts';
 import { Settling } from './settling.ts';
@@ -20,15 +20,10 @@ export interface SecurityStore {
 
 /** The store as the handlers of `_security`, `PUT /{db}` and `DELETE /{db}` need it. */
 export interface SecurityKeeper extends SecurityStore {
-  /** The object as CouchDB holds it now; `undefined` = the database does not exist. Throws CouchDB's refusal, or `Unavailable`. */
-  documentOf(database: string, as?: AskedAs): Promise<StoredSecurity | undefined>;
-  /** Replaces the object; resolves when every cache of this replica has dropped the old one. Call it inside `alone`. Throws CouchDB's refusal, or `Unavailable`. */
-  write(
-    database: string,
-    replaces: StoredSecurity,
-    by: SecurityRequest,
-    as?: AskedAs,
-  ): Promise<DatabasePermissions>;
+  /** The object as CouchDB holds it now; `undefined` = the database does not exist. Throws `Unavailable`. */
+  documentOf(database: string): Promise<StoredSecurity | undefined>;
+  /** Replaces the object; resolves when every cache of this replica has dropped the old one. Call it inside `alone`. Throws `Unavailable`. */
+  write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions>;
   /** The database was created or deleted: nothing that was known of it holds. Resolves as `write` does. */
   forget(database: string): Promise<void>;
   /** Runs one change of a database's permissions at a time. */
@@ -93,22 +88,17 @@ class CachedSecurity implements SecurityKeeper {
     return kept instanceof Promise ? kept.then(permissionsFrom) : kept.permissions;
   }
 
-  async documentOf(database: string, as?: AskedAs): Promise<StoredSecurity | undefined> {
-    const document = await getSecurity(this.#options.couch, database, as);
+  async documentOf(database: string): Promise<StoredSecurity | undefined> {
+    const document = await getSecurity(this.#options.couch, database);
     if (document === undefined || this.#newest.newerOf(database, document).isNewest) return document;
     throw new Unavailable('The permissions of this database are being changed.', { retryAfterSeconds: 1 });
   }
 
-  async write(
-    database: string,
-    replaces: StoredSecurity,
-    by: SecurityRequest,
-    as?: AskedAs,
-  ): Promise<DatabasePermissions> {
+  async write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions> {
     const stamp = Math.max(this.#now(), stampOf(replaces) + 1, this.#newest.stampOf(database) + 1);
     const stored = storedForm(by, database, stamp);
     try {
-      await setSecurity(this.#options.couch, database, stored, as);
+      await setSecurity(this.#options.couch, database, stored);
     } catch (error) {
       // It may have been written in part, or will be: nothing that was known holds.
       if (error instanceof Unavailable) await this.#tell(database);

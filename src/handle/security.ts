@@ -1,0 +1,76 @@
+// Answers the security object of a database, under CouchDB's path and under Cloudant's. Who may see or change it was decided before; what it
+// means is permissions/security-document.ts's business.
+import { type Request, type Response } from 'express';
+import { type Context, known } from '../context.ts';
+import { Forbidden, NotFound } from '../http-errors.ts';
+import { type Principal } from '../identity/principal.ts';
+import { type DatabasePermissions } from '../permissions/grants.ts';
+import { changeOf } from '../permissions/permission-change.ts';
+import { roleSet } from '../permissions/role.ts';
+import { permissionsIn, shownForm } from '../permissions/security-document.ts';
+import { parseSecurityPut } from '../permissions/security-request.ts';
+import { type SecurityKeeper } from '../permissions/security-store.ts';
+import { sendJson } from '../respond.ts';
+import { type Handlers } from './index.ts';
+import { readJsonObject } from './read-body.ts';
+
+export interface SecurityDeps {
+  readonly security: SecurityKeeper;
+}
+
+/** Room for a hundred thousand names. */
+const LIMIT_BYTES = 8_388_608;
+const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
+
+/** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
+export function securityHandlers(deps: SecurityDeps): Handlers {
+  const show = async (_req: Request, res: Response, _next: unknown, context: Context): Promise<void> => {
+    const document = await deps.security.documentOf(databaseOf(context));
+    if (document === undefined) throw new NotFound('Database does not exist.');
+    sendJson(res, 200, shownForm(document));
+  };
+  const replace = (req: Request, res: Response, _next: unknown, context: Context): Promise<void> =>
+    replaceSecurity(deps, req, res, context);
+  return {
+    'security-get': show,
+    'api-security-get': show,
+    'security-put': replace,
+    'api-security-put': replace,
+  };
+}
+
+/** The whole body is read and checked before anything changes; the answer leaves after every cache of this replica has the new one. */
+async function replaceSecurity(
+  { security }: SecurityDeps,
+  req: Request,
+  res: Response,
+  context: Context,
+): Promise<void> {
+  const database = databaseOf(context);
+  const { principal } = known(context.identified, 'identified');
+  // Any Content-Type: CouchDB asks for none here, and curl -d sends a form's.
+  const request = parseSecurityPut(
+    await readJsonObject(req, { limitBytes: LIMIT_BYTES, contentType: 'any' }),
+  );
+  await security.alone(database, async () => {
+    const document = await security.documentOf(database);
+    if (document === undefined) throw new NotFound('Database does not exist.');
+    const before = permissionsIn(document, database);
+    refuseRevoked(principal, before);
+    const after = await security.write(database, document, request);
+    context.change = changeOf(before, after);
+  });
+  sendJson(res, 200, { ok: true });
+}
+
+/** While it waited for its turn, the turn before may have taken the caller's right away: a revoked caller must not write itself back in. */
+function refuseRevoked(principal: Principal, { grants }: DatabasePermissions): void {
+  if (principal.kind === 'owner') return;
+  if (((grants.get(principal.name) ?? 0) & MAY_WRITE) === 0) {
+    throw new Forbidden('_security access is required for this request');
+  }
+}
+
+function databaseOf(context: Context): string {
+  return known(known(context.operation, 'operation').database, 'operation.database');
+}
