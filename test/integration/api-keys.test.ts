@@ -3,12 +3,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
-import { withoutCouchdb } from '../support/cluster.ts';
 import { startReplica, until, type Replica } from '../support/own-couch.ts';
 
 const order = { label: null, expiresAt: null, by: 'admin' };
 
-describe('API keys', { skip: withoutCouchdb }, () => {
+describe('API keys', () => {
   let backend: Backend;
   let here: Replica;
   let there: Replica;

@@ -1,0 +1,80 @@
+// Finds out whether a CouchDB node takes our token for exactly what it says. What follows from it is up to who asks: health checks, `couchgate setup`.
+import { Agent } from 'undici';
+import { type CouchAnswer } from './couch.ts';
+import { exchange } from './exchange.ts';
+import { nodeName } from './failure.ts';
+
+export interface NodeCheckOptions {
+  /** PEM of the CA that signed the certificates of https nodes. */
+  readonly ca?: string;
+  readonly timeoutMs?: number;
+}
+
+export interface NodeReport {
+  readonly url: string;
+  /** A sentence for the operator; undefined = the node is fit for use. */
+  readonly problem: string | undefined;
+}
+
+/** Resolves when the node takes the token, a JWT without `Bearer `; rejects with a sentence that names the node and what to do. */
+export async function checkNode(url: string, token: string, options: NodeCheckOptions = {}): Promise<void> {
+  const { problem } = await examineNode(url, token, options);
+  if (problem !== undefined) throw new Error(problem);
+}
+
+/**
+ * Asks `GET /_session`. CouchDB answers a token that it cannot read with an error, but without its JWT handler it takes no notice of
+ * one, and every request would go on as anonymous: 200 alone says nothing.
+ * Source: docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
+ */
+export async function examineNode(
+  url: string,
+  token: string,
+  { ca, timeoutMs = 5000 }: NodeCheckOptions = {},
+): Promise<NodeReport> {
+  const agent = new Agent({ connect: { timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) } });
+  try {
+    const outcome = await exchange(agent, {
+      node: url,
+      request: { method: 'GET', path: '/_session' },
+      headers: { Authorization: `Bearer ${token}` },
+      timeoutMs,
+    });
+    const node = `CouchDB node ${nodeName(url)}`;
+    if (!outcome.answered) return { url, problem: `${node} cannot be reached: ${outcome.failure.reason}` };
+    const fault = faultIn(outcome.answer, token);
+    return { url, problem: fault === undefined ? undefined : `${node} ${fault}` };
+  } finally {
+    await agent.destroy();
+  }
+}
+
+function faultIn({ status, body }: CouchAnswer, token: string): string | undefined {
+  const { kid, name, roles } = claimsOf(token);
+  if (status !== 200) {
+    return `refuses our token with ${status}: [jwt_keys] hmac:${String(kid)} is missing there or holds another secret`;
+  }
+  const session = (body ?? {}) as {
+    readonly userCtx?: { readonly name?: unknown; readonly roles?: unknown };
+  };
+  const { userCtx } = session;
+  if (
+    userCtx !== undefined &&
+    userCtx.name === name &&
+    JSON.stringify(userCtx.roles) === JSON.stringify(roles)
+  )
+    return undefined;
+  return userCtx?.name === null
+    ? 'takes no notice of our token: jwt_authentication_handler is missing in [chttpd] authentication_handlers, or CouchDB has not been restarted since'
+    : 'reads our token as somebody else or with other roles: look at [jwt_auth]';
+}
+
+function claimsOf(token: string): { readonly kid: unknown; readonly name: unknown; readonly roles: unknown } {
+  const [head, payload] = token
+    .split('.')
+    .slice(0, 2)
+    .map(
+      (part) => JSON.parse(Buffer.from(part, 'base64url').toString()) as Readonly<Record<string, unknown>>,
+    );
+  return { kid: head?.['kid'], name: payload?.['sub'], roles: payload?.['_couchdb.roles'] };
+}
