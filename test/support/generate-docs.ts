@@ -1,0 +1,31 @@
+// Writes the documents that are generated from the code, or with `--check` says which of them are not what the code says.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { endpointsDocument } from '../../src/endpoints/document.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+const DOCUMENTS: Readonly<Record<string, () => string>> = {
+  'docs/endpoints.md': endpointsDocument,
+};
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+const check = process.argv.includes('--check');
+for (const [name, text] of Object.entries(DOCUMENTS)) {
+  const path = join(ROOT, name);
+  if (read(path) === text()) continue;
+  if (check) {
+    process.stderr.write(`${name} is not what the code says: run npm run docs\n`);
+    process.exitCode = 1;
+  } else {
+    writeFileSync(path, text());
+    process.stdout.write(`${name} written\n`);
+  }
+}
