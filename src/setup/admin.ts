@@ -73,6 +73,15 @@ function send(options: RequestOptions, body: unknown): Promise<IncomingMessage> 
   });
 }
 
+/** The same node, asked with a bearer token in place of the admin's credentials. */
+export function openBearer(admin: Admin, token: string): Admin {
+  const bearer = { Authorization: `Bearer ${token}` };
+  return {
+    url: admin.url,
+    ask: (method, path, body, headers) => admin.ask(method, path, body, { ...headers, ...bearer }),
+  };
+}
+
 async function bodyOf(res: IncomingMessage, url: string, path: string): Promise<unknown> {
   try {
     return await json(res);

@@ -1,0 +1,193 @@
+// `couchgate setup`: makes a CouchDB cluster ready for Couchgate, and says what it found, changed, and left to do. The order of the steps is here.
+import { readFileSync } from 'node:fs';
+import { type Settings } from '../config/settings.ts';
+import { openAdmin, reasonOf, type Admin } from './admin.ts';
+import { settleDatabases } from './adopt.ts';
+import { parseSetupArguments, SETUP_USAGE, UsageError, type SetupArguments } from './arguments.ts';
+import { clusterNodes, joinCluster, nodeName } from './join.ts';
+import { acceptsTokens, keyInUse, kidsOf, newKey, retireKey, settleKeys, type SigningKey } from './keys.ts';
+import { readConfig, relapses, settle, type Report, type SetupNode } from './node.ts';
+import { restartNode, runningHandlers } from './restart.ts';
+import { makeSecrets } from './secrets.ts';
+
+export type SetupSettings = Pick<Settings, 'jwtKid' | 'jwtSecret' | 'data' | 'couchdbCa' | 'storeDatabase'>;
+
+export interface SetupParameters {
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Called once the arguments are known to be right; may throw a ConfigurationError. */
+  readonly settings: () => SetupSettings;
+  /** One line of the report, without its line feed; never a credential. */
+  readonly print: (line: string) => void;
+  /** Asks a person without showing what is typed; undefined where there is none. */
+  readonly askPassword?: ((question: string) => Promise<string>) | undefined;
+  readonly now?: () => number;
+}
+
+const JOIN_TIMEOUT_MS = 120_000;
+
+/** Runs the command and resolves with its exit code; SETUP_USAGE explains it. Rejects with nothing: every failure is a line of the report. */
+export async function runSetup(parameters: SetupParameters): Promise<number> {
+  const { print } = parameters;
+  try {
+    const asked = parseSetupArguments(parameters.args, parameters.env);
+    const run = new SetupRun(asked, parameters);
+    return (await run.all()) ? 0 : 1;
+  } catch (error) {
+    print(`couchgate setup: ${reasonOf(error)}`);
+    if (!(error instanceof UsageError)) return 1;
+    print(SETUP_USAGE);
+    return 2;
+  }
+}
+
+class SetupRun {
+  readonly #asked: SetupArguments;
+  readonly #parameters: SetupParameters;
+  readonly #settings: SetupSettings;
+  readonly #report: Report;
+  readonly #now: () => number;
+
+  constructor(asked: SetupArguments, parameters: SetupParameters) {
+    this.#asked = asked;
+    this.#parameters = parameters;
+    this.#settings = parameters.settings();
+    this.#report = { line: parameters.print };
+    this.#now = parameters.now ?? Date.now;
+  }
+
+  /** True when nothing is left to do. */
+  async all(): Promise<boolean> {
+    const { makeSecrets: folder, user, dryRun, adopt } = this.#asked;
+    if (folder !== undefined)
+      await makeSecrets(folder, { kid: this.#settings.jwtKid, admin: user, report: this.#report });
+    const admins = await this.#openAdmins();
+    const [first] = admins;
+    if (first === undefined) return true;
+    if (this.#asked.join && !dryRun) {
+      const names = await joinCluster([first, ...admins.slice(1)], JOIN_TIMEOUT_MS);
+      this.#report.line(`One cluster of ${names.join(', ')}`);
+    }
+    const nodes = await this.#nodes([first, ...admins.slice(1)]);
+    const keys = await this.#keys(nodes);
+    const settled = await this.#settleNodes(nodes, keys);
+    this.#report.line('Databases that were there before Couchgate');
+    const { storeDatabase } = this.#settings;
+    await settleDatabases(first, {
+      storeDatabase,
+      patterns: adopt,
+      dryRun,
+      now: this.#now,
+      report: this.#report,
+    });
+    return settled;
+  }
+
+  async #openAdmins(): Promise<readonly Admin[]> {
+    const { urls, user } = this.#asked;
+    if (urls.length === 0) return [];
+    const password = this.#asked.password ?? (await this.#parameters.askPassword?.(`Password of ${user}: `));
+    if (password === undefined)
+      throw new UsageError('the password is missing: --password-file, or COUCHGATE_ADMIN_PASSWORD');
+    const ca = this.#settings.couchdbCa === '' ? undefined : readFileSync(this.#settings.couchdbCa, 'utf8');
+    const credentials = { name: user, password };
+    return urls.map((url) => openAdmin({ url, credentials, ...(ca === undefined ? {} : { ca }) }));
+  }
+
+  /** Every node of the cluster; those whose address was not given are reached through the first. */
+  async #nodes(admins: readonly [Admin, ...Admin[]]): Promise<readonly SetupNode[]> {
+    const [first] = admins;
+    const named = new Map<string, Admin>();
+    for (const admin of admins) named.set(await nodeName(admin), admin);
+    const all = new Set([...named.keys(), ...(await clusterNodes(first))]);
+    return [...all].map((name) => {
+      const admin = named.get(name);
+      return admin === undefined
+        ? { name, admin: first, segment: name, isDirect: false }
+        : { name, admin, segment: '_local', isDirect: true };
+    });
+  }
+
+  async #keys(nodes: readonly SetupNode[]): Promise<readonly SigningKey[]> {
+    const { dryRun, rotate, retire } = this.#asked;
+    const { data, jwtKid } = this.#settings;
+    if (retire !== undefined) await this.#retire(nodes, retire);
+    const { key, file } = await keyInUse(this.#settings, dryRun);
+    if (file !== undefined)
+      this.#report.line(
+        `The key ${dryRun ? 'would be' : 'is'} kept in ${file}: start Couchgate with COUCHGATE_JWT_SECRET_FILE=${file}`,
+      );
+    if (!rotate) return [key];
+    const taken = (await Promise.all(nodes.map(readConfig))).flatMap(kidsOf);
+    if (dryRun) {
+      this.#report.line('A second key would be made');
+      return [key];
+    }
+    const made = await newKey(taken, data, new Date(this.#now()));
+    this.#report.line(
+      `A second key is in ${made.file}. Now start every Couchgate with COUCHGATE_JWT_KID=${made.key.kid} and ` +
+        `COUCHGATE_JWT_SECRET_FILE=${made.file}; when all have changed over, run setup --retire ${jwtKid}`,
+    );
+    return [key, made.key];
+  }
+
+  async #retire(nodes: readonly SetupNode[], kid: string): Promise<void> {
+    if (kid === this.#settings.jwtKid)
+      throw new UsageError(`${kid} is the key in use: change jwt_kid and jwt_secret first`);
+    for (const node of nodes) {
+      if (!this.#asked.dryRun) await retireKey(node, kid);
+      this.#report.line(`  ${this.#asked.dryRun ? 'would be ' : ''}removed ${node.name}: [jwt_keys] ${kid}`);
+    }
+  }
+
+  async #settleNodes(nodes: readonly SetupNode[], keys: readonly SigningKey[]): Promise<boolean> {
+    const { dryRun } = this.#asked;
+    const options = { dryRun, report: this.#report };
+    let isReady = true;
+    for (const node of nodes) {
+      this.#report.line(
+        node.isDirect ? `${node.name} (${node.admin.url})` : `${node.name} (through ${node.admin.url})`,
+      );
+      const config = await readConfig(node);
+      const outcome = await settle(node, config, options);
+      const newKeys = await settleKeys(node, config, keys, options);
+      const isRunning = await this.#isRunning(node, outcome.needsRestart);
+      const isAccepted = !dryRun && isRunning && (await this.#check(node, keys));
+      isReady &&= !outcome.blocked && isRunning && (dryRun ? !outcome.changed && !newKeys : isAccepted);
+    }
+    return isReady;
+  }
+
+  /** True when the node runs with the handlers that its settings name, after a restart if one was allowed. */
+  async #isRunning(node: SetupNode, changed: boolean): Promise<boolean> {
+    const { dryRun, restart } = this.#asked;
+    const handlers = node.isDirect ? await runningHandlers(node) : undefined;
+    const runs = handlers === undefined ? !changed : handlers[0] === 'jwt' && !handlers.includes('proxy');
+    if (runs) return true;
+    if (dryRun || !restart) {
+      this.#report.line('  RESTART its handlers change at its next start; --restart does it');
+      return false;
+    }
+    await restartNode(node);
+    this.#report.line('  restarted');
+    const back = relapses(await readConfig(node));
+    for (const setting of back)
+      this.#report.line(`  LOOK    ${setting} came back: it stands in an ini file that CouchDB only reads`);
+    return back.length === 0;
+  }
+
+  async #check(node: SetupNode, keys: readonly SigningKey[]): Promise<boolean> {
+    if (!node.isDirect) {
+      this.#report.line('  not checked with a token: give its address');
+      return true;
+    }
+    for (const key of keys) {
+      const isAccepted = await acceptsTokens(node.admin, key, this.#now());
+      this.#report.line(
+        `  ${isAccepted ? 'fine    accepts' : 'LOOK    does not accept'} tokens of the key ${key.kid}`,
+      );
+      if (!isAccepted) return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,108 @@
+// One node's configuration over HTTP: what is found, what is changed. Which settings matter is rules.ts's business.
+import { fieldsOf, succeeded, type Admin } from './admin.ts';
+import { MUST_LOOK, RULES, type Finding, type NodeConfig, type Rule } from './rules.ts';
+
+/** A node as the cluster knows it, reached directly where its address was given, else through another node. */
+export interface SetupNode {
+  readonly name: string;
+  readonly admin: Admin;
+  /** Segment behind `/_node/`: `_local` for a node that is asked directly. */
+  readonly segment: string;
+  readonly isDirect: boolean;
+}
+
+export interface Report {
+  line(text: string): void;
+}
+
+/** What a run over one node came to. */
+export interface NodeOutcome {
+  readonly changed: boolean;
+  readonly needsRestart: boolean;
+  /** Something only a person can settle, without which the cluster is not ready. */
+  readonly blocked: boolean;
+}
+
+const pathOf = (node: SetupNode, section: string, key: string): string =>
+  `/_node/${encodeURIComponent(node.segment)}/_config/${encodeURIComponent(section)}/${encodeURIComponent(key)}`;
+
+export async function readConfig(node: SetupNode): Promise<NodeConfig> {
+  const path = `/_node/${encodeURIComponent(node.segment)}/_config`;
+  return fieldsOf(
+    succeeded(await node.admin.ask('GET', path), `reading the settings of ${node.name}`),
+  ) as NodeConfig;
+}
+
+/** Judges every rule, reports each, and changes what has to be changed unless `dryRun`. */
+export async function settle(
+  node: SetupNode,
+  config: NodeConfig,
+  { dryRun, report }: { readonly dryRun: boolean; readonly report: Report },
+): Promise<NodeOutcome> {
+  let outcome: NodeOutcome = { changed: false, needsRestart: false, blocked: false };
+  for (const rule of RULES) {
+    const finding = rule.judge(config[rule.section]?.[rule.key], config);
+    report.line(describe(rule, finding, dryRun));
+    if (finding.kind === 'fine') continue;
+    if (finding.kind === 'look') {
+      outcome = { ...outcome, blocked: outcome.blocked || MUST_LOOK.has(rule.section) };
+      continue;
+    }
+    if (!dryRun) await change(node, rule, finding);
+    const needsRestart = outcome.needsRestart || rule.needsRestart === true;
+    outcome = { ...outcome, changed: true, needsRestart };
+  }
+  return outcome;
+}
+
+/** Settings that are not as they were made: after a restart, those that stand in an ini file to which CouchDB does not write. */
+export function relapses(config: NodeConfig): readonly string[] {
+  return RULES.filter(({ section, key, judge }) => {
+    const { kind } = judge(config[section]?.[key], config);
+    return kind === 'set' || kind === 'remove';
+  }).map(({ section, key }) => `[${section}] ${key}`);
+}
+
+async function change(node: SetupNode, rule: Rule, finding: Finding): Promise<void> {
+  const path = pathOf(node, rule.section, rule.key);
+  const what = `[${rule.section}] ${rule.key} on ${node.name}`;
+  if (finding.kind === 'set') succeeded(await node.admin.ask('PUT', path, finding.value), `setting ${what}`);
+  if (finding.kind === 'remove') succeeded(await node.admin.ask('DELETE', path), `removing ${what}`);
+}
+
+function describe({ section, key, why }: Rule, finding: Finding, dryRun: boolean): string {
+  const name = `[${section}] ${key}`;
+  const would = dryRun ? 'would be ' : '';
+  if (finding.kind === 'fine') return `  fine    ${name}`;
+  if (finding.kind === 'set') return `  ${would}set ${name} = ${finding.value} – ${why}`;
+  if (finding.kind === 'remove') return `  ${would}removed ${name} – ${why}`;
+  return `  LOOK    ${name} – ${why}: ${finding.advice}`;
+}
+
+/**
+ * Writes a secret setting. CouchDB logs every change of a setting with its value at level `notice` (config.erl; only [admins] is hidden), so
+ * the log is made quieter for that moment, without writing that into a file. Pinned by test/hostile/h18-couchdb-settings.test.ts.
+ */
+export async function writeSecret(
+  node: SetupNode,
+  section: string,
+  key: string,
+  value: string,
+): Promise<void> {
+  const level = pathOf(node, 'log', 'level');
+  const unwritten = { 'X-Couch-Persist': 'false' };
+  const before = await node.admin.ask('GET', level);
+  succeeded(await node.admin.ask('PUT', level, 'error', unwritten), `quieting the log of ${node.name}`);
+  try {
+    const doing = `setting [${section}] ${key} on ${node.name}`;
+    succeeded(await node.admin.ask('PUT', pathOf(node, section, key), value), doing);
+  } finally {
+    if (before.status === 200) await node.admin.ask('PUT', level, before.body, unwritten);
+    else await node.admin.ask('DELETE', level, undefined, unwritten);
+  }
+}
+
+export async function removeSetting(node: SetupNode, section: string, key: string): Promise<void> {
+  const answer = await node.admin.ask('DELETE', pathOf(node, section, key));
+  if (answer.status !== 404) succeeded(answer, `removing [${section}] ${key} on ${node.name}`);
+}

@@ -1,0 +1,269 @@
+// `couchgate setup` on a CouchDB cluster as its makers ship it: three nodes with users, databases, and no idea of Couchgate.
+import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fieldsOf, openAdmin, type Admin } from '../../src/setup/admin.ts';
+import { runSetup } from '../../src/setup/index.ts';
+import { acceptsTokens, type SigningKey } from '../../src/setup/keys.ts';
+import { adminDigest, makeSecrets } from '../../src/setup/secrets.ts';
+import { startCluster, withoutCouchdb, type Cluster } from '../support/cluster.ts';
+
+const HANDLERS = '/_node/_local/_config/chttpd/authentication_handlers';
+
+describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
+  let cluster: Cluster;
+  let admins: readonly Admin[];
+  let first: Admin;
+  let data: string;
+  let settings = { jwtKid: 'couchgate', jwtSecret: '', data: '', couchdbCa: '', storeDatabase: 'couchgate' };
+
+  before(async () => {
+    // A cluster somebody has used: a claim path of another identity provider, and proxy authentication.
+    const ini = [
+      '[jwt_auth]',
+      'roles_claim_path = realm.roles',
+      '[chttpd]',
+      'authentication_handlers = {chttpd_auth, proxy_authentication_handler}, {chttpd_auth, default_authentication_handler}',
+      'enable_cors = true',
+    ].join('\n');
+    cluster = await startCluster({ nodes: 3, prepared: false, ini });
+    admins = cluster.urls.map((url) => openAdmin({ url, credentials: cluster.owner }));
+    const [one] = admins;
+    if (one === undefined) throw new Error('no node');
+    first = one;
+    data = await mkdtemp(join(tmpdir(), 'couchgate-setup-'));
+    settings = { ...settings, data };
+    for (const [name, security] of Object.entries({
+      public: {},
+      team: { members: { names: ['ann'], roles: ['dev'] }, admins: { names: ['bob'] }, extra: 1 },
+      'team/two': { members: { names: ['ann'] } },
+      granted: { cloudant: { somekey: ['_reader'] } },
+      untouched: undefined,
+    })) {
+      await first.ask('PUT', `/${encodeURIComponent(name)}`);
+      if (security !== undefined) await first.ask('PUT', `/${encodeURIComponent(name)}/_security`, security);
+    }
+  });
+  after(async () => {
+    await cluster.close();
+    await rm(data, { recursive: true, force: true });
+  });
+
+  async function setup(...args: string[]): Promise<{ readonly code: number; readonly text: string }> {
+    const lines: string[] = [];
+    const env = { COUCHGATE_ADMIN_PASSWORD: cluster.owner.password };
+    const code = await runSetup({ args, env, settings: () => settings, print: (line) => lines.push(line) });
+    return { code, text: lines.join('\n') };
+  }
+
+  const securityOf = async (name: string) =>
+    fieldsOf((await first.ask('GET', `/${encodeURIComponent(name)}/_security`)).body);
+
+  it('says what it would do and does nothing of it – --dry-run', async () => {
+    const config = async (): Promise<string> =>
+      JSON.stringify((await first.ask('GET', '/_node/_local/_config')).body);
+    const before = await config();
+    const { code, text } = await setup('--dry-run', '--adopt', '*', ...cluster.urls);
+    assert.equal(code, 1);
+    assert.equal(await config(), before);
+    assert.equal((await securityOf('team'))['couchdb_auth_only'], undefined);
+    await assert.rejects(stat(join(data, 'jwt_secret')));
+    for (const line of [
+      /would be set \[chttpd\] authentication_handlers = \{chttpd_auth, jwt_authentication_handler\}, \{chttpd_auth, default/u,
+      /would be removed \[jwt_auth\] roles_claim_path/u,
+      /would be set \[chttpd\] enable_cors = false/u,
+      /would be set \[jwt_keys\] hmac:couchgate = \(secret\)/u,
+      /would be adopted team:/u,
+    ])
+      assert.match(text, line);
+  });
+
+  it('sets every node through the one that is named, and asks for the restart', async () => {
+    const { code, text } = await setup(cluster.urls[0] ?? '');
+    assert.equal(code, 1);
+    assert.match(text, /RESTART/u);
+    for (const admin of admins) {
+      const handlers = String((await admin.ask('GET', HANDLERS)).body);
+      assert.match(handlers, /^\{chttpd_auth, jwt_authentication_handler\}/u);
+      assert.doesNotMatch(handlers, /proxy/u);
+      const cors = await admin.ask('GET', '/_node/_local/_config/chttpd/enable_cors');
+      assert.equal(cors.body, 'false');
+    }
+  });
+
+  it('restarts with consent, has a token accepted by every node, and is then ready', async () => {
+    const { code, text } = await setup('--restart', ...cluster.urls);
+    assert.equal(code, 0, text);
+    assert.equal(text.match(/ {2}restarted/gu)?.length, 3);
+    assert.equal(text.match(/accepts tokens of the key couchgate/gu)?.length, 3);
+  });
+
+  it('changes nothing when it is run again', async () => {
+    const { code, text } = await setup('--restart', ...cluster.urls);
+    assert.equal(code, 0);
+    assert.doesNotMatch(text, /^ {2}(?:set|removed|replaced|restarted|RESTART)/mu);
+  });
+
+  it('tells which databases relied on members and admins, and what becomes of them', async () => {
+    const { text } = await setup(...cluster.urls);
+    assert.match(text, /closes {2}public: it was open to everybody/u);
+    assert.match(text, /closes {2}team: it relied on members ann, role dev; admins bob/u);
+    assert.match(text, /closes {2}team\/two: it relied on members ann; admins nobody/u);
+    assert.match(text, /1 more were open to server admins only/u);
+    assert.doesNotMatch(text, /granted:|untouched:/u);
+  });
+
+  it('leaves adopted databases to CouchDB as they were – --adopt', async () => {
+    const { code, text } = await setup(
+      '--adopt',
+      'team*',
+      '--adopt',
+      'public',
+      '--adopt',
+      'none*',
+      ...cluster.urls,
+    );
+    assert.equal(code, 0);
+    assert.match(text, /nothing to adopt matches none\*/u);
+    const team = await securityOf('team');
+    assert.equal(team['couchdb_auth_only'], true);
+    assert.deepEqual(team['members'], { names: ['ann'], roles: ['dev'] });
+    assert.deepEqual(team['admins'], { names: ['bob'], roles: [] });
+    assert.equal(team['extra'], 1);
+    // Open to everybody stays open to everybody: the lists are there, and name nobody.
+    assert.deepEqual((await securityOf('public'))['members'], { names: [], roles: [] });
+    assert.equal((await securityOf('untouched'))['couchdb_auth_only'], undefined);
+  });
+
+  it('changes over to another key without a restart – --rotate, --retire', async () => {
+    const old: SigningKey = {
+      kid: 'couchgate',
+      secret: (await readFile(join(data, 'jwt_secret'), 'utf8')).trim(),
+    };
+    const { code, text } = await setup('--rotate', ...cluster.urls);
+    assert.equal(code, 0, text);
+    const [, kid = '', file = ''] = /JWT_KID=(\S+) and COUCHGATE_JWT_SECRET_FILE=([^;\s]+)/u.exec(text) ?? [];
+    const made: SigningKey = { kid, secret: (await readFile(file, 'utf8')).trim() };
+    for (const admin of admins)
+      assert.deepEqual(
+        [await acceptsTokens(admin, old, Date.now()), await acceptsTokens(admin, made, Date.now())],
+        [true, true],
+      );
+    settings = { ...settings, jwtKid: kid, jwtSecret: made.secret };
+    assert.equal((await setup('--retire', kid, ...cluster.urls)).code, 2, 'the key in use cannot be retired');
+    const reminder = await setup(...cluster.urls);
+    assert.match(reminder.text, /LOOK {4}\[jwt_keys\] hmac:couchgate is accepted too/u);
+    assert.equal((await setup('--retire', 'couchgate', ...cluster.urls)).code, 0);
+    for (const admin of admins)
+      assert.deepEqual(
+        [await acceptsTokens(admin, old, Date.now()), await acceptsTokens(admin, made, Date.now())],
+        [false, true],
+      );
+  });
+
+  it('writes no secret into the log of CouchDB or its own report, although CouchDB logs every setting', async () => {
+    const secrets = [
+      settings.jwtSecret,
+      (await readFile(join(data, 'jwt_secret'), 'utf8')).trim(),
+      cluster.owner.password,
+    ];
+    const { text } = await setup(...cluster.urls);
+    for (const node of cluster.nodes) {
+      const log = await node.log();
+      assert.match(log, /\[chttpd\] enable_cors set to false/u, 'CouchDB logs settings');
+      for (const secret of secrets) assert.ok(!log.includes(secret), 'a secret is in the log');
+      // The log is as loud as before.
+      assert.equal((await first.ask('GET', '/_node/_local/_config/log/level')).status, 404);
+    }
+    for (const secret of secrets) assert.ok(!text.includes(secret));
+  });
+
+  it('stops with one sentence at a wrong password and at a node that is not there', async () => {
+    const run = async (password: string, url: string): Promise<string> => {
+      const lines: string[] = [];
+      const env = { COUCHGATE_ADMIN_PASSWORD: password };
+      assert.equal(
+        await runSetup({ args: [url], env, settings: () => settings, print: (line) => lines.push(line) }),
+        1,
+      );
+      return lines.join('\n');
+    };
+    assert.match(await run('wrong-password-7', cluster.urls[1] ?? ''), /401 unauthorized/u);
+    assert.match(await run(cluster.owner.password, 'http://127.0.0.1:9'), /cannot be reached/u);
+  });
+});
+
+describe('couchgate setup --join', { skip: withoutCouchdb, timeout: 120_000 }, () => {
+  it('makes one cluster of three nodes that know nothing of each other, as docker-compose.yml has it done', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'couchgate-secrets-'));
+    const cluster = await startCluster({ nodes: 3, joined: false });
+    try {
+      const args = ['--join', ...cluster.urls];
+      const settings = {
+        jwtKid: cluster.kid,
+        jwtSecret: cluster.jwtSecretBase64,
+        data: folder,
+        couchdbCa: '',
+        storeDatabase: 'couchgate',
+      };
+      const lines: string[] = [];
+      const run = (): Promise<number> =>
+        runSetup({
+          args,
+          env: { COUCHGATE_ADMIN_PASSWORD: cluster.owner.password },
+          settings: () => settings,
+          print: (line) => lines.push(line),
+        });
+      assert.equal(await run(), 0, lines.join('\n'));
+      assert.equal(await run(), 0, 'and again');
+      const admin = openAdmin({ url: cluster.urls[2] ?? '', credentials: cluster.owner });
+      const membership = fieldsOf((await admin.ask('GET', '/_membership')).body);
+      assert.deepEqual(
+        membership['all_nodes'],
+        cluster.nodes.map((node) => node.name),
+      );
+      assert.deepEqual((await admin.ask('GET', '/_all_dbs')).body, ['_replicator', '_users']);
+    } finally {
+      await cluster.close();
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('couchgate setup --make-secrets', () => {
+  it('makes every secret once, for its owner alone to read', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'couchgate-secrets-'));
+    const report = { line: () => undefined };
+    const parameters = { kid: 'couchgate', admin: 'admin', report, rounds: 10 };
+    const names = ['admin_password', 'jwt_secret', 'session_secret', 'erlang_cookie', 'couchdb.ini'];
+    const contents = (): Promise<readonly string[]> =>
+      Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
+    await makeSecrets(folder, parameters);
+    const made = await contents();
+    await makeSecrets(folder, parameters);
+    assert.deepEqual(await contents(), made);
+    for (const name of names) assert.equal((await stat(join(folder, name))).mode & 0o777, 0o600);
+    const [password, jwtSecret, sessionSecret, , ini] = made.map((text) => text.trim());
+    assert.match(
+      ini ?? '',
+      new RegExp(`^hmac:couchgate = ${String(jwtSecret).replace(/[+/]/gu, '\\$&')}$`, 'mu'),
+    );
+    assert.match(ini ?? '', /^\[admins\]\nadmin = -pbkdf2:sha256-[0-9a-f]{64},[0-9a-f]{32},10$/mu);
+    assert.ok(!ini?.includes(String(password)), 'the password itself is not in the file of the nodes');
+    assert.notEqual(jwtSecret, sessionSecret);
+    await rm(folder, { recursive: true });
+  });
+
+  it('writes a digest that CouchDB takes', { skip: withoutCouchdb }, async () => {
+    const cluster = await startCluster({ ini: `[admins]\nsecond = ${adminDigest('pässwörd', 10)}` });
+    const admin = openAdmin({
+      url: cluster.urls[0] ?? '',
+      credentials: { name: 'second', password: 'pässwörd' },
+    });
+    const { body } = await admin.ask('GET', '/_session');
+    await cluster.close();
+    assert.deepEqual(fieldsOf(fieldsOf(body)['userCtx'])['roles'], ['_admin']);
+  });
+});
