@@ -4,7 +4,7 @@ import { type Database, type Security, type SecurityList } from './database.ts';
 import { type Caller } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
 
-const OPEN_SERVER_PATHS = new Set(['_up', '_uuids', '_session', '_active_tasks']);
+const OPEN_SERVER_PATHS = new Set(['_up', '_uuids', '_session']);
 /** Second segments that only server admins reach, in every database. */
 const SERVER_ADMIN_PATHS = new Set(['_purge', '_sync_shards', '_purged_infos_limit']);
 /** Second segments of `_users` and `_replicator` that only server admins reach. */

@@ -46,7 +46,7 @@ function listing(query: Query): Listing {
       POST: async ({ req, res, database }) => {
         const results = [];
         for (const each of queriesOf(await readJsonObject(req, 'required')))
-          results.push(await query(database, listOptions(new URLSearchParams(), each)));
+          results.push(await query(database, listOptions(new URLSearchParams(), oneKey(each))));
         sendJson(res, 200, { results });
       },
     },
@@ -59,6 +59,14 @@ export function queriesOf(body: Json): Json[] {
   if (!Array.isArray(queries)) throw new BadRequest('POST body must include `queries` parameter.');
   if (!queries.every(isObject)) throw new BadRequest('`queries` must be objects');
   return queries;
+}
+
+/** In a list of queries CouchDB takes a single key for a range (couch_mrview_http:parse_param). */
+function oneKey(query: Json): Json {
+  const { keys } = query;
+  return Array.isArray(keys) && keys.length === 1
+    ? { ...without(query, 'keys'), key: keys[0] as unknown }
+    : query;
 }
 
 function listOptions(query: URLSearchParams, body?: Json): ViewOptions {
@@ -83,7 +91,7 @@ async function queryAllDocs(database: Database, options: ViewOptions): Promise<o
     total_rows: found.total_rows,
     offset: await offsetOf(database, found.rows, range),
     ...seq,
-    rows: found.rows.map(shownRow),
+    rows: found.rows.map((row) => shownRow(row, range['include_docs'] === true)),
   };
 }
 
@@ -124,21 +132,19 @@ async function byKeys(database: Database, keys: readonly unknown[], range: Json)
   const found = await database.storage.allDocs({ ...options, keys: texts });
   const rows = new Map(found.rows.map((row) => [row.key, row]));
   const ordered = options['descending'] === true ? slice.reverse() : slice;
+  const withDocs = options['include_docs'] === true;
+  const rowOf = (key: unknown) => (typeof key === 'string' ? rows.get(key) : undefined);
   return {
     total_rows: found.total_rows,
     offset: null,
-    rows: ordered.map((key) =>
-      shownRow(
-        (typeof key === 'string' ? rows.get(key) : undefined) ?? { key: key as string, error: 'not_found' },
-      ),
-    ),
+    rows: ordered.map((key) => shownRow(rowOf(key) ?? { key, error: 'not_found' }, withDocs)),
   };
 }
 
-function shownRow(row: AllDocsRow): object {
+function shownRow(row: AllDocsRow, withDocs: boolean): object {
   if (row.error !== undefined) return { key: row.key, error: row.error };
   const { id, key, value, doc } = row;
-  return { id, key, value, ...(doc === undefined ? {} : { doc }) };
+  return { id, key, value, ...(withDocs ? { doc: doc ?? null } : {}) };
 }
 
 async function queryDesignDocs(database: Database, options: ViewOptions): Promise<object> {

@@ -3,11 +3,12 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
 import { BadRequest, Unauthorized } from '../http-errors.ts';
 import { type Databases } from './databases.ts';
+import { isBase64 } from './document-check.ts';
 import { type Caller } from './exchange.ts';
 import { callerOfToken, type JwtKeys } from './jwt.ts';
 import { PasswordChecker } from './passwords.ts';
 import { type StoredDocument } from './pouch.ts';
-import { SessionCookies } from './session-cookie.ts';
+import { readCookie, type SessionCookie, SessionCookies } from './session-cookie.ts';
 
 export interface Owner {
   readonly name: string;
@@ -34,8 +35,8 @@ export class Authenticator {
     const authorization = req.headers.authorization ?? '';
     if (authorization.startsWith('Bearer '))
       return callerOfToken(authorization.slice(7), this.#jwtKeys, Date.now() / 1000);
-    const name = this.#cookies.nameIn(req.headers.cookie, Date.now());
-    const signedIn = name === undefined ? undefined : await this.#callerNamed(name.name, name.secretDigest);
+    const cookie = readCookie(req.headers.cookie);
+    const signedIn = cookie === undefined ? undefined : await this.#callerOfCookie(cookie);
     if (signedIn !== undefined) return signedIn;
     if (authorization.startsWith('Basic ')) return this.#basic(authorization.slice(6));
     return NOBODY;
@@ -55,13 +56,12 @@ export class Authenticator {
 
   /** A Set-Cookie value for a caller who has just signed in. */
   async cookieFor(name: string): Promise<string> {
-    return this.#cookies.issue(name, (await this.#secretDigest(name)) ?? '', Date.now());
+    return this.#cookies.issue(name, (await this.#secret(name)) ?? '', Date.now());
   }
 
   async #basic(encoded: string): Promise<Caller> {
     const token = encoded.trim();
-    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(token) || token.length % 4 !== 0)
-      throw new BadRequest('Authorization header has invalid base64 value');
+    if (!isBase64(token)) throw new BadRequest('Authorization header has invalid base64 value');
     const text = Buffer.from(token, 'base64').toString('utf8');
     const colon = text.indexOf(':');
     // CouchDB reads credentials without a colon, and "_:_", as none at all (couch_httpd_auth:basic_name_pw).
@@ -71,18 +71,19 @@ export class Authenticator {
     return caller;
   }
 
-  async #callerNamed(name: string, secretDigest: string): Promise<Caller | undefined> {
-    if ((await this.#secretDigest(name)) !== secretDigest) return undefined;
+  async #callerOfCookie(cookie: SessionCookie): Promise<Caller | undefined> {
+    const { name } = cookie;
+    const secret = await this.#secret(name);
+    if (secret === undefined || !this.#cookies.isGood(cookie, secret, Date.now())) return undefined;
     if (name === this.#owner.name) return { name, roles: ['_admin'], handler: 'cookie' };
     const user = await this.#user(name);
     return user === undefined ? undefined : { name, roles: rolesOf(user), handler: 'cookie' };
   }
 
-  /** Changes with the password, so that a cookie of the old one ends. */
-  async #secretDigest(name: string): Promise<string | undefined> {
-    const secret =
-      name === this.#owner.name ? this.#owner.password : (await this.#user(name))?.['derived_key'];
-    return typeof secret === 'string' ? createHash('sha256').update(secret).digest('hex') : undefined;
+  async #secret(name: string): Promise<string | undefined> {
+    if (name === this.#owner.name) return this.#owner.password;
+    const key = (await this.#user(name))?.['derived_key'];
+    return typeof key === 'string' ? key : undefined;
   }
 
   async #user(name: string): Promise<StoredDocument | undefined> {

@@ -5,8 +5,9 @@ import { readJsonObject } from './body.ts';
 import { checkedDocument, shown } from './document-check.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
-import { isSet, requireRevision } from './parameters.ts';
-import { type Document } from './pouch.ts';
+import { sendLeavesAsMultipart } from './multipart-write.ts';
+import { isRevision, isSet, requireRevision } from './parameters.ts';
+import { type Document, type Leaf, type Storage, type StoredDocument } from './pouch.ts';
 import { newDocumentId, writeDocuments, type WriteResult } from './write.ts';
 
 export const bulkDocsMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: bulkDocs };
@@ -50,45 +51,47 @@ function shownResult(result: WriteResult): object {
 async function bulkGet({ req, res, query, database }: DatabaseExchange): Promise<void> {
   const { docs } = await readJsonObject(req, 'required');
   if (!Array.isArray(docs)) throw new BadRequest("Missing JSON list of 'docs'.");
+  const multipart = /multipart\/(mixed|related)/.test(req.headers.accept ?? '');
   const options = {
     revs: isSet(query, 'revs'),
     latest: isSet(query, 'latest'),
-    attachments: isSet(query, 'attachments'),
+    attachments: multipart || isSet(query, 'attachments'),
   };
-  const results = [];
+  const results: BulkGetResult[] = [];
   for (const wanted of docs) results.push(await bulkGetOne(wanted, options, database.storage));
-  sendJson(res, 200, { results });
+  if (multipart) sendLeavesAsMultipart(res, results.flatMap(leavesOf));
+  else sendJson(res, 200, { results: results.map(shownBulkGet) });
 }
 
-async function bulkGetOne(
-  wanted: unknown,
-  options: Json,
-  storage: DatabaseExchange['database']['storage'],
-): Promise<object> {
+interface BulkGetResult {
+  readonly id: unknown;
+  readonly docs: readonly ({ readonly ok: StoredDocument } | { readonly error: Json })[];
+}
+
+function leavesOf(result: BulkGetResult): Leaf[] {
+  return result.docs.map((each) => ('ok' in each ? each : { missing: String(each.error['rev']) }));
+}
+
+function shownBulkGet({ id, docs }: BulkGetResult): object {
+  return { id, docs: docs.map((each) => ('ok' in each ? { ok: shown(each.ok) } : each)) };
+}
+
+async function bulkGetOne(wanted: unknown, options: Json, storage: Storage): Promise<BulkGetResult> {
   const problem = (id: unknown, rev: unknown, error: string, reason: string) => ({
     id,
     docs: [{ error: { id, rev, error, reason } }],
   });
-  if (!isObject(wanted)) return problem(null, null, 'bad_request', 'document must be a JSON object');
+  if (!isObject(wanted) || Object.keys(wanted).length === 0)
+    return problem(null, null, 'bad_request', 'document must be a JSON object');
   const { id, rev } = wanted;
   if (id === undefined) return problem(null, null, 'bad_request', 'document id missed');
   if (typeof id !== 'string') return problem(id, null, 'illegal_docid', 'Document id must be a string');
-  if (id.startsWith('_local/')) return problem(id, rev ?? 'undefined', 'not_found', 'missing');
-  try {
-    if (rev !== undefined) requireRevision(rev);
-  } catch {
-    return problem(id, rev, 'bad_request', 'Invalid rev format');
-  }
+  if (rev !== undefined && !isRevision(rev)) return problem(id, rev, 'bad_request', 'Invalid rev format');
+  const missing = { error: { id, rev: rev ?? 'undefined', error: 'not_found', reason: 'missing' } };
+  if (id.startsWith('_local/')) return { id, docs: [missing] };
   const answer = await storage.bulkGet({ ...options, docs: [{ id, ...(rev === undefined ? {} : { rev }) }] });
   const found = answer.results[0]?.docs ?? [];
-  return {
-    id,
-    docs: found.map((each) =>
-      'ok' in each
-        ? { ok: shown(each.ok) }
-        : { error: { id, rev: rev ?? 'undefined', error: 'not_found', reason: 'missing' } },
-    ),
-  };
+  return { id, docs: found.map((each) => ('ok' in each ? each : missing)) };
 }
 
 async function readRevisions({ req }: DatabaseExchange): Promise<Record<string, string[]>> {
@@ -101,8 +104,29 @@ async function readRevisions({ req }: DatabaseExchange): Promise<Record<string, 
 }
 
 async function revsDiff(exchange: DatabaseExchange): Promise<void> {
-  const wanted = await readRevisions(exchange);
-  sendJson(exchange.res, 200, await exchange.database.storage.revsDiff(wanted));
+  const { storage } = exchange.database;
+  const missing = await storage.revsDiff(await readRevisions(exchange));
+  const answer: Record<string, object> = {};
+  for (const [id, revs] of Object.entries(missing)) {
+    const ancestors = await possibleAncestors(storage, id, revs.missing);
+    answer[id] = {
+      missing: revs.missing,
+      ...(ancestors.length === 0 ? {} : { possible_ancestors: ancestors }),
+    };
+  }
+  sendJson(exchange.res, 200, answer);
+}
+
+/** Leaves from which a missing revision may descend: those of a lower generation. */
+async function possibleAncestors(
+  storage: Storage,
+  id: string,
+  missing: readonly string[],
+): Promise<string[]> {
+  const leaves = await storage.get(id, { open_revs: 'all' }).catch(() => []);
+  const highest = Math.max(...missing.map((rev) => parseInt(rev, 10)));
+  const revs = leaves.flatMap((leaf) => ('ok' in leaf ? [leaf.ok._rev] : []));
+  return revs.filter((rev) => parseInt(rev, 10) < highest);
 }
 
 async function missingRevs(exchange: DatabaseExchange): Promise<void> {

@@ -35,7 +35,7 @@ export function shownChange(row: ChangeRow, request: ChangesRequest): string {
   return JSON.stringify({
     seq: shownSeq(seq),
     id,
-    changes,
+    changes: winnerFirst(changes),
     ...(deleted === true ? { deleted } : {}),
     ...(request.includeDocs ? { doc: doc ?? null } : {}),
   });
@@ -44,4 +44,11 @@ export function shownChange(row: ChangeRow, request: ChangesRequest): string {
 /** How many changes are behind `seq`: an upper bound, as CouchDB's own. */
 export async function pendingAfter(database: Database, seq: number): Promise<number> {
   return Math.max(0, (await database.storage.info()).update_seq - seq);
+}
+
+/** CouchDB names the winning revision first: of the longest history, and of equal ones the greatest. */
+function winnerFirst(changes: ChangeRow['changes']): ChangeRow['changes'] {
+  if (changes.length < 2) return changes;
+  const generation = (rev: string) => parseInt(rev, 10);
+  return [...changes].sort((a, b) => generation(b.rev) - generation(a.rev) || (a.rev < b.rev ? 1 : -1));
 }

@@ -11,30 +11,29 @@ export const BUILT_IN_REDUCES = new Set(['_sum', '_count', '_stats']);
 export function checkDesignFunctions(functions: FunctionHost, doc: Document): void {
   const language = doc['language'] ?? 'javascript';
   const views = doc['views'];
-  if (views !== undefined && !isObject(views)) throw invalid('`views` field must be an object');
+  if (views !== undefined && !isObject(views)) throw invalid('`views` field must have object type');
   for (const [name, view] of Object.entries(views ?? {})) {
-    if (!isObject(view)) throw invalid(`\`views.${name}\` field must be an object`);
+    if (!isObject(view)) throw invalid(`\`views/${name}\` field must have object type`);
     if (language === 'javascript' && name !== 'lib') checkView(functions, name, view);
   }
   for (const field of ['filters', 'updates', 'shows', 'lists']) {
     const value = doc[field];
-    if (value !== undefined && !isObject(value)) throw invalid(`\`${field}\` field must be an object`);
+    if (value !== undefined && !isObject(value)) throw invalid(`\`${field}\` field must have object type`);
   }
   const validator = doc['validate_doc_update'];
   if (validator !== undefined && typeof validator !== 'string')
-    throw invalid('`validate_doc_update` field must be a string');
+    throw invalid('`validate_doc_update` field must have string type');
 }
 
 function checkView(functions: FunctionHost, name: string, view: Record<string, unknown>): void {
   const { map, reduce } = view;
-  if (map === undefined) throw invalid(`View ${name} must have a map function`);
-  if (typeof map !== 'string') throw invalid(`\`views.${name}.map\` field must be a string`);
+  if (map === undefined) throw invalid(`View \`${name}\` must contain map function`);
+  if (typeof map !== 'string') throw invalid(`\`views/${name}/map\` field must have string type`);
   compile(functions, name, 'map', map);
   if (reduce === undefined) return;
-  if (typeof reduce !== 'string') throw invalid(`\`views.${name}.reduce\` field must be a string`);
+  if (typeof reduce !== 'string') throw invalid(`\`views/${name}/reduce\` field must have string type`);
   if (!reduce.startsWith('_')) compile(functions, name, 'reduce', reduce);
-  else if (!BUILT_IN_REDUCES.has(reduce))
-    throw invalid(`\`views.${name}.reduce\`: ${reduce} is not supported by the embedded node`);
+  else if (!BUILT_IN_REDUCES.has(reduce)) throw invalid(`\`${reduce}\` is not a supported reduce function.`);
 }
 
 function compile(functions: FunctionHost, name: string, kind: string, source: string): void {

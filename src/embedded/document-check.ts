@@ -85,6 +85,8 @@ function checkAttachment(name: string, attachment: unknown): void {
   const type = attachment['content_type'];
   if (type !== undefined && typeof type !== 'string')
     throw new BadRequest('Attachment content_type must be a string');
+  // PouchDB would complain on the console, naming the document.
+  attachment['content_type'] ??= 'application/octet-stream';
   const data = attachment['data'];
   if (data === undefined && attachment['stub'] === true) return;
   if (typeof data !== 'string') throw new BadRequest('Invalid attachment data for ' + name);
@@ -96,7 +98,7 @@ export function attachmentTooLarge(name: string): HttpError {
   return new HttpError(413, 'attachment_too_large', name);
 }
 
-function isBase64(text: string): boolean {
+export function isBase64(text: string): boolean {
   return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 }
 

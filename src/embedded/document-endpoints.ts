@@ -6,7 +6,7 @@ import { checkedDocument, requireDocumentId, shown } from './document-check.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { isObject, type Json, without } from './json.ts';
 import { parseRelated } from './multipart-read.ts';
-import { sendLeavesAsMultipart } from './multipart-write.ts';
+import { sendLeavesAsMultipart, sendRelated } from './multipart-write.ts';
 import { isSet, jsonParameter, requireRevision, revisionParameter } from './parameters.ts';
 import { type Document } from './pouch.ts';
 import { currentDocument, newDocumentId, writeDocument } from './write.ts';
@@ -73,14 +73,16 @@ async function getDocument(exchange: DatabaseExchange): Promise<void> {
     res.end();
     return;
   }
-  sendJson(res, 200, shown(doc), headers);
+  if (isSet(query, 'attachments') && /multipart\/related/.test(req.headers.accept ?? ''))
+    sendRelated(res, doc, headers);
+  else sendJson(res, 200, shown(doc), headers);
 }
 
 /** CouchDB's document options; only the literal `true` switches one on. */
 function readOptions(exchange: DatabaseExchange): Json {
   const { query } = exchange;
   const options: Json = {};
-  for (const name of ['revs', 'revs_info', 'conflicts', 'latest', 'attachments'])
+  for (const name of ['revs', 'revs_info', 'conflicts', 'latest', 'attachments', 'local_seq'])
     if (isSet(query, name)) options[name] = true;
   if (isSet(query, 'meta')) Object.assign(options, { revs_info: true, conflicts: true });
   const since = query.get('atts_since');

@@ -21,10 +21,13 @@ function translated(status: number, error: PouchError): HttpError {
   if (status === 409) return new Conflict('Document update conflict.');
   if (status === 404) return new NotFound(error.reason === 'deleted' ? 'deleted' : 'missing');
   if (status === 412 && error.name === 'missing_stub') return new HttpError(412, 'missing_stub', message);
+  if (message.startsWith('No rows can match')) return new HttpError(400, 'query_parse_error', NO_ROWS);
   if (message.startsWith('Bad special document member')) return new HttpError(400, 'doc_validation', message);
   const name = error.name ?? 'bad_request';
   return new HttpError(status, name === 'Error' ? 'bad_request' : name, error.reason ?? message);
 }
+
+const NO_ROWS = 'No rows can match your key range, reverse your start_key and end_key or set descending=true';
 
 export function isMissing(thrown: unknown): boolean {
   return isObject(thrown) || thrown instanceof Error ? (thrown as PouchError).status === 404 : false;

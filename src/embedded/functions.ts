@@ -79,8 +79,9 @@ export function functionError(failure: FunctionFailure): HttpError {
 }
 
 function thrownError(thrown: unknown): HttpError {
+  // CouchDB's own words for a function that broke; they tell nothing of the document.
   if (isObject(thrown) && typeof thrown['name'] === 'string')
-    return new HttpError(500, thrown['name'], sentence(thrown['message'] ?? ''));
+    return new HttpError(500, thrown['name'], '{[]}');
   return new HttpError(500, 'unknown_error', sentence(thrown));
 }
 

@@ -52,6 +52,7 @@ export async function startEmbeddedNode(options: EmbeddedNodeOptions): Promise<R
     await databases.close();
     throw error;
   }
+  await replications.resume(databases.get('_replicator'));
   url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return { url, close };
 }

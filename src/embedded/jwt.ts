@@ -13,16 +13,16 @@ export type JwtKeys = Readonly<Record<string, Buffer>>;
 export function callerOfToken(token: string, keys: JwtKeys, nowSeconds: number): Caller {
   const parts = token.split('.');
   const [head = '', payload = '', signature = ''] = parts;
-  if (parts.length !== 3) throw new BadRequest('Malformed authentication token');
+  if (parts.length !== 3) throw new BadRequest('Malformed token');
   const header = decode(head);
   checkAlgorithm(header['alg']);
   const claims = decode(payload);
   checkExpiry(claims['exp'], nowSeconds);
   const key = keyOf(header['kid'], keys);
-  const expected = createHmac('sha256', key).update(`${head}.${payload}`).digest();
-  const given = Buffer.from(signature, 'base64url');
-  if (given.length !== expected.length || !timingSafeEqual(given, expected))
-    throw new BadRequest('Bad HMAC in authentication token');
+  // Compared as text: base64url has several spellings of the same bytes, and only one is ours.
+  const expected = Buffer.from(createHmac('sha256', key).update(`${head}.${payload}`).digest('base64url'));
+  const given = Buffer.from(signature);
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw new BadRequest('Bad HMAC');
   const roles = rolesOf(claims['_couchdb.roles']);
   const { sub } = claims;
   // CouchDB takes null for the name of nobody, who may hold roles all the same.
@@ -31,12 +31,12 @@ export function callerOfToken(token: string, keys: JwtKeys, nowSeconds: number):
 }
 
 function decode(part: string): Json {
-  if (!/^[\w-]*$/.test(part)) throw new BadRequest('Malformed authentication token');
+  if (!/^[\w-]*$/.test(part)) throw new BadRequest('Malformed token');
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
   } catch {
-    throw new BadRequest('Malformed authentication token');
+    throw new BadRequest('Malformed token');
   }
   if (!isObject(value)) throw new BadRequest('Not an object');
   return value;

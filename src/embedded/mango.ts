@@ -5,6 +5,7 @@ import { requireDatabaseAdmin } from './access.ts';
 import { readJsonObject } from './body.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
+import { checkRegexes } from './mango-regex.ts';
 
 export const findMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: find };
 export const explainMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: explain };
@@ -16,46 +17,85 @@ export const indexMethods: Methods<DatabaseExchange> = {
 };
 
 const MAX_FIND_LIMIT = 100_000;
+const DEFAULT_LIMIT = 25;
+
+interface FindRequest extends Json {
+  readonly selector: Json;
+  readonly limit: number;
+}
 
 /** The request as PouchDB takes it. Throws CouchDB's 400 for what Mango refuses. */
-async function readFind({ req }: DatabaseExchange): Promise<Json> {
-  const body = await readJsonObject(req, 'required');
+function findRequest(body: Json): FindRequest {
   const { selector, limit, skip, sort, fields, use_index: useIndex } = body;
   if (selector === undefined) throw new BadRequest('Missing required key: selector', 'missing_required_key');
-  if (!isObject(selector)) throw new BadRequest('Selector must be a JSON object', 'invalid_selector_json');
-  requireCount('limit', limit);
-  requireCount('skip', skip);
+  if (!isObject(selector))
+    throw new BadRequest(
+      `Selector must be a JSON object, not: ${JSON.stringify(selector)}`,
+      'invalid_selector_json',
+    );
+  checkRegexes(selector);
+  requireCount(limit);
+  requireCount(skip);
   if (sort !== undefined && !Array.isArray(sort)) throw new BadRequest('Invalid sort', 'invalid_sort_json');
   if (fields !== undefined && (!Array.isArray(fields) || !fields.every((field) => typeof field === 'string')))
-    throw new BadRequest('Invalid fields', 'invalid_fields_json');
+    throw new BadRequest(
+      `Fields must be an array of strings, not: ${JSON.stringify(fields)}`,
+      'invalid_fields',
+    );
+  const given = { skip, sort, fields, use_index: useIndex };
   return {
     selector,
-    limit: Math.min(Number(limit ?? 25), MAX_FIND_LIMIT),
-    ...(skip === undefined ? {} : { skip }),
-    ...(sort === undefined ? {} : { sort }),
-    ...(fields === undefined ? {} : { fields }),
-    ...(useIndex === undefined ? {} : { use_index: useIndex }),
+    limit: Math.min(Number(limit ?? DEFAULT_LIMIT), MAX_FIND_LIMIT),
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
 }
 
-function requireCount(name: string, value: unknown): void {
+function requireCount(value: unknown): void {
   if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= 0)) return;
-  throw new BadRequest(`Invalid value for ${name}: must be a non-negative integer`, `invalid_${name}_value`);
+  const shown = JSON.stringify(value);
+  throw new BadRequest(`${shown} is not an integer greater than or equal to zero`, 'invalid_non_neg_integer');
 }
 
-async function find(exchange: DatabaseExchange): Promise<void> {
-  const request = await readFind(exchange);
-  const result = await asMango(() => exchange.database.storage.find(request));
-  sendJson(exchange.res, 200, {
+async function find({ req, res, database }: DatabaseExchange): Promise<void> {
+  const body = await readJsonObject(req, 'required');
+  const request = findRequest(body);
+  const started = performance.now();
+  // PouchDB takes a limit of 0 for none.
+  const result: { docs: Json[]; warning?: string } =
+    request.limit === 0 ? { docs: [] } : await asMango(() => database.storage.find(request));
+  const stats = {
+    total_keys_examined: 0,
+    total_docs_examined: result.docs.length,
+    total_quorum_docs_examined: 0,
+    results_returned: result.docs.length,
+    execution_time_ms: performance.now() - started,
+  };
+  sendJson(res, 200, {
     docs: result.docs,
     bookmark: 'nil',
+    ...(body['execution_stats'] === true ? { execution_stats: stats } : {}),
     ...(result.warning === undefined ? {} : { warning: result.warning }),
   });
 }
 
-async function explain(exchange: DatabaseExchange): Promise<void> {
-  const request = await readFind(exchange);
-  sendJson(exchange.res, 200, await asMango(() => exchange.database.storage.explain(request)));
+/** What PouchDB tells of its plan, in CouchDB's frame. */
+async function explain({ req, res, database }: DatabaseExchange): Promise<void> {
+  const request = findRequest(await readJsonObject(req, 'required'));
+  const plan = await asMango(() => database.storage.explain(request));
+  sendJson(res, 200, {
+    dbname: database.name,
+    index: isObject(plan['index']) ? { ...plan['index'], partitioned: false } : null,
+    partitioned: false,
+    selector: request.selector,
+    opts: plan['opts'],
+    limit: request.limit,
+    skip: plan['skip'],
+    fields: request['fields'] ?? [],
+    range: plan['range'],
+    index_candidates: [],
+    selector_hints: [],
+    covering: false,
+  });
 }
 
 /** PouchDB's errors in Mango's words. */
@@ -64,10 +104,15 @@ async function asMango<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (thrown) {
     if (thrown instanceof HttpError) throw thrown;
-    const message = thrown instanceof Error ? thrown.message : ((thrown as { reason?: string }).reason ?? '');
-    const operator = /unknown operator "(\$\w+)"/.exec(message)?.[1];
+    const { message = '', reason = message } = thrown as { message?: string; reason?: string };
+    const operator = /unknown operator "(\$\w+)"/.exec(reason)?.[1];
     if (operator !== undefined) throw new BadRequest(`Invalid operator: ${operator}`, 'invalid_operator');
-    throw new BadRequest(message, 'invalid_selector_json');
+    if (reason.startsWith('Cannot sort on field'))
+      throw new BadRequest(
+        'No index exists for this sort, try indexing by the sort fields.',
+        'no_usable_index',
+      );
+    throw new BadRequest(reason, 'invalid_selector_json');
   }
 }
 
@@ -83,6 +128,7 @@ async function createIndex({ req, res, database, isDatabaseAdmin }: DatabaseExch
   requireDatabaseAdmin(isDatabaseAdmin);
   const { index, name, ddoc, type } = await readJsonObject(req, 'required');
   if (!isObject(index)) throw new BadRequest('Missing required key: index', 'missing_required_key');
+  checkIndexFields(index['fields']);
   if (type !== undefined && type !== 'json')
     throw new HttpError(501, 'not_implemented', 'The embedded node does JSON indexes only.');
   const request = {
@@ -98,6 +144,13 @@ async function createIndex({ req, res, database, isDatabaseAdmin }: DatabaseExch
   database.forgetDesigns();
   database.changed();
   sendJson(res, 200, { result, id, name: indexName });
+}
+
+function checkIndexFields(fields: unknown): void {
+  if (fields === undefined) throw new BadRequest('Missing required key: fields', 'missing_required_key');
+  const isField = (field: unknown) => typeof field === 'string' || isObject(field);
+  if (!Array.isArray(fields) || !fields.every(isField))
+    throw new BadRequest('Invalid fields', 'invalid_sort_json');
 }
 
 /** DELETE /db/_index/{ddoc}/json/{name}, or with `_design/{ddoc}`. */

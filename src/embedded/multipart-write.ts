@@ -1,25 +1,37 @@
 // Writes leaf revisions as multipart/mixed, attachments inside as multipart/related: what CouchDB's replicator asks for. couch_doc.erl, chttpd_db.erl
 import { randomBytes } from 'node:crypto';
-import { type ServerResponse } from 'node:http';
+import { type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
+import { sendJson } from '../respond.ts';
 import { shown } from './document-check.ts';
 import { type Leaf, type StoredDocument } from './pouch.ts';
 import { without } from './json.ts';
 
+/** Leaf revisions, one part each. */
 export function sendLeavesAsMultipart(res: ServerResponse, leaves: readonly Leaf[]): void {
   const boundary = randomBytes(16).toString('hex');
   const parts: Buffer[] = [];
   for (const leaf of leaves) parts.push(Buffer.from(`\r\n--${boundary}\r\n`), partOf(leaf));
   parts.push(Buffer.from(`\r\n--${boundary}--`));
-  const body = Buffer.concat(parts);
-  res.writeHead(200, {
-    'Content-Type': `multipart/mixed; boundary="${boundary}"`,
-    'Content-Length': body.length,
-  });
+  send(res, `multipart/mixed; boundary="${boundary}"`, Buffer.concat(parts), {});
+}
+
+/** One document with its attachments, or as JSON when it has none. */
+export function sendRelated(res: ServerResponse, doc: StoredDocument, headers: OutgoingHttpHeaders): void {
+  if (doc._attachments === undefined) {
+    sendJson(res, 200, shown(doc), headers);
+    return;
+  }
+  const { type, body } = relatedOf(doc);
+  send(res, type, body, headers);
+}
+
+function send(res: ServerResponse, type: string, body: Buffer, headers: OutgoingHttpHeaders): void {
+  res.writeHead(200, { ...headers, 'Content-Type': type, 'Content-Length': body.length });
   res.end(res.req.method === 'HEAD' ? undefined : body);
 }
 
-/** A document with its attachments, to be sent alone: head's content type and body. */
-export function relatedOf(doc: StoredDocument): { type: string; body: Buffer } {
+/** Content type and body of a document with its attachments. */
+function relatedOf(doc: StoredDocument): { type: string; body: Buffer } {
   const boundary = randomBytes(16).toString('hex');
   const bodies = Object.entries(doc._attachments ?? {}).map(([name, attachment]) => ({
     name,

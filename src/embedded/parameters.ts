@@ -18,8 +18,12 @@ export function revisionParameter(rev: string | null | undefined): string | unde
   return rev;
 }
 
+export function isRevision(rev: unknown): rev is string {
+  return typeof rev === 'string' && /^\d{1,15}-./s.test(rev);
+}
+
 export function requireRevision(rev: unknown): asserts rev is string {
-  if (typeof rev !== 'string' || !/^\d{1,15}-./s.test(rev)) throw new BadRequest('Invalid rev format');
+  if (!isRevision(rev)) throw new BadRequest('Invalid rev format');
 }
 
 function queryError(reason: string): BadRequest {
@@ -28,7 +32,7 @@ function queryError(reason: string): BadRequest {
 
 /** CouchDB's integer of a view parameter; it may also come as a number from a JSON body. */
 export function countOf(value: unknown): number {
-  const shown = typeof value === 'string' ? JSON.stringify(value) : JSON.stringify(value);
+  const shown = JSON.stringify(value);
   const number = typeof value === 'string' && /^[+-]?\d+$/.test(value) ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isInteger(number))
     throw queryError(`Invalid value for integer: ${shown}`);

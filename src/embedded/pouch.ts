@@ -14,7 +14,12 @@ PouchDB.plugin(httpAdapter)
   .plugin(replicationPlugin)
   .plugin(findPlugin);
 
-export type Document = Json & { _id: string; _rev?: string; _deleted?: boolean };
+export type Document = Json & {
+  _id: string;
+  _rev?: string;
+  _deleted?: boolean;
+  _attachments?: Record<string, Partial<Attachment>>;
+};
 export type StoredDocument = Document & { _rev: string; _attachments?: Record<string, Attachment> };
 
 export interface Attachment {
@@ -49,7 +54,7 @@ export interface ChangeRow {
 
 export interface AllDocsRow {
   id?: string;
-  key: string;
+  key: unknown;
   value?: { rev: string; deleted?: boolean };
   doc?: StoredDocument | null;
   error?: string;

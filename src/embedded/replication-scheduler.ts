@@ -7,7 +7,7 @@ import { type Exchange } from './exchange.ts';
 import { isObject } from './json.ts';
 import { NODE_NAME } from './node-name.ts';
 import { type Document } from './pouch.ts';
-import { endpointOf, startReplication, type Replication } from './replication.ts';
+import { endpointOf, startReplication, type Replication, type ReplicationResult } from './replication.ts';
 
 interface Job {
   readonly id: string;
@@ -53,17 +53,20 @@ export class Replications {
     this.#add(job);
     replication.done
       .then(
-        (result) => ({
-          _replication_state: 'completed',
-          _replication_stats: { docs_written: result.docs_written },
-        }),
+        (result) => ({ _replication_state: 'completed', _replication_stats: statsOf(result, job.started) }),
         (error: unknown) => ({
           _replication_state: 'failed',
-          _replication_state_reason: (error as Error).message,
+          _replication_state_reason: (error as { message?: string }).message ?? '',
         }),
       )
       .then((state) => this.#finish(database, job, state))
       .catch(() => undefined);
+  }
+
+  /** Takes up again what was running when the node stopped. */
+  async resume(database: Database): Promise<void> {
+    const { rows } = await database.storage.allDocs({ include_docs: true });
+    for (const { doc } of rows) if (doc != null) this.onDocument(database, doc);
   }
 
   list(): readonly Job[] {
@@ -97,7 +100,8 @@ export function checkedReplication(doc: Document, owner: string | null): Documen
   for (const end of ['source', 'target']) {
     const given = doc[end];
     const url = isObject(given) ? given['url'] : given;
-    if (typeof url !== 'string') throw new Forbidden(`Missing replicator ${end}`);
+    // CouchDB's own words for a missing source or target.
+    if (typeof url !== 'string') throw new Forbidden('Missing replicator database');
     if (!/^https?:\/\//.test(url) || !URL.canParse(url)) throw new Forbidden('local_endpoints_not_supported');
   }
   return { ...doc, owner: doc['owner'] ?? owner };
@@ -137,6 +141,21 @@ export function schedulerDocs({ node, res }: Exchange): void {
       start_time: job.started,
     }));
   sendJson(res, 200, { total_rows: docs.length, offset: 0, docs });
+}
+
+function statsOf(result: ReplicationResult, started: string): object {
+  return {
+    revisions_checked: result.docs_read,
+    missing_revisions_found: result.docs_read,
+    docs_read: result.docs_read,
+    docs_written: result.docs_written,
+    changes_pending: null,
+    doc_write_failures: result.doc_write_failures,
+    bulk_get_docs: result.docs_read,
+    bulk_get_attempts: result.docs_read,
+    checkpointed_source_seq: String(result.last_seq),
+    start_time: started,
+  };
 }
 
 function withoutCredentials(address: string): string {

@@ -1,4 +1,4 @@
-// Issues and reads AuthSession cookies. They are this process's own: a restart ends them.
+// Issues and checks AuthSession cookies in CouchDB's form: base64url of `name:TIME:` and an HMAC. A restart of the process ends them.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BadRequest } from '../http-errors.ts';
 
@@ -7,40 +7,56 @@ const LIFETIME_SECONDS = 600;
 /** The clearing cookie of DELETE /_session. */
 export const CLEARED_COOKIE = 'AuthSession=; Version=1; Path=/; HttpOnly';
 
+export interface SessionCookie {
+  readonly name: string;
+  readonly time: string;
+  readonly signature: Buffer;
+}
+
 export class SessionCookies {
-  readonly #key = randomBytes(32);
+  readonly #key = randomBytes(32).toString('hex');
 
-  /** A Set-Cookie value. `secretDigest` changes with the password. */
-  issue(name: string, secretDigest: string, nowMs: number): string {
-    const expires = nowMs + LIFETIME_SECONDS * 1000;
-    const payload = Buffer.from(JSON.stringify([name, secretDigest, expires])).toString('base64url');
-    const when = new Date(expires).toUTCString().replaceAll(/(\d\d) (\w{3}) (\d{4})/g, '$1-$2-$3');
-    return `AuthSession=${payload}.${this.#sign(payload)}; Version=1; Expires=${when}; Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly`;
+  /** A Set-Cookie value. `secret` changes with the password, so that a new password ends old cookies. */
+  issue(name: string, secret: string, nowMs: number): string {
+    const time = Math.floor(nowMs / 1000)
+      .toString(16)
+      .toUpperCase();
+    const value = Buffer.concat([Buffer.from(`${name}:${time}:`), this.#sign(name, time, secret)]);
+    const expires = new Date(nowMs + LIFETIME_SECONDS * 1000).toUTCString();
+    return `AuthSession=${value.toString('base64url')}; Version=1; Expires=${expires}; Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly`;
   }
 
-  /** Whom a cookie names; undefined when there is none, or it is over or forged. Throws CouchDB's 400 for one of another form. */
-  nameIn(header: string | undefined, nowMs: number): { name: string; secretDigest: string } | undefined {
-    const value = header
-      ?.split(';')
-      .map((pair) => pair.trim())
-      .find((pair) => pair.startsWith('AuthSession='))
-      ?.slice('AuthSession='.length);
-    if (value === undefined || value === '') return undefined;
-    const [payload, signature, rest] = value.split('.');
-    if (payload === undefined || signature === undefined || rest !== undefined || !/^[\w-]+$/.test(payload))
-      throw new BadRequest('Malformed AuthSession cookie. Please clear your cookies.');
-    const expected = Buffer.from(this.#sign(payload));
-    const given = Buffer.from(signature);
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
-    const [name, secretDigest, expires] = JSON.parse(Buffer.from(payload, 'base64url').toString()) as [
-      string,
-      string,
-      number,
-    ];
-    return expires > nowMs ? { name, secretDigest } : undefined;
+  /** Whether the cookie is of this process, of the user with this secret, and not over. */
+  isGood(cookie: SessionCookie, secret: string, nowMs: number): boolean {
+    const expected = this.#sign(cookie.name, cookie.time, secret);
+    if (cookie.signature.length !== expected.length || !timingSafeEqual(cookie.signature, expected))
+      return false;
+    return parseInt(cookie.time, 16) + LIFETIME_SECONDS > nowMs / 1000;
   }
 
-  #sign(payload: string): string {
-    return createHmac('sha256', this.#key).update(payload).digest('base64url');
+  #sign(name: string, time: string, secret: string): Buffer {
+    return createHmac('sha256', this.#key + secret)
+      .update(`${name}:${time}`)
+      .digest();
   }
+}
+
+/** The session cookie of a Cookie header; undefined when there is none. Throws CouchDB's 400 for one of another form. */
+export function readCookie(header: string | undefined): SessionCookie | undefined {
+  const value = header
+    ?.split(';')
+    .map((pair) => pair.trim())
+    .find((pair) => pair.startsWith('AuthSession='))
+    ?.slice('AuthSession='.length);
+  if (value === undefined || value === '') return undefined;
+  const bytes = Buffer.from(value, 'base64url');
+  const first = bytes.indexOf(':');
+  const second = first < 0 ? -1 : bytes.indexOf(':', first + 1);
+  if (!/^[\w-]+$/.test(value) || second < 0)
+    throw new BadRequest('Malformed AuthSession cookie. Please clear your cookies.');
+  return {
+    name: bytes.toString('utf8', 0, first),
+    time: bytes.toString('utf8', first + 1, second),
+    signature: bytes.subarray(second + 1),
+  };
 }

@@ -34,7 +34,7 @@ function decodeSegment(segment: string): string {
   try {
     return decodeURIComponent(segment.replaceAll('+', ' '));
   } catch {
-    throw new BadRequest('Invalid URL encoding', 'invalid_url_encoding');
+    throw new BadRequest('invalid_url_encoding');
   }
 }
 

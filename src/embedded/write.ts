@@ -5,12 +5,14 @@ import { requireDatabaseAdmin } from './access.ts';
 import { type Database } from './database.ts';
 import { checkDesignFunctions } from './design-check.ts';
 import { errorOf, isMissing } from './errors.ts';
-import { type Caller } from './exchange.ts';
-import { type Document, type StoredDocument } from './pouch.ts';
+import { type Caller, type EmbeddedNode } from './exchange.ts';
+import { type Document, type PouchError, type StoredDocument, type WriteRow } from './pouch.ts';
+import { checkedReplication } from './replication-scheduler.ts';
 import { checkedUser } from './users.ts';
 import { without } from './json.ts';
 
 export interface Writer {
+  readonly node: EmbeddedNode;
   readonly database: Database;
   readonly caller: Caller;
   readonly isDatabaseAdmin: boolean;
@@ -57,7 +59,12 @@ export async function writeDocuments(
     accepted.map(({ doc }) => doc),
     newEdits,
   );
-  for (const [k, { at }] of accepted.entries()) results[at] = rows[k];
+  for (const [k, { at, doc }] of accepted.entries()) {
+    const row = rows[k];
+    results[at] = row;
+    if (writer.database.name === '_replicator' && row !== undefined && !('error' in row))
+      writer.node.replications.onDocument(writer.database, doc);
+  }
   return results.filter((result) => result !== undefined);
 }
 
@@ -67,9 +74,9 @@ async function store(
   newEdits: boolean,
 ): Promise<WriteResult[]> {
   if (docs.length === 0) return [];
-  const rows = await database.storage.bulkDocs(docs, { new_edits: newEdits });
-  database.changed();
+  const rows = await bulkWrite(database, docs, newEdits);
   if (docs.some((doc) => doc._id.startsWith('_design/'))) database.forgetDesigns();
+  database.changed();
   // Without new edits PouchDB names only what failed, and CouchDB's answer for the others is the revision that came in.
   if (!newEdits) return docs.map((doc) => ({ id: doc._id, rev: doc._rev ?? '' }));
   return rows.map((row, i) => {
@@ -83,6 +90,25 @@ async function store(
   });
 }
 
+async function bulkWrite(
+  database: Database,
+  docs: readonly Document[],
+  newEdits: boolean,
+): Promise<WriteRow[]> {
+  try {
+    return await database.storage.bulkDocs(docs, { new_edits: newEdits });
+  } catch (thrown) {
+    if ((thrown as PouchError).status !== 412) throw thrown;
+    // A stub without its attachment fails the whole request, in CouchDB too.
+    for (const { _id: id, _attachments: attachments } of docs) {
+      const stub = Object.entries(attachments ?? {}).find(([, { stub }]) => stub === true);
+      if (stub !== undefined)
+        throw new HttpError(412, 'missing_stub', `Invalid attachment stub in ${id} for ${stub[0]}`);
+    }
+    throw thrown;
+  }
+}
+
 /** The document as it is stored; throws what refuses it. Order as in CouchDB: design rule, database's own rule, validation functions. */
 async function permitted(writer: Writer, doc: Document, newEdits: boolean): Promise<Document> {
   const { database, isDatabaseAdmin } = writer;
@@ -93,9 +119,16 @@ async function permitted(writer: Writer, doc: Document, newEdits: boolean): Prom
     return doc;
   }
   if (newEdits) await requireCurrentDeletion(database, doc);
-  const toStore = database.name === '_users' ? await checkedUser(doc) : doc;
+  const toStore = await inItsForm(writer, doc);
   await validate(writer, toStore);
   return toStore;
+}
+
+/** The document as its database wants it: users and replications have rules of their own. */
+async function inItsForm({ database, caller }: Writer, doc: Document): Promise<Document> {
+  if (database.name === '_users') return checkedUser(doc);
+  if (database.name === '_replicator') return checkedReplication(doc, caller.name);
+  return doc;
 }
 
 /** CouchDB overwrites local documents whatever revision the client names (couch_db:update_local_doc_revs). */

@@ -17,7 +17,7 @@ describe('the embedded node: who asks', () => {
     ['a wrong password', basic('admin', 'no'), 401, 'Name or password is incorrect.'],
     ['an unknown user', basic('nobody', 'no'), 401, 'Name or password is incorrect.'],
     ['broken base64', { authorization: 'Basic a' }, 400, 'Authorization header has invalid base64 value'],
-    ['a token of two parts', { authorization: 'Bearer a.b' }, 400, 'Malformed authentication token'],
+    ['a token of two parts', { authorization: 'Bearer a.b' }, 400, 'Malformed token'],
     [
       'an unknown kid',
       { authorization: `Bearer ${token(good, { header: { kid: 'x' } })}` },
@@ -30,12 +30,7 @@ describe('the embedded node: who asks', () => {
       400,
       'Unknown kid',
     ],
-    [
-      'another key',
-      { authorization: `Bearer ${token(good, { key: KEYS.second })}` },
-      400,
-      'Bad HMAC in authentication token',
-    ],
+    ['another key', { authorization: `Bearer ${token(good, { key: KEYS.second })}` }, 400, 'Bad HMAC'],
     [
       'alg none',
       { authorization: `Bearer ${token(good, { header: { alg: 'none' } })}` },
@@ -119,6 +114,7 @@ describe('the embedded node: who may do what', () => {
     ['PUT', '/new', boss, 401],
     ['DELETE', '/db', boss, 401],
     ['GET', '/_all_dbs', member, 401],
+    ['GET', '/_active_tasks', member, 401],
     ['GET', '/_all_dbs', bearer('root', ['_admin']), 200],
     ['GET', '/_users/_all_docs', member, 401],
     ['GET', '/_users/_changes', member, 401],
