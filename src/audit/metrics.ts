@@ -19,7 +19,7 @@ export interface Sample {
 
 /** A number that another part of Couchgate keeps, read when Prometheus asks. Label values must come from a bounded set. */
 export interface MetricSource {
-  /** With the prefix `couchgate_`; a counter ends in `_total`. */
+  /** Without its prefix `couchgate_`; a counter ends in `_total`. */
   readonly name: string;
   readonly help: string;
   readonly type: 'gauge' | 'counter';
@@ -37,10 +37,17 @@ export function createRegistry(metrics: RequestMetrics, sources: readonly Metric
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const source of [...ownSources(metrics), ...sources])
-    register(registry, source.name, source.help, source.type, source.aggregator ?? 'sum', () => {
-      const read = source.read();
-      return typeof read === 'number' ? [{ value: read }] : read;
-    });
+    register(
+      registry,
+      `couchgate_${source.name}`,
+      source.help,
+      source.type,
+      source.aggregator ?? 'sum',
+      () => {
+        const read = source.read();
+        return typeof read === 'number' ? [{ value: read }] : read;
+      },
+    );
   registerDurations(
     registry,
     'couchgate_request_duration_seconds',
@@ -59,25 +66,25 @@ export function createRegistry(metrics: RequestMetrics, sources: readonly Metric
 function ownSources(metrics: RequestMetrics): readonly MetricSource[] {
   return [
     {
-      name: 'couchgate_requests_total',
+      name: 'requests_total',
       help: 'Requests that ended, by operation class, decision and status class.',
       type: 'counter',
       read: () => requestSamples(metrics),
     },
     {
-      name: 'couchgate_requests_in_flight',
+      name: 'requests_in_flight',
       help: 'Requests that run at present, feeds included.',
       type: 'gauge',
       read: () => metrics.inFlight,
     },
     {
-      name: 'couchgate_address_refusals_total',
+      name: 'address_refusals_total',
       help: 'Requests refused by the IP whitelist.',
       type: 'counter',
       read: () => metrics.addressRefusals,
     },
     {
-      name: 'couchgate_node_answers_total',
+      name: 'node_answers_total',
       help: 'Exchanges with CouchDB nodes, by status class; cut = no answer came.',
       type: 'counter',
       read: () =>

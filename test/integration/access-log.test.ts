@@ -203,7 +203,7 @@ describe('the request metrics', () => {
     );
     for (let i = 0; i < 20; i += 1) await fetch(`${url}/canary${i}`);
     const registry = createRegistry(metrics, [
-      { name: 'couchgate_open_feeds', help: 'Feeds.', type: 'gauge', read: () => 3 },
+      { name: 'open_feeds', help: 'Feeds.', type: 'gauge', read: () => 3 },
     ]);
     const text = await registry.metrics();
     assert.match(text, /couchgate_requests_total\{action="none",decision="refused",status="2xx"\} 20\n/);

@@ -1,0 +1,94 @@
+// Writes the CORS settings into config/cors.yaml, whole or not at all, keeping the operator's comments. Who may do so is not decided here.
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { parseDocument } from 'yaml';
+import { type CorsSettings } from './cors-rule.ts';
+import { SETTINGS, type Setting } from './settings.ts';
+import { variableOf, type Environment, type SettingName } from './sources.ts';
+import { readValue } from './value.ts';
+
+/** The file cannot be changed from here; the message says why. */
+export class ReadOnlyConfiguration extends Error {}
+
+const NAMES = ['enable_cors', 'allow_credentials', 'origins'] as const satisfies readonly SettingName[];
+
+/** Problems of proposed CORS settings, one sentence each; the same rules as for the file. */
+export function corsProblems(proposed: Readonly<Record<(typeof NAMES)[number], unknown>>): readonly string[] {
+  const problems = NAMES.flatMap((name) => {
+    const setting: Setting = SETTINGS[name];
+    const reading = readValue(setting, proposed[name]);
+    if (!('faults' in reading)) return [];
+    return reading.faults.map(({ at, reason }) => `${at === undefined ? name : `${name}[${at}]`} ${reason}`);
+  });
+  const origins: readonly unknown[] = Array.isArray(proposed.origins) ? proposed.origins : [];
+  if (origins.includes('*') && proposed.allow_credentials === true)
+    problems.push('origins must not hold "*" while allow_credentials is true');
+  if (origins.includes('*') && origins.length > 1) problems.push('origins must hold "*" alone');
+  return problems;
+}
+
+/** Replaces the settings in the file; the returned function puts back what was there. Throws ReadOnlyConfiguration. */
+export function writeCorsFile(folder: string, settings: CorsSettings, env: Environment): () => void {
+  const variable = NAMES.map(variableOf).find((name) => (env[name] ?? '') !== '');
+  if (variable !== undefined)
+    throw new ReadOnlyConfiguration(`CORS is configured by the environment (${variable})`);
+  const path = join(folder, 'cors.yaml');
+  try {
+    const before = readIfThere(path);
+    const document = parseDocument(
+      before ?? '# CORS, see docs/configuration.md. Written by PUT /_api/v2/user/config/cors.\n',
+    );
+    document.set('enable_cors', settings.enableCors);
+    document.set('allow_credentials', settings.allowCredentials);
+    document.set('origins', [...settings.origins]);
+    mkdirSync(folder, { recursive: true });
+    replaceFile(path, String(document));
+    return () => {
+      if (before === undefined) rmSync(path);
+      else replaceFile(path, before);
+    };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+    throw new ReadOnlyConfiguration(`the file ${path} cannot be written (${code})`, { cause: error });
+  }
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** A reader sees the old file or the new one, never a part; and after a power cut there is one of the two. */
+function replaceFile(path: string, text: string): void {
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  const file = openSync(draft, 'wx', modeOf(path));
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+    renameSync(draft, path);
+  } catch (error) {
+    rmSync(draft, { force: true });
+    throw error;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function modeOf(path: string): number {
+  return (statSync(path, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777;
+}

@@ -1,0 +1,21 @@
+// Writes out the settings in force as the files would say them, with the origin of each; secrets are masked.
+import { camelCase, type Configuration } from './load.ts';
+import { type Settings } from './settings.ts';
+import { fileOf, SETTING_FILES, SETTING_NAMES, settingOf, type SettingName } from './sources.ts';
+
+/** YAML with a comment on each line; what is a secret is `"***"` when it is set. */
+export function describeSettings({ settings, origins }: Configuration): string {
+  return SETTING_FILES.map((file) => {
+    const lines = SETTING_NAMES.filter((name) => fileOf(name) === file).map((name) => {
+      const line = `${name}: ${shown(name, settings)}`;
+      return `${line.padEnd(48)} # ${origins.get(name) ?? 'default'}\n`;
+    });
+    return `# ${file}\n${lines.join('')}`;
+  }).join('\n');
+}
+
+function shown(name: SettingName, settings: Settings): string {
+  const value = settings[camelCase(name) as keyof Settings];
+  if (settingOf(name).type === 'secret' && value !== '') return '"***"';
+  return JSON.stringify(value);
+}

@@ -1,0 +1,220 @@
+// The commands about configuration, CORS and the access log: what they write, and their exit codes.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { after, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { parse } from 'yaml';
+import { audit } from '../../src/cli/audit.ts';
+import { checkConfig, printConfig } from '../../src/cli/check-config.ts';
+import { type Command } from '../../src/cli/command.ts';
+import { corsCheck } from '../../src/cli/cors-check.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'couchgate-commands-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const CANARY = Buffer.from('canary-canary-canary-canary-canary').toString('base64');
+
+async function run(
+  command: Command,
+  words: readonly string[],
+  env: Record<string, string> = {},
+  stdin = '',
+): Promise<{ code: number; out: string; err: string }> {
+  const written = { out: '', err: '' };
+  const code = await command(words, {
+    env: { COUCHGATE_CONFIG: folder, ...env },
+    stdin: Readable.from([stdin]),
+    stdout: { write: (text) => (written.out += text) },
+    stderr: { write: (text) => (written.err += text) },
+  });
+  return { code, ...written };
+}
+
+describe('--check-config', () => {
+  it('exits with 0 and tells the warnings when the configuration is good', async () => {
+    const { code, out, err } = await run(checkConfig, [], { COUCHGATE_LISTEN: '0.0.0.0:5984' });
+    assert.equal(code, 0);
+    assert.match(out, /is good/);
+    assert.match(err, /Warning: listen: plain HTTP on a public address/);
+  });
+
+  it('exits with 1 and lists every problem', async () => {
+    const { code, out, err } = await run(checkConfig, [], { COUCHGATE_LISTN: 'x', COUCHGATE_WORKERS: '0' });
+    assert.equal(code, 1);
+    assert.equal(out, '');
+    assert.match(
+      err,
+      /has 2 problems:\n.*COUCHGATE_LISTN: .*did you mean COUCHGATE_LISTEN\?\n.*COUCHGATE_WORKERS: /s,
+    );
+  });
+
+  it('exits with 1 when the certificate cannot be used', async () => {
+    const file = join(folder, 'none.pem');
+    const env = {
+      COUCHGATE_TLS_LISTEN: '127.0.0.1:0',
+      COUCHGATE_TLS_CERTIFICATE: file,
+      COUCHGATE_TLS_KEY: file,
+    };
+    const { code, err } = await run(checkConfig, [], env);
+    assert.equal(code, 1);
+    assert.match(err, /none\.pem cannot be read \(ENOENT\)/);
+  });
+});
+
+describe('--print-config', () => {
+  it('writes every setting with its origin as YAML that can be read again, secrets masked', async () => {
+    const { code, out } = await run(printConfig, [], {
+      COUCHGATE_JWT_SECRET: CANARY,
+      COUCHGATE_LOG_LEVEL: 'warn',
+    });
+    assert.equal(code, 0);
+    assert.match(out, /^log_level: "warn" +# COUCHGATE_LOG_LEVEL$/m);
+    assert.match(out, /^jwt_secret: "\*\*\*" +# COUCHGATE_JWT_SECRET$/m);
+    assert.match(out, /^listen: "127\.0\.0\.1:5984" +# default$/m);
+    assert.equal(out.includes(CANARY), false);
+    assert.equal((parse(out) as Record<string, unknown>)['enable_cors'], false);
+  });
+});
+
+describe('cors-check', () => {
+  const env = {
+    COUCHGATE_ENABLE_CORS: 'true',
+    COUCHGATE_CORS_ORIGINS: 'https://app.example.com,app://obsidian.md',
+  };
+  const rows: readonly [words: readonly string[], env: Record<string, string>, code: number, says: RegExp][] =
+    [
+      [
+        ['https://app.example.com'],
+        env,
+        0,
+        /^pass: .* is let in by origins\[0\] \(COUCHGATE_CORS_ORIGINS\), without credentials/,
+      ],
+      [['app://obsidian.md', '--method', 'DELETE'], env, 0, /^pass: .* by origins\[1\]/],
+      [['https://app.example.com/'], env, 1, /hint: no browser sends this origin/],
+      [['http://app.example.com'], env, 1, /hint: listed is https:\/\/app\.example\.com/],
+      [['https://app.example.com', '--method', 'BREW'], env, 1, /the method is not one of/],
+      [['https://app.example.com'], {}, 1, /enable_cors[^]*hint: set enable_cors: true/],
+      [[], env, 2, /^Usage/],
+      [['a', 'b'], env, 2, /^Usage/],
+      [['https://x.example', '--nonsense'], env, 2, /^Usage/],
+      [['https://x.example'], { COUCHGATE_LISTEN: 'x' }, 2, /COUCHGATE_LISTEN/],
+    ];
+  for (const [words, given, code, says] of rows)
+    it(`exits with ${code} for ${words.join(' ') || 'nothing'}`, async () => {
+      const result = await run(corsCheck, words, given);
+      assert.equal(result.code, code);
+      assert.match(result.out + result.err, says);
+    });
+});
+
+describe('audit', () => {
+  const line = (fields: Record<string, unknown>): string => `${JSON.stringify(fields)}\n`;
+  const now = Date.now();
+  const at = (agoMs: number): string => new Date(now - agoMs).toISOString();
+  const LINES = [
+    {
+      time: at(7_200_000),
+      id: '1',
+      principal: 'abc',
+      principalKind: 'key',
+      dbName: 'db',
+      operation: 'doc-get',
+      requestClass: 'read',
+      decision: 'allow',
+      statusCode: 200,
+      clientIp: '192.0.2.1',
+      httpMethod: 'GET',
+      httpRequest: '/db/doc',
+      rule: 'role',
+    },
+    {
+      time: at(60_000),
+      id: '2',
+      principal: 'abc',
+      principalKind: 'key',
+      dbName: 'db',
+      operation: 'doc-put',
+      requestClass: 'write',
+      decision: 'deny',
+      statusCode: 403,
+      clientIp: '192.0.2.1',
+    },
+    {
+      time: at(60_000),
+      id: '3',
+      principal: 'admin',
+      principalKind: 'owner',
+      operation: 'api-keys-post',
+      requestClass: 'key',
+      decision: 'allow',
+      statusCode: 201,
+      management: true,
+      clientIp: '192.0.2.2',
+    },
+  ];
+  const log = LINES.map(line).join('');
+  const ids = (out: string): string =>
+    out
+      .split('\n')
+      .filter(Boolean)
+      .map((text) => (JSON.parse(text) as { id: string }).id)
+      .join();
+
+  const rows: readonly [words: readonly string[], found: string][] = [
+    [[], '1,2,3'],
+    [['--principal', 'abc'], '1,2'],
+    [['--database', 'db', '--decision', 'deny'], '2'],
+    [['--operation', 'doc-get'], '1'],
+    [['--operation', 'key'], '3'],
+    [['--status', '4xx'], '2'],
+    [['--status', '201'], '3'],
+    [['--address', '192.0.2.2'], '3'],
+    [['--management'], '3'],
+    [['--since', '1h'], '2,3'],
+    [['--until', '1h'], '1'],
+    [['--since', '2000-01-01', '--until', at(3_600_000)], '1'],
+  ];
+  for (const [words, found] of rows)
+    it(`finds ${found} by ${words.join(' ') || 'nothing'}`, async () => {
+      const { code, out } = await run(audit, words, {}, log);
+      assert.equal(code, 0);
+      assert.equal(ids(out), found);
+    });
+
+  it('reads files, compressed ones too, and counts what is no line of a log', async () => {
+    const plain = join(folder, 'a.log');
+    const packed = join(folder, 'b.log.gz');
+    writeFileSync(plain, `${line({ id: 'a' })}{"torn":\n\n`);
+    writeFileSync(packed, gzipSync(line({ id: 'b' })));
+    const { code, out, err } = await run(audit, [plain, packed]);
+    assert.equal(code, 0);
+    assert.equal(ids(out), 'a,b');
+    assert.equal(err, '1 lines are no lines of an access log\n');
+  });
+
+  it('writes a few words a line with --short, none of which a terminal obeys', async () => {
+    const { out } = await run(
+      audit,
+      ['--short'],
+      {},
+      log + line({ principal: '\u001b[2J\u009b', httpRequest: '/a\nb' }),
+    );
+    assert.match(out, / allow 200 GET \/db\/doc by key abc from 192\.0\.2\.1 \(doc-get, role\)\n/);
+    assert.match(out, /\/a\\nb by - \\u001b\[2J\? from/);
+  });
+
+  for (const words of [
+    ['--nonsense'],
+    ['--decision', 'maybe'],
+    ['--since', 'yesterday'],
+    ['--status', '99'],
+    [join(folder, 'none.log')],
+  ])
+    it(`exits with 2 for ${words.join(' ').replace(folder, '')}`, async () => {
+      const { code, err } = await run(audit, words);
+      assert.equal(code, 2);
+      assert.notEqual(err, '');
+    });
+});
