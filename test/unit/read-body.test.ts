@@ -239,7 +239,10 @@ describe('request bodies that Couchgate reads itself', () => {
     await once(server, 'listening');
     port = (server.address() as AddressInfo).port;
   });
-  after(() => server.close());
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
 
   for (const row of ROWS) {
     it(`${row.title} – POST ${row.path} – ${row.status}`, async () => {

@@ -1,0 +1,90 @@
+// A store in memory that can be away, short of nodes, or behind: for what a real CouchDB cannot be made to do at a given moment.
+import { type ChangeRow } from '../../src/couch/couch.ts';
+import { Unavailable } from '../../src/http-errors.ts';
+import { type Store, type StoredDocument, type WriteOutcome } from '../../src/identity/store.ts';
+
+export class MemoryStore implements Store {
+  readonly documents = new Map<string, StoredDocument>();
+  /** What was asked, in order: `read key:…`, `write key:…`. */
+  readonly asked: string[] = [];
+  up = false;
+  /** True: every question fails. */
+  away = false;
+  /** False: writes are answered as CouchDB's 202. */
+  quorum = true;
+  /** Called before a write is taken; a throw is a lost answer before the write. */
+  beforeWrite: (document: StoredDocument) => void = () => undefined;
+  /** True: changes are not told, as on a replica whose feed is behind. */
+  muted = false;
+  #rows: ((row: ChangeRow) => void)[] = [];
+  #states: ((up: boolean) => void)[] = [];
+  #revision = 0;
+
+  start(): void {
+    this.setUp(true);
+  }
+
+  setUp(up: boolean): void {
+    this.up = up;
+    for (const listener of this.#states) listener(up);
+  }
+
+  onRow(listener: (row: ChangeRow) => void): void {
+    this.#rows.push(listener);
+  }
+
+  onState(listener: (up: boolean) => void): void {
+    this.#states.push(listener);
+  }
+
+  async read(id: string): Promise<StoredDocument | undefined> {
+    await this.#ask(`read ${id}`);
+    return this.documents.get(id);
+  }
+
+  async write(document: StoredDocument): Promise<WriteOutcome> {
+    await this.#ask(`write ${document._id}`);
+    this.beforeWrite(document);
+    return this.#put(document);
+  }
+
+  async writeAll(documents: readonly StoredDocument[]): Promise<void> {
+    await this.#ask(`writeAll ${documents.map(({ _id }) => _id).join(' ')}`);
+    for (const document of documents) this.#put(document);
+  }
+
+  async each(prefix: string, take: (document: StoredDocument) => void): Promise<void> {
+    await this.#ask(`each ${prefix}`);
+    for (const [id, document] of this.documents) if (id.startsWith(prefix)) take(document);
+  }
+
+  close(): void {
+    this.up = false;
+  }
+
+  /** Tells the change of a document, as the feed does. */
+  tell(id: string): void {
+    const doc = this.documents.get(id);
+    for (const listener of this.#rows) listener({ id, deleted: doc === undefined, doc });
+  }
+
+  /** Another replica's write: taken, and not told. */
+  putSilently(document: StoredDocument): void {
+    this.#revision += 1;
+    this.documents.set(document._id, { ...document, _rev: `${this.#revision}-x` });
+  }
+
+  #put(document: StoredDocument): WriteOutcome {
+    if (this.documents.get(document._id)?._rev !== document._rev) return { outcome: 'conflict' };
+    if (document['_deleted'] === true) this.documents.delete(document._id);
+    else this.putSilently(document);
+    if (!this.muted) this.tell(document._id);
+    return { outcome: 'written', rev: `${this.#revision}-x`, quorum: this.quorum };
+  }
+
+  async #ask(question: string): Promise<void> {
+    this.asked.push(question);
+    await Promise.resolve();
+    if (this.away) throw new Unavailable('away');
+  }
+}

@@ -1,0 +1,464 @@
+// What the handlers of API keys and of the deprecated endpoints read and answer, over real sockets, with a key store that notes what it is asked.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { type Request, type Response } from 'express';
+import { Context } from '../../src/context.ts';
+import { endpoint } from '../../src/endpoints/catalogue.ts';
+import { createApiKeyHandlers } from '../../src/handle/api-keys.ts';
+import { createLegacyHandlers } from '../../src/handle/legacy.ts';
+import { Unavailable } from '../../src/http-errors.ts';
+import { type Principal } from '../../src/identity/principal.ts';
+import { permissionsIn, storedForm } from '../../src/permissions/security-document.ts';
+import { parseSecurityPut } from '../../src/permissions/security-request.ts';
+import { rolesOf } from '../../src/permissions/role.ts';
+import { asHttpError, sendError } from '../../src/respond.ts';
+
+const KEY = 'babebibobubadedidodudafe';
+const OWNER: Principal = { kind: 'owner', name: 'admin', roles: ['_admin'] };
+const SUMMARY = {
+  key: KEY,
+  label: 'l',
+  created_by: 'admin',
+  created_at: 'c',
+  expires_at: null,
+  last_used: null,
+};
+const NOW = Date.parse('2030-01-01T00:00:00Z');
+const noSuchKey = { error: 'not_found', reason: 'There is no such API key, or it is revoked.' };
+
+let asked: unknown[] = [];
+let broken = false;
+const one = <T>(name: string, value: T): T | undefined => (name === KEY ? value : undefined);
+const answer = <T>(question: unknown[], value: T): Promise<T> => {
+  asked.push(question);
+  return broken ? Promise.reject(new Unavailable('away')) : Promise.resolve(value);
+};
+const keys = {
+  create: (order: unknown) => answer(['create', order], { key: KEY, password: 'secret' }),
+  list: () => answer(['list'], [SUMMARY]),
+  describe: (name: string) => answer(['describe', name], one(name, SUMMARY)),
+  change: (name: string, fields: unknown) => answer(['change', name, fields], one(name, SUMMARY)),
+  revoke: (name: string, by: string) => answer(['revoke', name, by], name === KEY),
+  rotate: (name: string, overlap: number) =>
+    answer(
+      ['rotate', name, overlap],
+      one(name, { password: 'new', oldValidUntil: '2030-01-02T00:00:00.000Z' }),
+    ),
+};
+const stored = storedForm(
+  parseSecurityPut({ cloudant: { a: ['_reader'], b: ['_writer'] }, keep: 1 }),
+  'db',
+  1,
+);
+const permissions = {
+  alone: <T>(_database: string, work: () => Promise<T>): Promise<T> => work(),
+  documentOf: (database: string) => answer(['documentOf', database], database === 'db' ? stored : undefined),
+  write: (database: string, replaces: unknown, by: Parameters<typeof storedForm>[0]) => {
+    const written = permissionsIn(storedForm(by, database, 2), database);
+    return answer(
+      [
+        'write',
+        database,
+        replaces === stored,
+        [...written.grants].map(([name, set]) => [name, rolesOf(set)]),
+        by.rest,
+      ],
+      written,
+    );
+  },
+};
+
+interface Row {
+  readonly title: string;
+  readonly row: string;
+  readonly method?: string;
+  readonly path?: string;
+  readonly body?: string | Buffer;
+  readonly type?: string;
+  readonly gzip?: boolean;
+  readonly principal?: Principal;
+  readonly status: number;
+  readonly answer: unknown;
+  readonly asked?: unknown;
+  readonly change?: unknown;
+}
+
+const keyPath = `/_api/v2/api_keys/${KEY}`;
+const created = { ok: true, key: KEY, password: 'secret' };
+const rotated = { ok: true, key: KEY, password: 'new', old_password_valid_until: '2030-01-02T00:00:00.000Z' };
+const json = (value: unknown): { body: string; type: string } => ({
+  body: JSON.stringify(value),
+  type: 'application/json',
+});
+const form = (body: string): { body: string; type: string } => ({
+  body,
+  type: 'application/x-www-form-urlencoded',
+});
+const bad = (reason: string, error = 'bad_request'): { status: number; answer: unknown; asked: unknown } => ({
+  status: 400,
+  answer: { error, reason },
+  asked: [],
+});
+
+const ROWS: readonly Row[] = [
+  {
+    title: 'makes a key without a body',
+    row: 'api-keys',
+    status: 201,
+    answer: created,
+    asked: [['create', { label: null, expiresAt: null, by: 'admin' }]],
+    change: { action: 'create', key: KEY, label: null, expiresAt: null },
+  },
+  {
+    title: 'makes a key with a label and an end',
+    row: 'api-keys',
+    ...json({ label: 'sensor ü', expires_at: '2030-06-01T02:00:00+02:00' }),
+    status: 201,
+    answer: created,
+    asked: [['create', { label: 'sensor ü', expiresAt: '2030-06-01T00:00:00.000Z', by: 'admin' }]],
+  },
+  {
+    title: 'reads a gzipped body',
+    row: 'api-keys',
+    body: gzipSync('{"label":"z"}'),
+    gzip: true,
+    type: 'application/json',
+    status: 201,
+    answer: created,
+    asked: [['create', { label: 'z', expiresAt: null, by: 'admin' }]],
+  },
+  {
+    title: 'refuses another content type',
+    row: 'api-keys',
+    ...form('label=x'),
+    status: 415,
+    answer: { error: 'bad_content_type', reason: 'Content-Type must be application/json' },
+    asked: [],
+  },
+  {
+    title: 'refuses an unknown field',
+    row: 'api-keys',
+    ...json({ expires: '2030-06-01T00:00:00Z' }),
+    ...bad('"expires" is not a field here; known: label, expires_at'),
+  },
+  {
+    title: 'refuses a key that is over before it begins',
+    row: 'api-keys',
+    ...json({ expires_at: '2029-12-31T23:59:59Z' }),
+    ...bad('`expires_at` is over already'),
+  },
+  ...['2030-06-01', '2030-06-01T00:00:00', '2030-13-01T00:00:00Z', 'soon', 1900000000000, true].map(
+    (expires_at) => ({
+      title: `refuses ${String(expires_at)} as an end`,
+      row: 'api-keys',
+      ...json({ expires_at }),
+      ...bad('`expires_at` must be a time such as 2030-01-31T12:00:00Z, or null'),
+    }),
+  ),
+  ...['a\nb', 'x'.repeat(257), 1, {}, '\u2028'].map((label) => ({
+    title: `refuses ${JSON.stringify(label).slice(0, 12)} as a label`,
+    row: 'api-keys',
+    ...json({ label }),
+    ...bad('`label` must be a text of at most 256 characters on one line, or null'),
+  })),
+  {
+    title: 'lists keys',
+    row: 'api-keys-list',
+    method: 'GET',
+    status: 200,
+    answer: { api_keys: [SUMMARY] },
+    asked: [['list']],
+  },
+  {
+    title: 'shows a key',
+    row: 'api-key-get',
+    method: 'GET',
+    path: keyPath,
+    status: 200,
+    answer: SUMMARY,
+    asked: [['describe', KEY]],
+  },
+  {
+    title: 'does not find a key that is not there',
+    row: 'api-key-get',
+    method: 'GET',
+    path: '/_api/v2/api_keys/nope',
+    status: 404,
+    answer: noSuchKey,
+  },
+  {
+    title: 'changes a label',
+    row: 'api-key-change',
+    method: 'PATCH',
+    path: keyPath,
+    ...json({ label: null }),
+    status: 200,
+    answer: { ok: true, ...SUMMARY },
+    asked: [['change', KEY, { label: null }]],
+    change: { action: 'change', key: KEY, label: null },
+  },
+  {
+    title: 'ends a key by its end',
+    row: 'api-key-change',
+    method: 'PATCH',
+    path: keyPath,
+    ...json({ expires_at: '2020-01-01T00:00:00Z' }),
+    status: 200,
+    answer: { ok: true, ...SUMMARY },
+    asked: [['change', KEY, { expiresAt: '2020-01-01T00:00:00.000Z' }]],
+  },
+  {
+    title: 'refuses a change without a body',
+    row: 'api-key-change',
+    method: 'PATCH',
+    path: keyPath,
+    ...bad('Missing request body'),
+  },
+  {
+    title: 'does not change a key that is not there',
+    row: 'api-key-change',
+    method: 'PATCH',
+    path: '/_api/v2/api_keys/nope',
+    ...json({ label: 'x' }),
+    status: 404,
+    answer: noSuchKey,
+  },
+  {
+    title: 'revokes a key',
+    row: 'api-key-revoke',
+    method: 'DELETE',
+    path: keyPath,
+    status: 200,
+    answer: { ok: true },
+    asked: [['revoke', KEY, 'admin']],
+    change: { action: 'revoke', key: KEY },
+  },
+  {
+    title: 'does not revoke a key that is not there',
+    row: 'api-key-revoke',
+    method: 'DELETE',
+    path: '/_api/v2/api_keys/nope',
+    status: 404,
+    answer: noSuchKey,
+  },
+  {
+    title: 'rotates with the usual overlap',
+    row: 'api-key-rotate',
+    path: `${keyPath}/rotate`,
+    status: 200,
+    answer: rotated,
+    asked: [['rotate', KEY, 86_400]],
+    change: { action: 'rotate', key: KEY, overlapSeconds: 86_400 },
+  },
+  {
+    title: 'rotates with an overlap of its own',
+    row: 'api-key-rotate',
+    path: `${keyPath}/rotate`,
+    ...json({ overlap_seconds: 0 }),
+    status: 200,
+    answer: rotated,
+    asked: [['rotate', KEY, 0]],
+  },
+  ...[-1, 0.5, '10', 2_592_001, null].map((overlap_seconds) => ({
+    title: `refuses an overlap of ${String(overlap_seconds)}`,
+    row: 'api-key-rotate',
+    path: `${keyPath}/rotate`,
+    ...json({ overlap_seconds }),
+    ...bad('`overlap_seconds` must be a whole number from 0 to 2592000'),
+  })),
+  {
+    title: 'makes a key the deprecated way',
+    row: 'legacy-generate-api-key',
+    status: 201,
+    answer: created,
+    asked: [['create', { label: null, expiresAt: null, by: 'admin' }]],
+  },
+  {
+    title: 'gives a name its roles and keeps the others',
+    row: 'legacy-set-permissions',
+    ...form('database=db&username=b&roles=_reader&roles=_replicator'),
+    status: 200,
+    answer: { ok: true },
+    asked: [
+      ['documentOf', 'db'],
+      [
+        'write',
+        'db',
+        true,
+        [
+          ['a', ['_reader']],
+          ['b', ['_reader', '_replicator']],
+        ],
+        { keep: 1 },
+      ],
+    ],
+    change: { action: 'set_permissions', database: 'db', username: 'b', roles: ['_reader', '_replicator'] },
+  },
+  {
+    title: 'takes the account before the database from the owner',
+    row: 'legacy-set-permissions',
+    ...form('database=admin%2Fdb&username=c&roles=_writer'),
+    status: 200,
+    answer: { ok: true },
+  },
+  {
+    title: 'takes no account from anybody else',
+    row: 'legacy-set-permissions',
+    principal: { kind: 'key', name: 'admin' },
+    ...form('database=admin%2Fdb&username=c&roles=_writer'),
+    status: 404,
+    answer: { error: 'not_found', reason: 'Database does not exist.' },
+    asked: [['documentOf', 'admin/db']],
+  },
+  {
+    title: 'refuses a role that is none',
+    row: 'legacy-set-permissions',
+    ...form('database=db&username=c&roles=_creator'),
+    status: 400,
+    answer: {
+      error: 'bad_request',
+      reason:
+        '"_creator", a role of "c", is not one of _reader, _writer, _admin, _design, _replicator, _security, _shards, _db_updates',
+    },
+    asked: [['documentOf', 'db']],
+  },
+  {
+    title: 'refuses a form without a name',
+    row: 'legacy-set-permissions',
+    ...form('database=db&roles=_reader'),
+    ...bad('Username not specified.', 'username_required'),
+  },
+  {
+    title: 'refuses two names',
+    row: 'legacy-set-permissions',
+    ...form('database=db&username=a&username=b&roles=_reader'),
+    ...bad('The form must name one username.'),
+  },
+  {
+    title: 'refuses a form without roles',
+    row: 'legacy-set-permissions',
+    ...form('database=db&username=a'),
+    ...bad('Roles not specified.', 'roles_required'),
+  },
+];
+
+describe('the handlers of API keys', () => {
+  let server: Server;
+  let base: string;
+  let context = new Context();
+  let principal: Principal = OWNER;
+  let row = '';
+
+  before(async () => {
+    const handlers = {
+      ...createApiKeyHandlers({ keys, keyRotationOverlapSeconds: 86_400, now: () => NOW }),
+      ...createLegacyHandlers({ keys, permissions }),
+    };
+    server = createServer((req, res) => {
+      const chunks: Buffer[] = [];
+      context = new Context();
+      context.identified = { principal, method: 'basic' };
+      context.target = {
+        segments: (req.url ?? '').split('/').filter((part) => part !== ''),
+        path: req.url ?? '',
+        query: '',
+      };
+      const run = async (body?: Buffer): Promise<void> => {
+        context.decision = {
+          allow: true,
+          endpoint: endpoint(row),
+          privilege: 'none',
+          identity: 'marker',
+          roles: 0,
+          rule: 'owner',
+          body,
+        };
+        await handlers[row]?.(req as Request, res as Response, () => assert.fail('forwarded'), context);
+      };
+      const fail = (error: unknown): void => sendError(req, res, asHttpError(error));
+      if (row !== 'legacy-set-permissions') run().catch(fail);
+      else
+        req
+          .on('data', (chunk: Buffer) => chunks.push(chunk))
+          .on('end', () => void run(Buffer.concat(chunks)).catch(fail));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  beforeEach(() => {
+    asked = [];
+    broken = false;
+  });
+
+  async function send(request: Row): Promise<globalThis.Response> {
+    row = request.row;
+    principal = request.principal ?? OWNER;
+    const headers = new Headers();
+    if (request.type !== undefined) headers.set('content-type', request.type);
+    if (request.gzip === true) headers.set('content-encoding', 'gzip');
+    const body = request.body === undefined ? null : new Uint8Array(Buffer.from(request.body));
+    return fetch(`${base}${request.path ?? endpoint(request.row).path}`, {
+      method: request.method ?? 'POST',
+      headers,
+      body,
+    });
+  }
+
+  for (const each of ROWS) {
+    it(`${each.title} – ${each.method ?? 'POST'} ${endpoint(each.row).path} – ${each.status}`, async () => {
+      const received = await send(each);
+      assert.deepEqual([received.status, await received.json()], [each.status, each.answer]);
+      if (each.asked !== undefined) assert.deepEqual(asked, each.asked);
+      if (each.change !== undefined) assert.deepEqual(context.change, each.change);
+      assert.doesNotMatch(JSON.stringify(context.change ?? {}), /secret|new/);
+    });
+  }
+
+  it('lets no cache keep a password', async () => {
+    for (const id of ['api-keys', 'api-key-rotate', 'legacy-generate-api-key']) {
+      const received = await send({ title: '', row: id, path: `${keyPath}/rotate`, status: 0, answer: '' });
+      assert.equal(received.headers.get('cache-control'), 'no-store', id);
+    }
+  });
+
+  it('says what is deprecated, and what to use', async () => {
+    const key = await send({ title: '', row: 'legacy-generate-api-key', status: 0, answer: '' });
+    const grant = await send({
+      title: '',
+      row: 'legacy-set-permissions',
+      ...form('database=db&username=c&roles=_writer'),
+      status: 0,
+      answer: '',
+    });
+    assert.deepEqual(
+      [key, grant].map(({ headers }) => [headers.get('deprecation'), headers.get('link')]),
+      [
+        ['@1795305600', '</_api/v2/api_keys>; rel="successor-version"'],
+        ['@1795305600', '</_api/v2/db/db/_security>; rel="successor-version"'],
+      ],
+    );
+  });
+
+  it('is unavailable while the store is – 503 with Retry-After', async () => {
+    broken = true;
+    for (const [id, method] of [
+      ['api-keys', 'POST'],
+      ['api-keys-list', 'GET'],
+      ['api-key-get', 'GET'],
+      ['api-key-revoke', 'DELETE'],
+      ['api-key-rotate', 'POST'],
+    ] as const) {
+      const received = await send({ title: '', row: id, method, path: keyPath, status: 0, answer: '' });
+      assert.deepEqual([received.status, received.headers.get('retry-after')], [503, '5'], id);
+    }
+  });
+});
