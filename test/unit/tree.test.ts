@@ -108,10 +108,10 @@ describe('the source tree', () => {
     );
   });
 
-  it('lets only services.ts know the embedded node', () => {
+  it('lets only serve.ts know the embedded node', () => {
     assert.deepEqual(
       offences((file) =>
-        file.folder === 'embedded' || file.path === 'services.ts'
+        file.folder === 'embedded' || file.path === 'serve.ts'
           ? []
           : local(file).filter((path) => folderOf(path) === 'embedded'),
       ),

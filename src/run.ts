@@ -1,0 +1,150 @@
+// Runs one serving process from its first to its last moment: services, listeners, reload, drain. What starts it, and how often, is main.ts's
+// business.
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Express } from 'express';
+import { createApp } from './app.ts';
+import { openAccessLog, type AccessLog } from './audit/access-log.ts';
+import { type Readiness } from './audit/metrics-server.ts';
+import { createRegistry } from './audit/metrics.ts';
+import { RequestMetrics } from './audit/request-metrics.ts';
+import { type OperationalLog } from './config/operational-log.ts';
+import { watchSettings, type LiveSettings } from './config/reload.ts';
+import { type Environment } from './config/sources.ts';
+import { type Settings } from './config/settings.ts';
+import { type Forwarding } from './forward/index.ts';
+import { drainServer } from './listen/drain.ts';
+import { createListeners, type Listeners } from './listen/server.ts';
+import { type Siblings } from './listen/siblings.ts';
+import { serviceMetrics } from './service-metrics.ts';
+import { createServices, type Services } from './services.ts';
+import { createForward, createSteps } from './steps.ts';
+
+export interface RunParameters {
+  readonly settings: Settings;
+  readonly env: Environment;
+  /** Addresses of the CouchDB nodes, the embedded one's where none are configured. */
+  readonly nodeUrls: readonly string[];
+  readonly jwtSecret: Buffer;
+  readonly sessionSecret: Buffer;
+  readonly log: OperationalLog;
+  readonly siblings: Siblings;
+  /** Several processes share the access log's file or pipe. */
+  readonly sharesLog: boolean;
+}
+
+export interface Running {
+  /** For example `http://127.0.0.1:5984`. */
+  readonly addresses: readonly string[];
+  readonly registry: ReturnType<typeof createRegistry>;
+  readonly metrics: () => Promise<string>;
+  readonly readiness: () => Readiness;
+  /** Reads the files again and opens the access log's file anew, as on SIGHUP. */
+  reload(): void;
+  /** Ends as SIGTERM asks: readiness off, running requests finish, feeds end, the rest is cut after `drain_timeout_seconds`. */
+  drain(): Promise<void>;
+}
+
+/** How long the opening of the listeners waits for the API keys: a client that is answered 503 in the first second comes back much later. */
+const FIRST_NEWS_MS = 5000;
+
+/** Starts to serve. Rejects when a file, a certificate or an address cannot be used; CouchDB's absence is no reason not to start. */
+export async function run(parameters: RunParameters): Promise<Running> {
+  const process = new ServingProcess(parameters);
+  await process.start();
+  return process;
+}
+
+class ServingProcess implements Running {
+  readonly #parameters: RunParameters;
+  readonly #accessLog: AccessLog;
+  readonly #live: LiveSettings;
+  readonly #services: Services;
+  readonly #forwarding: Forwarding;
+  readonly #listeners: Listeners;
+  readonly registry: ReturnType<typeof createRegistry>;
+  #isDraining = false;
+  addresses: readonly string[] = [];
+
+  constructor(parameters: RunParameters) {
+    const { settings, env, log, sharesLog } = parameters;
+    this.#parameters = parameters;
+    this.#accessLog = openAccessLog({
+      target: settings.accessLog,
+      policy: settings.accessLogPolicy,
+      log,
+      shared: sharesLog,
+    });
+    this.#live = watchSettings({
+      initial: settings,
+      env,
+      log,
+      acceptCertificates: (next) => this.#listeners.reloadCertificate(next),
+    });
+    const metrics = new RequestMetrics();
+    this.#services = createServices({ ...parameters, live: this.#live, accessLog: this.#accessLog, metrics });
+    this.#forwarding = createForward(this.#services);
+    this.#listeners = createListeners({ app: this.#createApp(), settings, log });
+    this.registry = createRegistry(metrics, serviceMetrics(this.#services, this.#forwarding, this.#live));
+  }
+
+  async start(): Promise<void> {
+    const { services } = this;
+    await services.start();
+    await untilTrue(() => services.news.up, FIRST_NEWS_MS);
+    this.addresses = await this.#listeners.open();
+    this.#parameters.siblings.ready();
+  }
+
+  readonly metrics = (): Promise<string> => this.registry.metrics();
+
+  readonly readiness = (): Readiness => {
+    const { nodes, store, news } = this.#services;
+    const up = nodes.report().filter(({ state }) => state === 'up').length;
+    return {
+      ready: this.#canServe() && !this.#isDraining,
+      checks: { draining: this.#isDraining, nodes_up: up, keys_known: store.up, news: news.up },
+    };
+  };
+
+  reload(): void {
+    this.#accessLog.reopen();
+    this.#live.reload();
+  }
+
+  async drain(): Promise<void> {
+    const { settings, log } = this.#parameters;
+    const { cut } = await drainServer({
+      servers: this.#listeners.servers,
+      readinessOff: () => (this.#isDraining = true),
+      endFeeds: this.#forwarding.endFeeds,
+      delayMs: settings.drainDelaySeconds * 1000,
+      timeoutMs: settings.drainTimeoutSeconds * 1000,
+    });
+    log.info({ cut }, 'every connection is closed');
+    this.#live.close();
+    await this.#services.close();
+    await this.#accessLog.close(1000);
+  }
+
+  get services(): Services {
+    return this.#services;
+  }
+
+  #createApp(): Express {
+    const { log } = this.#parameters;
+    const condition = { isDraining: () => this.#isDraining, canServe: () => this.#canServe() };
+    const steps = createSteps(this.#services, this.#forwarding, condition);
+    return createApp(steps, (error, id) =>
+      log.error({ err: error, id }, 'a request failed without a reason of ours'),
+    );
+  }
+
+  #canServe(): boolean {
+    return this.#services.nodes.usable;
+  }
+}
+
+async function untilTrue(condition: () => boolean, limitMs: number): Promise<void> {
+  const limit = performance.now() + limitMs;
+  while (!condition() && performance.now() < limit) await wait(20);
+}

@@ -1,0 +1,158 @@
+// Starts Couchgate as configured: secrets, the embedded node where no CouchDB is configured, one process or several, signals.
+// What one process does is run.ts's business.
+import cluster from 'node:cluster';
+import { join } from 'node:path';
+import { createOperationalLog } from './audit/log.ts';
+import { openMetricsServer, type Readiness } from './audit/metrics-server.ts';
+import { offerToPrimary, readWorkers } from './audit/metrics.ts';
+import { type Configuration } from './config/load.ts';
+import { type OperationalLog } from './config/operational-log.ts';
+import { readOrMakeSecrets, type Secrets } from './config/secrets.ts';
+import { startEmbeddedNode } from './embedded/index.ts';
+import { ALONE, createSiblings } from './listen/siblings.ts';
+import { startWorkers, workerCount, type Workers } from './listen/workers.ts';
+import { run, type Running } from './run.ts';
+import { welcome } from './welcome.ts';
+
+/** How the primary tells its workers of the embedded node that runs in it; no option of an operator's. */
+export const EMBEDDED_OPTION = '--embedded-node=';
+
+interface Start {
+  readonly configuration: Configuration;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: OperationalLog;
+  readonly secrets: Secrets;
+  readonly nodeUrls: readonly string[];
+}
+
+/** Serves until a signal ends it; resolves with the exit code. Rejects with an error that main.ts puts into one line when it cannot start. */
+export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv): Promise<number> {
+  const { settings } = configuration;
+  const log = createOperationalLog(settings.logLevel);
+  const secrets = readOrMakeSecrets(settings);
+  const start = { configuration, env, log, secrets };
+  if (cluster.isWorker) return serveAsWorker({ ...start, nodeUrls: settings.couchdbNodes });
+  for (const warning of [...configuration.warnings, ...secrets.warnings])
+    log.warn({ warning }, 'allowed, but seldom meant');
+  const embedded = settings.couchdbNodes.length === 0 ? await startEmbedded(start) : undefined;
+  const nodeUrls = embedded === undefined ? settings.couchdbNodes : [embedded.url];
+  try {
+    const count = workerCount(settings.workers);
+    return await (count === 1
+      ? serveAlone({ ...start, nodeUrls })
+      : serveWithWorkers({ ...start, nodeUrls }, count));
+  } finally {
+    await embedded?.close();
+  }
+}
+
+/** The one line that knows the embedded node. */
+function startEmbedded({ configuration: { settings }, secrets, log }: Omit<Start, 'nodeUrls'>) {
+  const jwtKeys = { [settings.jwtKid]: Buffer.from(secrets.jwtSecret, 'base64') };
+  const owner = { name: settings.owner, password: secrets.ownerPassword };
+  log.warn(
+    {},
+    'no couchdb_nodes are configured: an embedded node is started, for a first look and for tests, not for production',
+  );
+  return startEmbeddedNode({ folder: join(settings.data, 'embedded'), owner, jwtKeys });
+}
+
+async function serveAlone(start: Start): Promise<number> {
+  const running = await runHere(start, ALONE);
+  await openMetrics(start, running.metrics, running.readiness);
+  welcome(start.configuration.settings, start.secrets, running.addresses);
+  process.on('SIGHUP', () => running.reload());
+  await terminated();
+  await running.drain();
+  return 0;
+}
+
+async function serveAsWorker(start: Start): Promise<number> {
+  const siblings = createSiblings({ channel: process });
+  const url = process.argv
+    .find((argument) => argument.startsWith(EMBEDDED_OPTION))
+    ?.slice(EMBEDDED_OPTION.length);
+  const running = await runHere({ ...start, nodeUrls: url === undefined ? start.nodeUrls : [url] }, siblings);
+  offerToPrimary(running.registry);
+  siblings.answer('readiness', running.readiness);
+  siblings.answer('addresses', () => running.addresses);
+  siblings.onReload(() => running.reload());
+  // The terminal's Ctrl-C reaches the whole group of processes; the primary alone decides what it means.
+  process.on('SIGINT', () => undefined);
+  await new Promise<void>((resolve) => siblings.onDrain(resolve));
+  await running.drain();
+  return 0;
+}
+
+async function serveWithWorkers(start: Start, count: number): Promise<number> {
+  const { settings } = start.configuration;
+  const [embedded] = settings.couchdbNodes.length === 0 ? start.nodeUrls : [];
+  if (embedded !== undefined)
+    cluster.setupPrimary({ args: [...process.argv.slice(2), `${EMBEDDED_OPTION}${embedded}`] });
+  const drainMs = (settings.drainDelaySeconds + settings.drainTimeoutSeconds) * 1000;
+  const workers = startWorkers({ count, drainMs, log: start.log });
+  await openMetrics(start, readWorkers(), () => readinessOf(workers, count));
+  void workers.gather('addresses').then(([addresses]) => {
+    if (Array.isArray(addresses)) welcome(settings, start.secrets, addresses as readonly string[]);
+  });
+  process.on('SIGHUP', () => workers.reload());
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => workers.drain());
+  return workers.ended;
+}
+
+/** The readiness of all workers put together: one that serves is enough. */
+async function readinessOf(workers: Workers, count: number): Promise<Readiness> {
+  const answers = (await workers.gather('readiness')) as readonly Readiness[];
+  const ready = answers.filter((answer) => answer.ready);
+  return {
+    ready: ready.length > 0,
+    checks: { ...(ready[0] ?? answers[0])?.checks, workers: count, workers_ready: ready.length },
+  };
+}
+
+function runHere(
+  { configuration, env, log, secrets, nodeUrls }: Start,
+  siblings: typeof ALONE,
+): Promise<Running> {
+  return run({
+    settings: configuration.settings,
+    env,
+    nodeUrls,
+    jwtSecret: Buffer.from(secrets.jwtSecret, 'base64'),
+    sessionSecret: Buffer.from(secrets.sessionSecret, 'base64'),
+    log,
+    siblings,
+    sharesLog: cluster.isWorker,
+  });
+}
+
+async function openMetrics(
+  start: Start,
+  metrics: () => Promise<string>,
+  readiness: () => Readiness | Promise<Readiness>,
+): Promise<void> {
+  const { settings, origins } = start.configuration;
+  const origin = origins.get('metrics_listen') ?? 'default';
+  const server = await openMetricsServer({
+    address: settings.metricsListen,
+    chosen: origin !== 'default',
+    metrics,
+    readiness,
+    log: start.log,
+  });
+  if (server !== undefined) start.log.info({ url: server.url }, 'metrics and health checks are served');
+}
+
+/** Resolves on the first signal to end; a second one ends at once. */
+function terminated(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (asked) process.exit(1);
+        asked = true;
+        resolve();
+      });
+    }
+  });
+}

@@ -1,0 +1,181 @@
+// Builds the knowledge that one serving process works with, and joins its parts. What each part does is in its own folder; the steps of a
+// request are built in steps.ts.
+import { readFileSync } from 'node:fs';
+import { type AccessLog } from './audit/access-log.ts';
+import { type RequestMetrics } from './audit/request-metrics.ts';
+import { decide } from './authorize/decide.ts';
+import { type OperationalLog } from './config/operational-log.ts';
+import { type Settings } from './config/settings.ts';
+import { createCouch, type CouchClient } from './couch/client.ts';
+import { checkNode } from './couch/node-check.ts';
+import { createIdentity, type Identity } from './forward/identity.ts';
+import { Nodes } from './forward/nodes.ts';
+import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
+import { type News } from './identity/news.ts';
+import { createNewsDesk, type RunningNewsDesk } from './identity/news-feed.ts';
+import { createOpenFeeds, type OpenFeed, type OpenFeeds } from './identity/open-feeds.ts';
+import { type CredentialCheck } from './identity/credential-check.ts';
+import { createStore, type Store } from './identity/store.ts';
+import { type Siblings } from './listen/siblings.ts';
+import { openCredentials, openSessions, type SessionParts } from './session-services.ts';
+import { createSecurityStore, type SecurityKeeper } from './permissions/security-store.ts';
+
+/** What a serving process is given. */
+export interface Surroundings {
+  readonly settings: Settings;
+  /** The settings as the files say now; a reload replaces the object. */
+  readonly live: { readonly current: Settings };
+  /** Addresses of the CouchDB nodes, the embedded one's where none are configured. */
+  readonly nodeUrls: readonly string[];
+  readonly jwtSecret: Buffer;
+  readonly sessionSecret: Buffer;
+  readonly log: OperationalLog;
+  readonly accessLog: AccessLog;
+  readonly metrics: RequestMetrics;
+  readonly siblings: Siblings;
+}
+
+export interface Services extends Surroundings {
+  readonly identity: Identity;
+  readonly nodes: Nodes;
+  readonly couch: CouchClient;
+  readonly store: Store;
+  readonly news: RunningNewsDesk;
+  readonly keys: RunningKeyStore;
+  readonly security: SecurityKeeper;
+  readonly credentials: CredentialCheck;
+  readonly sessionParts: SessionParts;
+  readonly openFeeds: OpenFeeds;
+  /** Begins to look at the nodes and to follow the news; resolves after the first look at the nodes, whatever it found. */
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Joins the parts; nothing is asked of CouchDB before `start`. The order matters where one listens to another's news (key store first). */
+export function createServices(surroundings: Surroundings): Services {
+  const { settings, log } = surroundings;
+  const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;
+  const identity = createIdentity({
+    secret: surroundings.jwtSecret,
+    kid: settings.jwtKid,
+    lifetimeSeconds: settings.jwtLifetimeSeconds,
+  });
+  const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
+  const nodes = openNodes(surroundings, identity, ca);
+  const couch = openCouch(settings, identity, nodes, ca);
+  const report = (sentence: string): void => log.warn({}, sentence);
+  const store = createStore({ couch, database: settings.storeDatabase, report });
+  const news = openNews(surroundings, couch, store, report);
+  const caches = { fallbackCacheSeconds, outageCacheSeconds };
+  const keys = createKeyStore({ couch, store, desk: news, ...caches, now: Date.now });
+  const security = createSecurityStore({ couch, news, securityCacheSeconds, ...caches });
+  const credentials = openCredentials(settings, couch, news, keys);
+  const sessionParts = openSessions(settings, surroundings.sessionSecret, couch, news);
+  const openFeeds = createOpenFeeds({
+    news,
+    stillPermitted: (feed) => isStillPermitted(feed, keys, security),
+    outageSeconds: outageCacheSeconds,
+  });
+  const parts = { identity, nodes, couch, store, news, keys, security, credentials, sessionParts, openFeeds };
+  return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
+}
+
+type Parts = Omit<Services, keyof Surroundings | 'start' | 'close'>;
+
+async function start({ nodes, store, news }: Parts): Promise<void> {
+  await nodes.start();
+  store.start();
+  news.start();
+}
+
+/** In the opposite order of their making. */
+async function close(parts: Parts): Promise<void> {
+  parts.openFeeds.close();
+  parts.sessionParts.sessions.close();
+  parts.sessionParts.versions.close();
+  await parts.keys.close();
+  parts.security.close();
+  parts.news.close();
+  parts.store.close();
+  await parts.couch.close();
+  parts.nodes.stop();
+}
+
+function openNodes(
+  { settings, nodeUrls, log }: Surroundings,
+  identity: Identity,
+  ca: string | undefined,
+): Nodes {
+  const limits = {
+    connectTimeoutMs: settings.couchdbConnectTimeoutMs,
+    idleTimeoutMs: settings.couchdbIdleTimeoutMs,
+    keepAliveMs: settings.couchdbKeepaliveMs,
+    kept: settings.couchdbConnections,
+    ca,
+  };
+  return new Nodes({
+    urls: nodeUrls,
+    limits: {
+      ...limits,
+      connections: settings.couchdbConnections,
+      queue: settings.couchdbQueue,
+      feeds: settings.couchdbFeeds,
+    },
+    intervalMs: settings.healthIntervalMs,
+    check: (url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) }),
+    onState: (node, state, reason) =>
+      log.warn({ node: node.host, state, reason }, 'a CouchDB node changed its state'),
+  });
+}
+
+function openCouch(
+  settings: Settings,
+  identity: Identity,
+  nodes: Nodes,
+  ca: string | undefined,
+): CouchClient {
+  return createCouch({
+    pickNode: (tried) => nodes.pickForSelf(tried),
+    authorization: () => `Bearer ${identity.tokenForSelf()}`,
+    nodeFailed: (url) => nodes.failedForSelf(url),
+    connectTimeoutMs: settings.couchdbConnectTimeoutMs,
+    keepAliveMs: settings.couchdbKeepaliveMs,
+    ...(ca === undefined ? {} : { ca }),
+  });
+}
+
+function openNews(
+  { siblings, log }: Surroundings,
+  couch: CouchClient,
+  store: Store,
+  report: (sentence: string) => void,
+): RunningNewsDesk {
+  const news = createNewsDesk({
+    couch,
+    store,
+    siblings,
+    report,
+    now: Date.now,
+    onState: (up) =>
+      log.info({ up }, up ? 'news of other replicas arrive' : 'news of other replicas do not arrive'),
+  });
+  siblings.listen((message) => news.hear(message as News));
+  return news;
+}
+
+/** Decides an open feed afresh (H17): its key must be good, and its database's grants must still permit its row. */
+async function isStillPermitted(
+  feed: OpenFeed,
+  keys: RunningKeyStore,
+  security: SecurityKeeper,
+): Promise<boolean> {
+  const { principal, database, endpoint } = feed;
+  if (principal.kind === 'key') {
+    const key = await keys.describe(principal.name);
+    if (key === undefined || (key.expires_at !== null && Date.parse(key.expires_at) <= Date.now()))
+      return false;
+  }
+  const permissions = database === undefined ? undefined : await security.permissionsOf(database);
+  const operation = { endpoint, alternatives: [], bodyMatter: undefined, database, documentId: undefined };
+  return decide(principal, operation, permissions, undefined).allow;
+}

@@ -1,0 +1,159 @@
+// A whole Couchgate in this process, on any free port, in front of a backend: the embedded node, or with COUCHDB_HOME a real cluster.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { loadSettings } from '../../src/config/load.ts';
+import { type Settings } from '../../src/config/settings.ts';
+import { ALONE } from '../../src/listen/siblings.ts';
+import { run, type Running } from '../../src/run.ts';
+import { startBackend, type Backend } from './backend.ts';
+import { rememberingLog, type RememberedLog } from './log.ts';
+import { startRecorder, type Recorder } from './recorder.ts';
+
+export interface Credentials {
+  readonly name: string;
+  readonly password: string;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: unknown;
+}
+
+export interface Couchgate {
+  readonly url: string;
+  readonly owner: Credentials;
+  readonly backend: Backend;
+  /** What CouchDB really received; stands between Couchgate and the backend's first node. */
+  readonly recorder: Recorder;
+  readonly running: Running;
+  readonly log: RememberedLog;
+  /** Sends one JSON request, as `credentials` or as nobody, and reads its JSON answer. */
+  ask(method: string, path: string, options?: AskOptions): Promise<Answer>;
+  /** A new API key. */
+  key(): Promise<Credentials>;
+  /** Makes a database with this `cloudant` map. */
+  database(name: string, grants?: Readonly<Record<string, readonly string[]>>): Promise<void>;
+  grant(database: string, grants: Readonly<Record<string, readonly string[]>>): Promise<void>;
+  /** The access log so far, a record a line. */
+  accessLog(): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  close(): Promise<void>;
+}
+
+export interface AskOptions {
+  readonly as?: Credentials | undefined;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface CouchgateOptions {
+  /** Settings over the defaults. */
+  readonly settings?: Partial<Settings>;
+  /** A backend to share; else one is started, and closed with Couchgate. */
+  readonly backend?: Backend;
+  /** A session secret to share with another Couchgate. */
+  readonly sessionSecret?: Buffer;
+}
+
+export function basic({ name, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
+}
+
+/** Starts Couchgate and waits until it has heard of the API keys; never on a fixed port. */
+export async function startCouchgate(options: CouchgateOptions = {}): Promise<Couchgate> {
+  const backend = options.backend ?? (await startBackend());
+  const [first = '', ...others] = backend.urls;
+  const recorder = await startRecorder(first);
+  const folder = mkdtempSync(join(tmpdir(), 'couchgate-test-'));
+  const accessLog = join(folder, 'access.log');
+  const log = rememberingLog();
+  const defaults = loadSettings({ env: {}, folder: '/nonexistent' });
+  const settings = {
+    ...defaults,
+    listen: '127.0.0.1:0',
+    metricsListen: 'off',
+    data: folder,
+    accessLog,
+    ...options.settings,
+  };
+  const running = await run({
+    settings,
+    env: {},
+    nodeUrls: [recorder.url, ...others],
+    jwtSecret: Buffer.from(backend.jwtSecretBase64, 'base64'),
+    sessionSecret: options.sessionSecret ?? randomBytes(32),
+    log,
+    siblings: ALONE,
+    sharesLog: false,
+  });
+  const [url = ''] = running.addresses;
+  const ask = (method: string, path: string, how: AskOptions = {}): Promise<Answer> =>
+    send(url, method, path, how);
+  const { owner } = backend;
+
+  async function grant(database: string, grants: Readonly<Record<string, readonly string[]>>): Promise<void> {
+    const path = `/_api/v2/db/${encodeURIComponent(database)}/_security`;
+    expect(await ask('PUT', path, { as: owner, body: { cloudant: grants } }), 200);
+  }
+
+  return {
+    ...{ url, owner, backend, recorder, running, log, ask, grant },
+    async key() {
+      const { key, password } = expect(await ask('POST', '/_api/v2/api_keys', { as: owner }), 201) as Record<
+        string,
+        string
+      >;
+      return { name: String(key), password: String(password) };
+    },
+    async database(name, grants) {
+      expect(await ask('PUT', `/${encodeURIComponent(name)}`, { as: owner }), 201, 202);
+      if (grants !== undefined) await grant(name, grants);
+    },
+    async accessLog() {
+      const text = await readFile(accessLog, 'utf8').catch(() => '');
+      return text
+        .split('\n')
+        .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
+    },
+    async close() {
+      await running.drain();
+      await recorder.close();
+      if (options.backend === undefined) await backend.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function send(
+  url: string,
+  method: string,
+  path: string,
+  { as, body, headers = {} }: AskOptions,
+): Promise<Answer> {
+  const answer = await fetch(url + path, {
+    method,
+    redirect: 'manual',
+    headers: {
+      ...(as === undefined ? {} : { Authorization: basic(as) }),
+      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...headers,
+    },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  });
+  const text = await answer.text();
+  const isJson = answer.headers.get('content-type')?.includes('json') === true && text !== '';
+  return {
+    status: answer.status,
+    headers: answer.headers,
+    body: isJson ? (JSON.parse(text) as unknown) : text,
+  };
+}
+
+function expect({ status, body }: Answer, ...statuses: readonly number[]): unknown {
+  if (!statuses.includes(status))
+    throw new Error(`the preparation of a test was answered ${status}: ${JSON.stringify(body)}`);
+  return body;
+}
