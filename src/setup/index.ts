@@ -5,7 +5,8 @@ import { openAdmin, reasonOf, type Admin } from './admin.ts';
 import { settleDatabases } from './adopt.ts';
 import { parseSetupArguments, SETUP_USAGE, UsageError, type SetupArguments } from './arguments.ts';
 import { clusterNodes, joinCluster, nodeName } from './join.ts';
-import { acceptsTokens, keyInUse, kidsOf, newKey, retireKey, settleKeys, type SigningKey } from './keys.ts';
+import { planKeys } from './key-plan.ts';
+import { comesToAcceptTokens, settleKeys, type SigningKey } from './keys.ts';
 import { readConfig, relapses, settle, type Report, type SetupNode } from './node.ts';
 import { restartNode, runningHandlers } from './restart.ts';
 import { makeSecrets } from './secrets.ts';
@@ -69,7 +70,7 @@ class SetupRun {
       this.#report.line(`One cluster of ${names.join(', ')}`);
     }
     const nodes = await this.#nodes([first, ...admins.slice(1)]);
-    const keys = await this.#keys(nodes);
+    const keys = await planKeys(nodes, this.#asked, this.#settings, this.#report, this.#now);
     const settled = await this.#settleNodes(nodes, keys);
     this.#report.line('Databases that were there before Couchgate');
     const { storeDatabase } = this.#settings;
@@ -106,38 +107,6 @@ class SetupRun {
         ? { name, admin: first, segment: name, isDirect: false }
         : { name, admin, segment: '_local', isDirect: true };
     });
-  }
-
-  async #keys(nodes: readonly SetupNode[]): Promise<readonly SigningKey[]> {
-    const { dryRun, rotate, retire } = this.#asked;
-    const { data, jwtKid } = this.#settings;
-    if (retire !== undefined) await this.#retire(nodes, retire);
-    const { key, file } = await keyInUse(this.#settings, dryRun);
-    if (file !== undefined)
-      this.#report.line(
-        `The key ${dryRun ? 'would be' : 'is'} kept in ${file}: start Couchgate with COUCHGATE_JWT_SECRET_FILE=${file}`,
-      );
-    if (!rotate) return [key];
-    const taken = (await Promise.all(nodes.map(readConfig))).flatMap(kidsOf);
-    if (dryRun) {
-      this.#report.line('A second key would be made');
-      return [key];
-    }
-    const made = await newKey(taken, data, new Date(this.#now()));
-    this.#report.line(
-      `A second key is in ${made.file}. Now start every Couchgate with COUCHGATE_JWT_KID=${made.key.kid} and ` +
-        `COUCHGATE_JWT_SECRET_FILE=${made.file}; when all have changed over, run setup --retire ${jwtKid}`,
-    );
-    return [key, made.key];
-  }
-
-  async #retire(nodes: readonly SetupNode[], kid: string): Promise<void> {
-    if (kid === this.#settings.jwtKid)
-      throw new UsageError(`${kid} is the key in use: change jwt_kid and jwt_secret first`);
-    for (const node of nodes) {
-      if (!this.#asked.dryRun) await retireKey(node, kid);
-      this.#report.line(`  ${this.#asked.dryRun ? 'would be ' : ''}removed ${node.name}: [jwt_keys] ${kid}`);
-    }
   }
 
   async #settleNodes(nodes: readonly SetupNode[], keys: readonly SigningKey[]): Promise<boolean> {
@@ -182,7 +151,7 @@ class SetupRun {
       return true;
     }
     for (const key of keys) {
-      const isAccepted = await acceptsTokens(node.admin, key, this.#now());
+      const isAccepted = await comesToAcceptTokens(node.admin, key, this.#now);
       this.#report.line(
         `  ${isAccepted ? 'fine    accepts' : 'LOOK    does not accept'} tokens of the key ${key.kid}`,
       );

@@ -2,6 +2,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fieldsOf, openBearer, type Admin } from './admin.ts';
 import { removeSetting, writeSecret, type Report, type SetupNode } from './node.ts';
 import { type NodeConfig } from './rules.ts';
@@ -14,6 +15,8 @@ export interface SigningKey {
 
 const SECRET_BYTES = 32;
 const TOKEN_SECONDS = 60;
+const PATIENCE_MS = 3000;
+const POLL_MS = 50;
 
 /** The key of the settings, or else the one in the data folder (`file`), made now where there is none; a dry run makes none that stays. */
 export async function keyInUse(
@@ -106,6 +109,23 @@ export async function acceptsTokens(admin: Admin, key: SigningKey, now: number):
   const session = await openBearer(admin, token(key, { name, roles }, now)).ask('GET', '/_session');
   const userCtx = fieldsOf(fieldsOf(session.body)['userCtx']);
   return session.status === 200 && JSON.stringify(userCtx) === JSON.stringify({ name, roles });
+}
+
+/**
+ * As acceptsTokens, with some patience: for a tenth of a second after its start CouchDB answers, `/_up` too, before its key store does, and
+ * calls every token a fault of its own (500 badarg).
+ */
+export async function comesToAcceptTokens(
+  admin: Admin,
+  key: SigningKey,
+  now: () => number,
+): Promise<boolean> {
+  const end = performance.now() + PATIENCE_MS;
+  for (;;) {
+    if (await acceptsTokens(admin, key, now())) return true;
+    if (performance.now() > end) return false;
+    await wait(POLL_MS);
+  }
 }
 
 function token(

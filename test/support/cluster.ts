@@ -9,6 +9,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openAdmin, type AdminCredentials } from '../../src/setup/admin.ts';
+import { comesToAcceptTokens } from '../../src/setup/keys.ts';
 import { joinCluster, untilUp } from '../../src/setup/join.ts';
 
 const HOME = process.env['COUCHDB_HOME'] ?? '';
@@ -187,7 +188,10 @@ async function openNode(shared: Shared, shortName: string): Promise<ClusterNode>
       closeSync(out);
       await writeFile(join(folder, 'pid'), String(child.pid));
       child.unref();
-      await untilUp([openAdmin({ url, credentials: shared.owner })], START_TIMEOUT_MS);
+      const admin = openAdmin({ url, credentials: shared.owner });
+      await untilUp([admin], START_TIMEOUT_MS);
+      const key = { kid: shared.kid, secret: shared.jwtSecretBase64 };
+      if (shared.options.prepared) await comesToAcceptTokens(admin, key, Date.now);
     },
   };
 }
