@@ -1,6 +1,77 @@
 #!/usr/bin/env node
-// The command line: serves, or runs one of the commands. What each does is in its own file.
-import { loadConfiguration } from './config/load.ts';
-import { serve } from './serve.ts';
+// The command line: serves, or runs one of the commands. What each of them does is in its own file.
+import { readFileSync } from 'node:fs';
+import { audit } from './cli/audit.ts';
+import { checkConfig, printConfig } from './cli/check-config.ts';
+import { type Command } from './cli/command.ts';
+import { corsCheck } from './cli/cors-check.ts';
+import { askPassword } from './cli/ask-password.ts';
+import { loadConfiguration, loadSettings } from './config/load.ts';
+import { explainFailure } from './explain-failure.ts';
+import { EMBEDDED_OPTION, serve } from './serve.ts';
+import { runSetup } from './setup/index.ts';
 
-process.exitCode = await serve(loadConfiguration({ env: process.env }), process.env);
+const USAGE = `Usage: couchgate [command]
+
+  (none)                 serve, as config/ and the environment say
+  setup <url>...         make an existing CouchDB cluster ready; \`setup\` alone lists its options
+  audit [file]...        filter an access log
+  cors-check <origin>    say which rule lets a preflight pass or fail
+  --check-config         list every problem of the configuration, exit 1 if there is one
+  --print-config         show every setting, its value and where it comes from; secrets masked
+  --version, --help
+
+Settings: docs/configuration.md
+`;
+
+const setup: Command = (args, { env, stdout }) =>
+  runSetup({
+    args,
+    env,
+    settings: () => loadSettings({ env }),
+    print: (line) => stdout.write(`${line}\n`),
+    askPassword,
+  });
+
+const showVersion: Command = (_words, { stdout }) => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  stdout.write(`${version}\n`);
+  return 0;
+};
+
+const showUsage: Command = (_words, { stdout }) => {
+  stdout.write(USAGE);
+  return 0;
+};
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  setup,
+  audit,
+  'cors-check': corsCheck,
+  '--check-config': checkConfig,
+  '--print-config': printConfig,
+  '--version': showVersion,
+  '--help': showUsage,
+  '-h': showUsage,
+};
+
+async function main(words: readonly string[]): Promise<number> {
+  const [name, ...rest] = words;
+  if (name === undefined || name.startsWith(EMBEDDED_OPTION))
+    return serve(loadConfiguration({ env: process.env }), process.env);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command !== undefined) return command(rest, process);
+  process.stderr.write(`couchgate: there is no command ${name}\n${USAGE}`);
+  return 2;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`couchgate: ${explainFailure(error)}\n`);
+  process.exitCode = 1;
+}
+// What is left (an idle connection, a timer) must not keep a process alive whose work is done or that could not start.
+process.exit();

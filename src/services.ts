@@ -5,7 +5,9 @@ import { type AccessLog } from './audit/access-log.ts';
 import { type RequestMetrics } from './audit/request-metrics.ts';
 import { decide } from './authorize/decide.ts';
 import { type OperationalLog } from './config/operational-log.ts';
+import { type LiveSettings } from './config/reload.ts';
 import { type Settings } from './config/settings.ts';
+import { type Environment } from './config/sources.ts';
 import { createCouch, type CouchClient } from './couch/client.ts';
 import { checkNode } from './couch/node-check.ts';
 import { createIdentity, type Identity } from './forward/identity.ts';
@@ -24,7 +26,8 @@ import { createSecurityStore, type SecurityKeeper } from './permissions/security
 export interface Surroundings {
   readonly settings: Settings;
   /** The settings as the files say now; a reload replaces the object. */
-  readonly live: { readonly current: Settings };
+  readonly live: Pick<LiveSettings, 'current' | 'reload'>;
+  readonly env: Environment;
   /** Addresses of the CouchDB nodes, the embedded one's where none are configured. */
   readonly nodeUrls: readonly string[];
   readonly jwtSecret: Buffer;

@@ -14,6 +14,7 @@ import { authorizeOperation } from './authorize/index.ts';
 import { classifyRequest } from './classify/index.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
 import { createApiKeyHandlers } from './handle/api-keys.ts';
+import { corsConfigHandlers } from './handle/cors-config.ts';
 import { databaseHandlers } from './handle/database.ts';
 import { answerOwnEndpoint, type Handlers } from './handle/index.ts';
 import { createLegacyHandlers } from './handle/legacy.ts';
@@ -83,6 +84,7 @@ export function createHandlers(services: Services, condition: Condition): Handle
     ...databaseHandlers({ couch, security, tokenFor, publicUrl, log }),
     ...usersHandlers({ couch, keys, news, limitBytes }),
     ...createApiKeyHandlers({ keys, keyRotationOverlapSeconds }),
+    ...corsConfigHandlers(services),
     ...createLegacyHandlers({ keys, permissions: security }),
   };
 }

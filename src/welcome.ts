@@ -17,7 +17,7 @@ export function welcomeLines(
   const lines = ['', `Couchgate listens on ${addresses.join(' and ')}`];
   const [url] = addresses;
   if (settings.couchdbNodes.length > 0 || url === undefined) return [...lines, ''];
-  const file = join(settings.data, 'owner-password');
+  const file = join(settings.data, 'owner_password');
   const isGenerated = settings.ownerPassword === '';
   if (secrets.created.has('ownerPassword')) {
     lines.push(

@@ -25,9 +25,9 @@ type SecretSettings = Pick<
 >;
 
 const FILES: Readonly<Record<SecretName, string>> = {
-  sessionSecret: 'session-secret',
-  jwtSecret: 'jwt-secret',
-  ownerPassword: 'owner-password',
+  sessionSecret: 'session_secret',
+  jwtSecret: 'jwt_secret',
+  ownerPassword: 'owner_password',
 };
 
 /** The data folder is what an operator must make writable, so it is named in one sentence whatever failed in it. */

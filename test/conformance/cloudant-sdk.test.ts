@@ -103,5 +103,15 @@ for (const [kind, authenticator] of Object.entries(AUTHENTICATORS)) {
         status(401),
       );
     });
+
+    it('reads and writes the CORS configuration – putCorsConfiguration, getCorsInformation', async () => {
+      await owner.putCorsConfiguration({
+        origins: ['https://app.example'],
+        enableCors: true,
+        allowCredentials: true,
+      });
+      const { result } = await owner.getCorsInformation();
+      assert.deepEqual(result.origins, ['https://app.example']);
+    });
   });
 }

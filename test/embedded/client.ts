@@ -2,7 +2,7 @@
 import { createHmac } from 'node:crypto';
 import { startEmbeddedNode, type RunningEmbeddedNode } from '../../src/embedded/index.ts';
 
-export const OWNER = { name: 'admin', password: 'owner-password' };
+export const OWNER = { name: 'admin', password: 'owner_password' };
 export const KEYS = {
   first: Buffer.from('first-secret-of-the-tests-0123456789'),
   second: Buffer.from('second-secret-of-the-tests-012345678'),

@@ -9,7 +9,7 @@ import { runSteps } from '../compare/run.ts';
 const FLOOR = { equal: 336, equalStatus: 351 };
 
 it(`answers as CouchDB 3.5.0 did – npm run compare – at least ${FLOOR.equal} answers equal`, async () => {
-  const owner = { name: 'admin', password: 'owner-password' };
+  const owner = { name: 'admin', password: 'owner_password' };
   const secret = Buffer.from('a secret of the comparison, 32 bytes');
   const node = await startEmbeddedNode({ folder: undefined, owner, jwtKeys: { couchgate: secret } });
   try {

@@ -1,5 +1,5 @@
 // A whole Couchgate in this process, on any free port, in front of a backend: the embedded node, or with COUCHDB_HOME a real cluster.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -68,6 +68,8 @@ export async function startCouchgate(options: CouchgateOptions = {}): Promise<Co
   const [first = '', ...others] = backend.urls;
   const recorder = await startRecorder(first);
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-test-'));
+  const configFolder = join(folder, 'config');
+  mkdirSync(configFolder);
   const accessLog = join(folder, 'access.log');
   const log = rememberingLog();
   const defaults = loadSettings({ env: {}, folder: '/nonexistent' });
@@ -76,12 +78,13 @@ export async function startCouchgate(options: CouchgateOptions = {}): Promise<Co
     listen: '127.0.0.1:0',
     metricsListen: 'off',
     data: folder,
+    configFolder,
     accessLog,
     ...options.settings,
   };
   const running = await run({
     settings,
-    env: {},
+    env: { COUCHGATE_CONFIG: configFolder },
     nodeUrls: [recorder.url, ...others],
     jwtSecret: Buffer.from(backend.jwtSecretBase64, 'base64'),
     sessionSecret: options.sessionSecret ?? randomBytes(32),

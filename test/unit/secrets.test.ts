@@ -23,7 +23,7 @@ describe('readOrMakeSecrets', () => {
     assert.notEqual(first.sessionSecret, first.jwtSecret);
     assert.match(first.ownerPassword, /^[\w-]{24}$/);
     assert.equal(modeOf(data), 0o700);
-    assert.deepEqual(readdirSync(data), ['jwt-secret', 'owner-password', 'session-secret']);
+    assert.deepEqual(readdirSync(data), ['jwt_secret', 'owner_password', 'session_secret']);
     for (const name of readdirSync(data)) assert.equal(modeOf(join(data, name)), 0o600);
     const second = readOrMakeSecrets({ ...NONE, data });
     assert.deepEqual({ ...second, created: first.created }, first);
@@ -51,16 +51,16 @@ describe('readOrMakeSecrets', () => {
       promisify(execFile)(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program]);
     const outputs = await Promise.all([run(), run(), run()]);
     assert.equal(new Set(outputs.map(({ stdout }) => stdout)).size, 1);
-    assert.deepEqual(readdirSync(data), ['session-secret']);
+    assert.deepEqual(readdirSync(data), ['session_secret']);
   });
 
   it('closes a secret that others may read, and warns of a folder that is open', () => {
     const data = join(root, 'd');
     mkdirSync(data);
     chmodSync(data, 0o755);
-    writeFileSync(join(data, 'session-secret'), 'x'.repeat(44), { mode: 0o644 });
+    writeFileSync(join(data, 'session_secret'), 'x'.repeat(44), { mode: 0o644 });
     const { warnings } = readOrMakeSecrets({ ...NONE, data });
-    assert.equal(modeOf(join(data, 'session-secret')), 0o600);
+    assert.equal(modeOf(join(data, 'session_secret')), 0o600);
     assert.equal(warnings.length, 1);
     assert.match(warnings[0] ?? '', /open to every user/);
   });
@@ -71,13 +71,13 @@ describe('readOrMakeSecrets', () => {
       'an empty secret',
       (path) => {
         mkdirSync(path);
-        writeFileSync(join(path, 'session-secret'), '');
+        writeFileSync(join(path, 'session_secret'), '');
       },
       /too short/,
     ],
     [
       'a folder in place of the secret',
-      (path) => mkdirSync(join(path, 'session-secret'), { recursive: true }),
+      (path) => mkdirSync(join(path, 'session_secret'), { recursive: true }),
       /cannot be used/,
     ],
   ];
