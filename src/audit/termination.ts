@@ -9,12 +9,16 @@ import { type Context } from '../context.ts';
 export function terminationState(context: Context, req: IncomingMessage, res: ServerResponse): string {
   const { decision, upstream, ended } = context;
   if (res.writableFinished) {
+    if (ended !== undefined) return `${party(ended)}D--`;
     if (decision?.allow === true)
       return upstream.sentAt !== undefined && res.statusCode >= 502 ? 'SH--' : '----';
     return res.statusCode < 400 ? '----' : 'PR--';
   }
   const phase = !req.complete && upstream.answeredAt === undefined ? 'R' : res.headersSent ? 'D' : 'H';
-  const party =
-    ended === undefined || ended.startsWith('client') ? 'C' : ended.startsWith('upstream') ? 'S' : 'K';
-  return `${party}${phase}--`;
+  return `${party(ended)}${phase}--`;
+}
+
+function party(ended: string | undefined): string {
+  if (ended === undefined || ended.startsWith('client')) return 'C';
+  return ended.startsWith('upstream') ? 'S' : 'K';
 }

@@ -1,12 +1,17 @@
 // Writes the documents that are generated from the code, or with `--check` says which of them are not what the code says.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { configurationDocument, fileSchema } from '../../src/config/document.ts';
 import { endpointsDocument } from '../../src/endpoints/document.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
 const DOCUMENTS: Readonly<Record<string, () => string>> = {
   'docs/endpoints.md': endpointsDocument,
+  'docs/configuration.md': configurationDocument,
+  'docs/schema/couchgate.schema.json': () => fileSchema('couchgate.yaml'),
+  'docs/schema/ip-whitelist.schema.json': () => fileSchema('ip-whitelist.yaml'),
+  'docs/schema/cors.schema.json': () => fileSchema('cors.yaml'),
 };
 
 function read(path: string): string {

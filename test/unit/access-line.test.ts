@@ -152,9 +152,11 @@ describe('accessLine', () => {
     [undefined, { finished: false, headersSent: false, complete: false }, 'CR--'],
     ['upstream truncated', { finished: false }, 'SD--'],
     ['revoked', { finished: false }, 'KD--'],
+    ['revoked', { finished: true }, 'KD--'],
+    ['draining', { finished: true }, 'KD--'],
   ];
   for (const [ended, fake, state] of endings)
-    it(`says that it ended early: ${ended ?? 'client left'} is ${state}`, () => {
+    it(`says that it ended early: ${ended ?? 'client left'} ${JSON.stringify(fake)} is ${state}`, () => {
       const context = allowed();
       context.ended = ended;
       assert.equal(lineOf(context, fake)['terminationState'], state);

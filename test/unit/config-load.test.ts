@@ -234,4 +234,10 @@ describe('loadSettings', () => {
     chmodSync(join(folder, 'cors.yaml'), 0);
     assert.throws(() => loadSettings({ env: {}, folder }), /cors.yaml: cannot be read \(EACCES\)/);
   });
+
+  it('reads the files that are shipped, and they change nothing but what they say', () => {
+    const shipped = loadSettings({ env: {}, folder: join(import.meta.dirname, '../../config') });
+    const defaults = loadSettings({ env: {}, folder: join(root, 'none') });
+    assert.deepEqual({ ...shipped, configFolder: '' }, { ...defaults, configFolder: '' });
+  });
 });
