@@ -92,7 +92,8 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
   const drainMs = (settings.drainDelaySeconds + settings.drainTimeoutSeconds) * 1000;
   const workers = startWorkers({ count, drainMs, log: start.log });
   await openMetrics(start, readWorkers(), () => readinessOf(workers, count));
-  void workers.gather('addresses').then(([addresses]) => {
+  void workers.serving.then(async () => {
+    const [addresses] = await workers.gather('addresses');
     if (Array.isArray(addresses)) welcome(settings, start.secrets, addresses as readonly string[]);
   });
   process.on('SIGHUP', () => workers.reload());

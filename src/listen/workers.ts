@@ -21,6 +21,8 @@ export interface WorkersOptions {
 export interface Workers {
   /** Exit code for this process, when all workers are gone for good. */
   readonly ended: Promise<number>;
+  /** Resolves when every worker of the first ones serves; never, if that never comes about. */
+  readonly serving: Promise<void>;
   /** Asks every serving worker a question (siblings.answer); those that do not answer in time are left out. */
   gather(question: string, timeoutMs?: number): Promise<readonly unknown[]>;
   /** Lets every worker finish and end; the second call ends them at once. */
@@ -58,6 +60,7 @@ export function startWorkers(options: WorkersOptions): Workers {
   for (let number = 0; number < options.count; number += 1) crew.fork();
   return {
     ended: crew.ended,
+    serving: crew.serving,
     gather: (question, timeoutMs = GATHER_TIMEOUT_MS) => relay.gather(question, timeoutMs),
     drain: () => crew.drain(),
     reload: () => crew.tell({ couchgate: 'reload' }),
@@ -66,11 +69,13 @@ export function startWorkers(options: WorkersOptions): Workers {
 
 class Crew {
   readonly ended: Promise<number>;
+  readonly serving: Promise<void>;
   readonly #options: WorkersOptions;
   readonly #relay: Relay;
   readonly #alive = new Set<Worker>();
   readonly #pauses = new Set<NodeJS.Timeout>();
   #end: (code: number) => void = () => undefined;
+  #allServe: () => void = () => undefined;
   #state: 'running' | 'draining' | 'killing' = 'running';
   #hasServed = false;
   #exitCode = 0;
@@ -82,6 +87,9 @@ class Crew {
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
+    this.serving = new Promise((resolve) => {
+      this.#allServe = resolve;
+    });
   }
 
   fork(): void {
@@ -91,6 +99,7 @@ class Crew {
     this.#relay.add(worker);
     worker.on('message', () => {
       this.#hasServed ||= this.#relay.serves(worker);
+      if ([...this.#alive].every((each) => this.#relay.serves(each))) this.#allServe();
     });
     worker.once('exit', (code: number | null, signal: string | null) => {
       this.#alive.delete(worker);
