@@ -1,6 +1,7 @@
 // Answers the calls about many documents at once: _bulk_docs, _bulk_get, _revs_diff, _missing_revs. The rules of writing are write.ts's business.
 import { BadRequest } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
+import { accepts } from './accept.ts';
 import { readJsonObject } from './body.ts';
 import { checkedDocument, shown } from './document-check.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
@@ -51,7 +52,7 @@ function shownResult(result: WriteResult): object {
 async function bulkGet({ req, res, query, database }: DatabaseExchange): Promise<void> {
   const { docs } = await readJsonObject(req, 'required');
   if (!Array.isArray(docs)) throw new BadRequest("Missing JSON list of 'docs'.");
-  const multipart = /multipart\/(mixed|related)/.test(req.headers.accept ?? '');
+  const multipart = !accepts(req, 'application/json') && accepts(req, 'multipart/mixed');
   const options = {
     revs: isSet(query, 'revs'),
     latest: isSet(query, 'latest'),

@@ -85,8 +85,8 @@ function checkAttachment(name: string, attachment: unknown): void {
   const type = attachment['content_type'];
   if (type !== undefined && typeof type !== 'string')
     throw new BadRequest('Attachment content_type must be a string');
-  // PouchDB would complain on the console, naming the document.
-  attachment['content_type'] ??= 'application/octet-stream';
+  // Without one PouchDB complains on the console, naming the document.
+  if (type === undefined || type === '') attachment['content_type'] = 'application/octet-stream';
   const data = attachment['data'];
   if (data === undefined && attachment['stub'] === true) return;
   if (typeof data !== 'string') throw new BadRequest('Invalid attachment data for ' + name);

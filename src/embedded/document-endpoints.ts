@@ -1,6 +1,7 @@
 // Answers GET, PUT, POST, DELETE and COPY of one document. Attachments, and the rules of writing, have files of their own.
 import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
+import { accepts } from './accept.ts';
 import { readBody, readJsonObject, requireJsonType, parseJson, mediaType } from './body.ts';
 import { checkedDocument, requireDocumentId, shown } from './document-check.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
@@ -73,8 +74,7 @@ async function getDocument(exchange: DatabaseExchange): Promise<void> {
     res.end();
     return;
   }
-  if (isSet(query, 'attachments') && /multipart\/related/.test(req.headers.accept ?? ''))
-    sendRelated(res, doc, headers);
+  if (isSet(query, 'attachments') && accepts(req, 'multipart/related')) sendRelated(res, doc, headers);
   else sendJson(res, 200, shown(doc), headers);
 }
 
@@ -103,7 +103,8 @@ async function getLeaves(exchange: DatabaseExchange, id: string): Promise<void> 
   const wanted = query.get('open_revs');
   const revs = wanted === 'all' ? 'all' : jsonParameter(wanted ?? '');
   if (revs !== 'all') requireRevisions(revs);
-  const multipart = /multipart\/mixed/.test(req.headers.accept ?? '');
+  if (id.startsWith('_local/')) throw new NotFound();
+  const multipart = accepts(req, 'multipart/mixed');
   const options = {
     revs: isSet(query, 'revs'),
     latest: isSet(query, 'latest'),
