@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
-import { startReplica, until, type Replica } from '../support/own-couch.ts';
+import { startReplica, type Replica } from '../support/own-couch.ts';
+import { until } from '../support/until.ts';
 
 const order = { label: null, expiresAt: null, by: 'admin' };
 

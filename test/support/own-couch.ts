@@ -80,8 +80,3 @@ export function startReplica(
     },
   };
 }
-
-/** Waits for a condition by asking again; the test runner's own limit ends a wait in vain. */
-export async function until(condition: () => unknown): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
-}

@@ -6,6 +6,7 @@ import { createCouch, type CouchClient, type CouchOptions } from '../../src/couc
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { answerJson, startScriptedNode, type Script, type ScriptedNode } from '../support/scripted-node.ts';
+import { until } from '../support/until.ts';
 
 /** A port that nobody listens on. */
 const gone = await startScriptedNode(() => undefined);
@@ -38,10 +39,6 @@ function client(urls: readonly string[], options: Partial<CouchOptions> = {}): C
   });
   closers.push(() => couch.close());
   return { couch, failed };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 const rejects = (promise: Promise<unknown>, detail: RegExp): Promise<void> =>
@@ -155,7 +152,7 @@ describe('asking CouchDB', () => {
     const silent = await node(() => undefined);
     const up = await node((_, res) => answerJson(res, 200, {}));
     const { couch, failed } = client([silent.url, up.url]);
-    assert.equal((await couch.ask({ method: 'GET', path: '/', timeoutMs: 50 })).status, 200);
+    assert.equal((await couch.ask({ method: 'GET', path: '/', timeoutMs: 400 })).status, 200);
     assert.deepEqual(failed, [`${silent.url} timeout`]);
   });
 
