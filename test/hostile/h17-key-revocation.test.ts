@@ -14,6 +14,8 @@ interface Way {
   url: string;
   /** True: the answers of feeds are swallowed. */
   hold: boolean;
+  /** True: whoever asks for changes is cut off. */
+  refuse: boolean;
   cut(): void;
   close(): void;
 }
@@ -23,10 +25,12 @@ async function startWay(target: string): Promise<Way> {
   const way: Way = {
     url: '',
     hold: false,
+    refuse: false,
     cut: () => sockets.forEach((socket) => socket.destroy()),
     close: () => server.close(),
   };
   const server = http.createServer((req, res) => {
+    if (way.refuse && req.url?.includes('_changes') === true) return void res.destroy();
     const isFeed = req.url?.includes('feed=continuous') === true;
     const onward = http.request(
       new URL(req.url ?? '', target),
@@ -73,9 +77,17 @@ describe('a revoked key on another replica (H17)', () => {
     ['whose feed is well', () => undefined],
     ['whose feed is cut', () => way.cut()],
     ['whose feed falls silent', () => (way.hold = true)],
+    [
+      'that cannot get any changes',
+      () => {
+        way.refuse = true;
+        way.cut();
+      },
+    ],
   ] as const) {
     it(`ends on a replica ${title}`, async (test) => {
       way.hold = false;
+      way.refuse = false;
       await until(() => there.desk.up);
       const { key, password } = await here.keys.create(order);
       const verdict = await there.keys.verify(key, password);

@@ -20,6 +20,7 @@ const NOUNS = new Set(['endpoints', 'permissions', 'identity', 'couch', 'config'
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'http-proxy': ['forward'],
   nano: ['couch'],
+  undici: ['couch'],
   helmet: ['listen'],
   'rate-limiter-flexible': ['identity'],
   'prom-client': ['audit'],
