@@ -126,8 +126,11 @@ function openNodes(
     },
     intervalMs: settings.healthIntervalMs,
     check: (url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) }),
-    onState: (node, state, reason) =>
-      log.warn({ node: node.host, state, reason }, 'a CouchDB node changed its state'),
+    onState: (node, state, reason) => {
+      const fields = { node: node.host, state, reason };
+      if (state === 'up') log.info(fields, 'a CouchDB node is asked');
+      else log.warn(fields, 'a CouchDB node changed its state');
+    },
   });
 }
 
