@@ -153,7 +153,7 @@ export class Exchange implements Waiter, AttemptEvents {
     if (this.#over) return;
     this.#context.ended ??= reason;
     this.#finish();
-    if (visibly) this.#res.destroy();
+    if (visibly) breakOff(this.#req, this.#res);
     else this.#res.end();
   }
 
@@ -174,4 +174,10 @@ export class Exchange implements Waiter, AttemptEvents {
     this.#node?.slots(this.#way.line).leave(this);
     this.#attempt?.destroy();
   }
+}
+
+/** HTTP/1.0 knows no chunks: there the end of the connection is the end of the answer, and only a reset shows that it is not. */
+function breakOff({ httpVersionMinor, socket }: IncomingMessage, res: ServerResponse): void {
+  if (httpVersionMinor === 0 && !('encrypted' in socket)) socket.resetAndDestroy();
+  else res.destroy();
 }
