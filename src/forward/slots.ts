@@ -54,7 +54,8 @@ export class Slots {
       return;
     }
     this.#line.delete(next);
-    next.granted();
+    // The connection of the exchange that ends becomes free in this very turn, behind us: the next one shall find it.
+    process.nextTick(grant, next);
   }
 
   /** Takes a waiter out of the line, for example because its client left. */
@@ -68,4 +69,8 @@ export class Slots {
     this.#line.clear();
     for (const waiter of line) waiter.displaced();
   }
+}
+
+function grant(waiter: Waiter): void {
+  waiter.granted();
 }

@@ -32,6 +32,8 @@ export interface ForwardingSetup {
   readonly nodes?: Partial<NodesOptions['limits']>;
   readonly health?: Partial<Pick<NodesOptions, 'check' | 'intervalMs' | 'onState'>>;
   readonly options?: Partial<Pick<ForwardingOptions, 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl'>>;
+  /** The key that a real CouchDB knows; one of the tests' own when left out. */
+  readonly key?: { readonly jwtSecretBase64: string; readonly kid: string };
   /** Called before forwarding, as an earlier step that sets headers of the answer. */
   readonly before?: (req: IncomingMessage, res: ServerResponse) => void;
 }
@@ -131,7 +133,11 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
   });
   const forwarding = createForwarding({
     nodes,
-    identity: createIdentity({ secret: SECRET, kid: 'couchgate', lifetimeSeconds: 60 }),
+    identity: createIdentity({
+      secret: setup.key === undefined ? SECRET : Buffer.from(setup.key.jwtSecretBase64, 'base64'),
+      kid: setup.key?.kid ?? 'couchgate',
+      lifetimeSeconds: 60,
+    }),
     openFeeds: {
       register(feed) {
         watched.add(feed);
