@@ -1,8 +1,8 @@
 // Hands out the settings as they are now: reads the files again when they change and replaces the whole, or nothing. What a setting does is its users' business.
-import { existsSync } from 'node:fs';
+import { existsSync, statSync, type BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { camelCase, loadConfiguration, type LoadParameters } from './load.ts';
+import { camelCase, loadConfiguration, type Configuration, type LoadParameters } from './load.ts';
 import { type OperationalLog } from './operational-log.ts';
 import { type Settings } from './settings.ts';
 import { SETTING_FILES, SETTING_NAMES, settingOf } from './sources.ts';
@@ -25,6 +25,7 @@ export interface LiveSettings {
 }
 
 export interface LiveParameters extends LoadParameters {
+  /** The settings in force; what changes in the files from now on is put over them. */
   readonly initial: Settings;
   readonly log: OperationalLog;
   /** Takes renewed certificates into use; throws when they do not fit, and then nothing of the new settings holds. */
@@ -43,81 +44,97 @@ const FIXED = SETTING_NAMES.filter((name) => settingOf(name).reloadable !== true
 /**
  * Begins to watch the configuration files and the certificates. They are looked at by polling their state through every symbolic link: that also
  * sees the links that Kubernetes swaps, editors that write a new file, and network file systems, where watching does not.
+ * Throws a ConfigurationError when the files have become bad since they were loaded.
  */
 export function watchSettings(parameters: LiveParameters): LiveSettings {
-  const { log, intervalMs = 300 } = parameters;
-  const listeners: ((next: Settings) => void)[] = [];
-  const state = { current: parameters.initial, reloads: 0, failures: 0 };
-  const reader = createReader(parameters);
+  return new WatchedSettings(parameters);
+}
 
-  function reload(): ReloadOutcome {
+class WatchedSettings implements LiveSettings {
+  current: Settings;
+  reloads = 0;
+  failures = 0;
+  readonly #parameters: LiveParameters;
+  readonly #listeners: ((next: Settings) => void)[] = [];
+  readonly #reader: Reader;
+  #read: Settings;
+  readonly close: () => void;
+
+  constructor(parameters: LiveParameters) {
+    this.#parameters = parameters;
+    this.current = parameters.initial;
+    this.#reader = createReader(parameters);
+    this.#read = this.#reader.first;
+    const files = (): readonly string[] => filesOf(this.current);
+    this.close = poll(files, parameters.intervalMs ?? 300, () => this.reload()).close;
+  }
+
+  onChange(listener: (next: Settings) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  reload(): ReloadOutcome {
     try {
-      const next = withReloadable(state.current, reader());
-      // Also when no name has changed: the files behind the names may have.
-      parameters.acceptCertificates(next);
-      if (!differs(state.current, next)) return { outcome: 'unchanged' };
-      state.current = next;
-      state.reloads += 1;
-      log.info({ reloads: state.reloads }, 'the configuration was read again and is in force');
-      for (const listener of listeners) listener(next);
-      return { outcome: 'changed' };
+      return this.#takeUp(this.#reader.read());
     } catch (error) {
-      state.failures += 1;
+      this.failures += 1;
       const reason = error instanceof Error ? error.message : 'unknown failure';
-      log.error({ reason }, 'the changed configuration is not used; the last good one stays in force');
+      const message = 'the changed configuration is not used; the last good one stays in force';
+      this.#parameters.log.error({ reason }, message);
       return { outcome: 'refused', reason };
     }
   }
 
-  const watch = poll(() => filesOf(state.current), intervalMs, reload);
-  return {
-    get current() {
-      return state.current;
-    },
-    get reloads() {
-      return state.reloads;
-    },
-    get failures() {
-      return state.failures;
-    },
-    reload,
-    onChange: (listener) => void listeners.push(listener),
-    close: watch.close,
-  };
+  #takeUp(read: Settings): ReloadOutcome {
+    const changed = RELOADABLE.filter((key) => !same(read[key], this.#read[key]));
+    const next = replace(this.current, read, changed);
+    // Also when no name has changed: the files behind the names may have.
+    this.#parameters.acceptCertificates(next);
+    this.#read = read;
+    if (changed.length === 0) return { outcome: 'unchanged' };
+    this.current = next;
+    this.reloads += 1;
+    this.#parameters.log.info({ changed }, 'the configuration was read again and is in force');
+    for (const listener of this.#listeners) listener(next);
+    return { outcome: 'changed' };
+  }
 }
 
-/** Reads the settings as the files say now, and says what a reload cannot do. */
-function createReader({ env, folder, initial, log }: LiveParameters): () => Settings {
+interface Reader {
+  /** What the files said when the watching began. */
+  readonly first: Settings;
+  /** What they say now; throws when that cannot be used. */
+  readonly read: () => Settings;
+}
+
+/** Reads the settings anew, and says what a reload cannot do. */
+function createReader({ env, folder, initial, log }: LiveParameters): Reader {
   const paths = SETTING_FILES.map((file) => join(initial.configFolder, file));
+  const load = (): Configuration => loadConfiguration(folder === undefined ? { env } : { env, folder });
   let present: readonly string[] = paths.filter((path) => existsSync(path));
-  let first: Settings | undefined;
-  let warned = '';
-  return () => {
+  const { settings: first, warnings: known } = load();
+  let warned = JSON.stringify([[], known]);
+  function read(): Settings {
     // A whitelist that is moved away must not open the door; whoever means that writes it down, or starts anew.
     const gone = present.find((path) => !existsSync(path));
     if (gone !== undefined) throw new Error(`${gone} is gone`);
-    const { settings, warnings } = loadConfiguration(folder === undefined ? { env } : { env, folder });
+    const { settings, warnings } = load();
     present = paths.filter((path) => existsSync(path));
-    first ??= settings;
-    const before = first;
-    const waiting = FIXED.filter(([, key]) => !same(settings[key], before[key])).map(([name]) => name);
+    const waiting = FIXED.filter(([, key]) => !same(settings[key], first[key])).map(([name]) => name);
     const said = JSON.stringify([waiting, warnings]);
     if (said !== warned && waiting.length > 0)
       log.warn({ settings: waiting }, 'these settings change at the next start');
     if (said !== warned) for (const warning of warnings) log.warn({ warning }, 'allowed, but seldom meant');
     warned = said;
     return settings;
-  };
+  }
+  return { first, read };
 }
 
 const same = (left: unknown, right: unknown): boolean => JSON.stringify(left) === JSON.stringify(right);
 
-function differs(current: Settings, next: Settings): boolean {
-  return RELOADABLE.some((key) => !same(current[key], next[key]));
-}
-
-function withReloadable(current: Settings, read: Settings): Settings {
-  const changes = RELOADABLE.map((key) => [key, read[key]] as const);
+function replace(current: Settings, read: Settings, changed: readonly (keyof Settings)[]): Settings {
+  const changes = changed.map((key) => [key, read[key]] as const);
   return Object.freeze({ ...current, ...(Object.fromEntries(changes) as Partial<Settings>) });
 }
 
@@ -135,12 +152,12 @@ function poll(
   onChange: () => unknown,
 ): { readonly close: () => void } {
   let closed = false;
-  let acted: string | undefined;
-  let last: string | undefined;
+  // At once, so that nothing is missed that is written after this call.
+  let acted = files().map(stateNow).join('\n');
+  let last = acted;
   const look = async (): Promise<void> => {
     const seen = (await Promise.all(files().map(stateOf))).join('\n');
     if (closed) return;
-    // The first look counts as a change: something may have been written since the start read the files.
     if (seen !== acted && seen === last) {
       acted = seen;
       onChange();
@@ -155,9 +172,20 @@ function poll(
 /** Identity, size and time of what a name leads to, through symbolic links. */
 async function stateOf(path: string): Promise<string> {
   try {
-    const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+    return describe(await stat(path, { bigint: true }));
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? 'unreadable';
   }
+}
+
+function stateNow(path: string): string {
+  try {
+    return describe(statSync(path, { bigint: true }));
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'unreadable';
+  }
+}
+
+function describe({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }
