@@ -64,7 +64,7 @@ interface Shared {
 export async function startCluster(chosen: ClusterOptions = {}): Promise<Cluster> {
   if (withoutCouchdb !== false) throw new Error(withoutCouchdb);
   const shared = await prepare({ nodes: 1, prepared: true, ini: '', joined: true, ...chosen });
-  const guard = killAllWhenThisProcessEnds(shared);
+  const guard = killAllWhenThisProcessEnds(shared.folder, shared.environment);
   const letters = randomBytes(3).toString('hex');
   const numbers = shared.options.nodes === 1 ? [1] : [1, 2, 3];
   const nodes = await Promise.all(numbers.map((number) => openNode(shared, `gate${number}-${letters}`)));
@@ -234,7 +234,7 @@ function hashed(password: string): string {
   return `-pbkdf2:sha256-${key},${salt},10`;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -243,13 +243,16 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A test process that ends, however it ends, leaves no node behind: a shell that reads from it sees the end of the pipe and does the killing. */
-function killAllWhenThisProcessEnds(shared: Shared): { readonly dismiss: () => void } {
+/** A test process that ends, however it ends, leaves no node behind whose id is in `folder`/{node}/pid: a shell that reads from it sees the end of the pipe and does the killing. */
+export function killAllWhenThisProcessEnds(
+  folder: string,
+  environment: NodeJS.ProcessEnv,
+): { readonly dismiss: () => void } {
   const script =
     'cat >/dev/null; for f in "$0"/*/pid; do kill -9 "$(cat "$f")"; done; sleep 1; "$1" -kill; rm -rf "$0"';
-  const guard = spawn('sh', ['-c', script, shared.folder, nameServer()], {
+  const guard = spawn('sh', ['-c', script, folder, nameServer()], {
     stdio: ['pipe', 'ignore', 'ignore'],
-    env: shared.environment,
+    env: environment,
     detached: true,
   });
   guard.unref();
@@ -262,7 +265,7 @@ function nameServer(): string {
   return join(HOME, erts, 'bin/epmd');
 }
 
-function stopNameServer(environment: NodeJS.ProcessEnv): void {
+export function stopNameServer(environment: NodeJS.ProcessEnv): void {
   // It refuses while it still holds a name for a moment: it then ends nothing and harms nothing.
   spawnSync(nameServer(), ['-kill'], { env: environment, stdio: 'ignore' });
 }
