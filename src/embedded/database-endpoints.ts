@@ -91,8 +91,7 @@ function startTime(database: Database): string {
 
 async function createDatabase({ node, req, res, path, query }: DatabaseExchange): Promise<void> {
   const [name = ''] = path;
-  if (query.get('partitioned') === 'true')
-    throw new HttpError(501, 'not_implemented', 'The embedded node does not do partitioned databases.');
+  checkPlacement(query);
   await node.databases.create(name);
   sendJson(
     res,
@@ -100,6 +99,19 @@ async function createDatabase({ node, req, res, path, query }: DatabaseExchange)
     { ok: true },
     { Location: `http://${req.headers.host ?? ''}/${encodeURIComponent(name)}` },
   );
+}
+
+/** Shards and copies are checked and have no effect: there is one node. */
+function checkPlacement(query: URLSearchParams): void {
+  for (const name of ['q', 'n']) {
+    const value = query.get(name);
+    if (value !== null && !/^[1-9]\d{0,8}$/.test(value))
+      throw new BadRequest(`The \`${name}\` value should be a positive integer.`);
+  }
+  const partitioned = query.get('partitioned') ?? 'false';
+  if (partitioned === 'true')
+    throw new HttpError(501, 'not_implemented', 'The embedded node does not do partitioned databases.');
+  if (partitioned !== 'false') throw new BadRequest('Invalid `partitioned` parameter');
 }
 
 async function removeDatabase({ node, res, path, query }: DatabaseExchange): Promise<void> {

@@ -71,7 +71,10 @@ export class Database {
 
   /** Sources of the validate_doc_update functions, in the order of their design documents. */
   validators(): Promise<readonly string[]> {
-    this.#validators ??= validatorsOf(this.storage);
+    this.#validators ??= validatorsOf(this.storage).catch((error: unknown) => {
+      this.#validators = undefined;
+      throw error;
+    });
     return this.#validators;
   }
 

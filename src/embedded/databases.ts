@@ -1,12 +1,14 @@
 // Keeps the list of databases with their security objects, and opens and removes their storage. Who may use them is access.ts's business.
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
 import { Database, type DatabaseRecord, type Security } from './database.ts';
 import { openStorage } from './pouch.ts';
 
-export const SYSTEM_DATABASES: readonly string[] = ['_users', '_replicator'];
+/** Those that every node has. */
+const FIRST_DATABASES: readonly string[] = ['_users', '_replicator'];
+export const SYSTEM_DATABASES: readonly string[] = [...FIRST_DATABASES, '_global_changes'];
 /** CouchDB 3: a new database is for server admins alone. */
 const CLOSED: Security = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
 const MAX_NAME_LENGTH = 238;
@@ -33,12 +35,12 @@ export class Databases {
   /** Throws one plain error when another process has the folder open, or when it cannot be written. */
   static async open(folder: string | undefined): Promise<Databases> {
     const databases = new Databases(folder);
-    for (const name of SYSTEM_DATABASES) {
-      if (!databases.has(name)) databases.#attach(name, databases.#newRecord(name));
+    for (const name of FIRST_DATABASES) {
+      if (!databases.has(name)) databases.#attach(name, newRecord(name));
     }
     try {
       // LevelDB locks its folder: a second process fails here, before it has written anything.
-      for (const name of SYSTEM_DATABASES) await databases.get(name).storage.info();
+      for (const name of FIRST_DATABASES) await databases.get(name).storage.info();
     } catch (cause) {
       const place = folder ?? 'memory';
       throw new Error(`The folder of the embedded node cannot be opened: ${place}. ${whyNot(cause)}`, {
@@ -46,6 +48,7 @@ export class Databases {
       });
     }
     databases.save();
+    databases.#removeOrphans();
     return databases;
   }
 
@@ -65,10 +68,10 @@ export class Databases {
   }
 
   async create(name: string): Promise<void> {
-    refuseIllegalName(name);
+    if (!SYSTEM_DATABASES.includes(name)) refuseIllegalName(name);
     if (this.#open.has(name))
       throw new HttpError(412, 'file_exists', 'The database could not be created, the file already exists.');
-    const database = this.#attach(name, this.#newRecord(name));
+    const database = this.#attach(name, newRecord(`db-${randomBytes(8).toString('hex')}`));
     await database.storage.info();
     this.save();
   }
@@ -100,11 +103,14 @@ export class Databases {
     );
   }
 
-  #newRecord(name: string): DatabaseRecord {
-    // A name of its own for every creation: a database that is deleted and made again never meets its old files.
-    // The system databases keep theirs, because their lock must meet the lock of another process.
-    const place = SYSTEM_DATABASES.includes(name) ? name : `db-${randomBytes(8).toString('hex')}`;
-    return { place, createdMs: Date.now(), security: CLOSED, revsLimit: 1000 };
+  /** Removes what a deletion left on disk when the process was killed in it. */
+  #removeOrphans(): void {
+    if (this.#folder === undefined) return;
+    const places = [...this.#open.values()].map(({ record }) => record.place);
+    for (const entry of readdirSync(this.#folder)) {
+      const isOurs = places.some((place) => entry === place || entry.startsWith(`${place}-mrview-`));
+      if (entry.startsWith('db-') && !isOurs) rmSync(join(this.#folder, entry), { recursive: true });
+    }
   }
 
   #attach(name: string, record: DatabaseRecord): Database {
@@ -116,6 +122,14 @@ export class Databases {
     this.#open.set(name, database);
     return database;
   }
+}
+
+/**
+ * `place` is the name on disk: another one for every creation, so that a database that is deleted and made again never meets its old
+ * files. The first system databases have fixed ones, because their lock must meet the lock of another process.
+ */
+function newRecord(place: string): DatabaseRecord {
+  return { place, createdMs: Date.now(), security: CLOSED, revsLimit: 1000 };
 }
 
 function readLedger(folder: string | undefined): Ledger {

@@ -124,8 +124,10 @@ async function listIndexes({ res, database }: DatabaseExchange): Promise<void> {
   });
 }
 
-async function createIndex({ req, res, database, isDatabaseAdmin }: DatabaseExchange): Promise<void> {
+async function createIndex({ req, res, path, database, isDatabaseAdmin }: DatabaseExchange): Promise<void> {
   requireDatabaseAdmin(isDatabaseAdmin);
+  if (path[2] !== undefined)
+    throw new HttpError(501, 'not_implemented', 'The embedded node does not do bulk deletion of indexes.');
   const { index, name, ddoc, type } = await readJsonObject(req, 'required');
   if (!isObject(index)) throw new BadRequest('Missing required key: index', 'missing_required_key');
   checkIndexFields(index['fields']);

@@ -4,6 +4,7 @@ import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { readJsonObject } from './body.ts';
 import { databaseInfo } from './database-endpoints.ts';
+import { type Database } from './database.ts';
 import { type Endpoint, type Exchange, type Methods } from './exchange.ts';
 import { NODE_NAME } from './node-name.ts';
 import { notDone } from './not-done.ts';
@@ -84,9 +85,13 @@ async function sendInfo({ node, res }: Exchange, names: readonly string[]): Prom
   const rows = [];
   for (const name of names) {
     if (!node.databases.has(name)) rows.push({ key: name, error: 'not_found' });
-    else rows.push({ key: name, info: await databaseInfo(node.databases.get(name)) });
+    else rows.push({ key: name, info: await infoOf(node.databases.get(name)) });
   }
   sendJson(res, 200, rows);
+}
+
+function infoOf(database: Database): Promise<object> {
+  return database.use(() => databaseInfo(database));
 }
 
 /** Names from `startkey` to `endkey`, then `skip` and `limit`. docs.couchdb.org/en/stable/api/server/common.html#all-dbs */

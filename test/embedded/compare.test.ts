@@ -6,7 +6,7 @@ import { readRecorded } from '../compare/recorded.ts';
 import { runSteps } from '../compare/run.ts';
 
 /** What the node reached when this was written. It may rise; `npm run compare` tells what is left. */
-const FLOOR = { equal: 336, equalStatus: 351 };
+const FLOOR = { equal: 339, equalStatus: 354 };
 
 it(`answers as CouchDB 3.5.0 did – npm run compare – at least ${FLOOR.equal} answers equal`, async () => {
   const owner = { name: 'admin', password: 'owner_password' };

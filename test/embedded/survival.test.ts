@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,6 +85,15 @@ describe('the embedded node on a folder', () => {
       assert.equal((await client.ask('GET', '/kept%2Fslash/doc')).at('x'), 1);
       await client.node.close();
     }
+  });
+
+  it('removes what a killed deletion left behind, and nothing else', async () => {
+    const orphan = join(folder, 'db-0123456789abcdef');
+    mkdirSync(orphan);
+    const client = await Client.start(folder);
+    assert.ok(!existsSync(orphan));
+    assert.equal((await client.ask('GET', '/kept%2Fslash/_design/d/_view/v')).at('total_rows'), 3);
+    await client.node.close();
   });
 
   it('says that a port is taken – startEmbeddedNode – EADDRINUSE, and lets the folder go', async () => {
