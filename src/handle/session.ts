@@ -105,7 +105,7 @@ async function openSession(deps: SessionDeps, { principal, version }: Accepted):
   return deps.tokens.sign({
     kind: principal.kind,
     name: principal.name,
-    id: deps.sessions.begin(),
+    id: deps.sessions.begin(principal),
     version: bound,
     issuedAt: now,
     expiresAt: now + deps.sessionTimeoutSeconds * 1000,

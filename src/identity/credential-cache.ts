@@ -1,5 +1,6 @@
 // Remembers which credentials were right, from where, and since when; never a secret. Checking them is credential-check.ts's business.
 import { hash, randomBytes } from 'node:crypto';
+import { Settling } from '../couch/settling.ts';
 import { type Accepted } from './credential-check.ts';
 import { type NewsDesk } from './news.ts';
 
@@ -23,12 +24,20 @@ export class CredentialCache {
   // A key of this process alone: what is in memory tells nothing about a password elsewhere. Two keys and two hashes are HMAC's construction.
   readonly #inner = randomBytes(32).toString('hex');
   readonly #outer = randomBytes(32).toString('hex');
+  readonly #settling: Settling;
   #drops = 0;
 
-  constructor(news: Pick<NewsDesk, 'listen'>) {
+  constructor(news: Pick<NewsDesk, 'listen'>, now: () => number = Date.now) {
+    this.#settling = new Settling(now);
     news.listen((item) => {
+      if (item.kind === 'user') this.#settling.note(item.name);
       if (item.kind === 'key' || item.kind === 'user') this.drop(item.name);
     });
+  }
+
+  /** False for a user that changed so lately that CouchDB may still take the password it had before. */
+  isSettled(name: string): boolean {
+    return this.#settling.isSettled(name);
   }
 
   /** Keyed digest of credentials, under which they are known. */

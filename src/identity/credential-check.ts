@@ -118,27 +118,34 @@ class Checker implements CredentialCheck {
     }
   }
 
-  async #ask(
-    { name, password, basic }: GivenCredentials,
-    digest: string,
-    ip: string,
-  ): Promise<Accepted | Refused> {
-    const { cache, keys, users } = this.#options;
+  async #ask(given: GivenCredentials, digest: string, ip: string): Promise<Accepted | Refused> {
+    const { cache, keys } = this.#options;
+    const { name, password } = given;
     const drops = cache.drops;
     const key = NEVER.has(name) ? ({ outcome: 'wrong' } as const) : await keys.verify(name, password);
     let verdict: Accepted | Refused;
     if (key.outcome === 'accepted') verdict = accept({ kind: 'key', name }, key.version);
     else if (key.outcome === 'expired') verdict = refuse(EXPIRED);
     else if (key.outcome === 'wrong') verdict = refuse(WRONG);
-    else {
-      const user = await users.check(name, basic, ip);
-      if (user.outcome === 'locked') throw new TooManyRequests(LOCKED, 300);
-      verdict = user.outcome === 'accepted' ? accept(user.principal, '') : refuse(WRONG);
-    }
+    else verdict = await this.#askCouch(given, ip);
     if (verdict.outcome === 'refused') cache.forget(digest);
     // News in the meantime may have been about this very password.
     else if (cache.drops === drops) cache.remember(digest, verdict, this.#now(), ip);
     return verdict;
+  }
+
+  /** CouchDB's users and server admins. For a user that has just changed, its document decides instead of CouchDB's memory of it. */
+  async #askCouch({ name, password, basic }: GivenCredentials, ip: string): Promise<Accepted | Refused> {
+    const { cache, users } = this.#options;
+    const user = await users.check(name, basic, ip);
+    if (user.outcome === 'locked') throw new TooManyRequests(LOCKED, 300);
+    const isSettled = cache.isSettled(name);
+    if (user.outcome === 'wrong') {
+      // A server admin's name is never a user's, whatever document there is.
+      if (isSettled || (await users.isOwnerName(name))) return refuse(WRONG);
+    } else if (isSettled || user.principal.kind === 'owner') return accept(user.principal, '');
+    const current = await users.current(name, password);
+    return current === undefined ? refuse(WRONG) : accept(current, '');
   }
 
   /** Counts a wrong password, and holds the refusal back so that every one takes as long as any other. */

@@ -3,10 +3,9 @@
 import { createHmac } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../couch/read-through.ts';
-import { Unavailable } from '../http-errors.ts';
+import { ownerOf, readAdmin, readUserDocument, userIn } from './couch-accounts.ts';
 import { type NewsDesk } from './news.ts';
 import { type Principal } from './principal.ts';
-import { ownerOf, userOf } from './user-check.ts';
 
 export interface CredentialVersions {
   /** The version of a principal's present password; empty where CouchDB keeps none that could be named. Throws `Unavailable`. */
@@ -95,12 +94,11 @@ async function readUser(
   name: string,
   fingerprint: Fingerprint,
 ): Promise<Holder | undefined> {
-  const path = `/_users/${encodeURIComponent(`org.couchdb.user:${name}`)}`;
-  const body = await readOrNothing(couch, path);
-  if (body === undefined) return undefined;
-  const { salt, derived_key, password_sha, roles } = body as Record<string, unknown>;
+  const document = await readUserDocument(couch, name);
+  if (document === undefined) return undefined;
+  const { salt, derived_key, password_sha } = document;
   const version = fingerprint(JSON.stringify([name, salt, derived_key, password_sha]));
-  return { version, principal: userOf(name, Array.isArray(roles) ? (roles as readonly unknown[]) : []) };
+  return { version, principal: userIn(document, name) };
 }
 
 /**
@@ -113,10 +111,7 @@ async function readOwner(
   fingerprint: Fingerprint,
 ): Promise<Holder | undefined> {
   const [node = '', name = ''] = slot.split('\n');
-  const digest = await readOrNothing(
-    couch,
-    `/_node/${encodeURIComponent(node)}/_config/admins/${encodeURIComponent(name)}`,
-  );
+  const digest = await readAdmin(couch, node, name);
   if (typeof digest !== 'string') return undefined;
   return { version: `${node} ${fingerprint(JSON.stringify([name, digest]))}`, principal: ownerOf(name) };
 }
@@ -136,14 +131,4 @@ function slotOf(node: string, name: string): string {
 
 function nodeIn(version: string): string {
   return version.slice(0, version.indexOf(' '));
-}
-
-async function readOrNothing(couch: Pick<Couch, 'ask'>, path: string): Promise<unknown> {
-  const { status, body } = await couch.ask({ method: 'GET', path });
-  if (status === 200) return body ?? {};
-  // 412: the node that is asked about is down. An owner then signs in again, and is bound to another one.
-  if (status === 404 || status === 412) return undefined;
-  throw new Unavailable('Credentials cannot be checked at present.', {
-    detail: `CouchDB answered ${status}`,
-  });
 }

@@ -40,8 +40,9 @@ export function createOpenFeeds(options: OpenFeedsOptions): OpenFeeds {
   const outageMs = options.outageSeconds * 1000;
   const open = new Set<Watched>();
   const look = (concerned: (feed: OpenFeed) => boolean): void => {
+    const permitted = onceForAlike(options.stillPermitted);
     for (const watched of open) {
-      if (concerned(watched.feed)) watched.look(options.stillPermitted, now, outageMs);
+      if (concerned(watched.feed)) watched.look(permitted, now, outageMs);
     }
   };
   options.news.listen((news) => {
@@ -66,6 +67,20 @@ export function createOpenFeeds(options: OpenFeedsOptions): OpenFeeds {
   };
 }
 
+/** Thousands of feeds are of a few callers: within one look, those that differ in nothing are decided once. */
+function onceForAlike(permitted: OpenFeedsOptions['stillPermitted']): OpenFeedsOptions['stillPermitted'] {
+  const decided = new Map<string, boolean | Promise<boolean>>();
+  return (feed) => {
+    const { principal, database, sessionId, endpoint } = feed;
+    const alike = JSON.stringify([principal.kind, principal.name, database, sessionId, endpoint.id]);
+    const known = decided.get(alike);
+    if (known !== undefined) return known;
+    const answer = permitted(feed);
+    decided.set(alike, answer);
+    return answer;
+  };
+}
+
 /** An ended session ends its feeds; so does a change of the user's document, for it may have been the password: the client comes back with its own. */
 function isEnded(news: News, feed: OpenFeed): boolean {
   if (news.kind === 'session') return feed.sessionId === news.id;
@@ -82,7 +97,7 @@ class Watched {
   readonly forget: () => void;
   #over = false;
   #deciding = false;
-  #again = false;
+  #again: OpenFeedsOptions['stillPermitted'] | undefined = undefined;
   #unknownSince: number | undefined = undefined;
 
   constructor(feed: OpenFeed, forget: () => void) {
@@ -102,7 +117,7 @@ class Watched {
   /** Decides once more and cuts on a no. News that arrives while a decision is under way asks for one more after it. */
   look(permitted: OpenFeedsOptions['stillPermitted'], now: () => number, outageMs: number): void {
     if (this.#deciding) {
-      this.#again = true;
+      this.#again = permitted;
       return;
     }
     const settle = (answer: boolean | undefined): void => {
@@ -110,9 +125,10 @@ class Watched {
       this.#unknownSince = answer === undefined ? (this.#unknownSince ?? now()) : undefined;
       const tooLong = this.#unknownSince !== undefined && now() - this.#unknownSince >= outageMs;
       if (answer === false || tooLong) this.cut(tooLong ? 'could not be checked' : 'revoked');
-      else if (this.#again) {
-        this.#again = false;
-        this.look(permitted, now, outageMs);
+      else if (this.#again !== undefined) {
+        const again = this.#again;
+        this.#again = undefined;
+        this.look(again, now, outageMs);
       }
     };
     this.#deciding = true;

@@ -4,10 +4,12 @@ import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../couch/read-through.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type NewsDesk } from './news.ts';
+import { type Principal } from './principal.ts';
+import { YoungSessions } from './young-sessions.ts';
 
 export interface SessionStore {
-  /** A new session's id: 128 random bits, known to be open without asking. */
-  begin(): string;
+  /** The id of a new session, known to be open without asking: 128 random bits. */
+  begin(principal: Principal): string;
   /** True for an ended session: at once from memory, else a promise. Throws `Unavailable`. */
   isEnded(id: string): boolean | Promise<boolean>;
   /** Ends it here at once; resolves when every replica will know, restarted ones included. Throws `Unavailable` when that is not sure. */
@@ -52,24 +54,27 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
     ),
     now,
   });
+  const end = async (id: string): Promise<void> => {
+    ended.put(id, true);
+    const expiresAt = now() + options.sessionTimeoutSeconds * 1000 + SLACK_MS;
+    await news.publish({ kind: 'session', id, expiresAt });
+  };
+  const young = new YoungSessions(now);
   news.listen((item) => {
     if (item.kind === 'session') ended.put(item.id, true);
+    if (item.kind !== 'user') return;
+    // What cannot be told to the others now, the news desk tells later.
+    for (const id of young.suspects(item.name)) end(id).catch(() => undefined);
   });
   return {
-    begin() {
+    begin(principal) {
       const id = randomBytes(16).toString('base64url');
       ended.put(id, false);
+      young.begin(id, principal);
       return id;
     },
     isEnded: (id) => ended.get(id),
-    async end(id) {
-      ended.put(id, true);
-      await news.publish({
-        kind: 'session',
-        id,
-        expiresAt: now() + options.sessionTimeoutSeconds * 1000 + SLACK_MS,
-      });
-    },
+    end,
     close: () => ended.close(),
   };
 }

@@ -2,8 +2,9 @@
 // credential-cache.ts's business.
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
-import { isMarker } from '../permissions/marker.ts';
+import { ownerOf, readAdmin, readUserDocument, userIn, userOf } from './couch-accounts.ts';
 import { type Principal } from './principal.ts';
+import { isPasswordOf } from './user-password.ts';
 
 export type UserVerdict =
   | { readonly outcome: 'accepted'; readonly principal: Principal & { readonly kind: 'user' | 'owner' } }
@@ -14,6 +15,10 @@ export type UserVerdict =
 export interface UserCheck {
   /** Throws `Unavailable`, never more than a stated number of checks at once. */
   check(name: string, basic: string, ip: string): Promise<UserVerdict>;
+  /** The user as its document is now, where that has this password. Throws `Unavailable`. */
+  current(name: string, password: string): Promise<Principal | undefined>;
+  /** False only where CouchDB says that it has no server admin of that name. Throws `Unavailable`. */
+  isOwnerName(name: string): Promise<boolean>;
 }
 
 /** One check costs CouchDB up to a third of a second of a core (H12): a storm of them must not take all there is. */
@@ -42,6 +47,12 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>): UserCheck {
         else next();
       }
     },
+    async current(name, password) {
+      const document = await readUserDocument(couch, name);
+      if (document === undefined || !(await isPasswordOf(document, password))) return undefined;
+      return userIn(document, name);
+    },
+    isOwnerName: async (name) => (await readAdmin(couch, '_local', name)) !== undefined,
   };
 }
 
@@ -59,21 +70,4 @@ function verdictOf(name: string, status: number, body: unknown): UserVerdict {
   const roles = Array.isArray(userCtx.roles) ? (userCtx.roles as readonly unknown[]) : [];
   if (roles.includes('_admin')) return { outcome: 'accepted', principal: ownerOf(name) };
   return { outcome: 'accepted', principal: userOf(name, roles) };
-}
-
-export function ownerOf(name: string): Principal & { readonly kind: 'owner' } {
-  return Object.freeze({ kind: 'owner', name, roles: Object.freeze(['_admin']) });
-}
-
-/** A user with those of its roles that cannot be taken for another one (H13). */
-export function userOf(name: string, roles: readonly unknown[]): Principal & { readonly kind: 'user' } {
-  return Object.freeze({ kind: 'user', name, roles: Object.freeze(roles.filter(isPlainRole)) });
-}
-
-/**
- * A `_users` document may hold any text for a role. A comma or a blank would make two of one in a header, a leading underscore is
- * CouchDB's and Cloudant's, and our prefix a marker's (H13).
- */
-function isPlainRole(role: unknown): role is string {
-  return typeof role === 'string' && /^[!-+\--~]+$/.test(role) && !role.startsWith('_') && !isMarker(role);
 }

@@ -2,12 +2,12 @@
 // security-document.ts's business, who may write one authorize's.
 import { type Couch } from '../couch/couch.ts';
 import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
+import { Settling } from '../couch/settling.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type NewsDesk } from '../identity/news.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { Newest } from './newest.ts';
-import { Settling } from './settling.ts';
 import { stampOf, type StoredSecurity, storedForm } from './security-document.ts';
 import { type SecurityRequest } from './security-request.ts';
 import { Turns } from './turns.ts';

@@ -95,6 +95,23 @@ describe('open feeds', () => {
     feeds.close();
   });
 
+  it('of one caller, on one database and for one row are decided once a look', async () => {
+    let asked = 0;
+    const { desk, cuts, open, feeds } = watch({
+      stillPermitted: (feed) => {
+        asked += 1;
+        return feed.endpoint.id === 'changes';
+      },
+    });
+    open('one', {});
+    open('two', {});
+    open('three', { endpoint: { ...endpoint, id: 'att-get' } });
+    await desk.tell({ kind: 'permissions', database: 'db' });
+    assert.equal(asked, 2);
+    assert.deepEqual(cuts, ['three: revoked']);
+    feeds.close();
+  });
+
   it('are not cut after they ended by themselves', async () => {
     let answer: (permitted: boolean) => void = () => undefined;
     const { desk, cuts, open, feeds } = watch({
