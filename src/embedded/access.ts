@@ -10,10 +10,12 @@ const SERVER_ADMIN_PATHS = new Set(['_purge', '_sync_shards', '_purged_infos_lim
 /** Second segments of `_users` and `_replicator` that only server admins reach. */
 const SYSTEM_ADMIN_PATHS = new Set(['_all_docs', '_changes']);
 
+/** Whether the caller is a server admin: the owner, or whoever a token or a user document gives `_admin`. */
 export function isServerAdmin(caller: Caller): boolean {
   return caller.roles.includes('_admin');
 }
 
+/** Throws CouchDB's 401 for everybody but server admins, signed in or not. */
 export function requireServerAdmin(caller: Caller): void {
   if (!isServerAdmin(caller)) throw new Unauthorized('You are not a server admin.');
 }
@@ -55,10 +57,12 @@ export function authorizeDatabasePath(
   return isAdmin;
 }
 
+/** Throws CouchDB's 403 for callers who are no admin of the database. */
 export function requireDatabaseAdmin(isAdmin: boolean): void {
   if (!isAdmin) throw new Forbidden('You are not a db or server admin.');
 }
 
+/** Whether the caller is a server admin or in `admins` of the security object. */
 export function isDatabaseAdmin(caller: Caller, security: Security): boolean {
   return isServerAdmin(caller) || isListed(caller, security.admins);
 }

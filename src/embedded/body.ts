@@ -51,14 +51,17 @@ export async function readJsonObject(req: IncomingMessage, contentType: 'require
   return value;
 }
 
+/** Throws CouchDB's 415 when the body is not said to be JSON. */
 export function requireJsonType(req: IncomingMessage): void {
   if (mediaType(req) !== 'application/json') throw new BadContentType();
 }
 
+/** The content type in lower case, without parameters; empty when there is none. */
 export function mediaType(req: IncomingMessage): string {
   return (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }
 
+/** The bytes as JSON. Throws CouchDB's 400 for what is no UTF-8 or no JSON, and 400 for what is nested too deeply. */
 export function parseJson(bytes: Buffer): unknown {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -4,6 +4,7 @@ import { isObject } from './json.ts';
 
 type Reduce = (values: readonly unknown[]) => unknown;
 
+/** The built-in function of that name; undefined for the source of another function. */
 export function builtInReduce(source: string): Reduce | undefined {
   return REDUCES.get(source.trim());
 }

@@ -19,6 +19,7 @@ const NOT_DONE: ReadonlyMap<string, string> = new Map([
   ['_nouveau_info', 'full text search'],
 ]);
 
+/** The methods of a path below `_design/{name}`; 501 for what this node does not do. */
 export function designEndpoint(exchange: DatabaseExchange): Methods<DatabaseExchange> {
   const kind = exchange.path[3];
   if (kind === undefined) return documentMethods;

@@ -40,6 +40,7 @@ export function checkedDocument(body: unknown, id: string): Document {
   return doc;
 }
 
+/** Throws CouchDB's 400 `illegal_docid` for an id it would not take (couch_doc:validate_docid). */
 export function requireDocumentId(id: unknown): asserts id is string {
   if (typeof id !== 'string') throw illegalId('Document id must be a string');
   if (id === '') throw illegalId('Document id must not be empty');
@@ -94,10 +95,12 @@ function checkAttachment(name: string, attachment: unknown): void {
   if (data.length * 0.75 > MAX_ATTACHMENT_BYTES + 2) throw attachmentTooLarge(name);
 }
 
+/** CouchDB's 413 for an attachment over the limit; it tells the name. */
 export function attachmentTooLarge(name: string): HttpError {
   return new HttpError(413, 'attachment_too_large', name);
 }
 
+/** Whether a text is padded base64, the only form CouchDB takes. */
 export function isBase64(text: string): boolean {
   return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 }

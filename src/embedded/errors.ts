@@ -29,6 +29,7 @@ function translated(status: number, error: PouchError): HttpError {
 
 const NO_ROWS = 'No rows can match your key range, reverse your start_key and end_key or set descending=true';
 
+/** Whether PouchDB says that the document is not there, or deleted. */
 export function isMissing(thrown: unknown): boolean {
   return isObject(thrown) || thrown instanceof Error ? (thrown as PouchError).status === 404 : false;
 }

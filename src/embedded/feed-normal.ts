@@ -13,6 +13,7 @@ interface Sent {
   readonly last: number;
 }
 
+/** All changes after `since`, at once. */
 export async function sendNormal(
   { res, database }: DatabaseExchange,
   request: ChangesRequest,
@@ -22,6 +23,7 @@ export async function sendNormal(
   await rows.end(last, await pendingAfter(database, last));
 }
 
+/** The changes after `since`; when there are none, the next one, or an empty list when the time is over. */
 export async function sendLongpoll(
   { res, database }: DatabaseExchange,
   request: ChangesRequest,

@@ -2,6 +2,7 @@
 
 export type Json = Record<string, unknown>;
 
+/** Whether a value is a JSON object: no list, no null. */
 export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,6 +2,7 @@
 import { BadRequest } from '../http-errors.ts';
 import { parseJson } from './body.ts';
 
+/** A parameter that CouchDB reads as JSON. Throws its 400 for anything else. */
 export function jsonParameter(text: string): unknown {
   return parseJson(Buffer.from(text));
 }
@@ -18,10 +19,12 @@ export function revisionParameter(rev: string | null | undefined): string | unde
   return rev;
 }
 
+/** Whether a value has the form of a revision: a generation, a dash, anything. */
 export function isRevision(rev: unknown): rev is string {
   return typeof rev === 'string' && /^\d{1,15}-./s.test(rev);
 }
 
+/** Throws CouchDB's 400 for a value of another form. */
 export function requireRevision(rev: unknown): asserts rev is string {
   if (!isRevision(rev)) throw new BadRequest('Invalid rev format');
 }
@@ -40,6 +43,7 @@ export function countOf(value: unknown): number {
   return Math.min(number, Number.MAX_SAFE_INTEGER);
 }
 
+/** CouchDB's boolean of a view parameter, in any case of letters. Throws its 400 for other words. */
 export function flagOf(value: unknown): boolean {
   const text = typeof value === 'string' ? value.toLowerCase() : value;
   if (text === true || text === 'true') return true;
@@ -47,6 +51,7 @@ export function flagOf(value: unknown): boolean {
   throw queryError(`Invalid boolean parameter: ${JSON.stringify(value)}`);
 }
 
+/** Throws CouchDB's 400 for a parameter that has a closed list of values. */
 export function oneOf(name: string, allowed: readonly string[], value: unknown): void {
   if (!allowed.includes(String(value))) throw queryError(`Invalid value for \`${name}\`.`);
 }

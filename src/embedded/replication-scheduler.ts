@@ -107,6 +107,7 @@ export function checkedReplication(doc: Document, owner: string | null): Documen
   return { ...doc, owner: doc['owner'] ?? owner };
 }
 
+/** GET /_scheduler/jobs: what runs. docs.couchdb.org/en/stable/api/server/common.html#scheduler-jobs */
 export function schedulerJobs({ node, res }: Exchange): void {
   const jobs = node.replications.list().map((job) => ({
     database: job.documentId === undefined ? null : '_replicator',
@@ -123,6 +124,7 @@ export function schedulerJobs({ node, res }: Exchange): void {
   sendJson(res, 200, { total_rows: jobs.length, offset: 0, jobs });
 }
 
+/** GET /_scheduler/docs: what runs for a document of `_replicator`. */
 export function schedulerDocs({ node, res }: Exchange): void {
   const docs = node.replications
     .list()

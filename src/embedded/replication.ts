@@ -33,7 +33,8 @@ export function endpointOf(
   if (typeof url !== 'string') throw new BadRequest('endpoint has an invalid url', 'invalid_replication');
   if (/^https?:\/\//.test(url))
     return { url: checkedUrl(url), headers: isObject(given) ? headersOf(given) : {} };
-  if (own === undefined || /\p{Surrogate}/u.test(url)) throw new BadRequest('endpoint has an invalid url', 'invalid_replication');
+  if (own === undefined || /\p{Surrogate}/u.test(url))
+    throw new BadRequest('endpoint has an invalid url', 'invalid_replication');
   return {
     url: `${own.url}/${encodeURIComponent(url)}`,
     headers: own.authorization === undefined ? {} : { authorization: own.authorization },

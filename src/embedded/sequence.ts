@@ -3,6 +3,7 @@ import { BadRequest } from '../http-errors.ts';
 
 const MARK = 'embedded';
 
+/** The sequence as clients see it; they must not read anything out of it. */
 export function shownSeq(seq: number): string {
   return `${seq}-${MARK}`;
 }

@@ -12,6 +12,7 @@ export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) 
 
 const OVERRIDABLE = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY']);
 
+/** The HTTP server of a node, not yet listening. Every request gets an answer; what fails without a known reason is logged and is a 500. */
 export function createEmbeddedServer(node: EmbeddedNode, log: Log): Server {
   const server = createServer({ maxHeaderSize: 65_536 }, (req, res) => {
     answer(node, req, res).catch((thrown: unknown) => answerError(req, res, thrown, log));

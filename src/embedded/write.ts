@@ -21,6 +21,7 @@ export interface Writer {
 export type WriteResult =
   { readonly id: string; readonly rev: string } | { readonly id: string; readonly error: HttpError };
 
+/** A new document id, as CouchDB makes them: 32 hexadecimal digits. */
 export function newDocumentId(): string {
   return randomUUID().replaceAll('-', '');
 }
@@ -156,6 +157,7 @@ async function validate(writer: Writer, doc: Document): Promise<void> {
     database.functions.validate(source, doc, old, context, database.record.security);
 }
 
+/** The winning revision; null when the document is not there or deleted. */
 export async function currentDocument(database: Database, id: string): Promise<StoredDocument | null> {
   try {
     return await database.storage.get(id);

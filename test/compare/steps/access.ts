@@ -1,4 +1,4 @@
-// Steps about tokens, and about what members, strangers and database admins may do.
+// Steps about tokens (Couchgate speaks to CouchDB by JWT, so proxy authentication is off and not asked about), and about what members, strangers and database admins may do.
 import {
   ALICE,
   BOB,
