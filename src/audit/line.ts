@@ -32,7 +32,9 @@ export function accessLine(parts: LineParts): string {
   line += `,"httpMethod":${quote(req.method ?? '')}${targetFields(context, req)}`;
   if (identified !== undefined)
     line += `,"principal":${quote(identified.principal.name)},"principalKind":"${identified.principal.kind}","authMethod":"${identified.method}"`;
-  if (context.operation?.database !== undefined) line += `,"dbName":${quote(context.operation.database)}`;
+  const database = context.operation?.database;
+  // CouchDB allows no @ in the name of a database; what has one is something else, that may hold a password.
+  if (database !== undefined) line += `,"dbName":${quote(database.includes('@') ? '***' : database)}`;
   line += operationFields(context) + decisionFields(context, parts.res.statusCode);
   line += answerFields(parts) + timingFields(context, parts.endedAt);
   const agent = req.headers['user-agent'];
@@ -77,10 +79,18 @@ function targetFields(context: Context, req: IncomingMessage): string {
   const { target } = context;
   if (target !== undefined) {
     const query = target.query === '' ? '' : `,"rawQueryString":${quote(maskTarget(target.query).slice(1))}`;
-    return `,"httpRequest":${quote(maskTarget(target.path))}${query}`;
+    return `,"httpRequest":${quote(shownPath(target.path, req.url ?? ''))}${query}`;
   }
   const raw = req.url ?? '';
-  return `,"httpRequest":${raw.startsWith('/') ? quote(maskTarget(raw)) : '"(not a path)"'}`;
+  return `,"httpRequest":${raw.startsWith('/') ? quote(shownPath(raw, raw)) : '"(not a path)"'}`;
+}
+
+/** `//name:password@host/db` is a path to us and to CouchDB, but whoever wrote it meant an address: its first segment is not shown. */
+function shownPath(path: string, raw: string): string {
+  if (!raw.startsWith('//') || !raw.includes('@')) return maskTarget(path);
+  const start = path.search(/[^/]/);
+  const end = path.indexOf('/', start);
+  return `${path.slice(0, start)}***${end === -1 ? '' : maskTarget(path.slice(end))}`;
 }
 
 const fieldsOfEndpoint = new WeakMap<Endpoint, string>();

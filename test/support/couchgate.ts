@@ -31,6 +31,8 @@ export interface Couchgate {
   readonly recorder: Recorder;
   readonly running: Running;
   readonly log: RememberedLog;
+  /** Its folder of configuration files, empty at first. */
+  readonly configFolder: string;
   /** Sends one JSON request, as `credentials` or as nobody, and reads its JSON answer. */
   ask(method: string, path: string, options?: AskOptions): Promise<Answer>;
   /** A new API key. */
@@ -103,7 +105,7 @@ export async function startCouchgate(options: CouchgateOptions = {}): Promise<Co
   }
 
   return {
-    ...{ url, owner, backend, recorder, running, log, ask, grant },
+    ...{ url, owner, backend, recorder, running, log, configFolder, ask, grant },
     async key() {
       const { key, password } = expect(await ask('POST', '/_api/v2/api_keys', { as: owner }), 201) as Record<
         string,

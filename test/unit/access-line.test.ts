@@ -165,6 +165,8 @@ describe('accessLine', () => {
   it('shows no target that was refused unread, unless it is a path', () => {
     const context = new Context();
     assert.equal(lineOf(context, { url: 'http://admin:canary@host/db' })['httpRequest'], '(not a path)');
+    assert.equal(lineOf(context, { url: '//admin:canary@host/db/x' })['httpRequest'], '//***/db/x');
+    assert.equal(lineOf(context, { url: '//admin:canary@host' })['httpRequest'], '//***');
     assert.equal(lineOf(context, { url: '/db/\u001b[31m\u2028' })['httpRequest'], '/db/\u001b[31m\u2028');
   });
 });
