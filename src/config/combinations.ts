@@ -18,10 +18,15 @@ function isOpen(address: string): boolean {
   return parsed !== undefined && !isLoopback(parsed.host);
 }
 
-/** Base64 of 32 bytes or more: what HMAC-SHA256 needs to be as strong as its digest (RFC 7518 §3.2). */
-function isWeakSecret(secret: string): boolean {
-  return !/^[A-Za-z0-9+/]+={0,2}$/.test(secret) || Buffer.from(secret, 'base64').length < 32;
+/** Not Base64, or of fewer than `bytes` bytes. */
+function isWeakSecret(secret: string, bytes: number): boolean {
+  return !/^[A-Za-z0-9+/]+={0,2}$/.test(secret) || Buffer.from(secret, 'base64').length < bytes;
 }
+
+/** 128 bits that nobody can guess or try; below that a secret is refused. */
+const LEAST_BYTES = 16;
+/** What HMAC-SHA256 needs to be as strong as its digest (RFC 7518 §3.2); below that a secret is warned of. */
+const FULL_BYTES = 32;
 
 const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
 
@@ -52,13 +57,13 @@ const REFUSED: readonly Rule[] = [
   ],
   [
     'jwt_secret',
-    (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret),
-    'must be Base64 of at least 32 random bytes; make one with `openssl rand -base64 32`',
+    (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret, LEAST_BYTES),
+    'must be Base64 of 16 bytes or more, best of at least 32 random bytes; make one with `openssl rand -base64 32`',
   ],
   [
     'session_secret',
-    (s) => s.sessionSecret !== '' && isWeakSecret(s.sessionSecret),
-    'must be Base64 of at least 32 random bytes; make one with `openssl rand -base64 32`',
+    (s) => s.sessionSecret !== '' && isWeakSecret(s.sessionSecret, LEAST_BYTES),
+    'must be Base64 of 16 bytes or more, best of at least 32 random bytes; make one with `openssl rand -base64 32`',
   ],
   [
     'session_secret',
@@ -94,6 +99,11 @@ const REFUSED: readonly Rule[] = [
 ];
 
 const WARNED: readonly Rule[] = [
+  [
+    'jwt_secret',
+    (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret, FULL_BYTES),
+    'is shorter than the 32 bytes that RFC 7518 asks for; make one with `openssl rand -base64 32`',
+  ],
   [
     'listen',
     (s) => isOpen(s.listen) && !s.tlsRedirect && s.trustedProxies.length === 0,
