@@ -50,7 +50,9 @@ export function refuseWhatIsNoRequest(server: Server, log: OperationalLog): void
     log.info({ code, client: socket.remoteAddress }, 'refused what is not well-formed HTTP');
     const answering = socket.exchange !== undefined && !socket.exchange.writableFinished;
     const silent = socket.bytesRead === 0;
-    if (!socket.writable || answering || silent || code === 'ECONNRESET') socket.destroy();
+    // What follows an answer that said `Connection: close` is the rest of a refused request, not a new one.
+    const closing = socket.exchange?.shouldKeepAlive === false;
+    if (!socket.writable || answering || closing || silent || code === 'ECONNRESET') socket.destroy();
     else endSocket(socket, answerTo(code));
   });
   server.on('connect', (_req: IncomingMessage, stream: Duplex) => {

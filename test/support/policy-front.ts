@@ -52,6 +52,8 @@ export interface PolicyFrontSetup {
   readonly inspectLimitBytes?: number;
   readonly maxBodyBytes?: number;
   readonly maxUrlBytes?: number;
+  /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
+  readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
 
 export function rolesNamed(caller: string): readonly Role[] {
@@ -76,17 +78,29 @@ interface Upstream {
   close(): Promise<void>;
 }
 
-/** A CouchDB that says yes to everything and writes it down. */
-async function startUpstream(): Promise<Upstream> {
+/** Writes down what comes, then says yes to it, or hands it on and brings CouchDB's answer back. */
+async function startUpstream(target: string | undefined): Promise<Upstream> {
   const seen: Reached[] = [];
+  const agent = new http.Agent({ keepAlive: true });
   const server = http.createServer((req, res) => {
     const chunks: Buffer[] = [];
     req.on('data', (chunk: Buffer) => chunks.push(chunk));
     req.on('end', () => {
       const { method = '', url = '', headers, rawHeaders } = req;
+      const body = Buffer.concat(chunks);
       const claims = claimsOf(headers.authorization);
-      seen.push({ method, url, headers, rawHeaders, claims, body: Buffer.concat(chunks) });
-      res.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true}\n');
+      if (url !== '/_up') seen.push({ method, url, headers, rawHeaders, claims, body });
+      if (target === undefined) {
+        res.writeHead(200, { 'content-type': 'application/json' }).end('{"ok":true}\n');
+        return;
+      }
+      const { hostname, port } = new URL(target);
+      const onward = http.request({ hostname, port, method, path: url, headers, agent }, (answer) => {
+        res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+        answer.pipe(res);
+      });
+      onward.once('error', () => res.destroy());
+      onward.end(body);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -95,6 +109,7 @@ async function startUpstream(): Promise<Upstream> {
     seen,
     close: () =>
       new Promise((resolve) => {
+        agent.destroy();
         server.close(() => resolve());
         server.closeAllConnections();
       }),
@@ -107,7 +122,7 @@ const one = (value: IncomingHttpHeaders[string]): string | undefined =>
 const pass: RequestHandler = (_req, _res, next) => next();
 
 export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<PolicyFront> {
-  const upstream = await startUpstream();
+  const upstream = await startUpstream(setup.couchdb?.url);
   const contexts = new Map<string, Context>();
   const asked: string[] = [];
   const failures: unknown[] = [];
@@ -129,7 +144,11 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
   });
   const forwarding = createForwarding({
     nodes,
-    identity: createIdentity({ secret: Buffer.alloc(32, 7), kid: 'couchgate', lifetimeSeconds: 60 }),
+    identity: createIdentity({
+      secret: Buffer.from(setup.couchdb?.jwtSecretBase64 ?? 'no CouchDB checks it', 'base64'),
+      kid: setup.couchdb?.kid ?? 'couchgate',
+      lifetimeSeconds: 60,
+    }),
     openFeeds: { register: () => () => undefined },
     maxBodyBytes: settings.maxBodyBytes,
     multipartTimeoutMs: 60_000,
@@ -185,7 +204,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
     port: Number(new URL(url).port),
     reached: (exchange) =>
       upstream.seen.filter((request) => request.headers['x-couch-request-id'] === exchange),
-    takeAll: () => upstream.seen.splice(0).filter(({ url: path }) => path !== '/_up'),
+    takeAll: () => upstream.seen.splice(0),
     contextOf: (exchange) => contexts.get(exchange),
     asked,
     failures,

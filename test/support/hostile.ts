@@ -1,0 +1,152 @@
+// Runs a list of attacks over raw sockets, against a CouchDB that only writes down what reaches it and, with COUCHDB_HOME, against a real one.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { openAdmin, type Admin } from '../../src/setup/admin.ts';
+import { markersOf } from '../../src/permissions/marker.ts';
+import { startBackend, type Backend } from './backend.ts';
+import { withoutCouchdb } from './cluster.ts';
+import { CALLER_HEADER, EXCHANGE_HEADER, startPolicyFront } from './policy-front.ts';
+import { type PolicyFront, type PolicyFrontSetup, type Reached } from './policy-front.ts';
+import { exchangeBytes } from './raw-http.ts';
+
+export interface Attack {
+  /** `GET /db/doc`; every byte goes out as it stands here. */
+  readonly line: string;
+  /** As CALLER_HEADER says; nobody without it. */
+  readonly as?: string;
+  readonly headers?: readonly string[];
+  readonly body?: string | Buffer;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly head: string;
+  readonly body: string;
+  readonly reached: readonly Reached[];
+}
+
+export interface Gate {
+  readonly front: PolicyFront;
+  /** Undefined where nothing but a record stands behind Couchgate. */
+  readonly couchdb: Admin | undefined;
+  send(attack: Attack): Promise<Answer>;
+}
+
+let exchanges = 0;
+
+async function send(front: PolicyFront, attack: Attack): Promise<Answer> {
+  const exchange = `attack-${++exchanges}`;
+  const { body = '' } = attack;
+  const names = (attack.headers ?? []).map((header) => header.slice(0, header.indexOf(':')).toLowerCase());
+  const framed = names.includes('content-length') || names.includes('transfer-encoding');
+  const head = [
+    `${attack.line} HTTP/1.1`,
+    ...(names.includes('host') ? [] : ['Host: couchgate.example']),
+    ...(names.includes('connection') ? [] : ['Connection: close']),
+    `${EXCHANGE_HEADER}: ${exchange}`,
+    ...(attack.as === undefined ? [] : [`${CALLER_HEADER}: ${attack.as}`]),
+    ...(attack.headers ?? []),
+    ...(framed || body.length === 0 ? [] : [`Content-Length: ${Buffer.byteLength(body)}`]),
+  ];
+  const bytes = Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`, 'latin1'), Buffer.from(body)]);
+  const answer = await exchangeBytes(front.url, bytes.toString('latin1'));
+  const split = answer.indexOf('\r\n\r\n');
+  return {
+    status: Number(answer.split(' ')[1] ?? 0),
+    head: answer.slice(0, split),
+    body: answer.slice(split + 4),
+    reached: front.reached(exchange),
+  };
+}
+
+/**
+ * A suite that runs twice: behind the gate stands a record, or a real CouchDB of one node. `prepare` makes what the attacks need there;
+ * databases named in `databases` exist and hold their markers.
+ */
+export function describeHostile(
+  title: string,
+  options: {
+    readonly databases?: readonly string[];
+    readonly setup?: PolicyFrontSetup;
+    readonly prepare?: (couchdb: Admin) => Promise<void>;
+  },
+  suite: (gate: Gate) => void,
+): void {
+  describe(`${title}, before a record`, () => suite(gateOf(() => startPolicyFront(options.setup))));
+  describe(`${title}, before CouchDB`, { skip: withoutCouchdb }, () => {
+    let backend: Backend;
+    suite(
+      gateOf(
+        async () => {
+          backend = await startBackend();
+          const { jwtSecretBase64, kid, owner } = backend;
+          const url = backend.urls[0] ?? '';
+          const couchdb = openAdmin({ url, credentials: owner });
+          for (const name of options.databases ?? []) await makeDatabase(couchdb, name);
+          await options.prepare?.(couchdb);
+          return startPolicyFront({ ...options.setup, couchdb: { url, jwtSecretBase64, kid } });
+        },
+        () => openAdmin({ url: backend.urls[0] ?? '', credentials: backend.owner }),
+        () => backend.close(),
+      ),
+    );
+  });
+}
+
+/** The gate of the suite that is being described, open while its tests run. */
+function gateOf(start: () => Promise<PolicyFront>, couchdb?: () => Admin, close?: () => Promise<void>): Gate {
+  let front: PolicyFront | undefined;
+  let admin: Admin | undefined;
+  const open = (): PolicyFront => {
+    if (front === undefined) throw new Error('the gate is used before the suite runs');
+    return front;
+  };
+  before(async () => {
+    front = await start();
+    admin = couchdb?.();
+  });
+  after(async () => {
+    await front?.close();
+    await close?.();
+  });
+  return {
+    get front() {
+      return open();
+    },
+    get couchdb() {
+      return admin;
+    },
+    send: (attack) => send(open(), attack),
+  };
+}
+
+async function makeDatabase(couchdb: Admin, name: string): Promise<void> {
+  const path = `/${encodeURIComponent(name)}`;
+  const { member, dbadmin } = markersOf(name);
+  await couchdb.ask('PUT', `${path}?q=1`);
+  await couchdb.ask('PUT', `${path}/_security`, {
+    members: { roles: [member] },
+    admins: { roles: [dbadmin] },
+  });
+}
+
+/** Expects the refusal in CouchDB's shape, and that CouchDB was not called. */
+export function assertRefused(answer: Answer, status: number, what: string): void {
+  assert.deepEqual(
+    [answer.status, answer.reached.map(({ method, url }) => `${method} ${url}`)],
+    [status, []],
+    what,
+  );
+  const body = JSON.parse(answer.body) as Readonly<Record<string, unknown>>;
+  assert.deepEqual(Object.keys(body), ['error', 'reason'], what);
+}
+
+/** A test for every attack: the refusal, and that nothing of it reached CouchDB. */
+export function refuseAll(gate: Gate, status: number, attacks: readonly Attack[]): void {
+  for (const attack of attacks) {
+    const what = `${attack.line} as ${attack.as ?? 'nobody'}`;
+    it(`refuses ${JSON.stringify(what)} – ${status}, CouchDB is not called`, async () => {
+      assertRefused(await gate.send(attack), status, what);
+    });
+  }
+}
