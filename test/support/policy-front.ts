@@ -42,6 +42,8 @@ export interface PolicyFront {
   /** Databases whose permissions were asked for. */
   readonly asked: string[];
   readonly failures: unknown[];
+  /** Connections of clients that are open. */
+  connections(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -208,6 +210,12 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
     contextOf: (exchange) => contexts.get(exchange),
     asked,
     failures,
+    connections: () =>
+      new Promise((resolve, reject) => {
+        listeners.servers[0]?.getConnections((error, count) =>
+          error === null ? resolve(count) : reject(error),
+        );
+      }),
     async close() {
       nodes.stop();
       await Promise.all(
