@@ -138,10 +138,7 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
         assert.equal(privilegeOf(answer), 'member');
         const [request] = answer.reached;
         assert.deepEqual(request?.body, sent);
-        assert.equal(
-          request.headers['content-encoding'],
-          headers.length === 0 ? undefined : 'gzip',
-        );
+        assert.equal(request.headers['content-encoding'], headers.length === 0 ? undefined : 'gzip');
         if (gate.couchdb !== undefined) assert.ok([201, 400, 409].includes(answer.status), answer.body);
       }
     });
