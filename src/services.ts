@@ -76,7 +76,7 @@ export function createServices(surroundings: Surroundings): Services {
   const sessionParts = openSessions(settings, surroundings.sessionSecret, couch, news);
   const openFeeds = createOpenFeeds({
     news,
-    stillPermitted: (feed) => isStillPermitted(feed, keys, security),
+    stillPermitted: (feed) => isStillPermitted(feed, keys, security, sessionParts),
     outageSeconds: outageCacheSeconds,
   });
   const parts = { identity, nodes, couch, store, news, keys, security, credentials, sessionParts, openFeeds };
@@ -174,8 +174,10 @@ async function isStillPermitted(
   feed: OpenFeed,
   keys: RunningKeyStore,
   security: SecurityKeeper,
+  { sessions }: SessionParts,
 ): Promise<boolean> {
-  const { principal, database, endpoint } = feed;
+  const { principal, database, endpoint, sessionId } = feed;
+  if (sessionId !== undefined && (await sessions.isEnded(sessionId))) return false;
   if (principal.kind === 'key') {
     const key = await keys.describe(principal.name);
     if (key === undefined || (key.expires_at !== null && Date.parse(key.expires_at) <= Date.now()))

@@ -43,6 +43,7 @@ export class Feeds {
       database,
       sessionId,
       endpoint: decision.endpoint,
+      identity: decision.identity,
       cut: (reason) => end(reason, true),
     });
     const { query } = known(context.target, 'target');

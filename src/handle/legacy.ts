@@ -2,8 +2,8 @@
 import { type Context, known } from '../context.ts';
 import { type Request, type Response } from 'express';
 import { inflated, parseForm } from '../endpoints/request-body.ts';
-import { NotFound } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
+import { describeChange } from '../permissions/permission-change.ts';
 import { databaseOfForm, grantOfForm } from '../permissions/permissions-form.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
@@ -14,7 +14,7 @@ import { type Handlers } from './index.ts';
 
 export interface LegacyNeeds {
   readonly keys: Pick<KeyStore, 'create'>;
-  readonly permissions: Pick<SecurityKeeper, 'alone' | 'documentOf' | 'write'>;
+  readonly permissions: Pick<SecurityKeeper, 'change'>;
 }
 
 /** RFC 9745: the moment from which it is deprecated, in seconds; here the day on which Couchgate began, since it never was anything else. */
@@ -41,16 +41,15 @@ async function setPermissions(
   const decision = known(context.decision, 'decision');
   if (!decision.allow || decision.body === undefined) throw new Error('the form was not read to decide');
   const form = parseForm(await inflated(req, decision.body, LIMIT_BYTES));
-  const database = databaseOfForm(form, known(context.identified, 'identified').principal);
+  const { principal } = known(context.identified, 'identified');
+  const database = databaseOfForm(form, principal);
   const { username, roles } = grantOfForm(form);
-  context.change = { action: 'set_permissions', database, username, roles };
-  await permissions.alone(database, async () => {
-    const stored = await permissions.documentOf(database);
-    if (stored === undefined) throw new NotFound('Database does not exist.');
+  const change = await permissions.change(database, principal, (stored) => {
     const shown = shownForm(stored);
     const cloudant = { ...(shown['cloudant'] as object | undefined), [username]: roles };
-    await permissions.write(database, stored, parseSecurityPut({ ...shown, cloudant }));
+    return parseSecurityPut({ ...shown, cloudant });
   });
+  context.change = describeChange(change);
   const successor = `/_api/v2/db/${encodeURIComponent(database)}/_security`;
   sendJson(res, 200, { ok: true }, deprecated(successor));
 }

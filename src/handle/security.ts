@@ -2,12 +2,9 @@
 // means is permissions/security-document.ts's business.
 import { type Request, type Response } from 'express';
 import { type Context, known } from '../context.ts';
-import { Forbidden, NotFound } from '../http-errors.ts';
-import { type Principal } from '../identity/principal.ts';
-import { type DatabasePermissions } from '../permissions/grants.ts';
-import { changeOf } from '../permissions/permission-change.ts';
-import { roleSet } from '../permissions/role.ts';
-import { permissionsIn, shownForm } from '../permissions/security-document.ts';
+import { NotFound } from '../http-errors.ts';
+import { describeChange } from '../permissions/permission-change.ts';
+import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
@@ -15,12 +12,11 @@ import { type Handlers } from './index.ts';
 import { readJsonObject } from './read-body.ts';
 
 export interface SecurityDeps {
-  readonly security: SecurityKeeper;
+  readonly security: Pick<SecurityKeeper, 'documentOf' | 'change'>;
 }
 
 /** Room for a hundred thousand names. */
 const LIMIT_BYTES = 8_388_608;
-const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
 
 /** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
 export function securityHandlers(deps: SecurityDeps): Handlers {
@@ -52,23 +48,9 @@ async function replaceSecurity(
   const request = parseSecurityPut(
     await readJsonObject(req, { limitBytes: LIMIT_BYTES, contentType: 'any' }),
   );
-  await security.alone(database, async () => {
-    const document = await security.documentOf(database);
-    if (document === undefined) throw new NotFound('Database does not exist.');
-    const before = permissionsIn(document, database);
-    refuseRevoked(principal, before);
-    const after = await security.write(database, document, request);
-    context.change = changeOf(before, after);
-  });
+  const change = await security.change(database, principal, () => request);
+  context.change = describeChange(change);
   sendJson(res, 200, { ok: true });
-}
-
-/** While it waited for its turn, the turn before may have taken the caller's right away: a revoked caller must not write itself back in. */
-function refuseRevoked(principal: Principal, { grants }: DatabasePermissions): void {
-  if (principal.kind === 'owner') return;
-  if (((grants.get(principal.name) ?? 0) & MAY_WRITE) === 0) {
-    throw new Forbidden('_security access is required for this request');
-  }
 }
 
 function databaseOf(context: Context): string {

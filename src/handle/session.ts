@@ -72,7 +72,7 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
   }
   const { principal } = verdict;
   const token = await openSession(deps, verdict);
-  context.change = { event: 'login', name: principal.name };
+  context.change = { action: 'login', name: principal.name };
   sendJson(
     res,
     next === undefined ? 200 : 302,
@@ -118,7 +118,7 @@ async function logout(deps: SessionDeps, req: Request, res: Response, context: C
   const token = deps.cookie.read(req.headers.cookie);
   const read = token === undefined ? undefined : deps.tokens.read(token);
   if (read?.outcome === 'valid') {
-    context.change = { event: 'logout', name: read.session.name };
+    context.change = { action: 'logout', name: read.session.name };
     await deps.sessions.end(read.session.id);
   }
   sendJson(

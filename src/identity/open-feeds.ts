@@ -11,6 +11,8 @@ export interface OpenFeed {
   readonly sessionId: string | undefined;
   /** The row that was applied when it was permitted. */
   readonly endpoint: Endpoint;
+  /** `own` = CouchDB decided, by its own members and admins (`couchdb_auth_only`). */
+  readonly identity: 'marker' | 'own';
   /** Ends it so that its client sees it broken off. Called once at most; `reason` is for the audit log. */
   readonly cut: (reason: string) => void;
 }
@@ -48,9 +50,8 @@ export function createOpenFeeds(options: OpenFeedsOptions): OpenFeeds {
   options.news.listen((news) => {
     // After every other listener: the caches that the new decision reads must have dropped what they held.
     queueMicrotask(() => {
-      if (news.kind === 'session' || news.kind === 'user') {
-        for (const watched of open) if (isEnded(news, watched.feed)) watched.cut('revoked');
-      } else look((feed) => concerns(news, feed));
+      for (const watched of [...open]) if (isEnded(news, watched.feed)) watched.cut('revoked');
+      look((feed) => concerns(news, feed));
     });
   });
   const timer = setInterval(() => look(() => true), options.sweepMs ?? 1000).unref();
@@ -81,9 +82,13 @@ function onceForAlike(permitted: OpenFeedsOptions['stillPermitted']): OpenFeedsO
   };
 }
 
-/** An ended session ends its feeds; so does a change of the user's document, for it may have been the password: the client comes back with its own. */
+/**
+ * An ended session ends its feeds. So does a change of the user's document, for it may have been the password, and a change of permissions
+ * where CouchDB decides: who may still have the feed comes back and gets it.
+ */
 function isEnded(news: News, feed: OpenFeed): boolean {
   if (news.kind === 'session') return feed.sessionId === news.id;
+  if (news.kind === 'permissions') return feed.identity === 'own' && feed.database === news.database;
   return news.kind === 'user' && feed.principal.kind === 'user' && feed.principal.name === news.name;
 }
 

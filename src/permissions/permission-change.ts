@@ -1,25 +1,26 @@
 // Says for the audit log what a change of permissions changed.
-import { type DatabasePermissions } from './grants.ts';
 import { NO_ROLES, rolesOf } from './role.ts';
-
-export type PermissionChange = Readonly<Record<string, unknown>> & { readonly database: string };
+import { type PermissionChange } from './security-store.ts';
 
 /** Every name whose roles are others than before, with both; and `couchdb_auth_only` where it was switched. */
-export function changeOf(before: DatabasePermissions, after: DatabasePermissions): PermissionChange {
+export function describeChange({
+  database,
+  before,
+  after,
+}: PermissionChange): Readonly<Record<string, unknown>> {
   const names = [...new Set([...before.grants.keys(), ...after.grants.keys()])];
-  const changed = names
+  const grants = names
     .map((name) => ({
       name,
       before: rolesOf(before.grants.get(name) ?? NO_ROLES),
       after: rolesOf(after.grants.get(name) ?? NO_ROLES),
     }))
     .filter((entry) => entry.before.join() !== entry.after.join());
+  const authOnly = { before: before.couchdbAuthOnly, after: after.couchdbAuthOnly };
   return {
-    event: 'permissions',
-    database: after.database,
-    grants: changed,
-    ...(before.couchdbAuthOnly === after.couchdbAuthOnly
-      ? {}
-      : { couchdb_auth_only: { before: before.couchdbAuthOnly, after: after.couchdbAuthOnly } }),
+    action: 'permissions',
+    database,
+    grants,
+    ...(authOnly.before === authOnly.after ? {} : { couchdb_auth_only: authOnly }),
   };
 }

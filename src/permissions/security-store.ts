@@ -3,12 +3,14 @@
 import { type Couch } from '../couch/couch.ts';
 import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
 import { Settling } from '../couch/settling.ts';
-import { Unavailable } from '../http-errors.ts';
+import { Forbidden, NotFound, Unavailable } from '../http-errors.ts';
 import { type NewsDesk } from '../identity/news.ts';
+import { type Principal } from '../identity/principal.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { Newest } from './newest.ts';
-import { stampOf, type StoredSecurity, storedForm } from './security-document.ts';
+import { NO_ROLES, roleSet } from './role.ts';
+import { permissionsIn, stampOf, type StoredSecurity, storedForm } from './security-document.ts';
 import { type SecurityRequest } from './security-request.ts';
 import { Turns } from './turns.ts';
 
@@ -18,12 +20,27 @@ export interface SecurityStore {
   permissionsOf(database: string): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
 }
 
+export interface PermissionChange {
+  readonly database: string;
+  readonly before: DatabasePermissions;
+  readonly after: DatabasePermissions;
+}
+
 /** The store as the handlers of `_security`, `PUT /{db}` and `DELETE /{db}` need it. */
 export interface SecurityKeeper extends SecurityStore {
   /** The object as CouchDB holds it now; `undefined` = the database does not exist. Throws `Unavailable`. */
   documentOf(database: string): Promise<StoredSecurity | undefined>;
   /** Replaces the object; resolves when every cache of this replica has dropped the old one. Call it inside `alone`. Throws `Unavailable`. */
   write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions>;
+  /**
+   * Replaces the object by what `wish` makes of the one that CouchDB holds, one change after the other. Throws 404 for a missing database,
+   * 403 for a caller whose right was taken away while it waited for its turn, and what `write` throws.
+   */
+  change(
+    database: string,
+    by: Principal,
+    wish: (stored: StoredSecurity) => SecurityRequest,
+  ): Promise<PermissionChange>;
   /** The database was created or deleted: nothing that was known of it holds. Resolves as `write` does. */
   forget(database: string): Promise<void>;
   /** Runs one change of a database's permissions at a time. */
@@ -46,6 +63,8 @@ interface Kept {
   /** False for what was read so soon after a change that it may be an older copy (H4). */
   readonly settled: boolean;
 }
+
+const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
 
 /** How long what may be an older copy is kept. */
 const UNSETTLED_MS = 500;
@@ -113,6 +132,20 @@ class CachedSecurity implements SecurityKeeper {
     return permissions;
   }
 
+  change(
+    database: string,
+    by: Principal,
+    wish: (stored: StoredSecurity) => SecurityRequest,
+  ): Promise<PermissionChange> {
+    return this.alone(database, async () => {
+      const stored = await this.documentOf(database);
+      if (stored === undefined) throw new NotFound('Database does not exist.');
+      const before = permissionsIn(stored, database);
+      refuseRevoked(by, before);
+      return { database, before, after: await this.write(database, stored, wish(stored)) };
+    });
+  }
+
   async forget(database: string): Promise<void> {
     this.#newest.forget(database);
     await this.#tell(database);
@@ -149,6 +182,12 @@ class CachedSecurity implements SecurityKeeper {
   #tell(database: string): Promise<void> {
     return this.#options.news.publish({ kind: 'permissions', database });
   }
+}
+
+/** Whoever was revoked by the change before must not write itself back in: it was permitted on what held before that change. */
+function refuseRevoked(by: Principal, { grants }: DatabasePermissions): void {
+  if (by.kind === 'owner' || ((grants.get(by.name) ?? NO_ROLES) & MAY_WRITE) !== 0) return;
+  throw new Forbidden('_security access is required for this request');
 }
 
 function permissionsFrom(kept: Kept): DatabasePermissions | undefined {

@@ -10,10 +10,11 @@ import { Context } from '../../src/context.ts';
 import { endpoint } from '../../src/endpoints/catalogue.ts';
 import { createApiKeyHandlers } from '../../src/handle/api-keys.ts';
 import { createLegacyHandlers } from '../../src/handle/legacy.ts';
-import { Unavailable } from '../../src/http-errors.ts';
+import { NotFound, Unavailable } from '../../src/http-errors.ts';
 import { type Principal } from '../../src/identity/principal.ts';
 import { permissionsIn, storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
+import { type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { rolesOf } from '../../src/permissions/role.ts';
 import { asHttpError, sendError } from '../../src/respond.ts';
 
@@ -54,21 +55,15 @@ const stored = storedForm(
   'db',
   1,
 );
-const permissions = {
-  alone: <T>(_database: string, work: () => Promise<T>): Promise<T> => work(),
-  documentOf: (database: string) => answer(['documentOf', database], database === 'db' ? stored : undefined),
-  write: (database: string, replaces: unknown, by: Parameters<typeof storedForm>[0]) => {
-    const written = permissionsIn(storedForm(by, database, 2), database);
-    return answer(
-      [
-        'write',
-        database,
-        replaces === stored,
-        [...written.grants].map(([name, set]) => [name, rolesOf(set)]),
-        by.rest,
-      ],
-      written,
-    );
+const permissions: Pick<SecurityKeeper, 'change'> = {
+  async change(database, by, wish) {
+    const found = await answer(['change', database, by.name], database === 'db' ? stored : undefined);
+    if (found === undefined) throw new NotFound('Database does not exist.');
+    const request = wish(found);
+    const before = permissionsIn(found, database);
+    const after = permissionsIn(storedForm(request, database, 2), database);
+    const grants = [...after.grants].map(([name, set]) => [name, rolesOf(set)]);
+    return answer(['write', grants, request.rest], { database, before, after });
   },
 };
 
@@ -284,11 +279,9 @@ const ROWS: readonly Row[] = [
     status: 200,
     answer: { ok: true },
     asked: [
-      ['documentOf', 'db'],
+      ['change', 'db', 'admin'],
       [
         'write',
-        'db',
-        true,
         [
           ['a', ['_reader']],
           ['b', ['_reader', '_replicator']],
@@ -296,7 +289,11 @@ const ROWS: readonly Row[] = [
         { keep: 1 },
       ],
     ],
-    change: { action: 'set_permissions', database: 'db', username: 'b', roles: ['_reader', '_replicator'] },
+    change: {
+      action: 'permissions',
+      database: 'db',
+      grants: [{ name: 'b', before: ['_writer'], after: ['_reader', '_replicator'] }],
+    },
   },
   {
     title: 'takes the account before the database from the owner',
@@ -312,7 +309,7 @@ const ROWS: readonly Row[] = [
     ...form('database=admin%2Fdb&username=c&roles=_writer'),
     status: 404,
     answer: { error: 'not_found', reason: 'Database does not exist.' },
-    asked: [['documentOf', 'admin/db']],
+    asked: [['change', 'admin/db', 'admin']],
   },
   {
     title: 'refuses a role that is none',
@@ -324,7 +321,7 @@ const ROWS: readonly Row[] = [
       reason:
         '"_creator", a role of "c", is not one of _reader, _writer, _admin, _design, _replicator, _security, _shards, _db_updates',
     },
-    asked: [['documentOf', 'db']],
+    asked: [['change', 'db', 'admin']],
   },
   {
     title: 'refuses a form without a name',

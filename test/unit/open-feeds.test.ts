@@ -36,6 +36,7 @@ function watch(over: Partial<OpenFeedsOptions> = {}) {
       database: 'db',
       sessionId: undefined,
       endpoint,
+      identity: 'marker',
       cut: (reason) => cuts.push(`${name}: ${reason}`),
       ...feed,
     });
@@ -74,6 +75,17 @@ describe('open feeds', () => {
       assert.deepEqual(cuts, []);
       feeds.close();
     }
+  });
+
+  it('of a database that CouchDB guards itself end on news of it: only CouchDB knows who may still have them', async () => {
+    const { desk, cuts, open, feeds } = watch({ stillPermitted: () => true });
+    open('own', { identity: 'own' });
+    open('marked', {});
+    await desk.tell({ kind: 'permissions', database: 'other' });
+    assert.deepEqual(cuts, []);
+    await desk.tell({ kind: 'permissions', database: 'db' });
+    assert.deepEqual(cuts, ['own: revoked']);
+    feeds.close();
   });
 
   it('decide once more when news comes while a decision is under way', async () => {
