@@ -13,7 +13,7 @@ const CLOUDANT_ROWS: readonly Row[] = [
   ['api-security-put', 'PUT', '/_api/v2/db/{db}/_security', '_security', 'dbadmin', 'proxy', 'pooled', 'permissions', 'https://cloud.ibm.com/apidocs/cloudant#putcloudantsecurityconfiguration'],
   ['api-cors-get', 'GET HEAD', '/_api/v2/user/config/cors', 'server_admin', 'none', 'proxy', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#getcorsinformation'],
   ['api-cors-put', 'PUT POST', '/_api/v2/user/config/cors', 'server_admin', 'none', 'proxy', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#putcorsconfiguration'],
-  ['api-other', '*', '/_api/{anything*}', 'blocked 404', 'none', 'proxy', 'pooled', 'read', 'https://cloud.ibm.com/apidocs/cloudant'],
+  ['api-other', '*', '/_api/{anything*}', 'blocked missing', 'none', 'proxy', 'pooled', 'read', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['legacy-generate-api-key', 'POST', '/api/generate_api_key', 'server_admin', 'none', 'proxy', 'pooled', 'key', 'https://cloud.ibm.com/docs/Cloudant'],
   ['legacy-set-permissions', 'POST', '/api/set_permissions', '_security', 'dbadmin', 'proxy', 'pooled', 'permissions', 'https://cloud.ibm.com/docs/Cloudant'],
 ];

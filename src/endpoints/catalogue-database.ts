@@ -47,7 +47,7 @@ const DB_ROWS: readonly Row[] = [
   ['index-create', 'POST', '/{db}/_index', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/find.html'],
   ['index-bulk-delete', 'POST', '/{db}/_index/_bulk_delete', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/find.html'],
   ['index-delete', 'DELETE', '/{db}/_index/[_design/]{ddoc}/{type}/{name}', '_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/database/find.html'],
-  ['db-unknown-underscore', '*', '/{db}/_{unknown}[/{rest*}]', 'blocked 404', 'none', 'proxy', 'pooled', 'read', 'api/database/index.html'],
+  ['db-unknown-underscore', '*', '/{db}/_{unknown}[/{rest*}]', 'blocked missing', 'none', 'proxy', 'pooled', 'read', 'api/database/index.html'],
 ];
 
 export const DATABASE_ENDPOINTS = [...endpointsOf('db', DB_ROWS)];

@@ -11,7 +11,7 @@ const LOCAL_ROWS: readonly Row[] = [
   ['local-copy', 'COPY', '/{db}/_local/{id}', '_reader+_writer _replicator+_writer', 'member', 'forward', 'pooled', 'write', 'api/local.html', { by: 'destination', ids: ORDINARY }],
   ['local-copy-to-local', 'COPY', '/{db}/_local/{id}', '_reader+_writer _replicator', 'member', 'forward', 'pooled', 'write', 'api/local.html', { by: 'destination', ids: LOCAL }],
   ['local-copy-to-design', 'COPY', '/{db}/_local/{id}', '_reader+_design', 'dbadmin', 'forward', 'pooled', 'design', 'api/local.html', { by: 'destination', ids: DESIGN }],
-  ['local-attachment', '*', '/{db}/_local/{id}/{att*}', 'blocked 400', 'member', 'proxy', 'pooled', 'read', 'api/local.html'],
+  ['local-attachment', '*', '/{db}/_local/{id}/{att*}', 'blocked attachment', 'member', 'proxy', 'pooled', 'read', 'api/local.html'],
   ['local-internal', '*', '/{db}/_local/(purge-|shard-sync-){anything}', 'blocked', 'none', 'proxy', 'pooled', 'administer', 'api/local.html'],
 ];
 

@@ -41,9 +41,9 @@ const SERVER_ROWS: readonly Row[] = [
   ['search-analyze', 'GET HEAD POST', '/_search_analyze', 'authenticated', 'server_admin', 'forward', 'pooled', 'read', 'api/server/common.html'],
   ['nouveau-analyze', 'POST', '/_nouveau_analyze', 'authenticated', 'server_admin', 'forward', 'pooled', 'read', 'api/server/common.html'],
   ['internal-dbs', '*', '/(_dbs|_nodes|_global_changes|_metadata)[/{rest*}]', 'blocked', 'server_admin', 'proxy', 'pooled', 'administer', 'cluster/databases.html'],
-  ['unrouted-underscore', '*', '/_{anything}[/{rest*}]', 'blocked 404', 'none', 'proxy', 'pooled', 'read', 'api/server/index.html'],
+  ['unrouted-underscore', '*', '/_{anything}[/{rest*}]', 'blocked database', 'none', 'proxy', 'pooled', 'read', 'api/server/index.html'],
   ['options-preflight', 'OPTIONS', '/{anything*}', 'public', 'none', 'proxy', 'pooled', 'status', 'config/http.html'],
-  ['unknown-method', '*', '/{anything*}', 'blocked 405', 'none', 'proxy', 'pooled', 'read', 'api/basics.html'],
+  ['unknown-method', '*', '/{anything*}', 'blocked method', 'none', 'proxy', 'pooled', 'read', 'api/basics.html'],
 ];
 
 export const SERVER_ENDPOINTS = [...endpointsOf('server', SERVER_ROWS)];

@@ -12,8 +12,8 @@ const SERVER_ROWS: readonly Row[] = [
   ['replicator-other', '*', '/_replicator/{rest*}', 'server_admin', 'server_admin', 'forward', 'pooled', 'replicate', 'replication/replicator.html'],
   ['prefixed-system-db', '*', '/{prefix}%2F(_replicator|_users)[/{rest*}]', 'server_admin', 'server_admin', 'forward', 'pooled', 'administer', 'replication/replicator.html'],
   ['store-database', '*', '/{store_database}[/{rest*}]', 'blocked', 'server_admin', 'proxy', 'pooled', 'administer', 'api/database/common.html'],
-  ['db-illegal-create', 'PUT', '/{illegal_name}', 'blocked 400', 'none', 'proxy', 'pooled', 'administer', 'api/database/common.html'],
-  ['db-illegal-name', '*', '/{illegal_name}[/{rest*}]', 'blocked 404', 'none', 'proxy', 'pooled', 'read', 'api/database/common.html'],
+  ['db-illegal-create', 'PUT', '/{illegal_name}', 'blocked name', 'none', 'proxy', 'pooled', 'administer', 'api/database/common.html'],
+  ['db-illegal-name', '*', '/{illegal_name}[/{rest*}]', 'blocked database', 'none', 'proxy', 'pooled', 'read', 'api/database/common.html'],
 ];
 
 export const SYSTEM_ENDPOINTS = [...endpointsOf('server', SERVER_ROWS)];

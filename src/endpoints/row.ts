@@ -15,7 +15,7 @@ import {
 
 /**
  * id · methods (`*` = every one) · path · who may · privilege · who answers · connection · action · manual page [· choice].
- * Who may: `public`, `authenticated`, `server_admin` (the owner alone), `blocked` (with the owner's status where it is not 403),
+ * Who may: `public`, `authenticated`, `server_admin` (the owner alone), `blocked …` as CLOSED says,
  * or roles: a blank is "or", a plus is "and", as in `_reader+_writer _design+_writer`.
  */
 export type Row = readonly [
@@ -33,18 +33,14 @@ export type Row = readonly [
 
 const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
 
-const CLOSED: Readonly<Record<string, ClosedStatus>> = {
-  blocked: 403,
-  'blocked 400': 400,
-  'blocked 404': 404,
-  'blocked 405': 405,
-};
-
-const CLOSED_REASONS: Readonly<Record<ClosedStatus, string>> = {
-  400: '_local documents do not accept attachments.',
-  403: 'This endpoint is closed for everybody.',
-  404: 'missing',
-  405: '',
+/** What the owner is told where a row is closed, by what the table says of it. 405 gets its methods where the row is placed. */
+const CLOSED: Readonly<Record<string, readonly [status: ClosedStatus, reason: string]>> = {
+  blocked: [403, 'This endpoint is closed for everybody.'],
+  'blocked attachment': [400, '_local documents do not accept attachments.'],
+  'blocked name': [400, 'illegal_database_name'],
+  'blocked database': [404, 'Database does not exist.'],
+  'blocked missing': [404, 'missing'],
+  'blocked method': [405, ''],
 };
 
 /** The rows of one scope as endpoints. Throws at start on a role, method or status that does not exist. */
@@ -66,9 +62,9 @@ export function endpointsOf(scope: Scope, rows: readonly Row[]): readonly Endpoi
   );
 }
 
-/** A blocked permit with what the owner is told; `reason` in place of the usual sentence. */
-export function blocked(owner: ClosedStatus, reason?: string): Permit {
-  return Object.freeze({ kind: 'blocked', owner, reason: reason ?? CLOSED_REASONS[owner] });
+/** A blocked permit with what the owner is told. */
+export function blocked(owner: ClosedStatus, reason: string): Permit {
+  return Object.freeze({ kind: 'blocked', owner, reason });
 }
 
 /** A permit for any of these sets of roles; none = the owner alone. */
@@ -80,7 +76,7 @@ function permitOf(text: string, id: string): Permit {
   if (text === 'public' || text === 'authenticated') return { kind: text };
   if (text === 'server_admin') return grantedTo([]);
   const closed = CLOSED[text];
-  if (closed !== undefined) return blocked(closed);
+  if (closed !== undefined) return blocked(...closed);
   return grantedTo(text.split(' ').map((set) => set.split('+').map((name) => roleNamed(name, id))));
 }
 

@@ -73,11 +73,12 @@ describe('the words of a refusal', () => {
   });
 
   it('tells the owner of closed endpoints what CouchDB would say', () => {
-    assert.equal(ask('GET /_config', OWNER), '404 missing');
+    assert.equal(ask('GET /_config', OWNER), '404 Database does not exist.');
+    assert.equal(ask('GET /db/_config', OWNER), '404 missing');
     assert.equal(ask('DELETE /db/_all_docs', OWNER), '405 GET,HEAD,POST');
     assert.equal(ask('GET /_node/_local/_config', OWNER), '403 This endpoint is closed for everybody.');
     assert.match(ask('PUT /Ep-A', OWNER), /^400 Name: 'Ep-A'\. Only lowercase characters/);
-    assert.equal(ask('GET /Ep-A', OWNER), '404 missing');
+    assert.equal(ask('GET /Ep-A', OWNER), '404 Database does not exist.');
     assert.equal(ask('PUT /db/_local/x/att', OWNER), '400 _local documents do not accept attachments.');
   });
 });
