@@ -176,8 +176,11 @@ export class Exchange implements Waiter, AttemptEvents {
   }
 }
 
-/** HTTP/1.0 knows no chunks: there the end of the connection is the end of the answer, and only a reset shows that it is not. */
+/**
+ * HTTP/1.0 knows no chunks: there the end of the connection is the end of the answer, and only a reset shows that it is not. Node
+ * refuses a reset to TLS, where a missing close_notify shows the same, and leaks a socket that is reset while it is ending.
+ */
 function breakOff({ httpVersionMinor, socket }: IncomingMessage, res: ServerResponse): void {
-  if (httpVersionMinor === 0 && !('encrypted' in socket)) socket.resetAndDestroy();
+  if (httpVersionMinor === 0 && !('encrypted' in socket) && socket.writable) socket.resetAndDestroy();
   else res.destroy();
 }

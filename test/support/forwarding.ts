@@ -155,7 +155,11 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
     Object.assign(req, { context });
     judgedContext(context, req, setup.judge?.(req) ?? {});
     setup.before?.(req, res);
-    const next = (thrown: unknown): void => sendError(req, res, asHttpError(thrown));
+    const next = (thrown: unknown): void => {
+      const error = asHttpError(thrown);
+      context.failure ??= error.detail;
+      sendError(req, res, error);
+    };
     try {
       void forwarding.step(req as never, res as never, next);
     } catch (thrown) {

@@ -59,7 +59,11 @@ async function upstreamOf(server: net.Server, counting: Set<Socket>): Promise<Sc
   const kill = (): Promise<void> =>
     new Promise((resolve) => {
       server.close(() => resolve());
-      for (const socket of sockets) socket.resetAndDestroy();
+      // Node never lets go of a socket that is reset while it is ending.
+      for (const socket of sockets) {
+        if (socket.writable) socket.resetAndDestroy();
+        else socket.destroy();
+      }
     });
   await listen(0);
   const { port } = server.address() as AddressInfo;
