@@ -80,6 +80,7 @@ class ServingProcess implements Running {
       log,
       acceptCertificates: (next) => this.#listeners.reloadCertificate(next),
     });
+    this.#live.onChange((next) => (log.level = next.logLevel));
     const metrics = new RequestMetrics();
     this.#services = createServices({ ...parameters, live: this.#live, accessLog: this.#accessLog, metrics });
     this.#forwarding = createForward(this.#services);

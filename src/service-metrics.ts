@@ -16,6 +16,7 @@ export function serviceMetrics(
   return [
     ...nodeMetrics(services.nodes),
     ...feedMetrics(services, forwarding),
+    ...cacheMetrics(services),
     ...fileMetrics(services, live),
   ];
 }
@@ -52,10 +53,7 @@ function nodeMetrics(nodes: Nodes): readonly MetricSource[] {
   ];
 }
 
-function feedMetrics(
-  { news, openFeeds, security }: Services,
-  forwarding: Forwarding,
-): readonly MetricSource[] {
+function feedMetrics({ news, openFeeds }: Services, forwarding: Forwarding): readonly MetricSource[] {
   return [
     {
       name: 'open_feeds',
@@ -75,6 +73,18 @@ function feedMetrics(
       type: 'gauge',
       aggregator: 'min',
       read: () => (news.up ? 1 : 0),
+    },
+  ];
+}
+
+function cacheMetrics({ news, security }: Services): readonly MetricSource[] {
+  return [
+    {
+      name: 'cache_age_seconds',
+      help: 'Since when what is cached may miss the changes made through other replicas, to within one reading of the metrics; 0 = it misses none.',
+      type: 'gauge',
+      aggregator: 'max',
+      read: cacheAge(news),
     },
     {
       name: 'security_cache_hits_total',
@@ -114,4 +124,13 @@ function fileMetrics({ accessLog }: Services, live: LiveSettings): readonly Metr
       read: () => live.failures,
     },
   ];
+}
+
+/** Seconds since a reading of the metrics last found the news up. */
+function cacheAge(news: Services['news']): () => number {
+  let freshAt = performance.now();
+  return () => {
+    if (news.up) freshAt = performance.now();
+    return news.up ? 0 : (performance.now() - freshAt) / 1000;
+  };
 }

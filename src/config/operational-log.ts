@@ -2,6 +2,8 @@
 
 /** `fields` never hold headers, bodies or credentials. */
 export interface OperationalLog {
+  /** The least level that is written; a reload may set it. */
+  level?: string;
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
