@@ -65,7 +65,7 @@ export function createServices(surroundings: Surroundings): Services {
   });
   const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
   const nodes = openNodes(surroundings, identity, ca);
-  const couch = openCouch(settings, identity, nodes, ca);
+  const couch = openCouch(surroundings, identity, nodes, ca);
   const report = (sentence: string): void => log.warn({}, sentence);
   const store = createStore({ couch, database: settings.storeDatabase, report });
   const news = openNews(surroundings, couch, store, report);
@@ -135,7 +135,7 @@ function openNodes(
 }
 
 function openCouch(
-  settings: Settings,
+  { settings, log }: Surroundings,
   identity: Identity,
   nodes: Nodes,
   ca: string | undefined,
@@ -144,6 +144,8 @@ function openCouch(
     pickNode: (tried) => nodes.pickForSelf(tried),
     authorization: () => `Bearer ${identity.tokenForSelf()}`,
     nodeFailed: (url) => nodes.failedForSelf(url),
+    feedFailed: (database, reason) =>
+      log.warn({ database, reason }, 'the changes of a database cannot be followed'),
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
     keepAliveMs: settings.couchdbKeepaliveMs,
     ...(ca === undefined ? {} : { ca }),

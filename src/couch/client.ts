@@ -14,6 +14,8 @@ export interface CouchOptions {
   readonly authorization: () => string;
   /** Told that a node could not be reached or did not answer in time. */
   readonly nodeFailed: (url: string, reason: string) => void;
+  /** Told why the feed of a database is down, once for each reason. */
+  readonly feedFailed?: (database: string, reason: string) => void;
   /** PEM of the CA that signed the certificates of https nodes. */
   readonly ca?: string;
   readonly connectTimeoutMs: number;

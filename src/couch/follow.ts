@@ -13,6 +13,7 @@ export interface FollowOptions {
   readonly pickNode: (tried: ReadonlySet<string>) => { readonly url: string } | undefined;
   readonly authorization: () => string;
   readonly nodeFailed: (url: string, reason: string) => void;
+  readonly feedFailed?: (database: string, reason: string) => void;
   readonly silenceMs: number;
 }
 
@@ -42,6 +43,7 @@ export function follow(
 
 class Feed {
   readonly #options: FollowOptions;
+  readonly #database: string;
   readonly #path: string;
   readonly #on: Listener;
   readonly #stop: AbortSignal;
@@ -49,9 +51,12 @@ class Feed {
   readonly #tried = new Set<string>();
   #seq: string | undefined = undefined;
   #upSince: number | undefined = undefined;
+  /** What was last reported, so that a long outage is one line. */
+  #reported = '';
 
   constructor(options: FollowOptions, database: string, on: Listener, stop: AbortSignal) {
     this.#options = options;
+    this.#database = database;
     this.#path = `/${encodeURIComponent(database)}/_changes`;
     this.#on = on;
     this.#stop = stop;
@@ -62,8 +67,9 @@ class Feed {
       try {
         await this.#catchUp();
         await this.#listen();
-      } catch {
+      } catch (error) {
         // Whatever it was, the feed is down and this loop brings it up again; the listener is told, and caches live briefly.
+        this.#report(error);
       }
       const lasted = this.#upSince !== undefined && performance.now() - this.#upSince > LONGEST_PAUSE_MS;
       this.#setUp(false);
@@ -75,9 +81,20 @@ class Feed {
   #setUp(up: boolean): void {
     if (up === (this.#upSince !== undefined)) return;
     this.#upSince = up ? performance.now() : undefined;
-    if (up) this.#tried.clear();
+    if (up) {
+      this.#tried.clear();
+      this.#reported = '';
+    }
     // A feed that was closed says nothing more.
     if (!this.#stop.aborted) this.#on.state(up);
+  }
+
+  /** Named fields only, as everywhere here (M5). */
+  #report(error: unknown): void {
+    const reason = error instanceof Unavailable ? (error.detail ?? error.reason) : codeOf(error);
+    if (reason === this.#reported || this.#stop.aborted) return;
+    this.#reported = reason;
+    this.#options.feedFailed?.(this.#database, reason);
   }
 
   /** Hands out what was missed, page by page; at first, takes the present as the place to go on from. */
@@ -91,7 +108,8 @@ class Feed {
       // A sequence that CouchDB does not know any more: everything is news then.
       if (status === 400 && this.#seq !== undefined) this.#seq = '0';
       const page = body as { readonly results?: unknown; readonly last_seq?: unknown };
-      if (status !== 200 || !Array.isArray(page.results)) throw new Unavailable(`_changes: ${status}`);
+      if (status !== 200 || !Array.isArray(page.results))
+        throw new Unavailable(`_changes answered ${status}`);
       for (const row of page.results) this.#deliver(row as RawRow);
       this.#seq = String(page.last_seq);
       rows = page.results.length;

@@ -1,10 +1,13 @@
 // How Couchgate's own conversation with CouchDB chooses nodes, tries again and follows a feed, against nodes that misbehave on purpose.
 import assert from 'node:assert/strict';
 import { type ServerResponse } from 'node:http';
+import https from 'node:https';
+import { type AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { createCouch, type CouchClient, type CouchOptions } from '../../src/couch/client.ts';
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { answerJson, startScriptedNode, type Script, type ScriptedNode } from '../support/scripted-node.ts';
 import { until } from '../support/until.ts';
 
@@ -169,6 +172,19 @@ describe('asking CouchDB', () => {
     );
   });
 
+  it('asks an https node whose certificate its CA signed, and no other', async () => {
+    const ca = await makeCertificate('authority', { ca: true });
+    const secure = https.createServer(await makeCertificate('node', { signedBy: ca }), (_, res) =>
+      answerJson(res, 200, { ok: 1 }),
+    );
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    closers.push(() => new Promise((resolve) => secure.close(resolve)));
+    const url = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`;
+    const question = { method: 'GET', path: '/' } as const;
+    assert.deepEqual((await client([url], { ca: ca.cert }).couch.ask(question)).body, { ok: 1 });
+    await rejects(client([url]).couch.ask(question), /failed \(unsent\): UNABLE_TO_VERIFY_LEAF_SIGNATURE$/);
+  });
+
   it('is unavailable when no node is fit for use', async () => {
     await rejects(client([]).couch.ask({ method: 'GET', path: '/' }), /^no CouchDB node is fit for use$/);
   });
@@ -302,9 +318,12 @@ describe('following _changes', () => {
         answerJson(res, request.url.includes('continuous') ? 500 : 404, { error: 'not_found' });
       else feed.script(request, res);
     });
-    const { events } = listen(client([GONE, up.url]).couch);
+    const reasons: string[] = [];
+    const feedFailed = (database: string, reason: string): unknown => reasons.push(`${database}: ${reason}`);
+    const { events } = listen(client([GONE, up.url], { feedFailed }).couch);
     await until(() => events.includes('UP'));
     assert.deepEqual(events, ['UP']);
+    assert.deepEqual(reasons, ['st/ore: _changes answered 404', 'st/ore: ECONNREFUSED']);
   });
 
   it('replays everything when CouchDB no longer knows its place in the feed', async () => {
