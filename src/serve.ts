@@ -54,7 +54,12 @@ function startEmbedded({ configuration: { settings }, secrets, log }: Omit<Start
     {},
     'no couchdb_nodes are configured: an embedded node is started, for a first look and for tests, not for production',
   );
-  return startEmbeddedNode({ folder: join(settings.data, 'embedded'), owner, jwtKeys });
+  return startEmbeddedNode({
+    folder: join(settings.data, 'embedded'),
+    owner,
+    jwtKeys,
+    log: (message, fields = {}) => log.error({ part: 'embedded node', ...fields }, message),
+  });
 }
 
 async function serveAlone(start: Start): Promise<number> {
