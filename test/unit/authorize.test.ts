@@ -46,10 +46,14 @@ function step(
     inspectLimitBytes: 1000,
   });
   const later = new Promise<unknown>((resolve) => {
-    void handler({ method, context } as unknown as Request, undefined as unknown as Response, (error?: unknown) => {
-      said.push(error);
-      resolve(error);
-    });
+    void handler(
+      { method, context } as unknown as Request,
+      undefined as unknown as Response,
+      (error?: unknown) => {
+        said.push(error);
+        resolve(error);
+      },
+    );
   });
   return { context, asked, said, later };
 }
