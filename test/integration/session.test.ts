@@ -19,7 +19,7 @@ let owner: Record<string, string>;
 let key: { key: string; password: string };
 
 before(async () => {
-  backend = await startBackend();
+  backend = await startBackend({ nodes: 3 });
   owner = basic(backend.owner.name, backend.owner.password);
   const setup = { sessionSecret, settings: { storeDatabase: store }, now };
   front = await startIdentityFront(backend, setup);
