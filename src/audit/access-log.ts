@@ -138,7 +138,12 @@ class SinkLog implements AccessLog {
   close(timeoutMs: number): Promise<void> {
     this.#passOn();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
+      const timer = setTimeout(() => {
+        // At its end Node waits for the thread that is stuck in a write; when nobody reads, it would wait for good.
+        if (this.#target === 'stdout') process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
+        this.#log.error({ target: this.#target }, 'the access log takes no more: its last lines are lost');
+        resolve();
+      }, timeoutMs);
       this.#sink.flush(() => {
         clearTimeout(timer);
         resolve();

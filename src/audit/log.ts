@@ -17,9 +17,9 @@ export function createOperationalLog(level: string, destination: pino.Destinatio
   );
 }
 
-/** Written at once: there are few lines, and the last one before an exit is the one that matters. */
+/** Not waited for, since a reader of stderr that stands still must not stop the requests; pino writes out the rest when the process ends. */
 function stderr(): pino.DestinationStream {
-  return pino.destination({ dest: 2, sync: true });
+  return pino.destination({ dest: 2, sync: false, maxLength: 1_048_576 });
 }
 
 /** The words and the place of an error, none of its other fields: a nano error carries its request's body, and with it passwords (M5). */

@@ -2,6 +2,7 @@
 import { type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { type Duplex } from 'node:stream';
 import { type OperationalLog } from '../config/operational-log.ts';
+import { contextOf } from '../context.ts';
 import { HttpError } from '../http-errors.ts';
 import { sendError } from '../respond.ts';
 import { type ClientSocket } from './messages.ts';
@@ -39,15 +40,39 @@ function answerTo(code: string): string {
   return MALFORMED;
 }
 
+export type RefusalLog = (fields: object, message: string) => void;
+
+const LINES_A_SECOND = 10;
+
+/** Writes at most some lines a second, with the number of those left out: who sends garbage must not choose how much is written. */
+export function sparingLog(
+  log: OperationalLog,
+  now: () => number = performance.now.bind(performance),
+): RefusalLog {
+  let second = 0;
+  let lines = 0;
+  let leftOut = 0;
+  return (fields, message) => {
+    const current = Math.floor(now() / 1000);
+    if (current !== second) [second, lines] = [current, 0];
+    lines += 1;
+    if (lines > LINES_A_SECOND) leftOut += 1;
+    else {
+      log.info(leftOut === 0 ? fields : { ...fields, leftOut }, message);
+      leftOut = 0;
+    }
+  };
+}
+
 /**
  * Adds the answers to a server. A malformed request behind one that is still being answered is not answered: its answer would be read as
  * the answer to the first one.
  */
-export function refuseWhatIsNoRequest(server: Server, log: OperationalLog): void {
+export function refuseWhatIsNoRequest(server: Server, log: RefusalLog): void {
   server.on('clientError', (error: NodeJS.ErrnoException, stream: Duplex) => {
     const socket = stream as ClientSocket;
     const code = error.code ?? 'unknown';
-    log.info({ code, client: socket.remoteAddress }, 'refused what is not well-formed HTTP');
+    log({ code, client: socket.remoteAddress }, 'refused what is not well-formed HTTP');
     const answering = socket.exchange !== undefined && !socket.exchange.writableFinished;
     const silent = socket.bytesRead === 0;
     // What follows an answer that said `Connection: close` is the rest of a refused request, not a new one.
@@ -57,7 +82,7 @@ export function refuseWhatIsNoRequest(server: Server, log: OperationalLog): void
   });
   server.on('connect', (_req: IncomingMessage, stream: Duplex) => {
     const socket = stream as ClientSocket;
-    log.info({ client: socket.remoteAddress }, 'refused CONNECT');
+    log({ client: socket.remoteAddress }, 'refused CONNECT');
     if (socket.exchange !== undefined && !socket.exchange.writableFinished) socket.destroy();
     else endSocket(socket, NO_TUNNELS);
   });
@@ -76,7 +101,7 @@ function endSocket(socket: ClientSocket, answer: string): void {
  * Cuts a client that is silent for `idleMs` while it is its turn: its request is incomplete, or it takes no data. A client that waits for
  * CouchDB is left alone, however long that takes.
  */
-export function cutIdleClients(server: Server, idleMs: number, log: OperationalLog): void {
+export function cutIdleClients(server: Server, idleMs: number, log: RefusalLog): void {
   server.setTimeout(idleMs, (socket: ClientSocket) => {
     const { exchange } = socket;
     if (exchange === undefined || exchange.writableFinished) {
@@ -88,7 +113,8 @@ export function cutIdleClients(server: Server, idleMs: number, log: OperationalL
     const mustSend = !req.complete && req.readableLength < req.readableHighWaterMark;
     const mustTake = socket.writableLength > 0;
     if (!mustSend && !mustTake) return;
-    log.info({ client: socket.remoteAddress }, 'cut a client that was silent for too long');
+    log({ client: socket.remoteAddress }, 'cut a client that was silent for too long');
+    contextOf(req).ended ??= 'client was silent';
     exchange.destroy();
   });
 }

@@ -8,7 +8,7 @@ import { type OperationalLog } from '../config/operational-log.ts';
 import { type Settings } from '../config/settings.ts';
 import { messageClasses } from './messages.ts';
 import { redirectToHttps } from './redirect.ts';
-import { cutIdleClients, refuseWhatIsNoRequest, withoutUpgrades } from './refusals.ts';
+import { cutIdleClients, refuseWhatIsNoRequest, sparingLog, withoutUpgrades } from './refusals.ts';
 import { withSecurityHeaders } from './security-headers.ts';
 import { readTlsFiles, replaceCertificate } from './tls.ts';
 
@@ -54,15 +54,16 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
     const place = parseListenAddress(address);
     return server === undefined || place === undefined ? [] : [{ server, scheme, place }];
   });
+  const refusals = sparingLog(log);
   for (const { server } of opened) {
     // By default Node leaves out what comes after the thousandth header without a word, so that a check would not see what CouchDB might get.
     server.maxHeadersCount = 0;
-    refuseWhatIsNoRequest(server, log);
-    cutIdleClients(server, settings.clientIdleTimeoutMs, log);
+    refuseWhatIsNoRequest(server, refusals);
+    cutIdleClients(server, settings.clientIdleTimeoutMs, refusals);
   }
   return {
     servers: opened.map(({ server }) => server),
-    open: () => Promise.all(opened.map(({ server, scheme, place }) => open(server, scheme, place))),
+    open: () => Promise.all(opened.map(({ server, scheme, place }) => open(server, scheme, place, log))),
     reloadCertificate(files) {
       if (secure !== undefined) replaceCertificate(secure, readTlsFiles(files));
     },
@@ -116,11 +117,13 @@ function createSecureServer(app: Express, settings: ListenSettings): https.Serve
   );
 }
 
-function open(server: Server, scheme: string, place: ListenAddress): Promise<string> {
+function open(server: Server, scheme: string, place: ListenAddress, log: OperationalLog): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: place.host, port: place.port, backlog: 511 }, () => {
       server.off('error', reject);
+      // A connection that cannot be accepted (no file descriptor left) must not end the process.
+      server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
       const { address, port, family } = server.address() as AddressInfo;
       resolve(`${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`);
     });

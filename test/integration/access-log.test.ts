@@ -1,6 +1,7 @@
 // The access log over real sockets and real files: one line a request, rotation, a full disk, a sink that takes nothing.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   constants,
@@ -180,6 +181,21 @@ describe('the access log', () => {
     assert.equal((await fetch(`${url}/db`)).status, 200);
     // Emptying the pipe lets the thread that writes to it finish.
     closeSync(reader);
+  });
+
+  it('lets the process end although nobody reads its stdout', async () => {
+    const program = `import { openAccessLog } from ${JSON.stringify(join(import.meta.dirname, '../../src/audit/access-log.ts'))};
+      const log = { debug() {}, info() {}, warn() {}, error() {} };
+      const accessLog = openAccessLog({ target: 'stdout', policy: 'drop', log });
+      for (let i = 0; i < 100; i += 1) accessLog.write('x'.repeat(8000) + '\\n');
+      await accessLog.close(100);
+      process.exit(0);`;
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    child.stdout.pause();
+    const [, signal] = (await once(child, 'exit')) as [number | null, string | null];
+    assert.equal(signal, 'SIGKILL');
   });
 
   it('is not written at all when it is off', async () => {

@@ -3,18 +3,21 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http, { type IncomingHttpHeaders } from 'node:http';
 import https from 'node:https';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
 import express, { type Express } from 'express';
-import { Context } from '../../src/context.ts';
+import { Context, contextOf } from '../../src/context.ts';
+import { sparingLog } from '../../src/listen/refusals.ts';
 import { createListeners, type Listeners } from '../../src/listen/server.ts';
 import { type Settings } from '../../src/config/settings.ts';
 import { makeCertificate, type Certificate } from '../support/certificates.ts';
 import { rememberingLog } from '../support/log.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { testSettings } from '../support/settings.ts';
+import { until } from '../support/until.ts';
 
 const open: Listeners[] = [];
 const folder = mkdtempSync(join(tmpdir(), 'couchgate-listen-'));
@@ -176,6 +179,31 @@ describe('the HTTP listener', () => {
     assert.equal(cut, '');
     assert.match(late, /late$/);
     assert.deepEqual(closed, ['/stops', '/waits']);
+  });
+
+  it('cuts a client that does not take its answer', async () => {
+    let ended: string | undefined;
+    const app = express().use((req, res) => {
+      res.on('close', () => (ended = contextOf(req).ended));
+      res.end(Buffer.alloc(50_000_000));
+    });
+    const { urls } = await listen({ clientIdleTimeoutMs: 50 }, app);
+    const socket = net.connect(Number(new URL(urls[0] ?? '').port), '127.0.0.1');
+    socket.on('error', () => undefined).write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await until(() => ended !== undefined);
+    assert.equal(ended, 'client was silent');
+    socket.destroy();
+  });
+
+  it('writes few lines about much garbage, and says how many it left out', () => {
+    let now = 0;
+    const log = rememberingLog();
+    const refusals = sparingLog(log, () => now);
+    for (let i = 0; i < 25; i += 1) refusals({ code: 'x' }, 'garbage');
+    now = 1000;
+    refusals({ code: 'x' }, 'garbage');
+    assert.equal(log.lines.length, 11);
+    assert.deepEqual(log.lines[10]?.fields, { code: 'x', leftOut: 15 });
   });
 
   it('gives data nosniff alone, and pages the whole set', async () => {
