@@ -74,12 +74,12 @@ export function relayAnswer(
     if (!req.complete) head.push('Connection', 'close');
     res.writeHead(status, head);
   };
-  if (line === 'feed') {
-    begin();
-    res.flushHeaders();
-    services.feeds.add(req, res, answer, ends.end);
-  }
   relayBody(services, incoming, res, begin, ends);
+  if (line !== 'feed') return;
+  begin();
+  res.flushHeaders();
+  // After the relay: the line that ends a feed has to be passed on before the feed is ended.
+  services.feeds.add(req, res, answer, ends.end);
 }
 
 function relayBody(
@@ -90,6 +90,7 @@ function relayBody(
   ends: Ends,
 ): void {
   answer.on('data', (chunk: Buffer) => {
+    if (res.writableEnded) return;
     if (!res.headersSent) begin();
     if (!res.write(chunk)) answer.pause();
   });

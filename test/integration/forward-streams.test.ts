@@ -1,0 +1,401 @@
+// What streams through: attachments of any size in both directions, feeds, at the pace of the slower side and without being kept.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import https from 'node:https';
+import net, { type AddressInfo, type Socket } from 'node:net';
+import { afterEach, describe, it } from 'node:test';
+import { makeCertificate } from '../support/certificates.ts';
+import { type ForwardingFront, type ForwardingSetup, startForwarding } from '../support/forwarding.ts';
+import { connectRaw, head } from '../support/raw-client.ts';
+import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { until } from '../support/until.ts';
+
+const MIB = 2 ** 20;
+/** 128 MiB, or what FORWARD_STREAM_MIB says. */
+const SIZE = Number(process.env['FORWARD_STREAM_MIB'] ?? 128) * MIB;
+const PIECE = Buffer.alloc(MIB, 'couchgate streams ');
+
+const open: { close(): Promise<void> }[] = [];
+afterEach(async () => {
+  for (const thing of open.splice(0).reverse()) await thing.close();
+});
+
+async function upstreamThat(handler: http.RequestListener): Promise<ScriptedUpstream> {
+  const upstream = await startUpstream(handler);
+  open.push(upstream);
+  return upstream;
+}
+
+async function frontFor(
+  upstreams: readonly { readonly url: string }[],
+  setup: Omit<ForwardingSetup, 'upstreams'> = {},
+): Promise<ForwardingFront> {
+  const front = await startForwarding({ upstreams, ...setup });
+  open.push(front);
+  return front;
+}
+
+/** Writes `size` bytes as fast as they are taken. */
+function pour(to: NodeJS.WritableStream, size: number): void {
+  let left = size;
+  const more = (): void => {
+    while (left > 0) {
+      left -= PIECE.length;
+      if (!to.write(PIECE) && left > 0) {
+        to.once('drain', more);
+        return;
+      }
+    }
+    to.end();
+  };
+  more();
+}
+
+function digestOf(size: number): string {
+  const hash = createHash('md5');
+  for (let left = size; left > 0; left -= PIECE.length) hash.update(PIECE);
+  return hash.digest('hex');
+}
+
+/** Digest of all that comes, and the most memory that the process held while it came. */
+async function drink(from: IncomingMessage): Promise<{ digest: string; mostRss: number }> {
+  const hash = createHash('md5');
+  let mostRss = 0;
+  let next = 0;
+  let size = 0;
+  for await (const chunk of from) {
+    hash.update(chunk as Buffer);
+    size += (chunk as Buffer).length;
+    if (size < next) continue;
+    next += 4 * MIB;
+    mostRss = Math.max(mostRss, process.memoryUsage.rss());
+  }
+  return { digest: hash.digest('hex'), mostRss };
+}
+
+function call(
+  url: string,
+  options: http.RequestOptions,
+  body?: (to: http.ClientRequest) => void,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = http.request(url, options, resolve);
+    request.on('error', reject);
+    if (body === undefined) request.end();
+    else body(request);
+  });
+}
+
+describe('an attachment of any size', () => {
+  // All three parties live in this process, so each may hold what a socket holds and no more.
+  const ALLOWED = 64 * MIB;
+
+  it(`comes down whole – ${String(SIZE / MIB)} MiB, and memory stays`, async () => {
+    const upstream = await upstreamThat((_req, res) => {
+      res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
+      pour(res, SIZE);
+    });
+    const front = await frontFor([upstream], { judge: () => ({ transport: 'fresh' }) });
+    const before = process.memoryUsage.rss();
+    const answer = await call(`${front.url}/db/doc/a`, {});
+    const { digest, mostRss } = await drink(answer);
+    assert.equal(digest, digestOf(SIZE));
+    assert.ok(mostRss - before < ALLOWED, `${String((mostRss - before) / MIB)} MiB more`);
+  });
+
+  for (const framing of [{ 'Content-Length': SIZE }, { 'Transfer-Encoding': 'chunked' }]) {
+    it(`goes up whole – ${String(SIZE / MIB)} MiB with ${Object.keys(framing).join('')}, and memory stays`, async () => {
+      let got: { digest: string; mostRss: number } | undefined;
+      const upstream = await upstreamThat((req, res) => {
+        void drink(req).then((drunk) => {
+          got = drunk;
+          res.writeHead(201, { 'Content-Type': 'application/json' }).end('{}');
+        });
+      });
+      const front = await frontFor([upstream]);
+      const before = process.memoryUsage.rss();
+      const headers = { 'Content-Type': 'application/octet-stream', ...framing };
+      const answer = await call(`${front.url}/db/doc/a`, { method: 'PUT', headers }, (to) => pour(to, SIZE));
+      assert.equal(answer.statusCode, 201);
+      answer.resume();
+      assert.equal(got?.digest, digestOf(SIZE));
+      assert.ok(got.mostRss - before < ALLOWED, `${String((got.mostRss - before) / MIB)} MiB more`);
+    });
+  }
+});
+
+describe('a slow side', () => {
+  it('slows the other: a client that does not read stops CouchDB', async () => {
+    let written = 0;
+    let res: ServerResponse | undefined;
+    const upstream = await upstreamThat((_req, answer) => {
+      res = answer;
+      answer.writeHead(200, { 'Content-Type': 'application/octet-stream' });
+      const more = (): void => {
+        while (written < 512 * MIB && answer.write(PIECE)) written += PIECE.length;
+        answer.once('drain', more);
+      };
+      more();
+    });
+    const front = await frontFor([upstream]);
+    const client = await connectRaw(front.port);
+    client.socket.pause();
+    client.send(head('GET /db/doc/a HTTP/1.1', 'Host: x'));
+    await until(() => res !== undefined && res.writableNeedDrain);
+    let before = -1;
+    await until(async () => {
+      const still = before === written;
+      before = written;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return still && before === written;
+    });
+    // What sockets of the operating system hold on the way, and nothing else.
+    assert.ok(written < 32 * MIB, `${String(written / MIB)} MiB were taken`);
+    client.socket.destroy();
+  });
+
+  it('slows the other: a CouchDB that does not read stops the client', async () => {
+    const upstream = await upstreamThat(() => undefined);
+    const front = await frontFor([upstream]);
+    let written = 0;
+    const request = http.request(`${front.url}/db/doc/a`, { method: 'PUT' });
+    request.on('error', () => undefined);
+    const more = (): void => {
+      while (written < 512 * MIB && request.write(PIECE)) written += PIECE.length;
+      request.once('drain', more);
+    };
+    more();
+    let before = -1;
+    await until(async () => {
+      const still = before === written;
+      before = written;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return still && before === written;
+    });
+    assert.ok(written < 32 * MIB, `${String(written / MIB)} MiB were taken`);
+    request.destroy();
+  });
+});
+
+describe('a feed', () => {
+  async function feeding(setup: Omit<ForwardingSetup, 'upstreams'> = {}): Promise<{
+    readonly front: ForwardingFront;
+    readonly feeds: ServerResponse[];
+    readonly upstream: ScriptedUpstream;
+  }> {
+    const feeds: ServerResponse[] = [];
+    const upstream = await upstreamThat((req, res) => {
+      const type = req.url?.includes('eventsource') === true ? 'text/event-stream' : 'application/json';
+      res.writeHead(200, { 'Content-Type': type });
+      res.flushHeaders();
+      feeds.push(res);
+    });
+    const front = await frontFor([upstream], { judge: () => ({ transport: 'feed' }), ...setup });
+    return { front, feeds, upstream };
+  }
+  const ask = (feed: string): string =>
+    head(`GET /db/_changes?feed=${feed}&heartbeat=10000 HTTP/1.1`, 'Host: x');
+
+  for (const feed of ['continuous', 'eventsource', 'longpoll']) {
+    it(`shows its head at once, and every line and heartbeat as it comes – ${feed}`, async () => {
+      const { front, feeds } = await feeding();
+      const client = await connectRaw(front.port);
+      client.send(ask(feed));
+      await client.sees('\r\n\r\n');
+      for (const line of ['{"seq":"1-a"}\n', '\n', '{"seq":"2-b"}\n']) {
+        feeds[0]?.write(line);
+        await client.sees(`${line.length.toString(16)}\r\n${line}\r\n`);
+      }
+      assert.equal(front.nodes.report()[0]?.feeds, 1);
+      feeds[0]?.end();
+      await client.sees('0\r\n\r\n');
+      assert.equal(front.watched.size, 0);
+      client.socket.destroy();
+    });
+  }
+
+  it('is registered for who asked it, and breaks off visibly when that is revoked', async () => {
+    const { front, feeds } = await feeding();
+    const client = await connectRaw(front.port);
+    client.send(ask('continuous'));
+    await client.sees('\r\n\r\n');
+    feeds[0]?.write('{"seq":1}\n');
+    await client.sees('seq');
+    const [registered] = front.watched;
+    assert.deepEqual(
+      [registered?.principal.name, registered?.database, registered?.endpoint.id],
+      ['testing', 'db', 'test'],
+    );
+    registered?.cut('revoked');
+    await client.end();
+    assert.ok(!client.received.endsWith('0\r\n\r\n'));
+    assert.equal(front.contexts[0]?.ended, 'revoked');
+    await until(() => feeds[0]?.destroyed === true && front.nodes.report()[0]?.feeds === 0);
+    assert.equal(front.watched.size, 0);
+  });
+
+  it('ends whole between two lines when Couchgate goes, and breaks off where its parts make one document', async () => {
+    const { front, feeds } = await feeding();
+    const clients = await Promise.all(
+      ['continuous', 'eventsource', 'longpoll'].map(async (feed) => {
+        const client = await connectRaw(front.port);
+        client.send(ask(feed));
+        await client.sees('\r\n\r\n');
+        return client;
+      }),
+    );
+    for (const res of feeds) res.write('one\ntw');
+    for (const client of clients) await client.sees('tw');
+    front.endFeeds();
+    for (const res of feeds) res.write('o\nthree\n');
+    const [continuous, eventsource, longpoll] = clients;
+    await continuous?.sees('three\n\r\n0\r\n\r\n');
+    await eventsource?.sees('three\n\r\n0\r\n\r\n');
+    await longpoll?.end();
+    assert.ok(longpoll?.received.endsWith('0\r\n\r\n') === false);
+    for (const client of clients) client.socket.destroy();
+    await until(() => front.nodes.report()[0]?.feeds === 0);
+  });
+
+  for (const [feed, connections] of [
+    ['eventsource', 3],
+    ['longpoll', 1],
+  ] as const) {
+    it(`leaves its connection ${feed === 'longpoll' ? 'for the next feed' : 'unused, for CouchDB ends it twice'} – ${feed}`, async () => {
+      const { front, feeds, upstream } = await feeding();
+      for (let n = 0; n < 3; n += 1) {
+        const client = await connectRaw(front.port);
+        client.send(ask(feed));
+        await client.sees('\r\n\r\n');
+        feeds[n]?.end('{}\n');
+        await client.sees('0\r\n\r\n');
+        client.socket.destroy();
+      }
+      assert.equal(upstream.connections, connections);
+    });
+  }
+});
+
+describe('connections to CouchDB', () => {
+  it('are kept for JSON, and each made anew for what declares itself fresh', async () => {
+    const upstream = await upstreamThat((req, res) => {
+      req.resume();
+      res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}');
+    });
+    const front = await frontFor([upstream], {
+      judge: (req) => ({ transport: req.url?.includes('fresh') === true ? 'fresh' : 'pooled' }),
+    });
+    for (let n = 0; n < 5; n += 1) await (await fetch(`${front.url}/db/pooled`)).text();
+    assert.equal(upstream.connections, 1);
+    for (let n = 0; n < 3; n += 1) await (await fetch(`${front.url}/db/fresh`)).text();
+    assert.equal(upstream.connections, 4);
+    for (let n = 0; n < 3; n += 1) await (await fetch(`${front.url}/db/pooled`)).text();
+    assert.equal(upstream.connections, 4);
+  });
+
+  it('are given up when they were not used for a while', async () => {
+    const upstream = await upstreamThat((_req, res) => {
+      res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}');
+    });
+    const front = await frontFor([upstream], { nodes: { keepAliveMs: 30 } });
+    await (await fetch(`${front.url}/db`)).text();
+    await until(() => upstream.open === 0);
+  });
+
+  it('are TLS with a CA of one’s own, and with no other', async () => {
+    const ca = await makeCertificate('ca', { ca: true });
+    const certificate = await makeCertificate('127.0.0.1', { signedBy: ca });
+    const server = https.createServer(certificate, (req, res) => {
+      req.resume();
+      res.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(req.headers.host));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    open.push({
+      close: () =>
+        new Promise((resolve) => {
+          server.close(() => resolve());
+          server.closeAllConnections();
+        }),
+    });
+    const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const trusting = await frontFor([{ url }], { nodes: { ca: ca.cert } });
+    for (const body of [undefined, '{}']) {
+      const init =
+        body === undefined ? {} : { method: 'PUT', body, headers: { 'Content-Type': 'application/json' } };
+      const answer = await fetch(`${trusting.url}/db`, init);
+      assert.equal(await answer.json(), new URL(url).host);
+    }
+    const wary = await frontFor([{ url }]);
+    assert.equal((await fetch(`${wary.url}/db`)).status, 503);
+  });
+
+  it('wait no longer than allowed to be made; what was to be sent goes to another node whole', async () => {
+    const certificate = await makeCertificate('127.0.0.1');
+    const tls = https.createServer(certificate, (_req, res) => res.end('{}'));
+    // Accepts connections all the time, but stops shaking hands.
+    let silent = false;
+    const taken: Socket[] = [];
+    const gate = net.createServer((socket) => {
+      taken.push(socket);
+      if (!silent) tls.emit('connection', socket);
+    });
+    await new Promise<void>((resolve) => gate.listen(0, '127.0.0.1', resolve));
+    open.push({
+      close: () =>
+        new Promise((resolve) => {
+          gate.close(() => resolve());
+          for (const socket of taken) socket.destroy();
+        }),
+    });
+    const url = `https://127.0.0.1:${(gate.address() as AddressInfo).port}`;
+    const bodies: string[] = [];
+    const upstream = await upstreamThat((req, res) => {
+      let body = '';
+      req.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      req.on('end', () => {
+        bodies.push(body);
+        res.writeHead(201, { 'Content-Type': 'application/json' }).end('{}');
+      });
+    });
+    const front = await frontFor([upstream, { url }], {
+      nodes: { ca: certificate.cert, connectTimeoutMs: 60 },
+    });
+    assert.deepEqual(
+      front.nodes.report().map(({ state }) => state),
+      ['up', 'up'],
+    );
+    silent = true;
+    const body = JSON.stringify({ text: 'x'.repeat(200_000) });
+    for (let n = 0; n < 2; n += 1) {
+      const init = { method: 'PUT', body, headers: { 'Content-Type': 'application/json' } };
+      assert.equal((await fetch(`${front.url}/db/doc`, init)).status, 201);
+    }
+    assert.deepEqual(bodies, [body, body]);
+    assert.equal(front.nodes.report()[1]?.state, 'down');
+  });
+});
+
+describe('http-proxy', () => {
+  it('is loaded without the function that newer Nodes warn of', () => {
+    const program = `
+      import util from 'node:util';
+      const deprecated = () => { throw new Error('util._extend was called'); };
+      util._extend = deprecated;
+      const { createCouchProxy } = await import('./src/forward/couch-proxy.ts');
+      const proxy = createCouchProxy();
+      if (util._extend !== deprecated) throw new Error('util was left changed');
+      const route = { target: { protocol: 'http:', host: '127.0.0.1', hostname: '127.0.0.1', port: '1' }, agent: undefined };
+      const request = { method: 'GET', url: '/', headers: {}, socket: {}, on() { return this; }, pipe(upstream) { upstream.destroy(); }, answered() {}, failed() {} };
+      proxy.send(request, {}, route);
+    `;
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['--throw-deprecation', '--import', 'tsx', '--input-type=module', '-e', program],
+      { cwd: new URL('../..', import.meta.url), encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stderr);
+    assert.equal(stderr, '');
+  });
+});
