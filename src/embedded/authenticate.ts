@@ -1,5 +1,5 @@
 // Finds out who asks: a bearer token, then a session cookie, then Basic credentials, as the handlers of CouchDB are ordered for Couchgate.
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, pbkdf2Sync, timingSafeEqual } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
 import { BadRequest, Unauthorized } from '../http-errors.ts';
 import { type Databases } from './databases.ts';
@@ -23,6 +23,7 @@ export class Authenticator {
   readonly #jwtKeys: JwtKeys;
   readonly #passwords = new PasswordChecker();
   readonly #cookies = new SessionCookies();
+  #ownerDigest: string | undefined = undefined;
 
   constructor(databases: Databases, owner: Owner, jwtKeys: JwtKeys) {
     this.#databases = databases;
@@ -40,6 +41,13 @@ export class Authenticator {
     if (signedIn !== undefined) return signedIn;
     if (authorization.startsWith('Basic ')) return this.#basic(authorization.slice(6));
     return NOBODY;
+  }
+
+  /** The server admin and the digest of its password, as CouchDB's configuration has them: it changes with the password alone. */
+  admins(): Readonly<Record<string, string>> {
+    const { name, password } = this.#owner;
+    this.#ownerDigest ??= pbkdf2Sync(password, `server admin ${name}`, 10_000, 32, 'sha256').toString('hex');
+    return { [name]: `-pbkdf2:sha256-${this.#ownerDigest}` };
   }
 
   /** The caller with this name and password, or undefined. */

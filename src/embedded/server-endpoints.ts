@@ -112,10 +112,16 @@ function namesWithin(names: readonly string[], query: URLSearchParams): string[]
   return within.slice(skip, skip + (count('limit') ?? within.length));
 }
 
-function describeNode({ res, path }: Exchange): void {
-  const [, name, what] = path;
+function describeNode({ node, res, path }: Exchange): void {
+  const [, name, what, section, key] = path;
   if (name === undefined) throw new NotFound();
   if (name !== '_local' && name !== NODE_NAME) throw new HttpError(412, 'nodedown', `${name} is down`);
+  if (what === '_config' && section === 'admins') {
+    const admins = node.authenticator.admins();
+    if (key !== undefined && admins[key] === undefined) throw new NotFound('unknown_config_value');
+    sendJson(res, 200, key === undefined ? admins : admins[key]);
+    return;
+  }
   const about = what === undefined ? () => ({ name: NODE_NAME }) : ABOUT_NODE.get(what);
   if (about === undefined)
     throw new HttpError(501, 'not_implemented', 'The embedded node has no such information.');

@@ -274,6 +274,22 @@ describe('a session', () => {
     clock.skew = 0;
   });
 
+  it('of the owner and of a user is renewed as well, and keeps its name', async () => {
+    const logins = [
+      [backend.owner.name, backend.owner.password],
+      [alice, 'wonder'],
+    ] as const;
+    for (const [name, password] of logins) {
+      const cookie = cookieOf(await login(name, password));
+      clock.skew = 62_000;
+      const renewed = cookieOf(await fetch(`${other.url}/_session`, { headers: { cookie } }));
+      clock.skew = 630_000;
+      assert.equal(await whoami({ cookie }), null);
+      assert.equal(await whoami({ cookie: renewed }), name);
+      clock.skew = 0;
+    }
+  });
+
   it('is over after its time, and then the request is nobody’s', async () => {
     const cookie = cookieOf(await login(key.key, key.password));
     clock.skew = 550_000;
