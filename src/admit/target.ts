@@ -105,9 +105,11 @@ function isInDatabase(first: string): boolean {
 
 /** Decodes once. `+` is a space in CouchDB's paths; NUL ends strings elsewhere, so it is no part of a name. */
 function decoded(part: string): string {
+  const spaced = part.includes('+') ? part.replaceAll('+', ' ') : part;
+  if (!spaced.includes('%')) return spaced;
   let text: string;
   try {
-    text = decodeURIComponent(part.replaceAll('+', ' '));
+    text = decodeURIComponent(spaced);
   } catch {
     throw new BadRequest('The request target is not valid percent-encoded UTF-8.', 'invalid_url_encoding');
   }
