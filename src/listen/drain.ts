@@ -1,5 +1,6 @@
 // Ends a serving process without breaking what it has begun: readiness off, a pause, no new connections, feeds ended, and a last limit.
 import { type Server } from 'node:http';
+import { Server as NetServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 
 export interface DrainParameters {
@@ -26,10 +27,11 @@ export async function drainServer(parameters: DrainParameters): Promise<{ readon
   readinessOff();
   for (const server of servers) server.maxRequestsPerSocket = 1;
   await wait(delayMs);
-  const closed = Promise.all(servers.map(closeServer));
+  const closed = Promise.all(servers.map(stopAccepting));
   endFeeds();
-  // A connection that was busy at `close` becomes idle without Node closing it: its client keeps it for a next request.
-  const idle = setInterval(() => servers.forEach((server) => server.closeIdleConnections()), IDLE_CHECK_MS);
+  // After the turn of reading: what came in with the connection, or on one that was idle, is a request by then and is answered.
+  const closeIdle = (): void => servers.forEach((server) => server.closeIdleConnections());
+  const idle = setInterval(() => setImmediate(closeIdle), IDLE_CHECK_MS);
   const limit = new AbortController();
   const timedOut = wait(timeoutMs, true, { signal: limit.signal }).catch(() => false);
   try {
@@ -44,9 +46,13 @@ export async function drainServer(parameters: DrainParameters): Promise<{ readon
   }
 }
 
-function closeServer(server: Server): Promise<void> {
+/**
+ * Closes the listening socket alone, and resolves when the last connection is closed. `http.Server.close` would at once cut every connection whose
+ * request has not been read yet, new ones too.
+ */
+function stopAccepting(server: Server): Promise<void> {
   // An error says that it was not listening: closed is closed.
-  return new Promise((resolve) => void server.close(() => resolve()));
+  return new Promise((resolve) => void NetServer.prototype.close.call(server, () => resolve()));
 }
 
 function countConnections(server: Server): Promise<number> {
