@@ -1,9 +1,9 @@
 // Hands out the settings as they are now: reads the files again when they change and replaces the whole, or nothing. What a setting does is its users' business.
-import { existsSync, statSync, type BigIntStats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { camelCase, loadConfiguration, type Configuration, type LoadParameters } from './load.ts';
 import { type OperationalLog } from './operational-log.ts';
+import { pollFiles } from './poll-files.ts';
 import { type Settings } from './settings.ts';
 import { SETTING_FILES, SETTING_NAMES, settingOf } from './sources.ts';
 
@@ -66,7 +66,7 @@ class WatchedSettings implements LiveSettings {
     this.#reader = createReader(parameters);
     this.#read = this.#reader.first;
     const files = (): readonly string[] => filesOf(this.current);
-    this.close = poll(files, parameters.intervalMs ?? 300, () => this.reload()).close;
+    this.close = pollFiles(files, parameters.intervalMs ?? 300, () => this.reload()).close;
   }
 
   onChange(listener: (next: Settings) => void): void {
@@ -143,49 +143,4 @@ function filesOf(settings: Settings): readonly string[] {
   return [...own, settings.tlsCertificate, settings.tlsKey, settings.tlsClientCa].filter(
     (path) => path !== '',
   );
-}
-
-/** Calls `onChange` when the state of the files has changed and then stayed for one interval: a file that is half written is not read. */
-function poll(
-  files: () => readonly string[],
-  intervalMs: number,
-  onChange: () => unknown,
-): { readonly close: () => void } {
-  let closed = false;
-  // At once, so that nothing is missed that is written after this call.
-  let acted = files().map(stateNow).join('\n');
-  let last = acted;
-  const look = async (): Promise<void> => {
-    const seen = (await Promise.all(files().map(stateOf))).join('\n');
-    if (closed) return;
-    if (seen !== acted && seen === last) {
-      acted = seen;
-      onChange();
-    }
-    last = seen;
-    setTimeout(() => void look(), intervalMs).unref();
-  };
-  void look();
-  return { close: () => void (closed = true) };
-}
-
-/** Identity, size and time of what a name leads to, through symbolic links. */
-async function stateOf(path: string): Promise<string> {
-  try {
-    return describe(await stat(path, { bigint: true }));
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? 'unreadable';
-  }
-}
-
-function stateNow(path: string): string {
-  try {
-    return describe(statSync(path, { bigint: true }));
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? 'unreadable';
-  }
-}
-
-function describe({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
-  return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }

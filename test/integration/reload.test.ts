@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { refuseUnknownAddress } from '../../src/admit/address.ts';
 import { loadSettings } from '../../src/config/load.ts';
+import { settling } from '../../src/config/poll-files.ts';
 import { type LiveSettings, watchSettings } from '../../src/config/reload.ts';
 import { type Settings } from '../../src/config/settings.ts';
 import { rememberingLog, type RememberedLog } from '../support/log.ts';
@@ -38,6 +39,21 @@ function watch(
 }
 
 const whitelist = (...allow: readonly string[]): string => `allow: [${allow.join(', ')}]\n`;
+
+describe('settling', () => {
+  const rows: readonly [states: string, acts: string][] = [
+    ['aaaa', '....'],
+    ['abbb', '..!.'],
+    ['abcdd', '....!'],
+    ['abab', '....'],
+    ['abbaa', '..!.!'],
+  ];
+  for (const [states, acts] of rows)
+    it(`reads no file that somebody is still writing: ${states} is acted on at ${acts}`, () => {
+      const hasSettled = settling('a');
+      assert.equal([...states].map((state) => (hasSettled(state) ? '!' : '.')).join(''), acts);
+    });
+});
 
 describe('watchSettings', () => {
   it('takes up a changed file, as a whole new version, and tells who asked', async () => {
