@@ -127,30 +127,45 @@ describe('an attachment of any size', () => {
 });
 
 describe('a slow side', () => {
+  /** Writes whenever it may, up to 512 MiB. */
+  function flood(to: NodeJS.WritableStream, written: (bytes: number) => void): void {
+    let left = 512;
+    const more = (): void => {
+      for (; left > 0; left -= 1) {
+        written(PIECE.length);
+        if (to.write(PIECE)) continue;
+        to.once('drain', more);
+        return;
+      }
+    };
+    more();
+  }
+
+  /** Resolves when a number that grows has stopped growing for a while. */
+  async function standsStill(value: () => number): Promise<void> {
+    let before = -1;
+    await until(async () => {
+      const still = before === value();
+      before = value();
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      return still && before === value();
+    });
+  }
+
   it('slows the other: a client that does not read stops CouchDB', async () => {
     let written = 0;
     let res: ServerResponse | undefined;
     const upstream = await upstreamThat((_req, answer) => {
       res = answer;
       answer.writeHead(200, { 'Content-Type': 'application/octet-stream' });
-      const more = (): void => {
-        while (written < 512 * MIB && answer.write(PIECE)) written += PIECE.length;
-        answer.once('drain', more);
-      };
-      more();
+      flood(answer, (bytes) => (written += bytes));
     });
     const front = await frontFor([upstream]);
     const client = await connectRaw(front.port);
     client.socket.pause();
     client.send(head('GET /db/doc/a HTTP/1.1', 'Host: x'));
     await until(() => res !== undefined && res.writableNeedDrain);
-    let before = -1;
-    await until(async () => {
-      const still = before === written;
-      before = written;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return still && before === written;
-    });
+    await standsStill(() => written);
     // What sockets of the operating system hold on the way, and nothing else.
     assert.ok(written < 32 * MIB, `${String(written / MIB)} MiB were taken`);
     client.socket.destroy();
@@ -162,18 +177,8 @@ describe('a slow side', () => {
     let written = 0;
     const request = http.request(`${front.url}/db/doc/a`, { method: 'PUT' });
     request.on('error', () => undefined);
-    const more = (): void => {
-      while (written < 512 * MIB && request.write(PIECE)) written += PIECE.length;
-      request.once('drain', more);
-    };
-    more();
-    let before = -1;
-    await until(async () => {
-      const still = before === written;
-      before = written;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return still && before === written;
-    });
+    flood(request, (bytes) => (written += bytes));
+    await standsStill(() => written);
     assert.ok(written < 32 * MIB, `${String(written / MIB)} MiB were taken`);
     request.destroy();
   });
@@ -360,7 +365,7 @@ describe('connections to CouchDB', () => {
       });
     });
     const front = await frontFor([upstream, { url }], {
-      nodes: { ca: certificate.cert, connectTimeoutMs: 60 },
+      nodes: { ca: certificate.cert, connectTimeoutMs: 400 },
     });
     assert.deepEqual(
       front.nodes.report().map(({ state }) => state),
