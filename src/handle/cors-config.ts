@@ -38,7 +38,7 @@ export function corsConfigHandlers({ live, env }: CorsConfigParameters): Handler
       const next = settingsOf(await readJsonObject(req, { limitBytes: LIMIT_BYTES }));
       const before = documentOf(live.current);
       putIntoForce(live, next, env);
-      context.change = { event: 'set cors', before, after: documentOf(next) };
+      context.change = { action: 'set cors', before, after: documentOf(next) };
       sendJson(res, 200, { ok: true });
     },
   };

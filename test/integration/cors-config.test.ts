@@ -88,7 +88,7 @@ describe('the CORS endpoint', () => {
     assert.deepEqual(readdirSync(folder), ['cors.yaml']);
     assert.deepEqual(loadSettings({ env: {}, folder }).origins, wanted.origins);
     assert.deepEqual(changes.filter(Boolean)[0], {
-      event: 'set cors',
+      action: 'set cors',
       before: { enable_cors: false, allow_credentials: false, origins: [] },
       after: wanted,
     });

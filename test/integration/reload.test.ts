@@ -51,7 +51,7 @@ describe('settling', () => {
   for (const [states, acts] of rows)
     it(`reads no file that somebody is still writing: ${states} is acted on at ${acts}`, () => {
       const hasSettled = settling('a');
-      assert.equal([...states].map((state) => (hasSettled(state) ? '!' : '.')).join(''), acts);
+      assert.equal(Array.from(states, (state) => (hasSettled(state) ? '!' : '.')).join(''), acts);
     });
 });
 
