@@ -67,6 +67,11 @@ async function main(words: readonly string[]): Promise<number> {
   return 2;
 }
 
+// A reader that has seen enough (`couchgate audit | head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

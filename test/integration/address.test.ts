@@ -1,7 +1,9 @@
 // The IP whitelist over real connections.
 import assert from 'node:assert/strict';
 import http from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { after, before, describe, it } from 'node:test';
+import { type RequestHandler } from 'express';
 import { type AddressSettings, refuseUnknownAddress } from '../../src/admit/address.ts';
 import { AddressSet, parseCidr } from '../../src/config/address-set.ts';
 import { contextOf } from '../../src/context.ts';
@@ -77,6 +79,24 @@ describe('refuseUnknownAddress', () => {
     assert.equal(await ask(), 200);
     assert.equal(ports.size, 1);
     agent.destroy();
+  });
+});
+
+const hasIPv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+);
+
+describe('a listener for both kinds of addresses', { skip: !hasIPv6 && 'this machine has no IPv6' }, () => {
+  it('knows an IPv4 client, which the system shows as ::ffff:127.0.0.1, by its IPv4 address', async () => {
+    const live = { current: { allow: ['127.0.0.1/32'], ownerAllow: [], trustedProxies: [] } };
+    const end: RequestHandler = (req, res) => void res.end(contextOf(req).client?.ip);
+    const server = await serveSteps([refuseUnknownAddress(live), end], { listen: '[::]:0' });
+    const { port } = new URL(server.url);
+    const answer = await fetch(`http://127.0.0.1:${port}/`);
+    assert.equal(answer.status, 200);
+    assert.equal(await answer.text(), '127.0.0.1');
+    assert.equal((await fetch(`http://[::1]:${port}/`)).status, 403);
+    server.close();
   });
 });
 
