@@ -72,7 +72,7 @@ function proceed(
   if (
     bodyMatter === undefined ||
     bodyMatter === 'form-database' ||
-    !mustInspect(principal, operation, decision)
+    !(mustInspect(principal, operation, decision) || hidesIds(req, decision))
   ) {
     settle(context, decision, next);
     return;
@@ -83,6 +83,11 @@ function proceed(
       settle(context, final.allow ? { ...final, body } : final, next);
     })
     .catch(next);
+}
+
+/** What streams by is looked at on its way for the ids that are closed to everybody (H10); in an encoded body they cannot be seen. */
+function hidesIds(req: IncomingMessage, decision: Decision): boolean {
+  return decision.allow && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
 }
 
 function settle(context: Context, decision: Decision, next: NextFunction): void {

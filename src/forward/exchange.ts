@@ -1,7 +1,8 @@
 // One client request on its way through the cluster: whose turn it waits for, which node is tried next, and every way in which it can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
-import { TooLarge } from '../http-errors.ts';
+import { InternalIdScan } from '../endpoints/internal-ids.ts';
+import { type HttpError } from '../http-errors.ts';
 import { NodeSilent } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
 import { Attempt, type AttemptEvents, type AttemptFailure, type AttemptServices } from './attempt.ts';
@@ -47,7 +48,10 @@ export class Exchange implements Waiter, AttemptEvents {
     this.#context = context;
     this.#request = new OutgoingRequest(req, context, decision, services.identity);
     this.#way = this.#request.way;
-    this.#body = new OutgoingBody(this.#request.body, req, services, () => this.#fail(new TooLarge()));
+    // Ids in a body that was not read to decide are looked at as they pass.
+    const scan = context.operation?.bodyMatter === 'bulk-ids' ? new InternalIdScan() : undefined;
+    const refuse = (error: HttpError): void => this.#fail(error);
+    this.#body = new OutgoingBody(this.#request.body, req, services, { scan, refuse });
     // The one sign that a client left: Node emits `aborted` only while the request is incomplete (M3).
     res.on('close', () => this.#clientClosed());
   }

@@ -1,5 +1,7 @@
 // Sends a request's body to CouchDB: bytes at once, a stream piece by piece as fast as the slower side takes it.
 import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { type InternalIdScan } from '../endpoints/internal-ids.ts';
+import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type RequestBody } from './request-headers.ts';
 
@@ -8,22 +10,29 @@ export interface BodyLimits {
   readonly maxBodyBytes: number;
 }
 
+/** What ends a stream in the middle: CouchDB acts on a body only when it has all of it. */
+export interface StreamRules {
+  /** For a body whose ids nobody has read. */
+  readonly scan: InternalIdScan | undefined;
+  readonly refuse: (error: HttpError) => void;
+}
+
 /** The client's part of an exchange, handed to one attempt after the other until the first byte of a stream has left. */
 export class OutgoingBody {
   readonly #body: RequestBody;
   readonly #req: IncomingMessage;
   readonly #limits: BodyLimits;
-  readonly #tooLarge: () => void;
+  readonly #rules: StreamRules;
   #upstream: ClientRequest | undefined;
   #sent = 0;
   /** True once bytes of a stream were taken from the client: they exist nowhere else, so no other node can get them. */
   consumed = false;
 
-  constructor(body: RequestBody, req: IncomingMessage, limits: BodyLimits, tooLarge: () => void) {
+  constructor(body: RequestBody, req: IncomingMessage, limits: BodyLimits, rules: StreamRules) {
     this.#body = body;
     this.#req = req;
     this.#limits = limits;
-    this.#tooLarge = tooLarge;
+    this.#rules = rules;
   }
 
   sendTo(upstream: ClientRequest): void {
@@ -58,7 +67,11 @@ export class OutgoingBody {
     this.#sent += chunk.length;
     // A stated length was compared before; only a chunked body can turn out too large.
     if (this.#sent > this.#limits.maxBodyBytes) {
-      this.#tooLarge();
+      this.#rules.refuse(new TooLarge());
+      return;
+    }
+    if (this.#rules.scan?.finds(chunk) === true) {
+      this.#rules.refuse(new Forbidden('Documents that CouchDB keeps for itself cannot be written.'));
       return;
     }
     if (this.#upstream?.write(chunk) === false) this.#req.pause();

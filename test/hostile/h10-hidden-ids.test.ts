@@ -54,6 +54,14 @@ const ORDINARY: readonly string[] = [
   '{"text":"a quote \\" and \\u005f and _design/x"}',
   '{"big":12345678901234567890123,"_id":"doc-3"}',
 ];
+/** Bulk writes with an ordinary document and one that CouchDB keeps for itself. */
+const INTERNAL: readonly string[] = [
+  '_local/purge-x',
+  '_local\\/purge-x',
+  '\\u005flocal/purge-x',
+  '\\u005F\\u006c\\u006Fcal\\u002fpurge\\u002dx',
+  '_local/shard-sync-a-b',
+].map((id) => `{"docs":[{"_id":"with-internal"},{"_id":"${id}"}]}`);
 /** Bodies that have no reading, each with an id or an escape that must be read. */
 const UNREADABLE: readonly (string | Buffer)[] = [
   '\ufeff{"_id":"_design/x"}',
@@ -120,6 +128,7 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     bulk('replicator', '{"docs":[{"_id":"_local/purge-x"}]}'),
     bulk('reader', '{"docs":[{"_id":"_local/x"}]}'),
     bulk('admin', '{"docs":[{"_id":"_local/shard-sync-a-b"}]}'),
+    bulk('design+writer', '{"docs":[{"_id":"_local/shard-sync-a-b"}]}'),
     bulk('owner', '{"docs":[{"_id":"_local\\/purge-x"}]}'),
   ]);
 
@@ -195,8 +204,33 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     assert.ok(answer.status < 300, answer.body);
   });
 
+  for (const body of INTERNAL) {
+    it(`writes none of CouchDB's own documents – POST /h10/_bulk_docs ${body.slice(0, 60)} as a _writer – 403`, async () => {
+      const plain = await gate.send(bulk('writer', body));
+      const gzipped = await gate.send(bulk('writer', gzipSync(body), GZIP));
+      assert.deepEqual([plain.status, gzipped.status], [403, 403]);
+      if (gate.couchdb === undefined) return;
+      assert.equal((await gate.couchdb.ask('GET', '/h10/_local/purge-x')).status, 404);
+      assert.equal((await gate.couchdb.ask('GET', '/h10/with-internal')).status, 404);
+    });
+  }
+
+  it('sees an id that comes in two pieces – POST /h10/_bulk_docs as a _writer – 403', async () => {
+    const pad = `{"docs":[{"_id":"with-internal","pad":"${'x'.repeat(LIMIT)}"},{"_id":"_loc`;
+    const rest = 'al/purge-x"}]}';
+    const answer = await gate.send({
+      ...bulk(
+        'writer',
+        `${pad.length.toString(16)}\r\n${pad}\r\n${rest.length.toString(16)}\r\n${rest}\r\n0\r\n\r\n`,
+      ),
+      headers: [JSON_TYPE, 'Transfer-Encoding: chunked'],
+    });
+    assert.equal(answer.status, 403);
+  });
+
   it('leaves the design documents of a bulk write to CouchDB – POST /h10/_bulk_docs as a _writer – asked as member', async () => {
-    const body = '{"docs":[{"_id":"plain"},{"_id":"_design/by-writer"}]}';
+    const body =
+      '{"docs":[{"_id":"plain","text":"\\"_local/purge-x"},{"_id":"_design/by-writer"},{"_id":"_local/purge"}]}';
     const answer = await gate.send(bulk('writer', body));
     assert.equal(privilegeOf(answer), 'member');
     if (gate.couchdb === undefined) return;
