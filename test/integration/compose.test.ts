@@ -55,7 +55,8 @@ async function layOut(home: string): Promise<number> {
     else if (entry !== 'data' && entry !== 'var') symlinkSync(join(RELEASE, entry), join(home, entry));
   }
   const vmArgs = join(home, 'etc/vm.args');
-  writeFileSync(vmArgs, readFileSync(vmArgs, 'utf8').replace(/^-name .*$/gmu, ''));
+  // The name is the entrypoint's to give; the port between nodes is fixed in the image, where each has a machine of its own.
+  writeFileSync(vmArgs, readFileSync(vmArgs, 'utf8').replace(/^-(?:name|kernel inet_dist_\w+) .*$/gmu, ''));
   const port = await freePort();
   const ini = [
     '[chttpd]',

@@ -9,6 +9,7 @@ import { runSetup } from '../../src/setup/index.ts';
 import { acceptsTokens, type SigningKey } from '../../src/setup/keys.ts';
 import { adminDigest, makeSecrets } from '../../src/setup/secrets.ts';
 import { startCluster, withoutCouchdb, type Cluster } from '../support/cluster.ts';
+import { startProgram } from '../support/program.ts';
 
 const HANDLERS = '/_node/_local/_config/chttpd/authentication_handlers';
 
@@ -186,6 +187,18 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
       assert.equal((await first.ask('GET', '/_node/_local/_config/log/level')).status, 404);
     }
     for (const secret of secrets) assert.ok(!text.includes(secret));
+  });
+
+  it('runs from the command line, with the admin from the environment – couchgate setup', async () => {
+    const env = {
+      COUCHGATE_ADMIN_USER: cluster.owner.name,
+      COUCHGATE_ADMIN_PASSWORD: cluster.owner.password,
+      COUCHGATE_JWT_SECRET: settings.jwtSecret,
+      COUCHGATE_JWT_KID: settings.jwtKid,
+    };
+    const program = startProgram(env, ['setup', '--dry-run', ...cluster.urls]);
+    assert.equal(await program.ended, 0, program.stderr());
+    assert.equal(program.stdout().match(/fine {4}\[jwt_keys\]/gu)?.length, 3);
   });
 
   it('stops with one sentence at a wrong password and at a node that is not there', async () => {

@@ -140,7 +140,9 @@ async function openNode(shared: Shared, shortName: string): Promise<ClusterNode>
   await writeFile(
     join(folder, 'vm.args'),
     [
-      defaults.replace(/^-(?:name|setcookie) .*$/gmu, ''),
+      // The official image fixes the port between nodes, of which there are three here on one machine.
+      defaults.replace(/^-(?:name|setcookie|kernel inet_dist_\w+) .*$/gmu, ''),
+      '-kernel inet_dist_use_interface {127,0,0,1}',
       `-name ${name}`,
       `-setcookie ${shared.owner.password}`,
       // Idle nodes must not spin: several of them share two cores with the tests.
