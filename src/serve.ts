@@ -82,9 +82,13 @@ async function serveAsWorker(start: Start): Promise<number> {
   siblings.answer('readiness', running.readiness);
   siblings.answer('addresses', () => running.addresses);
   siblings.onReload(() => running.reload());
-  // The terminal's Ctrl-C reaches the whole group of processes; the primary alone decides what it means.
-  process.on('SIGINT', () => undefined);
-  await new Promise<void>((resolve) => siblings.onDrain(resolve));
+  // The terminal's Ctrl-C and a hang-up reach the whole group of processes; the primary alone decides what they mean.
+  for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+  await new Promise<void>((resolve) => {
+    siblings.onDrain(resolve);
+    // systemd sends SIGTERM to every process of a service; by itself it would break what this one is doing.
+    process.on('SIGTERM', () => resolve());
+  });
   await running.drain();
   return 0;
 }

@@ -93,10 +93,35 @@ for (const workers of ['1', '2']) {
           assert.equal(await program.ended, 0);
         }));
 
-      // One process shows the rest: the workers' part of it is workers.test.ts's.
-    if (workers !== '1') return;
+      it(
+        'ends the same way when every process gets the signal, as from systemd',
+        { skip: workers === '1' },
+        () =>
+          withProgram({ COUCHGATE_WORKERS: workers }, async (program, owner) => {
+            const pid = String(program.child.pid);
+            // The compiler that tsx may have started is a child too.
+            const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+              .trim()
+              .split(' ')
+              .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('main.ts'));
+            assert.equal(children.length, 2);
+            const upload = beginUpload(owner);
+            const stored = once(upload, 'response') as Promise<[IncomingMessage]>;
+            // One more request has been answered by each worker: the upload has arrived.
+            for (let n = 0; n < 4; n += 1) await ask(owner, 'GET', '/docs');
+            for (const each of [pid, ...children]) process.kill(Number(each), 'SIGTERM');
+            await until(() => isRefused(owner), 'new connections are refused');
+            upload.end('-then');
+            const [res] = await stored;
+            assert.equal(res.statusCode, 201);
+            assert.equal(await program.ended, 0);
+          }),
+      );
 
-    it('says first that it is going, and goes later – GET /_up', () =>
+      // One process shows the rest: the workers' part of it is workers.test.ts's.
+      if (workers !== '1') return;
+
+      it('says first that it is going, and goes later – GET /_up', () =>
         withProgram(
           { COUCHGATE_WORKERS: workers, COUCHGATE_DRAIN_DELAY_SECONDS: '2' },
           async (program, owner) => {
