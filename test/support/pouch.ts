@@ -1,7 +1,7 @@
 // PouchDB as an application has it: databases in memory, and databases behind an address. Its own types are left out (see src/embedded/pouchdb.d.ts).
 import PouchDB from 'pouchdb-core';
 // Adds the adapters and the replication to the one constructor that all of a process share; they cannot be added twice.
-import '../../src/embedded/index.ts';
+import '../../src/embedded/pouch.ts';
 import { type Credentials } from './couchgate.ts';
 
 export interface PouchDocument {
