@@ -1,5 +1,5 @@
 // The step that writes the decision. The rules are decide.ts's business, reading a body that has a say is inspect.ts's.
-import { type IncomingMessage } from 'node:http';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
 import { type Context, contextOf, known, type Decision } from '../context.ts';
 import { type Operation } from '../endpoints/operation.ts';
@@ -17,6 +17,7 @@ import { type SecurityStore } from '../permissions/security-store.ts';
 import { decide, mustInspect } from './decide.ts';
 import { decideByForm } from './form-database.ts';
 import { inspectBody } from './inspect.ts';
+import { createInspectionBudget, type HoldBytes } from './inspection-budget.ts';
 
 export interface AuthorizeNeeds {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
@@ -26,21 +27,29 @@ export interface AuthorizeNeeds {
   readonly inspectLimitBytes: number;
 }
 
+interface Means extends AuthorizeNeeds {
+  readonly budget: (res: ServerResponse) => HoldBytes;
+}
+
+/** All bodies that are inspected at once may take as much memory as this many of the largest. */
+const BODIES_AT_ONCE = 8;
+
 /**
  * Writes `context.decision`, then lets the request pass or refuses it. Answers at once while the permissions are cached and the body has
  * no say. Nothing of a body is read before the caller is known to hold a right that some body could use.
  */
 export function authorizeOperation(needs: AuthorizeNeeds): RequestHandler {
-  return function authorizeOperationStep(req, _res, next) {
+  const means: Means = { ...needs, budget: createInspectionBudget(BODIES_AT_ONCE * needs.inspectLimitBytes) };
+  return function authorizeOperationStep(req, res, next) {
     const context = contextOf(req);
     const operation = known(context.operation, 'operation');
     const { principal } = known(context.identified, 'identified');
     const database = databaseToAsk(principal, operation);
     const found = database === undefined ? undefined : needs.permissions.permissionsOf(database);
     if (found instanceof Promise) {
-      found.then((permissions) => proceed(req, context, permissions, needs, next)).catch(next);
+      found.then((permissions) => proceed(req, res, permissions, means, next)).catch(next);
     } else {
-      proceed(req, context, found, needs, next);
+      proceed(req, res, found, means, next);
     }
   };
 }
@@ -54,21 +63,22 @@ function databaseToAsk(principal: Principal, { endpoint, database }: Operation):
 
 function proceed(
   req: IncomingMessage,
-  context: Context,
+  res: ServerResponse,
   permissions: DatabasePermissions | undefined,
-  needs: AuthorizeNeeds,
+  means: Means,
   next: NextFunction,
 ): void {
+  const context = contextOf(req);
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
   const { bodyMatter } = operation;
   if (bodyMatter === 'form-database' && principal.kind !== 'nobody') {
-    decideByForm(req, operation, principal, needs)
+    decideByForm(req, operation, principal, means)
       .then((decision) => settle(context, decision, next))
       .catch(next);
     return;
   }
-  const decision = decide(principal, operation, permissions, undefined);
+  const decision = fromAllowedAddress(context, decide(principal, operation, permissions, undefined));
   if (
     bodyMatter === undefined ||
     bodyMatter === 'form-database' ||
@@ -77,7 +87,7 @@ function proceed(
     settle(context, decision, next);
     return;
   }
-  inspectBody(req, needs.inspectLimitBytes, bodyMatter)
+  inspectBody(req, means.inspectLimitBytes, bodyMatter, means.budget(res))
     .then(({ body, ids }) => {
       const final = decide(principal, operation, permissions, ids);
       settle(context, final.allow ? { ...final, body } : final, next);

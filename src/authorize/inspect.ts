@@ -2,6 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { classOfId, ORDINARY, type IdClass } from '../endpoints/document-id.ts';
 import { BadContentType, BadRequest } from '../http-errors.ts';
+import { type HoldBytes } from './inspection-budget.ts';
 import { encodingOf, inflated, mediaTypeOf, readBytes } from '../endpoints/request-body.ts';
 
 /** Where the ids stand: the `_id` of one document, or of every member of `docs`. */
@@ -17,17 +18,19 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Reads the body and says which kinds of ids it writes. Throws BadContentType for what is not JSON or not gzip, TooLarge past
- * `limitBytes` before or after gunzip, BadRequest for what is no JSON or names no id that can be read.
+ * `limitBytes` before or after gunzip, Unavailable when `hold` has no room, BadRequest for what is no JSON or names no id that can be read.
  */
 export async function inspectBody(
   req: IncomingMessage,
   limitBytes: number,
   place: IdPlace,
+  hold: HoldBytes,
 ): Promise<Inspected> {
   refuseOtherTypes(req);
   encodingOf(req);
-  const body = await readBytes(req, limitBytes);
+  const body = await readBytes(req, limitBytes, hold);
   const json = await inflated(req, body, limitBytes);
+  if (json !== body) hold(json.length);
   return { body, ids: idsIn(json, place) };
 }
 

@@ -263,7 +263,8 @@ export const SETTINGS = {
     type: 'bytes',
     min: 1,
     default: 67_108_864,
-    description: 'Largest body, after gunzip, of a request whose permission depends on its body.',
+    description:
+      'Largest body, before and after gunzip, of a request whose permission depends on its body; all of them at once may take eight times that.',
   },
   header_timeout_ms: {
     type: 'milliseconds',

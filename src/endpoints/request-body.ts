@@ -9,9 +9,13 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * The body's bytes as they came. Throws TooLarge past the limit (at once where the head announces it), BadRequest when the client leaves
- * before the end: nothing of it is kept then.
+ * before the end: nothing of it is kept then. `hold` is told of every part before it is kept, and may refuse it by throwing.
  */
-export function readBytes(req: IncomingMessage, limitBytes: number): Promise<Buffer> {
+export function readBytes(
+  req: IncomingMessage,
+  limitBytes: number,
+  hold?: (bytes: number) => void,
+): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? '0') > limitBytes) return Promise.reject(new TooLarge());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -21,13 +25,16 @@ export function readBytes(req: IncomingMessage, limitBytes: number): Promise<Buf
     };
     const take = (chunk: Buffer): void => {
       size += chunk.length;
-      if (size <= limitBytes) {
+      try {
+        if (size > limitBytes) throw new TooLarge();
+        hold?.(chunk.length);
         chunks.push(chunk);
-        return;
+      } catch (refusal) {
+        // Not drained: the answer closes the connection, so the sender cannot make us read for ever.
+        stop();
+        req.pause();
+        reject(refusal);
       }
-      stop();
-      req.pause();
-      reject(new TooLarge());
     };
     const finish = (): void => {
       stop();

@@ -5,6 +5,7 @@ import { it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { markersOf } from '../../src/permissions/marker.ts';
 import { describeHostile, refuseAll, type Answer, type Attack } from '../support/hostile.ts';
+import { connectRaw } from '../support/raw-client.ts';
 import { until } from '../support/until.ts';
 
 const JSON_TYPE = 'Content-Type: application/json';
@@ -300,6 +301,21 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
       assert.equal(privilegeOf(answer), privilege);
     });
   }
+
+  it('bounds what all bodies take together – POST /h10, 12 held back at once – 503 for the last, and room again after', async () => {
+    const head = `POST /h10 HTTP/1.1\r\nHost: a\r\nx-test-caller: writer\r\n${JSON_TYPE}\r\nContent-Length: ${LIMIT}\r\n\r\n`;
+    const senders = await Promise.all(Array.from({ length: 12 }, () => connectRaw(gate.front.port)));
+    for (const sender of senders) sender.send(`${head}{"_id":"x","pad":"${'x'.repeat(LIMIT - 100)}`);
+    await until(
+      () => senders.filter(({ received }) => received.includes(' 503 ')).length === 4,
+      'four are refused',
+    );
+    assert.ok(senders.every(({ received }) => received === '' || received.includes('Retry-After: 1')));
+    for (const { socket } of senders) socket.destroy();
+    await until(async () => (await gate.front.connections()) === 0, 'all connections are closed');
+    const answer = await gate.send(post('writer', `{"pad":"${'x'.repeat(LIMIT - 100)}"}`));
+    assert.ok(answer.status < 300, answer.body);
+  });
 
   it('forgets bodies whose senders leave – POST /h10, cut short 50 times – nothing is kept or forwarded', async () => {
     gate.front.takeAll();
