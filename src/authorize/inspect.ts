@@ -30,7 +30,8 @@ export async function inspectBody(
   encodingOf(req);
   const body = await readBytes(req, limitBytes, hold);
   const json = await inflated(req, body, limitBytes);
-  if (json !== body) hold(json.length);
+  const refusal = json === body ? undefined : hold(json.length);
+  if (refusal !== undefined) throw refusal;
   return { body, ids: idsIn(json, place) };
 }
 

@@ -2,8 +2,8 @@
 import { type ServerResponse } from 'node:http';
 import { Unavailable } from '../http-errors.ts';
 
-/** Counts bytes that are held for one exchange; throws Unavailable when all exchanges together hold too many. */
-export type HoldBytes = (bytes: number) => void;
+/** Counts bytes that are held for one exchange; answers with Unavailable when all exchanges together would hold too many. */
+export type HoldBytes = (bytes: number) => Unavailable | undefined;
 
 /**
  * One limit on one body is no limit on memory: a key that may write could send many at once. Past `totalBytes` further bodies are
@@ -19,10 +19,11 @@ export function createInspectionBudget(totalBytes: number): (res: ServerResponse
     });
     return (bytes) => {
       if (held + bytes > totalBytes) {
-        throw new Unavailable('Too many request bodies are being read at once.', { retryAfterSeconds: 1 });
+        return new Unavailable('Too many request bodies are being read at once.', { retryAfterSeconds: 1 });
       }
       held += bytes;
       own += bytes;
+      return undefined;
     };
   };
 }

@@ -2,19 +2,19 @@
 import { type IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
+import { BadContentType, BadRequest, type HttpError, TooLarge } from '../http-errors.ts';
 
 const inflate = promisify(gunzip);
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * The body's bytes as they came. Throws TooLarge past the limit (at once where the head announces it), BadRequest when the client leaves
- * before the end: nothing of it is kept then. `hold` is told of every part before it is kept, and may refuse it by throwing.
+ * before the end: nothing of it is kept then. `hold` is told of every part before it is kept, and may answer with a refusal.
  */
 export function readBytes(
   req: IncomingMessage,
   limitBytes: number,
-  hold?: (bytes: number) => void,
+  hold?: (bytes: number) => HttpError | undefined,
 ): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? '0') > limitBytes) return Promise.reject(new TooLarge());
   return new Promise((resolve, reject) => {
@@ -25,16 +25,15 @@ export function readBytes(
     };
     const take = (chunk: Buffer): void => {
       size += chunk.length;
-      try {
-        if (size > limitBytes) throw new TooLarge();
-        hold?.(chunk.length);
+      const refusal = size > limitBytes ? new TooLarge() : hold?.(chunk.length);
+      if (refusal === undefined) {
         chunks.push(chunk);
-      } catch (refusal) {
-        // Not drained: the answer closes the connection, so the sender cannot make us read for ever.
-        stop();
-        req.pause();
-        reject(refusal);
+        return;
       }
+      // Not drained: the answer closes the connection, so the sender cannot make us read for ever.
+      stop();
+      req.pause();
+      reject(refusal);
     };
     const finish = (): void => {
       stop();
