@@ -4,6 +4,7 @@ import { type Load, putUnderLoad } from './load/load.ts';
 
 /** What one variant did in one round. Latencies in milliseconds, CPU in seconds for a thousand requests, by process. */
 export interface Sample {
+  readonly requests: number;
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
@@ -39,14 +40,14 @@ export interface Result {
   readonly cpuRatio: number;
 }
 
-/** Runs all variants in every round, beginning with another one each time. Ratios are to `baseline`. One short round warms up. */
+/** Runs all variants in every round, beginning with another one each time. Ratios are to `baseline`. Each is warmed up first. */
 export async function interleave(
   variants: readonly Variant[],
   baseline: string,
   { rounds, seconds }: Rounds,
 ): Promise<readonly Result[]> {
   const samples = new Map(variants.map((variant) => [variant.name, [] as Sample[]]));
-  for (const variant of variants) await measure(variant, Math.min(seconds, 2), 'w-');
+  for (const variant of variants) await warmUp(variant);
   for (let round = 0; round < rounds; round += 1) {
     const first = round % variants.length;
     for (const variant of [...variants.slice(first), ...variants.slice(0, first)]) {
@@ -55,6 +56,16 @@ export async function interleave(
   }
   const base = samples.get(baseline) ?? [];
   return variants.map((variant) => summarise(variant.name, samples.get(variant.name) ?? [], base));
+}
+
+/** Requests after which V8 has compiled what they run through; and the longest that is waited for them where CouchDB is slow. */
+const WARM_REQUESTS = 15_000;
+const WARM_SECONDS = 4;
+
+async function warmUp(variant: Variant): Promise<void> {
+  for (let second = 0, requests = 0; second < WARM_SECONDS && requests < WARM_REQUESTS; second += 1) {
+    requests += (await measure(variant, 1, 'w-')).requests;
+  }
 }
 
 let run = 0;
@@ -78,6 +89,7 @@ async function measure(variant: Variant, seconds: number, round: string): Promis
   const perThousand = (at: number): number =>
     (((after[at] ?? NaN) - (before[at] ?? NaN)) / result.requests) * 1000;
   return {
+    requests: result.requests,
     perSecond: result.requests / result.seconds,
     p50: result.p50,
     p99: result.p99,

@@ -2,16 +2,7 @@
 import { type Backend, startBackend } from '../test/support/backend.ts';
 import { type Plan } from './group.ts';
 import { type Running, startServer } from './process.ts';
-
-/** What servers/trivial-upstream.ts answers by itself. */
-export interface UpstreamOptions {
-  /** Size of the document's answer. */
-  readonly bytes: number;
-  /** Address of the node behind, if there is one. */
-  readonly node?: string;
-  /** The `cloudant` map of every database whose name begins with `many-`: they exist there alone. */
-  readonly cloudant?: Readonly<Record<string, readonly string[]>>;
-}
+import { type UpstreamOptions } from './servers/upstream-options.ts';
 
 export async function startTrivialUpstream(plan: Plan, options: UpstreamOptions): Promise<Running> {
   const upstream = await startServer('trivial-upstream', [JSON.stringify(options)]);

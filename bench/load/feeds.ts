@@ -1,33 +1,30 @@
-// Opens many continuous feeds on raw connections and notes when each change arrives.
+// Opens many continuous feeds on raw connections and notes how long each change took to arrive.
 import net from 'node:net';
 
 export interface FeedLoad {
   readonly url: string;
-  readonly authorization: string;
+  readonly authorization?: string;
   readonly path: string;
   readonly count: number;
 }
 
 export interface Feeds {
-  /** A document id that carries the time of its making. */
-  readonly stamp: () => string;
-  /** Milliseconds from stamp to arrival, one for every change on every feed. */
-  readonly delays: () => number[];
-  /** Resolves when every feed has seen so many changes, or after that many milliseconds. */
-  readonly settled: (changes: number, withinMs: number) => Promise<void>;
+  /** Milliseconds from the stamp of a change to its arrival, for every change on every feed in so many seconds from now. */
+  readonly delays: (seconds: number) => Promise<number[]>;
   readonly close: () => void;
 }
 
 /** How many feeds may be waiting for their head at once. */
 const OPENING = 50;
-const STAMP = /"id":"at-(\d+\.\d+)-/g;
+/** What servers/trivial-upstream.ts writes into the ids of its changes: the machine's monotonic clock, in milliseconds. */
+const STAMP = /"id":"at-(\d+\.\d+)"/g;
 
 /** Resolves when every feed has got its head, a second later for the dust to settle. Throws when one is refused. */
 export async function openFeeds(load: FeedLoad): Promise<Feeds> {
   const sockets: net.Socket[] = [];
-  const delays: number[] = [];
+  let delays: number[] = [];
   const take = (text: string): void => {
-    const now = performance.now();
+    const now = monotonicMs();
     for (const match of text.matchAll(STAMP)) delays.push(now - Number(match[1]));
   };
   for (let opened = 0; opened < load.count; opened += OPENING) {
@@ -35,16 +32,11 @@ export async function openFeeds(load: FeedLoad): Promise<Feeds> {
     sockets.push(...(await Promise.all(Array.from({ length: batch }, () => openFeed(load, take)))));
   }
   await pause(1000);
-  let stamps = 0;
   return {
-    stamp() {
-      stamps += 1;
-      return `at-${performance.now().toFixed(3)}-${String(stamps)}-${String(process.pid)}`;
-    },
-    delays: () => delays,
-    async settled(changes, withinMs) {
-      const deadline = performance.now() + withinMs;
-      while (delays.length < changes * load.count && performance.now() < deadline) await pause(100);
+    async delays(seconds) {
+      delays = [];
+      await pause(seconds * 1000);
+      return delays;
     },
     close() {
       for (const socket of sockets) socket.destroy();
@@ -59,7 +51,8 @@ function openFeed({ url, authorization, path }: FeedLoad, take: (text: string) =
     let rest = '';
     socket.setEncoding('latin1');
     socket.once('error', reject);
-    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: ${authorization}\r\n\r\n`);
+    const credentials = authorization === undefined ? '' : `Authorization: ${authorization}\r\n`;
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n${credentials}\r\n`);
     socket.once('data', (head: string) => {
       if (!head.startsWith('HTTP/1.1 200')) reject(new Error(`feed: ${head.slice(0, 12)}`));
       resolve(socket);
@@ -72,6 +65,11 @@ function openFeed({ url, authorization, path }: FeedLoad, take: (text: string) =
       });
     });
   });
+}
+
+/** The same clock in every process of the machine. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
 }
 
 function pause(ms: number): Promise<void> {

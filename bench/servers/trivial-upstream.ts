@@ -3,13 +3,20 @@
 // Argument: what it answers, as JSON.
 import net from 'node:net';
 import { markersOf } from '../../src/permissions/marker.ts';
-import { type UpstreamOptions } from '../upstream.ts';
+import { monotonicMs } from '../load/feeds.ts';
+import { type UpstreamOptions } from './upstream-options.ts';
 import { announce } from './announce.ts';
 
-const { bytes, node, cloudant } = JSON.parse(process.argv[2] ?? '{}') as UpstreamOptions;
+const {
+  bytes,
+  node,
+  cloudant,
+  changesPerSecond = 0,
+} = JSON.parse(process.argv[2] ?? '{}') as UpstreamOptions;
 const GET = Buffer.from('GET /');
 const DOCUMENT = Buffer.from('/doc');
 const SECURITY = Buffer.from('/_security');
+const FEED = Buffer.from('/_changes?feed=continuous');
 const SPACE = 32;
 
 function answer(body: string): Buffer {
@@ -62,6 +69,10 @@ announce(
     socket.on('close', () => other?.destroy());
     socket.on('data', (chunk) => {
       // One request is in flight on a connection and its head comes in one piece: true of every client measured here.
+      if (changesPerSecond > 0 && endsWith(chunk, FEED, chunk.indexOf(SPACE, GET.length))) {
+        openFeed(socket);
+        return;
+      }
       const bytesKnown = known(chunk);
       if (bytesKnown !== undefined) {
         socket.write(bytesKnown);
@@ -72,6 +83,25 @@ announce(
     });
   }),
 );
+
+const feeds = new Set<net.Socket>();
+
+function openFeed(socket: net.Socket): void {
+  socket.write(
+    'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nServer: CouchDB/3.5.0 (Erlang OTP/25)\r\nTransfer-Encoding: chunked\r\n\r\n',
+  );
+  feeds.add(socket);
+  socket.on('close', () => feeds.delete(socket));
+}
+
+/** The same change on all of them, with the machine's monotonic clock in its id. */
+function sendChange(): void {
+  const row = `{"seq":"1-x","id":"at-${monotonicMs().toFixed(3)}","changes":[{"rev":"1-967a00dff5e02add41819138abb3284d"}]}\n`;
+  const piece = `${row.length.toString(16)}\r\n${row}\r\n`;
+  for (const feed of feeds) feed.write(piece);
+}
+
+if (changesPerSecond > 0) setInterval(sendChange, 1000 / changesPerSecond);
 
 function connect(socket: net.Socket): net.Socket {
   if (node === undefined) throw new Error('asked for more than the document, and there is no node behind');
