@@ -62,6 +62,8 @@ export class Context {
   readonly startedAt = performance.now();
   /** Written by audit: the accepted or made X-Couch-Request-ID. */
   id = '';
+  /** Headers that the answer carries whatever it is, as name and value in turn; listen/messages.ts sends them. */
+  readonly answerHeaders: string[] = [];
   client: ClientAddress | undefined = undefined;
   target: Target | undefined = undefined;
   destination: Destination | undefined = undefined;

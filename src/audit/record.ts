@@ -41,7 +41,7 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     const context = contextOf(req);
     const given = req.headers['x-couch-request-id'];
     context.id = isRequestId(given) ? given : makeId();
-    res.setHeader('X-Couch-Request-ID', context.id);
+    context.answerHeaders.push('X-Couch-Request-ID', context.id);
     connectionOf(req.socket);
     metrics.begun();
     res.on('close', finishRecord);

@@ -1,9 +1,14 @@
 // Makes requests and responses that are Express's own from birth. What is done with them is app.ts's business.
-import { IncomingMessage, ServerResponse } from 'node:http';
+import {
+  IncomingMessage,
+  type OutgoingHttpHeader,
+  type OutgoingHttpHeaders,
+  ServerResponse,
+} from 'node:http';
 import { type Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 import { type Express } from 'express';
-import { Context } from '../context.ts';
+import { Context, contextOf } from '../context.ts';
 
 /** The socket of a client, plain or TLS, with the newest exchange on it: what the limits of refusals.ts judge by. */
 export interface ClientSocket extends Duplex {
@@ -37,9 +42,40 @@ export function messageClasses(app: Express): MessageClasses {
     (req.socket as { exchange?: ServerResponse }).exchange = this;
   }
   AppResponse.prototype = app.response;
+  app.response.writeHead = writeHead as typeof app.response.writeHead;
 
   return {
     IncomingMessage: AppRequest as unknown as typeof IncomingMessage,
     ServerResponse: AppResponse as unknown as typeof ServerResponse,
   };
+}
+
+type Head = OutgoingHttpHeaders | OutgoingHttpHeader[];
+
+/** Node's own writeHead; what it takes is written down once, in place of its two overloads. */
+const { writeHead: nodeWriteHead } = ServerResponse.prototype as unknown as {
+  readonly writeHead: (
+    this: ServerResponse,
+    status: number,
+    phrase: string | undefined,
+    headers: OutgoingHttpHeader[],
+  ) => ServerResponse;
+};
+
+/**
+ * Adds the headers that every answer to the request carries. They are not set one by one before, because Node would then look at each
+ * header of the answer three times; a head that is one array it writes as it is.
+ */
+function writeHead(
+  this: ServerResponse,
+  status: number,
+  phrase?: string | Head,
+  headers?: Head,
+): ServerResponse {
+  const given = typeof phrase === 'object' ? phrase : headers;
+  const head: OutgoingHttpHeader[] = contextOf(this.req).answerHeaders.slice();
+  if (Array.isArray(given)) for (const part of given) head.push(part);
+  else if (given !== undefined)
+    for (const [name, value] of Object.entries(given)) head.push(name, value as OutgoingHttpHeader);
+  return nodeWriteHead.call(this, status, typeof phrase === 'string' ? phrase : undefined, head);
 }

@@ -1,6 +1,7 @@
 // Security headers: the few that every answer carries, and helmet's full set for pages. The only place that knows helmet.
 import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import helmet from 'helmet';
+import { contextOf } from '../context.ts';
 
 export interface SecurityHeaderSettings {
   /** Strict-Transport-Security on answers of this listener; 0 = none. */
@@ -45,8 +46,9 @@ export function withSecurityHeaders(
       securePage(req, res, () => next(req, res));
       return;
     }
-    res.setHeader('X-Content-Type-Options', 'nosniff');
-    if (hsts !== undefined) res.setHeader('Strict-Transport-Security', hsts);
+    const { answerHeaders } = contextOf(req);
+    answerHeaders.push('X-Content-Type-Options', 'nosniff');
+    if (hsts !== undefined) answerHeaders.push('Strict-Transport-Security', hsts);
     next(req, res);
   };
 }
