@@ -20,8 +20,9 @@ interface Verdict {
   readonly allowed: boolean;
 }
 
-/** How many different forwarded headers are remembered. */
+/** How many different forwarded headers are remembered. A client can put what it likes into one, so long ones are read every time. */
 const MOST_REMEMBERED = 10_000;
+const LONGEST_REMEMBERED = 256;
 
 /** The rules of one version of the settings, with what they said so far. */
 class AddressRules {
@@ -53,6 +54,8 @@ class AddressRules {
    * An entry that is no address makes the client unknown, and the unknown is let in by no list.
    */
   judgeForwarded(peer: string, header: string, secure: boolean): Verdict {
+    // An empty header says nothing of the client, so the peer, which is another every time, counts.
+    if (header === '' || header.length > LONGEST_REMEMBERED) return this.#readForwarded(peer, header, secure);
     const key = secure ? `s${header}` : header;
     const known = this.#forwarded.get(key);
     if (known !== undefined) return known;

@@ -1,6 +1,7 @@
 // One request to one CouchDB node through nano, and what really came of it. Choosing nodes and trying again is client.ts's business.
 import nano from 'nano';
 import { type Agent, type Dispatcher } from 'undici';
+import { BadRequest } from '../http-errors.ts';
 import { type CouchAnswer, type CouchRequest } from './couch.ts';
 import { type CouchFailure, codeOf, nodeName } from './failure.ts';
 
@@ -26,12 +27,16 @@ export type Outcome =
   | { readonly answered: true; readonly answer: CouchAnswer }
   | { readonly answered: false; readonly failure: CouchFailure };
 
-/** Sends one request and waits for its whole answer. Every answer of CouchDB is an outcome, every trouble a failure; it never throws either. */
+/**
+ * Sends one request and waits for its whole answer. Every answer of CouchDB is an outcome, every trouble a failure; it never throws either.
+ * Throws BadRequest for a body that cannot be written, which is no trouble of the node's.
+ */
 export async function exchange(
   agent: Agent,
   { node, request, headers, timeoutMs }: Exchange,
 ): Promise<Outcome> {
   refuseRewrittenPath(node, request.path);
+  const written = writtenBody(request.body);
   const wire: Wire = { sent: false, status: undefined, ended: false, code: undefined };
   const signal = AbortSignal.timeout(timeoutMs);
   // A scope for each request: nano reads headers from the scope alone, and would keep one caller's cookies for the next.
@@ -44,7 +49,7 @@ export async function exchange(
   const options: NanoOptions = {
     method: request.method,
     path: request.path.slice(1),
-    body: request.body,
+    body: written,
     signal,
   };
   let body: unknown;
@@ -75,6 +80,17 @@ function refuseRewrittenPath(node: string, path: string): void {
   const url = new URL(path, node);
   if (!path.startsWith('/') || url.origin !== new URL(node).origin || url.pathname + url.search !== path) {
     throw new Error('A path towards CouchDB is not in its one spelling');
+  }
+}
+
+/** JSON.stringify calls itself for every level, and a client may put more of them than the stack holds. */
+function writtenBody(body: unknown): Buffer | undefined {
+  if (body === undefined) return undefined;
+  try {
+    return Buffer.from(JSON.stringify(body));
+  } catch (error) {
+    if (error instanceof RangeError) throw new BadRequest('The request body is nested too deeply.');
+    throw error;
   }
 }
 

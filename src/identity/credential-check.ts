@@ -91,7 +91,8 @@ class Checker implements CredentialCheck {
   }
 
   #checkOnce(basic: string, digest: string, ip: string): Promise<CredentialVerdict> {
-    const slot = `${ip} ${digest}`;
+    // A check from before some news may rest on what the news was about: who asks after it is not answered by it.
+    const slot = `${ip} ${this.#options.cache.drops} ${digest}`;
     const running = this.#running.get(slot);
     if (running !== undefined) return running;
     const check = this.#checkAnew(basic, digest, ip).finally(() => this.#running.delete(slot));

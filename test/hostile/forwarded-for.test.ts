@@ -1,5 +1,7 @@
 // Spoofed X-Forwarded-For and X-Forwarded-Proto: a client must never be able to choose the address it is judged by.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http, { type IncomingMessage } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { type AddressSettings, refuseUnknownAddress } from '../../src/admit/address.ts';
 import { type ClientAddress, contextOf } from '../../src/context.ts';
@@ -147,6 +149,19 @@ describe('X-Forwarded-For is read from the right, through trusted proxies alone'
       assert.equal((await ask([`X-Forwarded-For: ${header}`])).status, 403, header);
     assert.equal((await ask(['X-Forwarded-For: 198.51.100.7, 203.0.113.5'])).status, 200);
   });
+
+  it(
+    'an empty header means the proxy that sent it, each time – from 127.0.0.1, then from 127.0.0.2 – 200, 403',
+    { skip: process.platform !== 'linux' },
+    async () => {
+      live.current = { allow: ['127.0.0.1/32'], ownerAllow: [], trustedProxies: ['127.0.0.0/8'] };
+      assert.equal((await ask(['X-Forwarded-For: '])).status, 200);
+      const request = http.get(server.url, { localAddress: '127.0.0.2', headers: { 'X-Forwarded-For': '' } });
+      const [answer] = (await once(request, 'response')) as [IncomingMessage];
+      answer.resume();
+      assert.equal(answer.statusCode, 403);
+    },
+  );
 
   it('an invented address does not make the owner’s list wider', async () => {
     live.current = { allow: EVERYBODY, ownerAllow: ['203.0.113.5/32'], trustedProxies: BEHIND_PROXY };

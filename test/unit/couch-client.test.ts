@@ -6,7 +6,7 @@ import { type AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { createCouch, type CouchClient, type CouchOptions } from '../../src/couch/client.ts';
 import { type ChangeRow } from '../../src/couch/couch.ts';
-import { Unavailable } from '../../src/http-errors.ts';
+import { BadRequest, Unavailable } from '../../src/http-errors.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { answerJson, startScriptedNode, type Script, type ScriptedNode } from '../support/scripted-node.ts';
 import { until } from '../support/until.ts';
@@ -53,6 +53,14 @@ const rejects = (promise: Promise<unknown>, detail: RegExp): Promise<void> =>
   });
 
 describe('asking CouchDB', () => {
+  it('blames no node for a body that cannot be written – PUT /db/_security nested 100 000 levels deep – 400', async () => {
+    const up = await node((_, res) => answerJson(res, 200, {}));
+    const { couch, failed } = client([up.url]);
+    const body = JSON.parse(`{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`) as unknown;
+    await assert.rejects(couch.ask({ method: 'PUT', path: '/db/_security', body }), BadRequest);
+    assert.deepEqual(failed, []);
+  });
+
   it('gives status and body of an answer, and signs as itself – GET /db/_security', async () => {
     const up = await node((_, res) => answerJson(res, 202, { a: 1 }));
     const { couch } = client([up.url]);

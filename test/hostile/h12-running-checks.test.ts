@@ -1,0 +1,67 @@
+// H12: a check of a password that began before news of its change must decide for nobody who asks after that news.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { CredentialCache } from '../../src/identity/credential-cache.ts';
+import { createCredentialCheck } from '../../src/identity/credential-check.ts';
+import { type KeyVerdict } from '../../src/identity/api-key.ts';
+import { createLoginLimit } from '../../src/identity/login-limit.ts';
+import { type News } from '../../src/identity/news.ts';
+
+const BASIC = Buffer.from('key:secret').toString('base64');
+
+/** A check whose look-ups of a key the test answers itself, in their order. */
+function startCheck() {
+  const lookUps: ((verdict: KeyVerdict) => void)[] = [];
+  const listeners: ((news: News) => void)[] = [];
+  const check = createCredentialCheck({
+    cache: new CredentialCache({ listen: (listener) => void listeners.push(listener) }),
+    keys: { verify: () => new Promise((resolve) => lookUps.push(resolve)), holds: () => true },
+    users: {
+      check: () => Promise.resolve({ outcome: 'wrong' }),
+      current: () => Promise.resolve(undefined),
+      isOwnerName: () => Promise.resolve(false),
+    },
+    limit: createLoginLimit({
+      loginFailures: 5,
+      loginFailuresPerAddress: 100,
+      loginFailureWindowSeconds: 300,
+    }),
+    news: { up: true },
+    credentialCacheSeconds: 60,
+    fallbackCacheSeconds: 2,
+    outageCacheSeconds: 60,
+    refusalBeatMs: 0,
+  });
+  const lookUpBegun = async (count: number): Promise<void> => {
+    for (let turns = 0; lookUps.length < count; turns += 1) {
+      assert.ok(turns < 1000, 'no look-up has begun');
+      await new Promise(setImmediate);
+    }
+  };
+  const hear = (news: News): void => listeners.forEach((listener) => listener(news));
+  return { check, lookUps, lookUpBegun, hear };
+}
+
+describe('H12: checks under way', () => {
+  it('are not joined after news of the name – a revoked key – refused, though the older check said yes', async () => {
+    const { check, lookUps, lookUpBegun, hear } = startCheck();
+    const before = check.check(BASIC, '192.0.2.1');
+    await lookUpBegun(1);
+    hear({ kind: 'key', name: 'key' });
+    const after = check.check(BASIC, '192.0.2.1');
+    lookUps[0]?.({ outcome: 'accepted', version: 'old', until: Infinity });
+    assert.equal((await before).outcome, 'accepted');
+    await lookUpBegun(2);
+    lookUps[1]?.({ outcome: 'wrong' });
+    assert.equal((await after).outcome, 'refused');
+  });
+
+  it('are joined while nothing has changed – many requests at once – one look-up', async () => {
+    const { check, lookUps, lookUpBegun } = startCheck();
+    const answers = Array.from({ length: 20 }, async () => check.check(BASIC, '192.0.2.1'));
+    await lookUpBegun(1);
+    lookUps[0]?.({ outcome: 'accepted', version: 'v', until: Infinity });
+    assert.ok((await Promise.all(answers)).every(({ outcome }) => outcome === 'accepted'));
+    assert.equal(lookUps.length, 1);
+  });
+});
