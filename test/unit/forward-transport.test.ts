@@ -1,0 +1,64 @@
+// On which connections a request travels, and which of them may be used again after the answer.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { chooseWay, freshly, mayBeKept } from '../../src/forward/transport.ts';
+import { type Transport } from '../../src/endpoints/endpoint.ts';
+
+describe('the way of a request', () => {
+  const cases: readonly (readonly [Transport, string | undefined, boolean, string, string])[] = [
+    ['pooled', undefined, false, '', 'short pooled'],
+    ['pooled', undefined, false, '?feed=continuous', 'short pooled'],
+    ['pooled', 'application/json', true, '', 'short pooled'],
+    ['pooled', 'application/json; charset=utf-8', true, '', 'short pooled'],
+    ['pooled', 'text/plain', false, '', 'short pooled'],
+    ['pooled', undefined, true, '', 'short fresh'],
+    ['pooled', 'multipart/related; boundary=x', true, '', 'short fresh'],
+    ['pooled', 'application/json+multipart', true, '', 'short fresh'],
+    ['pooled', 'application/jsonmultipart/related', true, '', 'short fresh'],
+    ['pooled', 'text/plain', true, '', 'short fresh'],
+    ['fresh', 'application/json', true, '', 'short fresh'],
+    ['fresh', undefined, false, '', 'short fresh'],
+    ['feed', undefined, false, '', 'short pooled'],
+    ['feed', undefined, false, '?since=5&limit=2', 'short pooled'],
+    ['feed', undefined, false, '?feed=continuous', 'feed feed'],
+    ['feed', undefined, false, '?a=1&feed=longpoll', 'feed feed'],
+    ['feed', undefined, false, '?%66eed=continuous', 'feed feed'],
+    ['feed', 'application/json', true, '?feed=longpoll', 'feed feed'],
+    ['feed', 'multipart/related', true, '?feed=longpoll', 'feed fresh'],
+  ];
+  for (const [declared, type, hasBody, query, expected] of cases) {
+    it(`${declared} with ${hasBody ? (type ?? 'a body') : 'no body'} ${query} goes ${expected}`, () => {
+      const { line, route } = chooseWay(declared, type, hasBody, query);
+      assert.equal(`${line} ${route}`, expected);
+    });
+  }
+
+  it('keeps its line when it is made on a new connection', () => {
+    assert.deepEqual(freshly({ line: 'short', route: 'pooled' }), { line: 'short', route: 'fresh' });
+    assert.deepEqual(freshly({ line: 'feed', route: 'feed' }), { line: 'feed', route: 'fresh' });
+  });
+});
+
+describe('a connection after its answer', () => {
+  const cases: readonly (readonly [number, string | undefined, boolean])[] = [
+    [200, 'application/json', true],
+    [404, 'application/json', true],
+    [200, 'application/json;charset=utf-8', true],
+    [200, 'text/plain; charset=utf-8', true],
+    [304, undefined, true],
+    [200, undefined, false],
+    [200, 'text/plain', false],
+    [200, 'text/plain; charset=utf-8; x', false],
+    [200, 'text/html', false],
+    [200, 'image/png', false],
+    [200, 'text/event-stream', false],
+    [200, 'multipart/related; boundary="x"', false],
+    [200, 'application/jsonx', false],
+    [200, '', false],
+  ];
+  for (const [status, type, kept] of cases) {
+    it(`is ${kept ? 'kept' : 'given up'} – ${String(status)} ${String(type)}`, () => {
+      assert.equal(mayBeKept(status, type), kept);
+    });
+  }
+});
