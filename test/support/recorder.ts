@@ -17,6 +17,8 @@ export interface Recorder {
   readonly url: string;
   /** What was sent for clients since the last `take`; Couchgate's own conversation is left out. */
   take(): readonly Recorded[];
+  /** Checks of users' passwords since the last `takeChecks`. */
+  takeChecks(): readonly Recorded[];
   close(): Promise<void>;
 }
 
@@ -42,10 +44,13 @@ export async function startRecorder(target: string): Promise<Recorder> {
   const { hostname, port } = new URL(target);
   const agent = new http.Agent({ keepAlive: true });
   let seen: Recorded[] = [];
+  let checks: Recorded[] = [];
   const server = http.createServer((req, res) => {
     const { method = '', url = '', headers, rawHeaders } = req;
     const claims = claimsOf(headers.authorization);
-    if (!isOwnTraffic(method, url, claims)) seen.push({ method, url, headers, rawHeaders, claims });
+    const recorded = { method, url, headers, rawHeaders, claims };
+    if (!isOwnTraffic(method, url, claims)) seen.push(recorded);
+    if (url === '/_session' && headers.authorization?.startsWith('Basic ') === true) checks.push(recorded);
     const onward = http.request({ hostname, port, method, path: url, headers, agent }, (answer) => {
       res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
       answer.pipe(res);
@@ -63,6 +68,11 @@ export async function startRecorder(target: string): Promise<Recorder> {
     take() {
       const taken = seen;
       seen = [];
+      return taken;
+    },
+    takeChecks() {
+      const taken = checks;
+      checks = [];
       return taken;
     },
     close: () =>

@@ -1,0 +1,349 @@
+// H12: CouchDB's own lockout counts by the last X-Forwarded-For, so a client could dodge it or lock out others; a wrong password costs a third of a
+// second of a core; an unknown name answers in a hundredth of that. Couchgate counts by the real address, before CouchDB is asked.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import { type CouchRequest } from '../../src/couch/couch.ts';
+import { TooManyRequests, Unavailable } from '../../src/http-errors.ts';
+import { CredentialCache } from '../../src/identity/credential-cache.ts';
+import { createCredentialCheck, type CredentialCheckOptions } from '../../src/identity/credential-check.ts';
+import { createLoginLimit, networkOf } from '../../src/identity/login-limit.ts';
+import { type News } from '../../src/identity/news.ts';
+import { createUserCheck } from '../../src/identity/user-check.ts';
+import { startBackend, type Backend } from '../support/backend.ts';
+import { basic as basicHeader, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
+import { startRecorder, type Recorder } from '../support/recorder.ts';
+
+const LOCKED = 'Account is temporarily locked due to multiple authentication failures';
+const alice = `alice-${randomBytes(4).toString('hex')}`;
+const bob = `bob-${randomBytes(4).toString('hex')}`;
+
+describe('wrong passwords (H12)', () => {
+  let backend: Backend;
+  let recorder: Recorder;
+  let front: IdentityFront;
+
+  before(async () => {
+    backend = await startBackend();
+    recorder = await startRecorder(backend.urls[0] ?? '');
+    front = await startIdentityFront(
+      { ...backend, urls: [recorder.url] },
+      { settings: { loginFailures: 3, loginFailuresPerAddress: 8, storeDatabase: `s-${bob}` } },
+    );
+    await front.replica.couch.ask({ method: 'PUT', path: '/_users' });
+    for (const name of [alice, bob]) {
+      const path = `/_users/org.couchdb.user:${name}`;
+      const body = { name, password: 'right', roles: [], type: 'user' };
+      assert.equal((await front.replica.couch.ask({ method: 'PUT', path, body })).status, 201);
+    }
+  });
+  after(async () => {
+    await front.close();
+    await recorder.close();
+    await backend.close();
+  });
+
+  const tryBasic = (
+    name: string,
+    password: string,
+    headers: Record<string, string> = {},
+  ): Promise<Response> =>
+    fetch(`${front.url}/_session`, { headers: { ...basicHeader(name, password), ...headers } });
+  const tryLogin = (name: string, password: string): Promise<Response> =>
+    fetch(`${front.url}/_session`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name, password }),
+    });
+
+  async function lock(name: string): Promise<void> {
+    for (const tried of [tryBasic(name, 'w1'), tryLogin(name, 'w2'), tryBasic(name, 'w3')]) {
+      assert.equal((await tried).status, 401);
+    }
+  }
+
+  it('of one name from one address are refused after some, the right one included, and CouchDB is not asked – 429', async () => {
+    front.address = '192.0.2.10';
+    await lock(alice);
+    recorder.takeChecks();
+    for (const tried of [tryBasic(alice, 'w4'), tryBasic(alice, 'right'), tryLogin(alice, 'right')]) {
+      const answer = await tried;
+      assert.equal(answer.status, 429);
+      assert.deepEqual(await answer.json(), { error: 'too_many_requests', reason: LOCKED });
+      const seconds = Number(answer.headers.get('retry-after'));
+      assert.ok(seconds >= 1 && seconds <= 300, String(seconds));
+      assert.equal(answer.headers.get('set-cookie'), null, 'a lock takes nobody’s session away');
+    }
+    assert.deepEqual(recorder.takeChecks(), []);
+  });
+
+  it('do not lock the name for another address, nor another name for this one', async () => {
+    front.address = '192.0.2.11';
+    assert.equal((await tryBasic(alice, 'right')).status, 200);
+    front.address = '192.0.2.10';
+    assert.equal((await tryBasic(bob, 'right')).status, 200);
+  });
+
+  it('are counted for the address of the client, whatever X-Forwarded-For it sends, and CouchDB gets that address alone', async () => {
+    front.address = '192.0.2.12';
+    recorder.takeChecks();
+    for (const forged of ['203.0.113.1', '203.0.113.2', '203.0.113.3']) {
+      assert.equal((await tryBasic(alice, 'wrong', { 'x-forwarded-for': forged })).status, 401);
+    }
+    assert.equal((await tryBasic(alice, 'wrong', { 'x-forwarded-for': '203.0.113.4' })).status, 429);
+    assert.deepEqual(
+      recorder.takeChecks().map(({ headers }) => headers['x-forwarded-for']),
+      Array<string>(3).fill('192.0.2.12'),
+    );
+  });
+
+  it('lock out neither a session nor a password that was right from there before', async () => {
+    front.address = '192.0.2.13';
+    const login = await tryLogin(alice, 'right');
+    const cookie = login.headers.get('set-cookie')?.split(';')[0] ?? '';
+    assert.equal((await tryBasic(alice, 'right')).status, 200);
+    await lock(alice);
+    assert.equal((await tryBasic(alice, 'w4')).status, 429);
+    assert.equal((await tryBasic(alice, 'right')).status, 200);
+    const session = await fetch(`${front.url}/_session`, { headers: { cookie } });
+    assert.equal(((await session.json()) as { userCtx: { name: string } }).userCtx.name, alice);
+  });
+
+  it('cannot be guessed on by the answers that others’ use of the right one would give', async () => {
+    front.address = '192.0.2.14';
+    assert.equal((await tryBasic(bob, 'right')).status, 200);
+    front.address = '192.0.2.15';
+    await lock(bob);
+    assert.equal(
+      (await tryBasic(bob, 'right')).status,
+      429,
+      'known from another address, and still a guess from here',
+    );
+  });
+
+  it('of many names from one address are refused as well, and an IPv6 client has one address – 429', async () => {
+    const names = Array.from({ length: 8 }, (_, index) => `unknown-${index}`);
+    for (const [index, name] of names.entries()) {
+      front.address = `2001:db8:1:2:${index}::1`;
+      assert.equal((await tryBasic(name, 'x')).status, 401);
+    }
+    front.address = '2001:db8:1:2:ffff::1';
+    assert.equal((await tryBasic(bob, 'right')).status, 429);
+    front.address = '2001:db8:1:3::1';
+    assert.equal((await tryBasic(bob, 'right')).status, 200);
+  });
+
+  it('are wrong, not nobody’s: what nobody may do is refused with them – 401', async () => {
+    front.address = '192.0.2.16';
+    for (const path of ['/', '/_up', '/_session', '/_uuids']) {
+      const answer = await fetch(front.url + path, { headers: basicHeader('nobody', path) });
+      assert.equal(answer.status, path === '/_uuids' ? 429 : 401, path);
+    }
+  });
+});
+
+describe('the network of an address', () => {
+  const cases: readonly [string, string][] = [
+    ['192.0.2.1', '192.0.2.1'],
+    ['2001:db8::1', '2001:db8:0:0'],
+    ['2001:0db8:0000:0000:1::', '2001:db8:0:0'],
+    ['::1', '0:0:0:0'],
+    ['fe80::1%eth0', 'fe80:0:0:0'],
+    ['1:2:3:4:5:6:7:8', '1:2:3:4'],
+    ['1:2:3::192.0.2.1', '1:2:3:0'],
+  ];
+  for (const [ip, network] of cases) {
+    it(`is ${network} for ${ip}`, () => assert.equal(networkOf(ip), network));
+  }
+});
+
+interface Answer {
+  readonly status: number;
+  readonly body?: unknown;
+  readonly takesMs: number;
+}
+
+/** A check of credentials in front of a CouchDB that takes its time, on a clock that only the test moves. */
+function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<CredentialCheckOptions> = {}) {
+  const clock = { time: 0, waited: [] as number[], running: 0, most: 0 };
+  const asked: CouchRequest[] = [];
+  const listeners: ((news: News) => void)[] = [];
+  const news = { listen: (listener: (item: News) => void) => void listeners.push(listener), up: true };
+  const couch = {
+    async ask(request: CouchRequest) {
+      asked.push(request);
+      clock.running += 1;
+      clock.most = Math.max(clock.most, clock.running);
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.running -= 1;
+      const { status, body, takesMs } = answer(request);
+      clock.time += takesMs;
+      if (status >= 500) throw new Unavailable('away');
+      return { status, body };
+    },
+  };
+  const check = createCredentialCheck({
+    cache: new CredentialCache(news, () => clock.time),
+    keys: {
+      verify: (name) => ({ outcome: name === 'akey' ? 'wrong' : 'notAKey' }),
+      holds: () => true,
+    },
+    users: createUserCheck(couch),
+    limit: createLoginLimit({
+      loginFailures: 5,
+      loginFailuresPerAddress: 100,
+      loginFailureWindowSeconds: 300,
+    }),
+    news,
+    credentialCacheSeconds: 60,
+    fallbackCacheSeconds: 2,
+    outageCacheSeconds: 90,
+    now: () => clock.time,
+    wait: (milliseconds) => {
+      clock.waited.push(milliseconds);
+      clock.time += milliseconds;
+      return Promise.resolve();
+    },
+    ...over,
+  });
+  const tell = (item: News): void => listeners.forEach((listen) => listen(item));
+  return { check, clock, asked, tell };
+}
+
+const encode = (name: string, password: string): string =>
+  Buffer.from(`${name}:${password}`).toString('base64');
+const yes = (name: string, roles: readonly string[] = []): Answer => ({
+  status: 200,
+  body: { ok: true, userCtx: { name, roles } },
+  takesMs: 3,
+});
+const NO: Answer = { status: 401, body: { error: 'unauthorized' }, takesMs: 3 };
+
+describe('the time of a refusal (H12)', () => {
+  it('is the same for an unknown name, a known one, a key, nobody and an empty name', async () => {
+    const times: number[] = [];
+    for (const [name, takesMs] of [
+      ['unknown', 3],
+      ['known', 340],
+      ['akey', 0],
+      ['nobody', 0],
+      ['', 0],
+    ] as const) {
+      const { check, clock } = openCheck(() => ({ ...NO, takesMs }));
+      const verdict = await check.check(encode(name, 'wrong'), '192.0.2.1');
+      assert.equal(verdict.outcome, 'refused');
+      times.push(clock.time);
+    }
+    assert.deepEqual(times, Array<number>(5).fill(500));
+  });
+});
+
+describe('a check of credentials', () => {
+  it('is one for all requests that come with the same at the same time, and none while it is fresh', async () => {
+    const { check, asked, clock } = openCheck(() => yes('alice'));
+    const many = Array.from({ length: 50 }, async () => check.check(encode('alice', 'right'), '192.0.2.1'));
+    assert.ok((await Promise.all(many)).every(({ outcome }) => outcome === 'accepted'));
+    assert.equal(asked.length, 1);
+    clock.time += 59_000;
+    assert.equal(check.check(encode('alice', 'right'), '192.0.2.1') instanceof Promise, false);
+    clock.time += 2000;
+    assert.equal(check.check(encode('alice', 'right'), '192.0.2.1') instanceof Promise, true);
+  });
+
+  it('is never made by more than sixteen at once, whatever storm of passwords comes', async () => {
+    const { check, clock } = openCheck(() => NO);
+    const storm = Array.from({ length: 90 }, async (_, index) =>
+      check.check(encode(`u${index}`, 'x'), '192.0.2.1'),
+    );
+    await Promise.all(storm);
+    assert.equal(clock.most, 16);
+  });
+
+  it('is forgotten on news of its name, and one that CouchDB was answering is not remembered', async () => {
+    let meanwhile = (): void => undefined;
+    const { check, asked, tell } = openCheck(() => {
+      meanwhile();
+      return yes('alice', ['_admin']);
+    });
+    const isKnown = (): boolean => !(check.check(encode('alice', 'right'), '192.0.2.1') instanceof Promise);
+    const ask = async () => check.check(encode('alice', 'right'), '192.0.2.1');
+    await ask();
+    tell({ kind: 'user', name: 'bob' });
+    assert.equal(isKnown(), true);
+    tell({ kind: 'user', name: 'alice' });
+    meanwhile = () => tell({ kind: 'user', name: 'alice' });
+    await ask();
+    assert.equal(asked.length, 2);
+    assert.equal(isKnown(), false);
+  });
+
+  it('of a user that has just changed asks its document, not CouchDB’s memory of it', async () => {
+    const document = { password_scheme: 'simple', salt: 's', roles: ['new'], password_sha: '' };
+    const { check, tell } = openCheck(({ path }) => {
+      if (path === '/_session') return yes('alice', ['old']);
+      return path.startsWith('/_users/')
+        ? { status: 200, body: document, takesMs: 1 }
+        : { status: 404, takesMs: 1 };
+    });
+    tell({ kind: 'user', name: 'alice' });
+    assert.equal((await check.check(encode('alice', 'old'), '192.0.2.1')).outcome, 'refused');
+    document.password_sha = createHash('sha1').update('news').digest('hex');
+    const verdict = await check.check(encode('alice', 'new'), '192.0.2.1');
+    assert.ok(verdict.outcome === 'accepted');
+    assert.deepEqual(verdict.principal, { kind: 'user', name: 'alice', roles: ['new'] });
+  });
+
+  it('that CouchDB cannot make is unavailable, not wrong, and what was right decides for its time', async () => {
+    let away = true;
+    const { check, clock } = openCheck(() => (away ? { status: 503, takesMs: 1 } : yes('alice')));
+    const ask = async () => check.check(encode('alice', 'right'), '192.0.2.1');
+    await assert.rejects(ask, Unavailable);
+    away = false;
+    assert.equal((await ask()).outcome, 'accepted');
+    away = true;
+    clock.time += 61_000;
+    assert.equal((await ask()).outcome, 'accepted');
+    clock.time += 31_000;
+    await assert.rejects(ask, Unavailable);
+  });
+
+  it('that CouchDB’s own lock stops is a 429, counts for nothing, and stops nobody who was right from there', async () => {
+    let locked = true;
+    const { check, clock } = openCheck(() => (locked ? { status: 403, takesMs: 1 } : yes('alice')));
+    const ask = async () => check.check(encode('alice', 'right'), '192.0.2.1');
+    for (let time = 0; time < 10; time += 1) {
+      const verdict = await ask();
+      assert.ok(verdict.outcome === 'refused' && verdict.error instanceof TooManyRequests);
+    }
+    locked = false;
+    assert.equal((await ask()).outcome, 'accepted');
+    locked = true;
+    clock.time += 61_000;
+    assert.equal((await ask()).outcome, 'accepted');
+  });
+
+  it('is refused when CouchDB answers for another name, or for none', async () => {
+    for (const name of ['bob', null]) {
+      const { check } = openCheck(() => ({
+        status: 200,
+        body: { userCtx: { name, roles: ['_admin'] } },
+        takesMs: 1,
+      }));
+      assert.equal((await check.check(encode('alice', 'x'), '192.0.2.1')).outcome, 'refused');
+    }
+  });
+
+  it('keeps a digest that only this process can make, not the password', async () => {
+    const cache = new CredentialCache({ listen: () => undefined });
+    const { check } = openCheck(() => yes('alice'), { cache });
+    const secret = 'canary-password-5f1c';
+    await check.check(encode('alice', secret), '192.0.2.1');
+    const digest = cache.digestOf(encode('alice', secret));
+    const held = inspect([digest, cache.get(digest)], { depth: 9 });
+    assert.match(held, /alice/);
+    const elsewhere = new CredentialCache({ listen: () => undefined });
+    assert.notEqual(elsewhere.digestOf(encode('alice', secret)), digest);
+    assert.doesNotMatch(held, new RegExp(`${secret}|${encode('alice', secret)}`));
+  });
+});
