@@ -73,7 +73,8 @@ function start(env: Readonly<Record<string, string>> = {}): Program {
 }
 
 async function get(port: number, path: string): Promise<string> {
-  const req = http.get({ port, host: '127.0.0.1', path, agent: false });
+  // While workers stop listening, the primary may keep a connection that none of them takes from it.
+  const req = http.get({ port, host: '127.0.0.1', path, agent: false, signal: AbortSignal.timeout(5000) });
   const [res] = (await once(req, 'response')) as [IncomingMessage];
   return await text(res);
 }

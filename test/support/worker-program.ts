@@ -7,7 +7,7 @@ import { drainServer } from '../../src/listen/drain.ts';
 import { createSiblings } from '../../src/listen/siblings.ts';
 import { startWorkers } from '../../src/listen/workers.ts';
 
-const DRAIN_MS = Number(process.env['DRAIN_MS'] ?? 5000);
+const DRAIN_MS = Number(process.env['DRAIN_MS'] ?? 60_000);
 
 function say(line: object): void {
   process.stdout.write(`${JSON.stringify(line)}\n`);
