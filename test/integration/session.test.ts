@@ -242,6 +242,37 @@ describe('POST /_session', () => {
     assert.equal(cookieOf(wrong), 'AuthSession=');
   });
 
+  const elsewhere = [
+    '//evil.example',
+    '/%5Cevil.example',
+    '%2F%2Fevil.example',
+    'https://evil.example/',
+    'evil',
+    '',
+    '/a%0d%0aX-Injected:%201',
+    '/%09/evil.example',
+    '/%00',
+    '/a%20b',
+    '/%C3%A4',
+    '/\\evil.example',
+  ];
+  for (const path of elsewhere) {
+    it(`sends nobody elsewhere, and nobody is logged in or out – ?next=${path} – 400`, async () => {
+      const cookie = cookieOf(await login(alice, 'wonder'));
+      const answers = [
+        await login(alice, 'wonder', `?next=${path}`),
+        await login(alice, 'wonder', `?fail=${path}`),
+        await fetch(`${front.url}/_session?next=${path}`, { method: 'DELETE', headers: { cookie } }),
+      ];
+      for (const answer of answers) {
+        assert.equal(answer.status, 400);
+        assert.equal(answer.headers.get('location'), null);
+        assert.equal(answer.headers.get('set-cookie'), null);
+      }
+      assert.equal(await whoami({ cookie }), alice);
+    });
+  }
+
   it('writes the cookie with its attributes, Secure only where the client came by TLS', async () => {
     const plain = await login(alice, 'wonder');
     assert.match(

@@ -1,0 +1,123 @@
+// Pins which sessions are over before their time: those that were ended anywhere, and those begun in the moment in which a password changed.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type CouchAnswer } from '../../src/couch/couch.ts';
+import { Unavailable } from '../../src/http-errors.ts';
+import { type News } from '../../src/identity/news.ts';
+import { type Principal } from '../../src/identity/principal.ts';
+import { createSessionStore } from '../../src/identity/session-store.ts';
+
+const user: Principal = { kind: 'user', name: 'alice', roles: [] };
+const MISSING: CouchAnswer = { status: 404, body: { error: 'not_found', reason: 'missing' } };
+
+function open() {
+  const state = { time: 0, up: true, answer: MISSING as CouchAnswer | Error, publish: Promise.resolve() };
+  const asked: string[] = [];
+  const told: News[] = [];
+  const listeners: ((news: News) => void)[] = [];
+  const tell = (news: News): void => listeners.forEach((listen) => listen(news));
+  const store = createSessionStore({
+    couch: {
+      ask: ({ path }) => {
+        asked.push(path);
+        return state.answer instanceof Error ? Promise.reject(state.answer) : Promise.resolve(state.answer);
+      },
+    },
+    news: {
+      listen: (listener) => void listeners.push(listener),
+      publish: (news) => {
+        told.push(news);
+        tell(news);
+        return state.publish;
+      },
+      get up() {
+        return state.up;
+      },
+    },
+    storeDatabase: 'couchgate',
+    sessionTimeoutSeconds: 600,
+    securityCacheSeconds: 300,
+    fallbackCacheSeconds: 2,
+    outageCacheSeconds: 60,
+    now: () => state.time,
+  });
+  return { store, state, asked, told, tell };
+}
+
+describe('a session', () => {
+  it('that was begun here is open without asking', () => {
+    const { store, asked } = open();
+    const ids = [store.begin(user), store.begin(user)];
+    assert.notEqual(ids[0], ids[1]);
+    assert.deepEqual(
+      ids.map((id) => store.isEnded(id)),
+      [false, false],
+    );
+    assert.deepEqual(asked, []);
+  });
+
+  it('that was begun elsewhere is asked for once, and again after a moment while no news comes', async () => {
+    const { store, state, asked } = open();
+    assert.equal(await store.isEnded('x'), false);
+    assert.equal(store.isEnded('x'), false);
+    assert.deepEqual(asked, ['/couchgate/news%3Asession%3Ax']);
+    state.up = false;
+    state.time += 2000;
+    state.answer = { status: 200, body: {} };
+    assert.equal(await store.isEnded('x'), true);
+  });
+
+  it('that was ended elsewhere is over as soon as the news is here', async () => {
+    const { store, tell } = open();
+    assert.equal(await store.isEnded('x'), false);
+    tell({ kind: 'session', id: 'x', expiresAt: 1 });
+    assert.equal(store.isEnded('x'), true);
+  });
+
+  it('that is ended is over here for good, told to all, though the telling fails', async () => {
+    const { store, state, told } = open();
+    const id = store.begin(user);
+    state.publish = Promise.reject(new Unavailable('away'));
+    await assert.rejects(store.end(id), Unavailable);
+    assert.equal(store.isEnded(id), true);
+    state.time += 599_000;
+    state.up = false;
+    assert.equal(store.isEnded(id), true);
+    assert.deepEqual(told, [{ kind: 'session', id, expiresAt: 720_000 }]);
+  });
+
+  it('cannot be checked without the store: an error, not an open session', async () => {
+    const { store, state } = open();
+    for (const answer of [
+      { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } },
+      { status: 401, body: {} },
+      new Unavailable('away'),
+    ]) {
+      state.answer = answer;
+      await assert.rejects(async () => store.isEnded('x'), Unavailable);
+    }
+  });
+
+  it('of a user that changes a moment later is ended: it may have been begun with the password before', () => {
+    const { store, state, tell } = open();
+    const id = store.begin(user);
+    const others = [store.begin({ kind: 'key', name: 'alice' }), store.begin({ ...user, name: 'bob' })];
+    state.time += 4999;
+    tell({ kind: 'user', name: 'alice' });
+    assert.equal(store.isEnded(id), true);
+    assert.deepEqual(
+      others.map((other) => store.isEnded(other)),
+      [false, false],
+    );
+  });
+
+  it('of a user that changes later, or had changed before, stays: its password was checked against what is', () => {
+    const { store, state, tell } = open();
+    const old = store.begin(user);
+    state.time += 5000;
+    tell({ kind: 'user', name: 'alice' });
+    const known = store.begin(user);
+    tell({ kind: 'user', name: 'alice' });
+    assert.deepEqual([store.isEnded(old), store.isEnded(known)], [false, false]);
+  });
+});
