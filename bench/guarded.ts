@@ -16,7 +16,7 @@ export interface Guarded {
   readonly variant: (
     name: string,
     options?: Pick<CouchgateOptions, 'workers' | 'settings' | 'node'>,
-  ) => Promise<Variant>;
+  ) => Promise<Variant & { readonly stop: () => Promise<void> }>;
 }
 
 export async function startGuarded(plan: Plan): Promise<Guarded> {
@@ -37,8 +37,8 @@ export async function startGuarded(plan: Plan): Promise<Guarded> {
     upstream,
     load,
     async variant(name, options = {}) {
-      const { url, pid } = await startCouchgate(plan, { nodes: [upstream.url], backend, ...options });
-      return { name, load: load(url), processes: { proxy: pid } };
+      const { url, pid, stop } = await startCouchgate(plan, { nodes: [upstream.url], backend, ...options });
+      return { name, load: load(url), processes: { proxy: pid }, stop };
     },
   };
 }

@@ -1,9 +1,12 @@
 // Ceiling: what each way through costs when the upstream costs next to nothing.
 import { spawnSync } from 'node:child_process';
 import os from 'node:os';
+import { join, resolve } from 'node:path';
 import { CONNECTIONS, type Guarded, startGuarded } from '../guarded.ts';
-import { type Finding, type Group, type Plan, type Section } from '../group.ts';
+import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
+import { putUnderLoad } from '../load/load.ts';
 import { startServer } from '../process.ts';
+import { profiling, whereTimeWent } from '../profile.ts';
 import { resultTable } from '../report.ts';
 import { interleave, type Result, type Variant } from '../rounds.ts';
 
@@ -26,9 +29,20 @@ async function run(plan: Plan): Promise<Section> {
       `${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections, medians. Load generator, proxy and ` +
       'upstream are processes of their own; CPU is that of the proxy alone. Couchgate has everything on: an API key by basic authentication, ' +
       'permissions, the token for CouchDB, the access log to a file, metrics.',
-    tables: [resultTable(results, BARE)],
+    tables: [resultTable(results, BARE), ...(await profile(plan, guarded))],
     findings: findings(results),
   };
+}
+
+/** Profiling costs time of its own, so it is done in a run of its own. */
+async function profile(plan: Plan, guarded: Guarded): Promise<readonly Table[]> {
+  if (plan.profiles === undefined) return [];
+  plan.note('profiling');
+  const folder = join(resolve(plan.profiles), new Date().toISOString().replaceAll(':', '-'));
+  const { load, stop } = await guarded.variant(ONE, { node: profiling(folder) });
+  await putUnderLoad({ ...load, seconds: 10 });
+  await stop();
+  return [whereTimeWent(folder)];
 }
 
 async function alternatives(plan: Plan, { upstream, load }: Guarded): Promise<readonly Variant[]> {
