@@ -82,6 +82,14 @@ export function relayAnswer(
   services.feeds.add(req, res, answer, ends.end);
 }
 
+/** Bytes up to which Node hands a text over without asking for memory, less room for the head. */
+const SMALL_BYTES = 12_288;
+
+/** True when the chunk is all of a small body. */
+function isSmallWhole({ rawHeaders }: IncomingMessage, chunk: Buffer): boolean {
+  return chunk.length <= SMALL_BYTES && Number(firstValue(rawHeaders, 'content-length')) === chunk.length;
+}
+
 function relayBody(
   services: AnswerServices,
   { answer, node }: Incoming,
@@ -89,17 +97,29 @@ function relayBody(
   begin: () => void,
   ends: Ends,
 ): void {
+  const complete = (): void => {
+    services.nodes.answered(node);
+    ends.complete();
+  };
   answer.on('data', (chunk: Buffer) => {
     if (res.writableEnded) return;
-    if (!res.headersSent) begin();
+    if (!res.headersSent) {
+      begin();
+      if (isSmallWhole(answer, chunk)) {
+        complete();
+        // One text, head and body together, is one piece to the system; a text and a buffer are two, which costs 4 % more.
+        res.end(chunk.toString('latin1'), 'latin1');
+        return;
+      }
+    }
     if (!res.write(chunk)) answer.pause();
   });
   res.on('drain', () => answer.resume());
   answer.on('end', () => {
     if (!res.headersSent) begin();
+    else if (res.writableEnded) return;
     res.end();
-    services.nodes.answered(node);
-    ends.complete();
+    complete();
   });
   answer.on('close', () => {
     if (!answer.complete) ends.broken(new Error('the node ended its answer in the middle'));

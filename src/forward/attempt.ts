@@ -92,7 +92,8 @@ export class Attempt implements ProxiedRequest {
     if (upstream.path !== this.url) upstream.path = this.url;
     upstream.on('close', () => {
       this.#release();
-      this.failed(new Error('the connection ended without an answer'));
+      // An error costs what its stack takes to write down, so none is made where nobody would hear of it.
+      if (!this.#settled) this.failed(new Error('the connection ended without an answer'));
     });
     if (this.#request.multipart) upstream.on('finish', () => this.#awaitAnswer(upstream));
     this.#body.sendTo(upstream);

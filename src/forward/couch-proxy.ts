@@ -37,7 +37,27 @@ export interface CouchProxy {
 type Pass = (req: IncomingMessage, res: ServerResponse, options: object) => unknown;
 
 export function createCouchProxy(): CouchProxy {
-  const proxy = loadHttpProxy().createProxyServer({}) as HttpProxy & { webPasses: Pass[] };
+  const library = loadHttpProxy();
+  // One for each route: what http-proxy is told with a request it copies twice.
+  const proxies = new WeakMap<Route, HttpProxy>();
+  return {
+    send(request, res, route) {
+      let proxy = proxies.get(route);
+      if (proxy === undefined) proxies.set(route, (proxy = createRouteProxy(library, route)));
+      proxy.web(request as unknown as IncomingMessage, res);
+    },
+  };
+}
+
+function createRouteProxy(library: typeof HttpProxy, route: Route): HttpProxy {
+  const proxy = library.createProxyServer({
+    target: route.target,
+    agent: route.agent,
+    // The target is passed on as it is; http-proxy would parse and print it otherwise.
+    toProxy: true,
+    prependPath: false,
+    selfHandleResponse: true,
+  }) as HttpProxy & { webPasses: Pass[] };
   // `deleteLength` announces an empty body for a DELETE whose chunks it then sends: the chunks pass for a second request (M1).
   // Of the other passes none is wanted. Pinned by test/hostile/m1-delete-length.test.ts.
   proxy.webPasses = proxy.webPasses.filter((pass) => pass.name === 'stream');
@@ -45,18 +65,7 @@ export function createCouchProxy(): CouchProxy {
   proxy.on('error', failed);
   proxy.on('econnreset', failed);
   proxy.on('proxyRes', (answer, request: unknown) => (request as ProxiedRequest).answered(answer));
-  return {
-    send(request, res, route) {
-      proxy.web(request as unknown as IncomingMessage, res, {
-        target: route.target,
-        agent: route.agent,
-        // The target is passed on as it is; http-proxy would parse and print it otherwise.
-        toProxy: true,
-        prependPath: false,
-        selfHandleResponse: true,
-      });
-    },
-  };
+  return proxy;
 }
 
 /**
