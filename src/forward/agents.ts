@@ -120,7 +120,12 @@ function watch(socket: Socket, ready: string, limits: ConnectionLimits): void {
 }
 
 function giveUp(this: Socket): void {
-  this.destroy(
-    new NodeSilent(established.has(this) ? 'the node is silent' : 'the connection could not be made in time'),
-  );
+  if (established.has(this)) {
+    this.destroy(new NodeSilent('the node is silent'));
+    return;
+  }
+  // After a standstill of this process its timers come first, and what arrived meanwhile after them: a node must not pay for that.
+  setImmediate(() => {
+    if (!established.has(this)) this.destroy(new NodeSilent('the connection could not be made in time'));
+  });
 }

@@ -40,6 +40,7 @@ export class OutgoingRequest {
     this.multipart = isMultipart(headers);
     this.way = chooseWay(
       decision.endpoint.transport,
+      target.path,
       headers['content-type'],
       this.body.kind !== 'none',
       target.query,

@@ -79,11 +79,26 @@ export function responseHead(
   return head;
 }
 
-/** The first value of a header, by its exact name in lower case. */
-export function firstValue(rawHeaders: readonly string[], wanted: string): string | undefined {
+/** The headers of an answer by which it is judged; of a repeated one the first. */
+export interface HeadFacts {
+  type: string | undefined;
+  location: string | undefined;
+  requestId: string | undefined;
+  /** Content-Length as it was written. */
+  length: string | undefined;
+}
+
+export function factsOf(rawHeaders: readonly string[]): HeadFacts {
+  const facts: HeadFacts = { type: undefined, location: undefined, requestId: undefined, length: undefined };
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
-    if (name.length === wanted.length && name.toLowerCase() === wanted) return rawHeaders[i + 1];
+    // The length tells most names apart, and costs nothing.
+    if (name.length === 12 && name.toLowerCase() === 'content-type') facts.type ??= rawHeaders[i + 1];
+    else if (name.length === 14 && name.toLowerCase() === 'content-length')
+      facts.length ??= rawHeaders[i + 1];
+    else if (name.length === 8 && name.toLowerCase() === 'location') facts.location ??= rawHeaders[i + 1];
+    else if (name.length === 18 && name.toLowerCase() === 'x-couch-request-id')
+      facts.requestId ??= rawHeaders[i + 1];
   }
-  return undefined;
+  return facts;
 }

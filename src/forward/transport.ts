@@ -20,12 +20,15 @@ const FRESH_FEED: Way = Object.freeze({ line: 'feed', route: 'fresh' });
  */
 export function chooseWay(
   declared: Transport,
+  path: string,
   bodyType: string | undefined,
   hasBody: boolean,
   query: string,
 ): Way {
   const fresh = declared === 'fresh' || (hasBody && !isJson(bodyType));
-  if (declared === 'feed' && mayAskForFeed(query)) return fresh ? FRESH_FEED : FEED;
+  // Rows that stand for a whole system database hold its feed, too.
+  const hasFeed = declared === 'feed' || (declared === 'fresh' && path.includes('/_changes'));
+  if (hasFeed && mayAskForFeed(query)) return fresh ? FRESH_FEED : FEED;
   return fresh ? FRESH : POOLED;
 }
 

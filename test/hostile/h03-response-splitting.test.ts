@@ -1,8 +1,9 @@
-// Hazard H3: CouchDB sends an attachment's stored type out as it is, line ends included: it can bring headers along, or end the head
-// early and leave a forged answer on the connection for whoever uses it next.
+// Hazard H3: CouchDB sends an attachment's stored type, and a stored revision, out as they are, line ends included: they can bring headers
+// along, or end the head early and leave a forged answer on the connection for whoever uses it next.
 import assert from 'node:assert/strict';
 import net, { type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { ENDPOINTS } from '../../src/endpoints/catalogue.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { withoutCouchdb } from '../support/cluster.ts';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
@@ -13,7 +14,9 @@ import { type ScriptedUpstream, startRawUpstream } from '../support/scripted-ups
 const FORGED_BODY = '{"cloudant":{"attacker":["_admin"]}}';
 const FORGED = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${FORGED_BODY.length}\r\n\r\n${FORGED_BODY}`;
 const TRUE_BODY = '{"true":1}';
-const TRUE = `${head('HTTP/1.1 200 OK', 'Content-Type: application/json', `Content-Length: ${TRUE_BODY.length}`)}${TRUE_BODY}`;
+
+/** Stands for the line in which CouchDB repeats our request id. */
+const ID = 'X-Couch-Request-ID: (ours)';
 
 function get(path: string, ...lines: readonly string[]): string {
   return head(`GET ${path} HTTP/1.1`, 'Host: x', ...lines);
@@ -32,11 +35,15 @@ describe('H3: an answer that was forged beforehand', () => {
     upstream = await startRawUpstream((socket: Socket) => {
       socket.on('data', (chunk: Buffer) => {
         const request = chunk.toString('latin1');
+        const id = `X-Couch-Request-ID: ${/x-couch-request-id: (.*)\r/i.exec(request)?.[1] ?? ''}`;
         if (request.includes('/_up')) socket.end(head('HTTP/1.1 200 OK', 'Content-Length: 0'));
         else if (request.startsWith('GET /db/first')) {
           used = socket;
-          socket.write(`${stored}body${tail}`);
-        } else socket.write((socket === used ? FORGED : '') + TRUE);
+          socket.write(`${stored.replace(ID, id)}body${tail}`);
+        } else {
+          const lines = ['Content-Type: application/json', `Content-Length: ${TRUE_BODY.length}`, id];
+          socket.write((socket === used ? FORGED : '') + head('HTTP/1.1 200 OK', ...lines) + TRUE_BODY);
+        }
       });
     });
     front = await startForwarding({ upstreams: [upstream] });
@@ -44,7 +51,7 @@ describe('H3: an answer that was forged beforehand', () => {
   after(() => Promise.all([front.close(), upstream.close()]));
 
   const first = (...lines: readonly string[]): Promise<string> => {
-    stored = head('HTTP/1.1 200 OK', 'Content-Length: 4', ...lines);
+    stored = head('HTTP/1.1 200 OK', 'Content-Length: 4', ...lines, ID);
     return exchangeBytes(front.url, get('/db/first', 'Connection: close'));
   };
 
@@ -63,6 +70,52 @@ describe('H3: an answer that was forged beforehand', () => {
       assert.ok(next.includes(TRUE_BODY) && !next.includes('attacker'), next);
     });
   }
+
+  const cut: readonly (readonly [string, readonly string[]])[] = [
+    ['nothing of what CouchDB writes behind it', []],
+    [
+      'what CouchDB writes behind it, but an id of the writer’s',
+      ['Server: CouchDB', 'X-Couch-Request-ID: guessed'],
+    ],
+    ['two ids', ['X-Couch-Request-ID: guessed', ID]],
+  ];
+  for (const [what, lines] of cut) {
+    it(`does not reach it behind a revision that ended the head with ${what}`, async () => {
+      stored = head(
+        'HTTP/1.1 200 OK',
+        'Content-Length: 4',
+        'Content-Type: application/json',
+        'ETag: "1-a"',
+        ...lines,
+      );
+      await exchangeBytes(front.url, get('/db/first', 'Connection: close'));
+      const next = await exchangeBytes(front.url, get('/db/next', 'Connection: close'));
+      assert.ok(next.includes(TRUE_BODY) && !next.includes('attacker'), next);
+    });
+  }
+
+  it('does not reach it when its writer asked for it with an id that was stored in the revision', async () => {
+    stored = head(
+      'HTTP/1.1 200 OK',
+      'Content-Length: 4',
+      'Content-Type: application/json',
+      'X-Couch-Request-ID: request-1',
+    );
+    await exchangeBytes(front.url, get('/db/first', 'X-Couch-Request-ID: request-1', 'Connection: close'));
+    const next = await exchangeBytes(front.url, get('/db/next', 'Connection: close'));
+    assert.ok(next.includes(TRUE_BODY) && !next.includes('attacker'), next);
+  });
+
+  it('is told apart from an answer that came whole, after which the connection is used again', async () => {
+    await first('Content-Type: application/json');
+    const ports = [used?.remotePort];
+    used = undefined;
+    await exchangeBytes(front.url, get('/db/next', 'Connection: close'));
+    await first('Content-Type: application/json');
+    ports.push((used as Socket | undefined)?.remotePort);
+    used = undefined;
+    assert.ok(ports[0] !== undefined && ports[0] === ports[1], ports.join());
+  });
 
   it('does not reach it either when it comes in one piece with the answer before it', async () => {
     tail = FORGED;
@@ -117,14 +170,36 @@ describe('H3: an answer that was forged beforehand', () => {
   }
 });
 
+describe('H3: answers whose type a client has written', () => {
+  // A stored type may begin with application/json, so the type alone does not tell: the row of the catalogue has to.
+  const written = ENDPOINTS.filter(
+    ({ path, handledBy, methods }) =>
+      handledBy === 'forward' &&
+      /\{att\*\}|_\{name\*\}|_show|_list[/)]|_update\/|(_users|_replicator|_users\))(\/\{rest|\[\/\{rest)/.test(
+        path,
+      ) &&
+      (methods === '*' || methods.some((method) => method !== 'DELETE')),
+  );
+  it('are known', () => {
+    assert.ok(written.length >= 9, written.map(({ id }) => id).join(' '));
+  });
+  for (const { id, path, transport } of written) {
+    it(`come on connections that are used once – ${id}, ${path}`, () => {
+      assert.equal(transport, 'fresh');
+    });
+  }
+});
+
 describe('H3 on a real CouchDB', { skip: withoutCouchdb }, () => {
   let backend: Backend;
   let front: ForwardingFront;
+  let relay: ScriptedUpstream;
   const FIRST_LINES = 'application/octet-stream\r\nX-Ends: here\r\n\r\n-';
   before(async () => {
     backend = await startBackend();
+    relay = await startRelay(backend.urls[0] ?? '');
     front = await startForwarding({
-      upstreams: backend.urls.map((url) => ({ url })),
+      upstreams: [relay],
       key: backend,
       // The next request then takes the connection at once, while the tail of the answer is still under way.
       nodes: { connections: 1 },
@@ -134,6 +209,7 @@ describe('H3 on a real CouchDB', { skip: withoutCouchdb }, () => {
   });
   after(async () => {
     await front.close();
+    await relay.close();
     await backend.close();
   });
 
@@ -153,6 +229,33 @@ describe('H3 on a real CouchDB', { skip: withoutCouchdb }, () => {
     assert.equal(answer.status, 200);
     assert.deepEqual(answer.headers.getSetCookie(), []);
     assert.equal(await answer.text(), 'hello');
+  });
+
+  it('uses no connection again after a document whose revision ends the head of its answer', async () => {
+    const forged = `1-a"\r\nServer: CouchDB\r\nX-Couch-Request-ID: guessed\r\n\r\n${FORGED}`;
+    const docs = [{ _id: 'revision', _rev: forged }, { _id: 'good' }];
+    await Promise.all(
+      docs.map((doc) =>
+        fetch(`${front.url}/split/_bulk_docs`, {
+          method: 'POST',
+          headers: { 'Content-Type': 'application/json' },
+          body: JSON.stringify({ new_edits: doc._rev === undefined, docs: [doc] }),
+        }),
+      ),
+    );
+    const opened = async (path: string, method = 'GET'): Promise<number> => {
+      const before = relay.connections;
+      for (let n = 0; n < 3; n += 1) {
+        const answer = await fetch(`${front.url}/split/${path}`, { method });
+        assert.equal(answer.status, 200);
+        await answer.text();
+      }
+      return relay.connections - before;
+    };
+    await opened('good');
+    assert.equal(await opened('good'), 0);
+    assert.equal(await opened('revision', 'HEAD'), 2);
+    assert.equal(await opened('revision'), 3);
   });
 
   it('gives nobody the answer that was forged in an attachment', async () => {
@@ -189,4 +292,16 @@ async function leftOver(backend: Backend, path: string, size: number): Promise<n
   let received = '';
   for await (const chunk of socket) received += (chunk as Buffer).toString('latin1');
   return received.length - (received.indexOf('\r\n\r\n') + 4) - size;
+}
+
+/** Passes bytes on to a node, so that connections can be counted. */
+function startRelay(url: string): Promise<ScriptedUpstream> {
+  const { hostname, port } = new URL(url);
+  return startRawUpstream((socket) => {
+    const onward = net.connect(Number(port), hostname);
+    onward.on('error', () => socket.destroy());
+    onward.on('close', () => socket.destroy());
+    socket.on('close', () => onward.destroy());
+    socket.pipe(onward).pipe(socket);
+  });
 }

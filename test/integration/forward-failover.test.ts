@@ -199,6 +199,23 @@ describe('a node that breaks off', () => {
   });
 });
 
+describe('a standstill of Couchgate itself', () => {
+  it('is not taken for a node that cannot be reached', async () => {
+    const upstream = await recording('ok');
+    const stand = (): void => {
+      const end = performance.now() + 100;
+      while (performance.now() < end);
+    };
+    const front = await frontFor([upstream], {
+      nodes: { connectTimeoutMs: 30 },
+      // Once the connection is under way, and before it is seen to stand.
+      before: () => void setImmediate(stand),
+    });
+    assert.equal((await fetch(`${front.url}/db`)).status, 200);
+    assert.equal(front.nodes.report()[0]?.state, 'up');
+  });
+});
+
 describe('a node that is silent', () => {
   it('ends in 504, once, for reads as for writes', async () => {
     let asked = 0;

@@ -26,7 +26,12 @@ export async function startUpstream(
     if (req.url === '/_up') {
       counting.delete(req.socket);
       res.writeHead(options.up?.() ?? 200, { Connection: 'close' }).end('{"status":"ok"}\n');
-    } else handler(req, res);
+    } else {
+      // As CouchDB does.
+      const id = req.headers['x-couch-request-id'];
+      if (id !== undefined) res.setHeader('X-Couch-Request-ID', id);
+      handler(req, res);
+    }
   });
   const counting = new Set<Socket>();
   return upstreamOf(server, counting);

@@ -26,9 +26,15 @@ describe('the way of a request', () => {
     ['feed', 'application/json', true, '?feed=longpoll', 'feed feed'],
     ['feed', 'multipart/related', true, '?feed=longpoll', 'feed fresh'],
   ];
+  it('is that of a feed also where a row stands for a whole system database', () => {
+    assert.deepEqual(chooseWay('fresh', '/_users/_changes', undefined, false, '?feed=continuous'), {
+      line: 'feed',
+      route: 'fresh',
+    });
+  });
   for (const [declared, type, hasBody, query, expected] of cases) {
     it(`${declared} with ${hasBody ? (type ?? 'a body') : 'no body'} ${query} goes ${expected}`, () => {
-      const { line, route } = chooseWay(declared, type, hasBody, query);
+      const { line, route } = chooseWay(declared, '/db/x', type, hasBody, query);
       assert.equal(`${line} ${route}`, expected);
     });
   }
