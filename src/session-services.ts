@@ -33,7 +33,7 @@ export function openCredentials(
     cache: new CredentialCache(news),
     keys,
     users: createUserCheck(couch),
-    limit: createLoginLimit(settings),
+    limit: createLoginLimit(settings, news),
     news,
   });
 }

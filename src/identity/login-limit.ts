@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { TooManyRequests } from '../http-errors.ts';
+import { type NewsDesk } from './news.ts';
 
 export interface LoginLimitOptions {
   readonly loginFailures: number;
@@ -21,13 +22,21 @@ export interface LoginLimit {
 export const LOCKED = 'Account is temporarily locked due to multiple authentication failures';
 
 /**
- * Every worker counts on its own. The address is the client's, an IPv6 one by its /64, which is what one subscriber gets.
+ * Workers of one process count together, replicas on their own. The address is the client's, an IPv6 one by its /64, which is what one subscriber gets.
  * Nothing of this touches a session or a password that was checked before: a stranger behind the same address locks nobody out.
  */
-export function createLoginLimit(options: LoginLimitOptions): LoginLimit {
+export function createLoginLimit(
+  options: LoginLimitOptions,
+  news: Pick<NewsDesk, 'listen' | 'publish'>,
+): LoginLimit {
   const duration = options.loginFailureWindowSeconds;
   const byName = new RateLimiterMemory({ points: options.loginFailures, duration });
   const byAddress = new RateLimiterMemory({ points: options.loginFailuresPerAddress, duration });
+  news.listen((item) => {
+    if (item.kind !== 'wrongPassword') return;
+    void byName.penalty(item.slot);
+    void byAddress.penalty(item.network);
+  });
   return {
     async refuseTooMany(name, ip) {
       const network = networkOf(ip);
@@ -39,7 +48,10 @@ export function createLoginLimit(options: LoginLimitOptions): LoginLimit {
     },
     async count(name, ip) {
       const network = networkOf(ip);
-      await Promise.all([byName.penalty(slot(name, network)), byAddress.penalty(network)]);
+      // Counted here in any case; a sibling that cannot be told is one that is being replaced.
+      await news
+        .publish({ kind: 'wrongPassword', network, slot: slot(name, network) })
+        .catch(() => undefined);
     },
   };
 }

@@ -6,7 +6,9 @@ export type News =
   | { readonly kind: 'key'; readonly name: string }
   | { readonly kind: 'user'; readonly name: string }
   /** `expiresAt` in milliseconds since the epoch: until then the session's token has to be refused. */
-  | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number };
+  | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number }
+  /** For the sibling workers alone: they count together (login-limit.ts). */
+  | { readonly kind: 'wrongPassword'; readonly network: string; readonly slot: string };
 
 export interface NewsDesk {
   /** Tells every listener here and in the sibling workers, then every other replica. Resolves when this replica, all its workers included, has acted on it. */

@@ -226,7 +226,9 @@ describe('a database that is deleted and made again (H4)', () => {
       [200, 200, 200],
     );
     assert.equal((await gate.ask('DELETE', `/${database}`, { as: gate.owner })).status, 200);
+    gate.recorder.take();
     assert.equal(await status(gate, alice), 404);
+    assert.deepEqual(gate.recorder.take(), [], 'Couchgate itself has forgotten it');
     await gate.database(database);
     assert.deepEqual([await status(gate, alice), await status(gate)], [403, 401]);
     await until(async () => (await status(other, alice)) === 403);

@@ -10,6 +10,7 @@ import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheckOptions } from '../../src/identity/credential-check.ts';
 import { createLoginLimit, networkOf } from '../../src/identity/login-limit.ts';
 import { type News } from '../../src/identity/news.ts';
+import { loudDesk } from '../support/loud-desk.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic as basicHeader, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
@@ -143,6 +144,22 @@ describe('wrong passwords (H12)', () => {
   });
 });
 
+describe('wrong passwords at two workers of one process (H12)', () => {
+  it('are counted together, whichever worker the connection came to', async () => {
+    const desk = loudDesk();
+    const settings = { loginFailures: 4, loginFailuresPerAddress: 100, loginFailureWindowSeconds: 300 };
+    const workers = [createLoginLimit(settings, desk), createLoginLimit(settings, desk)] as const;
+    const ip = '192.0.2.1';
+    for (const worker of [workers[0], workers[1], workers[0]]) await worker.count('alice', ip);
+    for (const worker of workers) await worker.refuseTooMany('alice', ip);
+    await workers[1].count('alice', ip);
+    for (const worker of workers) {
+      await assert.rejects(worker.refuseTooMany('alice', ip), TooManyRequests);
+      await worker.refuseTooMany('bob', ip);
+    }
+  });
+});
+
 describe('the network of an address', () => {
   const cases: readonly [string, string][] = [
     ['192.0.2.1', '192.0.2.1'],
@@ -190,11 +207,14 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
       holds: () => true,
     },
     users: createUserCheck(couch),
-    limit: createLoginLimit({
-      loginFailures: 5,
-      loginFailuresPerAddress: 100,
-      loginFailureWindowSeconds: 300,
-    }),
+    limit: createLoginLimit(
+      {
+        loginFailures: 5,
+        loginFailuresPerAddress: 100,
+        loginFailureWindowSeconds: 300,
+      },
+      loudDesk(),
+    ),
     news,
     credentialCacheSeconds: 60,
     fallbackCacheSeconds: 2,

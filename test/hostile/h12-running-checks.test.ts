@@ -6,6 +6,7 @@ import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
 import { createLoginLimit } from '../../src/identity/login-limit.ts';
 import { type News } from '../../src/identity/news.ts';
+import { loudDesk } from '../support/loud-desk.ts';
 
 const BASIC = Buffer.from('key:secret').toString('base64');
 
@@ -21,11 +22,14 @@ function startCheck() {
       current: () => Promise.resolve(undefined),
       isOwnerName: () => Promise.resolve(false),
     },
-    limit: createLoginLimit({
-      loginFailures: 5,
-      loginFailuresPerAddress: 100,
-      loginFailureWindowSeconds: 300,
-    }),
+    limit: createLoginLimit(
+      {
+        loginFailures: 5,
+        loginFailuresPerAddress: 100,
+        loginFailureWindowSeconds: 300,
+      },
+      loudDesk(),
+    ),
     news: { up: true },
     credentialCacheSeconds: 60,
     fallbackCacheSeconds: 2,

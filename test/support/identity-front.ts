@@ -94,7 +94,7 @@ export async function startIdentityFront(
     cache: new CredentialCache(desk),
     keys,
     users: createUserCheck(couch),
-    limit: createLoginLimit(settings),
+    limit: createLoginLimit(settings, desk),
     refusalBeatMs: setup.refusalBeatMs ?? 0,
   });
   const identity = createIdentity({
