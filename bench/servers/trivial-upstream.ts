@@ -17,6 +17,9 @@ const GET = Buffer.from('GET /');
 const DOCUMENT = Buffer.from('/doc');
 const SECURITY = Buffer.from('/_security');
 const FEED = Buffer.from('/_changes?feed=continuous');
+const REQUEST_ID = Buffer.from('x-couch-request-id: ');
+const NO_ID = Buffer.from('0123456789');
+const LINE_END = Buffer.from('\r\n');
 const SPACE = 32;
 
 function answer(body: string): Buffer {
@@ -42,6 +45,16 @@ function securityOf(database: string): Buffer {
       cloudant,
     })}\n`,
   );
+}
+
+/** CouchDB says the request's id in its answer, and Couchgate uses no connection again without it; clients that send none get a constant. */
+function withRequestId(known: Buffer, chunk: Buffer): Buffer {
+  const start = chunk.indexOf(REQUEST_ID);
+  if (start === -1) return known;
+  const from = start + REQUEST_ID.length;
+  const id = chunk.subarray(from, chunk.indexOf(LINE_END, from));
+  const place = known.indexOf(NO_ID);
+  return Buffer.concat([known.subarray(0, place), id, known.subarray(place + NO_ID.length)]);
 }
 
 /** The answer that is known without asking, if the request is one of those. */
@@ -75,7 +88,7 @@ announce(
       }
       const bytesKnown = known(chunk);
       if (bytesKnown !== undefined) {
-        socket.write(bytesKnown);
+        socket.write(withRequestId(bytesKnown, chunk));
         return;
       }
       other ??= connect(socket);
