@@ -89,6 +89,11 @@ async function endsEverywhere(
       },
     },
   });
+  // The grant was made here; there it holds as soon as the news has come.
+  await until(
+    async () => (await there.ask('GET', `/${database}`, { as: witness })).status === 200,
+    'the witness is permitted there',
+  );
   const permitted = await openFeed(there, database, asKey(witness));
   const feeds = [await openFeed(here, database, headers), await openFeed(there, database, headers)];
   await until(() => feeds.every(({ received }) => received.includes('\n')), 'both feeds are alive');
