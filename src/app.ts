@@ -9,6 +9,7 @@ import express, {
 } from 'express';
 import { contextOf } from './context.ts';
 import { BadRequest } from './http-errors.ts';
+import { inTurn } from './in-turn.ts';
 import { asHttpError, sendError } from './respond.ts';
 
 /** One handler for each step, made once at start by services.ts. */
@@ -34,20 +35,20 @@ export type Report = (thrown: unknown, requestId: string) => void;
  */
 export function createApp(steps: Steps, report: Report): Express {
   const app = express();
-  app.disable('x-powered-by');
-  app.disable('etag');
-  app.set('query parser', false);
+  app.disable('x-powered-by').disable('etag').set('query parser', false);
   app.use(
-    steps.recordRequest,
-    steps.refuseUnknownAddress,
-    steps.answerPreflight,
-    steps.refuseAmbiguousFraming,
-    steps.readTarget,
-    steps.classifyRequest,
-    steps.identifyPrincipal,
-    steps.authorizeOperation,
-    steps.answerOwnEndpoint,
-    steps.forwardToCouch,
+    inTurn([
+      steps.recordRequest,
+      steps.refuseUnknownAddress,
+      steps.answerPreflight,
+      steps.refuseAmbiguousFraming,
+      steps.readTarget,
+      steps.classifyRequest,
+      steps.identifyPrincipal,
+      steps.authorizeOperation,
+      steps.answerOwnEndpoint,
+      steps.forwardToCouch,
+    ]),
     errorExit(report),
   );
   return app;

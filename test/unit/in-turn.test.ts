@@ -1,0 +1,69 @@
+// The steps of a request in turn: none is left out, and nothing that goes wrong passes for leave to go on.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import { inTurn } from '../../src/in-turn.ts';
+
+const nothing: unknown = {};
+const req = nothing as Request;
+const res = nothing as Response;
+
+/** Runs the steps; resolves with the names of those that ran and with what the whole handed on. */
+async function run(
+  steps: readonly RequestHandler[],
+): Promise<{ readonly ran: number; readonly left: unknown }> {
+  let ran = 0;
+  const counted = steps.map((step): RequestHandler => (...request) => {
+    ran += 1;
+    return step(...request);
+  });
+  const left = await new Promise<unknown>((resolve) => {
+    void inTurn(counted)(req, res, resolve);
+  });
+  return { ran, left };
+}
+
+const pass: RequestHandler = (_req, _res, next) => next();
+const passLater: RequestHandler = (_req, _res, next) => void setImmediate(next);
+
+describe('inTurn', () => {
+  it('lets one step after the other hand on, at once or later, and leaves behind the last', async () => {
+    assert.deepEqual(await run([pass, passLater, pass]), { ran: 3, left: undefined });
+    assert.deepEqual(await run([]), { ran: 0, left: undefined });
+  });
+
+  it('goes no further than a step that answers', () => {
+    let reached = false;
+    void inTurn([() => undefined, () => (reached = true)])(req, res, () => (reached = true));
+    assert.equal(reached, false);
+  });
+
+  const error = new Error('refused');
+  const failures: Readonly<Record<string, RequestHandler>> = {
+    'hands on an error': (_req, _res, next: NextFunction) => next(error),
+    'hands on an error later': (_req, _res, next: NextFunction) => void setImmediate(() => next(error)),
+    throws: () => {
+      throw error;
+    },
+    rejects: () => Promise.reject(error),
+  };
+  for (const [what, failing] of Object.entries(failures))
+    it(`leaves with the error of a step that ${what}, and runs none behind it`, async () => {
+      assert.deepEqual(await run([pass, failing, pass]), { ran: 2, left: error });
+    });
+
+  const SILENT: Readonly<Record<string, RequestHandler>> = {
+    throws: () => {
+      // eslint-disable-next-line @typescript-eslint/only-throw-error -- what the test is about
+      throw undefined;
+    },
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what the test is about
+    rejects: () => Promise.reject(undefined),
+  };
+  for (const [what, failing] of Object.entries(SILENT))
+    it(`leaves with an error when a step ${what} with nothing at all`, async () => {
+      const { ran, left } = await run([failing, pass]);
+      assert.equal(ran, 1);
+      assert.equal(left instanceof Error, true);
+    });
+});
