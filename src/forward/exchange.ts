@@ -2,9 +2,9 @@
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
 import { InternalIdScan } from '../endpoints/internal-ids.ts';
-import { type HttpError } from '../http-errors.ts';
 import { NodeSilent } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
+import { type Ends } from './answer-body.ts';
 import { Attempt, type AttemptEvents, type AttemptFailure, type AttemptServices } from './attempt.ts';
 import { failureOf, isUnreadable, noNode } from './failures.ts';
 import { type Identity } from './identity.ts';
@@ -18,7 +18,7 @@ export interface ExchangeServices extends AnswerServices, AttemptServices, BodyL
   readonly identity: Identity;
 }
 
-export class Exchange implements Waiter, AttemptEvents {
+export class Exchange implements Waiter, AttemptEvents, Ends {
   readonly #services: ExchangeServices;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
@@ -50,8 +50,7 @@ export class Exchange implements Waiter, AttemptEvents {
     this.#way = this.#request.way;
     // Ids in a body that was not read to decide are looked at as they pass.
     const scan = context.operation?.bodyMatter === 'bulk-ids' ? new InternalIdScan() : undefined;
-    const refuse = (error: HttpError): void => this.#fail(error);
-    this.#body = new OutgoingBody(this.#request.body, req, services, { scan, refuse });
+    this.#body = new OutgoingBody(this.#request.body, req, services, scan, this);
     // The one sign that a client left: Node emits `aborted` only while the request is incomplete (M3).
     res.on('close', () => this.#clientClosed());
   }
@@ -61,7 +60,7 @@ export class Exchange implements Waiter, AttemptEvents {
     const { nodes } = this.#services;
     const node = nodes.pick(this.#way.line, this.#tried);
     this.#node = node;
-    if (node === undefined) this.#fail(noNode(nodes.usable, this.#tried !== undefined));
+    if (node === undefined) this.fail(noNode(nodes.usable, this.#tried !== undefined));
     else if (node.slots(this.#way.line).take(this)) this.#try(node);
   }
 
@@ -77,12 +76,7 @@ export class Exchange implements Waiter, AttemptEvents {
 
   answered(answer: IncomingMessage, upstream: ClientRequest): void {
     const incoming = { answer, upstream, node: known(this.#node, 'upstream.node'), line: this.#way.line };
-    relayAnswer(this.#services, incoming, this.#req, this.#res, {
-      complete: () => this.#complete(upstream),
-      broken: (error) => this.#broken(error),
-      refused: (error) => this.#fail(error),
-      end: (reason, visibly) => this.#end(reason, visibly),
-    });
+    relayAnswer(this.#services, incoming, this.#req, this.#res, this);
   }
 
   attemptFailed({ error, reached, reused }: AttemptFailure): void {
@@ -92,7 +86,7 @@ export class Exchange implements Waiter, AttemptEvents {
     if (!reached) nodes.unreachable(node);
     else if (!isUnreadable(error)) nodes.doubt(node);
     if (reached && !this.#mayRepeat(error)) {
-      this.#fail(failureOf(error, this.#request));
+      this.fail(failureOf(error, this.#request));
       return;
     }
     this.#context.failure = `${node.host}: ${error.message}`;
@@ -119,7 +113,7 @@ export class Exchange implements Waiter, AttemptEvents {
       this.#attempt = attempt;
       attempt.send(this.#res);
     } catch (thrown) {
-      this.#fail(thrown);
+      this.fail(thrown);
     }
   }
 
@@ -134,7 +128,7 @@ export class Exchange implements Waiter, AttemptEvents {
     );
   }
 
-  #complete(upstream: ClientRequest): void {
+  complete(upstream: ClientRequest): void {
     this.#over = true;
     this.#body.stop();
     // CouchDB answered before it had read all, so what was left unsent has no meaning for it any more.
@@ -142,18 +136,18 @@ export class Exchange implements Waiter, AttemptEvents {
   }
 
   /** The answer broke off (M4): the client must see it, unless it has seen nothing of the answer yet. */
-  #broken(error: Error): void {
+  broken(error: Error): void {
     if (this.#over) return;
     if (!this.#res.headersSent) {
       this.attemptFailed({ error, reached: true, reused: false });
       return;
     }
     this.#services.nodes.doubt(known(this.#node, 'upstream.node'));
-    this.#end('upstream truncated', true);
+    this.end('upstream truncated', true);
   }
 
   /** Ends an answer that has begun; visibly = the client's connection breaks, so that it cannot take the answer for whole. */
-  #end(reason: string, visibly: boolean): void {
+  end(reason: string, visibly: boolean): void {
     if (this.#over) return;
     this.#context.ended ??= reason;
     this.#finish();
@@ -166,7 +160,7 @@ export class Exchange implements Waiter, AttemptEvents {
     this.#finish();
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown): void {
     if (this.#over) return;
     this.#finish();
     this.#next(error);

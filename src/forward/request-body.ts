@@ -10,11 +10,9 @@ export interface BodyLimits {
   readonly maxBodyBytes: number;
 }
 
-/** What ends a stream in the middle: CouchDB acts on a body only when it has all of it. */
-export interface StreamRules {
-  /** For a body whose ids nobody has read. */
-  readonly scan: InternalIdScan | undefined;
-  readonly refuse: (error: HttpError) => void;
+/** Hears of a body that may not go on: CouchDB acts on one only when it has all of it. */
+export interface Refusing {
+  fail(error: HttpError): void;
 }
 
 /** The client's part of an exchange, handed to one attempt after the other until the first byte of a stream has left. */
@@ -22,17 +20,26 @@ export class OutgoingBody {
   readonly #body: RequestBody;
   readonly #req: IncomingMessage;
   readonly #limits: BodyLimits;
-  readonly #rules: StreamRules;
+  /** For a body whose ids nobody has read. */
+  readonly #scan: InternalIdScan | undefined;
+  readonly #refusing: Refusing;
   #upstream: ClientRequest | undefined;
   #sent = 0;
   /** True once bytes of a stream were taken from the client: they exist nowhere else, so no other node can get them. */
   consumed = false;
 
-  constructor(body: RequestBody, req: IncomingMessage, limits: BodyLimits, rules: StreamRules) {
+  constructor(
+    body: RequestBody,
+    req: IncomingMessage,
+    limits: BodyLimits,
+    scan: InternalIdScan | undefined,
+    refusing: Refusing,
+  ) {
     this.#body = body;
     this.#req = req;
     this.#limits = limits;
-    this.#rules = rules;
+    this.#scan = scan;
+    this.#refusing = refusing;
   }
 
   sendTo(upstream: ClientRequest): void {
@@ -67,11 +74,11 @@ export class OutgoingBody {
     this.#sent += chunk.length;
     // A stated length was compared before; only a chunked body can turn out too large.
     if (this.#sent > this.#limits.maxBodyBytes) {
-      this.#rules.refuse(new TooLarge());
+      this.#refusing.fail(new TooLarge());
       return;
     }
-    if (this.#rules.scan?.finds(chunk) === true) {
-      this.#rules.refuse(new Forbidden('Documents that CouchDB keeps for itself cannot be written.'));
+    if (this.#scan?.finds(chunk) === true) {
+      this.#refusing.fail(new Forbidden('Documents that CouchDB keeps for itself cannot be written.'));
       return;
     }
     if (this.#upstream?.write(chunk) === false) this.#req.pause();

@@ -248,6 +248,46 @@ describe('a slow side', () => {
   });
 });
 
+describe('an answer in many small pieces', () => {
+  const PIECES = Array.from({ length: 200 }, (_, n) => `{"id":"doc-${String(n)}"},\n`);
+  const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
+  const HEAD = head('HTTP/1.1 200 OK', 'Content-Type: application/json', 'Transfer-Encoding: chunked');
+
+  it('comes whole, in a few larger ones', async () => {
+    const upstream = await upstreamThat((req) => {
+      req.socket.write(`${HEAD}${PIECES.map(chunk).join('')}0\r\n\r\n`);
+    });
+    const front = await frontFor([upstream]);
+    const client = await connectRaw(front.port);
+    client.send(head('GET /db/_all_docs HTTP/1.1', 'Host: x'));
+    await client.sees('\r\n0\r\n\r\n');
+    const [, ...lines] = client.received.slice(client.received.indexOf('\r\n\r\n') + 2).split('\r\n');
+    const pieces = lines.filter((_, at) => at % 2 === 1);
+    assert.equal(pieces.join(''), PIECES.join(''));
+    assert.ok(pieces.length < 5, `${String(pieces.length)} pieces`);
+    client.socket.destroy();
+  });
+
+  it('waits neither for its end nor for more of them', async () => {
+    const answers: ServerResponse[] = [];
+    const upstream = await upstreamThat((_req, res) => {
+      answers.push(res);
+      res.writeHead(200, { 'Content-Type': 'application/json' }).write('first');
+    });
+    const front = await frontFor([upstream]);
+    const client = await connectRaw(front.port);
+    client.send(head('GET /db/_all_docs HTTP/1.1', 'Host: x'));
+    await client.sees('first');
+    for (const piece of ['second', 'third']) {
+      answers[0]?.write(piece);
+      await client.sees(piece);
+    }
+    answers[0]?.end();
+    await client.sees('\r\n0\r\n\r\n');
+    client.socket.destroy();
+  });
+});
+
 describe('a feed', () => {
   async function feeding(setup: Omit<ForwardingSetup, 'upstreams'> = {}): Promise<{
     readonly front: ForwardingFront;
