@@ -32,7 +32,7 @@ export interface AccessLogParameters {
 const { SonicBoom } = sonicBoom;
 
 const RETRY_MS = 1000;
-const BATCH_CHARACTERS = 32_768;
+const BATCH_CHARACTERS = 65_536;
 const GATHER_MS = 10;
 const PIPE_BUF = 4096;
 

@@ -1,7 +1,8 @@
 // Writes the one line of the access log that a request leaves. Its fields are documented in docs/audit-log.md. Where it goes is access-log.ts's business.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Context } from '../context.ts';
+import { type ClientAddress, type Context } from '../context.ts';
 import { type Endpoint, type Permit } from '../endpoints/endpoint.ts';
+import { type Principal } from '../identity/principal.ts';
 import { type ConnectionFacts } from './connection.ts';
 import { maskTarget } from './mask.ts';
 import { terminationState } from './termination.ts';
@@ -28,18 +29,31 @@ export function accessLine(parts: LineParts): string {
   const { context, req, connection } = parts;
   const { client, identified } = context;
   let line = `{"time":"${now()}","id":"${context.id}"`;
-  line += `,"clientIp":${quote(client?.ip ?? connection.ip)},"clientPort":${client?.port ?? connection.port}`;
+  if (client === undefined) line += `,"clientIp":${quote(connection.ip)},"clientPort":${connection.port}`;
+  else line += connection.client.textOf(client, clientFields);
   line += `,"httpMethod":${quote(req.method ?? '')}${targetFields(context, req)}`;
   if (identified !== undefined)
-    line += `,"principal":${quote(identified.principal.name)},"principalKind":"${identified.principal.kind}","authMethod":"${identified.method}"`;
+    line += `${connection.principal.textOf(identified.principal, principalFields)},"authMethod":"${identified.method}"`;
   const database = context.operation?.database;
   // CouchDB allows no @ in the name of a database; what has one is something else, that may hold a password.
   if (database !== undefined) line += `,"dbName":${quote(database.includes('@') ? '***' : database)}`;
   line += operationFields(context) + decisionFields(context, parts.res.statusCode);
   line += answerFields(parts) + timingFields(context, parts.endedAt);
   const agent = req.headers['user-agent'];
-  if (agent !== undefined) line += `,"userAgent":${quote(agent.slice(0, LONGEST_USER_AGENT))}`;
+  if (agent !== undefined) line += connection.agent.textOf(agent, agentFields);
   return `${line}${connection.tlsFields}${changeFields(context, req)}}\n`;
+}
+
+function clientFields({ ip, port }: ClientAddress): string {
+  return `,"clientIp":${quote(ip)},"clientPort":${port}`;
+}
+
+function principalFields({ name, kind }: Principal): string {
+  return `,"principal":${quote(name)},"principalKind":"${kind}"`;
+}
+
+function agentFields(agent: string): string {
+  return `,"userAgent":${quote(agent.slice(0, LONGEST_USER_AGENT))}`;
 }
 
 let second = 0;
@@ -119,15 +133,21 @@ export function describePermit(permit: Permit): string {
 /** Why it was allowed or refused. A refusal before authorize is known by the step that was never reached. */
 function decisionFields(context: Context, status: number): string {
   const { decision } = context;
+  if (decision?.allow === true) return allowedFields(decision.rule);
   if (decision !== undefined)
-    return `,"decision":"${decision.allow ? 'allow' : 'deny'}","rule":${quote(decision.rule)}${deniedFields(decision)}`;
+    return `,"decision":"deny","rule":${quote(decision.rule)},"reason":${quote(decision.reason)}`;
   if (context.endedBy !== undefined)
     return `,"decision":"${status < 400 ? 'allow' : 'deny'}","rule":${quote(context.endedBy)}`;
   return `,"decision":"deny","rule":"${stepThatRefused(context)}"`;
 }
 
-function deniedFields(decision: NonNullable<Context['decision']>): string {
-  return decision.allow ? '' : `,"reason":${quote(decision.reason)}`;
+const fieldsOfRule = new Map<string, string>();
+
+/** The rules that allow are few, and their names are written in the code. */
+function allowedFields(rule: string): string {
+  let fields = fieldsOfRule.get(rule);
+  if (fields === undefined) fieldsOfRule.set(rule, (fields = `,"decision":"allow","rule":${quote(rule)}`));
+  return fields;
 }
 
 function stepThatRefused(context: Context): string {
@@ -140,8 +160,7 @@ function stepThatRefused(context: Context): string {
 
 function answerFields({ context, req, res, bytesRead, bytesUploaded }: LineParts): string {
   const { upstream } = context;
-  let fields = `,"statusCode":${res.headersSent ? res.statusCode : 0},"bytesRead":${bytesRead},"bytesUploaded":${bytesUploaded}`;
-  fields += `,"terminationState":"${terminationState(context, req, res)}"`;
+  let fields = `,"statusCode":${res.headersSent ? res.statusCode : 0},"bytesRead":${bytesRead},"bytesUploaded":${bytesUploaded},"terminationState":"${terminationState(context, req, res)}"`;
   if (upstream.node !== undefined) fields += `,"node":${quote(upstream.node)}`;
   if (upstream.status !== undefined) fields += `,"nodeStatus":${upstream.status}`;
   if (context.ended !== undefined) fields += `,"ended":${quote(context.ended)}`;
@@ -152,11 +171,11 @@ function answerFields({ context, req, res, bytesRead, bytesUploaded }: LineParts
 /** Milliseconds: before it left for CouchDB, until CouchDB's head came, until all was sent, and altogether. */
 function timingFields({ startedAt, upstream }: Context, endedAt: number): string {
   const { sentAt, answeredAt } = upstream;
-  let fields = ',"timings":{';
-  if (sentAt !== undefined) fields += `"wait":${tenths(sentAt - startedAt)},`;
-  if (sentAt !== undefined && answeredAt !== undefined)
-    fields += `"upstream":${tenths(answeredAt - sentAt)},"transfer":${tenths(endedAt - answeredAt)},`;
-  return `${fields}"response":${tenths(endedAt - startedAt)}}`;
+  const response = tenths(endedAt - startedAt);
+  if (sentAt === undefined) return `,"timings":{"response":${response}}`;
+  const wait = tenths(sentAt - startedAt);
+  if (answeredAt === undefined) return `,"timings":{"wait":${wait},"response":${response}}`;
+  return `,"timings":{"wait":${wait},"upstream":${tenths(answeredAt - sentAt)},"transfer":${tenths(endedAt - answeredAt)},"response":${response}}`;
 }
 
 function tenths(milliseconds: number): number {
