@@ -5,12 +5,15 @@ import { type Cluster, startCluster } from '../../test/support/cluster.ts';
 import { ask, basic, createKey, type Credentials, grant, openSession, startCouchgate } from '../couchgate.ts';
 import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
 import { type Load } from '../load/load.ts';
+import { startServer } from '../process.ts';
 import { resultTable } from '../report.ts';
 import { interleave, type Result, type Variant } from '../rounds.ts';
 
 const DIRECT = 'direct, basic';
 const THROUGH = 'Couchgate, key';
-const CONNECTIONS = 16;
+const BARE = 'bare http-proxy, basic';
+/** A multiple of the nodes, so that the connections can be spread over them. */
+const CONNECTIONS = 15;
 const DOCUMENTS = 1000;
 const USER: Credentials = { name: 'bench-user', password: 'bench-password' };
 /** Sessions outlive the longest run. */
@@ -87,7 +90,8 @@ async function run(plan: Plan): Promise<Section> {
   return {
     text:
       `${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections, medians; load generator, ` +
-      'Couchgate and CouchDB share the same cores. `direct` is a user of CouchDB on databases of their own with the same content; CPU is counted for each process.',
+      'Couchgate and CouchDB share the same cores. `direct` is a user of CouchDB on databases of their own with the same content, over the connections to all nodes; ' +
+      'bare http-proxy passes the same on to one node and looks at nothing. CPU is counted for each process.',
     tables,
     findings,
   };
@@ -106,6 +110,7 @@ function finding(title: string, target: number, results: readonly Result[]): Fin
 interface Ways {
   readonly all: readonly (Pick<Variant, 'name' | 'processes'> & {
     readonly url: string;
+    readonly others?: readonly string[];
     readonly databases: string;
     readonly headers: Readonly<Record<string, string>>;
     readonly inShortRuns: boolean;
@@ -116,13 +121,14 @@ interface Ways {
 function variantsOf(operation: Operation, ways: Ways, long: boolean): readonly Variant[] {
   return ways.all
     .filter((way) => long || way.inShortRuns)
-    .map(({ name, processes, url, databases, headers }) => ({
+    .map(({ name, processes, url, others = [], databases, headers }) => ({
       name,
       processes,
       load: {
         ...operation.load,
         path: operation.load.path.replace('{read}', databases).replace('{write}', `${databases}-written`),
         url,
+        others,
         headers: {
           ...headers,
           ...(operation.load.body === undefined ? {} : { 'Content-Type': 'application/json' }),
@@ -143,11 +149,16 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
   });
   const key = await fill(couchgate.url, cluster);
   const couchdb = couchdbProcesses(cluster);
-  const direct = { url: cluster.nodes[0].url, databases: 'direct', processes: couchdb };
+  const first = cluster.nodes[0].url;
+  const others = cluster.urls.slice(1);
+  // Over all nodes, as Couchgate does: three that are each a third as busy need more CPU than one that is alone.
+  const direct = { url: first, others, databases: 'direct', processes: couchdb };
+  const proxy = await startServer('bare-http-proxy', [first]);
+  plan.atEnd(proxy.stop);
   const through = {
     url: couchgate.url,
     databases: 'guarded',
-    processes: { couchgate: couchgate.pid, ...couchdb },
+    processes: { proxy: couchgate.pid, ...couchdb },
   };
   const byPassword = (who: Credentials) => ({ headers: { Authorization: basic(who) } });
   const bySession = async (url: string, who: Credentials) => ({
@@ -157,6 +168,12 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
     all: [
       { name: DIRECT, ...direct, ...byPassword(USER), inShortRuns: true },
       { name: 'direct, cookie', ...direct, ...(await bySession(direct.url, USER)), inShortRuns: false },
+      {
+        name: BARE,
+        ...{ url: proxy.url, databases: 'direct', processes: { proxy: proxy.pid, ...couchdb } },
+        ...byPassword(USER),
+        inShortRuns: nodes === 1,
+      },
       { name: THROUGH, ...through, ...byPassword(key), inShortRuns: true },
       { name: 'Couchgate, cookie', ...through, ...(await bySession(through.url, key)), inShortRuns: false },
       { name: 'Couchgate, user', ...through, ...byPassword(USER), inShortRuns: false },

@@ -8,6 +8,8 @@ import { promisify } from 'node:util';
 /** The requests of a load. `{n}` in a path becomes `prefix` and the request's number. */
 export interface Load {
   readonly url: string;
+  /** Further addresses of the same: the connections are spread over all of them. */
+  readonly others?: readonly string[];
   readonly method?: 'GET' | 'PUT' | 'POST';
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -37,7 +39,32 @@ const WRK = probe.error === undefined ? /^wrk \S+/m.exec(probe.stdout)?.[0] : un
 export const LOAD_GENERATOR = WRK ?? 'autocannon';
 
 export async function putUnderLoad(load: Load): Promise<LoadResult> {
-  return WRK === undefined ? byAutocannon(load) : byWrk(load);
+  if (WRK !== undefined) return byWrk(load);
+  const { others = [], ...one } = load;
+  const urls = [load.url, ...others];
+  const connections = Math.ceil(load.connections / urls.length);
+  const prefixed = (at: number): string => `${load.prefix ?? ''}${String(at)}-`;
+  return together(
+    await Promise.all(
+      urls.map((url, at) => byAutocannon({ ...one, url, connections, prefix: prefixed(at) })),
+    ),
+  );
+}
+
+/** The parts of a load that ran at the same time; of the percentiles the highest. */
+function together(parts: readonly LoadResult[]): LoadResult {
+  const sum = (of: (part: LoadResult) => number): number =>
+    parts.reduce((total, part) => total + of(part), 0);
+  const most = (of: (part: LoadResult) => number): number => Math.max(...parts.map(of));
+  return {
+    requests: sum(({ requests }) => requests),
+    seconds: most(({ seconds }) => seconds),
+    bytes: sum(({ bytes }) => bytes),
+    p50: most(({ p50 }) => p50),
+    p99: most(({ p99 }) => p99),
+    refused: sum(({ refused }) => refused),
+    failed: sum(({ failed }) => failed),
+  };
 }
 
 async function byWrk(load: Load): Promise<LoadResult> {
@@ -45,24 +72,21 @@ async function byWrk(load: Load): Promise<LoadResult> {
   try {
     const table = join(folder, 'load.lua');
     const lines = join(folder, 'sequence');
-    const { sequence, ...same } = load;
+    const { sequence, others = [], ...same } = load;
     writeFileSync(table, `return ${lua({ method: 'GET', headers: {}, prefix: '', ...same })}\n`);
     const line = (one: { readonly path?: string; readonly authorization?: string }): string =>
       `${one.path ?? load.path}\t${one.authorization ?? ''}\n`;
     if (sequence !== undefined) writeFileSync(lines, sequence.map(line).join(''));
-    const { stdout } = await promisify(execFile)('wrk', [
-      ...['-t', '1', '-c', String(load.connections), '-d', `${String(Math.ceil(load.seconds))}s`],
-      ...[
-        '--timeout',
-        '30s',
-        '-s',
-        join(import.meta.dirname, 'requests.lua'),
-        load.url,
-        '--',
-        table,
-        ...(sequence === undefined ? [] : [lines]),
-      ],
-    ]);
+    const addresses = [load.url, ...others].map((url) => new URL(url).host);
+    const args = [
+      ...['-t', String(addresses.length), '-c', String(load.connections)],
+      ...['-d', `${String(Math.ceil(load.seconds))}s`, '--timeout', '30s'],
+      ...['-s', join(import.meta.dirname, 'requests.lua'), load.url],
+      ...['--', table, ...(sequence === undefined ? [] : [lines])],
+    ];
+    // What chooses a thread's address has no arguments.
+    const env = { ...process.env, LOAD_ADDRESSES: addresses.join(' ') };
+    const { stdout } = await promisify(execFile)('wrk', args, { env });
     return JSON.parse(/^\{.*\}$/m.exec(stdout)?.[0] ?? '') as LoadResult;
   } finally {
     rmSync(folder, { recursive: true });

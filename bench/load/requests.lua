@@ -2,6 +2,18 @@
 local load
 local sequence = {}
 local count = 0
+local threads = 0
+
+-- A thread for each address; what it writes is named after it, so that no two threads write the same document.
+function setup(thread)
+  local at = 0
+  for host, port in os.getenv("LOAD_ADDRESSES"):gmatch("(%S+):(%d+)") do
+    if at == threads then thread.addr = wrk.lookup(host, port)[1] end
+    at = at + 1
+  end
+  thread:set("number", threads)
+  threads = threads + 1
+end
 
 function init(args)
   load = dofile(args[1])
@@ -20,7 +32,7 @@ function init(args)
     local one = sequence[(count - 1) % #sequence + 1]
     if one.authorization then wrk.headers["Authorization"] = one.authorization end
     -- {n} makes the path of every request a new one, for documents that must not exist yet.
-    local path = one.path:gsub("{n}", load.prefix .. count)
+    local path = one.path:gsub("{n}", load.prefix .. number .. '-' .. count)
     return wrk.format(load.method, path)
   end
 end
