@@ -230,7 +230,8 @@ export const SETTINGS = {
   outage_cache_seconds: {
     type: 'seconds',
     default: 60,
-    description: 'How long what is cached still decides while CouchDB cannot be asked.',
+    description:
+      'How long what is cached still decides once CouchDB cannot be asked; after that the answer is 503.',
   },
   login_failures: {
     type: 'count',

@@ -4,9 +4,9 @@ import { Unavailable } from '../http-errors.ts';
 
 export interface ReadThroughOptions<T> {
   readonly read: (key: string) => Promise<T>;
-  /** How long a value decides, in milliseconds from the start of its reading; asked at every use, because it depends on whether news arrives. 0 = not kept. */
-  readonly freshMs: (value: T) => number;
-  /** How long it still decides while CouchDB cannot be asked. */
+  /** Until when a value decides whose reading began at `readAt`; asked at every use, because it depends on whether news arrives. `readAt` itself = not kept. */
+  readonly freshUntil: (value: T, readAt: number) => number;
+  /** How long from then on it still decides while CouchDB cannot be asked. */
   readonly outageMs: number;
   /** How long an unused value stays in memory, in seconds: the longest freshness and an outage together. */
   readonly keepSeconds: number;
@@ -54,7 +54,7 @@ export class ReadThrough<T> {
     const entry = this.#kept.get<Entry<T>>(slot(key));
     if (entry !== undefined) {
       const now = this.#now();
-      if (now - entry.readAt < this.#options.freshMs(entry.value) || now < entry.holdUntil) {
+      if (now < this.#options.freshUntil(entry.value, entry.readAt) || now < entry.holdUntil) {
         this.#hits += 1;
         return entry.value;
       }
@@ -101,7 +101,7 @@ export class ReadThrough<T> {
       const old = this.#kept.get<Entry<T>>(slot(key));
       const now = this.#now();
       if (!(error instanceof Unavailable) || old === undefined) throw error;
-      if (now - old.readAt >= this.#options.outageMs) throw error;
+      if (now >= this.#options.freshUntil(old.value, old.readAt) + this.#options.outageMs) throw error;
       old.holdUntil = now + HOLD_MS;
       return old.value;
     }
@@ -109,7 +109,7 @@ export class ReadThrough<T> {
 
   #keep(key: string, entry: Entry<T>): void {
     this.#kept.del(slot(key));
-    if (this.#options.freshMs(entry.value) <= 0) return;
+    if (this.#options.freshUntil(entry.value, entry.readAt) <= entry.readAt) return;
     if (this.#kept.getStats().keys < (this.#options.maxKeys ?? 100_000)) this.#kept.set(slot(key), entry);
   }
 

@@ -6,6 +6,7 @@ import { type KeyStore } from './api-key.ts';
 import { type GivenCredentials, readBasic } from './basic-credentials.ts';
 import { type CredentialCache, type KnownCredentials } from './credential-cache.ts';
 import { LOCKED, type LoginLimit } from './login-limit.ts';
+import { holdsUntil, type NewsDesk } from './news.ts';
 import { type Principal } from './principal.ts';
 import { type UserCheck } from './user-check.ts';
 
@@ -34,7 +35,7 @@ export interface CredentialCheckOptions {
   readonly keys: Pick<KeyStore, 'verify' | 'holds'>;
   readonly users: UserCheck;
   readonly limit: LoginLimit;
-  readonly news: { readonly up: boolean };
+  readonly news: Pick<NewsDesk, 'upUntil'>;
   readonly credentialCacheSeconds: number;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
@@ -84,10 +85,13 @@ class Checker implements CredentialCheck {
   #isStillGood({ verdict, checkedAt, holdUntil }: KnownCredentials): boolean | Promise<boolean> {
     const { principal, version } = verdict;
     if (principal.kind === 'key') return this.#options.keys.holds(principal.name, version);
-    const { news, credentialCacheSeconds, fallbackCacheSeconds } = this.#options;
-    const seconds = news.up ? credentialCacheSeconds : Math.min(credentialCacheSeconds, fallbackCacheSeconds);
     const now = this.#now();
-    return now - checkedAt < seconds * 1000 || now < holdUntil;
+    return now < this.#freshUntil(checkedAt) || now < holdUntil;
+  }
+
+  #freshUntil(checkedAt: number): number {
+    const { news, credentialCacheSeconds, fallbackCacheSeconds } = this.#options;
+    return holdsUntil(news, checkedAt, credentialCacheSeconds, fallbackCacheSeconds);
   }
 
   #checkOnce(basic: string, digest: string, ip: string): Promise<CredentialVerdict> {
@@ -162,7 +166,7 @@ class Checker implements CredentialCheck {
     if (verdict.principal.kind === 'key') return false;
     if (!(error instanceof Unavailable || error instanceof TooManyRequests)) return false;
     const now = this.#now();
-    if (now - checkedAt >= this.#options.outageCacheSeconds * 1000) return false;
+    if (now >= this.#freshUntil(checkedAt) + this.#options.outageCacheSeconds * 1000) return false;
     known.holdUntil = now + HOLD_MS;
     return true;
   }

@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../couch/read-through.ts';
 import { ownerOf, readAdmin, readUserDocument, userIn } from './couch-accounts.ts';
-import { type NewsDesk } from './news.ts';
+import { holdsUntil, type NewsDesk } from './news.ts';
 import { type Principal } from './principal.ts';
 
 export interface CredentialVersions {
@@ -39,7 +39,8 @@ export function createCredentialVersions(options: CredentialVersionsOptions): Cr
   const { couch, news } = options;
   const print: Fingerprint = (digest) => fingerprint(options.secret, digest);
   const keeping = {
-    freshMs: () => 1000 * (news.up ? options.credentialCacheSeconds : options.fallbackCacheSeconds),
+    freshUntil: (_holder: unknown, readAt: number) =>
+      holdsUntil(news, readAt, options.credentialCacheSeconds, options.fallbackCacheSeconds),
     outageMs: options.outageCacheSeconds * 1000,
     keepSeconds: options.credentialCacheSeconds + options.outageCacheSeconds,
     ...(options.now === undefined ? {} : { now: options.now }),

@@ -41,7 +41,7 @@ class Desk implements RunningNewsDesk {
   #storeUp = false;
   #usersUp = false;
   #sessionsHeard = false;
-  #up = false;
+  #upUntil = -Infinity;
 
   constructor(options: NewsDeskOptions) {
     this.#options = options;
@@ -51,7 +51,11 @@ class Desk implements RunningNewsDesk {
   }
 
   get up(): boolean {
-    return this.#up;
+    return this.#upUntil === Infinity;
+  }
+
+  get upUntil(): number {
+    return this.#upUntil;
   }
 
   listen(listener: (news: News) => void): void {
@@ -119,8 +123,8 @@ class Desk implements RunningNewsDesk {
 
   #settle(): void {
     const up = this.#storeUp && this.#usersUp;
-    if (up === this.#up) return;
-    this.#up = up;
+    if (up === this.up) return;
+    this.#upUntil = up ? Infinity : this.#options.now();
     this.#options.onState?.(up);
   }
 

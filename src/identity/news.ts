@@ -16,4 +16,19 @@ export interface NewsDesk {
   listen(listener: (news: News) => void): void;
   /** True while news from other replicas is known to arrive; caches keep things only briefly otherwise. */
   readonly up: boolean;
+  /** When they ceased to arrive: Infinity while they do, -Infinity before they first did. */
+  readonly upUntil: number;
+}
+
+/**
+ * Until when what was read at `readAt` is known to hold: for `newsSeconds` as long as news would say otherwise, and without them for
+ * `fallbackSeconds`. From then on, not from its reading, the time of an outage is counted: what news kept true is no worse for its age.
+ */
+export function holdsUntil(
+  { upUntil }: Pick<NewsDesk, 'upUntil'>,
+  readAt: number,
+  newsSeconds: number,
+  fallbackSeconds: number,
+): number {
+  return readAt + Math.min(newsSeconds * 1000, Math.max(fallbackSeconds * 1000, upUntil - readAt));
 }

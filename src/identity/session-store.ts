@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../couch/read-through.ts';
 import { Unavailable } from '../http-errors.ts';
-import { type NewsDesk } from './news.ts';
+import { holdsUntil, type NewsDesk } from './news.ts';
 import { type Principal } from './principal.ts';
 import { YoungSessions } from './young-sessions.ts';
 
@@ -45,8 +45,10 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
   const ended = new ReadThrough<boolean>({
     read: (id) => readEnd(couch, pathOf(root, id)),
     // An end is for good, though the news of it may not have reached the store yet.
-    freshMs: (isEnded) =>
-      isEnded ? Infinity : 1000 * (news.up ? options.securityCacheSeconds : options.fallbackCacheSeconds),
+    freshUntil: (isEnded, readAt) =>
+      isEnded
+        ? Infinity
+        : holdsUntil(news, readAt, options.securityCacheSeconds, options.fallbackCacheSeconds),
     outageMs: options.outageCacheSeconds * 1000,
     keepSeconds: Math.max(
       options.securityCacheSeconds + options.outageCacheSeconds,

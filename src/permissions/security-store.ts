@@ -4,7 +4,7 @@ import { type Couch } from '../couch/couch.ts';
 import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
 import { Settling } from '../couch/settling.ts';
 import { Forbidden, NotFound, Unavailable } from '../http-errors.ts';
-import { type NewsDesk } from '../identity/news.ts';
+import { holdsUntil, type NewsDesk } from '../identity/news.ts';
 import { type Principal } from '../identity/principal.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
@@ -67,7 +67,7 @@ interface Kept {
 const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
 
 /** How long what may be an older copy is kept. */
-const UNSETTLED_MS = 500;
+const UNSETTLED_SECONDS = 0.5;
 
 export function createSecurityStore(options: SecurityStoreOptions): SecurityKeeper {
   return new CachedSecurity(options);
@@ -88,7 +88,7 @@ class CachedSecurity implements SecurityKeeper {
     this.#settling = new Settling(this.#now);
     this.#cache = new ReadThrough<Kept>({
       read: (database) => this.#read(database),
-      freshMs: (kept) => this.#freshMs(kept),
+      freshUntil: (kept, readAt) => this.#freshUntil(kept, readAt),
       outageMs: options.outageCacheSeconds * 1000,
       keepSeconds: options.securityCacheSeconds + options.outageCacheSeconds,
       now: this.#now,
@@ -172,11 +172,11 @@ class CachedSecurity implements SecurityKeeper {
   }
 
   /** A database that is not there may be there the next moment, so that is not kept. */
-  #freshMs({ permissions, settled }: Kept): number {
+  #freshUntil({ permissions, settled }: Kept, readAt: number): number {
     const { news, securityCacheSeconds, fallbackCacheSeconds } = this.#options;
-    if (permissions === undefined) return 0;
-    const freshMs = (news.up ? securityCacheSeconds : fallbackCacheSeconds) * 1000;
-    return settled ? freshMs : Math.min(UNSETTLED_MS, freshMs);
+    if (permissions === undefined) return readAt;
+    const seconds = settled ? securityCacheSeconds : Math.min(UNSETTLED_SECONDS, securityCacheSeconds);
+    return holdsUntil(news, readAt, seconds, fallbackCacheSeconds);
   }
 
   #tell(database: string): Promise<void> {

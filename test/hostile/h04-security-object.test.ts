@@ -268,7 +268,7 @@ describe('a database that is deleted and made again (H4)', () => {
     };
     const security = createSecurityStore({
       couch: refusing,
-      news: { publish: () => Promise.resolve(), listen: () => undefined, up: true },
+      news: { publish: () => Promise.resolve(), listen: () => undefined, up: true, upUntil: Infinity },
       securityCacheSeconds: 300,
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,

@@ -186,7 +186,10 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
   const clock = { time: 0, waited: [] as number[], running: 0, most: 0 };
   const asked: CouchRequest[] = [];
   const listeners: ((news: News) => void)[] = [];
-  const news = { listen: (listener: (item: News) => void) => void listeners.push(listener), up: true };
+  const news = {
+    listen: (listener: (item: News) => void) => void listeners.push(listener),
+    upUntil: Infinity,
+  };
   const couch = {
     async ask(request: CouchRequest) {
       asked.push(request);
@@ -324,7 +327,10 @@ describe('a check of credentials', () => {
     away = true;
     clock.time += 61_000;
     assert.equal((await ask()).outcome, 'accepted');
-    clock.time += 31_000;
+    // Fresh for 60 seconds, then 90 more.
+    clock.time += 88_000;
+    assert.equal((await ask()).outcome, 'accepted');
+    clock.time += 2000;
     await assert.rejects(ask, Unavailable);
   });
 

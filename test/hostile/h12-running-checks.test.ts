@@ -30,7 +30,7 @@ function startCheck() {
       },
       loudDesk(),
     ),
-    news: { up: true },
+    news: { upUntil: Infinity },
     credentialCacheSeconds: 60,
     fallbackCacheSeconds: 2,
     outageCacheSeconds: 60,

@@ -5,6 +5,7 @@ export function loudDesk(): NewsDesk {
   const listeners: ((news: News) => void)[] = [];
   return {
     up: true,
+    upUntil: Infinity,
     listen: (listener) => void listeners.push(listener),
     publish(news) {
       for (const listener of listeners) listener(news);

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { createNewsDesk, type RunningNewsDesk } from '../../src/identity/news-feed.ts';
-import { type News } from '../../src/identity/news.ts';
+import { holdsUntil, type News } from '../../src/identity/news.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { until } from '../support/until.ts';
 
@@ -85,6 +85,14 @@ describe('the news desk', () => {
     ]);
   });
 
+  it('knows since when no news arrives', async () => {
+    assert.equal(desk.upUntil, -Infinity);
+    await up();
+    assert.equal(desk.upUntil, Infinity);
+    users.state(false);
+    assert.equal(desk.upUntil, START);
+  });
+
   it('hears of sessions that ended before it began, and counts as up only then', async () => {
     store.putSilently({ _id: 'news:session:ended', expires_at: START + 1 });
     store.putSilently({ _id: 'news:session:long over', expires_at: START });
@@ -139,4 +147,19 @@ describe('the news desk', () => {
     await desk.publish({ kind: 'permissions', database: 'a' });
     assert.equal(store.documents.get('news:permissions:a')?.['at'], '2030-01-01T00:00:00.000Z');
   });
+});
+
+describe('what was read at second 1000, for 300 seconds with news and 2 without, is known to hold', () => {
+  for (const [when, upUntil, until] of [
+    ['for its time while news arrive', Infinity, 1300],
+    ['for its short time where none ever did', -Infinity, 1002],
+    ['for its short time where they ceased before it was read', 900, 1002],
+    ['until they ceased', 1200, 1200],
+    ['for its short time where they ceased soon after', 1001, 1002],
+    ['for no more than its time where they ceased later', 2000, 1300],
+  ] as const) {
+    it(when, () => {
+      assert.equal(holdsUntil({ upUntil: upUntil * 1000 }, 1_000_000, 300, 2), until * 1000);
+    });
+  }
 });

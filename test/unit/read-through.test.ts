@@ -15,7 +15,7 @@ function open(over: Partial<ReadThroughOptions<string>> = {}) {
   const pending: Pending[] = [];
   const cache = new ReadThrough<string>({
     read: (key) => new Promise((answer, fail) => pending.push({ key, answer, fail })),
-    freshMs: () => 10,
+    freshUntil: (_value, readAt) => readAt + 10,
     outageMs: 100,
     keepSeconds: 3600,
     now: () => clock.time,
@@ -101,6 +101,27 @@ describe('a kept answer', () => {
     await assert.rejects(async () => late, Unavailable);
   });
 
+  it('decides in an outage for its time from when it was last fresh, however long before it was read', async () => {
+    for (const [time, decides] of [
+      [10_109, true],
+      [10_110, false],
+    ] as const) {
+      const { cache, clock, pending, fill } = open({ freshUntil: (_value, readAt) => readAt + 10_010 });
+      await fill('one');
+      clock.time = time;
+      const asked = cache.get('k');
+      pending.at(-1)?.fail(new Unavailable('away'));
+      assert.equal(
+        await Promise.resolve(asked).then(
+          () => true,
+          () => false,
+        ),
+        decides,
+        `at ${time}`,
+      );
+    }
+  });
+
   it('does not decide in an outage after a drop', async () => {
     const { cache, clock, pending, fill } = open();
     await fill('one');
@@ -121,7 +142,7 @@ describe('a kept answer', () => {
   });
 
   it('is not kept at all where it is fresh for no time, or where there is no room', async () => {
-    const none = open({ freshMs: () => 0 });
+    const none = open({ freshUntil: (_value, readAt) => readAt });
     await none.fill('one');
     assert.ok(none.cache.get('k') instanceof Promise);
     const full = open({ maxKeys: 1 });

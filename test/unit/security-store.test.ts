@@ -44,6 +44,9 @@ function open() {
       get up() {
         return state.up;
       },
+      get upUntil() {
+        return state.up ? Infinity : -Infinity;
+      },
     },
     securityCacheSeconds: 300,
     fallbackCacheSeconds: 2,

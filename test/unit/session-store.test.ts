@@ -33,6 +33,9 @@ function open() {
       get up() {
         return state.up;
       },
+      get upUntil() {
+        return state.up ? Infinity : -Infinity;
+      },
     },
     storeDatabase: 'couchgate',
     sessionTimeoutSeconds: 600,
