@@ -58,6 +58,8 @@ export interface CouchgateOptions {
   readonly backend?: Backend;
   /** A session secret to share with another Couchgate. */
   readonly sessionSecret?: Buffer;
+  /** True: CouchDB is away until `recorder.comeBack()`. */
+  readonly away?: boolean;
 }
 
 export function basic({ name, password }: Credentials): string {
@@ -69,6 +71,7 @@ export async function startCouchgate(options: CouchgateOptions = {}): Promise<Co
   const backend = options.backend ?? (await startBackend());
   const [first = '', ...others] = backend.urls;
   const recorder = await startRecorder(first);
+  if (options.away === true) await recorder.leave();
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-test-'));
   const configFolder = join(folder, 'config');
   mkdirSync(configFolder);

@@ -19,6 +19,10 @@ export interface Recorder {
   take(): readonly Recorded[];
   /** Checks of users' passwords since the last `takeChecks`. */
   takeChecks(): readonly Recorded[];
+  /** Cuts every connection and takes no new one, as a CouchDB that has ended. */
+  leave(): Promise<void>;
+  /** Listens again where it did. */
+  comeBack(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -62,9 +66,23 @@ export async function startRecorder(target: string): Promise<Recorder> {
     res.once('close', () => onward.destroy());
     req.pipe(onward);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const listen = (at: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(at, '127.0.0.1', () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  const leave = (): Promise<void> =>
+    new Promise((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  await listen(0);
+  const own = (server.address() as AddressInfo).port;
   return {
-    url: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+    url: `http://127.0.0.1:${own}`,
     take() {
       const taken = seen;
       seen = [];
@@ -75,11 +93,11 @@ export async function startRecorder(target: string): Promise<Recorder> {
       checks = [];
       return taken;
     },
-    close: () =>
-      new Promise((resolve) => {
-        agent.destroy();
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    leave,
+    comeBack: () => listen(own),
+    async close() {
+      agent.destroy();
+      await leave();
+    },
   };
 }
