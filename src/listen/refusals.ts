@@ -116,6 +116,8 @@ export function cutIdleClients(server: Server, idleMs: number, log: RefusalLog):
     log({ client: socket.remoteAddress }, 'cut a client that was silent for too long');
     contextOf(req).ended ??= 'client was silent';
     exchange.destroy();
+    // The newest answer may be one that has to wait for the one before it, and has no socket yet that it could end.
+    socket.destroy();
   });
 }
 

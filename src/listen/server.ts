@@ -7,8 +7,15 @@ import { parseListenAddress, type ListenAddress } from '../config/listen-address
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type Settings } from '../config/settings.ts';
 import { messageClasses } from './messages.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import { redirectToHttps } from './redirect.ts';
-import { cutIdleClients, refuseWhatIsNoRequest, sparingLog, withoutUpgrades } from './refusals.ts';
+import {
+  cutIdleClients,
+  refuseWhatIsNoRequest,
+  type RefusalLog,
+  sparingLog,
+  withoutUpgrades,
+} from './refusals.ts';
 import { withSecurityHeaders } from './security-headers.ts';
 import { readTlsFiles, replaceCertificate } from './tls.ts';
 
@@ -44,8 +51,9 @@ export interface ListenParameters {
 
 /** The servers, not yet open. Throws when the certificate files are missing or do not fit together. */
 export function createListeners({ app, settings, log }: ListenParameters): Listeners {
-  const secure = createSecureServer(app, settings);
-  const plain = createPlainServer(app, settings, secure);
+  const refusals = sparingLog(log);
+  const secure = createSecureServer(app, settings, refusals);
+  const plain = createPlainServer(app, settings, secure, refusals);
   const places: readonly (readonly [Server | undefined, string, string])[] = [
     [plain, 'http', settings.listen],
     [secure, 'https', settings.tlsListen],
@@ -54,7 +62,6 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
     const place = parseListenAddress(address);
     return server === undefined || place === undefined ? [] : [{ server, scheme, place }];
   });
-  const refusals = sparingLog(log);
   for (const { server } of opened) {
     // By default Node leaves out what comes after the thousandth header without a word, so that a check would not see what CouchDB might get.
     server.maxHeadersCount = 0;
@@ -90,6 +97,7 @@ function createPlainServer(
   app: Express,
   settings: ListenSettings,
   secure: Server | undefined,
+  refusals: RefusalLog,
 ): Server | undefined {
   if (settings.listen === 'off') return undefined;
   const listener: RequestListener = settings.tlsRedirect
@@ -97,11 +105,15 @@ function createPlainServer(
         publicUrl: settings.publicUrl,
         port: () => (secure?.address() as AddressInfo | null)?.port ?? 443,
       })
-    : withoutUpgrades(app);
+    : oneAtATime(withoutUpgrades(app), refusals);
   return http.createServer(serverOptions(app, settings), withSecurityHeaders({ hstsSeconds: 0 }, listener));
 }
 
-function createSecureServer(app: Express, settings: ListenSettings): https.Server | undefined {
+function createSecureServer(
+  app: Express,
+  settings: ListenSettings,
+  refusals: RefusalLog,
+): https.Server | undefined {
   if (settings.tlsListen === 'off') return undefined;
   const demandsCertificates = settings.tlsClientCa !== '';
   return https.createServer(
@@ -113,7 +125,7 @@ function createSecureServer(app: Express, settings: ListenSettings): https.Serve
       ALPNProtocols: ['http/1.1'],
       handshakeTimeout: settings.headerTimeoutMs,
     },
-    withSecurityHeaders({ hstsSeconds: settings.hstsSeconds }, withoutUpgrades(app)),
+    withSecurityHeaders({ hstsSeconds: settings.hstsSeconds }, oneAtATime(withoutUpgrades(app), refusals)),
   );
 }
 
