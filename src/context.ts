@@ -20,6 +20,8 @@ export interface Identified {
   readonly method: AuthenticationMethod;
   /** Id of the session, for the cookie method; what DELETE /_session ends. */
   readonly sessionId?: string;
+  /** Names the password of an API key that was shown: what is still running ends when it is no longer good. */
+  readonly keyVersion?: string;
   /** Value of a renewed Set-Cookie header that must go out with this answer. */
   readonly renewedCookie?: string;
 }

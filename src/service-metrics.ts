@@ -63,7 +63,7 @@ function feedMetrics({ news, openFeeds }: Services, forwarding: Forwarding): rea
     },
     {
       name: 'watched_feeds',
-      help: 'Feeds that a revocation would end.',
+      help: 'Feeds, and bodies on their way, that a revocation would end.',
       type: 'gauge',
       read: () => openFeeds.count,
     },

@@ -171,20 +171,20 @@ function openNews(
   return news;
 }
 
-/** Decides an open feed afresh (H17): its key must be good, and its database's grants must still permit its row. */
+/**
+ * Decides afresh what is still running (H17): the password of its key must be good, and its database's grants must still permit its row. A form
+ * whose end has not come has named no database yet, and is decided about when it has.
+ */
 async function isStillPermitted(
   feed: OpenFeed,
   keys: RunningKeyStore,
   security: SecurityKeeper,
   { sessions }: SessionParts,
 ): Promise<boolean> {
-  const { principal, database, endpoint, sessionId } = feed;
+  const { principal, database, endpoint, sessionId, keyVersion } = feed;
   if (sessionId !== undefined && (await sessions.isEnded(sessionId))) return false;
-  if (principal.kind === 'key') {
-    const key = await keys.describe(principal.name);
-    if (key === undefined || (key.expires_at !== null && Date.parse(key.expires_at) <= Date.now()))
-      return false;
-  }
+  if (keyVersion !== undefined && !(await keys.holds(principal.name, keyVersion))) return false;
+  if (endpoint.id === 'legacy-set-permissions') return true;
   const permissions = database === undefined ? undefined : await security.permissionsOf(database);
   const operation = { endpoint, alternatives: [], bodyMatter: undefined, database, documentId: undefined };
   return decide(principal, operation, permissions, undefined).allow;

@@ -45,7 +45,7 @@ export function createForward({ settings, nodes, identity, openFeeds }: Services
 
 /** One of each, made once. */
 export function createSteps(services: Services, forwarding: Forwarding, condition: Condition): Steps {
-  const { settings, live, accessLog, metrics, security, sessionParts } = services;
+  const { settings, live, accessLog, metrics, security, sessionParts, openFeeds } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
@@ -58,7 +58,12 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
       createBasicAuthenticator(services.credentials),
       createCookieAuthenticator({ ...sessionParts, keys: services.keys }),
     ]),
-    authorizeOperation: authorizeOperation({ permissions: security, storeDatabase, inspectLimitBytes }),
+    authorizeOperation: authorizeOperation({
+      permissions: security,
+      storeDatabase,
+      inspectLimitBytes,
+      openFeeds,
+    }),
     answerOwnEndpoint: answerOwnEndpoint(createHandlers(services, condition)),
     forwardToCouch: forwarding.step,
   };

@@ -39,7 +39,9 @@ function outcomeOf(verdict: CredentialVerdict): Outcome {
   if (verdict.outcome === 'refused') return verdict;
   const made = outcomes.get(verdict);
   if (made !== undefined) return made;
-  const identified: Identified = Object.freeze({ principal: verdict.principal, method: 'basic' });
+  const { principal, version } = verdict;
+  const keyVersion = principal.kind === 'key' ? { keyVersion: version } : undefined;
+  const identified: Identified = Object.freeze({ principal, method: 'basic', ...keyVersion });
   const outcome: Outcome = Object.freeze({ outcome: 'accepted', identified });
   outcomes.set(verdict, outcome);
   return outcome;

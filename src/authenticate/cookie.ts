@@ -32,9 +32,10 @@ export function createCookieAuthenticator(options: CookieOptions): Authenticator
   const accept = (principal: Principal, session: Session, client: ClientAddress): Outcome => {
     const isOld = now() - session.issuedAt > renewAfterMs && session.version !== '';
     const renewed = isOld ? { renewedCookie: renewedCookie(options, session, client, now()) } : undefined;
+    const keyVersion = session.kind === 'key' ? { keyVersion: session.version } : undefined;
     return {
       outcome: 'accepted',
-      identified: { principal, method: 'cookie', sessionId: session.id, ...renewed },
+      identified: { principal, method: 'cookie', sessionId: session.id, ...keyVersion, ...renewed },
     };
   };
   return function authenticateCookie(req, context: Context) {

@@ -11,6 +11,7 @@ import {
   Unauthorized,
   type HttpError,
 } from '../http-errors.ts';
+import { type OpenFeeds } from '../identity/open-feeds.ts';
 import { type Principal } from '../identity/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
@@ -18,6 +19,7 @@ import { decide, mustInspect } from './decide.ts';
 import { decideByForm } from './form-database.ts';
 import { inspectBody } from './inspect.ts';
 import { createInspectionBudget, type HoldBytes } from './inspection-budget.ts';
+import { watchBody } from './watch-body.ts';
 
 export interface AuthorizeNeeds {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
@@ -25,6 +27,8 @@ export interface AuthorizeNeeds {
   readonly storeDatabase: string;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
+  /** Watches a request whose body is still on its way. */
+  readonly openFeeds: Pick<OpenFeeds, 'register'>;
 }
 
 interface Means extends AuthorizeNeeds {
@@ -47,9 +51,9 @@ export function authorizeOperation(needs: AuthorizeNeeds): RequestHandler {
     const database = databaseToAsk(principal, operation);
     const found = database === undefined ? undefined : needs.permissions.permissionsOf(database);
     if (found instanceof Promise) {
-      found.then((permissions) => proceed(req, res, permissions, means, next)).catch(next);
+      found.then((permissions) => proceed(permissions, { req, res, means, next })).catch(next);
     } else {
-      proceed(req, res, found, means, next);
+      proceed(found, { req, res, means, next });
     }
   };
 }
@@ -61,20 +65,23 @@ function databaseToAsk(principal: Principal, { endpoint, database }: Operation):
   return principal.kind === 'owner' && !asksForMarker ? undefined : database;
 }
 
-function proceed(
-  req: IncomingMessage,
-  res: ServerResponse,
-  permissions: DatabasePermissions | undefined,
-  means: Means,
-  next: NextFunction,
-): void {
+interface Asked {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly means: Means;
+  readonly next: NextFunction;
+}
+
+function proceed(permissions: DatabasePermissions | undefined, asked: Asked): void {
+  const { req, res, means, next } = asked;
   const context = contextOf(req);
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
   const { bodyMatter } = operation;
   if (bodyMatter === 'form-database' && principal.kind !== 'nobody') {
+    watchBody(means.openFeeds, asked, { endpoint: operation.endpoint, identity: 'marker' });
     decideByForm(req, operation, principal, means)
-      .then((decision) => settle(context, decision, next))
+      .then((decision) => settle(asked, decision))
       .catch(next);
     return;
   }
@@ -84,13 +91,14 @@ function proceed(
     bodyMatter === 'form-database' ||
     !(mustInspect(principal, operation, decision) || hidesIds(req, decision))
   ) {
-    settle(context, decision, next);
+    settle(asked, decision);
     return;
   }
+  if (decision.allow) watchBody(means.openFeeds, asked, decision);
   inspectBody(req, means.inspectLimitBytes, bodyMatter, means.budget(res))
     .then(({ body, ids }) => {
       const final = decide(principal, operation, permissions, ids);
-      settle(context, final.allow ? { ...final, body } : final, next);
+      settle(asked, final.allow ? { ...final, body } : final);
     })
     .catch(next);
 }
@@ -100,11 +108,17 @@ function hidesIds(req: IncomingMessage, decision: Decision): boolean {
   return decision.allow && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
 }
 
-function settle(context: Context, decision: Decision, next: NextFunction): void {
+function settle(asked: Asked, decision: Decision): void {
+  const { req, means, next } = asked;
+  const context = contextOf(req);
   const final = fromAllowedAddress(context, decision);
   context.decision = final;
-  if (final.allow) next();
-  else next(refusal(final));
+  if (!final.allow) {
+    next(refusal(final));
+    return;
+  }
+  watchBody(means.openFeeds, asked, final);
+  next();
 }
 
 /** The owner's rights can be narrowed to some addresses (the whitelist's list for owner operations). */

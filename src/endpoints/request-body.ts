@@ -63,6 +63,11 @@ export async function inflated(req: IncomingMessage, body: Buffer, limitBytes: n
   }
 }
 
+/** True when the head announces a body. RFC 9112 section 6.3: one of these two headers, or there is none. */
+export function announcesBody(req: IncomingMessage): boolean {
+  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? '0') !== 0;
+}
+
 /** The body's encoding; throws BadContentType for one that CouchDB does not know. */
 export function encodingOf(req: IncomingMessage): 'gzip' | 'identity' {
   const encoding = req.headers['content-encoding'] ?? 'identity';

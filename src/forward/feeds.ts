@@ -34,7 +34,7 @@ export class Feeds {
     end: (reason: string, visibly: boolean) => void,
   ): void {
     const context = contextOf(req);
-    const { principal, sessionId } = known(context.identified, 'identified');
+    const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
     const { database } = known(context.operation, 'operation');
     const decision = known(context.decision, 'decision');
     if (!decision.allow) throw new Error('a refused request has a feed');
@@ -42,6 +42,7 @@ export class Feeds {
       principal,
       database,
       sessionId,
+      keyVersion,
       endpoint: decision.endpoint,
       identity: decision.identity,
       cut: (reason) => end(reason, true),

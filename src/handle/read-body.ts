@@ -2,6 +2,7 @@
 // request-body.ts's business, what the fields mean each handler's.
 import { type IncomingMessage } from 'node:http';
 import {
+  announcesBody,
   encodingOf,
   inflated,
   mediaTypeOf,
@@ -11,7 +12,7 @@ import {
 } from '../endpoints/request-body.ts';
 import { BadContentType, BadRequest } from '../http-errors.ts';
 
-export { mediaTypeOf, parseForm, parseJson };
+export { announcesBody, mediaTypeOf, parseForm, parseJson };
 
 export interface BodyRules {
   /** Largest body, before and after gunzip. */
@@ -21,11 +22,6 @@ export interface BodyRules {
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
-
-/** True when the head announces a body. RFC 9112 section 6.3: one of these two headers, or there is none. */
-export function announcesBody(req: IncomingMessage): boolean {
-  return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? '0') !== 0;
-}
 
 /**
  * The body's bytes, gunzipped where `Content-Encoding: gzip` says so.

@@ -1,14 +1,17 @@
-// Ends answers that are still running when what permitted them is no more (H17). Which answers run long, and how one is cut, is forward's business.
+// Ends what is still running when what permitted it is no more (H17): answers, and bodies that are still on their way. Which they are, and how one is
+// cut, is forward's and authorize's business.
 import { type Endpoint } from '../endpoints/endpoint.ts';
 import { type News, type NewsDesk } from './news.ts';
 import { type Principal } from './principal.ts';
 
-/** An answer that is still running, and for whom. */
+/** An answer that is still running, or a request whose body is still coming, and for whom. */
 export interface OpenFeed {
   readonly principal: Principal;
   readonly database: string | undefined;
   /** The session it was asked with; undefined for Basic and for nobody. */
   readonly sessionId: string | undefined;
+  /** Names the password of the key it was asked with; undefined for everybody else. */
+  readonly keyVersion: string | undefined;
   /** The row that was applied when it was permitted. */
   readonly endpoint: Endpoint;
   /** `own` = CouchDB decided, by its own members and admins (`couchdb_auth_only`). */
@@ -72,8 +75,9 @@ export function createOpenFeeds(options: OpenFeedsOptions): OpenFeeds {
 function onceForAlike(permitted: OpenFeedsOptions['stillPermitted']): OpenFeedsOptions['stillPermitted'] {
   const decided = new Map<string, boolean | Promise<boolean>>();
   return (feed) => {
-    const { principal, database, sessionId, endpoint } = feed;
-    const alike = JSON.stringify([principal.kind, principal.name, database, sessionId, endpoint.id]);
+    const { principal, database, sessionId, keyVersion, endpoint } = feed;
+    const who = [principal.kind, principal.name, sessionId, keyVersion];
+    const alike = JSON.stringify([...who, database, endpoint.id]);
     const known = decided.get(alike);
     if (known !== undefined) return known;
     const answer = permitted(feed);

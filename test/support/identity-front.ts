@@ -103,8 +103,8 @@ export async function startIdentityFront(
     lifetimeSeconds: 60,
   });
   const stillPermitted = async (feed: OpenFeed): Promise<boolean> => {
-    const { principal, database = '', endpoint } = feed;
-    if (principal.kind === 'key' && (await keys.describe(principal.name)) === undefined) return false;
+    const { principal, database = '', endpoint, keyVersion } = feed;
+    if (keyVersion !== undefined && !(await keys.holds(principal.name, keyVersion))) return false;
     const permissions = await security.permissionsOf(database);
     const operation = { endpoint, alternatives: [], bodyMatter: undefined, database, documentId: undefined };
     return decide(principal, operation, permissions, undefined).allow;
@@ -135,6 +135,7 @@ export async function startIdentityFront(
       permissions: security,
       storeDatabase: settings.storeDatabase,
       inspectLimitBytes: 1e6,
+      openFeeds,
     }),
     answerOwnEndpoint({
       ...sessionHandlers(common),

@@ -189,6 +189,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
         },
         storeDatabase: settings.storeDatabase,
         inspectLimitBytes: settings.inspectLimitBytes,
+        openFeeds: { register: () => () => undefined },
       }),
       answerOwnEndpoint(req, res, next) {
         const { decision } = contextOf(req);

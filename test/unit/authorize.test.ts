@@ -44,10 +44,11 @@ function step(
     },
     storeDatabase: 'couchgate',
     inspectLimitBytes: 1000,
+    openFeeds: { register: () => () => undefined },
   });
   const later = new Promise<unknown>((resolve) => {
     void handler(
-      { method, context } as unknown as Request,
+      { method, context, headers: {} } as unknown as Request,
       undefined as unknown as Response,
       (error?: unknown) => {
         said.push(error);

@@ -35,6 +35,7 @@ function watch(over: Partial<OpenFeedsOptions> = {}) {
       principal: key,
       database: 'db',
       sessionId: undefined,
+      keyVersion: undefined,
       endpoint,
       identity: 'marker',
       cut: (reason) => cuts.push(`${name}: ${reason}`),
