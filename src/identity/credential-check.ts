@@ -112,15 +112,33 @@ class Checker implements CredentialCheck {
     // What was right from this address is no guess: a stranger's wrong ones from behind it do not lock it out.
     const wasRight = known?.addresses.has(ip) === true;
     try {
-      if (!wasRight) await this.#options.limit.refuseTooMany(given.name, ip);
-      const verdict = await this.#ask(given, digest, ip);
-      if (verdict.outcome === 'refused') await this.#refuse(verdict, given.name, ip, startedAt);
+      const verdict = wasRight
+        ? await this.#try(given, digest, ip)
+        : await this.#tryInTurn(given, digest, ip);
+      if (verdict.outcome === 'refused') await this.#holdBack(startedAt);
       return verdict;
     } catch (error) {
       if (wasRight && this.#outlives(known, error)) return known.verdict;
       if (error instanceof TooManyRequests) return { outcome: 'refused', error };
       throw error;
     }
+  }
+
+  async #tryInTurn(given: GivenCredentials, digest: string, ip: string): Promise<Accepted | Refused> {
+    const leave = await this.#options.limit.enter(given.name, ip);
+    try {
+      return await this.#try(given, digest, ip);
+    } finally {
+      leave();
+    }
+  }
+
+  /** A wrong password is counted before the next one may be tried. */
+  async #try(given: GivenCredentials, digest: string, ip: string): Promise<Accepted | Refused> {
+    const verdict = await this.#ask(given, digest, ip);
+    if (verdict.outcome === 'refused' && verdict.error.reason === WRONG)
+      await this.#options.limit.count(given.name, ip);
+    return verdict;
   }
 
   async #ask(given: GivenCredentials, digest: string, ip: string): Promise<Accepted | Refused> {
@@ -153,9 +171,8 @@ class Checker implements CredentialCheck {
     return current === undefined ? refuse(WRONG) : accept(current, '');
   }
 
-  /** Counts a wrong password, and holds the refusal back so that every one takes as long as any other. */
-  async #refuse({ error }: Refused, name: string, ip: string, startedAt: number): Promise<void> {
-    if (error.reason === WRONG) await this.#options.limit.count(name, ip);
+  /** Holds a refusal back so that every one takes as long as any other. */
+  async #holdBack(startedAt: number): Promise<void> {
     const beat = this.#options.refusalBeatMs ?? BEAT_MS;
     if (beat > 0) await (this.#options.wait ?? pause)(beat - ((this.#now() - startedAt) % beat));
   }

@@ -2,7 +2,7 @@
 // password is, credential-check.ts decides.
 import { createHash } from 'node:crypto';
 import { isIPv6 } from 'node:net';
-import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import { TooManyRequests } from '../http-errors.ts';
 import { type NewsDesk } from './news.ts';
 
@@ -13,8 +13,11 @@ export interface LoginLimitOptions {
 }
 
 export interface LoginLimit {
-  /** Throws a 429 with Retry-After while further tries are refused; asking is not counted. */
-  refuseTooMany(name: string, ip: string): Promise<void>;
+  /**
+   * Lets a try begin; what is returned must be called when it is over and, if it was wrong, counted. Waits while as many run as may still be wrong.
+   * Throws a 429 with Retry-After while further tries are refused; asking is not counted.
+   */
+  enter(name: string, ip: string): Promise<() => void>;
   count(name: string, ip: string): Promise<void>;
 }
 
@@ -37,13 +40,23 @@ export function createLoginLimit(
     void byName.penalty(item.slot);
     void byAddress.penalty(item.network);
   });
+  const running = new RunningTries();
   return {
-    async refuseTooMany(name, ip) {
+    async enter(name, ip) {
       const network = networkOf(ip);
-      const counts = await Promise.all([byName.get(slot(name, network)), byAddress.get(network)]);
-      for (const count of counts) {
-        if (count === null || count.remainingPoints > 0) continue;
-        throw new TooManyRequests(LOCKED, Math.max(1, Math.ceil(count.msBeforeNext / 1000)));
+      const slots = [slot(name, network), network] as const;
+      for (;;) {
+        const [ofName, ofAddress] = await Promise.all([byName.get(slots[0]), byAddress.get(slots[1])]);
+        refuseIfSpent(ofName);
+        refuseIfSpent(ofAddress);
+        const left = [
+          ofName?.remainingPoints ?? options.loginFailures,
+          ofAddress?.remainingPoints ?? options.loginFailuresPerAddress,
+        ];
+        // No pause between this look and the entry: nobody else comes in between.
+        const full = slots.find((one, index) => running.count(one) >= (left[index] ?? 0));
+        if (full === undefined) return running.enter(slots);
+        await running.oneLess(full);
       }
     },
     async count(name, ip) {
@@ -54,6 +67,46 @@ export function createLoginLimit(
         .catch(() => undefined);
     },
   };
+}
+
+function refuseIfSpent(count: RateLimiterRes | null): void {
+  if (count === null || count.remainingPoints > 0) return;
+  throw new TooManyRequests(LOCKED, Math.max(1, Math.ceil(count.msBeforeNext / 1000)));
+}
+
+/**
+ * Tries that are neither right nor wrong yet. A thousand that are sent at once would else all be let in before the first of them is counted.
+ * Pinned by test/hostile/h12-login-limit.test.ts.
+ */
+class RunningTries {
+  readonly #running = new Map<string, number>();
+  /** Those who wait for one try less, in the order of their coming. */
+  readonly #waiting = new Map<string, (() => void)[]>();
+
+  count(slot: string): number {
+    return this.#running.get(slot) ?? 0;
+  }
+
+  enter(slots: readonly string[]): () => void {
+    for (const slot of slots) this.#running.set(slot, this.count(slot) + 1);
+    return () => slots.forEach((slot) => this.#leave(slot));
+  }
+
+  oneLess(slot: string): Promise<void> {
+    const line = this.#waiting.get(slot) ?? [];
+    this.#waiting.set(slot, line);
+    return new Promise((resolve) => line.push(resolve));
+  }
+
+  #leave(slot: string): void {
+    const left = this.count(slot) - 1;
+    if (left === 0) this.#running.delete(slot);
+    else this.#running.set(slot, left);
+    // All look again: the try may have used up what the others wait for.
+    const line = this.#waiting.get(slot) ?? [];
+    this.#waiting.delete(slot);
+    for (const look of line) look();
+  }
 }
 
 /** Of one length, however long a name is sent. */

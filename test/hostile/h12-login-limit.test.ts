@@ -151,11 +151,11 @@ describe('wrong passwords at two workers of one process (H12)', () => {
     const workers = [createLoginLimit(settings, desk), createLoginLimit(settings, desk)] as const;
     const ip = '192.0.2.1';
     for (const worker of [workers[0], workers[1], workers[0]]) await worker.count('alice', ip);
-    for (const worker of workers) await worker.refuseTooMany('alice', ip);
+    for (const worker of workers) (await worker.enter('alice', ip))();
     await workers[1].count('alice', ip);
     for (const worker of workers) {
-      await assert.rejects(worker.refuseTooMany('alice', ip), TooManyRequests);
-      await worker.refuseTooMany('bob', ip);
+      await assert.rejects(worker.enter('alice', ip), TooManyRequests);
+      (await worker.enter('bob', ip))();
     }
   });
 });
@@ -281,6 +281,31 @@ describe('a check of credentials', () => {
     );
     await Promise.all(storm);
     assert.equal(clock.most, 16);
+  });
+
+  it('is not made for more guesses than the limit allows when they come all at once, of a name or from an address', async () => {
+    const ofName = openCheck(() => NO);
+    const guess = (check: typeof ofName.check, name: string, index: number) =>
+      Promise.resolve(check.check(encode(name, `x${index}`), '192.0.2.1'));
+    const verdicts = await Promise.all(
+      Array.from({ length: 400 }, (_, index) => guess(ofName.check, 'alice', index)),
+    );
+    assert.ok(verdicts.every(({ outcome }) => outcome === 'refused'));
+    assert.equal(ofName.asked.length, 5);
+    const ofMany = openCheck(() => NO);
+    await Promise.all(Array.from({ length: 400 }, (_, index) => guess(ofMany.check, `u${index}`, index)));
+    assert.equal(ofMany.asked.length, 100);
+  });
+
+  it('waits its turn among those that are under way, and a right one is accepted then', async () => {
+    const { check, asked } = openCheck(() => yes('good'));
+    const verdicts = await Promise.all(
+      Array.from({ length: 24 }, async (_, index) =>
+        check.check(encode('good', `right${index}`), '192.0.2.1'),
+      ),
+    );
+    assert.ok(verdicts.every(({ outcome }) => outcome === 'accepted'));
+    assert.equal(asked.length, 24);
   });
 
   it('is forgotten on news of its name, and one that CouchDB was answering is not remembered', async () => {
