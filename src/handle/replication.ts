@@ -123,8 +123,18 @@ async function read(req: IncomingMessage, context: Context, limitBytes: number):
 
 /** Encoded as the request was: its Content-Encoding goes on to CouchDB, and must stay true. */
 function write(req: IncomingMessage, body: JsonObject): Buffer | Promise<Buffer> {
-  const bytes = Buffer.from(JSON.stringify(body));
+  const bytes = Buffer.from(written(body));
   return isGzipped(req) ? compress(bytes) : bytes;
+}
+
+/** JSON.stringify calls itself for every level, and a client may put more of them than the stack holds. */
+function written(body: JsonObject): string {
+  try {
+    return JSON.stringify(body);
+  } catch (error) {
+    if (error instanceof RangeError) throw new BadRequest('The request body is nested too deeply.');
+    throw error;
+  }
 }
 
 function isGzipped(req: IncomingMessage): boolean {

@@ -58,7 +58,7 @@ describe('H9: replication jobs', () => {
     publicUrl: PUBLIC_URL,
     couchdbNodes: ['http://node1.example:5984', 'http://partner.internal:5984'],
     replicationHosts: 'partner.internal',
-    limitBytes: 10_000,
+    limitBytes: 24_000_000,
     resolve: (name) => {
       resolved.push(name);
       if (/^[\d.]+$|:/u.test(name)) return Promise.resolve([name]);
@@ -359,7 +359,27 @@ describe('H9: replication jobs', () => {
     });
     assert.equal(form.status, 415);
     assert.equal((await send('key', 'POST', '/_replicate', '[]')).status, 400);
-    assert.equal((await send('key', 'POST', '/_replicate', { pad: 'x'.repeat(20_000) })).status, 413);
+    const bomb = gzipSync(JSON.stringify({ pad: 'x'.repeat(24_000_000) }));
+    const gzipped = { 'content-encoding': 'gzip' };
+    assert.equal((await send('key', 'POST', '/_replicate', bomb, gzipped)).status, 413);
+  });
+
+  it('refuses a body that is nested too deeply to be written again, and takes texts of any length – 400', async () => {
+    const job = (more: string): string => `{"source": "${FAR}", "target": "${FAR}", "more": ${more}}`;
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    for (const path of ['/_replicate', '/_replicator']) {
+      const { status, body } = await send('key', 'POST', path, job(deep));
+      assert.equal(status, 400);
+      assert.deepEqual(body, { error: 'bad_request', reason: 'The request body is nested too deeply.' });
+    }
+    const long = `"${String.raw`\n`.repeat(10_000_000)}"`;
+    const numbers: readonly (readonly [string, number])[] = [
+      [long, 200],
+      [String.raw`["\\", 9007199254740993, "\""]`, 400],
+      [String.raw`["\\\"9007199254740993", -1.5e3]`, 200],
+    ];
+    for (const [more, status] of numbers)
+      assert.equal((await send('key', 'POST', '/_replicate', job(more))).status, status);
   });
 
   it('looks inside a gzipped body, and sends it on gzipped', async () => {
