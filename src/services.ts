@@ -123,6 +123,7 @@ function openNodes(
       connections: settings.couchdbConnections,
       queue: settings.couchdbQueue,
       feeds: settings.couchdbFeeds,
+      share: settings.couchdbCallerShare / 100,
     },
     intervalMs: settings.healthIntervalMs,
     check: (url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) }),

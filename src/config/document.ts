@@ -124,7 +124,7 @@ export function fileSchema(file: SettingFile): string {
   return `${JSON.stringify(schema, null, 2)}\n`;
 }
 
-function shape({ type, values, min }: Setting): Record<string, unknown> {
+function shape({ type, values, min, max }: Setting): Record<string, unknown> {
   switch (type) {
     case 'flag':
       return { type: 'boolean' };
@@ -132,7 +132,7 @@ function shape({ type, values, min }: Setting): Record<string, unknown> {
     case 'milliseconds':
     case 'seconds':
     case 'bytes':
-      return { type: 'integer', minimum: min ?? 0 };
+      return { type: 'integer', minimum: min ?? 0, ...(max === undefined ? {} : { maximum: max }) };
     case 'choice':
       return { enum: values };
     case 'urls':

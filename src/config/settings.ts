@@ -37,6 +37,8 @@ export interface Setting {
   readonly env?: string;
   /** Smallest number allowed; 0 when left out. */
   readonly min?: number;
+  /** Largest number allowed; what its type can hold when left out. */
+  readonly max?: number;
 }
 
 export const SETTINGS = {
@@ -146,6 +148,14 @@ export const SETTINGS = {
     min: 1,
     default: 10_000,
     description: 'Feeds open at once to one node, in each worker; past it the answer is 503.',
+  },
+  couchdb_caller_share: {
+    type: 'count',
+    min: 1,
+    max: 100,
+    default: 75,
+    description:
+      'Percent of couchdb_connections, couchdb_queue and couchdb_feeds that one caller may take up: a name, or without one an address.',
   },
   health_interval_ms: {
     type: 'milliseconds',

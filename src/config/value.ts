@@ -80,7 +80,7 @@ function readFlag(raw: unknown): boolean {
 function readNumber(setting: Setting, raw: unknown): number {
   const value = typeof raw === 'string' && /^\d+$/.test(raw) ? Number(raw) : raw;
   const least = setting.min ?? 0;
-  const most = LARGEST[setting.type] ?? Number.MAX_SAFE_INTEGER;
+  const most = setting.max ?? LARGEST[setting.type] ?? Number.MAX_SAFE_INTEGER;
   if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
     throw new Unreadable(`must be a whole number (${setting.type}) from ${least} to ${most}`);
   return value;

@@ -137,6 +137,6 @@ export class Attempt implements ProxiedRequest {
   #release(): void {
     if (!this.#holdsSlot) return;
     this.#holdsSlot = false;
-    this.node.slots(this.#way.line).give();
+    this.node.slots(this.#way.line).give(this.#request.caller);
   }
 }

@@ -19,6 +19,7 @@ export interface ExchangeServices extends AnswerServices, AttemptServices, BodyL
 }
 
 export class Exchange implements Waiter, AttemptEvents, Ends {
+  readonly caller: string;
   readonly #services: ExchangeServices;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
@@ -48,6 +49,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     this.#context = context;
     this.#request = new OutgoingRequest(req, context, decision, services.identity);
     this.#way = this.#request.way;
+    this.caller = this.#request.caller;
     // Ids in a body that was not read to decide are looked at as they pass.
     const scan = context.operation?.bodyMatter === 'bulk-ids' ? new InternalIdScan() : undefined;
     this.#body = new OutgoingBody(this.#request.body, req, services, scan, this);
@@ -58,7 +60,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
   /** Finds a node and goes to it, or waits in its line. */
   start(): void {
     const { nodes } = this.#services;
-    const node = nodes.pick(this.#way.line, this.#tried);
+    const node = nodes.pick(this.#way.line, this.caller, this.#tried);
     this.#node = node;
     if (node === undefined) this.fail(noNode(nodes.usable, this.#tried !== undefined));
     else if (node.slots(this.#way.line).take(this)) this.#try(node);
@@ -66,7 +68,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
 
   granted(): void {
     const node = known(this.#node, 'upstream.node');
-    if (this.#over) node.slots(this.#way.line).give();
+    if (this.#over) node.slots(this.#way.line).give(this.caller);
     else this.#try(node);
   }
 

@@ -28,6 +28,8 @@ export interface NodeLimits extends ConnectionLimits {
   readonly connections: number;
   readonly queue: number;
   readonly feeds: number;
+  /** Part of each of them that one caller may have, above 0 and up to 1. */
+  readonly share: number;
 }
 
 /** Complete answers after which a half-open node counts as up. */
@@ -58,8 +60,8 @@ export class CouchNode {
       feed: { target, agent: createAgent(protocol, true, limits) },
     };
     this.#slots = {
-      short: new Slots(limits.connections, limits.queue),
-      feed: new Slots(limits.feeds, 0),
+      short: new Slots(limits.connections, limits.queue, limits.share),
+      feed: new Slots(limits.feeds, 0, limits.share),
     };
   }
 

@@ -72,12 +72,12 @@ export class Nodes {
   }
 
   /**
-   * A node with a free slot or a place in its line, that was not tried before. Undefined = none: ask `usable` whether
+   * A node with a free slot or a place in its line for that caller, that was not tried before. Undefined = none: ask `usable` whether
    * they are all away, or all full.
    */
-  pick(line: Line, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
+  pick(line: Line, caller: string, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
     this.#turn = (this.#turn + 1) % this.#nodes.length;
-    return (line === 'short' ? this.#next(tried) : undefined) ?? this.#leastBusy(line, tried);
+    return (line === 'short' ? this.#next(caller, tried) : undefined) ?? this.#leastBusy(line, caller, tried);
   }
 
   /** No connection could be made: the node is out until a look finds it back. */
@@ -103,18 +103,19 @@ export class Nodes {
     if (node.state !== 'up') this.#health.answered(node);
   }
 
-  #next(tried: ReadonlySet<CouchNode>): CouchNode | undefined {
+  #next(caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
     const nodes = this.#nodes;
     for (let i = 0; i < nodes.length; i += 1) {
       const node = nodes[(this.#turn + i) % nodes.length];
       if (node === undefined || tried.has(node)) continue;
       const slots = node.slots('short');
-      if (node.state === 'up' ? slots.free : node.state === 'half-open' && slots.taken === 0) return node;
+      if (node.state === 'up' ? slots.isFreeFor(caller) : node.state === 'half-open' && slots.taken === 0)
+        return node;
     }
     return undefined;
   }
 
-  #leastBusy(line: Line, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
+  #leastBusy(line: Line, caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
     let best: CouchNode | undefined;
     let bestLoad = Infinity;
     for (let i = 0; i < this.#nodes.length; i += 1) {
@@ -123,7 +124,7 @@ export class Nodes {
       const slots = node.slots(line);
       // Any node that is up goes before every one that is half open.
       const load = slots.taken + slots.waiting + (node.state === 'up' ? 0 : Number.MAX_SAFE_INTEGER / 2);
-      if (slots.open && load < bestLoad) [best, bestLoad] = [node, load];
+      if (slots.isOpenFor(caller) && load < bestLoad) [best, bestLoad] = [node, load];
     }
     return best;
   }

@@ -1,6 +1,7 @@
 // Puts together what CouchDB is sent for a permitted request: method, target, headers, identity and way. When it is sent, and where, is exchange.ts's business.
 import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
+import { networkOf } from '../identity/network.ts';
 import { type Principal } from '../identity/principal.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
@@ -23,6 +24,8 @@ export class OutgoingRequest {
   readonly way: Way;
   readonly body: RequestBody;
   readonly multipart: boolean;
+  /** Whose share of a node it takes: a name, or for nobody in particular the network. */
+  readonly caller: string;
   readonly #headers: OutgoingHttpHeaders;
   readonly #req: IncomingMessage;
   readonly #identity: Identity;
@@ -49,6 +52,8 @@ export class OutgoingRequest {
     this.#req = req;
     this.#identity = identity;
     this.#principal = known(context.identified, 'identified').principal;
+    const { kind, name } = this.#principal;
+    this.caller = kind === 'nobody' ? `nobody at ${networkOf(known(context.client, 'client').ip)}` : name;
     this.#decision = decision;
     this.#database = known(context.operation, 'operation').database;
   }

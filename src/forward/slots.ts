@@ -1,23 +1,58 @@
-// Counts what one node carries at once and lets the rest wait in a bounded line. Which node is asked is nodes.ts's business.
+// Counts what one node carries at once, for all and for each caller, and lets the rest wait in a bounded line. Which node is asked is nodes.ts's business.
 
 /** Something that waits for a slot. */
 export interface Waiter {
+  /** Whose share the slot comes out of. */
+  readonly caller: string;
   /** The slot is the waiter's now; it must be given back. */
   granted(): void;
   /** The node takes nothing more: the waiter has to look for another one. */
   displaced(): void;
 }
 
+/** How many a caller has of something, up to its share. */
+class Shares {
+  readonly #most: number;
+  readonly #had = new Map<string, number>();
+
+  constructor(limit: number, share: number) {
+    this.#most = Math.ceil(limit * share);
+  }
+
+  hasRoom(caller: string): boolean {
+    return (this.#had.get(caller) ?? 0) < this.#most;
+  }
+
+  add(caller: string): void {
+    this.#had.set(caller, (this.#had.get(caller) ?? 0) + 1);
+  }
+
+  remove(caller: string): void {
+    const left = (this.#had.get(caller) ?? 0) - 1;
+    if (left > 0) this.#had.set(caller, left);
+    else this.#had.delete(caller);
+  }
+}
+
+/**
+ * A caller that sends slowly, or reads slowly, holds its slots for as long as it likes; so that it cannot hold them all, a caller has no more
+ * than its share of the slots, and of the places in the line (H15). Pinned by test/hostile/h15-slow-clients.test.ts.
+ */
 export class Slots {
   readonly #limit: number;
   readonly #lineLimit: number;
+  readonly #running: Shares;
+  readonly #waiting: Shares;
   /** A set keeps the order of arrival and lets a client that left go at once. */
   readonly #line = new Set<Waiter>();
   #taken = 0;
 
-  constructor(limit: number, lineLimit: number) {
+  /** `share` is the part that one caller may have, above 0 and up to 1; of few it is rounded up. */
+  constructor(limit: number, lineLimit: number, share: number) {
     this.#limit = limit;
     this.#lineLimit = lineLimit;
+    this.#running = new Shares(limit, share);
+    this.#waiting = new Shares(lineLimit, share);
   }
 
   get taken(): number {
@@ -28,45 +63,56 @@ export class Slots {
     return this.#line.size;
   }
 
-  get free(): boolean {
-    return this.#taken < this.#limit;
+  isFreeFor(caller: string): boolean {
+    return this.#taken < this.#limit && this.#running.hasRoom(caller);
   }
 
   /** True when `take` would find a slot or a place in the line. */
-  get open(): boolean {
-    return this.free || this.#line.size < this.#lineLimit;
+  isOpenFor(caller: string): boolean {
+    return this.isFreeFor(caller) || (this.#line.size < this.#lineLimit && this.#waiting.hasRoom(caller));
   }
 
-  /** True = the slot is taken, at once; false = the waiter stands in line, or would if the line were not full: ask `open` first. */
+  /** True = the slot is taken, at once; false = the waiter stands in line, or would if there were a place: ask `isOpenFor` first. */
   take(waiter: Waiter): boolean {
-    if (this.free) {
-      this.#taken += 1;
+    const { caller } = waiter;
+    if (this.isFreeFor(caller)) {
+      this.#occupy(caller);
       return true;
     }
-    if (this.open) this.#line.add(waiter);
+    if (this.isOpenFor(caller)) {
+      this.#line.add(waiter);
+      this.#waiting.add(caller);
+    }
     return false;
   }
 
-  give(): void {
-    const [next] = this.#line;
-    if (next === undefined) {
-      this.#taken -= 1;
+  give(caller: string): void {
+    this.#taken -= 1;
+    this.#running.remove(caller);
+    for (const next of this.#line) {
+      if (!this.#running.hasRoom(next.caller)) continue;
+      this.leave(next);
+      this.#occupy(next.caller);
+      // The connection of the exchange that ends becomes free in this very turn, behind us: the next one shall find it.
+      process.nextTick(grant, next);
       return;
     }
-    this.#line.delete(next);
-    // The connection of the exchange that ends becomes free in this very turn, behind us: the next one shall find it.
-    process.nextTick(grant, next);
+  }
+
+  #occupy(caller: string): void {
+    this.#taken += 1;
+    this.#running.add(caller);
   }
 
   /** Takes a waiter out of the line, for example because its client left. */
   leave(waiter: Waiter): void {
-    this.#line.delete(waiter);
+    if (this.#line.delete(waiter)) this.#waiting.remove(waiter.caller);
   }
 
   /** Sends the whole line elsewhere. */
   disperse(): void {
     const line = [...this.#line];
-    this.#line.clear();
+    for (const waiter of line) this.leave(waiter);
     for (const waiter of line) waiter.displaced();
   }
 }

@@ -1,9 +1,9 @@
 // Counts wrong passwords and says when too many came, for a name from an address and from an address altogether (H12). What a wrong
 // password is, credential-check.ts decides.
 import { createHash } from 'node:crypto';
-import { isIPv6 } from 'node:net';
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import { TooManyRequests } from '../http-errors.ts';
+import { networkOf } from './network.ts';
 import { type NewsDesk } from './news.ts';
 
 export interface LoginLimitOptions {
@@ -112,23 +112,4 @@ class RunningTries {
 /** Of one length, however long a name is sent. */
 function slot(name: string, network: string): string {
   return `${network} ${createHash('sha256').update(name).digest('base64url')}`;
-}
-
-/** The first four groups of an IPv6 address; every other address as it is. */
-export function networkOf(ip: string): string {
-  const zone = ip.indexOf('%');
-  const address = zone === -1 ? ip : ip.slice(0, zone);
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = address.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  if (tail !== undefined) {
-    const rest = tail === '' ? [] : tail.split(':');
-    // An IPv4 tail stands for two groups.
-    const width = rest.length + (rest.at(-1)?.includes('.') === true ? 1 : 0);
-    groups.push(...Array<string>(Math.max(0, 8 - groups.length - width)).fill('0'), ...rest);
-  }
-  return groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':');
 }

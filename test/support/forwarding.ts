@@ -24,6 +24,8 @@ export interface Judged {
   readonly body?: Buffer;
   readonly destination?: Destination;
   readonly renewedCookie?: string;
+  /** The client's address. */
+  readonly ip?: string;
 }
 
 export interface ForwardingSetup {
@@ -74,7 +76,7 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
   const [path = '/', ...query] = (req.url ?? '/').split('?');
   context.id = 'request-1';
   context.client = {
-    ip: '192.0.2.7',
+    ip: judged.ip ?? '192.0.2.7',
     port: req.socket.remotePort ?? 0,
     secure: false,
     mayAdminister: true,
@@ -125,6 +127,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
       connections: 64,
       queue: 64,
       feeds: 64,
+      share: 1,
       ...setup.nodes,
     },
     intervalMs: 60_000,

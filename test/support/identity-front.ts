@@ -77,6 +77,7 @@ export async function startIdentityFront(
       connections: 64,
       queue: 64,
       feeds: 64,
+      share: 1,
     },
     intervalMs: 60_000,
     check: () => Promise.resolve(),

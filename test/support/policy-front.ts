@@ -141,6 +141,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
       connections: 64,
       queue: 1024,
       feeds: 64,
+      share: 1,
     },
     intervalMs: 60_000,
     check: () => Promise.resolve(),

@@ -16,11 +16,13 @@ const LIMITS: NodesOptions['limits'] = {
   connections: 2,
   queue: 2,
   feeds: 3,
+  share: 1,
 };
 
 /** Takes slots and does nothing with them. */
-function waiter(): Waiter & { granted: () => void; grants: number; displacements: number } {
+function waiter(caller = 'someone'): Waiter & { granted: () => void; grants: number; displacements: number } {
   const counts = {
+    caller,
     grants: 0,
     displacements: 0,
     granted: () => void (counts.grants += 1),
@@ -61,10 +63,10 @@ describe('the nodes', () => {
     node === undefined ? '-' : 'abc'.charAt(upstreams.findIndex(({ url }) => url === node.url));
   const states = (): readonly NodeState[] => nodes.report().map(({ state }) => state);
   const picks = (count: number, line: 'short' | 'feed' = 'short'): string =>
-    Array.from({ length: count }, () => nameOf(nodes.pick(line))).join('');
+    Array.from({ length: count }, () => nameOf(nodes.pick(line, 'someone'))).join('');
   const nodeAt = (index: number): CouchNode => {
     for (;;) {
-      const node = nodes.pick('feed');
+      const node = nodes.pick('feed', 'someone');
       assert.ok(node !== undefined);
       if (node.url === upstreams[index]?.url) return node;
     }
@@ -202,10 +204,10 @@ describe('the nodes', () => {
       [waiter(), waiter(), third, fourth].map((one) => slots.take(one)),
       [true, true, false, false],
     );
-    assert.equal(nodes.pick('short'), undefined);
+    assert.equal(nodes.pick('short', 'someone'), undefined);
     assert.equal(slots.take(fifth), false);
     slots.leave(third);
-    slots.give();
+    slots.give('someone');
     await until(() => fourth.grants === 1);
     assert.deepEqual([third.grants, fifth.grants, slots.taken, slots.waiting], [0, 0, 2, 0]);
     nodes.stop();
