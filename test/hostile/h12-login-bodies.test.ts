@@ -33,4 +33,14 @@ describe('the body of a login (H12)', () => {
     const body = { name: 'somebody', password: 'p'.repeat(4000) };
     assert.equal((await gate.ask('POST', '/_session', { body })).status, 401);
   });
+
+  it('is wrong, and no outage, when the password is longer than CouchDB takes one – POST /_session – 401', async () => {
+    const body = { name: 'somebody', password: 'p'.repeat(12_000) };
+    gate.recorder.take();
+    assert.equal((await gate.ask('POST', '/_session', { body })).status, 401);
+    assert.deepEqual(
+      gate.recorder.take().filter(({ url }) => url.startsWith('/_session')),
+      [],
+    );
+  });
 });
