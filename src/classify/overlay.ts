@@ -32,14 +32,18 @@ const REPLICATOR: Readonly<Record<string, string>> = {
   'doc-post-form': 'replicator-write',
 };
 
-/** Blocked rows stay; the others keep their connection: a feed of `_users` is a feed, its attachments are attachments (H3). */
+/**
+ * Blocked rows stay. The others keep the connection of the row whose place they take, for its feed is a feed here too, unless theirs is used
+ * once: what a whole system database answers is trusted no further than an attachment (H3). Pinned by test/hostile/h03-response-splitting.test.ts.
+ */
 function unlessBlocked(replace: Overlay): Overlay {
   const made = new Map<string, Endpoint>();
   return (row) => {
     if (row.permit.kind === 'blocked') return row;
     const replacement = replace(row);
-    const key = `${replacement.id} ${row.transport}`;
-    const known = made.get(key) ?? Object.freeze({ ...replacement, transport: row.transport });
+    const transport = replacement.transport === 'fresh' ? 'fresh' : row.transport;
+    const key = `${replacement.id} ${transport}`;
+    const known = made.get(key) ?? Object.freeze({ ...replacement, transport });
     made.set(key, known);
     return known;
   };
