@@ -2,6 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { type Destination, type Operation, type Target } from './endpoints/operation.ts';
 import { type Endpoint, type Privilege } from './endpoints/endpoint.ts';
+import { HttpError } from './http-errors.ts';
 import { type AuthenticationMethod, type Principal } from './identity/principal.ts';
 import { type RoleSet } from './permissions/role.ts';
 
@@ -51,6 +52,13 @@ export type Decision =
       readonly needed: string;
     };
 
+/** A refusal by Couchgate of what authorize had let in, after a look at what it asks for. What CouchDB refuses is none. */
+export interface Overruling {
+  /** As in a decision, for the audit log. */
+  readonly rule: string;
+  readonly reason: string;
+}
+
 /** What happened upstream, for the audit log. */
 export interface Upstream {
   node: string | undefined;
@@ -72,6 +80,8 @@ export class Context {
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
   decision: Decision | undefined = undefined;
+  /** The last word over `decision`, for the audit log and the metrics. */
+  overruled: Overruling | undefined = undefined;
   readonly upstream: Upstream = {
     node: undefined,
     status: undefined,
@@ -84,8 +94,22 @@ export class Context {
   ended: string | undefined = undefined;
   /** Private detail of a failure, for the log. */
   failure: string | undefined = undefined;
-  /** What a management event changed (never a secret), for the audit log. */
+  /** What a management event has changed (never a secret), for the audit log; written once it is done. */
   change: Readonly<Record<string, unknown>> | undefined = undefined;
+}
+
+/** Rules by status. Other errors of a handler say that a request is wrong, or cannot be served: they refuse nobody a right. */
+const LATE_RULES: Readonly<Record<number, string>> = {
+  401: 'not signed in',
+  403: 'content',
+  429: 'credentials',
+};
+
+/** Notes an error that ends a request which authorize let in, if it is a refusal. */
+export function overrule(context: Context, error: unknown, rule?: string): void {
+  if (!(error instanceof HttpError)) return;
+  const late = rule ?? LATE_RULES[error.status];
+  if (late !== undefined) context.overruled ??= { rule: late, reason: error.reason };
 }
 
 /** The context of a request; listen/ makes it with the request itself, so a missing one is a programming error. */

@@ -132,7 +132,9 @@ export function describePermit(permit: Permit): string {
 
 /** Why it was allowed or refused. A refusal before authorize is known by the step that was never reached. */
 function decisionFields(context: Context, status: number): string {
-  const { decision } = context;
+  const { decision, overruled } = context;
+  if (overruled !== undefined)
+    return `,"decision":"deny","rule":${quote(overruled.rule)},"reason":${quote(overruled.reason)}`;
   if (decision?.allow === true) return allowedFields(decision.rule);
   if (decision !== undefined)
     return `,"decision":"deny","rule":${quote(decision.rule)},"reason":${quote(decision.reason)}`;

@@ -65,10 +65,10 @@ export class RequestMetrics {
   /** Counts a request that is over; `status` 0 = it had no answer. */
   ended(context: Context, status: number, endedAt: number): void {
     this.inFlight -= 1;
-    const { decision, operation, upstream } = context;
+    const { decision, operation, overruled, upstream } = context;
     const action = operation === undefined ? NO_ACTION : (INDEX.get(operation.endpoint.action) ?? NO_ACTION);
-    const decided =
-      decision === undefined ? (context.endedBy === 'preflight' ? 0 : 2) : decision.allow ? 0 : 1;
+    const allowed = decision?.allow === true && overruled === undefined;
+    const decided = decision === undefined ? (context.endedBy === 'preflight' ? 0 : 2) : allowed ? 0 : 1;
     const slot = requestSlot(action, decided, statusIndex(status));
     this.requests[slot] = (this.requests[slot] ?? 0) + 1;
     this.durations[action]?.add(endedAt - context.startedAt);

@@ -7,10 +7,10 @@ import { type Context } from '../context.ts';
  * D data, or -. Source: HAProxy configuration manual, "Session state at disconnection"; the cookie letters are always `--`.
  */
 export function terminationState(context: Context, req: IncomingMessage, res: ServerResponse): string {
-  const { decision, upstream, ended } = context;
+  const { decision, overruled, upstream, ended } = context;
   if (res.writableFinished) {
     if (ended !== undefined) return `${party(ended)}D--`;
-    if (decision?.allow === true)
+    if (decision?.allow === true && overruled === undefined)
       return upstream.sentAt !== undefined && res.statusCode >= 502 ? 'SH--' : '----';
     return res.statusCode < 400 ? '----' : 'PR--';
   }

@@ -1,7 +1,8 @@
 // One client request on its way through the cluster: whose turn it waits for, which node is tried next, and every way in which it can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Context, type Decision, known } from '../context.ts';
+import { type Context, type Decision, known, overrule } from '../context.ts';
 import { InternalIdScan } from '../endpoints/internal-ids.ts';
+import { type HttpError } from '../http-errors.ts';
 import { NodeSilent } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type Ends } from './answer-body.ts';
@@ -166,6 +167,12 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     if (this.#over) return;
     this.#finish();
     this.#next(error);
+  }
+
+  /** The body is one that we do not let through. */
+  refuse(error: HttpError): void {
+    overrule(this.#context, error);
+    this.fail(error);
   }
 
   #finish(): void {

@@ -12,7 +12,7 @@ export interface BodyLimits {
 
 /** Hears of a body that may not go on: CouchDB acts on one only when it has all of it. */
 export interface Refusing {
-  fail(error: HttpError): void;
+  refuse(error: HttpError): void;
 }
 
 /** The client's part of an exchange, handed to one attempt after the other until the first byte of a stream has left. */
@@ -74,11 +74,11 @@ export class OutgoingBody {
     this.#sent += chunk.length;
     // A stated length was compared before; only a chunked body can turn out too large.
     if (this.#sent > this.#limits.maxBodyBytes) {
-      this.#refusing.fail(new TooLarge());
+      this.#refusing.refuse(new TooLarge());
       return;
     }
     if (this.#scan?.finds(chunk) === true) {
-      this.#refusing.fail(new Forbidden('Documents that CouchDB keeps for itself cannot be written.'));
+      this.#refusing.refuse(new Forbidden('Documents that CouchDB keeps for itself cannot be written.'));
       return;
     }
     if (this.#upstream?.write(chunk) === false) this.#req.pause();

@@ -1,6 +1,6 @@
 // Chooses the handler of an endpoint that Couchgate answers itself, or looks at before CouchDB does. Everything else goes on to forward.
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { type Context, contextOf, known } from '../context.ts';
+import { type Context, contextOf, known, overrule } from '../context.ts';
 
 /** Answers the request, or calls `next` to have it forwarded. */
 export type Handler = (
@@ -21,9 +21,19 @@ export function answerOwnEndpoint(handlers: Handlers): RequestHandler {
     const decision = known(context.decision, 'decision');
     if (!decision.allow) throw new Error('a refused request reached its handler');
     const handler = byId.get(decision.endpoint.id);
-    if (handler !== undefined) return handler(req, res, next, context);
+    if (handler !== undefined) return handle(handler, req, res, next, context);
     if (decision.endpoint.handledBy === 'proxy')
       throw new Error(`endpoint ${decision.endpoint.id} has no handler`);
     next();
   };
+}
+
+/** What a handler refuses was refused, whatever authorize had said. */
+async function handle(handler: Handler, ...request: Parameters<Handler>): Promise<void> {
+  try {
+    await handler(...request);
+  } catch (thrown) {
+    overrule(request[3], thrown);
+    throw thrown;
+  }
 }

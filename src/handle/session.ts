@@ -1,6 +1,6 @@
 // Answers /_session: who am I, log in, log out, in CouchDB's exact shapes. Whether a password is right is identity/credential-check.ts's business.
 import { type Request, type Response } from 'express';
-import { type Context, known } from '../context.ts';
+import { type Context, known, overrule } from '../context.ts';
 import { type HttpError, Unauthorized } from '../http-errors.ts';
 import { writeBasic } from '../identity/basic-credentials.ts';
 import { type Accepted, type CredentialCheck } from '../identity/credential-check.ts';
@@ -67,7 +67,9 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
   const { name, password } = await readLogin(req);
   const verdict = await deps.credentials.check(writeBasic(name, password) ?? NO_NAME, client.ip);
   if (verdict.outcome !== 'accepted') {
-    refuseLogin(deps, res, verdict.outcome === 'refused' ? verdict.error : WRONG, fail, client.secure);
+    const error = verdict.outcome === 'refused' ? verdict.error : WRONG;
+    overrule(context, error, 'credentials');
+    refuseLogin(deps, res, error, fail, client.secure);
     return;
   }
   const { principal } = verdict;

@@ -108,6 +108,55 @@ describe('a whole Couchgate', () => {
     assert.ok(reads.length > 0 && reads.every((line) => line['management'] === undefined));
   });
 
+  it('counts as a refusal what its own endpoints refuse – replication, login, users, internal ids – once they have looked', async () => {
+    const writer = await gate.key();
+    const { owner } = gate;
+    await gate.grant('operation', { [writer.name]: ['_writer'] });
+    await gate.ask('PUT', '/_replicator', { as: owner });
+    await gate.grant('_replicator', { nobody: ['_replicator', '_writer'] });
+    const wrong = { name: writer.name, password: 'wrong' };
+    const taken = { _id: 'org.couchdb.user:nobody', name: 'nobody', type: 'user', roles: [], password: 'x' };
+    const inside = { source: 'http://127.0.0.1:1/x', target: 'http://127.0.0.1:1/y' };
+    const hidden = { docs: [{ _id: '_local/purge-mem3-1' }] };
+    const rows: readonly [string, string, typeof writer | undefined, unknown, number, string][] = [
+      ['POST', '/_replicate', undefined, inside, 401, 'not signed in'],
+      ['POST', '/_replicate', owner, inside, 403, 'content'],
+      ['PUT', '/_replicator/job', owner, inside, 403, 'content'],
+      ['PUT', '/_users/org.couchdb.user:nobody', owner, taken, 403, 'content'],
+      ['POST', '/operation/_bulk_docs', writer, hidden, 403, 'content'],
+      ['GET', '/_session?basic=true', undefined, undefined, 401, 'not signed in'],
+      ['POST', '/_session', undefined, wrong, 401, 'credentials'],
+      ['POST', '/_session?fail=/sorry', undefined, wrong, 302, 'credentials'],
+    ];
+    for (const [at, [method, path, as, body, status, rule]] of rows.entries()) {
+      const id = `late-${at}`;
+      const answer = await gate.ask(method, path, { as, body, headers: { 'X-Couch-Request-ID': id } });
+      assert.equal(answer.status, status, `${method} ${path}: ${JSON.stringify(answer.body)}`);
+      const { decision, rule: logged, reason, operation } = await lineOf(id);
+      assert.deepEqual([decision, logged], ['deny', rule], `${method} ${path}`);
+      assert.equal(typeof reason, 'string');
+      assert.equal(typeof operation, 'string');
+    }
+    const metrics = await gate.running.metrics();
+    assert.match(metrics, /couchgate_requests_total\{action="replicate",decision="deny",status="4xx"\} 3\n/);
+    assert.doesNotMatch(metrics, /action="replicate",decision="allow",status="4xx"/);
+  });
+
+  it('counts as allowed what CouchDB refuses, and what is wrong but not forbidden – 409, 400', async () => {
+    const { owner } = gate;
+    await gate.ask('PUT', '/operation/twice', { as: owner, body: {} });
+    const rows = [
+      ['PUT', '/operation/twice', {}, 409],
+      ['POST', '/_session', { name: 1 }, 400],
+    ] as const;
+    for (const [method, path, body, status] of rows) {
+      const id = `wrong-${status}`;
+      const answer = await gate.ask(method, path, { as: owner, body, headers: { 'X-Couch-Request-ID': id } });
+      assert.equal(answer.status, status);
+      assert.equal((await lineOf(id))['decision'], 'allow');
+    }
+  });
+
   it('lets no secret into the access log, the operational log, the metrics or an answer', async () => {
     const key = await gate.key();
     const attempts: readonly [
