@@ -94,7 +94,7 @@ export class Context {
   ended: string | undefined = undefined;
   /** Private detail of a failure, for the log. */
   failure: string | undefined = undefined;
-  /** What a management event has changed (never a secret), for the audit log; written once it is done. */
+  /** What a management event has changed (never a secret), for the audit log; written when it is done. */
   change: Readonly<Record<string, unknown>> | undefined = undefined;
 }
 

@@ -34,8 +34,8 @@ export function createApiKeyHandlers(needs: ApiKeyNeeds): Handlers {
     'api-key-change': async (req, res, _next, context) => {
       const key = keyNameIn(context);
       const fields = parseKeyFields(await readJsonObject(req, RULES));
-      context.change = { action: 'change', key, ...fields };
       const summary = found(await keys.change(key, fields));
+      context.change = { action: 'change', key, ...fields };
       sendJson(res, 200, { ok: true, ...summary });
     },
     'api-key-revoke': async (_req, res, _next, context) => {
@@ -76,8 +76,8 @@ async function rotateKey(needs: ApiKeyNeeds, req: Request, res: Response, contex
   const key = keyNameIn(context);
   const body = (await readOptionalJsonObject(req, RULES)) ?? {};
   const overlapSeconds = parseOverlap(body, needs.keyRotationOverlapSeconds);
-  context.change = { action: 'rotate', key, overlapSeconds };
   const { password, oldValidUntil } = found(await needs.keys.rotate(key, overlapSeconds));
+  context.change = { action: 'rotate', key, overlapSeconds };
   sendJson(res, 200, { ok: true, key, password, old_password_valid_until: oldValidUntil }, SECRET);
 }
 

@@ -120,6 +120,7 @@ async function logout(deps: SessionDeps, req: Request, res: Response, context: C
   const token = deps.cookie.read(req.headers.cookie);
   const read = token === undefined ? undefined : deps.tokens.read(token);
   if (read?.outcome === 'valid') {
+    // Before: here it ends at once, also while the other replicas cannot be told.
     context.change = { action: 'logout', name: read.session.name };
     await deps.sessions.end(read.session.id);
   }

@@ -266,6 +266,13 @@ const ROWS: readonly Row[] = [
     ...bad('`overlap_seconds` must be a whole number from 0 to 2592000'),
   })),
   {
+    title: 'does not rotate a key that is not there',
+    row: 'api-key-rotate',
+    path: '/_api/v2/api_keys/nope/rotate',
+    status: 404,
+    answer: noSuchKey,
+  },
+  {
     title: 'makes a key the deprecated way',
     row: 'legacy-generate-api-key',
     status: 201,
@@ -416,6 +423,7 @@ describe('the handlers of API keys', () => {
       assert.deepEqual([received.status, await received.json()], [each.status, each.answer]);
       if (each.asked !== undefined) assert.deepEqual(asked, each.asked);
       if (each.change !== undefined) assert.deepEqual(context.change, each.change);
+      if (each.status >= 400) assert.equal(context.change, undefined);
       assert.doesNotMatch(JSON.stringify(context.change ?? {}), /secret|new/);
     });
   }
@@ -451,11 +459,17 @@ describe('the handlers of API keys', () => {
       ['api-keys', 'POST'],
       ['api-keys-list', 'GET'],
       ['api-key-get', 'GET'],
+      ['api-key-change', 'PATCH'],
       ['api-key-revoke', 'DELETE'],
       ['api-key-rotate', 'POST'],
     ] as const) {
-      const received = await send({ title: '', row: id, method, path: keyPath, status: 0, answer: '' });
+      const body = id === 'api-key-change' ? json({ label: 'x' }) : {};
+      const received = await send({
+        ...{ title: '', row: id, method, path: keyPath, status: 0, answer: '' },
+        ...body,
+      });
       assert.deepEqual([received.status, received.headers.get('retry-after')], [503, '5'], id);
+      assert.equal(context.change, undefined, `${id} has changed nothing`);
     }
   });
 });
