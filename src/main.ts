@@ -28,7 +28,7 @@ const setup: Command = (args, { env, stdout }) =>
   runSetup({
     args,
     env,
-    settings: (settingsEnv) => loadSettings({ env: settingsEnv }),
+    settings: () => loadSettings({ env }),
     print: (line) => stdout.write(`${line}\n`),
     askPassword,
   });

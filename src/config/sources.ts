@@ -133,6 +133,11 @@ function readSecretFile(
   }
 }
 
+/** Variables that are for `couchgate setup`: no settings, but they may stand in the environment of whatever starts from the same shell. */
+export const ADMIN_USER = 'COUCHGATE_ADMIN_USER';
+export const ADMIN_PASSWORD = 'COUCHGATE_ADMIN_PASSWORD';
+const NO_SETTINGS = ['COUCHGATE_CONFIG', ADMIN_USER, ADMIN_PASSWORD];
+
 /** Names that Kubernetes itself puts into the environment of every pod when a service is called `couchgate…`. */
 const OF_KUBERNETES =
   /_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|^COUCHGATE(_\w+)?_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/;
@@ -145,7 +150,7 @@ function fromEnvironment(env: Environment): Gathered {
       name,
     ]),
   );
-  const known = ['COUCHGATE_CONFIG', ...variables.keys(), ...secretFiles.keys()];
+  const known = [...NO_SETTINGS, ...variables.keys(), ...secretFiles.keys()];
   const sources: Source[] = [];
   const problems: Problem[] = [];
   for (const [variable, raw] of Object.entries(env)) {
@@ -159,7 +164,7 @@ function fromEnvironment(env: Environment): Gathered {
       const read = readSecretFile(secret, raw, place);
       if ('raw' in read) sources.push(read);
       else problems.push(read);
-    } else if (variable !== 'COUCHGATE_CONFIG' && !OF_KUBERNETES.test(variable))
+    } else if (!NO_SETTINGS.includes(variable) && !OF_KUBERNETES.test(variable))
       problems.push({ file: 'environment', path: variable, reason: `is no setting${hint(variable, known)}` });
   }
   return { sources, problems };

@@ -1,6 +1,7 @@
 // What `couchgate setup` is asked on its command line and in its environment. Doing it is index.ts's business.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { ADMIN_PASSWORD, ADMIN_USER } from '../config/sources.ts';
 
 export const SETUP_USAGE = `usage: couchgate setup [options] <address of a CouchDB node>...
 
@@ -19,10 +20,6 @@ the cluster. Name every node: then each is asked to accept a token at the end. I
   --password-file <file> file with the admin's password; else COUCHGATE_ADMIN_PASSWORD, else it is asked for
 
 Exit code 0: ready. 1: something is left to do, the report says what. 2: wrong usage.`;
-
-/** Variables that are for `setup` alone; they are no settings of a running Couchgate. */
-export const ADMIN_USER = 'COUCHGATE_ADMIN_USER';
-export const ADMIN_PASSWORD = 'COUCHGATE_ADMIN_PASSWORD';
 
 export interface SetupArguments {
   readonly urls: readonly string[];

@@ -4,14 +4,7 @@ import { type Settings } from '../config/settings.ts';
 import { type Environment } from '../config/sources.ts';
 import { openAdmin, reasonOf, type Admin } from './admin.ts';
 import { settleDatabases } from './adopt.ts';
-import {
-  ADMIN_PASSWORD,
-  ADMIN_USER,
-  parseSetupArguments,
-  SETUP_USAGE,
-  UsageError,
-  type SetupArguments,
-} from './arguments.ts';
+import { parseSetupArguments, SETUP_USAGE, UsageError, type SetupArguments } from './arguments.ts';
 import { clusterNodes, joinCluster, nodeName } from './join.ts';
 import { planKeys } from './key-plan.ts';
 import { comesToAcceptTokens, settleKeys, type SigningKey } from './keys.ts';
@@ -24,8 +17,8 @@ export type SetupSettings = Pick<Settings, 'jwtKid' | 'jwtSecret' | 'data' | 'co
 export interface SetupParameters {
   readonly args: readonly string[];
   readonly env: Environment;
-  /** Called once the arguments are known to be right, with `env` without what is for setup alone; may throw a ConfigurationError. */
-  readonly settings: (env: Environment) => SetupSettings;
+  /** Called once the arguments are known to be right; may throw a ConfigurationError. */
+  readonly settings: () => SetupSettings;
   /** One line of the report, without its line feed; never a credential. */
   readonly print: (line: string) => void;
   /** Asks a person without showing what is typed; undefined where there is none. */
@@ -60,11 +53,7 @@ class SetupRun {
   constructor(asked: SetupArguments, parameters: SetupParameters) {
     this.#asked = asked;
     this.#parameters = parameters;
-    this.#settings = parameters.settings({
-      ...parameters.env,
-      [ADMIN_USER]: undefined,
-      [ADMIN_PASSWORD]: undefined,
-    });
+    this.#settings = parameters.settings();
     this.#report = { line: parameters.print };
     this.#now = parameters.now ?? Date.now;
   }

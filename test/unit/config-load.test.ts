@@ -156,6 +156,12 @@ describe('loadSettings', () => {
       { COUCHGATE_COUCHDB_NODES: 'http://127.0.0.1:1' },
       /COUCHGATE_JWT_SECRET: is empty/,
     ],
+    [
+      'an overlap that a rotation could not be asked for',
+      {},
+      { COUCHGATE_KEY_ROTATION_OVERLAP_SECONDS: '2592001' },
+      /OVERLAP_SECONDS: must be a whole number \(seconds\) from 0 to 2147483/,
+    ],
     ['a weak JWT secret', {}, { COUCHGATE_JWT_SECRET: 'c2hvcnQ=' }, /at least 32 random bytes/],
     [
       'one secret for two things',
@@ -214,6 +220,14 @@ describe('loadSettings', () => {
       COUCHGATE_METRICS_SERVICE_PORT: '9984',
     };
     assert.deepEqual(problemsOf({}, env), []);
+  });
+
+  it('leaves what is for `couchgate setup` to it, and still refuses what is almost that', () => {
+    const env = { COUCHGATE_ADMIN_USER: 'admin', COUCHGATE_ADMIN_PASSWORD: 'x' };
+    assert.deepEqual(problemsOf({}, env), []);
+    assert.deepEqual(problemsOf({}, { COUCHGATE_ADMIN_PASSWRD: 'x' }), [
+      'environment:- COUCHGATE_ADMIN_PASSWRD: is no setting; did you mean COUCHGATE_ADMIN_PASSWORD?',
+    ]);
   });
 
   it('warns of plain HTTP on a public address, of an empty whitelist, and of no access log', () => {
