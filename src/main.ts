@@ -28,7 +28,7 @@ const setup: Command = (args, { env, stdout }) =>
   runSetup({
     args,
     env,
-    settings: () => loadSettings({ env }),
+    settings: () => loadSettings({ env, purpose: 'setup' }),
     print: (line) => stdout.write(`${line}\n`),
     askPassword,
   });

@@ -32,6 +32,15 @@ const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g
 
 const coversEverything = (cidrs: readonly string[]): boolean => cidrs.some((cidr) => cidr.endsWith('/0'));
 
+/** What only a Couchgate that serves must have: `setup` is what makes the secret. */
+const REFUSED_WHEN_SERVING: readonly Rule[] = [
+  [
+    'jwt_secret',
+    (s) => s.couchdbNodes.length > 0 && s.jwtSecret === '',
+    'is empty, but couchdb_nodes is set: CouchDB could not tell Couchgate from anybody else. Run `couchgate setup`, which makes one, and name it',
+  ],
+];
+
 const REFUSED: readonly Rule[] = [
   ['listen', (s) => off(s.listen) && off(s.tlsListen), 'is off, and so is tls_listen: nobody could connect'],
   [
@@ -49,11 +58,6 @@ const REFUSED: readonly Rule[] = [
     'tls_client_ca',
     (s) => s.tlsClientCa !== '' && !off(s.listen) && !s.tlsRedirect,
     'demands client certificates, but listen lets everybody past them: turn listen off, or tls_redirect on',
-  ],
-  [
-    'jwt_secret',
-    (s) => s.couchdbNodes.length > 0 && s.jwtSecret === '',
-    'is empty, but couchdb_nodes is set: CouchDB could not tell Couchgate from anybody else. Make one with `openssl rand -base64 32`',
   ],
   [
     'jwt_secret',
@@ -134,14 +138,19 @@ const WARNED: readonly Rule[] = [
   ],
 ];
 
-/** What must be refused and what is warned of. Pure. */
-export function checkCombinations(settings: Settings): {
+/** What must be refused and what is warned of, for a Couchgate that serves or for its `setup`. Pure. */
+export function checkCombinations(
+  settings: Settings,
+  purpose: 'serve' | 'setup',
+): {
   readonly errors: readonly Finding[];
   readonly warnings: readonly string[];
 } {
   const found = (rules: readonly Rule[]): readonly Rule[] => rules.filter(([, applies]) => applies(settings));
   return {
-    errors: found(REFUSED).map(([setting, , reason]) => ({ setting, reason })),
+    errors: found(purpose === 'serve' ? [...REFUSED_WHEN_SERVING, ...REFUSED] : REFUSED).map(
+      ([setting, , reason]) => ({ setting, reason }),
+    ),
     warnings: found(WARNED).map(([setting, , sentence]) => `${setting}: ${sentence}`),
   };
 }

@@ -28,6 +28,8 @@ export interface LoadParameters {
   readonly env: Environment;
   /** Folder of the configuration files; COUCHGATE_CONFIG, else `./config`, when left out. */
   readonly folder?: string;
+  /** `serve` when left out. */
+  readonly purpose?: 'serve' | 'setup';
 }
 
 /**
@@ -39,7 +41,7 @@ export function loadSettings(parameters: LoadParameters): Settings {
 }
 
 /** The settings with their origins and warnings; throws as loadSettings does. */
-export function loadConfiguration({ env, folder }: LoadParameters): Configuration {
+export function loadConfiguration({ env, folder, purpose = 'serve' }: LoadParameters): Configuration {
   const named = folder ?? (env['COUCHGATE_CONFIG'] === '' ? undefined : env['COUCHGATE_CONFIG']);
   const configFolder = named ?? './config';
   const { sources, problems: gathered } = gatherSources(configFolder, env);
@@ -63,7 +65,7 @@ export function loadConfiguration({ env, folder }: LoadParameters): Configuratio
   const settings = assemble(values, configFolder);
   const place = (name: SettingName): Pick<Problem, 'file' | 'line' | 'path'> =>
     placeOf(sources, name, configFolder);
-  const { errors, warnings } = checkCombinations(settings);
+  const { errors, warnings } = checkCombinations(settings, purpose);
   problems.push(...errors.map(({ setting, reason }) => ({ ...place(setting), reason })));
   if (problems.length > 0) throw new ConfigurationError(problems);
   return { settings, origins, warnings };

@@ -216,6 +216,18 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
   });
 });
 
+describe('couchgate setup before there is a secret', () => {
+  it('runs with couchdb_nodes configured, although Couchgate itself would not', async () => {
+    const env = { COUCHGATE_COUCHDB_NODES: 'http://127.0.0.1:9', COUCHGATE_ADMIN_PASSWORD: 'x' };
+    const setup = startProgram(env, ['setup', '--dry-run', 'http://127.0.0.1:9']);
+    assert.equal(await setup.ended, 1);
+    assert.match(setup.stdout(), /127\.0\.0\.1:9 cannot be reached/u);
+    const serving = startProgram(env);
+    assert.notEqual(await serving.ended, 0);
+    assert.match(serving.stderr(), /COUCHGATE_JWT_SECRET: is empty.*`couchgate setup`/u);
+  });
+});
+
 describe('couchgate setup --join', { skip: withoutCouchdb, timeout: 120_000 }, () => {
   it('makes one cluster of three nodes that know nothing of each other, as docker-compose.yml has it done', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'couchgate-secrets-'));

@@ -185,6 +185,13 @@ describe('loadSettings', () => {
   for (const [title, files, env, reason] of refused)
     it(`refuses ${title}`, () => assert.match(problemsOf(files, env).join('\n'), reason));
 
+  it('asks `couchgate setup` for no secret, which it is to make', () => {
+    const env = { COUCHGATE_COUCHDB_NODES: 'http://127.0.0.1:1' };
+    assert.equal(loadSettings({ env, folder: folderWith({}), purpose: 'setup' }).jwtSecret, '');
+    const weak = { ...env, COUCHGATE_JWT_SECRET: 'c2hvcnQ=' };
+    assert.throws(() => loadSettings({ env: weak, folder: folderWith({}), purpose: 'setup' }), /32 random/);
+  });
+
   it('refuses a folder named by COUCHGATE_CONFIG that is not there: its whitelist would be lost', () => {
     assert.throws(() => loadSettings({ env: { COUCHGATE_CONFIG: join(root, 'nope') } }), /does not exist/);
   });
