@@ -6,7 +6,8 @@ import { ADMIN_PASSWORD, ADMIN_USER } from '../config/sources.ts';
 export const SETUP_USAGE = `usage: couchgate setup [options] <address of a CouchDB node>...
 
 Makes an existing CouchDB cluster ready for Couchgate: checks and sets what Couchgate relies on, on every node of
-the cluster. Name every node: then each is asked to accept a token at the end. It may be run any number of times.
+the cluster. Name every node: each is asked to accept a token at the end, and one without an address cannot be
+asked, so that the cluster does not count as ready. It may be run any number of times.
 
   --dry-run              say what would be changed, change nothing
   --restart              restart the nodes that need it, one after the other, waiting for each
@@ -14,6 +15,8 @@ the cluster. Name every node: then each is asked to accept a token at the end. I
                          nothing changes for their users; \`*\` stands for any characters; may be repeated
   --rotate               add a second key beside the one in use, and say how to change over
   --retire <kid>         remove a key that is not in use any more
+  --replace-key          give the key in use another secret where CouchDB has one already: every Couchgate that uses
+                         the old one is locked out. Without it setup stops there
   --join                 first join these fresh nodes to one cluster and make its system databases
   --make-secrets <dir>   write the secrets of a new cluster into this folder, where they are missing, and stop
   --user <name>          CouchDB server admin; else COUCHGATE_ADMIN_USER, else \`admin\`

@@ -122,13 +122,19 @@ class SetupRun {
       const outcome = await settle(node, config, options);
       const newKeys = await settleKeys(node, config, keys, options);
       const isRunning = await this.#isRunning(node, outcome.needsRestart);
-      const isAccepted = !dryRun && isRunning && (await this.#check(node, keys));
-      isReady &&= !outcome.blocked && isRunning && (dryRun ? !outcome.changed && !newKeys : isAccepted);
+      const isAccepted = !dryRun && isRunning && node.isDirect && (await this.#check(node, keys));
+      if (!node.isDirect)
+        this.#report.line('  LOOK    not known whether it has restarted and takes tokens: give its address');
+      isReady &&=
+        node.isDirect &&
+        !outcome.blocked &&
+        isRunning &&
+        (dryRun ? !outcome.changed && !newKeys : isAccepted);
     }
     return isReady;
   }
 
-  /** True when the node runs with the handlers that its settings name, after a restart if one was allowed. */
+  /** True when the node runs with the handlers that its settings name, after a restart if one was allowed; only a node that is asked directly tells. */
   async #isRunning(node: SetupNode, changed: boolean): Promise<boolean> {
     const { dryRun, restart } = this.#asked;
     const handlers = node.isDirect ? await runningHandlers(node) : undefined;
@@ -147,10 +153,6 @@ class SetupRun {
   }
 
   async #check(node: SetupNode, keys: readonly SigningKey[]): Promise<boolean> {
-    if (!node.isDirect) {
-      this.#report.line('  not checked with a token: give its address');
-      return true;
-    }
     for (const key of keys) {
       const isAccepted = await comesToAcceptTokens(node.admin, key, this.#now);
       this.#report.line(

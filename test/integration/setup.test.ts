@@ -115,6 +115,15 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
     assert.doesNotMatch(text, /^ {2}(?:set|removed|replaced|restarted|RESTART)/mu);
   });
 
+  it('is not ready while nodes without an address may not have restarted, though nothing is left to change', async () => {
+    const [url = ''] = cluster.urls;
+    for (const args of [[url], ['--dry-run', url]]) {
+      const { code, text } = await setup(...args);
+      assert.equal(code, 1, text);
+      assert.equal(text.match(/not known whether it has restarted .* give its address/gu)?.length, 2);
+    }
+  });
+
   it('tells which databases relied on members and admins, and what becomes of them', async () => {
     const { text } = await setup(...cluster.urls);
     assert.match(text, /closes {2}public: it was open to everybody/u);
