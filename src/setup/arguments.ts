@@ -31,6 +31,7 @@ export interface SetupArguments {
   readonly adopt: readonly string[];
   readonly rotate: boolean;
   readonly retire: string | undefined;
+  readonly replaceKey: boolean;
   readonly join: boolean;
   readonly makeSecrets: string | undefined;
   readonly user: string;
@@ -59,6 +60,7 @@ export function parseSetupArguments(args: readonly string[], env: Environment): 
     adopt: values.adopt,
     rotate: values.rotate,
     retire: values.retire,
+    replaceKey: values['replace-key'],
     join: values.join,
     makeSecrets: values['make-secrets'],
     user: values.user ?? env[ADMIN_USER] ?? 'admin',
@@ -77,6 +79,7 @@ function parse(args: readonly string[]) {
         adopt: { type: 'string', multiple: true, default: [] },
         rotate: { type: 'boolean', default: false },
         retire: { type: 'string' },
+        'replace-key': { type: 'boolean', default: false },
         join: { type: 'boolean', default: false },
         'make-secrets': { type: 'string' },
         user: { type: 'string' },

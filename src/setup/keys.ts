@@ -68,6 +68,12 @@ export function kidsOf(config: NodeConfig): readonly string[] {
     .map((key) => key.slice('hmac:'.length));
 }
 
+/** True when the node accepts a key of this name with another secret. */
+export function hasAnother(config: NodeConfig, { kid, secret }: SigningKey): boolean {
+  const present = config['jwt_keys']?.[`hmac:${kid}`];
+  return present !== undefined && present !== secret;
+}
+
 /** Gives the node these keys, and names every other one it accepts. Returns whether something was, or would be, changed. */
 export async function settleKeys(
   node: SetupNode,
@@ -77,15 +83,21 @@ export async function settleKeys(
 ): Promise<boolean> {
   const present = config['jwt_keys'] ?? {};
   let changed = false;
-  for (const { kid, secret } of keys) {
+  for (const key of keys) {
+    const { kid, secret } = key;
     const setting = `hmac:${kid}`;
     if (present[setting] === secret) {
       report.line(`  fine    [jwt_keys] ${setting}`);
       continue;
     }
     changed = true;
-    const verb = `${dryRun ? 'would be ' : ''}${present[setting] === undefined ? 'set' : 'replaced'}`;
-    report.line(`  ${verb} [jwt_keys] ${setting} = (secret)`);
+    const isAnother = hasAnother(config, key);
+    if (dryRun && isAnother)
+      report.line(`  LOOK    [jwt_keys] ${setting} has another secret: see --replace-key`);
+    else
+      report.line(
+        `  ${dryRun ? 'would be ' : ''}${isAnother ? 'replaced' : 'set'} [jwt_keys] ${setting} = (secret)`,
+      );
     if (!dryRun) await writeSecret(node, 'jwt_keys', setting, secret);
   }
   const ours = new Set(keys.map(({ kid }) => `hmac:${kid}`));

@@ -124,6 +124,28 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
     }
   });
 
+  it('locks nobody out: a machine without the secret changes nothing, unless it is told to – --replace-key', async () => {
+    const ours = settings;
+    const elsewhere = await mkdtemp(join(tmpdir(), 'couchgate-setup-'));
+    const keys = async () => (await first.ask('GET', '/_node/_local/_config/jwt_keys')).body;
+    const before = await keys();
+    settings = { ...ours, data: elsewhere };
+    const refused = await setup('--retire', 'old', ...cluster.urls);
+    assert.equal(refused.code, 1);
+    assert.match(refused.text, /has another secret for the key couchgate.*jwt_secret.*--replace-key/u);
+    assert.deepEqual(await keys(), before);
+    await assert.rejects(stat(join(elsewhere, 'jwt_secret')), 'a secret was made that CouchDB does not know');
+    const dry = await setup('--dry-run', ...cluster.urls);
+    assert.equal(dry.code, 1);
+    assert.match(dry.text, /LOOK {4}\[jwt_keys\] hmac:couchgate has another secret/u);
+    assert.equal((await setup('--replace-key', ...cluster.urls)).code, 0);
+    assert.notDeepEqual(await keys(), before);
+    settings = ours;
+    assert.equal((await setup('--replace-key', ...cluster.urls)).code, 0);
+    assert.deepEqual(await keys(), before);
+    await rm(elsewhere, { recursive: true });
+  });
+
   it('tells which databases relied on members and admins, and what becomes of them', async () => {
     const { text } = await setup(...cluster.urls);
     assert.match(text, /closes {2}public: it was open to everybody/u);
@@ -169,7 +191,11 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
         [await acceptsTokens(admin, old, Date.now()), await acceptsTokens(admin, made, Date.now())],
         [true, true],
       );
-    settings = { ...settings, jwtKid: kid, jwtSecret: made.secret };
+    settings = { ...settings, jwtKid: kid };
+    const half = await setup('--retire', 'couchgate', ...cluster.urls);
+    assert.deepEqual([half.code, /has another secret/u.test(half.text)], [1, true], 'the new name alone');
+    for (const admin of admins) assert.equal(await acceptsTokens(admin, old, Date.now()), true);
+    settings = { ...settings, jwtSecret: made.secret };
     assert.equal((await setup('--retire', kid, ...cluster.urls)).code, 2, 'the key in use cannot be retired');
     const reminder = await setup(...cluster.urls);
     assert.match(reminder.text, /LOOK {4}\[jwt_keys\] hmac:couchgate is accepted too/u);
