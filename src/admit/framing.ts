@@ -1,6 +1,6 @@
 // Refuses requests whose head can be read in two ways: repeated headers of which others may take another one than we do, and doubtful body lengths (H6, H15).
 import { type RequestHandler } from 'express';
-import { BadRequest, TooLarge } from '../http-errors.ts';
+import { BadRequest, HttpError, TooLarge } from '../http-errors.ts';
 
 export interface FramingLimits {
   /** Largest announced body. */
@@ -31,7 +31,7 @@ for (const name of ONCE.keys()) LENGTHS[name.length] = 1;
 
 /**
  * Refuses with 400 a repeated header of ONCE, both Transfer-Encoding and Content-Length, any transfer coding but `chunked` (RFC 9112
- * sections 6.1 and 6.3); with 413 an announced body past the limit. An `Upgrade` header is taken off: no protocol but HTTP/1.1 is spoken.
+ * sections 6.1 and 6.3); with 413 an announced body past the limit; with 417 an expectation other than `100-continue`. An `Upgrade` header is taken off: no protocol but HTTP/1.1 is spoken.
  */
 export function refuseAmbiguousFraming(limits: FramingLimits): RequestHandler {
   return function refuseAmbiguousFramingStep(req, _res, next) {
@@ -46,6 +46,9 @@ export function refuseAmbiguousFraming(limits: FramingLimits): RequestHandler {
     } else if ((seen & CONTENT_LENGTH) !== 0) {
       refuseLength(req.headers['content-length'] ?? '', limits);
     }
+    const { expect } = req.headers;
+    if (expect !== undefined && expect.toLowerCase() !== '100-continue')
+      throw new HttpError(417, 'expectation_failed', 'Only Expect: 100-continue is understood');
     if (req.headers.upgrade !== undefined) delete req.headers.upgrade;
     next();
   };

@@ -3,8 +3,6 @@ import { type IncomingMessage, type RequestListener, type Server, type ServerRes
 import { type Duplex } from 'node:stream';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { contextOf } from '../context.ts';
-import { HttpError } from '../http-errors.ts';
-import { sendError } from '../respond.ts';
 import { type ClientSocket } from './messages.ts';
 
 const PHRASES: Readonly<Record<number, string>> = {
@@ -86,8 +84,9 @@ export function refuseWhatIsNoRequest(server: Server, log: RefusalLog): void {
     if (socket.exchange !== undefined && !socket.exchange.writableFinished) socket.destroy();
     else endSocket(socket, NO_TUNNELS);
   });
+  // A request like any other: admit/framing.ts refuses it behind the whitelist, and the log has its line.
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
-    sendError(req, res, new HttpError(417, 'expectation_failed', 'Only Expect: 100-continue is understood'));
+    server.emit('request', req, res);
   });
 }
 

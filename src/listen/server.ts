@@ -104,6 +104,7 @@ function createPlainServer(
     ? redirectToHttps({
         publicUrl: settings.publicUrl,
         port: () => (secure?.address() as AddressInfo | null)?.port ?? 443,
+        log: refusals,
       })
     : oneAtATime(withoutUpgrades(app), refusals);
   return http.createServer(serverOptions(app, settings), withSecurityHeaders({ hstsSeconds: 0 }, listener));

@@ -107,11 +107,6 @@ describe('the HTTP listener', () => {
       '431 ',
     ],
     ['CONNECT', 'CONNECT example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n', '405 '],
-    [
-      'an expectation other than 100-continue',
-      'GET / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\nConnection: close\r\n\r\n',
-      '417 ',
-    ],
   ];
   for (const [title, bytes, status] of refusals)
     it(`refuses ${title} – ${status.trim()}, in CouchDB's shape`, async () => {
@@ -307,7 +302,7 @@ describe('the HTTPS listener', () => {
   });
 
   it('redirects plain HTTP – GET /db?x=1 – 308, and never to a host that is none', async () => {
-    const { urls } = await listen({
+    const { urls, log } = await listen({
       tlsListen: '127.0.0.1:0',
       tlsRedirect: true,
       ...tlsFiles('redirect', first),
@@ -318,6 +313,11 @@ describe('the HTTPS listener', () => {
     assert.equal(answer.headers.location, `${secure}/db?x=1`);
     assert.equal((await get(plain, { headers: { host: 'evil.example/@x' } })).status, 400);
     assert.equal((await get(`${plain}//evil.example`)).headers.location, `${secure}/`);
+    const told = log.lines.filter(({ message }) => message === 'answered plain HTTP with the way to HTTPS');
+    assert.deepEqual(
+      told.map(({ fields }) => fields),
+      Array(3).fill({ client: '127.0.0.1' }),
+    );
   });
 
   it('answers a TLS handshake that is plain HTTP by closing, and goes on', async () => {

@@ -72,6 +72,22 @@ describe('a whole Couchgate', () => {
     }
   });
 
+  it('refuses an expectation that it does not know like any other request – Expect: magic, 417, from elsewhere 403', async () => {
+    const ask = (id: string, to: Couchgate): Promise<string> => {
+      const lines = [`X-Couch-Request-ID: ${id}`, 'Expect: magic', 'Host: a', 'Connection: close'];
+      return exchangeBytes(to.url, `GET /operation HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`);
+    };
+    gate.recorder.take();
+    const answer = await ask('magic', gate);
+    assert.match(answer, /^HTTP\/1\.1 417 .*"error":"expectation_failed"/su);
+    const { rule, statusCode } = await lineOf('magic');
+    assert.deepEqual([rule, statusCode], ['malformed', 417]);
+    assert.deepEqual(gate.recorder.take(), []);
+    const closed = await startCouchgate({ backend, settings: { allow: ['203.0.113.1/32'] } });
+    assert.match(await ask('elsewhere', closed), /^HTTP\/1\.1 403 /u);
+    await closed.close();
+  });
+
   it('passes the id of the client on to CouchDB, and shows it in every place', async () => {
     gate.recorder.take();
     const answer = await gate.ask('GET', '/operation', {
