@@ -165,8 +165,10 @@ function openNews(
     siblings,
     report,
     now: Date.now,
-    onState: (up) =>
-      log.info({ up }, up ? 'news of other replicas arrive' : 'news of other replicas do not arrive'),
+    onState: (up) => {
+      if (up) log.info({ up }, 'news of other replicas arrive');
+      else log.warn({ up }, 'news of other replicas do not arrive');
+    },
   });
   siblings.listen((message) => news.hear(message as News));
   return news;

@@ -155,7 +155,6 @@ function allowedFields(rule: string): string {
 function stepThatRefused(context: Context): string {
   if (context.client === undefined) return 'address';
   if (context.target === undefined) return 'malformed';
-  if (context.operation === undefined) return 'unknown-endpoint';
   if (context.identified === undefined) return 'credentials';
   return 'undecided';
 }

@@ -102,6 +102,15 @@ describe('a whole Couchgate', () => {
     assert.match(String((await lineOf('trace-42'))['node']), /^127\.0\.0\.1:\d+$/);
   });
 
+  it('warns when the news of other replicas cease, which costs CouchDB work', async () => {
+    const alone = await startCouchgate({ backend });
+    await alone.recorder.close();
+    const told = () => alone.log.lines.find(({ message }) => message.startsWith('news of other replicas do'));
+    await until(() => told() !== undefined);
+    assert.equal(told()?.level, 'warn');
+    await alone.close();
+  });
+
   it('marks what changes keys, permissions, sessions and configuration, and says what', async () => {
     const { status } = await gate.ask('PUT', '/_api/v2/user/config/cors', {
       as: gate.owner,

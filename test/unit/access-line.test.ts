@@ -124,7 +124,6 @@ describe('accessLine', () => {
   const refusals: readonly [title: string, change: (context: Context) => void, rule: string][] = [
     ['an address', (c) => (c.endedBy = 'address'), 'address'],
     ['a malformed target', (c) => (c.target = undefined), 'malformed'],
-    ['an unknown endpoint', (c) => (c.operation = undefined), 'unknown-endpoint'],
     ['wrong credentials', (c) => (c.identified = undefined), 'credentials'],
   ];
   for (const [title, change, rule] of refusals)
