@@ -11,6 +11,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -21,6 +22,8 @@ import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { fieldsOf, openAdmin } from '../../src/setup/admin.ts';
 import { runSetup } from '../../src/setup/index.ts';
+import { untilUp } from '../../src/setup/join.ts';
+import { acceptsTokens, comesToAcceptTokens, type SigningKey } from '../../src/setup/keys.ts';
 import { type Backend } from '../support/backend.ts';
 import { freePort, killAllWhenThisProcessEnds, stopNameServer, withoutCouchdb } from '../support/cluster.ts';
 import { startCouchgate } from '../support/couchgate.ts';
@@ -80,7 +83,7 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb, timeout: 120
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-compose-'));
   const secretsFolder = join(folder, 'secrets');
   const secret = (name: string): string => readFileSync(join(secretsFolder, name), 'utf8').trim();
-  const children: ChildProcess[] = [];
+  const children = new Map<string, ChildProcess>();
   const urls: string[] = [];
   let environment: NodeJS.ProcessEnv = {};
   let dismiss = (): void => undefined;
@@ -114,6 +117,34 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb, timeout: 120
     return lines;
   }
 
+  const entrypoint = join(folder, 'entrypoint.sh');
+  function start(name: string): void {
+    const home = join(folder, name);
+    const out = openSync(join(home, 'out.log'), 'a');
+    const child = spawn('/bin/sh', [join(ROOT, 'config/couchdb/start-node.sh')], {
+      stdio: ['ignore', out, out],
+      env: {
+        ...environment,
+        NODENAME: `${name}.couchgate`,
+        HOME: home,
+        COUCHDB_HOME: home,
+        INI: join(ROOT, 'config/couchdb'),
+        SECRETS: secretsFolder,
+        ENTRYPOINT: entrypoint,
+      },
+    });
+    children.set(name, child);
+    writeFileSync(join(home, 'pid'), String(child.pid));
+  }
+
+  async function kill(name: string): Promise<void> {
+    const child = children.get(name);
+    if (child === undefined) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  }
+
   before(async () => {
     environment = {
       ...process.env,
@@ -122,35 +153,16 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb, timeout: 120
     };
     ({ dismiss } = killAllWhenThisProcessEnds(folder, environment));
     await run('secrets');
-    const entrypoint = join(folder, 'entrypoint.sh');
     writeFileSync(entrypoint, ENTRYPOINT);
     chmodSync(entrypoint, 0o755);
     for (const name of ['couchdb1', 'couchdb2', 'couchdb3']) {
       const home = join(folder, name);
       urls.push(`http://127.0.0.1:${await layOut(home)}`);
-      const out = openSync(join(home, 'out.log'), 'a');
-      const child = spawn('/bin/sh', [join(ROOT, 'config/couchdb/start-node.sh')], {
-        stdio: ['ignore', out, out],
-        env: {
-          ...environment,
-          NODENAME: `${name}.couchgate`,
-          HOME: home,
-          COUCHDB_HOME: home,
-          INI: join(ROOT, 'config/couchdb'),
-          SECRETS: secretsFolder,
-          ENTRYPOINT: entrypoint,
-        },
-      });
-      children.push(child);
-      writeFileSync(join(home, 'pid'), String(child.pid));
+      start(name);
     }
   });
   after(async () => {
-    for (const child of children) {
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
-    }
+    for (const name of children.keys()) await kill(name);
     dismiss();
     stopNameServer(environment);
     rmSync(folder, { recursive: true, force: true });
@@ -193,5 +205,43 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb, timeout: 120
     } finally {
       await couchgate.close();
     }
+  });
+
+  it('keep a change of the key when a container is made anew – setup --rotate, --retire', async () => {
+    const old: SigningKey = { kid: 'couchgate', secret: secret('jwt_secret') };
+    const credentials = { name: 'admin', password: secret('admin_password') };
+    const common = { data: folder, couchdbCa: '', storeDatabase: 'couchgate' };
+    const change = async (key: SigningKey, ...words: readonly string[]): Promise<string> => {
+      const lines: string[] = [];
+      const code = await runSetup({
+        args: [...words, ...urls],
+        env: { COUCHGATE_ADMIN_PASSWORD: credentials.password },
+        settings: () => ({ ...common, jwtKid: key.kid, jwtSecret: key.secret }),
+        print: (line) => lines.push(line),
+      });
+      assert.equal(code, 0, lines.join('\n'));
+      return lines.join('\n');
+    };
+    const said = await change(old, '--rotate');
+    const [, kid = '', file = ''] = /JWT_KID=(\S+) and COUCHGATE_JWT_SECRET_FILE=([^;\s]+)/u.exec(said) ?? [];
+    const made: SigningKey = { kid, secret: readFileSync(file, 'utf8').trim() };
+    await change(made, '--retire', old.kid);
+
+    // What stays of a container is in its volumes.
+    const home = join(folder, 'couchdb1');
+    await kill('couchdb1');
+    const volumes = ['data', 'etc/local.d'];
+    for (const path of volumes) renameSync(join(home, path), join(folder, path.replace('/', '-')));
+    rmSync(home, { recursive: true });
+    await layOut(home);
+    for (const path of volumes) {
+      rmSync(join(home, path), { recursive: true });
+      renameSync(join(folder, path.replace('/', '-')), join(home, path));
+    }
+    start('couchdb1');
+    const admin = openAdmin({ url: urls[0] ?? '', credentials });
+    await untilUp([admin], 60_000);
+    assert.equal(await comesToAcceptTokens(admin, made, Date.now), true);
+    assert.equal(await acceptsTokens(admin, old, Date.now()), false);
   });
 });

@@ -47,9 +47,10 @@ describe('docker-compose.yml', () => {
     assert.equal(compose.networks['inside']?.internal, true);
   });
 
-  it('gives each node its own data, the settings of the repository, and the secrets read-only', () => {
+  it('gives each node its own data and what is set on it, the settings of the repository, and the secrets read-only', () => {
     for (const [name, { volumes = [] }] of couchdbs) {
       assert.ok(volumes.includes(`${name}:/opt/couchdb/data`));
+      assert.ok(volumes.includes(`${name}-settings:/opt/couchdb/etc/local.d`));
       assert.ok(volumes.includes('./config/couchdb:/couchgate:ro'));
       assert.ok(volumes.includes('secrets:/secrets:ro'));
     }
