@@ -124,6 +124,8 @@ function openNodes(
       queue: settings.couchdbQueue,
       feeds: settings.couchdbFeeds,
       share: settings.couchdbCallerShare / 100,
+      // Long enough for a node that only has too much to do, and for several looks; short enough for whoever waits for one that is gone.
+      vanishedMs: Math.max(60_000, 3 * settings.healthIntervalMs),
     },
     intervalMs: settings.healthIntervalMs,
     check: (url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) }),

@@ -101,6 +101,12 @@ function takeFreeFirst(agent: http.Agent): void {
   };
 }
 
+/** How long the connections that are in use may be silent from now on. */
+export function limitSilence(agent: http.Agent, milliseconds: number): void {
+  for (const sockets of Object.values(agent.sockets))
+    for (const socket of sockets ?? []) if (established.has(socket)) socket.setTimeout(milliseconds);
+}
+
 /** Gives up the connections that are not in use. */
 export function dropFree(agent: http.Agent): void {
   for (const sockets of Object.values(agent.freeSockets))

@@ -87,8 +87,10 @@ export class HealthWatch {
 
   /** What the node should be after this look, and why. */
   async #examine(node: CouchNode, withToken: boolean): Promise<readonly [NodeState, string]> {
+    let isSilent = true;
     try {
       const status = await this.#statusOfUp(node);
+      isSilent = false;
       // HAProxy's disable-on-404, which CouchDB's maintenance mode and seeding rely on. https://docs.couchdb.org/en/stable/api/server/common.html#up
       if (status === 404) return ['draining', 'GET /_up answers 404'];
       if (status !== 200) return ['down', `GET /_up answers ${status}`];
@@ -101,6 +103,8 @@ export class HealthWatch {
       ];
     } catch (failure) {
       return ['down', failure instanceof Error ? failure.message : 'it could not be looked at'];
+    } finally {
+      if (!this.#stopped) node.looked(isSilent);
     }
   }
 

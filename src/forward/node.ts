@@ -1,7 +1,7 @@
 // One CouchDB node: its address, what it carries at present, and whether it is asked. Who changes that is health.ts and nodes.ts.
 import { type Agent } from 'node:http';
 import { type Transport } from '../endpoints/endpoint.ts';
-import { type ConnectionLimits, createAgent, dropFree, type NodeProtocol } from './agents.ts';
+import { type ConnectionLimits, createAgent, dropFree, limitSilence, type NodeProtocol } from './agents.ts';
 import { Slots } from './slots.ts';
 
 /**
@@ -30,6 +30,8 @@ export interface NodeLimits extends ConnectionLimits {
   readonly feeds: number;
   /** Part of each of them that one caller may have, above 0 and up to 1. */
   readonly share: number;
+  /** Longest silence of an exchange while looks get no answer either; idleTimeoutMs when left out. */
+  readonly vanishedMs?: number;
 }
 
 /** Complete answers after which a half-open node counts as up. */
@@ -44,11 +46,14 @@ export class CouchNode {
   readonly #slots: Readonly<Record<Line, Slots>>;
   #state: NodeState = 'unknown';
   #proofs = 0;
+  readonly #limits: NodeLimits;
+  #isSilent = false;
 
   constructor(address: string, limits: NodeLimits) {
     const { protocol, hostname, port, host, origin } = new URL(address);
     if (protocol !== 'http:' && protocol !== 'https:')
       throw new Error(`CouchDB is reached by http or https, not by ${protocol}`);
+    this.#limits = limits;
     this.url = origin;
     this.host = host;
     // Node wants an IPv6 address without the brackets that a URL puts around it.
@@ -87,6 +92,18 @@ export class CouchNode {
       this.dropFree();
     }
     return true;
+  }
+
+  /**
+   * Whether the last look got no answer of any kind. What runs on a node that says nothing is ended once it has itself been silent for a while;
+   * that the node is down for another reason is none to end what it still answers.
+   */
+  looked(isSilent: boolean): void {
+    if (this.#isSilent === isSilent) return;
+    this.#isSilent = isSilent;
+    const { idleTimeoutMs, vanishedMs = idleTimeoutMs } = this.#limits;
+    const limit = isSilent ? Math.min(vanishedMs, idleTimeoutMs) : idleTimeoutMs;
+    for (const { agent } of Object.values(this.routes)) limitSilence(agent, limit);
   }
 
   /** A complete answer came: after a few of them a half-open node has shown enough. True when it has. */

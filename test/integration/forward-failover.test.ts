@@ -350,6 +350,62 @@ describe('a node that is full', () => {
   });
 });
 
+describe('a node that vanishes without a word', () => {
+  /** Holds what it gets, begins feeds, and answers `/_up` with `status`, or not while that is 0. */
+  async function started(vanishedMs: number): Promise<{
+    readonly front: ForwardingFront;
+    readonly node: { status: number; looks: number; readonly held: ServerResponse[] };
+  }> {
+    const node = { status: 200, looks: 0, held: [] as ServerResponse[] };
+    const upstream = await startUpstream(
+      (req, res) => {
+        if (req.url?.includes('_changes') === true) res.writeHead(200).write('{"seq":1}\n');
+        else node.held.push(res);
+      },
+      {
+        up: () => {
+          node.looks += 1;
+          return node.status;
+        },
+      },
+    );
+    open.push(upstream);
+    const front = await frontFor([upstream], {
+      nodes: { vanishedMs },
+      health: { intervalMs: 20 },
+      judge: (req) => (req.url?.includes('_changes') === true ? { transport: 'feed' } : {}),
+    });
+    return { front, node };
+  }
+  const feedOf = async (front: ForwardingFront): Promise<() => Promise<string>> => {
+    const feed = await fetch(`${front.url}/db/_changes?feed=continuous`);
+    return () => feed.text();
+  };
+
+  it('keeps nobody waiting: what was sent to it ends with 504, a feed visibly', async () => {
+    const { front, node } = await started(50);
+    const short = fetch(`${front.url}/db/doc`, { method: 'PUT', headers: JSON_BODY, body: '{}' });
+    const feed = await feedOf(front);
+    await until(() => node.held.length === 1);
+    node.status = 0;
+    assert.equal((await short).status, 504);
+    await assert.rejects(feed());
+    await until(() => front.nodes.report().every(({ running, feeds }) => running + feeds === 0));
+  });
+
+  it('loses nothing while it only refuses – /_up answers 500', async () => {
+    const { front, node } = await started(1);
+    const short = fetch(`${front.url}/db/doc`);
+    await until(() => node.held.length === 1);
+    node.status = 500;
+    await until(() => front.nodes.report()[0]?.state === 'down');
+    const { looks } = node;
+    await until(() => node.looks > looks + 5);
+    for (const res of node.held) answer(res, 'late');
+    assert.equal(await (await short).text(), '"late"');
+  });
+});
+
 describe('a body that is larger than allowed', () => {
   it('is cut when the chunks turn out too many – 413', async () => {
     let bytes = 0;

@@ -17,7 +17,7 @@ export interface ScriptedUpstream {
   close(): Promise<void>;
 }
 
-/** Answers requests with node:http; `/_up` is answered with 200 unless `up` says otherwise. */
+/** Answers requests with node:http; `/_up` is answered with 200 unless `up` says otherwise, and with 0 not at all. */
 export async function startUpstream(
   handler: http.RequestListener,
   options: { readonly up?: () => number; readonly server?: http.ServerOptions } = {},
@@ -25,7 +25,9 @@ export async function startUpstream(
   const server = http.createServer({ keepAliveTimeout: 0, ...options.server }, (req, res) => {
     if (req.url === '/_up') {
       counting.delete(req.socket);
-      res.writeHead(options.up?.() ?? 200, { Connection: 'close' }).end('{"status":"ok"}\n');
+      const status = options.up?.() ?? 200;
+      if (status === 0) req.socket.destroy();
+      else res.writeHead(status, { Connection: 'close' }).end('{"status":"ok"}\n');
     } else {
       // As CouchDB does.
       const id = req.headers['x-couch-request-id'];
