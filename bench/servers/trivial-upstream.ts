@@ -1,6 +1,7 @@
 // The cheapest upstream that can be had in Node: answers GET of `/…/doc` with the same bytes without parsing the request, and hands every
 // other exchange to a CouchDB-compatible node, so that Couchgate finds all it needs behind the same address.
-// Argument: what it answers, as JSON.
+// Argument: a file with what it answers, as JSON.
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { markersOf } from '../../src/permissions/marker.ts';
 import { monotonicMs } from '../load/feeds.ts';
@@ -12,7 +13,7 @@ const {
   node,
   cloudant,
   changesPerSecond = 0,
-} = JSON.parse(process.argv[2] ?? '{}') as UpstreamOptions;
+} = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as UpstreamOptions;
 const GET = Buffer.from('GET /');
 const DOCUMENT = Buffer.from('/doc');
 const SECURITY = Buffer.from('/_security');
