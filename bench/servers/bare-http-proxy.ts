@@ -5,7 +5,8 @@ import { announce } from './announce.ts';
 
 const proxy = httpProxy.createProxyServer({
   target: process.argv[2] ?? '',
-  agent: new http.Agent({ keepAlive: true, maxSockets: 256 }),
+  // Without a limit: http-proxy keeps the upstream connection of a client that left in the middle of an answer (M3), until none is left.
+  agent: new http.Agent({ keepAlive: true }),
 });
 proxy.on('error', (_error, _req, res) => res.destroy());
 announce(http.createServer((req, res) => proxy.web(req, res)));
