@@ -31,10 +31,14 @@ export interface AccessLogParameters {
 
 const { SonicBoom } = sonicBoom;
 
+/** A sink whose contentMode is `buffer` takes bytes, which its types do not know. */
+type ByteSink = Omit<sonicBoom.SonicBoom, 'write'> & { write(bytes: Buffer): boolean };
+
 const RETRY_MS = 1000;
-const BATCH_CHARACTERS = 65_536;
+const BATCH_BYTES = 65_536;
 const GATHER_MS = 10;
 const PIPE_BUF = 4096;
+const LINE_FEED = 10;
 
 /** Opens the sink. Throws when the file cannot be opened: a log that must be kept is missed before the first request, not after. */
 export function openAccessLog(parameters: AccessLogParameters): AccessLog {
@@ -51,16 +55,50 @@ const NO_LOG: AccessLog = Object.freeze({
   close: () => Promise.resolve(),
 });
 
+/** Lines that wait to be written, as bytes: of text, the sink would take the length, and encode it twice. */
+class Batch {
+  readonly #bytes: Buffer;
+  #used = 0;
+
+  constructor(size: number) {
+    this.#bytes = Buffer.allocUnsafeSlow(size);
+  }
+
+  get isEmpty(): boolean {
+    return this.#used === 0;
+  }
+
+  hasRoomFor(line: string): boolean {
+    const free = this.#bytes.length - this.#used;
+    // No character takes more than three bytes, so most lines need not be measured.
+    return line.length * 3 <= free || Buffer.byteLength(line) <= free;
+  }
+
+  add(line: string): void {
+    this.#used += this.#bytes.write(line, this.#used);
+  }
+
+  /** All of them, in memory of their own. */
+  take(): Buffer {
+    const lines = Buffer.from(this.#bytes.subarray(0, this.#used));
+    this.#used = 0;
+    return lines;
+  }
+}
+
 class SinkLog implements AccessLog {
   readonly enabled = true;
   dropped = 0;
-  readonly #sink: sonicBoom.SonicBoom;
-  readonly #largestBatch: number;
+  readonly #sink: ByteSink;
+  readonly #batch: Batch;
   readonly #log: OperationalLog;
   readonly #target: string;
   readonly #refuses: boolean;
-  readonly #flushBatch = (): void => this.#passOn();
-  #batch = '';
+  readonly #endGathering = (): void => {
+    this.#gathering = false;
+    this.#passOn();
+  };
+  #gathering = false;
   #failing = false;
   #full = false;
   #reopening = false;
@@ -72,15 +110,16 @@ class SinkLog implements AccessLog {
     this.#refuses = policy === 'refuse';
     if (target !== 'stdout') closeSync(openSync(target, 'a', 0o640));
     // To a file every write is one piece, whatever its size: it is opened for appending.
-    const largest = shared && target === 'stdout' ? PIPE_BUF : BATCH_CHARACTERS;
+    const largest = shared && target === 'stdout' ? PIPE_BUF : BATCH_BYTES;
     this.#sink = new SonicBoom({
       dest: target === 'stdout' ? 1 : target,
       maxLength: bufferBytes,
       mode: 0o640,
       maxWrite: largest,
-    });
-    this.#largestBatch = largest;
-    this.#sink.on('drop', (lines: string) => this.#lose(lines));
+      contentMode: 'buffer',
+    }) as unknown as ByteSink;
+    this.#batch = new Batch(largest);
+    this.#sink.on('drop', (lines: Buffer) => this.#lose(lines));
     this.#sink.on('error', (error: NodeJS.ErrnoException) => this.#fail(error.code ?? 'unknown error'));
     this.#sink.on('write', () => this.#recover());
     this.#sink.on('ready', () => {
@@ -96,23 +135,25 @@ class SinkLog implements AccessLog {
 
   /** Lines are handed over a hundred times a second: a write for every turn of the event loop would cost a busy Couchgate 5 % of its time. */
   write(line: string): void {
-    if (this.#batch === '') setTimeout(this.#flushBatch, GATHER_MS);
-    else if (this.#batch.length + line.length > this.#largestBatch) this.#passOn();
-    this.#batch += line;
+    if (!this.#batch.hasRoomFor(line)) this.#passOn();
+    if (!this.#gathering) {
+      this.#gathering = true;
+      setTimeout(this.#endGathering, GATHER_MS);
+    }
+    if (this.#batch.hasRoomFor(line)) this.#batch.add(line);
+    else this.#sink.write(Buffer.from(line));
   }
 
   #passOn(): void {
-    if (this.#batch === '') return;
-    const lines = this.#batch;
-    this.#batch = '';
-    this.#sink.write(lines);
+    if (!this.#batch.isEmpty) this.#sink.write(this.#batch.take());
   }
 
-  #lose(lines: string): void {
+  #lose(lines: Buffer): void {
     if (!this.#full)
       this.#log.error({ target: this.#target }, 'the access log takes no more: lines are lost');
     this.#full = true;
-    for (let at = lines.indexOf('\n'); at !== -1; at = lines.indexOf('\n', at + 1)) this.dropped += 1;
+    for (let at = lines.indexOf(LINE_FEED); at !== -1; at = lines.indexOf(LINE_FEED, at + 1))
+      this.dropped += 1;
   }
 
   #fail(code: string): void {
