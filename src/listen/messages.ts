@@ -36,12 +36,14 @@ export function messageClasses(app: Express): MessageClasses {
     this.context = new Context();
   }
   AppRequest.prototype = app.request;
+  Object.setPrototypeOf(AppRequest, IncomingMessage);
 
   function AppResponse(this: ServerResponse, req: IncomingMessage, options: unknown): void {
     (ServerResponse as unknown as Callable).call(this, req, options);
     (req.socket as { exchange?: ServerResponse }).exchange = this;
   }
   AppResponse.prototype = app.response;
+  Object.setPrototypeOf(AppResponse, ServerResponse);
   app.response.writeHead = writeHead as typeof app.response.writeHead;
 
   return {
