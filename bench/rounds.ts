@@ -24,7 +24,12 @@ export interface Variant {
 export interface Rounds {
   readonly rounds: number;
   readonly seconds: number;
+  /** How long each variant runs before it is measured. */
+  readonly warmSeconds?: number;
 }
+
+/** Some fifty thousand requests to what is as fast as a proxy can be: so many V8 takes until it has compiled all that they run through. */
+const WARM_SECONDS = 8;
 
 /** Medians over the rounds. `ratio` is the median of the ratios within each round: what slowed a round down slowed both sides. */
 export interface Result {
@@ -44,10 +49,10 @@ export interface Result {
 export async function interleave(
   variants: readonly Variant[],
   baseline: string,
-  { rounds, seconds }: Rounds,
+  { rounds, seconds, warmSeconds = WARM_SECONDS }: Rounds,
 ): Promise<readonly Result[]> {
   const samples = new Map(variants.map((variant) => [variant.name, [] as Sample[]]));
-  for (const variant of variants) await warmUp(variant);
+  for (const variant of variants) await measure(variant, warmSeconds, 'w-');
   for (let round = 0; round < rounds; round += 1) {
     const first = round % variants.length;
     for (const variant of [...variants.slice(first), ...variants.slice(0, first)]) {
@@ -56,16 +61,6 @@ export async function interleave(
   }
   const base = samples.get(baseline) ?? [];
   return variants.map((variant) => summarise(variant.name, samples.get(variant.name) ?? [], base));
-}
-
-/** Requests after which V8 has compiled what they run through; and the longest that is waited for them where CouchDB is slow. */
-const WARM_REQUESTS = 15_000;
-const WARM_SECONDS = 4;
-
-async function warmUp(variant: Variant): Promise<void> {
-  for (let second = 0, requests = 0; second < WARM_SECONDS && requests < WARM_REQUESTS; second += 1) {
-    requests += (await measure(variant, 1, 'w-')).requests;
-  }
 }
 
 let run = 0;

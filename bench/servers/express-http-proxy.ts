@@ -25,6 +25,9 @@ function AppResponse(this: ServerResponse, ...args: ConstructorParameters<typeof
 }
 AppRequest.prototype = app.request;
 AppResponse.prototype = app.response;
+// V8 plans the room of an object by its constructor and those that it inherits from.
+Object.setPrototypeOf(AppRequest, http.IncomingMessage);
+Object.setPrototypeOf(AppResponse, http.ServerResponse);
 
 announce(
   shape === 'prototypes'

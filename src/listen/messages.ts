@@ -28,7 +28,9 @@ type Callable = (this: unknown, ...parameters: readonly unknown[]) => void;
 /**
  * Constructors whose prototype already is `app.request` and `app.response`. Express calls Object.setPrototypeOf on every request and response,
  * after which V8 runs the whole request on slow paths; with these the call changes nothing (measured: 2,900 against 9,700 proxied requests a
- * second). The request's context is made here too, so that every request has one, whatever refuses it.
+ * second). And V8 plans the room of an object by its constructor and those that it inherits from: without Node's behind ours, each message
+ * would outgrow its room ten times (measured: a fifth of the requests per second).
+ * The request's context is made here too, so that every request has one, whatever refuses it.
  */
 export function messageClasses(app: Express): MessageClasses {
   function AppRequest(this: IncomingMessage & { context: Context }, socket: Socket): void {
