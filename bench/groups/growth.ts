@@ -2,8 +2,10 @@
 import { type Backend } from '../../test/support/backend.ts';
 import { ask, basic, type Credentials, grant, startCouchgate } from '../couchgate.ts';
 import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
+import { interleaveFresh, type Startable } from '../fresh-rounds.ts';
 import { addKeys } from '../keys.ts';
 import { type Load } from '../load/load.ts';
+import { type Running } from '../process.ts';
 import { resultTable } from '../report.ts';
 import { interleave, type Result, type Variant } from '../rounds.ts';
 import { openBackend, startTrivialUpstream } from '../upstream.ts';
@@ -13,6 +15,7 @@ const FEWEST_KEYS = 10;
 /** The embedded node takes minutes for a hundred thousand documents, a CouchDB some seconds. */
 const KEYS = { embedded: [FEWEST_KEYS, 1000], couchdb: [FEWEST_KEYS, 1000, 100_000] } as const;
 const MANY_DATABASES = 10_000;
+const FEW_NAMES = 10;
 const MANY_NAMES = 10_000;
 const FLAT = 0.1;
 
@@ -50,31 +53,45 @@ function flat(caption: string, results: readonly Result[]): Finding {
 
 async function byKeys(plan: Plan, backend: Backend): Promise<readonly Result[]> {
   const upstream = await startTrivialUpstream(plan, { bytes: 500, node: backend.urls[0] ?? '' });
-  const variants: Variant[] = [];
+  const startables: Startable[] = [];
   for (const count of KEYS[backend.kind]) {
     plan.note(`adding ${String(count)} keys`);
-    const store = `store-${String(count)}`;
-    const keys = await addKeys(backend, store, count);
-    const couchgate = await startCouchgate(plan, {
+    const keys = await addKeys(backend, `store-${String(count)}`, count);
+    const used = keys.filter((_, at) => at % (count / FEWEST_KEYS) === 0);
+    startables.push(await withKeys(plan, { backend, upstream, count, used }));
+  }
+  return interleaveFresh(startables, String(FEWEST_KEYS), plan);
+}
+
+interface Stored {
+  readonly backend: Backend;
+  readonly upstream: Running;
+  readonly count: number;
+  readonly used: readonly Credentials[];
+}
+
+async function withKeys(plan: Plan, { backend, upstream, count, used }: Stored): Promise<Startable> {
+  const name = String(count);
+  const database = `growth-${name}`;
+  const start = (): Promise<Running> =>
+    startCouchgate(plan, {
       nodes: [upstream.url],
       backend,
-      settings: { COUCHGATE_STORE_DATABASE: store },
+      settings: { COUCHGATE_STORE_DATABASE: `store-${name}` },
     });
-    const used = keys.filter((_, at) => at % (count / FEWEST_KEYS) === 0);
-    const database = `growth-${String(count)}`;
-    await ask(couchgate.url, backend.owner, 'PUT', `/${database}`);
-    await grant(couchgate.url, backend.owner, database, readers(used));
-    variants.push({
-      name: String(count),
-      processes: { couchgate: couchgate.pid },
-      load: {
-        ...load(couchgate.url),
-        path: `/${database}/doc`,
-        sequence: used.map((key) => ({ authorization: basic(key) })),
-      },
-    });
-  }
-  return interleave(variants, String(FEWEST_KEYS), plan);
+  const first = await start();
+  await ask(first.url, backend.owner, 'PUT', `/${database}`);
+  await grant(first.url, backend.owner, database, readers(used));
+  await first.stop();
+  const sequence = used.map((key) => ({ authorization: basic(key) }));
+  return {
+    name,
+    async start() {
+      const { url, pid, stop } = await start();
+      const processes = { couchgate: pid };
+      return { name, stop, processes, load: { ...load(url), path: `/${database}/doc`, sequence } };
+    },
+  };
 }
 
 async function byDatabasesAndNames(
@@ -82,27 +99,28 @@ async function byDatabasesAndNames(
   backend: Backend,
 ): Promise<[databases: readonly Result[], names: readonly Result[]]> {
   const [key = { name: '', password: '' }] = await addKeys(backend, 'couchgate', 1);
-  const start = async (names: number): Promise<Variant> => {
-    const cloudant = readers([key, ...strangers(names - 1)]);
-    const upstream = await startTrivialUpstream(plan, { bytes: 500, node: backend.urls[0] ?? '', cloudant });
-    const couchgate = await startCouchgate(plan, { nodes: [upstream.url], backend });
-    return {
-      name: String(names),
-      processes: { couchgate: couchgate.pid },
-      load: {
-        ...load(couchgate.url),
-        path: '/many-0/doc',
-        headers: { Authorization: basic(key) },
-        sequence: [{}],
-      },
-    };
-  };
-  const few = await start(10);
-  const many = await start(MANY_NAMES);
-  const all = Array.from({ length: MANY_DATABASES }, (_, n) => ({ path: `/many-${String(n)}/doc` }));
-  const one = { ...few, name: '1' };
-  const turn = { ...few, name: String(MANY_DATABASES), load: { ...few.load, sequence: all } };
-  return [await interleave([one, turn], '1', plan), await interleave([few, many], few.name, plan)];
+  const granted = (names: number): Readonly<Record<string, readonly string[]>> =>
+    readers([key, ...strangers(names - 1)]);
+  const upstream = await startTrivialUpstream(plan, {
+    bytes: 500,
+    node: backend.urls[0] ?? '',
+    databases: { few: granted(FEW_NAMES), many: granted(MANY_NAMES) },
+  });
+  // The same process answers all: of two that do the same, one may be a tenth faster for all its life.
+  const couchgate = await startCouchgate(plan, { nodes: [upstream.url], backend });
+  const asking = (name: string, databases: readonly string[]): Variant => ({
+    name,
+    processes: { couchgate: couchgate.pid },
+    load: {
+      ...load(couchgate.url),
+      headers: { Authorization: basic(key) },
+      sequence: databases.map((database) => ({ path: `/${database}/doc` })),
+    },
+  });
+  const all = Array.from({ length: MANY_DATABASES }, (_, n) => `few-${String(n)}`);
+  const databases = [asking('1', ['few-0']), asking(String(MANY_DATABASES), all)];
+  const names = [asking(String(FEW_NAMES), ['few-0']), asking(String(MANY_NAMES), ['many-0'])];
+  return [await interleave(databases, '1', plan), await interleave(names, String(FEW_NAMES), plan)];
 }
 
 function load(url: string): Pick<Load, 'url' | 'path' | 'connections'> {

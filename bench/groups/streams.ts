@@ -153,7 +153,7 @@ async function measureBusyFeeds(plan: Plan, { cluster }: Ways) {
   const upstream = await startTrivialUpstream(plan, {
     bytes: 500,
     node: cluster.nodes[0].url,
-    cloudant: { nobody: ['_reader'] },
+    databases: { many: { nobody: ['_reader'] } },
     changesPerSecond: CHANGES_PER_SECOND,
   });
   const couchgate = await startCouchgate(plan, { nodes: [upstream.url], backend: cluster });

@@ -11,7 +11,7 @@ import { announce } from './announce.ts';
 const {
   bytes,
   node,
-  cloudant,
+  databases = {},
   changesPerSecond = 0,
 } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as UpstreamOptions;
 const GET = Buffer.from('GET /');
@@ -37,7 +37,9 @@ const filler = 'x'.repeat(Math.max(0, bytes - JSON.stringify(document).length - 
 const ANSWER = answer(`${JSON.stringify({ ...document, value: filler })}\n`);
 
 /** The security object of a database of which Couchgate has written one: with its markers. */
-function securityOf(database: string): Buffer {
+function securityOf(database: string): Buffer | undefined {
+  const cloudant = databases[database.slice(0, database.indexOf('-'))];
+  if (cloudant === undefined) return undefined;
   const { member, dbadmin } = markersOf(database);
   return answer(
     `${JSON.stringify({
@@ -63,9 +65,8 @@ function known(chunk: Buffer): Buffer | undefined {
   if (!startsWith(chunk, GET)) return undefined;
   const end = chunk.indexOf(SPACE, GET.length);
   if (endsWith(chunk, DOCUMENT, end)) return ANSWER;
-  if (cloudant === undefined || !endsWith(chunk, SECURITY, end)) return undefined;
-  const database = chunk.toString('latin1', GET.length, end - SECURITY.length);
-  return database.startsWith('many-') ? securityOf(database) : undefined;
+  if (!endsWith(chunk, SECURITY, end)) return undefined;
+  return securityOf(chunk.toString('latin1', GET.length, end - SECURITY.length));
 }
 
 function startsWith(chunk: Buffer, start: Buffer): boolean {

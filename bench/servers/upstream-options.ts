@@ -6,8 +6,8 @@ export interface UpstreamOptions {
   readonly bytes: number;
   /** Address of the node behind, if there is one. */
   readonly node?: string;
-  /** The `cloudant` map of every database whose name begins with `many-`: they exist there alone. */
-  readonly cloudant?: Readonly<Record<string, readonly string[]>>;
+  /** Databases that exist there alone, by the first word of their name (`many-7`), and what they all have as their `cloudant` map. */
+  readonly databases?: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
   /** Changes a second on every continuous feed of such a database. */
   readonly changesPerSecond?: number;
 }
