@@ -102,6 +102,21 @@ describe('the access log', () => {
     assert.ok(Number(small?.['bytesRead']) < 1000 && Number(small?.['bytesUploaded']) < 1000);
   });
 
+  it('keeps every line whole and in order – longer than a batch, at its end, in letters of one to four bytes', async () => {
+    const file = join(folder, 'long.log');
+    const accessLog = openAccessLog({ target: file, policy: 'drop', log: rememberingLog() });
+    const lines = ['a', 'é', '語', '🛋'].flatMap((letter) =>
+      [1, 30_000, 100, 100_000, 1000, 21_000, 21_000, 21_000].map((length) => letter.repeat(length)),
+    );
+    for (const line of lines) accessLog.write(`${JSON.stringify({ line })}\n`);
+    await accessLog.close(5000);
+    assert.deepEqual(
+      linesOf(file).map(({ line }) => line),
+      lines,
+    );
+    assert.equal(accessLog.dropped, 0);
+  });
+
   it('shows that a client left', async () => {
     const file = join(folder, 'left.log');
     const accessLog = openAccessLog({ target: file, policy: 'drop', log: rememberingLog() });
