@@ -21,7 +21,8 @@ Generated from the catalogue in \`src/endpoints/\` by \`npm run docs\`. It is th
   credentials); any of the alternatives will do, \`a + b\` means both. \`_admin\` on a database permits every line that names a role. The *owner* is a
   server admin of CouchDB and may do everything that is not closed.
 - **CouchDB is asked as** the least privilege the operation needs: \`none\` = without a name, \`member\` or \`dbadmin\` of that one database, \`server_admin\`.
-  Where it says *Couchgate*, Couchgate gives the answer itself.
+  Where it says *Couchgate*, Couchgate gives the answer itself. The owner is \`server_admin\` wherever functions of the database are told who asks
+  (writes, feeds, shows and lists), so that a validation function which lets only admins write lets the owner.
 - **Closed** lines are refused for everybody. The owner gets the status given there, other signed-in callers 403, callers without credentials 401.
 - **Refused** otherwise: 401 without credentials, 403 with them, and a reason such as \`_reader access is required for this request\` or
   \`one of _design, _reader is required for this request\`. A database that does not exist is 404, but 401 for callers without credentials.

@@ -30,6 +30,7 @@ rule('pass', [
   'ETag',
   'Expires',
   'Last-Modified',
+  'Pragma',
   'Preference-Applied',
   'Retry-After',
   'X-Couch-Id',

@@ -40,7 +40,7 @@ async function look(admin: Admin, name: string): Promise<OlderDatabase | undefin
 
 /** CouchDB's reading: a database whose members name nobody is everybody's (couch_db.erl check_is_member). */
 function accessOf(security: Readonly<Record<string, unknown>>): OlderDatabase['access'] {
-  const members = [...textsIn(security['members'], 'names'), ...textsIn(security['members'], 'roles')];
+  const members = [...textsIn(membersIn(security), 'names'), ...textsIn(membersIn(security), 'roles')];
   if (members.length === 0) return 'public';
   const admins = [...textsIn(security['admins'], 'names'), ...textsIn(security['admins'], 'roles')];
   return [...members, ...admins].every((each) => each === '_admin') ? 'closed' : 'members';
@@ -53,7 +53,7 @@ export async function adopt(admin: Admin, database: OlderDatabase, now: number):
     ...security,
     couchdb_auth_only: true,
     // Spelt out, also where nobody is named: a list that is missing would be taken for a closed one.
-    members: { ...fieldsOf(security['members']), ...lists(security['members']) },
+    members: { ...fieldsOf(membersIn(security)), ...lists(membersIn(security)) },
     admins: { ...fieldsOf(security['admins']), ...lists(security['admins']) },
   });
   const stored = storedForm(request, name, Math.max(now, stampOf(security) + 1));
@@ -104,12 +104,17 @@ export async function settleDatabases(
 
 function describe({ name, access, security }: OlderDatabase): string {
   if (access === 'public') return `  closes  ${name}: it was open to everybody`;
-  const part = (field: string): string => {
-    const names = textsIn(security[field], 'names');
-    const roles = textsIn(security[field], 'roles').map((role) => `role ${role}`);
-    return `${field} ${[...names, ...roles].join(', ') || 'nobody'}`;
+  const listed = (value: unknown): string => {
+    const roles = textsIn(value, 'roles').map((role) => `role ${role}`);
+    return [...textsIn(value, 'names'), ...roles].join(', ') || 'nobody';
   };
-  return `  closes  ${name}: it relied on ${part('members')}; ${part('admins')}`;
+  const members = listed(membersIn(security));
+  return `  closes  ${name}: it relied on members ${members}; admins ${listed(security['admins'])}`;
+}
+
+/** Members were called readers before CouchDB 1.2, and where there are none CouchDB still reads those (couch_db.erl get_members). */
+function membersIn(security: Readonly<Record<string, unknown>>): unknown {
+  return security['members'] ?? security['readers'];
 }
 
 function lists(value: unknown): { readonly names: readonly string[]; readonly roles: readonly string[] } {

@@ -45,7 +45,7 @@ export async function settle(
     report.line(describe(rule, finding, dryRun));
     if (finding.kind === 'fine') continue;
     if (finding.kind === 'look') {
-      outcome = { ...outcome, blocked: outcome.blocked || MUST_LOOK.has(rule.section) };
+      outcome = { ...outcome, blocked: outcome.blocked || MUST_LOOK.has(`${rule.section} ${rule.key}`) };
       continue;
     }
     if (!dryRun) await change(node, rule, finding);

@@ -59,6 +59,7 @@ function look(
   return (value, config) => (when(value, config) ? { kind: 'look', advice } : FINE);
 }
 
+const USERS = '_users';
 const isSet = (value: string | undefined): boolean => value !== undefined;
 
 export const RULES: readonly Rule[] = [
@@ -125,6 +126,12 @@ export const RULES: readonly Rule[] = [
     judge: equals('false', true),
   },
   {
+    section: 'chttpd',
+    key: 'decode_plus_to_space',
+    why: 'a plus in a path would name another document than the one that was judged (H7)',
+    judge: equals('true', true),
+  },
+  {
     section: 'couchdb',
     key: 'default_security',
     why: 'a new database would be open to everybody for a moment (H4)',
@@ -168,6 +175,15 @@ export const RULES: readonly Rule[] = [
   },
   {
     section: 'chttpd_auth',
+    key: 'authentication_db',
+    why: 'users and their passwords are read from _users',
+    judge: look(
+      (value) => (value ?? USERS) !== USERS,
+      'move the users to _users, remove the setting, then run this again',
+    ),
+  },
+  {
+    section: 'chttpd_auth',
     key: 'secret',
     why: "signs CouchDB's own cookies",
     judge: look((value) => !isSet(value) || (value ?? '').length < 16, 'set 32 random hexadecimal digits'),
@@ -181,4 +197,4 @@ export const RULES: readonly Rule[] = [
 ];
 
 /** Findings of these rules keep a cluster from being ready; those of the other looks are advice. */
-export const MUST_LOOK = new Set(['vhosts', 'admins']);
+export const MUST_LOOK = new Set(['vhosts *', 'admins *', 'chttpd_auth authentication_db']);

@@ -42,6 +42,36 @@ describe('permissions', () => {
     assert.ok(!roles.includes('_admin'));
   });
 
+  it('is `_admin` to the functions of a database as the owner, and nobody else is – PUT, _bulk_docs, _changes?filter', async () => {
+    await couchgate.database('p-admin', { [key.name]: ['_admin'] });
+    const isAdmin = (roles: string): string => `${roles}.indexOf('_admin') !== -1`;
+    const ddoc = {
+      validate_doc_update: `function (doc, old, userCtx) { if (!(${isAdmin('userCtx.roles')})) throw({ forbidden: 'only admins' }); }`,
+      filters: { mine: `function (doc, req) { return ${isAdmin('req.userCtx.roles')}; }` },
+    };
+    const { owner } = couchgate;
+    assert.equal((await ask('PUT', '/p-admin/_design/v', { as: owner, body: ddoc })).status, 201);
+    await until(
+      async () => (await ask('PUT', '/p-admin/x', { as: key, body: {} })).status === 403,
+      'the function is in force',
+    );
+    assert.equal((await ask('PUT', '/p-admin/y', { as: owner, body: {} })).status, 201);
+    const { body } = await ask('POST', '/p-admin/_bulk_docs', {
+      as: owner,
+      body: { docs: [{ _id: 'z' }, { _id: '_design/other' }] },
+    });
+    assert.deepEqual(
+      (body as { readonly ok?: boolean }[]).map(({ ok }) => ok),
+      [true, true],
+    );
+    const seen = async (as: Credentials): Promise<number> => {
+      const answer = await ask('GET', '/p-admin/_changes?filter=v/mine', { as });
+      return (answer.body as { readonly results: readonly unknown[] }).results.length;
+    };
+    assert.ok((await seen(owner)) >= 2);
+    assert.equal(await seen(key), 0);
+  });
+
   it('gives a user the roles that its name has in `cloudant` – GET 200, PUT 403', async () => {
     await couchgate.database('p-user', { [user.name]: ['_reader'] });
     assert.equal((await ask('GET', '/p-user/_all_docs', { as: user })).status, 200);

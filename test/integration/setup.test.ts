@@ -40,6 +40,7 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
       public: {},
       team: { members: { names: ['ann'], roles: ['dev'] }, admins: { names: ['bob'] }, extra: 1 },
       'team/two': { members: { names: ['ann'] } },
+      older: { readers: { names: ['tim'], roles: [] } },
       granted: { cloudant: { somekey: ['_reader'] } },
       untouched: undefined,
     })) {
@@ -151,6 +152,7 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
     assert.match(text, /closes {2}public: it was open to everybody/u);
     assert.match(text, /closes {2}team: it relied on members ann, role dev; admins bob/u);
     assert.match(text, /closes {2}team\/two: it relied on members ann; admins nobody/u);
+    assert.match(text, /closes {2}older: it relied on members tim; admins nobody/u);
     assert.match(text, /1 more were open to server admins only/u);
     assert.doesNotMatch(text, /granted:|untouched:/u);
   });
@@ -161,6 +163,8 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
       'team*',
       '--adopt',
       'public',
+      '--adopt',
+      'older',
       '--adopt',
       'none*',
       ...cluster.urls,
@@ -174,6 +178,8 @@ describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
     assert.equal(team['extra'], 1);
     // Open to everybody stays open to everybody: the lists are there, and name nobody.
     assert.deepEqual((await adoptedSecurityOf('public'))['members'], { names: [], roles: [] });
+    // What CouchDB reads where there are no members, since they were once called so.
+    assert.deepEqual((await adoptedSecurityOf('older'))['members'], { names: ['tim'], roles: [] });
     assert.equal((await securityOf('untouched'))['couchdb_auth_only'], undefined);
   });
 

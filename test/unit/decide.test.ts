@@ -105,6 +105,8 @@ describe('a database older than Couchgate', () => {
     assert.equal(ask('GET /db/doc', OWNER, unmarked), 'allow doc-get server_admin marker');
     assert.equal(ask('PUT /db/_design/x', OWNER, unmarked), 'allow ddoc-put server_admin marker');
     assert.equal(ask('GET /db/doc', OWNER, holding([])), 'allow doc-get member marker');
+    assert.equal(ask('PUT /db/doc', OWNER, holding([])), 'allow doc-put server_admin marker');
+    assert.equal(ask('PUT /db/doc', KEY, holding(['_admin'])), 'allow doc-put member marker');
   });
   it('stays closed to everybody else', () => {
     assert.match(ask('GET /db/doc', KEY, unmarked), /^403 /);
