@@ -69,8 +69,13 @@ export class AnswerBody {
     const { answer, node } = this.#incoming;
     const { req } = this.#res;
     const status = answer.statusCode ?? 0;
-    const head = responseHead(status, answer.rawHeaders, this.#res, node.host, this.#services.publicUrl);
-    const { renewedCookie } = known(contextOf(req).identified, 'identified');
+    const { identified, operation } = contextOf(req);
+    const head = responseHead(status, answer.rawHeaders, this.#res, {
+      nodeHost: node.host,
+      publicUrl: this.#services.publicUrl,
+      ownPage: operation?.endpoint.id === 'utils',
+    });
+    const { renewedCookie } = known(identified, 'identified');
     if (renewedCookie !== undefined) head.push('Set-Cookie', renewedCookie);
     // CouchDB answered before it had the whole body: the rest must never be taken for a next request.
     if (!req.complete) head.push('Connection', 'close');

@@ -3,7 +3,7 @@ import { type ServerResponse } from 'node:http';
 import { publicLocation } from './location.ts';
 
 /** What is done with a header by its name; names that are not here are dropped. */
-type Rule = 'pass' | 'location' | 'vary' | 'drop';
+type Rule = 'pass' | 'location' | 'vary' | 'policy' | 'drop';
 
 const RULES = new Map<string, { readonly rule: Rule; readonly bit: number }>();
 
@@ -25,7 +25,6 @@ rule('pass', [
   'Content-Length',
   'Content-MD5',
   'Content-Range',
-  'Content-Security-Policy',
   'Content-Type',
   'ETag',
   'Expires',
@@ -39,8 +38,12 @@ rule('pass', [
 ]);
 rule('location', ['Location']);
 rule('vary', ['Vary']);
+rule('policy', ['Content-Security-Policy']);
 // Named only so that what every answer carries is found at the first try as well.
 rule('drop', ['Server', 'Date', 'Transfer-Encoding', 'Connection', 'X-Couch-Request-ID']);
+
+const TYPE = RULES.get('Content-Type');
+const SANDBOX = 'sandbox';
 
 /** What may stand in a value: a stored content type can bring control characters along (H3). RFC 9110 section 5.5. */
 const CLEAN = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -48,19 +51,30 @@ const CLEAN = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** What the same address shows depends on who asks, so a cache must not hand one client's answer to another (H14). */
 const VARY = 'Authorization, Cookie';
 
+export interface HeadFrame {
+  /** Of the node, as its Location headers name it. */
+  readonly nodeHost: string;
+  /** Without a slash at its end; empty = Location becomes a path. */
+  readonly publicUrl: string;
+  /** True for CouchDB's own pages (Fauxton), which run scripts; whatever else a browser could take for a page is somebody's document. */
+  readonly ownPage: boolean;
+}
+
 /**
- * Head of the answer as name and value in turn. Of a repeated header the first counts: it is CouchDB's own, a smuggled one comes after.
+ * Head of the answer as name and value in turn. Of a repeated header the first counts, though the author of a design function can put
+ * one before CouchDB's own, and end the head there (H3). So the sandbox that keeps stored pages and scripts from acting as who opens them
+ * (H8) is always sent from here.
  * What the steps before have set on `res` (CORS, request id, security headers) stays; Vary is joined.
- * `publicUrl` has no slash at its end; empty = Location becomes a path.
  */
 export function responseHead(
   status: number,
   rawHeaders: readonly string[],
   res: ServerResponse,
-  nodeHost: string,
-  publicUrl: string,
+  { nodeHost, publicUrl, ownPage }: HeadFrame,
 ): string[] {
   const head: string[] = [];
+  let policy = '';
+  let isInert = false;
   const before = res.getHeader('Vary');
   let vary = before === undefined ? VARY : `${String(before)}, ${VARY}`;
   let seen = 0;
@@ -71,13 +85,30 @@ export function responseHead(
     if (entry === undefined || entry.rule === 'drop' || (seen & entry.bit) !== 0 || !CLEAN.test(value))
       continue;
     seen |= entry.bit;
-    if (entry.rule === 'pass') head.push(name, value);
+    if (entry.rule === 'pass') {
+      head.push(name, value);
+      if (entry === TYPE) isInert = runsNoScript(value);
+    } else if (entry.rule === 'policy') policy = value;
     else if (entry.rule === 'vary') vary = `${vary}, ${value}`;
     else if (status === 201 || status === 202 || (status >= 300 && status < 400))
       head.push(name, publicLocation(value, nodeHost, publicUrl));
   }
   head.push('Vary', vary);
+  if (ownPage) {
+    if (policy !== '') head.push('Content-Security-Policy', policy);
+  } else if (!isInert || policy !== '') {
+    // Each policy of a list is in force (Content Security Policy Level 3, section 2.2).
+    head.push(
+      'Content-Security-Policy',
+      policy === '' || policy === SANDBOX ? SANDBOX : `${SANDBOX}, ${policy}`,
+    );
+  }
   return head;
+}
+
+/** What CouchDB answers with by itself; every answer says nosniff, so no browser takes it for anything else. */
+function runsNoScript(type: string): boolean {
+  return type === 'application/json' || type === 'text/plain; charset=utf-8';
 }
 
 /** The headers of an answer by which it is judged; of a repeated one the first. */

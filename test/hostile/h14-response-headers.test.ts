@@ -137,6 +137,40 @@ describe('H14: the head of an answer', () => {
     assert.deepEqual(answer.headers.get('vary'), ['Authorization, Cookie']);
   });
 
+  const sandboxes: readonly (readonly [
+    what: string,
+    headers: OutgoingHttpHeaders,
+    policy: string | undefined,
+  ])[] = [
+    ['a page', { 'Content-Type': 'text/html' }, 'sandbox'],
+    ['a picture that can hold scripts', { 'Content-Type': 'image/svg+xml' }, 'sandbox'],
+    ['what has no type', {}, 'sandbox'],
+    [
+      "a page with CouchDB's sandbox",
+      { 'Content-Type': 'text/html', 'Content-Security-Policy': 'sandbox' },
+      'sandbox',
+    ],
+    [
+      "a page whose author was before CouchDB's sandbox (H8)",
+      {
+        'Content-Type': 'text/html',
+        'Content-Security-Policy': ["default-src * 'unsafe-inline'", 'sandbox'],
+      },
+      "sandbox, default-src * 'unsafe-inline'",
+    ],
+    ['JSON', JSON_TYPE, undefined],
+    ["CouchDB's plain text", { 'Content-Type': 'text/plain; charset=utf-8' }, undefined],
+  ];
+  for (const [what, headers, policy] of sandboxes) {
+    it(`keeps scripts from acting as who opens it – ${what} – ${policy ?? 'nothing added'}`, async () => {
+      const answer = await ask(relative, { status: 200, headers });
+      assert.deepEqual(
+        answer.headers.get('content-security-policy'),
+        policy === undefined ? undefined : [policy],
+      );
+    });
+  }
+
   const locations: readonly (readonly [number, string, string | undefined, string | undefined])[] = [
     [201, 'http://NODE/db/x', '/db/x', 'https://couch.example/db/x'],
     [202, 'https://NODE/db/x%2Fy?a=//b', '/db/x%2Fy?a=//b', 'https://couch.example/db/x%2Fy?a=//b'],
