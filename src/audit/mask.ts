@@ -8,6 +8,8 @@ const USER_INFO = /((?::|%3A)(?:\/|%2F){2})[^/?#&]+$/i;
 const LONGEST_START = 6;
 const ENDS_USER_INFO = /[/?#&]/;
 const AT_SIGN = /(@|%40)/;
+/** CouchDB lets a semicolon end a parameter as well. */
+const BETWEEN_PARAMETERS = /([&;])/;
 const SECRET_NAME = /passw|secret|token|credential/i;
 
 /** The path or query with user-info and the values of parameters named like a secret masked. Cheap for those that have none. */
@@ -42,14 +44,14 @@ function maskEnd(piece: string): string {
 function maskParameters(text: string): string {
   const start = text.indexOf('?');
   if (start === -1) return text;
-  const parameters = text
+  const pieces = text
     .slice(start + 1)
-    .split('&')
+    .split(BETWEEN_PARAMETERS)
     .map((parameter) => {
       const equals = parameter.indexOf('=');
       return equals !== -1 && SECRET_NAME.test(parameter.slice(0, equals))
         ? `${parameter.slice(0, equals)}=${MASK}`
         : parameter;
     });
-  return `${text.slice(0, start)}?${parameters.join('&')}`;
+  return `${text.slice(0, start)}?${pieces.join('')}`;
 }

@@ -94,10 +94,13 @@ async function guardBulk(body: JsonObject, rules: JobRules, couch: Pick<Couch, '
   return { ...body, docs };
 }
 
-/** `?new_edits=false` writes revisions as they are, also over another's job. A parameter given twice is taken at its worst (H7). */
+/**
+ * `?new_edits=false` writes revisions as they are, also over another's job. A parameter given twice is taken at its worst (H7); to CouchDB
+ * a semicolon ends a parameter as well (mochiweb_util.erl parse_qs).
+ */
 function refuseForeignRevisions(query: string, rules: JobRules): void {
   if (rules.principal.kind === 'owner') return;
-  if (new URLSearchParams(query).getAll('new_edits').some((value) => value !== 'true')) {
+  if (new URLSearchParams(query.replaceAll(';', '&')).getAll('new_edits').some((value) => value !== 'true')) {
     throw new Forbidden('server_admin access is required for this request');
   }
 }

@@ -291,6 +291,7 @@ describe('H9: replication jobs', () => {
     ['forges an owner', 'PUT', '/_replicator/new', { owner: 'somebody', ...job }],
     ['forges an owner of a deletion', 'PUT', '/_replicator/mine', { owner: 'somebody', _deleted: true }],
     ['writes revisions as they are', 'PUT', '/_replicator/new?new_edits=true&new_edits=false', job],
+    ['writes revisions as they are', 'PUT', '/_replicator/new?x=1;new_edits=false', job],
     [
       'writes revisions as they are in bulk',
       'POST',

@@ -195,6 +195,7 @@ describe('maskTarget', () => {
     ['?a=http://u:can%40ary@h', '?a=http://***%40***@h'],
     ['?q=1&Password=canary&x=2', '?q=1&Password=***&x=2'],
     ['?access_token=canary', '?access_token=***'],
+    ['?a=1;password=canary;x=2&token=canary', '?a=1;password=***;x=2&token=***'],
     ['?key=%22tokens%22', '?key=%22tokens%22'],
   ];
   for (const [target, shown] of table) it(`shows ${shown}`, () => assert.equal(maskTarget(target), shown));
