@@ -70,9 +70,27 @@ export function answerPreflight(live: LiveCorsSettings): RequestHandler {
       if (refused !== undefined) next(new Forbidden(refused));
       return;
     }
+    if (isForeignWrite(cors, req)) {
+      contextOf(req).endedBy = 'foreign page';
+      next(new Forbidden('A page of another origin may not ask for this.'));
+      return;
+    }
     if (origin !== undefined && cors.settings.enableCors) markAnswer(cors, res, origin);
     next();
   };
+}
+
+/**
+ * True when a browser says that a page of another origin makes its user write. For a form no browser asks first, and it sends cookies
+ * and the password it remembers along; only pages that CORS lets in with them may do so. W3C, "Fetch Metadata Request Headers", Sec-Fetch-Site.
+ */
+function isForeignWrite({ settings, rule }: CurrentRule, { method, headers }: IncomingMessage): boolean {
+  const site = headers['sec-fetch-site'];
+  if (site === undefined || site === 'same-origin' || site === 'none') return false;
+  if (method === 'GET' || method === 'HEAD') return false;
+  const { origin, cookie } = headers;
+  if (origin === undefined || !rule.judge(origin).allow) return true;
+  return cookie !== undefined && !settings.allowCredentials;
 }
 
 /** The reason to refuse, or undefined when it has been answered. */

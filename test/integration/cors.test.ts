@@ -54,6 +54,56 @@ describe('answerPreflight', () => {
   const corsHeaders = (answer: Response): string[] =>
     [...answer.headers.keys()].filter((name) => name.startsWith('access-control-')).sort();
 
+  const foreign: readonly (readonly [
+    what: string,
+    settings: CorsSettings,
+    headers: Record<string, string>,
+    status: number,
+  ])[] = [
+    [
+      'a form of another site',
+      LISTED,
+      { Origin: 'https://evil.example', 'Sec-Fetch-Site': 'cross-site' },
+      403,
+    ],
+    [
+      'a form of another host of the site',
+      LISTED,
+      { Origin: 'https://evil.example', 'Sec-Fetch-Site': 'same-site' },
+      403,
+    ],
+    ['a form of a hidden origin', LISTED, { 'Sec-Fetch-Site': 'cross-site' }, 403],
+    ['a page that CORS lets in', LISTED, { Origin: APP, 'Sec-Fetch-Site': 'cross-site', Cookie: 'a=b' }, 200],
+    [
+      'a page that CORS lets in without cookies, with one',
+      { ...LISTED, allowCredentials: false, origins: ['*'] },
+      { Origin: APP, 'Sec-Fetch-Site': 'cross-site', Cookie: 'a=b' },
+      403,
+    ],
+    [
+      'a page that CORS lets in without cookies',
+      { ...LISTED, allowCredentials: false, origins: ['*'] },
+      { Origin: APP, 'Sec-Fetch-Site': 'cross-site' },
+      200,
+    ],
+    [
+      'a page while CORS is off',
+      { ...LISTED, enableCors: false },
+      { Origin: APP, 'Sec-Fetch-Site': 'cross-site' },
+      403,
+    ],
+    ["CouchDB's own page", LISTED, { Origin: 'https://couch.example', 'Sec-Fetch-Site': 'same-origin' }, 200],
+    ['no browser', LISTED, { Origin: 'https://evil.example' }, 200],
+  ];
+  for (const [what, settings, headers, status] of foreign) {
+    it(`keeps pages of others from writing in the name of who opens them – POST by ${what} – ${status}`, async () => {
+      const answer = await ask(settings, 'POST', '/api/set_permissions', headers);
+      assert.equal(answer.status, status);
+      assert.deepEqual(reached, status === 200 ? ['POST'] : []);
+      assert.equal((await ask(settings, 'GET', '/db', headers)).status, 200);
+    });
+  }
+
   for (const origin of LISTED.origins)
     it(`lets ${origin} in – OPTIONS /db/doc – 204 without asking who it is`, async () => {
       const answer = await preflight(
