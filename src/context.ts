@@ -3,7 +3,7 @@ import { type IncomingMessage } from 'node:http';
 import { type Destination, type Operation, type Target } from './endpoints/operation.ts';
 import { type Endpoint, type Privilege } from './endpoints/endpoint.ts';
 import { HttpError } from './http-errors.ts';
-import { type AuthenticationMethod, type Principal } from './identity/principal.ts';
+import { type Asker, type AuthenticationMethod, type Principal } from './identity/principal.ts';
 import { type RoleSet } from './permissions/role.ts';
 
 /** Where the request came from, after trusted proxies have been taken off (admit/address). */
@@ -121,4 +121,9 @@ export function contextOf(req: IncomingMessage): Context {
 export function known<T>(value: T | undefined, field: string): T {
   if (value === undefined) throw new Error(`context.${field} was read before its step wrote it`);
   return value;
+}
+
+/** Who asks, once that has been found out. */
+export function askerOf({ identified, client }: Context): Asker {
+  return { principal: known(identified, 'identified').principal, ip: known(client, 'client').ip };
 }

@@ -93,6 +93,13 @@ export class Unavailable extends HttpError {
   }
 }
 
+/** Too much waits for CouchDB already. That says nothing about CouchDB: nothing that was kept for an outage decides in its place. */
+export class TooBusy extends Unavailable {
+  constructor() {
+    super('Too many requests wait for CouchDB.', { retryAfterSeconds: 1 });
+  }
+}
+
 export class BadGateway extends HttpError {
   constructor(reason: string, detail?: string) {
     super(502, 'bad_gateway', reason, detail === undefined ? {} : { detail });

@@ -151,6 +151,7 @@ function openCouch(
       log.warn({ database, reason }, 'the changes of a database cannot be followed'),
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
     keepAliveMs: settings.couchdbKeepaliveMs,
+    reads: { share: settings.couchdbCallerShare / 100 },
     ...(ca === undefined ? {} : { ca }),
   });
 }

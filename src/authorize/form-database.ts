@@ -6,7 +6,7 @@ import { kindOfName } from '../endpoints/database-name.ts';
 import { type Operation } from '../endpoints/operation.ts';
 import { encodingOf, inflated, mediaTypeOf, parseForm, readBytes } from '../endpoints/request-body.ts';
 import { BadContentType } from '../http-errors.ts';
-import { type Principal } from '../identity/principal.ts';
+import { type Asker } from '../identity/principal.ts';
 import { databaseOfForm } from '../permissions/permissions-form.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { decide } from './decide.ts';
@@ -27,9 +27,10 @@ const STORE = endpoint('store-database');
 export async function decideByForm(
   req: IncomingMessage,
   operation: Operation,
-  principal: Principal,
+  asker: Asker,
   needs: FormNeeds,
 ): Promise<Decision> {
+  const { principal } = asker;
   if (mediaTypeOf(req) !== 'application/x-www-form-urlencoded') {
     throw new BadContentType('Content-Type must be application/x-www-form-urlencoded');
   }
@@ -39,7 +40,7 @@ export async function decideByForm(
   if (database === needs.storeDatabase || !isGrantable(database)) {
     return decide(principal, { ...operation, endpoint: STORE, database }, undefined, undefined);
   }
-  const permissions = await needs.permissions.permissionsOf(database);
+  const permissions = await needs.permissions.permissionsOf(database, asker);
   const decision = decide(principal, { ...operation, database }, permissions, undefined);
   return decision.allow ? { ...decision, body } : decision;
 }

@@ -1,7 +1,7 @@
 // The step that writes the decision. The rules are decide.ts's business, reading a body that has a say is inspect.ts's.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
-import { type Context, contextOf, known, type Decision } from '../context.ts';
+import { askerOf, type Context, contextOf, known, type Decision } from '../context.ts';
 import { type Operation } from '../endpoints/operation.ts';
 import {
   BadRequest,
@@ -47,9 +47,9 @@ export function authorizeOperation(needs: AuthorizeNeeds): RequestHandler {
   return function authorizeOperationStep(req, res, next) {
     const context = contextOf(req);
     const operation = known(context.operation, 'operation');
-    const { principal } = known(context.identified, 'identified');
-    const database = databaseToAsk(principal, operation);
-    const found = database === undefined ? undefined : needs.permissions.permissionsOf(database);
+    const asker = askerOf(context);
+    const database = databaseToAsk(asker.principal, operation);
+    const found = database === undefined ? undefined : needs.permissions.permissionsOf(database, asker);
     if (found instanceof Promise) {
       found.then((permissions) => proceed(permissions, { req, res, means, next })).catch(next);
     } else {
@@ -80,7 +80,7 @@ function proceed(permissions: DatabasePermissions | undefined, asked: Asked): vo
   const { bodyMatter } = operation;
   if (bodyMatter === 'form-database' && principal.kind !== 'nobody') {
     watchBody(means.openFeeds, asked, { endpoint: operation.endpoint, identity: 'marker' });
-    decideByForm(req, operation, principal, means)
+    decideByForm(req, operation, askerOf(context), means)
       .then((decision) => settle(asked, decision))
       .catch(next);
     return;

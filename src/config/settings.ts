@@ -155,7 +155,7 @@ export const SETTINGS = {
     max: 100,
     default: 75,
     description:
-      'Percent of couchdb_connections, couchdb_queue and couchdb_feeds that one caller may take up: a name, or without one an address.',
+      'Percent of couchdb_connections, couchdb_queue, couchdb_feeds and the reads of permissions that one caller may take up: a name, or without one an address.',
   },
   health_interval_ms: {
     type: 'milliseconds',

@@ -6,6 +6,7 @@ import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { exchange, type Outcome } from './exchange.ts';
 import { type CouchFailure, describeFailure } from './failure.ts';
 import { follow } from './follow.ts';
+import { OwnReads, type OwnReadLimits } from './own-reads.ts';
 
 export interface CouchOptions {
   /** A node that is fit for use and not in `tried`; `undefined` = none is left. */
@@ -24,6 +25,8 @@ export interface CouchOptions {
   readonly keepAliveMs?: number;
   /** A feed that is silent for longer counts as dead; CouchDB is asked for a sign of life three times in it. */
   readonly feedSilenceMs?: number;
+  /** What requests with a `caller` may take up, over READS. */
+  readonly reads?: Partial<OwnReadLimits>;
 }
 
 export interface CouchClient extends Couch {
@@ -34,6 +37,8 @@ export interface CouchClient extends Couch {
 /** Connections to one node for requests; more wait. Feeds have theirs beside them. */
 const CONNECTIONS = 64;
 const MOST_ATTEMPTS = 5;
+/** Half of the connections stays free for what has no caller. */
+const READS: OwnReadLimits = { atOnce: CONNECTIONS / 2, waiting: 1024, share: 1 };
 
 /** The conversation with a cluster, on connections of its own that never carry client traffic: a forged answer left on a pooled socket cannot reach it (H3). */
 export function createCouch(options: CouchOptions): CouchClient {
@@ -45,7 +50,10 @@ export function createCouch(options: CouchOptions): CouchClient {
   const requests = new Agent({ ...shared, connections: CONNECTIONS });
   const feeds = new Agent(shared);
   const open = new Set<{ readonly close: () => void }>();
-  const ask = (request: CouchRequest): Promise<CouchAnswer> => askCluster(requests, options, request);
+  const reads = new OwnReads({ ...READS, ...options.reads });
+  const askAny = (request: CouchRequest): Promise<CouchAnswer> => askCluster(requests, options, request);
+  const ask = (request: CouchRequest): Promise<CouchAnswer> =>
+    request.caller === undefined ? askAny(request) : reads.run(request.caller, () => askAny(request));
   return {
     ask,
     follow(database, on) {
@@ -64,6 +72,7 @@ export function createCouch(options: CouchOptions): CouchClient {
     },
     async close() {
       for (const feed of open) feed.close();
+      reads.close();
       await Promise.all([requests.destroy(), feeds.destroy()]);
     },
   };
@@ -85,13 +94,19 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     });
     if (outcome.answered && outcome.answer.status < 500) return outcome.answer;
     failure = failureOf(outcome, node.url, request.method);
-    if (!outcome.answered && (failure.reached === 'unsent' || failure.reason === 'timeout')) {
-      options.nodeFailed(node.url, failure.reason);
-    }
+    if (!outcome.answered && isNodesFault(failure)) options.nodeFailed(node.url, failure.reason);
     // A write that a node may have received is never sent again: the caller could not tell its own second from somebody else's.
     const mayAskAgain = failure.reached === 'unsent' || request.method === 'GET' || request.method === 'HEAD';
     if (!mayAskAgain) throw unavailable(failure);
   }
+}
+
+/**
+ * A node that cannot be reached, or that keeps silent about what it was sent. What ran out of time before it was sent waited for a free
+ * connection here: enough of that would put out a healthy node (H15). That no connection can be made has a time and a reason of its own.
+ */
+function isNodesFault({ reached, reason }: CouchFailure): boolean {
+  return reached === 'unsent' ? reason !== 'timeout' : reason === 'timeout';
 }
 
 function failureOf(outcome: Outcome, url: string, method: string): CouchFailure {

@@ -8,6 +8,8 @@ export interface CouchRequest {
   /** Headers in place of Couchgate's own identity, for example the caller's Basic credentials; then no token is sent. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
+  /** Whose share of the own reads it takes (own-reads.ts); without one it is Couchgate's own need, and waits for none of them. */
+  readonly caller?: string;
 }
 
 export interface CouchAnswer {
@@ -17,7 +19,7 @@ export interface CouchAnswer {
 
 /**
  * Asks CouchDB as Couchgate itself (`_admin`), on connections that never carry client traffic (H3).
- * Resolves with every answer below 500, throws `Unavailable` when no node gives one.
+ * Resolves with every answer below 500, throws `Unavailable` when no node gives one, `TooBusy` when a caller has too many reads.
  */
 export interface Couch {
   ask(request: CouchRequest): Promise<CouchAnswer>;

@@ -1,9 +1,10 @@
 // Keeps what CouchDB answered for as long as it may decide. What is read, and what makes it stale, is each store's business.
 import NodeCache from 'node-cache';
-import { Unavailable } from '../http-errors.ts';
+import { TooBusy, Unavailable } from '../http-errors.ts';
 
 export interface ReadThroughOptions<T> {
-  readonly read: (key: string) => Promise<T>;
+  /** `caller` is whoever asked first: the reading comes out of its share. */
+  readonly read: (key: string, caller: string | undefined) => Promise<T>;
   /** Until when a value decides whose reading began at `readAt`; asked at every use, because it depends on whether news arrives. `readAt` itself = not kept. */
   readonly freshUntil: (value: T, readAt: number) => number;
   /** How long from then on it still decides while CouchDB cannot be asked. */
@@ -50,7 +51,7 @@ export class ReadThrough<T> {
   }
 
   /** The value: at once where it is fresh, else a promise. Throws `Unavailable` when CouchDB cannot be asked and nothing kept may decide. */
-  get(key: string): T | Promise<T> {
+  get(key: string, caller?: string): T | Promise<T> {
     const entry = this.#kept.get<Entry<T>>(slot(key));
     if (entry !== undefined) {
       const now = this.#now();
@@ -60,7 +61,7 @@ export class ReadThrough<T> {
       }
     }
     this.#misses += 1;
-    return this.#running.get(key)?.promise ?? this.#refresh(key);
+    return this.#running.get(key)?.promise ?? this.#refresh(key, caller);
   }
 
   /** What was just written, and needs no reading. */
@@ -79,28 +80,29 @@ export class ReadThrough<T> {
     return { hits: this.#hits, misses: this.#misses, keys: this.#kept.getStats().keys };
   }
 
-  #refresh(key: string): Promise<T> {
+  #refresh(key: string, caller: string | undefined): Promise<T> {
     const turn: { promise: Promise<T> | undefined } = { promise: undefined };
     this.#running.set(key, turn);
-    const promise = this.#readAs(key, turn).finally(() => {
+    const promise = this.#readAs(key, turn, caller).finally(() => {
       if (this.#running.get(key) === turn) this.#running.delete(key);
     });
     turn.promise = promise;
     return promise;
   }
 
-  async #readAs(key: string, turn: object): Promise<T> {
+  async #readAs(key: string, turn: object, caller: string | undefined): Promise<T> {
     const readAt = this.#now();
     try {
-      const value = await this.#options.read(key);
+      const value = await this.#options.read(key, caller);
       // A drop came in between: what was read may be from before it.
-      if (this.#running.get(key) !== turn) return await this.get(key);
+      if (this.#running.get(key) !== turn) return await this.get(key, caller);
       this.#keep(key, { value, readAt, holdUntil: 0 });
       return value;
     } catch (error) {
       const old = this.#kept.get<Entry<T>>(slot(key));
       const now = this.#now();
-      if (!(error instanceof Unavailable) || old === undefined) throw error;
+      // A caller could use up its share to go on with what was revoked: only CouchDB's own trouble counts as an outage.
+      if (!(error instanceof Unavailable) || error instanceof TooBusy || old === undefined) throw error;
       if (now >= this.#options.freshUntil(old.value, old.readAt) + this.#options.outageMs) throw error;
       old.holdUntil = now + HOLD_MS;
       return old.value;

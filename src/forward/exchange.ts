@@ -12,7 +12,7 @@ import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
 import { type BodyLimits, OutgoingBody } from './request-body.ts';
-import { type Waiter } from './slots.ts';
+import { type Waiter } from '../couch/slots.ts';
 import { freshly, type Way } from './transport.ts';
 
 export interface ExchangeServices extends AnswerServices, AttemptServices, BodyLimits {

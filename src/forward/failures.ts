@@ -1,13 +1,11 @@
 // Says to the client what became of a request that CouchDB did not answer. Never 401 or 408: clients take those as final.
-import { BadGateway, GatewayTimeout, type HttpError, Unavailable } from '../http-errors.ts';
+import { BadGateway, GatewayTimeout, type HttpError, TooBusy, Unavailable } from '../http-errors.ts';
 import { NodeSilent } from './agents.ts';
 
 /** No node takes the request: all are away, all are full, or all that were asked failed. */
 export function noNode(someAreUp: boolean, anyTried: boolean): HttpError {
   if (anyTried) return new Unavailable('CouchDB could not be reached.');
-  return someAreUp
-    ? new Unavailable('Too many requests wait for CouchDB.', { retryAfterSeconds: 1 })
-    : new Unavailable('No CouchDB node is available.');
+  return someAreUp ? new TooBusy() : new Unavailable('No CouchDB node is available.');
 }
 
 /** The node had the request, or part of it, and no answer came. */

@@ -2,7 +2,7 @@
 import { type Agent } from 'node:http';
 import { type Transport } from '../endpoints/endpoint.ts';
 import { type ConnectionLimits, createAgent, dropFree, limitSilence, type NodeProtocol } from './agents.ts';
-import { Slots } from './slots.ts';
+import { Slots } from '../couch/slots.ts';
 
 /**
  * `unknown` = not looked at yet, `up`, `half-open` = asked only by one short request at a time while others are up, `draining` = takes nothing new

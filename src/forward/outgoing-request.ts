@@ -1,7 +1,7 @@
 // Puts together what CouchDB is sent for a permitted request: method, target, headers, identity and way. When it is sent, and where, is exchange.ts's business.
 import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
-import { type Context, type Decision, known } from '../context.ts';
-import { networkOf } from '../identity/network.ts';
+import { askerOf, type Context, type Decision, known } from '../context.ts';
+import { callerOf } from '../identity/network.ts';
 import { type Principal } from '../identity/principal.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
@@ -24,7 +24,7 @@ export class OutgoingRequest {
   readonly way: Way;
   readonly body: RequestBody;
   readonly multipart: boolean;
-  /** Whose share of a node it takes: a name, or for nobody in particular the network. */
+  /** Whose share of a node it takes. */
   readonly caller: string;
   readonly #headers: OutgoingHttpHeaders;
   readonly #req: IncomingMessage;
@@ -51,9 +51,9 @@ export class OutgoingRequest {
     this.#headers = requestHeaders(headers, this.body, context);
     this.#req = req;
     this.#identity = identity;
-    this.#principal = known(context.identified, 'identified').principal;
-    const { kind, name } = this.#principal;
-    this.caller = kind === 'nobody' ? `nobody at ${networkOf(known(context.client, 'client').ip)}` : name;
+    const asker = askerOf(context);
+    this.#principal = asker.principal;
+    this.caller = callerOf(asker);
     this.#decision = decision;
     this.#database = known(context.operation, 'operation').database;
   }

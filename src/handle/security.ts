@@ -1,7 +1,7 @@
 // Answers the security object of a database, under CouchDB's path and under Cloudant's. Who may see or change it was decided before; what it
 // means is permissions/security-document.ts's business.
 import { type Request, type Response } from 'express';
-import { type Context, known } from '../context.ts';
+import { askerOf, type Context, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { shownForm } from '../permissions/security-document.ts';
@@ -21,7 +21,7 @@ const LIMIT_BYTES = 8_388_608;
 /** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
 export function securityHandlers(deps: SecurityDeps): Handlers {
   const show = async (_req: Request, res: Response, _next: unknown, context: Context): Promise<void> => {
-    const document = await deps.security.documentOf(databaseOf(context));
+    const document = await deps.security.documentOf(databaseOf(context), askerOf(context));
     if (document === undefined) throw new NotFound('Database does not exist.');
     sendJson(res, 200, shownForm(document));
   };

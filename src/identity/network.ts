@@ -1,5 +1,11 @@
 // Names the network of a client address, by which callers without a name are told apart.
 import { isIPv6 } from 'node:net';
+import { type Asker } from './principal.ts';
+
+/** Whose share of what is limited somebody takes: a name, or for nobody in particular the network. */
+export function callerOf({ principal, ip }: Asker): string {
+  return principal.kind === 'nobody' ? `nobody at ${networkOf(ip)}` : principal.name;
+}
 
 /** The first four groups of an IPv6 address; every other address as it is. */
 export function networkOf(ip: string): string {

@@ -9,4 +9,10 @@ export type Principal =
 
 export type AuthenticationMethod = 'none' | 'basic' | 'cookie';
 
+/** A principal, and the address it asks from. */
+export interface Asker {
+  readonly principal: Principal;
+  readonly ip: string;
+}
+
 export const NOBODY: Principal = Object.freeze({ kind: 'nobody', name: 'nobody' });

@@ -3,12 +3,14 @@ import { type Couch } from '../couch/couch.ts';
 import { HttpError, NotFound, Unavailable } from '../http-errors.ts';
 import { type StoredSecurity } from './security-document.ts';
 
-/** The object as any one shard copy has it; `undefined` = the database does not exist. Throws `Unavailable`. */
+/** The object as any one shard copy has it, out of the caller's share if there is one; `undefined` = the database does not exist. Throws `Unavailable`. */
 export async function getSecurity(
   couch: Pick<Couch, 'ask'>,
   database: string,
+  caller: string | undefined,
 ): Promise<StoredSecurity | undefined> {
-  const { status, body } = await couch.ask({ method: 'GET', path: pathOf(database) });
+  const share = caller === undefined ? {} : { caller };
+  const { status, body } = await couch.ask({ method: 'GET', path: pathOf(database), ...share });
   if (status === 404) return undefined;
   if (status !== 200) throw refusalOf(status, body);
   // Anything but an object is handed on as one that grants nothing.

@@ -1,11 +1,26 @@
-// Says for the audit log what a change of permissions changed.
-import { NO_ROLES, roleSet, rolesOf, type RoleSet } from './role.ts';
-import { type PermissionChange } from './security-store.ts';
+// Says who may still make a change of permissions, and for the audit log what it changed.
+import { Forbidden } from '../http-errors.ts';
+import { type Principal } from '../identity/principal.ts';
+import { type DatabasePermissions } from './grants.ts';
+import { NO_ROLES, rolesOf, roleSet, type RoleSet } from './role.ts';
+
+export interface PermissionChange {
+  readonly database: string;
+  readonly before: DatabasePermissions;
+  readonly after: DatabasePermissions;
+}
+
+const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
+
+/** Whoever was revoked by the change before must not write itself back in: it was permitted on what held before that change. */
+export function refuseRevoked(by: Principal, { grants }: DatabasePermissions): void {
+  if (by.kind === 'owner' || ((grants.get(by.name) ?? NO_ROLES) & MAY_WRITE) !== 0) return;
+  throw new Forbidden('_security access is required for this request');
+}
 
 /** Whoever writes a hundred thousand names must not make a line so long that the log cannot take it. */
 const MOST_GRANTS = 1000;
 const LONGEST_NAME = 256;
-const RULES_OTHERS = roleSet(['_admin']) | roleSet(['_security']);
 
 interface Changed {
   readonly name: string;
@@ -45,6 +60,6 @@ export function describeChange({
 }
 
 function mightiestFirst(changed: readonly Changed[]): readonly Changed[] {
-  const isMighty = ({ before, after }: Changed): boolean => ((before | after) & RULES_OTHERS) !== 0;
+  const isMighty = ({ before, after }: Changed): boolean => ((before | after) & MAY_WRITE) !== 0;
   return [...changed.filter(isMighty), ...changed.filter((entry) => !isMighty(entry))];
 }

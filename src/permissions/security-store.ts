@@ -3,33 +3,35 @@
 import { type Couch } from '../couch/couch.ts';
 import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
 import { Settling } from '../couch/settling.ts';
-import { Forbidden, NotFound, Unavailable } from '../http-errors.ts';
+import { NotFound, Unavailable } from '../http-errors.ts';
 import { holdsUntil, type NewsDesk } from '../identity/news.ts';
-import { type Principal } from '../identity/principal.ts';
+import { callerOf } from '../identity/network.ts';
+import { type Asker, type Principal } from '../identity/principal.ts';
+import { Absent } from './absent.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { Newest } from './newest.ts';
-import { NO_ROLES, roleSet } from './role.ts';
+import { type PermissionChange, refuseRevoked } from './permission-change.ts';
 import { permissionsIn, stampOf, type StoredSecurity, storedForm } from './security-document.ts';
 import { type SecurityRequest } from './security-request.ts';
 import { Turns } from './turns.ts';
 
 /** Reads security objects through a cache that news keeps fresh. */
 export interface SecurityStore {
-  /** The permissions of a database: at once from the cache, else a promise; `undefined` = the database does not exist. Throws `Unavailable`. */
-  permissionsOf(database: string): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
-}
-
-export interface PermissionChange {
-  readonly database: string;
-  readonly before: DatabasePermissions;
-  readonly after: DatabasePermissions;
+  /**
+   * The permissions of a database: at once from the cache, else a promise; `undefined` = the database does not exist. They are read out of
+   * the asker's share; without one for Couchgate itself. Throws `Unavailable`.
+   */
+  permissionsOf(
+    database: string,
+    asker?: Asker,
+  ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
 }
 
 /** The store as the handlers of `_security`, `PUT /{db}` and `DELETE /{db}` need it. */
 export interface SecurityKeeper extends SecurityStore {
   /** The object as CouchDB holds it now; `undefined` = the database does not exist. Throws `Unavailable`. */
-  documentOf(database: string): Promise<StoredSecurity | undefined>;
+  documentOf(database: string, asker?: Asker): Promise<StoredSecurity | undefined>;
   /** Replaces the object; resolves when every cache of this replica has dropped the old one. Call it inside `alone`. Throws `Unavailable`. */
   write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions>;
   /**
@@ -64,8 +66,6 @@ interface Kept {
   readonly settled: boolean;
 }
 
-const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
-
 /** How long what may be an older copy is kept. */
 const UNSETTLED_SECONDS = 0.5;
 
@@ -79,6 +79,7 @@ class CachedSecurity implements SecurityKeeper {
   readonly #newest: Newest;
   readonly #turns = new Turns();
   readonly #settling: Settling;
+  readonly #absent: Absent;
   readonly #cache: ReadThrough<Kept>;
 
   constructor(options: SecurityStoreOptions) {
@@ -86,8 +87,9 @@ class CachedSecurity implements SecurityKeeper {
     this.#now = options.now ?? Date.now;
     this.#newest = new Newest(this.#now);
     this.#settling = new Settling(this.#now);
+    this.#absent = new Absent(this.#now);
     this.#cache = new ReadThrough<Kept>({
-      read: (database) => this.#read(database),
+      read: (database, caller) => this.#read(database, caller),
       freshUntil: (kept, readAt) => this.#freshUntil(kept, readAt),
       outageMs: options.outageCacheSeconds * 1000,
       keepSeconds: options.securityCacheSeconds + options.outageCacheSeconds,
@@ -96,19 +98,23 @@ class CachedSecurity implements SecurityKeeper {
     options.news.listen((item) => {
       if (item.kind !== 'permissions') return;
       this.#settling.note(item.database);
+      this.#absent.drop(item.database);
       this.#cache.drop(item.database);
     });
   }
 
   permissionsOf(
     database: string,
+    asker?: Asker,
   ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined> {
-    const kept = this.#cache.get(database);
-    return kept instanceof Promise ? kept.then(permissionsFrom) : kept.permissions;
+    // Nobody is told 401 of what is not there and of what is closed; who has a name is told 404, and then sees a new database at once.
+    if (asker?.principal.kind === 'nobody' && this.#absent.has(database)) return undefined;
+    const kept = this.#cache.get(database, asker && callerOf(asker));
+    return kept instanceof Promise ? kept.then(({ permissions }) => permissions) : kept.permissions;
   }
 
-  async documentOf(database: string): Promise<StoredSecurity | undefined> {
-    const document = await getSecurity(this.#options.couch, database);
+  async documentOf(database: string, asker?: Asker): Promise<StoredSecurity | undefined> {
+    const document = await getSecurity(this.#options.couch, database, asker && callerOf(asker));
     if (document === undefined || this.#newest.newerOf(database, document).isNewest) return document;
     throw new Unavailable('The permissions of this database are being changed.', { retryAfterSeconds: 1 });
   }
@@ -163,15 +169,21 @@ class CachedSecurity implements SecurityKeeper {
     this.#cache.close();
   }
 
-  async #read(database: string): Promise<Kept> {
+  async #read(database: string, caller: string | undefined): Promise<Kept> {
     const settled = this.#settling.isSettled(database);
-    const document = await getSecurity(this.#options.couch, database);
-    if (document === undefined) return { permissions: undefined, settled };
+    const readAt = this.#now();
+    const document = await getSecurity(this.#options.couch, database, caller);
+    if (document === undefined) {
+      // Asked only now: it may have been made while it was being looked for.
+      if (this.#settling.isSettled(database)) this.#absent.note(database, readAt);
+      return { permissions: undefined, settled };
+    }
+    this.#absent.drop(database);
     const found = this.#newest.newerOf(database, document);
     return { permissions: found.permissions, settled: settled && found.isNewest };
   }
 
-  /** A database that is not there may be there the next moment, so that is not kept. */
+  /** A database that is not there may be there the next moment, so that is not kept here. */
   #freshUntil({ permissions, settled }: Kept, readAt: number): number {
     const { news, securityCacheSeconds, fallbackCacheSeconds } = this.#options;
     if (permissions === undefined) return readAt;
@@ -182,14 +194,4 @@ class CachedSecurity implements SecurityKeeper {
   #tell(database: string): Promise<void> {
     return this.#options.news.publish({ kind: 'permissions', database });
   }
-}
-
-/** Whoever was revoked by the change before must not write itself back in: it was permitted on what held before that change. */
-function refuseRevoked(by: Principal, { grants }: DatabasePermissions): void {
-  if (by.kind === 'owner' || ((grants.get(by.name) ?? NO_ROLES) & MAY_WRITE) !== 0) return;
-  throw new Forbidden('_security access is required for this request');
-}
-
-function permissionsFrom(kept: Kept): DatabasePermissions | undefined {
-  return kept.permissions;
 }

@@ -19,11 +19,20 @@ export interface Recorder {
   take(): readonly Recorded[];
   /** Checks of users' passwords since the last `takeChecks`. */
   takeChecks(): readonly Recorded[];
+  /** Keeps back what is asked under such paths from now on, until it is released; one hold at a time. */
+  hold(path: RegExp): Held;
   /** Cuts every connection and takes no new one, as a CouchDB that has ended. */
   leave(): Promise<void>;
   /** Listens again where it did. */
   comeBack(): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface Held {
+  /** How many requests are kept back. */
+  readonly count: number;
+  /** Lets them go, and what comes later pass. */
+  release(): void;
 }
 
 /** Reads the claims of a JWT without checking its signature: CouchDB does that. */
@@ -49,22 +58,27 @@ export async function startRecorder(target: string): Promise<Recorder> {
   const agent = new http.Agent({ keepAlive: true });
   let seen: Recorded[] = [];
   let checks: Recorded[] = [];
+  let held: { readonly path: RegExp; readonly waiting: (() => void)[] } | undefined;
   const server = http.createServer((req, res) => {
     const { method = '', url = '', headers, rawHeaders } = req;
     const claims = claimsOf(headers.authorization);
     const recorded = { method, url, headers, rawHeaders, claims };
     if (!isOwnTraffic(method, url, claims)) seen.push(recorded);
     if (url === '/_session' && headers.authorization?.startsWith('Basic ') === true) checks.push(recorded);
-    const onward = http.request({ hostname, port, method, path: url, headers, agent }, (answer) => {
-      res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-      answer.pipe(res);
-      answer.once('close', () => {
-        if (!answer.complete) res.destroy();
+    const relay = (): void => {
+      const onward = http.request({ hostname, port, method, path: url, headers, agent }, (answer) => {
+        res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+        answer.pipe(res);
+        answer.once('close', () => {
+          if (!answer.complete) res.destroy();
+        });
       });
-    });
-    onward.once('error', () => res.destroy());
-    res.once('close', () => onward.destroy());
-    req.pipe(onward);
+      onward.once('error', () => res.destroy());
+      res.once('close', () => onward.destroy());
+      req.pipe(onward);
+    };
+    if (held?.path.test(url) === true) held.waiting.push(relay);
+    else relay();
   });
   const listen = (at: number): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -92,6 +106,19 @@ export async function startRecorder(target: string): Promise<Recorder> {
       const taken = checks;
       checks = [];
       return taken;
+    },
+    hold(path) {
+      const waiting: (() => void)[] = [];
+      held = { path, waiting };
+      return {
+        get count() {
+          return waiting.length;
+        },
+        release() {
+          held = undefined;
+          for (const relay of waiting.splice(0)) relay();
+        },
+      };
     },
     leave,
     comeBack: () => listen(own),

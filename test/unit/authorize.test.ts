@@ -32,6 +32,7 @@ function step(
   const context = new Context();
   context.target = parseTarget(target, { maxUrlBytes: 4096 });
   context.operation = classify(method, context.target, undefined);
+  context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
   context.identified = { principal, method: 'basic' };
   const asked: string[] = [];
   const said: unknown[] = [];

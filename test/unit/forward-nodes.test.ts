@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type NodesOptions, Nodes } from '../../src/forward/nodes.ts';
 import { type CouchNode, type NodeState } from '../../src/forward/node.ts';
-import { type Waiter } from '../../src/forward/slots.ts';
+import { type Waiter } from '../../src/couch/slots.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { until } from '../support/until.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ReadThrough, type ReadThroughOptions } from '../../src/couch/read-through.ts';
-import { Unavailable } from '../../src/http-errors.ts';
+import { TooBusy, Unavailable } from '../../src/http-errors.ts';
 
 interface Pending {
   readonly key: string;
@@ -120,6 +120,16 @@ describe('a kept answer', () => {
         `at ${time}`,
       );
     }
+  });
+
+  it('does not decide where it is Couchgate that has too many readings: a caller could bring that about', async () => {
+    const { cache, clock, pending, fill } = open();
+    await fill('one');
+    clock.time = 50;
+    const asked = cache.get('k');
+    pending.at(-1)?.fail(new TooBusy());
+    await assert.rejects(async () => asked, TooBusy);
+    assert.ok(cache.get('k') instanceof Promise, 'nor is it held');
   });
 
   it('does not decide in an outage after a drop', async () => {

@@ -4,12 +4,15 @@ import { describe, it } from 'node:test';
 import { type Couch, type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
 import { HttpError, NotFound, Unavailable } from '../../src/http-errors.ts';
 import { type News } from '../../src/identity/news.ts';
+import { type Asker, NOBODY } from '../../src/identity/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 import { createSecurityStore } from '../../src/permissions/security-store.ts';
 
 const READER = { cloudant: { alice: ['_reader'] } };
+const nobody: Asker = { principal: NOBODY, ip: '2001:db8::1' };
+const alice: Asker = { principal: { kind: 'key', name: 'alice' }, ip: '2001:db8::1' };
 const stored = (body: Record<string, unknown>, stamp: number) =>
   storedForm(parseSecurityPut(body), 'db', stamp);
 
@@ -91,6 +94,48 @@ describe('the permissions of a database', () => {
     assert.equal(await store.permissionsOf('db'), undefined);
     assert.equal(await store.permissionsOf('db'), undefined);
     assert.equal(asked.length, 2);
+  });
+
+  it('are not asked for again by nobody within a second of not being there, and always by a name', async () => {
+    const { store, state, asked, clock } = open();
+    const found = state.answer;
+    state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
+    assert.equal(await store.permissionsOf('db', nobody), undefined);
+    clock.time += 999;
+    assert.equal(store.permissionsOf('db', nobody), undefined);
+    assert.equal(await store.permissionsOf('db', alice), undefined);
+    assert.deepEqual(
+      asked.map(({ caller }) => caller),
+      ['nobody at 2001:db8:0:0', 'alice'],
+    );
+    clock.time += 1000;
+    await store.permissionsOf('db', nobody);
+    assert.equal(asked.length, 3);
+    state.answer = found;
+    assert.deepEqual(names(await store.permissionsOf('db', alice)), ['alice']);
+    assert.deepEqual(names(await store.permissionsOf('db', nobody)), ['alice'], 'it was seen by somebody');
+  });
+
+  it('are asked for again by nobody soon after a change: not every node of CouchDB knows a new database at once', async () => {
+    const { store, state, asked, news } = open();
+    state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
+    news('db');
+    await store.permissionsOf('db', nobody);
+    await store.permissionsOf('db', nobody);
+    assert.equal(asked.length, 2);
+  });
+
+  it('are there for nobody at once when news tells of the database, whatever is still being read', async () => {
+    const { store, state, news } = open();
+    const found = state.answer;
+    state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
+    await store.permissionsOf('known', nobody);
+    const early = store.permissionsOf('early', nobody);
+    for (const database of ['known', 'early']) news(database);
+    state.answer = found;
+    assert.deepEqual(names(await early), ['alice']);
+    for (const database of ['known', 'early'])
+      assert.deepEqual(names(await store.permissionsOf(database, nobody)), ['alice']);
   });
 
   it('are asked for under the encoded name of the database', async () => {

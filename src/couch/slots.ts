@@ -1,4 +1,5 @@
-// Counts what one node carries at once, for all and for each caller, and lets the rest wait in a bounded line. Which node is asked is nodes.ts's business.
+// Counts what runs at once, for all and for each caller, and lets the rest wait in a bounded line. What it is that runs is up to who asks: requests on
+// one node, Couchgate's own reads.
 
 /** Something that waits for a slot. */
 export interface Waiter {
@@ -6,7 +7,7 @@ export interface Waiter {
   readonly caller: string;
   /** The slot is the waiter's now; it must be given back. */
   granted(): void;
-  /** The node takes nothing more: the waiter has to look for another one. */
+  /** Nothing more is taken here: the waiter has to look elsewhere. */
   displaced(): void;
 }
 
