@@ -2,6 +2,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
 import { askerOf, type Context, contextOf, known, type Decision } from '../context.ts';
+import { type BodyBudget, createBodyBudget } from '../endpoints/body-budget.ts';
 import { type Operation } from '../endpoints/operation.ts';
 import {
   BadRequest,
@@ -13,12 +14,12 @@ import {
 } from '../http-errors.ts';
 import { type OpenFeeds } from '../identity/open-feeds.ts';
 import { type Principal } from '../identity/principal.ts';
+import { callerOf } from '../identity/network.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { decide, mustInspect } from './decide.ts';
 import { decideByForm } from './form-database.ts';
 import { inspectBody } from './inspect.ts';
-import { createInspectionBudget, type HoldBytes } from './inspection-budget.ts';
 import { watchBody } from './watch-body.ts';
 
 export interface AuthorizeNeeds {
@@ -32,7 +33,7 @@ export interface AuthorizeNeeds {
 }
 
 interface Means extends AuthorizeNeeds {
-  readonly budget: (res: ServerResponse) => HoldBytes;
+  readonly budget: BodyBudget;
 }
 
 /** All bodies that are inspected at once may take as much memory as this many of the largest. */
@@ -43,7 +44,7 @@ const BODIES_AT_ONCE = 8;
  * no say. Nothing of a body is read before the caller is known to hold a right that some body could use.
  */
 export function authorizeOperation(needs: AuthorizeNeeds): RequestHandler {
-  const means: Means = { ...needs, budget: createInspectionBudget(BODIES_AT_ONCE * needs.inspectLimitBytes) };
+  const means: Means = { ...needs, budget: createBodyBudget(BODIES_AT_ONCE * needs.inspectLimitBytes) };
   return function authorizeOperationStep(req, res, next) {
     const context = contextOf(req);
     const operation = known(context.operation, 'operation');
@@ -95,7 +96,8 @@ function proceed(permissions: DatabasePermissions | undefined, asked: Asked): vo
     return;
   }
   if (decision.allow) watchBody(means.openFeeds, asked, decision);
-  inspectBody(req, means.inspectLimitBytes, bodyMatter, means.budget(res))
+  const caller = callerOf(askerOf(context));
+  inspectBody(req, means.inspectLimitBytes, bodyMatter, means.budget(res, caller))
     .then(({ body, ids }) => {
       const final = decide(principal, operation, permissions, ids);
       settle(asked, final.allow ? { ...final, body } : final);

@@ -2,7 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { classOfId, ORDINARY, type IdClass } from '../endpoints/document-id.ts';
 import { BadContentType, BadRequest } from '../http-errors.ts';
-import { type HoldBytes } from './inspection-budget.ts';
+import { type HoldBytes } from '../endpoints/body-budget.ts';
 import { encodingOf, inflated, mediaTypeOf, readBytes } from '../endpoints/request-body.ts';
 
 /** Where the ids stand: the `_id` of one document, or of every member of `docs`. */

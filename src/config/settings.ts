@@ -275,7 +275,7 @@ export const SETTINGS = {
     min: 1,
     default: 67_108_864,
     description:
-      'Largest body, before and after gunzip, of a request whose permission depends on its body; all of them at once may take eight times that.',
+      'Largest body, before and after gunzip, of a request whose permission depends on its body; all of them at once may take eight times that, those of one caller four times.',
   },
   header_timeout_ms: {
     type: 'milliseconds',

@@ -1,5 +1,6 @@
 // Counts what runs at once, for all and for each caller, and lets the rest wait in a bounded line. What it is that runs is up to who asks: requests on
 // one node, Couchgate's own reads.
+import { Shares } from '../identity/shares.ts';
 
 /** Something that waits for a slot. */
 export interface Waiter {
@@ -9,30 +10,6 @@ export interface Waiter {
   granted(): void;
   /** Nothing more is taken here: the waiter has to look elsewhere. */
   displaced(): void;
-}
-
-/** How many a caller has of something, up to its share. */
-class Shares {
-  readonly #most: number;
-  readonly #had = new Map<string, number>();
-
-  constructor(limit: number, share: number) {
-    this.#most = Math.ceil(limit * share);
-  }
-
-  hasRoom(caller: string): boolean {
-    return (this.#had.get(caller) ?? 0) < this.#most;
-  }
-
-  add(caller: string): void {
-    this.#had.set(caller, (this.#had.get(caller) ?? 0) + 1);
-  }
-
-  remove(caller: string): void {
-    const left = (this.#had.get(caller) ?? 0) - 1;
-    if (left > 0) this.#had.set(caller, left);
-    else this.#had.delete(caller);
-  }
 }
 
 /**

@@ -1,21 +1,17 @@
 // Collects and decodes a request's body, bounded: gzip, JSON and forms, each in one strict reading. What the fields mean is its readers' business.
 import { type IncomingMessage } from 'node:http';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
-import { BadContentType, BadRequest, type HttpError, TooLarge } from '../http-errors.ts';
+import { createGunzip } from 'node:zlib';
+import { BadContentType, BadRequest, HttpError, TooLarge } from '../http-errors.ts';
+import { type HoldBytes } from './body-budget.ts';
 
-const inflate = promisify(gunzip);
+const INFLATED_AT_ONCE = 65_536;
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * The body's bytes as they came. Throws TooLarge past the limit (at once where the head announces it), BadRequest when the client leaves
  * before the end: nothing of it is kept then. `hold` is told of every part before it is kept, and may answer with a refusal.
  */
-export function readBytes(
-  req: IncomingMessage,
-  limitBytes: number,
-  hold?: (bytes: number) => HttpError | undefined,
-): Promise<Buffer> {
+export function readBytes(req: IncomingMessage, limitBytes: number, hold?: HoldBytes): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? '0') > limitBytes) return Promise.reject(new TooLarge());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -50,17 +46,31 @@ export function readBytes(
 
 /**
  * What CouchDB will see in the body: it knows `gzip` and `identity`, in these spellings alone, and inflates every gzip member
- * (chttpd.erl, maybe_decompress; H10). The limit holds for the inflated size too, so a bomb ends early.
+ * (chttpd.erl, maybe_decompress; H10). The limit holds for the inflated size too, so a bomb ends early; `hold` is told of every part as in
+ * readBytes: many small bodies that grow at once are a bomb, too (H15).
  */
-export async function inflated(req: IncomingMessage, body: Buffer, limitBytes: number): Promise<Buffer> {
-  const encoding = encodingOf(req);
-  if (encoding === 'identity') return body;
+export async function inflated(
+  req: IncomingMessage,
+  body: Buffer,
+  limitBytes: number,
+  hold?: HoldBytes,
+): Promise<Buffer> {
+  if (encodingOf(req) === 'identity') return body;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const gunzip = createGunzip({ chunkSize: INFLATED_AT_ONCE });
+  gunzip.end(body);
   try {
-    return await inflate(body, { maxOutputLength: limitBytes });
+    for await (const chunk of gunzip as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      const refusal = size > limitBytes ? new TooLarge() : hold?.(chunk.length);
+      if (refusal !== undefined) throw refusal;
+      chunks.push(chunk);
+    }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw new TooLarge();
-    throw new BadRequest('Request body is not properly gzipped.');
+    throw error instanceof HttpError ? error : new BadRequest('Request body is not properly gzipped.');
   }
+  return Buffer.concat(chunks, size);
 }
 
 /** True when the head announces a body. RFC 9112 section 6.3: one of these two headers, or there is none. */

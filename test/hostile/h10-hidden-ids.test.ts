@@ -302,10 +302,13 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     });
   }
 
-  it('bounds what all bodies take together – POST /h10, 12 held back at once – 503 for the last, and room again after', async () => {
-    const head = `POST /h10 HTTP/1.1\r\nHost: a\r\nx-test-caller: writer\r\n${JSON_TYPE}\r\nContent-Length: ${LIMIT}\r\n\r\n`;
+  it('bounds what all bodies take together – POST /h10, 12 of three callers held back at once – 503 for the last, and room again after', async () => {
     const senders = await Promise.all(Array.from({ length: 12 }, () => connectRaw(gate.front.port)));
-    for (const sender of senders) sender.send(`${head}{"_id":"x","pad":"${'x'.repeat(LIMIT - 100)}`);
+    for (const [at, sender] of senders.entries()) {
+      const caller = ['writer', 'reader+writer', 'design+writer'][at % 3] ?? '';
+      const head = `POST /h10 HTTP/1.1\r\nHost: a\r\nx-test-caller: ${caller}\r\n${JSON_TYPE}\r\nContent-Length: ${LIMIT}\r\n\r\n`;
+      sender.send(`${head}{"_id":"x","pad":"${'x'.repeat(LIMIT - 100)}`);
+    }
     await until(
       () => senders.filter(({ received }) => received.includes(' 503 ')).length === 4,
       'four are refused',
