@@ -1,0 +1,174 @@
+// The ids that are found in a body without building it, against JSON.parse. COUCHGATE_PROPERTY_FACTOR=10 takes ten times as many.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { type IdPlace } from '../../src/authorize/body-ids.ts';
+import { idsIn } from '../../src/authorize/inspect.ts';
+import { classOfId, ORDINARY } from '../../src/endpoints/document-id.ts';
+
+const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
+const runs = { numRuns: 3000 * FACTOR };
+
+type Reading = number | 'no JSON' | 'no object' | 'no docs' | 'no document' | 'no text';
+
+const REASONS: Readonly<Record<string, Reading>> = {
+  'invalid UTF-8 JSON': 'no JSON',
+  'Request body must be a JSON object': 'no object',
+  '`docs` parameter must be an array.': 'no docs',
+  'Document must be a JSON object': 'no document',
+  'Document id must be a string': 'no text',
+};
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function idOf(document: unknown): Reading {
+  if (!isObject(document)) return 'no document';
+  if (!Object.hasOwn(document, '_id')) return ORDINARY;
+  const { _id: id } = document;
+  return typeof id === 'string' ? classOfId(id) : 'no text';
+}
+
+/** By way of the value: the last of duplicate keys counts, as for CouchDB. */
+function reference(json: Buffer, place: IdPlace): Reading {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(json));
+  } catch {
+    return 'no JSON';
+  }
+  if (place === 'document-id') return idOf(value);
+  if (!isObject(value)) return 'no object';
+  if (!Object.hasOwn(value, 'docs') || !Array.isArray(value['docs'])) return 'no docs';
+  const all = value['docs'].map(idOf);
+  const fault = all.find((reading) => typeof reading !== 'number');
+  return fault ?? all.reduce<number>((ids, reading) => ids | Number(reading), 0);
+}
+
+/** Nothing passes by unread: every body of a test holds an escape that has to be looked at. */
+async function scanned(json: Buffer, place: IdPlace): Promise<Reading> {
+  assert.ok(json.includes('\\/'));
+  try {
+    return await idsIn(json, place);
+  } catch (error) {
+    const reading = REASONS[(error as { readonly reason: string }).reason];
+    assert.ok(reading !== undefined, String(error));
+    return reading;
+  }
+}
+
+/** A text in any of JSON's spellings. */
+const spelt = (text: fc.Arbitrary<string>): fc.Arbitrary<string> =>
+  fc.tuple(text, fc.infiniteStream(fc.nat(9))).map(([plain, ways]) => {
+    const characters = Array.from({ length: plain.length }, (_, at) => plain.charAt(at));
+    const write = (character: string): string => {
+      const hex = character.charCodeAt(0).toString(16).padStart(4, '0');
+      const way: unknown = ways.next().value;
+      if (way === 0) return `\\u${hex}`;
+      if (way === 1) return `\\u${hex.toUpperCase()}`;
+      if (way === 2 && character === '/') return '\\/';
+      return JSON.stringify(character).slice(1, -1);
+    };
+    return `"${characters.map(write).join('')}"`;
+  });
+
+const IDS = [
+  ...[
+    '_design/x',
+    '_design/',
+    '_design',
+    '_local/x',
+    '_local/purge-x',
+    '_local/shard-sync-a',
+    '_local/purge',
+  ],
+  ...['', 'doc', ' _design/x', '_Design/x', '_desig\n/', '_x', '_locäl/', 'é_design/', '_local/shard-sync\t'],
+];
+const KEYS = ['_id', '_id', '_id', 'docs', 'docs', 'docs', 'x', '__proto__', '_i', '_idd', 'docs\\', ''];
+const name = spelt(fc.constantFrom(...KEYS));
+const id = spelt(fc.oneof(fc.constantFrom(...IDS), fc.string({ unit: 'grapheme' })));
+const SCALARS = ['1', '-0', '0.5e+3', '12E7', '-1.0e-2', 'true', 'false', 'null', '[]', '{}', '"\\ud800"'];
+const gap = fc.constantFrom('', '', '', ' ', '\n\t', '\r');
+
+const { value } = fc.letrec<{ value: string; object: string; array: string }>((tie) => ({
+  value: fc.oneof(
+    { maxDepth: 4, withCrossShrink: true },
+    fc.constantFrom(...SCALARS),
+    id,
+    tie('object'),
+    tie('array'),
+  ),
+  object: fc
+    .tuple(gap, fc.array(fc.tuple(name, gap, tie('value')), { maxLength: 4 }))
+    .map(([space, fields]) => `{${space}${fields.map(([key, pad, of]) => `${key}${pad}:${of}`).join(',')}}`),
+  array: fc
+    .tuple(gap, fc.array(tie('value'), { maxLength: 4 }))
+    .map(([space, members]) => `[${members.join(`${space},`)}${space}]`),
+}));
+
+/** Documents and bulk writes more often than anything else. */
+const document = fc
+  .array(fc.tuple(name, value), { maxLength: 4 })
+  .map((fields) => `{${fields.map(([key, of]) => `${key}:${of}`).join(',')}}`);
+const bulk = fc
+  .array(fc.tuple(name, fc.array(fc.oneof({ weight: 4, arbitrary: document }, value), { maxLength: 3 })))
+  .map((fields) => `{${fields.map(([key, docs]) => `${key}:[${docs.join(',')}]`).join(',')}}`);
+const body = fc.tuple(gap, fc.oneof(document, bulk, value), gap).map((parts) => parts.join(''));
+
+/** With an escape in it, at a place where it changes nothing. */
+const marked = body.map((json) =>
+  json.trimStart().startsWith('{') && !/^\s*\{\s*\}/.test(json)
+    ? json.replace('{', '{"\\/":1,')
+    : `{"\\/":${json}}`,
+);
+const place = fc.constantFrom<IdPlace>('document-id', 'bulk-ids');
+
+describe('the ids in a body', () => {
+  it('are those of the value that JSON.parse makes of it', async () => {
+    const seen = new Set<Reading>();
+    await fc.assert(
+      fc.asyncProperty(marked, place, async (json, where) => {
+        const bytes = Buffer.from(json);
+        const expected = reference(bytes, where);
+        seen.add(expected);
+        assert.equal(await scanned(bytes, where), expected);
+      }),
+      runs,
+    );
+    for (const reading of [1, 2, 4, 8, 16, 'no docs', 'no document', 'no text'] as const)
+      assert.ok(seen.has(reading), `${reading} never came up`);
+  });
+
+  it('are refused where JSON.parse refuses the body – one byte changed, left out or put in', async () => {
+    const seen = new Set<boolean>();
+    const bytes = [...Buffer.from('{}[]":,\\/ueE.-+019 tfn\n\t\0\x1f\x7fx_'), 0x80, 0xc3, 0xed, 0xff, 0xef];
+    const change = fc.record({
+      at: fc.nat(),
+      left: fc.nat(1),
+      byte: fc.option(fc.constantFrom(...bytes)),
+    });
+    await fc.assert(
+      fc.asyncProperty(marked, place, change, async (json, where, { at, left, byte }) => {
+        const whole = Buffer.from(json);
+        const cut = at % (whole.length + 1);
+        const into = Buffer.from(byte === null ? [] : [byte]);
+        const changed = Buffer.concat([whole.subarray(0, cut), into, whole.subarray(cut + left)]);
+        fc.pre(changed.includes('\\/'));
+        const expected = reference(changed, where);
+        seen.add(expected === 'no JSON');
+        assert.equal(await scanned(changed, where), expected);
+      }),
+      runs,
+    );
+    assert.equal(seen.size, 2);
+  });
+
+  it('are found over the ends of the portions in which a body is read', async () => {
+    for (const character of ['x', '\\n', '\\u00e9', '"', 'é'])
+      for (let pad = 262_144 - 40; pad < 262_144 + 4; pad += 1) {
+        const fill = character === '"' ? `${' '.repeat(pad)}"y"` : `"${'x'.repeat(pad)}${character}"`;
+        const json = Buffer.from(`{"a":${fill},"_id":"_design\\/x"}`);
+        assert.equal(await scanned(json, 'document-id'), 2, `${character} after ${pad}`);
+      }
+  });
+});
