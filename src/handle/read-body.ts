@@ -1,6 +1,7 @@
 // Reads the bounded body of a request that Couchgate itself answers, as a JSON object or as a form. Collecting and decoding its bytes is
 // request-body.ts's business, what the fields mean each handler's.
 import { type IncomingMessage } from 'node:http';
+import { type HoldBytes } from '../endpoints/body-budget.ts';
 import {
   announcesBody,
   encodingOf,
@@ -19,18 +20,21 @@ export interface BodyRules {
   readonly limitBytes: number;
   /** `json` (default) demands `application/json`; `any` reads JSON whatever it is called, as CouchDB does for `PUT /{db}/_security`. */
   readonly contentType?: 'json' | 'any';
+  /** Counts what is kept; for bodies so large that many of them would be too much. */
+  readonly hold?: HoldBytes;
 }
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
  * The body's bytes, gunzipped where `Content-Encoding: gzip` says so.
- * Throws 413 past the limit (of the gunzipped size too: a bomb), 415 for another encoding, 400 for a bad gzip stream or a body cut short.
+ * Throws 413 past the limit (of the gunzipped size too: a bomb), 415 for another encoding, 400 for a bad gzip stream or a body cut short,
+ * 503 where `hold` has no room.
  */
-export async function readBytes(req: IncomingMessage, limitBytes: number): Promise<Buffer> {
+export async function readBytes(req: IncomingMessage, limitBytes: number, hold?: HoldBytes): Promise<Buffer> {
   encodingOf(req);
-  const bytes = await collect(req, limitBytes);
-  return bytes.length === 0 ? bytes : inflated(req, bytes, limitBytes);
+  const bytes = await collect(req, limitBytes, hold);
+  return bytes.length === 0 ? bytes : inflated(req, bytes, limitBytes, hold);
 }
 
 /** A JSON object from the body; CouchDB's own sentences for what is not one. */
@@ -47,7 +51,7 @@ export async function readOptionalJsonObject(
 ): Promise<JsonObject | undefined> {
   if (!announcesBody(req)) return undefined;
   if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-  const bytes = await readBytes(req, rules.limitBytes);
+  const bytes = await readBytes(req, rules.limitBytes, rules.hold);
   if (bytes.length === 0) return undefined;
   const value = parseJson(bytes);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

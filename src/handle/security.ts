@@ -2,7 +2,9 @@
 // means is permissions/security-document.ts's business.
 import { type Request, type Response } from 'express';
 import { askerOf, type Context, known } from '../context.ts';
+import { type BodyBudget, createBodyBudget } from '../endpoints/body-budget.ts';
 import { NotFound } from '../http-errors.ts';
+import { callerOf } from '../identity/network.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
@@ -15,18 +17,21 @@ export interface SecurityDeps {
   readonly security: Pick<SecurityKeeper, 'documentOf' | 'change'>;
 }
 
-/** Room for a hundred thousand names. */
-const LIMIT_BYTES = 8_388_608;
+/** Room for forty thousand names. */
+const LIMIT_BYTES = 2_097_152;
+/** What is read grows twentyfold when it is parsed, and is kept until its turn comes; so only a few of the largest are kept at once. */
+const BODIES_AT_ONCE = 4;
 
 /** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
 export function securityHandlers(deps: SecurityDeps): Handlers {
+  const budget = createBodyBudget(BODIES_AT_ONCE * LIMIT_BYTES);
   const show = async (_req: Request, res: Response, _next: unknown, context: Context): Promise<void> => {
     const document = await deps.security.documentOf(databaseOf(context), askerOf(context));
     if (document === undefined) throw new NotFound('Database does not exist.');
     sendJson(res, 200, shownForm(document));
   };
   const replace = (req: Request, res: Response, _next: unknown, context: Context): Promise<void> =>
-    replaceSecurity(deps, req, res, context);
+    replaceSecurity(deps, budget, req, res, context);
   return {
     'security-get': show,
     'api-security-get': show,
@@ -38,15 +43,17 @@ export function securityHandlers(deps: SecurityDeps): Handlers {
 /** The whole body is read and checked before anything changes; the answer leaves after every cache of this replica has the new one. */
 async function replaceSecurity(
   { security }: SecurityDeps,
+  budget: BodyBudget,
   req: Request,
   res: Response,
   context: Context,
 ): Promise<void> {
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
+  const hold = budget(res, callerOf(askerOf(context)));
   // Any Content-Type: CouchDB asks for none here, and curl -d sends a form's.
   const request = parseSecurityPut(
-    await readJsonObject(req, { limitBytes: LIMIT_BYTES, contentType: 'any' }),
+    await readJsonObject(req, { limitBytes: LIMIT_BYTES, contentType: 'any', hold }),
   );
   const change = await security.change(database, principal, () => request);
   context.change = describeChange(change);

@@ -36,7 +36,7 @@ export interface SecurityKeeper extends SecurityStore {
   write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions>;
   /**
    * Replaces the object by what `wish` makes of the one that CouchDB holds, one change after the other. Throws 404 for a missing database,
-   * 403 for a caller whose right was taken away while it waited for its turn, and what `write` throws.
+   * 403 for a caller whose right was taken away while it waited for its turn, 503 where too many wait, and what `write` throws.
    */
   change(
     database: string,
@@ -143,13 +143,15 @@ class CachedSecurity implements SecurityKeeper {
     by: Principal,
     wish: (stored: StoredSecurity) => SecurityRequest,
   ): Promise<PermissionChange> {
-    return this.alone(database, async () => {
+    const replace = async (): Promise<PermissionChange> => {
       const stored = await this.documentOf(database);
       if (stored === undefined) throw new NotFound('Database does not exist.');
       const before = permissionsIn(stored, database);
       refuseRevoked(by, before);
       return { database, before, after: await this.write(database, stored, wish(stored)) };
-    });
+    };
+    // The owner waits however long the line is: it may take a right away from those that stand in it.
+    return by.kind === 'owner' ? this.alone(database, replace) : this.#turns.takeIfShort(database, replace);
   }
 
   async forget(database: string): Promise<void> {

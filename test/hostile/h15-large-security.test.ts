@@ -1,0 +1,138 @@
+// H15: security objects that are put. They are small to send and large to hold, and each waits for those before it.
+import assert from 'node:assert/strict';
+import { afterEach, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { contextOf } from '../../src/context.ts';
+import { type Couch } from '../../src/couch/couch.ts';
+import { endpoint } from '../../src/endpoints/catalogue.ts';
+import { answerOwnEndpoint } from '../../src/handle/index.ts';
+import { securityHandlers } from '../../src/handle/security.ts';
+import { HttpError, NotFound } from '../../src/http-errors.ts';
+import { type Principal } from '../../src/identity/principal.ts';
+import { EMPTY_REQUEST } from '../../src/permissions/security-request.ts';
+import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
+import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
+import { serveSteps } from '../support/steps-server.ts';
+import { until } from '../support/until.ts';
+
+const MIB = 2 ** 20;
+const KEY: Principal = { kind: 'key', name: 'greedy' };
+const OTHER: Principal = { kind: 'key', name: 'other' };
+const OWNER: Principal = { kind: 'owner', name: 'admin', roles: ['_admin'] };
+
+const open: { close(): unknown }[] = [];
+const clients: RawClient[] = [];
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.socket.destroy();
+  for (const thing of open.splice(0).reverse()) await thing.close();
+});
+
+async function send(port: number, bytes: Buffer, times = 1): Promise<readonly RawClient[]> {
+  const sent = await Promise.all(Array.from({ length: times }, () => connectRaw(port)));
+  for (const client of sent) client.send(bytes);
+  clients.push(...sent);
+  return sent;
+}
+
+/** `PUT /db/_security` as a key, or another that a header names; a change ends when the test says so. */
+async function startSecurity(change: SecurityKeeper['change']): Promise<number> {
+  const endpointOfPut = endpoint('security-put');
+  const server = await serveSteps([
+    (req, _res, next) => {
+      const context = contextOf(req);
+      context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
+      const principal = req.headers['x-who'] === 'other' ? OTHER : KEY;
+      context.identified = { principal, method: 'basic' };
+      const shared = { endpoint: endpointOfPut, alternatives: [], bodyMatter: undefined };
+      context.operation = { ...shared, database: 'db', documentId: undefined };
+      const allowed = {
+        allow: true,
+        endpoint: endpointOfPut,
+        privilege: 'none',
+        identity: 'marker',
+      } as const;
+      context.decision = { ...allowed, roles: 0, rule: 'test', body: undefined };
+      next();
+    },
+    answerOwnEndpoint(
+      securityHandlers({ security: { change, documentOf: () => Promise.resolve(undefined) } }),
+    ),
+  ]);
+  open.push(server);
+  return Number(new URL(server.url).port);
+}
+
+function put(body: Buffer, ...lines: readonly string[]): Buffer {
+  const start = ['PUT /db/_security HTTP/1.1', 'Host: x', 'Content-Encoding: gzip', ...lines];
+  return Buffer.concat([Buffer.from(head(...start, `Content-Length: ${body.length}`)), body]);
+}
+
+const security = (bytes: number): Buffer =>
+  gzipSync(`{"cloudant":{},"x":[${'[],'.repeat((bytes - 40) / 3)}[]]}`);
+
+function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
+  const news = { publish: () => Promise.resolve(), listen: () => undefined, up: true, upUntil: Infinity };
+  const seconds = { securityCacheSeconds: 1, fallbackCacheSeconds: 1, outageCacheSeconds: 1 };
+  const store = createSecurityStore({ couch, news, ...seconds });
+  open.push(store);
+  return store;
+}
+
+describe('H15 a security object that is put', () => {
+  it('is refused past 2 MiB, however small it is to send – PUT /db/_security in gzip – 413', async () => {
+    let changes = 0;
+    const port = await startSecurity(() => {
+      changes += 1;
+      return new Promise(() => undefined);
+    });
+    const [sent] = await send(port, put(security(2.1 * MIB)));
+    await sent?.sees(' 413 ');
+    assert.equal(changes, 0);
+  });
+
+  it('is one of few that wait to be written – PUT /db/_security, 40 of 2 MiB – 503 past two of one caller', async () => {
+    let waiting = 0;
+    const port = await startSecurity(() => {
+      waiting += 1;
+      return new Promise(() => undefined);
+    });
+    const body = security(1.9 * MIB);
+    const sent = await send(port, put(body), 40);
+    const refused = (): number => sent.filter(({ received }) => received.includes(' 503 ')).length;
+    await until(() => waiting + refused() === 40, 'most are refused');
+    assert.ok(waiting <= 2, `${waiting} were kept`);
+    assert.ok(sent.every(({ received }) => received === '' || received.includes('Retry-After: 1')));
+    const before = waiting;
+    await send(port, put(security(1000), 'X-Who: other'));
+    await until(() => waiting === before + 1, 'another caller has room');
+  });
+
+  it('waits in a short line for its turn, and the owner in any – 17th change of one database – 503', async () => {
+    const couch: Pick<Couch, 'ask'> = { ask: () => new Promise(() => undefined) };
+    const store = startStore(couch);
+    const ended: unknown[] = [];
+    const change = (database: string, by: Principal): void =>
+      void store
+        .change(database, by, () => EMPTY_REQUEST)
+        .catch((error: unknown) => {
+          assert.ok(error instanceof HttpError);
+          ended.push([error.status, error.headers['Retry-After']]);
+        });
+    for (let at = 0; at < 16; at += 1) change('db', KEY);
+    change('db', OWNER);
+    change('other', KEY);
+    await new Promise(setImmediate);
+    assert.deepEqual(ended, []);
+    change('db', KEY);
+    await new Promise(setImmediate);
+    assert.deepEqual(ended, [[503, '1']]);
+  });
+
+  it('leaves the line when its turn is over – 20 pairs of changes one after the other – none is refused for the line', async () => {
+    const store = startStore({ ask: () => Promise.resolve({ status: 404, body: {} }) });
+    for (let at = 0; at < 20; at += 1) {
+      const pair = [1, 2].map(() => store.change('db', KEY, () => EMPTY_REQUEST));
+      await Promise.all(pair.map((change) => assert.rejects(change, NotFound)));
+    }
+  });
+});
