@@ -1,0 +1,31 @@
+// The memory that bodies may take together, as it is counted: by caller, and until the answer is over.
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { type ServerResponse } from 'node:http';
+import { describe, it } from 'node:test';
+import { createBodyBudget } from '../../src/endpoints/body-budget.ts';
+
+const answer = (): ServerResponse => new EventEmitter() as ServerResponse;
+
+describe('the budget of bodies', () => {
+  it('gives one caller half, all together the whole, and has it back when the answers are over', () => {
+    const budget = createBodyBudget(100);
+    const [first, second, third] = [answer(), answer(), answer()];
+    assert.equal(budget(first, 'ann')(50), undefined);
+    assert.ok(budget(second, 'ann')(1));
+    assert.equal(budget(second, 'bob')(50), undefined);
+    assert.ok(budget(third, 'joe')(1));
+    first.emit('close');
+    assert.equal(budget(third, 'joe')(50), undefined);
+  });
+
+  it('counts nothing for a client that has left while its body was inflated', () => {
+    const budget = createBodyBudget(100);
+    const gone = answer();
+    const hold = budget(gone, 'ann');
+    assert.equal(hold(10), undefined);
+    gone.emit('close');
+    assert.ok(hold(40));
+    assert.equal(budget(answer(), 'ann')(50), undefined);
+  });
+});
