@@ -1,11 +1,11 @@
 // The memory that bodies may take together, as it is counted: by caller, and until the answer is over.
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
-import { type ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { createBodyBudget } from '../../src/endpoints/body-budget.ts';
 
-const answer = (): ServerResponse => new EventEmitter() as ServerResponse;
+const answer = (): ServerResponse => new ServerResponse(new IncomingMessage(new Socket()));
 
 describe('the budget of bodies', () => {
   it('gives one caller half, all together the whole, and has it back when the answers are over', () => {
