@@ -9,6 +9,7 @@ import {
   Forbidden,
   MethodNotAllowed,
   NotFound,
+  TooBusy,
   Unauthorized,
   type HttpError,
 } from '../http-errors.ts';
@@ -38,6 +39,7 @@ interface Means extends AuthorizeNeeds {
 
 /** All bodies that are inspected at once may take as much memory as this many of the largest. */
 const BODIES_AT_ONCE = 8;
+const TOO_BUSY_MS = 1000;
 
 /**
  * Writes `context.decision`, then lets the request pass or refuses it. Answers at once while the permissions are cached and the body has
@@ -52,10 +54,21 @@ export function authorizeOperation(needs: AuthorizeNeeds): RequestHandler {
     const database = databaseToAsk(asker.principal, operation);
     const found = database === undefined ? undefined : needs.permissions.permissionsOf(database, asker);
     if (found instanceof Promise) {
-      found.then((permissions) => proceed(permissions, { req, res, means, next })).catch(next);
+      found.then((permissions) => proceed(permissions, { req, res, means, next })).catch(slowly(next));
     } else {
       proceed(found, { req, res, means, next });
     }
+  };
+}
+
+/**
+ * Who has too many reads hears so as late as Retry-After would have it come back: five thousand connections that ask again at once would
+ * keep this process from everything else, which they cannot while their reads wait (H15).
+ */
+function slowly(next: NextFunction): (error: unknown) => void {
+  return (error) => {
+    if (error instanceof TooBusy) setTimeout(() => next(error), TOO_BUSY_MS);
+    else next(error);
   };
 }
 

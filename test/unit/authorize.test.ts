@@ -1,12 +1,12 @@
 // The step that decides: whose permissions it asks for, when it answers at once, and what it does when they cannot be had.
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, mock } from 'node:test';
 import { type Request, type Response } from 'express';
 import { authorizeOperation } from '../../src/authorize/index.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { parseTarget } from '../../src/admit/target.ts';
 import { Context } from '../../src/context.ts';
-import { Forbidden, Unavailable } from '../../src/http-errors.ts';
+import { Forbidden, TooBusy, Unavailable } from '../../src/http-errors.ts';
 import { type Principal } from '../../src/identity/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet } from '../../src/permissions/role.ts';
@@ -82,6 +82,20 @@ describe('authorize', () => {
     const { later, context } = step('GET /db/doc', KEY, () => Promise.reject(away));
     assert.equal(await later, away);
     assert.equal(context.decision, undefined);
+  });
+
+  it('lets who asks for too much wait before it says so – GET /db/doc', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    try {
+      const { said, later } = step('GET /db/doc', KEY, () => Promise.reject(new TooBusy()));
+      await new Promise((resolve) => setImmediate(resolve));
+      mock.timers.tick(999);
+      assert.deepEqual(said, []);
+      mock.timers.tick(1);
+      assert.ok((await later) instanceof TooBusy);
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   const ASKED: readonly (readonly [line: string, principal: Principal, databases: readonly string[]])[] = [
