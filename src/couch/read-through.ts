@@ -1,10 +1,11 @@
 // Keeps what CouchDB answered for as long as it may decide. What is read, and what makes it stale, is each store's business.
 import NodeCache from 'node-cache';
 import { TooBusy, Unavailable } from '../http-errors.ts';
+import { type Asker } from '../identity/principal.ts';
 
 export interface ReadThroughOptions<T> {
-  /** `caller` is whoever asked first: the reading comes out of its share. */
-  readonly read: (key: string, caller: string | undefined) => Promise<T>;
+  /** `asker` is whoever asked first: the reading comes out of its share. */
+  readonly read: (key: string, asker: Asker | undefined) => Promise<T>;
   /** Until when a value decides whose reading began at `readAt`; asked at every use, because it depends on whether news arrives. `readAt` itself = not kept. */
   readonly freshUntil: (value: T, readAt: number) => number;
   /** How long from then on it still decides while CouchDB cannot be asked. */
@@ -51,7 +52,7 @@ export class ReadThrough<T> {
   }
 
   /** The value: at once where it is fresh, else a promise. Throws `Unavailable` when CouchDB cannot be asked and nothing kept may decide. */
-  get(key: string, caller?: string): T | Promise<T> {
+  get(key: string, asker?: Asker): T | Promise<T> {
     const entry = this.#kept.get<Entry<T>>(slot(key));
     if (entry !== undefined) {
       const now = this.#now();
@@ -61,7 +62,7 @@ export class ReadThrough<T> {
       }
     }
     this.#misses += 1;
-    return this.#running.get(key)?.promise ?? this.#refresh(key, caller);
+    return this.#running.get(key)?.promise ?? this.#refresh(key, asker);
   }
 
   /** What was just written, and needs no reading. */
@@ -80,22 +81,22 @@ export class ReadThrough<T> {
     return { hits: this.#hits, misses: this.#misses, keys: this.#kept.getStats().keys };
   }
 
-  #refresh(key: string, caller: string | undefined): Promise<T> {
+  #refresh(key: string, asker: Asker | undefined): Promise<T> {
     const turn: { promise: Promise<T> | undefined } = { promise: undefined };
     this.#running.set(key, turn);
-    const promise = this.#readAs(key, turn, caller).finally(() => {
+    const promise = this.#readAs(key, turn, asker).finally(() => {
       if (this.#running.get(key) === turn) this.#running.delete(key);
     });
     turn.promise = promise;
     return promise;
   }
 
-  async #readAs(key: string, turn: object, caller: string | undefined): Promise<T> {
+  async #readAs(key: string, turn: object, asker: Asker | undefined): Promise<T> {
     const readAt = this.#now();
     try {
-      const value = await this.#options.read(key, caller);
+      const value = await this.#options.read(key, asker);
       // A drop came in between: what was read may be from before it.
-      if (this.#running.get(key) !== turn) return await this.get(key, caller);
+      if (this.#running.get(key) !== turn) return await this.get(key, asker);
       this.#keep(key, { value, readAt, holdUntil: 0 });
       return value;
     } catch (error) {

@@ -5,7 +5,6 @@ import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
 import { Settling } from '../couch/settling.ts';
 import { NotFound, Unavailable } from '../http-errors.ts';
 import { holdsUntil, type NewsDesk } from '../identity/news.ts';
-import { callerOf } from '../identity/network.ts';
 import { type Asker, type Principal } from '../identity/principal.ts';
 import { Absent } from './absent.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
@@ -89,7 +88,7 @@ class CachedSecurity implements SecurityKeeper {
     this.#settling = new Settling(this.#now);
     this.#absent = new Absent(this.#now);
     this.#cache = new ReadThrough<Kept>({
-      read: (database, caller) => this.#read(database, caller),
+      read: (database, asker) => this.#read(database, asker),
       freshUntil: (kept, readAt) => this.#freshUntil(kept, readAt),
       outageMs: options.outageCacheSeconds * 1000,
       keepSeconds: options.securityCacheSeconds + options.outageCacheSeconds,
@@ -109,12 +108,12 @@ class CachedSecurity implements SecurityKeeper {
   ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined> {
     // Nobody is told 401 of what is not there and of what is closed; who has a name is told 404, and then sees a new database at once.
     if (asker?.principal.kind === 'nobody' && this.#absent.has(database)) return undefined;
-    const kept = this.#cache.get(database, asker && callerOf(asker));
+    const kept = this.#cache.get(database, asker);
     return kept instanceof Promise ? kept.then(({ permissions }) => permissions) : kept.permissions;
   }
 
   async documentOf(database: string, asker?: Asker): Promise<StoredSecurity | undefined> {
-    const document = await getSecurity(this.#options.couch, database, asker && callerOf(asker));
+    const document = await getSecurity(this.#options.couch, database, asker);
     if (document === undefined || this.#newest.newerOf(database, document).isNewest) return document;
     throw new Unavailable('The permissions of this database are being changed.', { retryAfterSeconds: 1 });
   }
@@ -171,10 +170,10 @@ class CachedSecurity implements SecurityKeeper {
     this.#cache.close();
   }
 
-  async #read(database: string, caller: string | undefined): Promise<Kept> {
+  async #read(database: string, asker: Asker | undefined): Promise<Kept> {
     const settled = this.#settling.isSettled(database);
     const readAt = this.#now();
-    const document = await getSecurity(this.#options.couch, database, caller);
+    const document = await getSecurity(this.#options.couch, database, asker);
     if (document === undefined) {
       // Asked only now: it may have been made while it was being looked for.
       if (this.#settling.isSettled(database)) this.#absent.note(database, readAt);
