@@ -21,7 +21,7 @@ Generated from the catalogue in \`src/endpoints/\` by \`npm run docs\`. It is th
   credentials); any of the alternatives will do, \`a + b\` means both. \`_admin\` on a database permits every line that names a role. The *owner* is a
   server admin of CouchDB and may do everything that is not closed.
 - **CouchDB is asked as** the least privilege the operation needs: \`none\` = without a name, \`member\` or \`dbadmin\` of that one database, \`server_admin\`.
-  Where it says *Couchgate*, Couchgate gives the answer itself. The owner is \`server_admin\` wherever functions of the database are told who asks
+  *Couchgate* = Couchgate gives the answer itself. *(checked)* = Couchgate checks the request, and may refuse it, before CouchDB gets it. The owner is \`server_admin\` wherever functions of the database are told who asks
   (writes, feeds, shows and lists), so that a validation function which lets only admins write lets the owner.
 - **Closed** lines are refused for everybody. The owner gets the status given there, other signed-in callers 403, callers without credentials 401.
 - **Refused** otherwise: 401 without credentials, 403 with them, and a reason such as \`_reader access is required for this request\` or
@@ -66,7 +66,8 @@ function permitText(permit: Permit): string {
   return permit.roles.map((set) => set.map((role) => `\`${role}\``).join(' + ')).join(', ');
 }
 
-function askedAs({ permit, handledBy, privilege }: Endpoint): string {
+function askedAs({ permit, servedBy, privilege }: Endpoint): string {
   if (permit.kind === 'blocked') return '';
-  return handledBy === 'proxy' ? '*Couchgate*' : privilege;
+  if (servedBy === 'couchgate') return '*Couchgate*';
+  return servedBy === 'guard' ? `${privilege} *(checked)*` : privilege;
 }

@@ -37,6 +37,12 @@ export interface Choice {
   readonly ids: IdClass;
 }
 
+/**
+ * Who serves a row: `couchdb` = the request is forwarded as it is; `guard` = Couchgate checks the request or its body, then forwards it;
+ * `couchgate` = Couchgate answers itself, a closed row with a refusal.
+ */
+export type ServedBy = 'couchdb' | 'guard' | 'couchgate';
+
 /** Which upstream connection may carry it: `pooled` keep-alive, `fresh` never reused (H2, H3), `feed` long-lived. */
 export type Transport = 'pooled' | 'fresh' | 'feed';
 
@@ -48,7 +54,7 @@ export interface Endpoint {
   readonly scope: Scope;
   readonly permit: Permit;
   readonly privilege: Privilege;
-  readonly handledBy: 'proxy' | 'forward';
+  readonly servedBy: ServedBy;
   readonly transport: Transport;
   /** Operation class of metrics and audit: bounded, never a name. */
   readonly action: AuditAction;

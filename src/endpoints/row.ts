@@ -10,11 +10,12 @@ import {
   type Permit,
   type Privilege,
   type Scope,
+  type ServedBy,
   type Transport,
 } from './endpoint.ts';
 
 /**
- * id · methods (`*` = every one) · path · who may · privilege · who answers · connection · action · manual page [· choice].
+ * id · methods (`*` = every one) · path · who may · privilege · who serves it · connection · action · manual page [· choice].
  * Who may: `public`, `authenticated`, `server_admin` (the owner alone), `blocked …` as CLOSED says,
  * or roles: a blank is "or", a plus is "and", as in `_reader+_writer _design+_writer`.
  */
@@ -24,7 +25,7 @@ export type Row = readonly [
   path: string,
   permit: string,
   privilege: Privilege,
-  handledBy: 'forward' | 'proxy',
+  servedBy: ServedBy,
   transport: Transport,
   action: AuditAction,
   manual: string,
@@ -45,7 +46,7 @@ const CLOSED: Readonly<Record<string, readonly [status: ClosedStatus, reason: st
 
 /** The rows of one scope as endpoints. Throws at start on a role, method or status that does not exist. */
 export function endpointsOf(scope: Scope, rows: readonly Row[]): readonly Endpoint[] {
-  return rows.map(([id, methods, path, permit, privilege, handledBy, transport, action, manual, choice]) =>
+  return rows.map(([id, methods, path, permit, privilege, servedBy, transport, action, manual, choice]) =>
     Object.freeze({
       id,
       methods: methods === '*' ? '*' : methods.split(' ').map((name) => methodNamed(name, id)),
@@ -53,7 +54,7 @@ export function endpointsOf(scope: Scope, rows: readonly Row[]): readonly Endpoi
       scope,
       permit: permitOf(permit, id),
       privilege,
-      handledBy,
+      servedBy,
       transport,
       action,
       manual: manual.startsWith('https://') ? manual : COUCHDB_MANUAL + manual,

@@ -10,7 +10,7 @@ export type Handler = (
   context: Context,
 ) => void | Promise<void>;
 
-/** Handlers by catalogue id. A row that the proxy handles and that is not blocked must have one. */
+/** Handlers by catalogue id. Every row that is not blocked and not served by `couchdb` must have one. */
 export type Handlers = Readonly<Record<string, Handler>>;
 
 /** Dispatches on the row that authorize applied. A row of ours without a handler is a fault and is never forwarded. */
@@ -22,7 +22,7 @@ export function answerOwnEndpoint(handlers: Handlers): RequestHandler {
     if (!decision.allow) throw new Error('a refused request reached its handler');
     const handler = byId.get(decision.endpoint.id);
     if (handler !== undefined) return handle(handler, req, res, next, context);
-    if (decision.endpoint.handledBy === 'proxy')
+    if (decision.endpoint.servedBy === 'couchgate')
       throw new Error(`endpoint ${decision.endpoint.id} has no handler`);
     next();
   };

@@ -63,7 +63,7 @@ function endpointWith(transport: Transport, privilege: Privilege): Endpoint {
     scope: 'db',
     permit: { kind: 'public' },
     privilege,
-    handledBy: 'forward',
+    servedBy: 'couchdb',
     transport,
     action: 'read',
     manual: '',

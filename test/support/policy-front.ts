@@ -194,7 +194,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
       }),
       answerOwnEndpoint(req, res, next) {
         const { decision } = contextOf(req);
-        if (decision?.allow === true && decision.endpoint.handledBy === 'forward') next();
+        if (decision?.allow === true && decision.endpoint.servedBy !== 'couchgate') next();
         else sendJson(res, 299, { answeredHere: true });
       },
       forwardToCouch: forwarding.step,

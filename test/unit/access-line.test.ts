@@ -20,7 +20,7 @@ const endpoint: Endpoint = {
   scope: 'doc',
   permit: grantedTo([['_reader']]),
   privilege: 'member',
-  handledBy: 'forward',
+  servedBy: 'couchdb',
   transport: 'pooled',
   action: 'read',
   manual: '',
