@@ -26,8 +26,8 @@ export default tseslint.config(
     },
   },
   {
-    // Two tables of data, one row a line group: splitting them would hide a row, not simplify a thought.
-    files: ['src/config/settings.ts'],
+    // Tables of data: splitting one would only hide rows.
+    files: ['src/config/settings.ts', 'src/endpoints/catalogue.ts'],
     rules: { 'max-lines': 'off' },
   },
   {

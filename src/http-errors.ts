@@ -21,6 +21,11 @@ export class HttpError extends Error {
     this.headers = options.headers ?? {};
     this.detail = options.detail;
   }
+
+  /** What the client gets. */
+  get body(): Readonly<Record<string, string>> {
+    return { error: this.error, reason: this.reason };
+  }
 }
 
 export class BadRequest extends HttpError {
@@ -44,6 +49,17 @@ export class Forbidden extends HttpError {
 export class NotFound extends HttpError {
   constructor(reason = 'missing') {
     super(404, 'not_found', reason);
+  }
+}
+
+/** CouchDB's answer to GET /_up for a node in maintenance. */
+export class MaintenanceMode extends HttpError {
+  constructor() {
+    super(404, 'maintenance_mode', 'Couchgate is draining.');
+  }
+
+  override get body() {
+    return { status: this.error };
   }
 }
 

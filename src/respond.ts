@@ -31,12 +31,7 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Http
   const unread =
     !req.complete &&
     (req.headers['transfer-encoding'] !== undefined || (req.headers['content-length'] ?? '0') !== '0');
-  sendJson(
-    res,
-    error.status,
-    { error: error.error, reason: error.reason },
-    { ...error.headers, ...(unread ? { Connection: 'close' } : {}) },
-  );
+  sendJson(res, error.status, error.body, { ...error.headers, ...(unread ? { Connection: 'close' } : {}) });
 }
 
 /** Any thrown value as the error a client may see: what is not an HttpError is a 500 without detail. */

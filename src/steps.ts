@@ -16,14 +16,14 @@ import { createForwarding, type Forwarding } from './forward/index.ts';
 import { createApiKeyHandlers } from './handle/api-keys.ts';
 import { corsConfigHandlers } from './handle/cors-config.ts';
 import { databaseHandlers } from './handle/database.ts';
-import { answerOwnEndpoint, type Handlers } from './handle/index.ts';
+import { answerOwnEndpoint, type Answers, type Guards } from './handle/index.ts';
 import { createLegacyHandlers } from './handle/legacy.ts';
-import { forwardGuardedReplication, guardReplication } from './handle/replication.ts';
+import { guardReplication } from './handle/replication.ts';
 import { securityHandlers } from './handle/security.ts';
 import { sessionHandlers } from './handle/session.ts';
 import { answerTempView } from './handle/temp-view.ts';
-import { answerUp } from './handle/up.ts';
-import { usersHandlers } from './handle/users.ts';
+import { guardUp } from './handle/up.ts';
+import { guardUsers } from './handle/users.ts';
 import { type Services } from './services.ts';
 
 /** What the process says of itself to whoever asks. */
@@ -64,32 +64,45 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
       inspectLimitBytes,
       openFeeds,
     }),
-    answerOwnEndpoint: answerOwnEndpoint(createHandlers(services, condition)),
+    answerOwnEndpoint: answerOwnEndpoint({
+      answers: createAnswers(services),
+      guards: createGuards(services, condition),
+    }),
     forwardToCouch: forwarding.step,
   };
 }
 
-/** Handlers by catalogue id. */
-export function createHandlers(services: Services, condition: Condition): Handlers {
-  const { settings, couch, security, keys, news, log, identity, credentials, sessionParts, nodeUrls } =
-    services;
-  const { publicUrl, inspectLimitBytes: limitBytes, keyRotationOverlapSeconds } = settings;
-  const { replicationHosts } = settings;
-  const replicate = forwardGuardedReplication(
-    guardReplication({ couch, publicUrl, couchdbNodes: nodeUrls, replicationHosts, limitBytes }),
-  );
+/** A handler for each endpoint that Couchgate answers itself. */
+function createAnswers(services: Services): Answers {
+  const { settings, couch, security, keys, log, identity, credentials, sessionParts } = services;
+  const { publicUrl, keyRotationOverlapSeconds } = settings;
   const tokenFor = identity.tokenFor.bind(identity);
   return {
-    up: answerUp(condition),
     'temp-view': answerTempView,
-    replicate,
-    'replicator-write': replicate,
     ...sessionHandlers({ ...sessionParts, credentials }),
     ...securityHandlers({ security }),
     ...databaseHandlers({ couch, security, tokenFor, publicUrl, log }),
-    ...usersHandlers({ couch, keys, news, limitBytes }),
     ...createApiKeyHandlers({ keys, keyRotationOverlapSeconds }),
     ...corsConfigHandlers(services),
     ...createLegacyHandlers({ keys, permissions: security }),
+  };
+}
+
+/** A check for each endpoint that is forwarded only after one. */
+function createGuards(services: Services, condition: Condition): Guards {
+  const { settings, couch, keys, news, nodeUrls } = services;
+  const { publicUrl, replicationHosts, inspectLimitBytes: limitBytes } = settings;
+  const replication = guardReplication({
+    couch,
+    publicUrl,
+    couchdbNodes: nodeUrls,
+    replicationHosts,
+    limitBytes,
+  });
+  return {
+    up: guardUp(condition),
+    replicate: replication,
+    'replicator-write': replication,
+    'users-any': guardUsers({ couch, keys, news, limitBytes }),
   };
 }

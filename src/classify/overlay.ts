@@ -1,11 +1,11 @@
 // Which row stands for an ordinary one on the databases that CouchDB keeps for itself. What is closed on a database is closed there too.
-import { endpoint } from '../endpoints/catalogue.ts';
+import { endpoint, type EndpointId } from '../endpoints/catalogue.ts';
 import { type Endpoint } from '../endpoints/endpoint.ts';
 
 type Overlay = (row: Endpoint) => Endpoint;
 
 /** Rows of `_replicator` by the ordinary row they stand for. Reads that could show another owner's credentials are not among them (H9). */
-const REPLICATOR: Readonly<Record<string, string>> = {
+const REPLICATOR: Readonly<Record<string, EndpointId>> = {
   'db-create': 'replicator-create-delete',
   'db-delete': 'replicator-create-delete',
   'all-docs': 'replicator-all-docs-changes',

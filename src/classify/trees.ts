@@ -1,6 +1,5 @@
 // The trees of rows that classify walks: one for the server, one for each kind of database. Built once.
-import { ENDPOINTS, endpoint } from '../endpoints/catalogue.ts';
-import { SYSTEM_ENDPOINTS } from '../endpoints/catalogue-system.ts';
+import { ENDPOINTS, endpoint, SYSTEM_ENDPOINTS } from '../endpoints/catalogue.ts';
 import { type Endpoint, type Scope } from '../endpoints/endpoint.ts';
 import { onPrefixedSystem, onReplicator, onUsers } from './overlay.ts';
 import { buildTrie, type Trie } from './trie.ts';

@@ -1,4 +1,4 @@
-// Reads the rows of the catalogue's tables, written as compactly as the specification writes them, into endpoints.
+// Parses the rows of the catalogue's tables into endpoints.
 import { roleSet, isRole, type Role } from '../permissions/role.ts';
 import {
   METHODS,

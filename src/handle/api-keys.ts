@@ -5,7 +5,7 @@ import { type Context, known } from '../context.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { BadRequest, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
-import { type Handlers } from './index.ts';
+import { type Answers } from './index.ts';
 import { parseKeyFields, parseOverlap } from './key-fields.ts';
 import { readJsonObject, readOptionalJsonObject } from './read-body.ts';
 
@@ -24,28 +24,33 @@ const SECRET = { 'Cache-Control': 'no-store' };
  * Handlers by catalogue id. Each change is answered only after every worker of this replica acts on it.
  * Source of the first: https://cloud.ibm.com/apidocs/cloudant#postapikeys; the others are Couchgate's own.
  */
-export function createApiKeyHandlers(needs: ApiKeyNeeds): Handlers {
+export function createApiKeyHandlers(
+  needs: ApiKeyNeeds,
+): Pick<
+  Answers,
+  'api-keys' | 'api-keys-list' | 'api-key-get' | 'api-key-change' | 'api-key-revoke' | 'api-key-rotate'
+> {
   const { keys } = needs;
   return {
-    'api-keys': (req, res, _next, context) => createKey(needs, req, res, context),
+    'api-keys': (req, res, context) => createKey(needs, req, res, context),
     'api-keys-list': async (_req, res) => sendJson(res, 200, { api_keys: await keys.list() }),
-    'api-key-get': async (_req, res, _next, context) =>
+    'api-key-get': async (_req, res, context) =>
       sendJson(res, 200, found(await keys.describe(keyNameIn(context)))),
-    'api-key-change': async (req, res, _next, context) => {
+    'api-key-change': async (req, res, context) => {
       const key = keyNameIn(context);
       const fields = parseKeyFields(await readJsonObject(req, RULES));
       const summary = found(await keys.change(key, fields));
       context.change = { action: 'change', key, ...fields };
       sendJson(res, 200, { ok: true, ...summary });
     },
-    'api-key-revoke': async (_req, res, _next, context) => {
+    'api-key-revoke': async (_req, res, context) => {
       const key = keyNameIn(context);
       if (!(await keys.revoke(key, known(context.identified, 'identified').principal.name)))
         throw noSuchKey();
       context.change = { action: 'revoke', key };
       sendJson(res, 200, { ok: true });
     },
-    'api-key-rotate': (req, res, _next, context) => rotateKey(needs, req, res, context),
+    'api-key-rotate': (req, res, context) => rotateKey(needs, req, res, context),
   };
 }
 

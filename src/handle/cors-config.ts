@@ -5,7 +5,7 @@ import { type LiveSettings } from '../config/reload.ts';
 import { type Environment } from '../config/sources.ts';
 import { BadRequest, Conflict } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
-import { type Handlers } from './index.ts';
+import { type Answers } from './index.ts';
 import { readJsonObject, type JsonObject } from './read-body.ts';
 
 export interface CorsConfigParameters {
@@ -31,10 +31,13 @@ function documentOf({ enableCors, allowCredentials, origins }: CorsSettings): Co
  * The handlers of both rows. A PUT writes config/cors.yaml and takes it into force before it answers; it is refused with 400 for what the file could
  * not hold, with 409 when the file cannot be changed, and then nothing has changed. Source: IBM Cloudant API, "Set and get CORS".
  */
-export function corsConfigHandlers({ live, env }: CorsConfigParameters): Handlers {
+export function corsConfigHandlers({
+  live,
+  env,
+}: CorsConfigParameters): Pick<Answers, 'api-cors-get' | 'api-cors-put'> {
   return {
     'api-cors-get': (_req, res) => sendJson(res, 200, documentOf(live.current)),
-    'api-cors-put': async (req, res, _next, context) => {
+    'api-cors-put': async (req, res, context) => {
       const next = settingsOf(await readJsonObject(req, { limitBytes: LIMIT_BYTES }));
       const before = documentOf(live.current);
       putIntoForce(live, next, env);

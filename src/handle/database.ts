@@ -10,7 +10,7 @@ import { stampOf } from '../permissions/security-document.ts';
 import { EMPTY_REQUEST } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
-import { type Handlers } from './index.ts';
+import { type Answers } from './index.ts';
 
 export interface DatabaseDeps {
   readonly couch: Pick<Couch, 'ask'>;
@@ -31,10 +31,10 @@ export interface DatabaseDeps {
 const TIMEOUT_MS = 60_000;
 
 /** `PUT|DELETE /{db}`. Source: docs.couchdb.org/en/stable/api/database/common.html */
-export function databaseHandlers(deps: DatabaseDeps): Handlers {
+export function databaseHandlers(deps: DatabaseDeps): Pick<Answers, 'db-create' | 'db-delete'> {
   return {
-    'db-create': (_req, res, _next, context) => create(deps, res, context),
-    'db-delete': (_req, res, _next, context) => remove(deps, res, context),
+    'db-create': (_req, res, context) => create(deps, res, context),
+    'db-delete': (_req, res, context) => remove(deps, res, context),
   };
 }
 

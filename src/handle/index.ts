@@ -1,39 +1,76 @@
-// Chooses the handler of an endpoint that Couchgate answers itself, or looks at before CouchDB does. Everything else goes on to forward.
+// The step behind authorize: answers what Couchgate answers itself, checks what is guarded, and passes on what is forwarded.
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { type Context, contextOf, known, overrule } from '../context.ts';
+import { type AnsweredId, type GuardedId } from '../endpoints/catalogue.ts';
 
-/** Answers the request, or calls `next` to have it forwarded. */
-export type Handler = (
+/** Answers the request. Throws an HttpError to refuse it. */
+export type Handler = (req: Request, res: Response, context: Context) => void | Promise<void>;
+
+/**
+ * Checks a request that is forwarded afterwards, and never answers. Throws an HttpError to refuse it. Returns the body that CouchDB gets,
+ * or undefined to leave the body as it is.
+ */
+export type Guard = (
   req: Request,
-  res: Response,
-  next: NextFunction,
   context: Context,
-) => void | Promise<void>;
+  res: Response,
+) => Buffer | undefined | Promise<Buffer | undefined>;
 
-/** Handlers by catalogue id. Every row that is not blocked and not served by `couchdb` must have one. */
-export type Handlers = Readonly<Record<string, Handler>>;
+/** Exactly one handler for each endpoint of the catalogue that needs one. */
+export type Answers = Readonly<Record<AnsweredId, Handler>>;
+export type Guards = Readonly<Record<GuardedId, Guard>>;
 
-/** Dispatches on the row that authorize applied. A row of ours without a handler is a fault and is never forwarded. */
-export function answerOwnEndpoint(handlers: Handlers): RequestHandler {
-  const byId = new Map(Object.entries(handlers));
+export interface Handlers {
+  readonly answers: Answers;
+  readonly guards: Guards;
+}
+
+/** Dispatches on the row that authorize applied. A row without its handler is a fault and is never forwarded. */
+export function answerOwnEndpoint(handlers: {
+  readonly answers: Partial<Answers>;
+  readonly guards: Partial<Guards>;
+}): RequestHandler {
+  const answers = new Map<string, Handler>(Object.entries(handlers.answers));
+  const guards = new Map<string, Guard>(Object.entries(handlers.guards));
   return function answerOwnEndpointStep(req, res, next) {
     const context = contextOf(req);
     const decision = known(context.decision, 'decision');
     if (!decision.allow) throw new Error('a refused request reached its handler');
-    const handler = byId.get(decision.endpoint.id);
-    if (handler !== undefined) return handle(handler, req, res, next, context);
-    if (decision.endpoint.servedBy === 'couchgate')
-      throw new Error(`endpoint ${decision.endpoint.id} has no handler`);
-    next();
+    const { id, servedBy } = decision.endpoint;
+    if (servedBy === 'couchdb') {
+      next();
+      return;
+    }
+    if (servedBy === 'guard') return check(handlerOf(guards, id), req, res, next);
+    return answer(handlerOf(answers, id), req, res, context);
   };
 }
 
-/** What a handler refuses was refused, whatever authorize had said. */
-async function handle(handler: Handler, ...request: Parameters<Handler>): Promise<void> {
+function handlerOf<T>(handlers: ReadonlyMap<string, T>, id: string): T {
+  const handler = handlers.get(id);
+  if (handler === undefined) throw new Error(`endpoint ${id} has no handler`);
+  return handler;
+}
+
+async function answer(handler: Handler, ...request: Parameters<Handler>): Promise<void> {
   try {
     await handler(...request);
   } catch (thrown) {
-    overrule(request[3], thrown);
+    overrule(request[2], thrown);
     throw thrown;
   }
+}
+
+async function check(guard: Guard, req: Request, res: Response, next: NextFunction): Promise<void> {
+  const context = contextOf(req);
+  let body: Buffer | undefined;
+  try {
+    body = await guard(req, context, res);
+  } catch (thrown) {
+    overrule(context, thrown);
+    throw thrown;
+  }
+  const decision = known(context.decision, 'decision');
+  if (body !== undefined && decision.allow) context.decision = { ...decision, body };
+  next();
 }

@@ -10,7 +10,7 @@ import { parseSecurityPut } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
 import { answerNewKey } from './api-keys.ts';
-import { type Handlers } from './index.ts';
+import { type Answers } from './index.ts';
 
 export interface LegacyNeeds {
   readonly keys: Pick<KeyStore, 'create'>;
@@ -23,11 +23,13 @@ const DEPRECATION = '@1795305600';
 const LIMIT_BYTES = 65_536;
 
 /** Handlers by catalogue id. */
-export function createLegacyHandlers(needs: LegacyNeeds): Handlers {
+export function createLegacyHandlers(
+  needs: LegacyNeeds,
+): Pick<Answers, 'legacy-generate-api-key' | 'legacy-set-permissions'> {
   return {
-    'legacy-generate-api-key': (_req, res, _next, context) =>
+    'legacy-generate-api-key': (_req, res, context) =>
       answerNewKey(needs.keys, {}, { res, context, headers: deprecated('/_api/v2/api_keys') }),
-    'legacy-set-permissions': (req, res, _next, context) => setPermissions(needs, req, res, context),
+    'legacy-set-permissions': (req, res, context) => setPermissions(needs, req, res, context),
   };
 }
 

@@ -7,7 +7,6 @@ import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden, Unauthorized } from '../http-errors.ts';
 import { parseExactJson } from './exact-json.ts';
-import { type Handler } from './index.ts';
 import { announcesBody, mediaTypeOf, readBytes, type JsonObject } from './read-body.ts';
 import { type BasicCredentials } from './replication-endpoint.ts';
 import { createReplicationHosts, type Resolve } from './replication-hosts.ts';
@@ -66,16 +65,6 @@ export function guardReplication(parameters: ReplicationParameters): GuardReplic
     const id = document ?? idOf(body);
     await refuseOthersJobs(couch, id === undefined ? [] : [id], principal);
     return write(req, await guardDocument(body, id, rules));
-  };
-}
-
-/** The guard as the handler of both rows: what it returns is forwarded in place of the request's body. */
-export function forwardGuardedReplication(guard: GuardReplication): Handler {
-  return async function forwardGuardedReplicationHandler(req, _res, next, context) {
-    const decision = known(context.decision, 'decision');
-    if (!decision.allow) throw new Error('a refused replication reached its handler');
-    context.decision = { ...decision, body: await guard(req, context) };
-    next();
   };
 }
 

@@ -10,7 +10,7 @@ import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
-import { type Handlers } from './index.ts';
+import { type Answers } from './index.ts';
 import { readJsonObject } from './read-body.ts';
 
 export interface SecurityDeps {
@@ -23,14 +23,16 @@ const LIMIT_BYTES = 2_097_152;
 const BODIES_AT_ONCE = 4;
 
 /** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
-export function securityHandlers(deps: SecurityDeps): Handlers {
+export function securityHandlers(
+  deps: SecurityDeps,
+): Pick<Answers, 'security-get' | 'security-put' | 'api-security-get' | 'api-security-put'> {
   const budget = createBodyBudget(BODIES_AT_ONCE * LIMIT_BYTES);
-  const show = async (_req: Request, res: Response, _next: unknown, context: Context): Promise<void> => {
+  const show = async (_req: Request, res: Response, context: Context): Promise<void> => {
     const document = await deps.security.documentOf(databaseOf(context), askerOf(context));
     if (document === undefined) throw new NotFound('Database does not exist.');
     sendJson(res, 200, shownForm(document));
   };
-  const replace = (req: Request, res: Response, _next: unknown, context: Context): Promise<void> =>
+  const replace = (req: Request, res: Response, context: Context): Promise<void> =>
     replaceSecurity(deps, budget, req, res, context);
   return {
     'security-get': show,

@@ -10,7 +10,7 @@ import { type SessionCookie } from '../identity/session-cookie.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type SessionTokens } from '../identity/session-token.ts';
 import { sendJson } from '../respond.ts';
-import { type Handlers } from './index.ts';
+import { type Answers } from './index.ts';
 import { localPathIn } from './local-path.ts';
 import { readLogin } from './read-login.ts';
 
@@ -31,11 +31,13 @@ const NO_NAME = writeBasic('', '') ?? '';
 const WRONG = new Unauthorized('Name or password is incorrect.');
 
 /** Source: docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication, and the shapes of CouchDB 3.5. */
-export function sessionHandlers(deps: SessionDeps): Handlers {
+export function sessionHandlers(
+  deps: SessionDeps,
+): Pick<Answers, 'session-get' | 'session-login' | 'session-logout'> {
   return {
-    'session-get': (_req, res, _next, context) => describeSession(res, context),
-    'session-login': (req, res, _next, context) => login(deps, req, res, context),
-    'session-logout': (req, res, _next, context) => logout(deps, req, res, context),
+    'session-get': (_req, res, context) => describeSession(res, context),
+    'session-login': (req, res, context) => login(deps, req, res, context),
+    'session-logout': (req, res, context) => logout(deps, req, res, context),
   };
 }
 

@@ -1,6 +1,6 @@
 // Looks at writes to `_users` before CouchDB does: a user may not have a name that means somebody else here (H13), and what changes a user
 // ends what was known of it. Only the owner gets as far as this.
-import { type Request } from 'express';
+import { type Request, type Response } from 'express';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Context, known } from '../context.ts';
@@ -8,7 +8,7 @@ import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { type NewsDesk } from '../identity/news.ts';
-import { type Handlers } from './index.ts';
+import { type Guard } from './index.ts';
 import { mediaTypeOf, parseJson, readBytes } from './read-body.ts';
 
 export interface UsersDeps {
@@ -24,40 +24,49 @@ const WRITES = new Set(['PUT', 'POST', 'COPY', 'DELETE']);
 const compress = promisify(gzip);
 
 /** Source of the ids: docs.couchdb.org/en/stable/intro/security.html#users-documents */
-export function usersHandlers(deps: UsersDeps): Handlers {
-  return {
-    'users-any': (req, res, next, context) => {
-      if (!WRITES.has(req.method)) {
-        next();
-        return;
-      }
-      return judge(deps, req, context).then((names) => {
-        // CouchDB has answered, and the client hears of it no sooner than this process does.
-        res.once('finish', () => {
-          // Where it cannot be told from here, the change feed of `_users` tells it a little later.
-          for (const name of names) deps.news.publish({ kind: 'user', name }).catch(() => undefined);
-        });
-        next();
-      });
-    },
-  };
+export function guardUsers(deps: UsersDeps): Guard {
+  return (req, context, res) => (WRITES.has(req.method) ? guardWrite(deps, req, context, res) : undefined);
 }
 
-/** Names of the users that the request changes. Throws 403 for one that would get a name of somebody else's, 400 and 415 for a body that cannot be read. */
-async function judge(deps: UsersDeps, req: Request, context: Context): Promise<readonly string[]> {
+async function guardWrite(
+  deps: UsersDeps,
+  req: Request,
+  context: Context,
+  res: Response,
+): Promise<Buffer | undefined> {
+  const { names, body } = await judge(deps, req, context);
+  // CouchDB has answered, and the client hears of it no sooner than this process does.
+  res.once('finish', () => {
+    // Where it cannot be told from here, the change feed of `_users` tells it a little later.
+    for (const name of names) deps.news.publish({ kind: 'user', name }).catch(() => undefined);
+  });
+  return body;
+}
+
+interface Judged {
+  /** Names of the users that the request changes. */
+  readonly names: readonly string[];
+  /** The body, where it was read. */
+  readonly body: Buffer | undefined;
+}
+
+/** Throws 403 for a user that would get a name of somebody else's, 400 and 415 for a body that cannot be read. */
+async function judge(deps: UsersDeps, req: Request, context: Context): Promise<Judged> {
   const { segments } = known(context.target, 'target');
   const named = [
     ...segments.slice(1),
     ...(context.destination === undefined ? [] : [context.destination.id]),
   ];
-  const inBody = isBodyRead(req.method, segments) ? await documentsIn(deps, req, context) : [];
+  const read = isBodyRead(req.method, segments) ? await documentsIn(deps, req, context) : undefined;
+  const inBody = read?.documents ?? [];
   const written = req.method === 'DELETE' ? [] : [...named, ...inBody.filter(isAlive).flatMap(idsOf)];
   const names = written.filter((id) => id.startsWith(PREFIX)).map((id) => id.slice(PREFIX.length));
   if (names.length > 0)
     await refuseTaken(deps, names, known(context.identified, 'identified').principal.name);
-  return [...named, ...inBody.flatMap(idsOf)]
+  const changed = [...named, ...inBody.flatMap(idsOf)]
     .filter((id) => id.startsWith(PREFIX))
     .map((id) => id.slice(PREFIX.length));
+  return { names: changed, body: read?.body };
 }
 
 /** `POST /_users` and `POST /_users/_bulk_docs` name in the body whom they write. */
@@ -69,25 +78,23 @@ function isBodyRead(method: string, segments: readonly string[]): boolean {
 
 type UserDocument = Readonly<Record<string, unknown>>;
 
-/** The documents of a body; what was read is what is forwarded. */
-async function documentsIn(
-  deps: UsersDeps,
-  req: Request,
-  context: Context,
-): Promise<readonly UserDocument[]> {
-  const decision = known(context.decision, 'decision');
-  if (!decision.allow) throw new Error('a refused request reached its handler');
+interface ReadBody {
+  readonly documents: readonly UserDocument[];
+  /** What was read, in the request's own Content-Encoding: what is forwarded. */
+  readonly body: Buffer;
+}
+
+async function documentsIn(deps: UsersDeps, req: Request, context: Context): Promise<ReadBody> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
   const bytes = await readBytes(req, deps.limitBytes);
   const isGzipped = req.headers['content-encoding']?.trim().toLowerCase() === 'gzip';
-  context.decision = { ...decision, body: isGzipped ? await compress(bytes) : bytes };
   const body = parseJson(bytes);
   const isBulk = known(context.target, 'target').segments.length === 2;
   const documents = isBulk && isObject(body) ? body['docs'] : [body];
   if (!Array.isArray(documents) || !documents.every(isObject)) {
     throw new BadRequest(isBulk ? '`docs` must be an array of objects' : 'Document must be a JSON object');
   }
-  return documents;
+  return { documents, body: isGzipped ? await compress(bytes) : bytes };
 }
 
 /** The id decides in CouchDB; its own rule that the name is the same can be edited away. */

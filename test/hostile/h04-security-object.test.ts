@@ -292,7 +292,7 @@ describe('a database that is deleted and made again (H4)', () => {
       operation: { database: 'db' },
       identified: { principal: { kind: 'owner', name: 'admin', roles: ['_admin'] }, method: 'basic' },
     } as unknown as Context;
-    await handlers['db-create']?.({} as never, res as never, () => undefined, context);
+    await handlers['db-create']({} as never, res as never, context);
     assert.deepEqual(sent, [201]);
     assert.equal(log.lines.length, 1);
     assert.deepEqual([...((await security.permissionsOf('db'))?.grants ?? [])], []);

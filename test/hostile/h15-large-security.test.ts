@@ -54,9 +54,10 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
       context.decision = { ...allowed, roles: 0, rule: 'test', body: undefined };
       next();
     },
-    answerOwnEndpoint(
-      securityHandlers({ security: { change, documentOf: () => Promise.resolve(undefined) } }),
-    ),
+    answerOwnEndpoint({
+      answers: securityHandlers({ security: { change, documentOf: () => Promise.resolve(undefined) } }),
+      guards: {},
+    }),
   ]);
   open.push(server);
   return Number(new URL(server.url).port);

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { type NextFunction, type Request, type Response as ExpressResponse } from 'express';
+import { type Request, type Response as ExpressResponse } from 'express';
 import { answerPreflight } from '../../src/admit/origin.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { watchSettings } from '../../src/config/reload.ts';
@@ -38,10 +38,10 @@ async function serve(files: Readonly<Record<string, string>>, env: Record<string
   const changes: unknown[] = [];
   const server = await serveSteps([
     answerPreflight(live),
-    (req: Request, res: ExpressResponse, next: NextFunction) => {
+    (req: Request, res: ExpressResponse) => {
       const context = contextOf(req);
       res.on('close', () => changes.push(context.change));
-      return handlers[req.method === 'GET' ? 'api-cors-get' : 'api-cors-put']?.(req, res, next, context);
+      return handlers[req.method === 'GET' ? 'api-cors-get' : 'api-cors-put'](req, res, context);
     },
   ]);
   closers.push(() => {

@@ -18,7 +18,7 @@ import { databaseHandlers } from '../../src/handle/database.ts';
 import { answerOwnEndpoint } from '../../src/handle/index.ts';
 import { securityHandlers } from '../../src/handle/security.ts';
 import { sessionHandlers } from '../../src/handle/session.ts';
-import { usersHandlers } from '../../src/handle/users.ts';
+import { guardUsers } from '../../src/handle/users.ts';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { createCredentialVersions } from '../../src/identity/credential-versions.ts';
@@ -139,16 +139,18 @@ export async function startIdentityFront(
       openFeeds,
     }),
     answerOwnEndpoint({
-      ...sessionHandlers(common),
-      ...securityHandlers({ security }),
-      ...databaseHandlers({
-        couch,
-        security,
-        tokenFor: (principal, decision, database) => identity.tokenFor(principal, decision, database),
-        publicUrl: '',
-        log: rememberingLog(),
-      }),
-      ...usersHandlers({ couch, keys, news: desk, limitBytes: 1e6 }),
+      answers: {
+        ...sessionHandlers(common),
+        ...securityHandlers({ security }),
+        ...databaseHandlers({
+          couch,
+          security,
+          tokenFor: (principal, decision, database) => identity.tokenFor(principal, decision, database),
+          publicUrl: '',
+          log: rememberingLog(),
+        }),
+      },
+      guards: { up: () => undefined, 'users-any': guardUsers({ couch, keys, news: desk, limitBytes: 1e6 }) },
     }),
     forwarding.step,
   ]);

@@ -127,9 +127,9 @@ describe('the source tree', () => {
     );
   });
 
-  it('keeps app.ts under 80 lines and every other file under 200, the table of settings excepted', () => {
-    const limit = (path: string): number =>
-      path === 'app.ts' ? 80 : path === 'config/settings.ts' ? 600 : 201;
+  it('keeps app.ts under 80 lines and every other file under 200, the tables of settings and endpoints excepted', () => {
+    const tables = new Set(['config/settings.ts', 'endpoints/catalogue.ts']);
+    const limit = (path: string): number => (path === 'app.ts' ? 80 : tables.has(path) ? 600 : 201);
     assert.deepEqual(
       offences((file) =>
         file.lines.length > limit(file.path) ? [`${String(file.lines.length)} lines`] : [],
