@@ -1,5 +1,6 @@
 // Runs one serving process from its first to its last moment: services, listeners, reload, drain. What starts it, and how often, is main.ts's
 // business.
+import { type Server } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Express } from 'express';
 import { createApp } from './app.ts';
@@ -16,7 +17,7 @@ import { drainServer } from './listen/drain.ts';
 import { createListeners, type Listeners } from './listen/server.ts';
 import { type Siblings } from './listen/siblings.ts';
 import { serviceMetrics } from './service-metrics.ts';
-import { createServices, type Services } from './services.ts';
+import { createServices, type Overrides, type Services } from './services.ts';
 import { createForward, createSteps } from './steps.ts';
 
 export interface RunParameters {
@@ -30,11 +31,16 @@ export interface RunParameters {
   readonly siblings: Siblings;
   /** Several processes share the access log's file or pipe. */
   readonly sharesLog: boolean;
+  /** In place of the access log that the settings name. */
+  readonly accessLog?: AccessLog;
+  readonly overrides?: Overrides;
 }
 
 export interface Running {
   /** For example `http://127.0.0.1:5984`. */
   readonly addresses: readonly string[];
+  readonly services: Services;
+  readonly servers: readonly Server[];
   readonly registry: ReturnType<typeof createRegistry>;
   readonly metrics: () => Promise<string>;
   readonly readiness: () => Readiness;
@@ -58,9 +64,9 @@ class ServingProcess implements Running {
   readonly #parameters: RunParameters;
   readonly #accessLog: AccessLog;
   readonly #live: LiveSettings;
-  readonly #services: Services;
   readonly #forwarding: Forwarding;
   readonly #listeners: Listeners;
+  readonly services: Services;
   readonly registry: ReturnType<typeof createRegistry>;
   #isDraining = false;
   addresses: readonly string[] = [];
@@ -68,12 +74,14 @@ class ServingProcess implements Running {
   constructor(parameters: RunParameters) {
     const { settings, env, log, sharesLog } = parameters;
     this.#parameters = parameters;
-    this.#accessLog = openAccessLog({
-      target: settings.accessLog,
-      policy: settings.accessLogPolicy,
-      log,
-      shared: sharesLog,
-    });
+    this.#accessLog =
+      parameters.accessLog ??
+      openAccessLog({
+        target: settings.accessLog,
+        policy: settings.accessLogPolicy,
+        log,
+        shared: sharesLog,
+      });
     this.#live = watchSettings({
       initial: settings,
       env,
@@ -82,10 +90,11 @@ class ServingProcess implements Running {
     });
     this.#live.onChange((next) => (log.level = next.logLevel));
     const metrics = new RequestMetrics();
-    this.#services = createServices({ ...parameters, live: this.#live, accessLog: this.#accessLog, metrics });
-    this.#forwarding = createForward(this.#services);
+    const surroundings = { ...parameters, live: this.#live, accessLog: this.#accessLog, metrics };
+    this.services = createServices(surroundings, parameters.overrides);
+    this.#forwarding = createForward(this.services);
     this.#listeners = createListeners({ app: this.#createApp(), settings, log });
-    this.registry = createRegistry(metrics, serviceMetrics(this.#services, this.#forwarding, this.#live));
+    this.registry = createRegistry(metrics, serviceMetrics(this.services, this.#forwarding, this.#live));
   }
 
   async start(): Promise<void> {
@@ -99,7 +108,7 @@ class ServingProcess implements Running {
   readonly metrics = (): Promise<string> => this.registry.metrics();
 
   readonly readiness = (): Readiness => {
-    const { nodes, store, news } = this.#services;
+    const { nodes, store, news } = this.services;
     const up = nodes.report().filter(({ state }) => state === 'up').length;
     return {
       ready: this.#canServe() && !this.#isDraining,
@@ -123,25 +132,25 @@ class ServingProcess implements Running {
     });
     log.info({ cut }, 'every connection is closed');
     this.#live.close();
-    await this.#services.close();
+    await this.services.close();
     await this.#accessLog.close(1000);
   }
 
-  get services(): Services {
-    return this.#services;
+  get servers(): readonly Server[] {
+    return this.#listeners.servers;
   }
 
   #createApp(): Express {
     const { log } = this.#parameters;
     const condition = { isDraining: () => this.#isDraining, canServe: () => this.#canServe() };
-    const steps = createSteps(this.#services, this.#forwarding, condition);
+    const steps = createSteps(this.services, this.#forwarding, condition);
     return createApp(steps, (error, id) =>
       log.error({ err: error, id }, 'a request failed without a reason of ours'),
     );
   }
 
   #canServe(): boolean {
-    return this.#services.nodes.usable;
+    return this.services.nodes.usable;
   }
 }
 

@@ -3,15 +3,20 @@
 import { readFileSync } from 'node:fs';
 import { type AccessLog } from './audit/access-log.ts';
 import { type RequestMetrics } from './audit/request-metrics.ts';
+import {
+  type Authenticator,
+  createBasicAuthenticator,
+  createCookieAuthenticator,
+} from './authenticate/index.ts';
 import { decide } from './authorize/decide.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type LiveSettings } from './config/reload.ts';
 import { type Settings } from './config/settings.ts';
 import { type Environment } from './config/sources.ts';
-import { createCouch, type CouchClient } from './couch/client.ts';
-import { checkNode } from './couch/node-check.ts';
+import { openCouch, openNodes } from './couch-services.ts';
+import { type CouchClient } from './couch/client.ts';
 import { createIdentity, type Identity } from './forward/identity.ts';
-import { Nodes } from './forward/nodes.ts';
+import { type Nodes } from './forward/nodes.ts';
 import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
 import { type News } from './identity/news.ts';
 import { createNewsDesk, type RunningNewsDesk } from './identity/news-feed.ts';
@@ -20,7 +25,11 @@ import { type CredentialCheck } from './identity/credential-check.ts';
 import { createStore, type Store } from './identity/store.ts';
 import { type Siblings } from './listen/siblings.ts';
 import { openCredentials, openSessions, type SessionParts } from './session-services.ts';
-import { createSecurityStore, type SecurityKeeper } from './permissions/security-store.ts';
+import {
+  createSecurityStore,
+  type SecurityKeeper,
+  type SecurityStore,
+} from './permissions/security-store.ts';
 
 /** What a serving process is given. */
 export interface Surroundings {
@@ -46,6 +55,10 @@ export interface Services extends Surroundings {
   readonly news: RunningNewsDesk;
   readonly keys: RunningKeyStore;
   readonly security: SecurityKeeper;
+  /** What authorize decides by. */
+  readonly permissions: SecurityStore;
+  /** Tried in this order. */
+  readonly authenticators: readonly Authenticator[];
   readonly credentials: CredentialCheck;
   readonly sessionParts: SessionParts;
   readonly openFeeds: OpenFeeds;
@@ -54,8 +67,22 @@ export interface Services extends Surroundings {
   close(): Promise<void>;
 }
 
+/** Parts that a test may replace; everything else stays as it is in production. */
+export interface ReplaceableParts {
+  readonly couch: CouchClient;
+  readonly store: Store;
+  readonly permissions: SecurityStore;
+  readonly authenticators: readonly Authenticator[];
+  readonly checkNode: (url: string) => Promise<void>;
+  /** Milliseconds since 1970, for sessions alone. */
+  readonly sessionClock: () => number;
+  readonly refusalBeatMs: number;
+}
+
+export type Overrides = Partial<ReplaceableParts>;
+
 /** Joins the parts; nothing is asked of CouchDB before `start`. The order matters where one listens to another's news (key store first). */
-export function createServices(surroundings: Surroundings): Services {
+export function createServices(surroundings: Surroundings, overrides: Overrides = {}): Services {
   const { settings, log } = surroundings;
   const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;
   const identity = createIdentity({
@@ -64,22 +91,35 @@ export function createServices(surroundings: Surroundings): Services {
     lifetimeSeconds: settings.jwtLifetimeSeconds,
   });
   const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
-  const nodes = openNodes(surroundings, identity, ca);
-  const couch = openCouch(surroundings, identity, nodes, ca);
+  const nodes = openNodes(surroundings, identity, ca, overrides.checkNode);
+  const couch = overrides.couch ?? openCouch(surroundings, identity, nodes, ca);
   const report = (sentence: string): void => log.warn({}, sentence);
-  const store = createStore({ couch, database: settings.storeDatabase, report });
+  const store = overrides.store ?? createStore({ couch, database: settings.storeDatabase, report });
   const news = openNews(surroundings, couch, store, report);
   const caches = { fallbackCacheSeconds, outageCacheSeconds };
   const keys = createKeyStore({ couch, store, desk: news, ...caches, now: Date.now });
   const security = createSecurityStore({ couch, news, securityCacheSeconds, ...caches });
-  const credentials = openCredentials(settings, couch, news, keys);
-  const sessionParts = openSessions(settings, surroundings.sessionSecret, couch, news);
+  const permissions = overrides.permissions ?? security;
+  const credentials = openCredentials({ settings, couch, news, keys, ...overrides });
+  const secret = surroundings.sessionSecret;
+  const sessionParts = openSessions({
+    settings,
+    secret,
+    couch,
+    news,
+    now: overrides.sessionClock ?? Date.now,
+  });
+  const authenticators = overrides.authenticators ?? [
+    createBasicAuthenticator(credentials),
+    createCookieAuthenticator({ ...sessionParts, keys }),
+  ];
   const openFeeds = createOpenFeeds({
     news,
-    stillPermitted: (feed) => isStillPermitted(feed, keys, security, sessionParts),
+    stillPermitted: (feed) => isStillPermitted(feed, keys, permissions, sessionParts),
     outageSeconds: outageCacheSeconds,
   });
-  const parts = { identity, nodes, couch, store, news, keys, security, credentials, sessionParts, openFeeds };
+  const known = { permissions, authenticators, credentials, sessionParts, openFeeds };
+  const parts = { identity, nodes, couch, store, news, keys, security, ...known };
   return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
 }
 
@@ -102,58 +142,6 @@ async function close(parts: Parts): Promise<void> {
   parts.store.close();
   await parts.couch.close();
   parts.nodes.stop();
-}
-
-function openNodes(
-  { settings, nodeUrls, log }: Surroundings,
-  identity: Identity,
-  ca: string | undefined,
-): Nodes {
-  const limits = {
-    connectTimeoutMs: settings.couchdbConnectTimeoutMs,
-    idleTimeoutMs: settings.couchdbIdleTimeoutMs,
-    keepAliveMs: settings.couchdbKeepaliveMs,
-    kept: settings.couchdbConnections,
-    ca,
-  };
-  return new Nodes({
-    urls: nodeUrls,
-    limits: {
-      ...limits,
-      connections: settings.couchdbConnections,
-      queue: settings.couchdbQueue,
-      feeds: settings.couchdbFeeds,
-      share: settings.couchdbCallerShare / 100,
-      // Long enough for a node that only has too much to do, and for several looks; short enough for whoever waits for one that is gone.
-      vanishedMs: Math.max(60_000, 3 * settings.healthIntervalMs),
-    },
-    intervalMs: settings.healthIntervalMs,
-    check: (url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) }),
-    onState: (node, state, reason) => {
-      const fields = { node: node.host, state, reason };
-      if (state === 'up') log.info(fields, 'a CouchDB node is asked');
-      else log.warn(fields, 'a CouchDB node changed its state');
-    },
-  });
-}
-
-function openCouch(
-  { settings, log }: Surroundings,
-  identity: Identity,
-  nodes: Nodes,
-  ca: string | undefined,
-): CouchClient {
-  return createCouch({
-    pickNode: (tried) => nodes.pickForSelf(tried),
-    authorization: () => `Bearer ${identity.tokenForSelf()}`,
-    nodeFailed: (url) => nodes.failedForSelf(url),
-    feedFailed: (database, reason) =>
-      log.warn({ database, reason }, 'the changes of a database cannot be followed'),
-    connectTimeoutMs: settings.couchdbConnectTimeoutMs,
-    keepAliveMs: settings.couchdbKeepaliveMs,
-    reads: { share: settings.couchdbCallerShare / 100 },
-    ...(ca === undefined ? {} : { ca }),
-  });
 }
 
 function openNews(
@@ -184,14 +172,14 @@ function openNews(
 async function isStillPermitted(
   feed: OpenFeed,
   keys: RunningKeyStore,
-  security: SecurityKeeper,
+  store: SecurityStore,
   { sessions }: SessionParts,
 ): Promise<boolean> {
   const { principal, database, endpoint, sessionId, keyVersion } = feed;
   if (sessionId !== undefined && (await sessions.isEnded(sessionId))) return false;
   if (keyVersion !== undefined && !(await keys.holds(principal.name, keyVersion))) return false;
   if (endpoint.id === 'legacy-set-permissions') return true;
-  const permissions = database === undefined ? undefined : await security.permissionsOf(database);
+  const permissions = database === undefined ? undefined : await store.permissionsOf(database);
   const operation = { endpoint, alternatives: [], bodyMatter: undefined, database, documentId: undefined };
   return decide(principal, operation, permissions, undefined).allow;
 }

@@ -19,17 +19,26 @@ export interface SessionParts {
   readonly sessions: SessionStore;
   readonly versions: CredentialVersions;
   readonly sessionTimeoutSeconds: number;
+  readonly now: () => number;
 }
 
 /** The check of a name and a password, with its cache and its limit. */
-export function openCredentials(
-  settings: Settings,
-  couch: CouchClient,
-  news: RunningNewsDesk,
-  keys: RunningKeyStore,
-): CredentialCheck {
+export function openCredentials({
+  settings,
+  couch,
+  news,
+  keys,
+  refusalBeatMs,
+}: {
+  readonly settings: Settings;
+  readonly couch: CouchClient;
+  readonly news: RunningNewsDesk;
+  readonly keys: RunningKeyStore;
+  readonly refusalBeatMs?: number;
+}): CredentialCheck {
   return createCredentialCheck({
     ...settings,
+    ...(refusalBeatMs === undefined ? {} : { refusalBeatMs }),
     cache: new CredentialCache(news),
     keys,
     users: createUserCheck(couch),
@@ -38,17 +47,25 @@ export function openCredentials(
   });
 }
 
-export function openSessions(
-  settings: Settings,
-  secret: Buffer,
-  couch: CouchClient,
-  news: RunningNewsDesk,
-): SessionParts {
+export function openSessions({
+  settings,
+  secret,
+  couch,
+  news,
+  now,
+}: {
+  readonly settings: Settings;
+  readonly secret: Buffer;
+  readonly couch: CouchClient;
+  readonly news: RunningNewsDesk;
+  readonly now: () => number;
+}): SessionParts {
   return {
-    cookie: createSessionCookie(settings),
-    tokens: createSessionTokens({ secret }),
-    sessions: createSessionStore({ ...settings, couch, news }),
+    cookie: createSessionCookie({ ...settings, now }),
+    tokens: createSessionTokens({ secret, now }),
+    sessions: createSessionStore({ ...settings, couch, news, now }),
     versions: createCredentialVersions({ ...settings, couch, news, secret }),
     sessionTimeoutSeconds: settings.sessionTimeoutSeconds,
+    now,
   };
 }

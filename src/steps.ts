@@ -5,11 +5,7 @@ import { answerPreflight } from './admit/origin.ts';
 import { readTarget } from './admit/target.ts';
 import { type Steps } from './app.ts';
 import { recordRequest } from './audit/record.ts';
-import {
-  createBasicAuthenticator,
-  createCookieAuthenticator,
-  identifyPrincipal,
-} from './authenticate/index.ts';
+import { identifyPrincipal } from './authenticate/index.ts';
 import { authorizeOperation } from './authorize/index.ts';
 import { classifyRequest } from './classify/index.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
@@ -45,7 +41,7 @@ export function createForward({ settings, nodes, identity, openFeeds }: Services
 
 /** One of each, made once. */
 export function createSteps(services: Services, forwarding: Forwarding, condition: Condition): Steps {
-  const { settings, live, accessLog, metrics, security, sessionParts, openFeeds } = services;
+  const { settings, live, accessLog, metrics, permissions, openFeeds } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
@@ -54,12 +50,9 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
     refuseAmbiguousFraming: refuseAmbiguousFraming(settings),
     readTarget: readTarget(settings),
     classifyRequest: classifyRequest(settings),
-    identifyPrincipal: identifyPrincipal([
-      createBasicAuthenticator(services.credentials),
-      createCookieAuthenticator({ ...sessionParts, keys: services.keys }),
-    ]),
+    identifyPrincipal: identifyPrincipal(services.authenticators),
     authorizeOperation: authorizeOperation({
-      permissions: security,
+      permissions,
       storeDatabase,
       inspectLimitBytes,
       openFeeds,

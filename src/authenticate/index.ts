@@ -4,6 +4,7 @@ import { type Context, contextOf, type Identified } from '../context.ts';
 import { NOBODY } from '../identity/principal.ts';
 import { type Authenticator, type Outcome } from './authenticator.ts';
 
+export { type Authenticator } from './authenticator.ts';
 export { createBasicAuthenticator } from './basic.ts';
 export { createCookieAuthenticator, type CookieOptions } from './cookie.ts';
 

@@ -1,0 +1,60 @@
+// Builds the two ways to CouchDB: the nodes that requests are forwarded to, and Couchgate's own client.
+import { createCouch, type CouchClient } from './couch/client.ts';
+import { checkNode } from './couch/node-check.ts';
+import { type Identity } from './forward/identity.ts';
+import { Nodes } from './forward/nodes.ts';
+import { type Surroundings } from './services.ts';
+
+export function openNodes(
+  { settings, nodeUrls, log }: Surroundings,
+  identity: Identity,
+  ca: string | undefined,
+  check: ((url: string) => Promise<void>) | undefined,
+): Nodes {
+  const limits = {
+    connectTimeoutMs: settings.couchdbConnectTimeoutMs,
+    idleTimeoutMs: settings.couchdbIdleTimeoutMs,
+    keepAliveMs: settings.couchdbKeepaliveMs,
+    kept: settings.couchdbConnections,
+    ca,
+  };
+  return new Nodes({
+    urls: nodeUrls,
+    limits: {
+      ...limits,
+      connections: settings.couchdbConnections,
+      queue: settings.couchdbQueue,
+      feeds: settings.couchdbFeeds,
+      share: settings.couchdbCallerShare / 100,
+      // Long enough for a node that only has too much to do, and for several looks; short enough for whoever waits for one that is gone.
+      vanishedMs: Math.max(60_000, 3 * settings.healthIntervalMs),
+    },
+    intervalMs: settings.healthIntervalMs,
+    check:
+      check ?? ((url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) })),
+    onState: (node, state, reason) => {
+      const fields = { node: node.host, state, reason };
+      if (state === 'up') log.info(fields, 'a CouchDB node is asked');
+      else log.warn(fields, 'a CouchDB node changed its state');
+    },
+  });
+}
+
+export function openCouch(
+  { settings, log }: Surroundings,
+  identity: Identity,
+  nodes: Nodes,
+  ca: string | undefined,
+): CouchClient {
+  return createCouch({
+    pickNode: (tried) => nodes.pickForSelf(tried),
+    authorization: () => `Bearer ${identity.tokenForSelf()}`,
+    nodeFailed: (url) => nodes.failedForSelf(url),
+    feedFailed: (database, reason) =>
+      log.warn({ database, reason }, 'the changes of a database cannot be followed'),
+    connectTimeoutMs: settings.couchdbConnectTimeoutMs,
+    keepAliveMs: settings.couchdbKeepaliveMs,
+    reads: { share: settings.couchdbCallerShare / 100 },
+    ...(ca === undefined ? {} : { ca }),
+  });
+}
