@@ -1,6 +1,6 @@
-// The documents of operation say what the code does: fields of the access log, metrics of the dashboard.
+// The documents of operation say what the code does: fields of the access log, metrics, quoted log messages.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { ACTIONS } from '../../src/audit/request-metrics.ts';
@@ -25,6 +25,54 @@ describe('docs/audit-log.md', () => {
   it('lists every class of operations', () => {
     const text = read('docs/audit-log.md');
     for (const action of ACTIONS) if (action !== 'none') assert.ok(text.includes(`\`${action}\``), action);
+  });
+});
+
+/** Names of all metrics of Couchgate's own, with their prefix. */
+function metricNames(): readonly string[] {
+  const code = read('src/audit/metrics.ts') + read('src/service-metrics.ts');
+  const sources = [...code.matchAll(/\bname: '([a-z_]+)'/g)].map(([, name = '']) => `couchgate_${name}`);
+  const histograms = [...code.matchAll(/'(couchgate_[a-z_]+)'/g)].map(([, name = '']) => name);
+  return [...sources, ...histograms].sort();
+}
+
+const sourceText = (): string =>
+  readdirSync(join(ROOT, 'src'), { recursive: true })
+    .map(String)
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => read(join('src', path)))
+    .join('\n');
+
+describe('docs/operations.md', () => {
+  const text = read('docs/operations.md');
+
+  it('lists every metric that Couchgate offers, and no other', () => {
+    const documented = [...text.matchAll(/^\| `(couchgate_[a-z_]+)` \|/gm)].map(([, name = '']) => name);
+    assert.deepEqual(documented.sort(), metricNames());
+  });
+
+  it('names no metric elsewhere that Couchgate does not offer', () => {
+    const names = new Set(metricNames());
+    const named = [...text.matchAll(/`(couchgate_[a-z_]+)/g)].map(([, name = '']) => name);
+    assert.deepEqual(
+      named.filter((name) => !names.has(name)),
+      [],
+    );
+  });
+
+  it('quotes only log messages and reasons that the source contains', () => {
+    const [, table = ''] = /^## If something is wrong\n([\s\S]*?)^###/m.exec(text) ?? [];
+    const cells = table
+      .split('\n')
+      .flatMap((line) => (line.startsWith('| ') ? [line.split(' | ')[1] ?? ''] : []));
+    const quoted = cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, words = '']) => words));
+    const messages = quoted.filter((words) => words.includes(' '));
+    const source = sourceText();
+    assert.ok(messages.length > 20, `only ${String(messages.length)} messages were found in the table`);
+    assert.deepEqual(
+      messages.filter((words) => !source.includes(words)),
+      [],
+    );
   });
 });
 
