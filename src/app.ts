@@ -9,7 +9,7 @@ import express, {
 } from 'express';
 import { contextOf } from './context.ts';
 import { BadRequest } from './http-errors.ts';
-import { inTurn } from './in-turn.ts';
+import { compose } from './compose.ts';
 import { asHttpError, sendError } from './respond.ts';
 
 /** One handler for each step, made once at start by services.ts. */
@@ -37,7 +37,7 @@ export function createApp(steps: Steps, report: Report): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', false);
   app.use(
-    inTurn([
+    compose([
       steps.recordRequest,
       steps.refuseUnknownAddress,
       steps.answerPreflight,

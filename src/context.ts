@@ -1,9 +1,9 @@
 // One record per request. Each step writes its own field once; a later step reads it through `known`.
 import { type IncomingMessage } from 'node:http';
-import { type Destination, type Operation, type Target } from './endpoints/operation.ts';
-import { type Endpoint, type Privilege } from './endpoints/endpoint.ts';
+import { type Destination, type Operation, type Target } from './catalogue/operation.ts';
+import { type Endpoint, type Privilege } from './catalogue/endpoint.ts';
 import { HttpError } from './http-errors.ts';
-import { type Asker, type AuthenticationMethod, type Principal } from './identity/principal.ts';
+import { type Caller, type AuthenticationMethod, type Principal } from './principal/principal.ts';
 import { type RoleSet } from './permissions/role.ts';
 
 /** Where the request came from, after trusted proxies have been taken off (admit/address). */
@@ -60,7 +60,7 @@ export interface Overruling {
 }
 
 /** What happened upstream, for the audit log. */
-export interface Upstream {
+export interface UpstreamTimes {
   node: string | undefined;
   status: number | undefined;
   /** `performance.now()` when the request left for CouchDB, and when its answer's head came. */
@@ -82,7 +82,7 @@ export class Context {
   decision: Decision | undefined = undefined;
   /** The last word over `decision`, for the audit log and the metrics. */
   overruled: Overruling | undefined = undefined;
-  readonly upstream: Upstream = {
+  readonly upstream: UpstreamTimes = {
     node: undefined,
     status: undefined,
     sentAt: undefined,
@@ -124,6 +124,6 @@ export function known<T>(value: T | undefined, field: string): T {
 }
 
 /** Who asks, once that has been found out. */
-export function askerOf({ identified, client }: Context): Asker {
+export function callerOf({ identified, client }: Context): Caller {
   return { principal: known(identified, 'identified').principal, ip: known(client, 'client').ip };
 }

@@ -3,10 +3,10 @@ import { createCouch, type CouchClient } from './couch/client.ts';
 import { checkNode } from './couch/node-check.ts';
 import { type Identity } from './forward/identity.ts';
 import { Nodes } from './forward/nodes.ts';
-import { type Surroundings } from './services.ts';
+import { type ServiceInputs } from './services.ts';
 
 export function openNodes(
-  { settings, nodeUrls, log }: Surroundings,
+  { settings, nodeUrls, log }: ServiceInputs,
   identity: Identity,
   ca: string | undefined,
   check: ((url: string) => Promise<void>) | undefined,
@@ -41,7 +41,7 @@ export function openNodes(
 }
 
 export function openCouch(
-  { settings, log }: Surroundings,
+  { settings, log }: ServiceInputs,
   identity: Identity,
   nodes: Nodes,
   ca: string | undefined,
@@ -49,7 +49,7 @@ export function openCouch(
   return createCouch({
     pickNode: (tried) => nodes.pickForSelf(tried),
     authorization: () => `Bearer ${identity.tokenForSelf()}`,
-    nodeFailed: (url) => nodes.failedForSelf(url),
+    nodeFailed: (url) => nodes.markSuspectUrl(url),
     feedFailed: (database, reason) =>
       log.warn({ database, reason }, 'the changes of a database cannot be followed'),
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,

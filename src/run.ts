@@ -15,7 +15,7 @@ import { type Settings } from './config/settings.ts';
 import { type Forwarding } from './forward/index.ts';
 import { drainServer } from './listen/drain.ts';
 import { createListeners, type Listeners } from './listen/server.ts';
-import { type Siblings } from './listen/siblings.ts';
+import { type WorkerChannel } from './cluster/worker-channel.ts';
 import { serviceMetrics } from './service-metrics.ts';
 import { createServices, type Overrides, type Services } from './services.ts';
 import { createForward, createSteps } from './steps.ts';
@@ -28,7 +28,7 @@ export interface RunParameters {
   readonly jwtSecret: Buffer;
   readonly sessionSecret: Buffer;
   readonly log: OperationalLog;
-  readonly siblings: Siblings;
+  readonly workerChannel: WorkerChannel;
   /** Several processes share the access log's file or pipe. */
   readonly sharesLog: boolean;
   /** In place of the access log that the settings name. */
@@ -100,19 +100,19 @@ class ServingProcess implements Running {
   async start(): Promise<void> {
     const { services } = this;
     await services.start();
-    await untilTrue(() => services.news.up, FIRST_NEWS_MS);
+    await untilTrue(() => services.bus.up, FIRST_NEWS_MS);
     this.addresses = await this.#listeners.open();
-    this.#parameters.siblings.ready();
+    this.#parameters.workerChannel.ready();
   }
 
   readonly metrics = (): Promise<string> => this.registry.metrics();
 
   readonly readiness = (): Readiness => {
-    const { nodes, store, news } = this.services;
+    const { nodes, store, bus } = this.services;
     const up = nodes.report().filter(({ state }) => state === 'up').length;
     return {
       ready: this.#canServe() && !this.#isDraining,
-      checks: { draining: this.#isDraining, nodes_up: up, keys_known: store.up, news: news.up },
+      checks: { draining: this.#isDraining, nodes_up: up, keys_known: store.up, news: bus.up },
     };
   };
 

@@ -9,8 +9,8 @@ import { type Configuration } from './config/load.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { readOrMakeSecrets, type Secrets } from './config/secrets.ts';
 import { startEmbeddedNode } from './embedded/index.ts';
-import { ALONE, createSiblings } from './listen/siblings.ts';
-import { startWorkers, workerCount, type Workers } from './listen/workers.ts';
+import { NO_WORKERS, createWorkerChannel } from './cluster/worker-channel.ts';
+import { startWorkers, workerCount, type WorkerPool } from './cluster/worker-pool.ts';
 import { run, type Running } from './run.ts';
 import { welcome } from './welcome.ts';
 
@@ -63,7 +63,7 @@ function startEmbedded({ configuration: { settings }, secrets, log }: Omit<Start
 }
 
 async function serveAlone(start: Start): Promise<number> {
-  const running = await runHere(start, ALONE);
+  const running = await runHere(start, NO_WORKERS);
   await openMetrics(start, running.metrics, running.readiness);
   welcome(start.configuration.settings, start.secrets, running.addresses);
   process.on('SIGHUP', () => running.reload());
@@ -73,19 +73,22 @@ async function serveAlone(start: Start): Promise<number> {
 }
 
 async function serveAsWorker(start: Start): Promise<number> {
-  const siblings = createSiblings({ channel: process });
+  const workerChannel = createWorkerChannel({ channel: process });
   const url = process.argv
     .find((argument) => argument.startsWith(EMBEDDED_OPTION))
     ?.slice(EMBEDDED_OPTION.length);
-  const running = await runHere({ ...start, nodeUrls: url === undefined ? start.nodeUrls : [url] }, siblings);
+  const running = await runHere(
+    { ...start, nodeUrls: url === undefined ? start.nodeUrls : [url] },
+    workerChannel,
+  );
   offerToPrimary(running.registry);
-  siblings.answer('readiness', running.readiness);
-  siblings.answer('addresses', () => running.addresses);
-  siblings.onReload(() => running.reload());
+  workerChannel.answer('readiness', running.readiness);
+  workerChannel.answer('addresses', () => running.addresses);
+  workerChannel.onReload(() => running.reload());
   // The terminal's Ctrl-C and a hang-up reach the whole group of processes; the primary alone decides what they mean.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
   await new Promise<void>((resolve) => {
-    siblings.onDrain(resolve);
+    workerChannel.onDrain(resolve);
     // systemd sends SIGTERM to every process of a service; by itself it would break what this one is doing.
     process.on('SIGTERM', () => resolve());
   });
@@ -111,7 +114,7 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
 }
 
 /** The readiness of all workers put together: one that serves is enough. */
-async function readinessOf(workers: Workers, count: number): Promise<Readiness> {
+async function readinessOf(workers: WorkerPool, count: number): Promise<Readiness> {
   const answers = (await workers.gather('readiness')) as readonly Readiness[];
   const ready = answers.filter((answer) => answer.ready);
   return {
@@ -122,7 +125,7 @@ async function readinessOf(workers: Workers, count: number): Promise<Readiness> 
 
 function runHere(
   { configuration, env, log, secrets, nodeUrls }: Start,
-  siblings: typeof ALONE,
+  workerChannel: typeof NO_WORKERS,
 ): Promise<Running> {
   return run({
     settings: configuration.settings,
@@ -131,7 +134,7 @@ function runHere(
     jwtSecret: Buffer.from(secrets.jwtSecret, 'base64'),
     sessionSecret: Buffer.from(secrets.sessionSecret, 'base64'),
     log,
-    siblings,
+    workerChannel,
     sharesLog: cluster.isWorker,
   });
 }

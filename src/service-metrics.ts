@@ -53,38 +53,38 @@ function nodeMetrics(nodes: Nodes): readonly MetricSource[] {
   ];
 }
 
-function feedMetrics({ news, openFeeds }: Services, forwarding: Forwarding): readonly MetricSource[] {
+function feedMetrics({ bus, revocationWatch }: Services, forwarding: Forwarding): readonly MetricSource[] {
   return [
     {
       name: 'open_feeds',
       help: 'Feeds that are open.',
       type: 'gauge',
-      read: () => forwarding.openFeeds(),
+      read: () => forwarding.revocationWatch(),
     },
     {
       name: 'watched_feeds',
       help: 'Feeds, and bodies on their way, that a revocation would end.',
       type: 'gauge',
-      read: () => openFeeds.count,
+      read: () => revocationWatch.count,
     },
     {
       name: 'news_up',
       help: 'Whether changes made through other replicas are known to arrive; caches keep things only briefly otherwise.',
       type: 'gauge',
       aggregator: 'min',
-      read: () => (news.up ? 1 : 0),
+      read: () => (bus.up ? 1 : 0),
     },
   ];
 }
 
-function cacheMetrics({ news, security }: Services): readonly MetricSource[] {
+function cacheMetrics({ bus, security }: Services): readonly MetricSource[] {
   return [
     {
       name: 'cache_age_seconds',
       help: 'Since when what is cached may miss the changes made through other replicas, to within one reading of the metrics; 0 = it misses none.',
       type: 'gauge',
       aggregator: 'max',
-      read: cacheAge(news),
+      read: cacheAge(bus),
     },
     {
       name: 'security_cache_hits_total',
@@ -127,10 +127,10 @@ function fileMetrics({ accessLog }: Services, live: LiveSettings): readonly Metr
 }
 
 /** Seconds since a reading of the metrics last found the news up. */
-function cacheAge(news: Services['news']): () => number {
+function cacheAge(bus: Services['bus']): () => number {
   let freshAt = performance.now();
   return () => {
-    if (news.up) freshAt = performance.now();
-    return news.up ? 0 : (performance.now() - freshAt) / 1000;
+    if (bus.up) freshAt = performance.now();
+    return bus.up ? 0 : (performance.now() - freshAt) / 1000;
   };
 }

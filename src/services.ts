@@ -18,12 +18,16 @@ import { type CouchClient } from './couch/client.ts';
 import { createIdentity, type Identity } from './forward/identity.ts';
 import { type Nodes } from './forward/nodes.ts';
 import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
-import { type News } from './identity/news.ts';
-import { createNewsDesk, type RunningNewsDesk } from './identity/news-feed.ts';
-import { createOpenFeeds, type OpenFeed, type OpenFeeds } from './identity/open-feeds.ts';
+import { type Invalidation } from './invalidation/bus.ts';
+import { createInvalidationBus, type RunningInvalidationBus } from './invalidation/store-bus.ts';
+import {
+  createRevocationWatch,
+  type WatchedExchange,
+  type RevocationWatch,
+} from './revocation/revocation-watch.ts';
 import { type CredentialCheck } from './identity/credential-check.ts';
-import { createStore, type Store } from './identity/store.ts';
-import { type Siblings } from './listen/siblings.ts';
+import { createStore, type Store } from './couch/store.ts';
+import { type WorkerChannel } from './cluster/worker-channel.ts';
 import { openCredentials, openSessions, type SessionParts } from './session-services.ts';
 import {
   createSecurityStore,
@@ -32,7 +36,7 @@ import {
 } from './permissions/security-store.ts';
 
 /** What a serving process is given. */
-export interface Surroundings {
+export interface ServiceInputs {
   readonly settings: Settings;
   /** The settings as the files say now; a reload replaces the object. */
   readonly live: Pick<LiveSettings, 'current' | 'reload'>;
@@ -44,15 +48,15 @@ export interface Surroundings {
   readonly log: OperationalLog;
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
-  readonly siblings: Siblings;
+  readonly workerChannel: WorkerChannel;
 }
 
-export interface Services extends Surroundings {
+export interface Services extends ServiceInputs {
   readonly identity: Identity;
   readonly nodes: Nodes;
   readonly couch: CouchClient;
   readonly store: Store;
-  readonly news: RunningNewsDesk;
+  readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
   readonly security: SecurityKeeper;
   /** What authorize decides by. */
@@ -61,7 +65,7 @@ export interface Services extends Surroundings {
   readonly authenticators: readonly Authenticator[];
   readonly credentials: CredentialCheck;
   readonly sessionParts: SessionParts;
-  readonly openFeeds: OpenFeeds;
+  readonly revocationWatch: RevocationWatch;
   /** Begins to look at the nodes and to follow the news; resolves after the first look at the nodes, whatever it found. */
   start(): Promise<void>;
   close(): Promise<void>;
@@ -76,13 +80,13 @@ export interface ReplaceableParts {
   readonly checkNode: (url: string) => Promise<void>;
   /** Milliseconds since 1970, for sessions alone. */
   readonly sessionClock: () => number;
-  readonly refusalBeatMs: number;
+  readonly refusalQuantumMs: number;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
 
 /** Joins the parts; nothing is asked of CouchDB before `start`. The order matters where one listens to another's news (key store first). */
-export function createServices(surroundings: Surroundings, overrides: Overrides = {}): Services {
+export function createServices(surroundings: ServiceInputs, overrides: Overrides = {}): Services {
   const { settings, log } = surroundings;
   const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;
   const identity = createIdentity({
@@ -95,65 +99,65 @@ export function createServices(surroundings: Surroundings, overrides: Overrides 
   const couch = overrides.couch ?? openCouch(surroundings, identity, nodes, ca);
   const report = (sentence: string): void => log.warn({}, sentence);
   const store = overrides.store ?? createStore({ couch, database: settings.storeDatabase, report });
-  const news = openNews(surroundings, couch, store, report);
+  const bus = openNews(surroundings, couch, store, report);
   const caches = { fallbackCacheSeconds, outageCacheSeconds };
-  const keys = createKeyStore({ couch, store, desk: news, ...caches, now: Date.now });
-  const security = createSecurityStore({ couch, news, securityCacheSeconds, ...caches });
+  const keys = createKeyStore({ couch, store, bus, ...caches, now: Date.now });
+  const security = createSecurityStore({ couch, bus, securityCacheSeconds, ...caches });
   const permissions = overrides.permissions ?? security;
-  const credentials = openCredentials({ settings, couch, news, keys, ...overrides });
+  const credentials = openCredentials({ settings, couch, bus, keys, ...overrides });
   const secret = surroundings.sessionSecret;
   const sessionParts = openSessions({
     settings,
     secret,
     couch,
-    news,
+    bus,
     now: overrides.sessionClock ?? Date.now,
   });
   const authenticators = overrides.authenticators ?? [
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
-  const openFeeds = createOpenFeeds({
-    news,
-    stillPermitted: (feed) => isStillPermitted(feed, keys, permissions, sessionParts),
+  const revocationWatch = createRevocationWatch({
+    bus,
+    isStillPermitted: (feed) => isStillPermitted(feed, keys, permissions, sessionParts),
     outageSeconds: outageCacheSeconds,
   });
-  const known = { permissions, authenticators, credentials, sessionParts, openFeeds };
-  const parts = { identity, nodes, couch, store, news, keys, security, ...known };
+  const known = { permissions, authenticators, credentials, sessionParts, revocationWatch };
+  const parts = { identity, nodes, couch, store, bus, keys, security, ...known };
   return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
 }
 
-type Parts = Omit<Services, keyof Surroundings | 'start' | 'close'>;
+type Parts = Omit<Services, keyof ServiceInputs | 'start' | 'close'>;
 
-async function start({ nodes, store, news }: Parts): Promise<void> {
+async function start({ nodes, store, bus }: Parts): Promise<void> {
   await nodes.start();
   store.start();
-  news.start();
+  bus.start();
 }
 
 /** In the opposite order of their making. */
 async function close(parts: Parts): Promise<void> {
-  parts.openFeeds.close();
+  parts.revocationWatch.close();
   parts.sessionParts.sessions.close();
   parts.sessionParts.versions.close();
   await parts.keys.close();
   parts.security.close();
-  parts.news.close();
+  parts.bus.close();
   parts.store.close();
   await parts.couch.close();
   parts.nodes.stop();
 }
 
 function openNews(
-  { siblings, log }: Surroundings,
+  { workerChannel, log }: ServiceInputs,
   couch: CouchClient,
   store: Store,
   report: (sentence: string) => void,
-): RunningNewsDesk {
-  const news = createNewsDesk({
+): RunningInvalidationBus {
+  const bus = createInvalidationBus({
     couch,
     store,
-    siblings,
+    workerChannel,
     report,
     now: Date.now,
     onState: (up) => {
@@ -161,8 +165,8 @@ function openNews(
       else log.warn({ up }, 'news of other replicas do not arrive');
     },
   });
-  siblings.listen((message) => news.hear(message as News));
-  return news;
+  workerChannel.listen((message) => bus.deliver(message as Invalidation));
+  return bus;
 }
 
 /**
@@ -170,7 +174,7 @@ function openNews(
  * whose end has not come has named no database yet, and is decided about when it has.
  */
 async function isStillPermitted(
-  feed: OpenFeed,
+  feed: WatchedExchange,
   keys: RunningKeyStore,
   store: SecurityStore,
   { sessions }: SessionParts,
@@ -180,6 +184,6 @@ async function isStillPermitted(
   if (keyVersion !== undefined && !(await keys.holds(principal.name, keyVersion))) return false;
   if (endpoint.id === 'legacy-set-permissions') return true;
   const permissions = database === undefined ? undefined : await store.permissionsOf(database);
-  const operation = { endpoint, alternatives: [], bodyMatter: undefined, database, documentId: undefined };
+  const operation = { endpoint, alternatives: [], decidedByBody: undefined, database, documentId: undefined };
   return decide(principal, operation, permissions, undefined).allow;
 }

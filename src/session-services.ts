@@ -5,8 +5,8 @@ import { CredentialCache } from './identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheck } from './identity/credential-check.ts';
 import { createCredentialVersions, type CredentialVersions } from './identity/credential-versions.ts';
 import { type RunningKeyStore } from './identity/key-store.ts';
-import { createLoginLimit } from './identity/login-limit.ts';
-import { type RunningNewsDesk } from './identity/news-feed.ts';
+import { createLoginLimit } from './limits/login-limit.ts';
+import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { createSessionCookie, type SessionCookie } from './identity/session-cookie.ts';
 import { createSessionStore, type SessionStore } from './identity/session-store.ts';
 import { createSessionTokens, type SessionTokens } from './identity/session-token.ts';
@@ -26,24 +26,24 @@ export interface SessionParts {
 export function openCredentials({
   settings,
   couch,
-  news,
+  bus,
   keys,
-  refusalBeatMs,
+  refusalQuantumMs,
 }: {
   readonly settings: Settings;
   readonly couch: CouchClient;
-  readonly news: RunningNewsDesk;
+  readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
-  readonly refusalBeatMs?: number;
+  readonly refusalQuantumMs?: number;
 }): CredentialCheck {
   return createCredentialCheck({
     ...settings,
-    ...(refusalBeatMs === undefined ? {} : { refusalBeatMs }),
-    cache: new CredentialCache(news),
+    ...(refusalQuantumMs === undefined ? {} : { refusalQuantumMs }),
+    cache: new CredentialCache(bus),
     keys,
     users: createUserCheck(couch),
-    limit: createLoginLimit(settings, news),
-    news,
+    limit: createLoginLimit(settings, bus),
+    bus,
   });
 }
 
@@ -51,20 +51,20 @@ export function openSessions({
   settings,
   secret,
   couch,
-  news,
+  bus,
   now,
 }: {
   readonly settings: Settings;
   readonly secret: Buffer;
   readonly couch: CouchClient;
-  readonly news: RunningNewsDesk;
+  readonly bus: RunningInvalidationBus;
   readonly now: () => number;
 }): SessionParts {
   return {
     cookie: createSessionCookie({ ...settings, now }),
     tokens: createSessionTokens({ secret, now }),
-    sessions: createSessionStore({ ...settings, couch, news, now }),
-    versions: createCredentialVersions({ ...settings, couch, news, secret }),
+    sessions: createSessionStore({ ...settings, couch, bus, now }),
+    versions: createCredentialVersions({ ...settings, couch, bus, secret }),
     sessionTimeoutSeconds: settings.sessionTimeoutSeconds,
     now,
   };

@@ -9,17 +9,17 @@ import { identifyPrincipal } from './authenticate/index.ts';
 import { authorizeOperation } from './authorize/index.ts';
 import { classifyRequest } from './classify/index.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
-import { createApiKeyHandlers } from './handle/api-keys.ts';
-import { corsConfigHandlers } from './handle/cors-config.ts';
-import { databaseHandlers } from './handle/database.ts';
-import { answerOwnEndpoint, type Answers, type Guards } from './handle/index.ts';
-import { createLegacyHandlers } from './handle/legacy.ts';
-import { guardReplication } from './handle/replication.ts';
-import { securityHandlers } from './handle/security.ts';
-import { sessionHandlers } from './handle/session.ts';
-import { answerTempView } from './handle/temp-view.ts';
-import { guardUp } from './handle/up.ts';
-import { guardUsers } from './handle/users.ts';
+import { createApiKeyHandlers } from './answer/api-keys.ts';
+import { corsConfigHandlers } from './answer/cors-config.ts';
+import { databaseHandlers } from './answer/database.ts';
+import { answerOwnEndpoint, type Answers, type Guards } from './answer/index.ts';
+import { createLegacyHandlers } from './answer/legacy.ts';
+import { guardReplication } from './guard/replication.ts';
+import { securityHandlers } from './answer/security.ts';
+import { sessionHandlers } from './answer/session.ts';
+import { answerTempView } from './answer/temp-view.ts';
+import { guardUp } from './guard/up.ts';
+import { guardUsers } from './guard/users.ts';
 import { type Services } from './services.ts';
 
 /** What the process says of itself to whoever asks. */
@@ -28,11 +28,11 @@ export interface Condition {
   readonly canServe: () => boolean;
 }
 
-export function createForward({ settings, nodes, identity, openFeeds }: Services): Forwarding {
+export function createForward({ settings, nodes, identity, revocationWatch }: Services): Forwarding {
   return createForwarding({
     nodes,
     identity,
-    openFeeds,
+    revocationWatch,
     publicUrl: settings.publicUrl,
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
@@ -41,7 +41,7 @@ export function createForward({ settings, nodes, identity, openFeeds }: Services
 
 /** One of each, made once. */
 export function createSteps(services: Services, forwarding: Forwarding, condition: Condition): Steps {
-  const { settings, live, accessLog, metrics, permissions, openFeeds } = services;
+  const { settings, live, accessLog, metrics, permissions, revocationWatch } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
@@ -55,7 +55,7 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
       permissions,
       storeDatabase,
       inspectLimitBytes,
-      openFeeds,
+      revocationWatch,
     }),
     answerOwnEndpoint: answerOwnEndpoint({
       answers: createAnswers(services),
@@ -83,7 +83,7 @@ function createAnswers(services: Services): Answers {
 
 /** A check for each endpoint that is forwarded only after one. */
 function createGuards(services: Services, condition: Condition): Guards {
-  const { settings, couch, keys, news, nodeUrls } = services;
+  const { settings, couch, keys, bus, nodeUrls } = services;
   const { publicUrl, replicationHosts, inspectLimitBytes: limitBytes } = settings;
   const replication = guardReplication({
     couch,
@@ -96,6 +96,6 @@ function createGuards(services: Services, condition: Condition): Guards {
     up: guardUp(condition),
     replicate: replication,
     'replicator-write': replication,
-    'users-any': guardUsers({ couch, keys, news, limitBytes }),
+    'users-any': guardUsers({ couch, keys, bus, limitBytes }),
   };
 }

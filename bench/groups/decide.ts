@@ -2,7 +2,7 @@
 import { parseTarget } from '../../src/admit/target.ts';
 import { decide } from '../../src/authorize/decide.ts';
 import { createClassify } from '../../src/classify/classify.ts';
-import { type Principal } from '../../src/identity/principal.ts';
+import { type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { type Group, type Plan, type Section } from '../group.ts';

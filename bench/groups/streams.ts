@@ -2,7 +2,7 @@
 import { type Cluster, startCluster } from '../../test/support/cluster.ts';
 import { ask, basic, createKey, type Credentials, grant, startCouchgate } from '../couchgate.ts';
 import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
-import { openFeeds } from '../load/feeds.ts';
+import { revocationWatch } from '../load/feeds.ts';
 import { download, upload } from '../load/transfer.ts';
 import { forgetPeak, memoryKiB, type Running } from '../process.ts';
 import { whole } from '../report.ts';
@@ -130,7 +130,7 @@ async function measureIdleFeeds(plan: Plan, { couchgate, through }: Ways) {
   for (const count of plan.long ? [100, 1000, 5000] : [100, 1000]) {
     plan.note(`${String(count)} idle feeds`);
     const before = memoryKiB(couchgate.pid)?.now ?? NaN;
-    const feeds = await openFeeds({
+    const feeds = await revocationWatch({
       ...through,
       path: '/quiet/_changes?feed=continuous&heartbeat=30000',
       count,
@@ -198,7 +198,7 @@ interface Delays {
 
 async function delaysOf(url: string, plan: Plan): Promise<Delays> {
   const seconds = plan.long ? 10 : 3;
-  const feeds = await openFeeds({ url, path: '/many-0/_changes?feed=continuous', count: BUSY_FEEDS });
+  const feeds = await revocationWatch({ url, path: '/many-0/_changes?feed=continuous', count: BUSY_FEEDS });
   const delays = (await feeds.delays(seconds)).sort((a, b) => a - b);
   feeds.close();
   return {

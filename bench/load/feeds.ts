@@ -20,7 +20,7 @@ const OPENING = 50;
 const STAMP = /"id":"at-(\d+\.\d+)"/g;
 
 /** Resolves when every feed has got its head, a second later for the dust to settle. Throws when one is refused. */
-export async function openFeeds(load: FeedLoad): Promise<Feeds> {
+export async function revocationWatch(load: FeedLoad): Promise<Feeds> {
   const sockets: net.Socket[] = [];
   let delays: number[] = [];
   const take = (text: string): void => {

@@ -3,7 +3,7 @@
 // Argument: a file with what it answers, as JSON.
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
-import { markersOf } from '../../src/permissions/marker.ts';
+import { markersOf } from '../../src/principal/marker.ts';
 import { monotonicMs } from '../load/feeds.ts';
 import { type UpstreamOptions } from './upstream-options.ts';
 import { announce } from './announce.ts';

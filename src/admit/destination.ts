@@ -1,5 +1,5 @@
 // The one reading of a COPY's Destination header (H10). Whether the caller may write there is authorize's business.
-import { type Destination } from '../endpoints/operation.ts';
+import { type Destination } from '../catalogue/operation.ts';
 import { BadRequest } from '../http-errors.ts';
 
 /**

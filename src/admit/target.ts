@@ -1,7 +1,7 @@
 // The one reading of a request's target, as CouchDB reads it (H7). What has two readings is refused here; what it asks for is classify's business.
 import { type RequestHandler } from 'express';
 import { contextOf } from '../context.ts';
-import { type Target } from '../endpoints/operation.ts';
+import { type Target } from '../catalogue/operation.ts';
 import { BadRequest, TooLong } from '../http-errors.ts';
 import { parseDestination } from './destination.ts';
 

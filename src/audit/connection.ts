@@ -2,7 +2,7 @@
 import { type Socket } from 'node:net';
 import { type TLSSocket } from 'node:tls';
 import { type ClientAddress } from '../context.ts';
-import { type Principal } from '../identity/principal.ts';
+import { type Principal } from '../principal/principal.ts';
 
 /** The text made of the last key: the requests of a connection mostly come from the same client, who says the same of himself. */
 class LastText<Key> {

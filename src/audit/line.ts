@@ -1,8 +1,8 @@
 // Writes the one line of the access log that a request leaves. Its fields are documented in docs/audit-log.md. Where it goes is access-log.ts's business.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type ClientAddress, type Context } from '../context.ts';
-import { type Endpoint, type Permit } from '../endpoints/endpoint.ts';
-import { type Principal } from '../identity/principal.ts';
+import { type Endpoint, type Permit } from '../catalogue/endpoint.ts';
+import { type Principal } from '../principal/principal.ts';
 import { type ConnectionFacts } from './connection.ts';
 import { maskTarget } from './mask.ts';
 import { terminationState } from './termination.ts';

@@ -1,6 +1,6 @@
 // Counts requests as they end. Every label has a bounded set of values: never a path, a database or a name. How it is read is metrics.ts's business.
 import { type Context } from '../context.ts';
-import { type AuditAction } from '../endpoints/endpoint.ts';
+import { type AuditAction } from '../catalogue/endpoint.ts';
 
 /** Operation classes in the order of their counters; `none` is a request that named no known operation. */
 export const ACTIONS: readonly (AuditAction | 'none')[] = [

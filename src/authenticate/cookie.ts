@@ -3,7 +3,7 @@ import { type ClientAddress, type Context, known } from '../context.ts';
 import { BadRequest } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { type CredentialVersions } from '../identity/credential-versions.ts';
-import { type Principal } from '../identity/principal.ts';
+import { type Principal } from '../principal/principal.ts';
 import { type SessionCookie } from '../identity/session-cookie.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type Session, type SessionTokens } from '../identity/session-token.ts';

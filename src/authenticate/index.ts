@@ -1,7 +1,7 @@
 // Finds out who asks, by asking each way of authenticating in its order. What the principal may do is authorize's business.
 import { type NextFunction, type RequestHandler, type Response } from 'express';
 import { type Context, contextOf, type Identified } from '../context.ts';
-import { NOBODY } from '../identity/principal.ts';
+import { NOBODY } from '../principal/principal.ts';
 import { type Authenticator, type Outcome } from './authenticator.ts';
 
 export { type Authenticator } from './authenticator.ts';

@@ -1,15 +1,15 @@
 // Decides whether an operation is allowed, and with which privilege CouchDB is asked. Pure: finding the permissions and reading a body is index.ts's business.
 import { type Decision } from '../context.ts';
-import { endpoint } from '../endpoints/catalogue.ts';
-import { illegalNameReason } from '../endpoints/database-name.ts';
-import { INTERNAL, type IdClass } from '../endpoints/document-id.ts';
-import { type Endpoint, type Privilege } from '../endpoints/endpoint.ts';
-import { type Operation } from '../endpoints/operation.ts';
-import { type Principal } from '../identity/principal.ts';
+import { endpoint } from '../catalogue/catalogue.ts';
+import { illegalNameReason } from '../catalogue/database-name.ts';
+import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
+import { type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
+import { type Operation } from '../catalogue/operation.ts';
+import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { NO_ROLES, roleSet, type RoleSet } from '../permissions/role.ts';
-import { bulkRow, documentRow, streamsBulk } from './body-row.ts';
-import { A_NAME, missingFor, SERVER_ADMIN, type Missing } from './wording.ts';
+import { endpointForBulk, endpointForDocument, streamsBulk } from './endpoint-by-ids.ts';
+import { A_NAME, missingFor, SERVER_ADMIN, type Missing } from './missing-roles.ts';
 
 const ADMIN = roleSet(['_admin']);
 const ILLEGAL_CREATION = endpoint('db-illegal-create');
@@ -72,8 +72,8 @@ export function isPermitted(row: Endpoint, held: RoleSet): boolean {
  * come: CouchDB, asked as member, refuses each design document among them by itself (H10).
  */
 export function mustInspect(principal: Principal, operation: Operation, decision: Decision): boolean {
-  if (!decision.allow || operation.bodyMatter === undefined) return false;
-  if (operation.bodyMatter === 'document-id') return true;
+  if (!decision.allow || operation.decidedByBody === undefined) return false;
+  if (operation.decidedByBody === 'document-id') return true;
   if (decision.identity === 'own') return false;
   return principal.kind === 'owner' || !streamsBulk(decision.roles);
 }
@@ -92,10 +92,12 @@ function decideByRoles(
 
 /** The row that applies: the body's choice where it has one, or the first that is open while the body is unread. */
 function chosenRow(operation: Operation, held: RoleSet, ids: IdClass | undefined): Endpoint | Missing {
-  const { endpoint: first, alternatives, bodyMatter } = operation;
-  if (bodyMatter === undefined) return first;
+  const { endpoint: first, alternatives, decidedByBody } = operation;
+  if (decidedByBody === undefined) return first;
   if (ids === undefined) return alternatives.find((row) => isPermitted(row, held)) ?? first;
-  return bodyMatter === 'document-id' ? documentRow(alternatives, ids) : bulkRow(alternatives, held, ids);
+  return decidedByBody === 'document-id'
+    ? endpointForDocument(alternatives, ids)
+    : endpointForBulk(alternatives, held, ids);
 }
 
 /**
@@ -136,8 +138,8 @@ function decideByCouch(
   if (SECURITY_ROWS.has(first.id)) return decideByRoles(principal, operation, held, undefined);
   if (first.privilege === 'server_admin') return refuse(principal, SERVER_ADMIN, 'couchdb_auth_only');
   const row =
-    operation.bodyMatter === 'document-id' && ids !== undefined
-      ? documentRow(operation.alternatives, ids)
+    operation.decidedByBody === 'document-id' && ids !== undefined
+      ? endpointForDocument(operation.alternatives, ids)
       : first;
   return {
     allow: true,

@@ -1,9 +1,9 @@
 // The step that writes the decision. The rules are decide.ts's business, reading a body that has a say is inspect.ts's.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
-import { askerOf, type Context, contextOf, known, type Decision } from '../context.ts';
-import { type BodyBudget, createBodyBudget } from '../endpoints/body-budget.ts';
-import { type Operation } from '../endpoints/operation.ts';
+import { callerOf, type Context, contextOf, known, type Decision } from '../context.ts';
+import { type BodyBudget, createBodyBudget } from '../body/budget.ts';
+import { type Operation } from '../catalogue/operation.ts';
 import {
   BadRequest,
   Forbidden,
@@ -13,27 +13,27 @@ import {
   Unauthorized,
   type HttpError,
 } from '../http-errors.ts';
-import { type OpenFeeds } from '../identity/open-feeds.ts';
-import { type Principal } from '../identity/principal.ts';
-import { callerOf } from '../identity/network.ts';
+import { type RevocationWatch } from '../revocation/revocation-watch.ts';
+import { type Principal } from '../principal/principal.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { decide, mustInspect } from './decide.ts';
-import { decideByForm } from './form-database.ts';
-import { inspectBody } from './inspect.ts';
-import { watchBody } from './watch-body.ts';
+import { decideByForm } from './database-from-form.ts';
+import { inspectBody } from '../body/inspect.ts';
+import { watchBody } from '../revocation/watch-upload.ts';
 
-export interface AuthorizeNeeds {
+export interface AuthorizeDeps {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
   /** Name of Couchgate's own database, which a form may not name either. */
   readonly storeDatabase: string;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
   /** Watches a request whose body is still on its way. */
-  readonly openFeeds: Pick<OpenFeeds, 'register'>;
+  readonly revocationWatch: Pick<RevocationWatch, 'register'>;
 }
 
-interface Means extends AuthorizeNeeds {
+interface Means extends AuthorizeDeps {
   readonly budget: BodyBudget;
 }
 
@@ -45,14 +45,14 @@ const TOO_BUSY_MS = 1000;
  * Writes `context.decision`, then lets the request pass or refuses it. Answers at once while the permissions are cached and the body has
  * no say. Nothing of a body is read before the caller is known to hold a right that some body could use.
  */
-export function authorizeOperation(needs: AuthorizeNeeds): RequestHandler {
+export function authorizeOperation(needs: AuthorizeDeps): RequestHandler {
   const means: Means = { ...needs, budget: createBodyBudget(BODIES_AT_ONCE * needs.inspectLimitBytes) };
   return function authorizeOperationStep(req, res, next) {
     const context = contextOf(req);
     const operation = known(context.operation, 'operation');
-    const asker = askerOf(context);
-    const database = databaseToAsk(asker.principal, operation);
-    const found = database === undefined ? undefined : needs.permissions.permissionsOf(database, asker);
+    const caller = callerOf(context);
+    const database = databaseToAsk(caller.principal, operation);
+    const found = database === undefined ? undefined : needs.permissions.permissionsOf(database, caller);
     if (found instanceof Promise) {
       found.then((permissions) => proceed(permissions, { req, res, means, next })).catch(slowly(next));
     } else {
@@ -91,26 +91,26 @@ function proceed(permissions: DatabasePermissions | undefined, asked: Asked): vo
   const context = contextOf(req);
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  const { bodyMatter } = operation;
-  if (bodyMatter === 'form-database' && principal.kind !== 'nobody') {
-    watchBody(means.openFeeds, asked, { endpoint: operation.endpoint, identity: 'marker' });
-    decideByForm(req, operation, askerOf(context), means)
+  const { decidedByBody } = operation;
+  if (decidedByBody === 'database-from-form' && principal.kind !== 'nobody') {
+    watchBody(means.revocationWatch, asked, { endpoint: operation.endpoint, identity: 'marker' });
+    decideByForm(req, operation, callerOf(context), means)
       .then((decision) => settle(asked, decision))
       .catch(next);
     return;
   }
   const decision = fromAllowedAddress(context, decide(principal, operation, permissions, undefined));
   if (
-    bodyMatter === undefined ||
-    bodyMatter === 'form-database' ||
+    decidedByBody === undefined ||
+    decidedByBody === 'database-from-form' ||
     !(mustInspect(principal, operation, decision) || hidesIds(req, decision))
   ) {
     settle(asked, decision);
     return;
   }
-  if (decision.allow) watchBody(means.openFeeds, asked, decision);
-  const caller = callerOf(askerOf(context));
-  inspectBody(req, means.inspectLimitBytes, bodyMatter, means.budget(res, caller))
+  if (decision.allow) watchBody(means.revocationWatch, asked, decision);
+  const caller = quotaKeyOf(callerOf(context));
+  inspectBody(req, means.inspectLimitBytes, decidedByBody, means.budget(res, caller))
     .then(({ body, ids }) => {
       const final = decide(principal, operation, permissions, ids);
       settle(asked, final.allow ? { ...final, body } : final);
@@ -132,7 +132,7 @@ function settle(asked: Asked, decision: Decision): void {
     next(refusal(final));
     return;
   }
-  watchBody(means.openFeeds, asked, final);
+  watchBody(means.revocationWatch, asked, final);
   next();
 }
 

@@ -1,10 +1,10 @@
 // Decides which operation a request asks for: one row of the catalogue, the database and the document. Whether it is permitted is authorize's business.
-import { endpoint } from '../endpoints/catalogue.ts';
-import { kindOfName } from '../endpoints/database-name.ts';
-import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../endpoints/document-id.ts';
-import { METHODS, type Endpoint } from '../endpoints/endpoint.ts';
-import { type Destination, type Operation, type Target } from '../endpoints/operation.ts';
-import { blocked } from '../endpoints/row.ts';
+import { endpoint } from '../catalogue/catalogue.ts';
+import { kindOfName } from '../catalogue/database-name.ts';
+import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../catalogue/document-id.ts';
+import { METHODS, type Endpoint } from '../catalogue/endpoint.ts';
+import { type Destination, type Operation, type Target } from '../catalogue/operation.ts';
+import { blocked } from '../catalogue/parse.ts';
 import { ordinaryTrie, prefixedSystemTrie, replicatorTrie, serverTrie, usersTrie } from './trees.ts';
 import { type Leaf, type Rows, type Trie } from './trie.ts';
 
@@ -36,7 +36,7 @@ const NO_ALTERNATIVES: readonly Endpoint[] = Object.freeze([]);
 const SETTING_PERMISSIONS: Operation = Object.freeze({
   endpoint: endpoint('legacy-set-permissions'),
   alternatives: NO_ALTERNATIVES,
-  bodyMatter: 'form-database',
+  decidedByBody: 'database-from-form',
   database: undefined,
   documentId: undefined,
 });
@@ -118,7 +118,7 @@ function inDatabase(
   return {
     endpoint: rows.first,
     alternatives: rows.alternatives,
-    bodyMatter: rows.by,
+    decidedByBody: rows.by,
     database,
     documentId: id,
   };
@@ -145,5 +145,5 @@ function rowsFor(leaf: Leaf, method: string): Rows {
 }
 
 function operation(row: Endpoint, database: string | undefined, id: string | undefined): Operation {
-  return { endpoint: row, alternatives: NO_ALTERNATIVES, bodyMatter: undefined, database, documentId: id };
+  return { endpoint: row, alternatives: NO_ALTERNATIVES, decidedByBody: undefined, database, documentId: id };
 }

@@ -1,6 +1,6 @@
 // Which row stands for an ordinary one on the databases that CouchDB keeps for itself. What is closed on a database is closed there too.
-import { endpoint, type EndpointId } from '../endpoints/catalogue.ts';
-import { type Endpoint } from '../endpoints/endpoint.ts';
+import { endpoint, type EndpointId } from '../catalogue/catalogue.ts';
+import { type Endpoint } from '../catalogue/endpoint.ts';
 
 type Overlay = (row: Endpoint) => Endpoint;
 
@@ -41,7 +41,7 @@ function unlessBlocked(replace: Overlay): Overlay {
   return (row) => {
     if (row.permit.kind === 'blocked') return row;
     const replacement = replace(row);
-    const transport = replacement.transport === 'fresh' ? 'fresh' : row.transport;
+    const transport = replacement.pool === 'single-use' ? 'single-use' : row.pool;
     const key = `${replacement.id} ${transport}`;
     const known = made.get(key) ?? Object.freeze({ ...replacement, transport });
     made.set(key, known);

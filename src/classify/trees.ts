@@ -1,6 +1,6 @@
 // The trees of rows that classify walks: one for the server, one for each kind of database. Built once.
-import { ENDPOINTS, endpoint, SYSTEM_ENDPOINTS } from '../endpoints/catalogue.ts';
-import { type Endpoint, type Scope } from '../endpoints/endpoint.ts';
+import { ENDPOINTS, endpoint, SYSTEM_ENDPOINTS } from '../catalogue/catalogue.ts';
+import { type Endpoint, type Scope } from '../catalogue/endpoint.ts';
 import { onPrefixedSystem, onReplicator, onUsers } from './overlay.ts';
 import { buildTrie, type Trie } from './trie.ts';
 

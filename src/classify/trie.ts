@@ -1,7 +1,7 @@
 // Finds the rows of a path by walking its segments once, without backtracking. Which tree to walk is index.ts's business.
-import { blocked } from '../endpoints/row.ts';
-import { type BodyMatter } from '../endpoints/operation.ts';
-import { METHODS, type Endpoint, type Method, type Scope } from '../endpoints/endpoint.ts';
+import { blocked } from '../catalogue/parse.ts';
+import { type DecidedByBody } from '../catalogue/operation.ts';
+import { METHODS, type Endpoint, type Method, type Scope } from '../catalogue/endpoint.ts';
 import { tokensOf, type Token } from './pattern.ts';
 
 /** What one method may mean on one path: a row, or several between which a body or a Destination header decides. */
@@ -9,7 +9,7 @@ export interface Rows {
   readonly first: Endpoint;
   /** All of them where there are several, else empty. */
   readonly alternatives: readonly Endpoint[];
-  readonly by: BodyMatter | 'destination' | undefined;
+  readonly by: DecidedByBody | 'destination' | undefined;
   /** Which document the path names, if any. */
   readonly names: Scope;
 }

@@ -6,7 +6,7 @@ import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { exchange, type Outcome } from './exchange.ts';
 import { type CouchFailure, describeFailure } from './failure.ts';
 import { follow } from './follow.ts';
-import { OwnReads, type OwnReadLimits } from './own-reads.ts';
+import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 
 export interface CouchOptions {
   /** A node that is fit for use and not in `tried`; `undefined` = none is left. */
@@ -26,7 +26,7 @@ export interface CouchOptions {
   /** A feed that is silent for longer counts as dead; CouchDB is asked for a sign of life three times in it. */
   readonly feedSilenceMs?: number;
   /** What requests with a `caller` may take up, over READS. */
-  readonly reads?: Partial<OwnReadLimits>;
+  readonly reads?: Partial<InternalReadLimits>;
 }
 
 export interface CouchClient extends Couch {
@@ -38,7 +38,7 @@ export interface CouchClient extends Couch {
 const CONNECTIONS = 64;
 const MOST_ATTEMPTS = 5;
 /** Half of the connections stays free for what has no caller. */
-const READS: OwnReadLimits = { atOnce: CONNECTIONS / 2, waiting: 1024, share: 1 };
+const READS: InternalReadLimits = { atOnce: CONNECTIONS / 2, waiting: 1024, share: 1 };
 
 /** The conversation with a cluster, on connections of its own that never carry client traffic: a forged answer left on a pooled socket cannot reach it (H3). */
 export function createCouch(options: CouchOptions): CouchClient {
@@ -50,7 +50,7 @@ export function createCouch(options: CouchOptions): CouchClient {
   const requests = new Agent({ ...shared, connections: CONNECTIONS });
   const feeds = new Agent(shared);
   const open = new Set<{ readonly close: () => void }>();
-  const reads = new OwnReads({ ...READS, ...options.reads });
+  const reads = new InternalReadLimiter({ ...READS, ...options.reads });
   const askAny = (request: CouchRequest): Promise<CouchAnswer> => askCluster(requests, options, request);
   const ask = (request: CouchRequest): Promise<CouchAnswer> =>
     request.caller === undefined ? askAny(request) : reads.run(request.caller, () => askAny(request));

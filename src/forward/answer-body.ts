@@ -1,7 +1,7 @@
 // Passes an answer on: its head by the allow-list, its body as fast as the client takes it and without keeping any of it.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { contextOf, known } from '../context.ts';
-import { type CouchNode, type Line } from './node.ts';
+import { type CouchNode, type Queue } from './node.ts';
 import { type Nodes } from './nodes.ts';
 import { responseHead } from './response-headers.ts';
 
@@ -16,7 +16,7 @@ export interface Incoming {
   readonly answer: IncomingMessage;
   readonly upstream: ClientRequest;
   readonly node: CouchNode;
-  readonly line: Line;
+  readonly queue: Queue;
 }
 
 /** The ends of an answer; exactly one is called, unless the exchange was over before. */
@@ -90,7 +90,7 @@ export class AnswerBody {
       this.#complete();
       // One text, head and body together, is one piece to the system; a text and a buffer are two, which costs 4 % more.
       res.end(chunk.toString('latin1'), 'latin1');
-    } else if (this.#incoming.line === 'feed' || !res.headersSent) this.#send(chunk);
+    } else if (this.#incoming.queue === 'feed' || !res.headersSent) this.#send(chunk);
     else this.#gather(chunk);
   }
 
@@ -142,7 +142,7 @@ export class AnswerBody {
 
   #complete(): void {
     const { node, upstream } = this.#incoming;
-    this.#services.nodes.answered(node);
+    this.#services.nodes.recordSuccess(node);
     this.#ends.complete(upstream);
   }
 

@@ -6,7 +6,7 @@ import { AnswerBody, type BodyServices, type Ends, type Incoming } from './answe
 import { type Feeds } from './feeds.ts';
 import { loginReason } from './location.ts';
 import { factsOf } from './response-headers.ts';
-import { mayBeKept } from './transport.ts';
+import { mayBeKept } from './connection-plan.ts';
 
 export interface AnswerServices extends BodyServices {
   readonly feeds: Feeds;
@@ -23,7 +23,7 @@ export function relayAnswer(
   res: ServerResponse,
   ends: Ends,
 ): void {
-  const { answer, upstream, node, line } = incoming;
+  const { answer, upstream, node, queue } = incoming;
   const status = answer.statusCode ?? 0;
   const raw = answer.rawHeaders;
   const context = contextOf(req);
@@ -32,7 +32,8 @@ export function relayAnswer(
   const { type, location, requestId, length } = factsOf(raw);
   if (!mayBeKept(status, type) || !isWhole(requestId, req)) upstream.shouldKeepAlive = false;
   // CouchDB says 400 to a token of another key and 401 to one of another hour. Others have both from it for reasons of their own, so it is asked.
-  if ((status === 401 || status === 400) && upstream.hasHeader('authorization')) services.nodes.suspect(node);
+  if ((status === 401 || status === 400) && upstream.hasHeader('authorization'))
+    services.nodes.recheckToken(node);
   const reason = loginReason(status, location, node.host);
   if (reason !== undefined) {
     ends.fail(new Unauthorized(reason));
@@ -44,7 +45,7 @@ export function relayAnswer(
     return;
   }
   const body = new AnswerBody(services, incoming, res, ends, Number(length));
-  if (line !== 'feed') return;
+  if (queue !== 'feed') return;
   body.begin();
   res.flushHeaders();
   // After the relay: the line that ends a feed has to be passed on before the feed is ended.

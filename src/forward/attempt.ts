@@ -11,7 +11,7 @@ import { type CouchProxy, type ProxiedRequest } from './couch-proxy.ts';
 import { type CouchNode } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
 import { type OutgoingBody } from './request-body.ts';
-import { type Way } from './transport.ts';
+import { type ConnectionPlan } from './connection-plan.ts';
 
 export interface AttemptServices {
   readonly proxy: CouchProxy;
@@ -44,7 +44,7 @@ export class Attempt implements ProxiedRequest {
   readonly #services: AttemptServices;
   readonly #body: OutgoingBody;
   readonly #events: AttemptEvents;
-  readonly #way: Way;
+  readonly #plan: ConnectionPlan;
   #upstream: ClientRequest | undefined;
   #settled = false;
   #holdsSlot = true;
@@ -55,7 +55,7 @@ export class Attempt implements ProxiedRequest {
     services: AttemptServices,
     request: OutgoingRequest,
     body: OutgoingBody,
-    way: Way,
+    plan: ConnectionPlan,
     node: CouchNode,
     socket: Socket,
     events: AttemptEvents,
@@ -67,7 +67,7 @@ export class Attempt implements ProxiedRequest {
     this.#request = request;
     this.#services = services;
     this.#body = body;
-    this.#way = way;
+    this.#plan = plan;
     this.#events = events;
   }
 
@@ -75,7 +75,7 @@ export class Attempt implements ProxiedRequest {
   send(res: ServerResponse): void {
     try {
       this.headers = this.#request.headersFor(this.node);
-      this.#services.proxy.send(this, res, this.node.routes[this.#way.route]);
+      this.#services.proxy.send(this, res, this.node.upstreams[this.#plan.pool]);
     } catch (thrown) {
       this.destroy();
       throw thrown;
@@ -137,6 +137,6 @@ export class Attempt implements ProxiedRequest {
   #release(): void {
     if (!this.#holdsSlot) return;
     this.#holdsSlot = false;
-    this.node.slots(this.#way.line).give(this.#request.caller);
+    this.node.limiter(this.#plan.queue).release(this.#request.caller);
   }
 }

@@ -8,7 +8,7 @@ import {
 import { createRequire } from 'node:module';
 import { type Socket } from 'node:net';
 import type HttpProxy from 'http-proxy';
-import { type Route } from './node.ts';
+import { type Upstream } from './node.ts';
 
 /**
  * The request as CouchDB shall see it. http-proxy gets this in place of the client's request, so nothing can pass that was not put
@@ -31,7 +31,7 @@ export interface ProxiedRequest {
 
 export interface CouchProxy {
   /** Makes the upstream request and calls `request.pipe`. Throws what Node throws for a header or path that cannot be sent. */
-  send(request: ProxiedRequest, res: ServerResponse, route: Route): void;
+  send(request: ProxiedRequest, res: ServerResponse, pool: Upstream): void;
 }
 
 type Pass = (req: IncomingMessage, res: ServerResponse, options: object) => unknown;
@@ -39,20 +39,20 @@ type Pass = (req: IncomingMessage, res: ServerResponse, options: object) => unkn
 export function createCouchProxy(): CouchProxy {
   const library = loadHttpProxy();
   // One for each route: what http-proxy is told with a request it copies twice.
-  const proxies = new WeakMap<Route, HttpProxy>();
+  const proxies = new WeakMap<Upstream, HttpProxy>();
   return {
-    send(request, res, route) {
-      let proxy = proxies.get(route);
-      if (proxy === undefined) proxies.set(route, (proxy = createRouteProxy(library, route)));
+    send(request, res, pool) {
+      let proxy = proxies.get(pool);
+      if (proxy === undefined) proxies.set(pool, (proxy = createRouteProxy(library, pool)));
       proxy.web(request as unknown as IncomingMessage, res);
     },
   };
 }
 
-function createRouteProxy(library: typeof HttpProxy, route: Route): HttpProxy {
+function createRouteProxy(library: typeof HttpProxy, pool: Upstream): HttpProxy {
   const proxy = library.createProxyServer({
-    target: route.target,
-    agent: route.agent,
+    target: pool.target,
+    agent: pool.agent,
     // The target is passed on as it is; http-proxy would parse and print it otherwise.
     toProxy: true,
     prependPath: false,

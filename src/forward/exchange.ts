@@ -1,7 +1,7 @@
 // One client request on its way through the cluster: whose turn it waits for, which node is tried next, and every way in which it can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known, overrule } from '../context.ts';
-import { InternalIdScan } from '../endpoints/internal-ids.ts';
+import { InternalIdScan } from '../body/stream-scan.ts';
 import { type HttpError } from '../http-errors.ts';
 import { NodeSilent } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
@@ -12,8 +12,8 @@ import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
 import { type BodyLimits, OutgoingBody } from './request-body.ts';
-import { type Waiter } from '../couch/slots.ts';
-import { freshly, type Way } from './transport.ts';
+import { type Waiter } from '../limits/concurrency-limiter.ts';
+import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
 export interface ExchangeServices extends AnswerServices, AttemptServices, BodyLimits {
   readonly identity: Identity;
@@ -28,7 +28,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
   readonly #context: Context;
   readonly #request: OutgoingRequest;
   readonly #body: OutgoingBody;
-  #way: Way;
+  #plan: ConnectionPlan;
   #node: CouchNode | undefined;
   #attempt: Attempt | undefined;
   #tried: Set<CouchNode> | undefined;
@@ -49,10 +49,10 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     this.#next = next;
     this.#context = context;
     this.#request = new OutgoingRequest(req, context, decision, services.identity);
-    this.#way = this.#request.way;
+    this.#plan = this.#request.plan;
     this.caller = this.#request.caller;
     // Ids in a body that was not read to decide are looked at as they pass.
-    const scan = context.operation?.bodyMatter === 'bulk-ids' ? new InternalIdScan() : undefined;
+    const scan = context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
     this.#body = new OutgoingBody(this.#request.body, req, services, scan, this);
     // The one sign that a client left: Node emits `aborted` only while the request is incomplete (M3).
     res.on('close', () => this.#clientClosed());
@@ -61,15 +61,15 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
   /** Finds a node and goes to it, or waits in its line. */
   start(): void {
     const { nodes } = this.#services;
-    const node = nodes.pick(this.#way.line, this.caller, this.#tried);
+    const node = nodes.pick(this.#plan.queue, this.caller, this.#tried);
     this.#node = node;
     if (node === undefined) this.fail(noNode(nodes.usable, this.#tried !== undefined));
-    else if (node.slots(this.#way.line).take(this)) this.#try(node);
+    else if (node.limiter(this.#plan.queue).acquire(this)) this.#try(node);
   }
 
   granted(): void {
     const node = known(this.#node, 'upstream.node');
-    if (this.#over) node.slots(this.#way.line).give(this.caller);
+    if (this.#over) node.limiter(this.#plan.queue).release(this.caller);
     else this.#try(node);
   }
 
@@ -78,7 +78,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
   }
 
   answered(answer: IncomingMessage, upstream: ClientRequest): void {
-    const incoming = { answer, upstream, node: known(this.#node, 'upstream.node'), line: this.#way.line };
+    const incoming = { answer, upstream, node: known(this.#node, 'upstream.node'), queue: this.#plan.queue };
     relayAnswer(this.#services, incoming, this.#req, this.#res, this);
   }
 
@@ -86,15 +86,15 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     const { nodes } = this.#services;
     const node = known(this.#node, 'upstream.node');
     if (this.#over) return;
-    if (!reached) nodes.unreachable(node);
-    else if (!isUnreadable(error)) nodes.doubt(node);
+    if (!reached) nodes.markFailed(node);
+    else if (!isUnreadable(error)) nodes.markSuspect(node);
     if (reached && !this.#mayRepeat(error)) {
       this.fail(failureOf(error, this.#request));
       return;
     }
     this.#context.failure = `${node.host}: ${error.message}`;
     // A kept connection that the node has just closed says nothing about the node: it may be asked again, on a new one.
-    if (reused) this.#way = freshly(this.#way);
+    if (reused) this.#plan = onNewConnection(this.#plan);
     else (this.#tried ??= new Set()).add(node);
     this.start();
   }
@@ -108,7 +108,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
         this.#services,
         this.#request,
         this.#body,
-        this.#way,
+        this.#plan,
         node,
         this.#req.socket,
         this,
@@ -145,7 +145,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
       this.attemptFailed({ error, reached: true, reused: false });
       return;
     }
-    this.#services.nodes.doubt(known(this.#node, 'upstream.node'));
+    this.#services.nodes.markSuspect(known(this.#node, 'upstream.node'));
     this.end('upstream truncated', true);
   }
 
@@ -178,7 +178,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
   #finish(): void {
     this.#over = true;
     this.#body.stop();
-    this.#node?.slots(this.#way.line).leave(this);
+    this.#node?.limiter(this.#plan.queue).abandon(this);
     this.#attempt?.destroy();
   }
 }

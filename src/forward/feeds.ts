@@ -1,7 +1,7 @@
 // Keeps the feeds that are open: registers them where revocation is watched, and ends them when Couchgate goes.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { contextOf, known } from '../context.ts';
-import { type OpenFeeds } from '../identity/open-feeds.ts';
+import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 
 interface Feed {
   readonly end: (reason: string, visibly: boolean) => void;
@@ -14,11 +14,11 @@ interface Feed {
 const NEWLINE = 0x0a;
 
 export class Feeds {
-  readonly #watch: Pick<OpenFeeds, 'register'>;
+  readonly #watch: Pick<RevocationWatch, 'register'>;
   readonly #open = new Set<Feed>();
   #ending = false;
 
-  constructor(watch: Pick<OpenFeeds, 'register'>) {
+  constructor(watch: Pick<RevocationWatch, 'register'>) {
     this.#watch = watch;
   }
 

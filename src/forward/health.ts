@@ -20,15 +20,15 @@ export interface HealthOptions {
 }
 
 /** A node that needs longer than this for `/_up` cannot serve. */
-const LOOK_TIMEOUT_MS = 5000;
+const PROBE_TIMEOUT_MS = 5000;
 /** A client can cause suspicion as often as it likes. */
-const SUSPICION_PAUSE_MS = 1000;
+const RECHECK_PAUSE_MS = 1000;
 
 export class HealthWatch {
   readonly #nodes: readonly CouchNode[];
   readonly #options: HealthOptions;
-  readonly #looking = new Set<CouchNode>();
-  readonly #lookedAt = new Map<CouchNode, number>();
+  readonly #probing = new Set<CouchNode>();
+  readonly #probedAt = new Map<CouchNode, number>();
   readonly #timers = new Map<CouchNode, NodeJS.Timeout>();
   readonly #agents = new Map<string, Agent>();
   #stopped = false;
@@ -36,7 +36,7 @@ export class HealthWatch {
   constructor(nodes: readonly CouchNode[], options: HealthOptions) {
     this.#nodes = nodes;
     this.#options = options;
-    const limits = { ...options.limits, idleTimeoutMs: LOOK_TIMEOUT_MS };
+    const limits = { ...options.limits, idleTimeoutMs: PROBE_TIMEOUT_MS };
     for (const { url } of nodes) {
       const protocol = new URL(url).protocol as NodeProtocol;
       if (!this.#agents.has(protocol)) this.#agents.set(protocol, createAgent(protocol, false, limits));
@@ -44,7 +44,7 @@ export class HealthWatch {
   }
 
   async start(): Promise<void> {
-    await Promise.all(this.#nodes.map((node) => this.#look(node)));
+    await Promise.all(this.#nodes.map((node) => this.#probe(node)));
   }
 
   stop(): void {
@@ -53,40 +53,40 @@ export class HealthWatch {
     for (const agent of this.#agents.values()) agent.destroy();
   }
 
-  lost(node: CouchNode): void {
+  markFailed(node: CouchNode): void {
     this.#change(node, 'down', 'no connection could be made');
-    void this.#look(node);
+    void this.#probe(node);
   }
 
-  doubt(node: CouchNode): void {
+  markSuspect(node: CouchNode): void {
     if (node.state === 'up') this.#change(node, 'half-open', 'an answer was broken off');
-    void this.#look(node);
+    void this.#probe(node);
   }
 
-  answered(node: CouchNode): void {
-    if (node.prove()) this.#change(node, 'up', 'answers are complete again');
+  recordSuccess(node: CouchNode): void {
+    if (node.recordSuccess()) this.#change(node, 'up', 'answers are complete again');
   }
 
   /** Looks at a node, tokens included, without a change of its state before; once a second at most. */
-  suspect(node: CouchNode): void {
-    if (performance.now() - (this.#lookedAt.get(node) ?? -Infinity) < SUSPICION_PAUSE_MS) return;
-    void this.#look(node, true);
+  recheckToken(node: CouchNode): void {
+    if (performance.now() - (this.#probedAt.get(node) ?? -Infinity) < RECHECK_PAUSE_MS) return;
+    void this.#probe(node, true);
   }
 
-  async #look(node: CouchNode, withToken = false): Promise<void> {
+  async #probe(node: CouchNode, withToken = false): Promise<void> {
     // One look at a time: a burst of failing requests makes one question, not a thousand.
-    if (this.#looking.has(node) || this.#stopped) return;
-    this.#looking.add(node);
+    if (this.#probing.has(node) || this.#stopped) return;
+    this.#probing.add(node);
     clearTimeout(this.#timers.get(node));
-    this.#lookedAt.set(node, performance.now());
-    const [state, reason] = await this.#examine(node, withToken);
-    this.#looking.delete(node);
+    this.#probedAt.set(node, performance.now());
+    const [state, reason] = await this.#stateByProbe(node, withToken);
+    this.#probing.delete(node);
     this.#change(node, state, reason);
     this.#schedule(node);
   }
 
   /** What the node should be after this look, and why. */
-  async #examine(node: CouchNode, withToken: boolean): Promise<readonly [NodeState, string]> {
+  async #stateByProbe(node: CouchNode, withToken: boolean): Promise<readonly [NodeState, string]> {
     let isSilent = true;
     try {
       const status = await this.#statusOfUp(node);
@@ -104,7 +104,7 @@ export class HealthWatch {
     } catch (failure) {
       return ['down', failure instanceof Error ? failure.message : 'it could not be looked at'];
     } finally {
-      if (!this.#stopped) node.looked(isSilent);
+      if (!this.#stopped) node.recordProbe(isSilent);
     }
   }
 
@@ -115,7 +115,7 @@ export class HealthWatch {
     return new Promise((resolve, reject) => {
       const options = {
         ...(agent === undefined ? {} : { agent }),
-        signal: AbortSignal.timeout(LOOK_TIMEOUT_MS),
+        signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
       };
       const request = get(url, options, (answer: IncomingMessage) => {
         answer.resume();
@@ -126,13 +126,13 @@ export class HealthWatch {
   }
 
   #change(node: CouchNode, state: NodeState, reason: string): void {
-    if (!this.#stopped && node.become(state)) this.#options.onState?.(node, state, reason);
+    if (!this.#stopped && node.setState(state)) this.#options.onState?.(node, state, reason);
   }
 
   #schedule(node: CouchNode): void {
     if (this.#stopped) return;
     // Spread out, so that many workers do not ask in step.
     const delayMs = this.#options.intervalMs * (0.9 + Math.random() * 0.2);
-    this.#timers.set(node, setTimeout(() => void this.#look(node), delayMs).unref());
+    this.#timers.set(node, setTimeout(() => void this.#probe(node), delayMs).unref());
   }
 }

@@ -1,15 +1,15 @@
 // Decides as whom, and with which roles, CouchDB sees a permitted request: mints the tokens of its JWT handler. What is permitted was decided before.
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import { type Principal } from '../identity/principal.ts';
-import { isMarker, markersOf } from '../permissions/marker.ts';
+import { type Principal } from '../principal/principal.ts';
+import { isMarker, markersOf } from '../principal/marker.ts';
 import { rolesOf } from '../permissions/role.ts';
-import { type Claims, type Concession, TokenCache } from './token-cache.ts';
+import { type Claims, type TokenScope, TokenCache } from './token-cache.ts';
 
 export interface Identity {
   /** The token for Couchgate's own requests: server admin under the name `couchgate`. */
   tokenForSelf(): string;
   /** The token that goes with a client's request, or undefined where CouchDB shall see it as anonymous. */
-  tokenFor(principal: Principal, concession: Concession, database: string | undefined): string | undefined;
+  tokenFor(principal: Principal, scope: TokenScope, database: string | undefined): string | undefined;
 }
 
 export interface IdentityOptions {
@@ -22,7 +22,7 @@ export interface IdentityOptions {
 }
 
 const SELF: Principal = Object.freeze({ kind: 'owner', name: 'couchgate', roles: Object.freeze(['_admin']) });
-const AS_SELF: Concession = Object.freeze({ privilege: 'server_admin', identity: 'marker', roles: 0 });
+const AS_SELF: TokenScope = Object.freeze({ privilege: 'server_admin', identity: 'marker', roles: 0 });
 
 /**
  * Mints HS256 tokens with the claims that CouchDB reads: `sub`, `_couchdb.roles`, `exp`.
@@ -46,29 +46,29 @@ export function createIdentity(options: IdentityOptions): Identity {
   const cache = new TokenCache(mint, now, (options.lifetimeSeconds * 1000 * 2) / 3);
   return {
     tokenForSelf: () => cache.token(SELF, AS_SELF, undefined),
-    tokenFor(principal, concession, database) {
-      if (isAnonymous(principal, concession)) return undefined;
-      return cache.token(principal, concession, database);
+    tokenFor(principal, scope, database) {
+      if (isAnonymous(principal, scope)) return undefined;
+      return cache.token(principal, scope, database);
     },
   };
 }
 
 /** `none` needs nobody's name, and a database left to CouchDB's own rules sees the unauthenticated as it always did. */
-function isAnonymous(principal: Principal, { privilege, identity }: Concession): boolean {
+function isAnonymous(principal: Principal, { privilege, identity }: TokenScope): boolean {
   return identity === 'own' ? principal.kind === 'nobody' : privilege === 'none';
 }
 
 /** The least that CouchDB has to concede, then what rides along for validate_doc_update functions. */
-function rolesFor({ principal, concession, database }: Claims): readonly string[] {
+function rolesFor({ principal, scope, database }: Claims): readonly string[] {
   const own = ownRoles(principal);
-  if (concession.identity === 'own') return principal.kind === 'owner' ? ['_admin', ...own] : own;
-  if (concession.privilege === 'server_admin') return ['_admin'];
+  if (scope.identity === 'own') return principal.kind === 'owner' ? ['_admin', ...own] : own;
+  if (scope.privilege === 'server_admin') return ['_admin'];
   // `_admin` on a database is Cloudant's word; to CouchDB it would mean the whole server.
-  const granted = rolesOf(concession.roles).filter((role) => role !== '_admin');
-  return [...markersFor(concession, database), ...granted, ...own];
+  const granted = rolesOf(scope.roles).filter((role) => role !== '_admin');
+  return [...markersFor(scope, database), ...granted, ...own];
 }
 
-function markersFor({ privilege }: Concession, database: string | undefined): readonly string[] {
+function markersFor({ privilege }: TokenScope, database: string | undefined): readonly string[] {
   if (database === undefined) return [];
   const { member, dbadmin } = markersOf(database);
   if (privilege === 'dbadmin') return [member, dbadmin];

@@ -1,13 +1,13 @@
 // Sends what was permitted to CouchDB and brings the answer back. Whether it is permitted was decided before; how each part is done is said in the files beside this one.
 import { type RequestHandler } from 'express';
 import { contextOf, known } from '../context.ts';
-import { type OpenFeeds } from '../identity/open-feeds.ts';
+import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { createCouchProxy } from './couch-proxy.ts';
 import { Exchange, type ExchangeServices } from './exchange.ts';
 import { Feeds } from './feeds.ts';
 
 export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds'> {
-  readonly openFeeds: Pick<OpenFeeds, 'register'>;
+  readonly revocationWatch: Pick<RevocationWatch, 'register'>;
 }
 
 export interface Forwarding {
@@ -16,13 +16,17 @@ export interface Forwarding {
   /** Ends the feeds that are open, and those to come, as soon as each is between two lines; the rest is left to the hard stop. */
   readonly endFeeds: () => void;
   /** Feeds that are open now. */
-  readonly openFeeds: () => number;
+  readonly revocationWatch: () => number;
 }
 
 export function createForwarding(options: ForwardingOptions): Forwarding {
-  const feeds = new Feeds(options.openFeeds);
+  const feeds = new Feeds(options.revocationWatch);
   const services: ExchangeServices = { ...options, proxy: createCouchProxy(), feeds };
-  return { step: forwardToCouch(services), endFeeds: () => feeds.endAll(), openFeeds: () => feeds.count };
+  return {
+    step: forwardToCouch(services),
+    endFeeds: () => feeds.endAll(),
+    revocationWatch: () => feeds.count,
+  };
 }
 
 function forwardToCouch(services: ExchangeServices): RequestHandler {

@@ -1,6 +1,6 @@
 // Decides which CouchDB node gets a request. How a node's health is found out is health.ts's business.
 import { HealthWatch, type HealthOptions, type StateListener } from './health.ts';
-import { CouchNode, type Line, type NodeLimits, type NodeState } from './node.ts';
+import { CouchNode, type Queue, type NodeLimits, type NodeState } from './node.ts';
 
 export interface NodesOptions extends HealthOptions {
   readonly urls: readonly string[];
@@ -43,16 +43,16 @@ export class Nodes {
 
   /** True while at least one node is asked. */
   get usable(): boolean {
-    return this.#nodes.some((node) => node.asked);
+    return this.#nodes.some((node) => node.isEligible);
   }
 
   report(): readonly NodeReport[] {
     return this.#nodes.map((node) => ({
       url: node.url,
       state: node.state,
-      running: node.slots('short').taken,
-      waiting: node.slots('short').waiting,
-      feeds: node.slots('feed').taken,
+      running: node.limiter('short').active,
+      waiting: node.limiter('short').waiting,
+      feeds: node.limiter('feed').active,
     }));
   }
 
@@ -66,41 +66,43 @@ export class Nodes {
   }
 
   /** Couchgate's own conversation found a node silent or away: it is looked at. */
-  failedForSelf(url: string): void {
+  markSuspectUrl(url: string): void {
     const node = this.#nodes.find((candidate) => candidate.url === url);
-    if (node !== undefined) this.doubt(node);
+    if (node !== undefined) this.markSuspect(node);
   }
 
   /**
    * A node with a free slot or a place in its line for that caller, that was not tried before. Undefined = none: ask `usable` whether
    * they are all away, or all full.
    */
-  pick(line: Line, caller: string, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
+  pick(queue: Queue, caller: string, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
     this.#turn = (this.#turn + 1) % this.#nodes.length;
-    return (line === 'short' ? this.#next(caller, tried) : undefined) ?? this.#leastBusy(line, caller, tried);
+    return (
+      (queue === 'short' ? this.#next(caller, tried) : undefined) ?? this.#leastBusy(queue, caller, tried)
+    );
   }
 
   /** No connection could be made: the node is out until a look finds it back. */
-  unreachable(node: CouchNode): void {
-    this.#health.lost(node);
+  markFailed(node: CouchNode): void {
+    this.#health.markFailed(node);
   }
 
   /**
    * The node broke off an answer. A client may be able to provoke that, so it does not put the node out: others are preferred until
    * a look, which starts at once, has found it well.
    */
-  doubt(node: CouchNode): void {
-    this.#health.doubt(node);
+  markSuspect(node: CouchNode): void {
+    this.#health.markSuspect(node);
   }
 
   /** The node may have refused our token, of which the client must not suffer for long: it is looked at. */
-  suspect(node: CouchNode): void {
-    this.#health.suspect(node);
+  recheckToken(node: CouchNode): void {
+    this.#health.recheckToken(node);
   }
 
   /** The node gave a complete answer. */
-  answered(node: CouchNode): void {
-    if (node.state !== 'up') this.#health.answered(node);
+  recordSuccess(node: CouchNode): void {
+    if (node.state !== 'up') this.#health.recordSuccess(node);
   }
 
   #next(caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
@@ -108,23 +110,23 @@ export class Nodes {
     for (let i = 0; i < nodes.length; i += 1) {
       const node = nodes[(this.#turn + i) % nodes.length];
       if (node === undefined || tried.has(node)) continue;
-      const slots = node.slots('short');
-      if (node.state === 'up' ? slots.isFreeFor(caller) : node.state === 'half-open' && slots.taken === 0)
+      const slots = node.limiter('short');
+      if (node.state === 'up' ? slots.hasFreeSlot(caller) : node.state === 'half-open' && slots.active === 0)
         return node;
     }
     return undefined;
   }
 
-  #leastBusy(line: Line, caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
+  #leastBusy(queue: Queue, caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
     let best: CouchNode | undefined;
     let bestLoad = Infinity;
     for (let i = 0; i < this.#nodes.length; i += 1) {
       const node = this.#nodes[(this.#turn + i) % this.#nodes.length];
-      if (node === undefined || !node.asked || tried.has(node)) continue;
-      const slots = node.slots(line);
+      if (node === undefined || !node.isEligible || tried.has(node)) continue;
+      const slots = node.limiter(queue);
       // Any node that is up goes before every one that is half open.
-      const load = slots.taken + slots.waiting + (node.state === 'up' ? 0 : Number.MAX_SAFE_INTEGER / 2);
-      if (slots.isOpenFor(caller) && load < bestLoad) [best, bestLoad] = [node, load];
+      const load = slots.active + slots.waiting + (node.state === 'up' ? 0 : Number.MAX_SAFE_INTEGER / 2);
+      if (slots.accepts(caller) && load < bestLoad) [best, bestLoad] = [node, load];
     }
     return best;
   }

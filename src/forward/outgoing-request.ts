@@ -1,8 +1,8 @@
 // Puts together what CouchDB is sent for a permitted request: method, target, headers, identity and way. When it is sent, and where, is exchange.ts's business.
 import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
-import { askerOf, type Context, type Decision, known } from '../context.ts';
-import { callerOf } from '../identity/network.ts';
-import { type Principal } from '../identity/principal.ts';
+import { callerOf, type Context, type Decision, known } from '../context.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
+import { type Principal } from '../principal/principal.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
 import {
@@ -13,7 +13,7 @@ import {
   type RequestBody,
   requestHeaders,
 } from './request-headers.ts';
-import { chooseWay, type Way } from './transport.ts';
+import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 
 type Allowed = Extract<Decision, { allow: true }>;
 
@@ -21,7 +21,7 @@ export class OutgoingRequest {
   readonly method: string;
   /** The path and query that were classified, byte for byte. */
   readonly url: string;
-  readonly way: Way;
+  readonly plan: ConnectionPlan;
   readonly body: RequestBody;
   readonly multipart: boolean;
   /** Whose share of a node it takes. */
@@ -41,8 +41,8 @@ export class OutgoingRequest {
     this.url = target.path + target.query;
     this.body = bodyOf(headers, decision.body);
     this.multipart = isMultipart(headers);
-    this.way = chooseWay(
-      decision.endpoint.transport,
+    this.plan = planConnection(
+      decision.endpoint.pool,
       target.path,
       headers['content-type'],
       this.body.kind !== 'none',
@@ -51,9 +51,9 @@ export class OutgoingRequest {
     this.#headers = requestHeaders(headers, this.body, context);
     this.#req = req;
     this.#identity = identity;
-    const asker = askerOf(context);
-    this.#principal = asker.principal;
-    this.caller = callerOf(asker);
+    const caller = callerOf(context);
+    this.#principal = caller.principal;
+    this.caller = quotaKeyOf(caller);
     this.#decision = decision;
     this.#database = known(context.operation, 'operation').database;
   }

@@ -1,6 +1,6 @@
 // Sends a request's body to CouchDB: bytes at once, a stream piece by piece as fast as the slower side takes it.
 import { type ClientRequest, type IncomingMessage } from 'node:http';
-import { type InternalIdScan } from '../endpoints/internal-ids.ts';
+import { type InternalIdScan } from '../body/stream-scan.ts';
 import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type RequestBody } from './request-headers.ts';

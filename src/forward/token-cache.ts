@@ -1,20 +1,20 @@
 // Keeps minted tokens until shortly before they expire, so that a warm request costs two look-ups. What stands in a token is identity.ts's business.
 import { type Decision } from '../context.ts';
-import { type Principal } from '../identity/principal.ts';
+import { type Principal } from '../principal/principal.ts';
 
 /** What a token depends on, of a decision to allow. */
-export type Concession = Pick<Extract<Decision, { allow: true }>, 'privilege' | 'identity' | 'roles'>;
+export type TokenScope = Pick<Extract<Decision, { allow: true }>, 'privilege' | 'identity' | 'roles'>;
 
 /** Everything that a token says. */
 export interface Claims {
   readonly principal: Principal;
-  readonly concession: Concession;
+  readonly scope: TokenScope;
   readonly database: string | undefined;
 }
 
 interface Entry {
   readonly principal: Principal;
-  readonly concession: Concession;
+  readonly scope: TokenScope;
   readonly token: string;
   readonly staleAt: number;
 }
@@ -40,15 +40,14 @@ export class TokenCache {
   }
 
   /** A token that is good for at least a third of its life. */
-  token(principal: Principal, concession: Concession, database: string | undefined): string {
+  token(principal: Principal, scope: TokenScope, database: string | undefined): string {
     // No database has an empty name, so the server's own operations may stand under it.
     const place = database ?? '';
     const atMs = this.#now();
-    const entry =
-      find(this.#young, place, principal, concession) ?? find(this.#old, place, principal, concession);
+    const entry = find(this.#young, place, principal, scope) ?? find(this.#old, place, principal, scope);
     if (entry !== undefined && entry.staleAt > atMs) return entry.token;
-    const token = this.#mint({ principal, concession, database }, atMs);
-    this.#keep(place, { principal, concession, token, staleAt: atMs + this.#usableMs });
+    const token = this.#mint({ principal, scope, database }, atMs);
+    this.#keep(place, { principal, scope, token, staleAt: atMs + this.#usableMs });
     return token;
   }
 
@@ -58,10 +57,10 @@ export class TokenCache {
       this.#young = new Map();
       this.#count = 0;
     }
-    const { principal, concession } = entry;
+    const { principal, scope } = entry;
     const names = this.#young.get(place) ?? new Map<string, Entry[]>();
     this.#young.set(place, names);
-    const others = names.get(principal.name)?.filter((other) => !fits(other, principal, concession)) ?? [];
+    const others = names.get(principal.name)?.filter((other) => !fits(other, principal, scope)) ?? [];
     names.set(principal.name, [...others, entry]);
     this.#count += 1;
   }
@@ -71,20 +70,20 @@ function find(
   generation: Generation,
   place: string,
   principal: Principal,
-  concession: Concession,
+  scope: TokenScope,
 ): Entry | undefined {
   const entries = generation.get(place)?.get(principal.name);
   if (entries === undefined) return undefined;
-  for (const entry of entries) if (fits(entry, principal, concession)) return entry;
+  for (const entry of entries) if (fits(entry, principal, scope)) return entry;
   return undefined;
 }
 
 /** True when the entry's token would come out the same: a changed grant or a user's changed role asks for another token at once. */
-function fits(entry: Entry, principal: Principal, concession: Concession): boolean {
+function fits(entry: Entry, principal: Principal, scope: TokenScope): boolean {
   return (
-    entry.concession.privilege === concession.privilege &&
-    entry.concession.identity === concession.identity &&
-    entry.concession.roles === concession.roles &&
+    entry.scope.privilege === scope.privilege &&
+    entry.scope.identity === scope.identity &&
+    entry.scope.roles === scope.roles &&
     entry.principal.kind === principal.kind &&
     sameRoles(entry.principal, principal)
   );

@@ -1,8 +1,8 @@
 // Reads what CouchDB keeps of its users and server admins, and makes principals of it. Which password is theirs is user-check.ts's business.
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
-import { isMarker } from '../permissions/marker.ts';
-import { type Principal } from './principal.ts';
+import { isMarker } from '../principal/marker.ts';
+import { type Principal } from '../principal/principal.ts';
 
 export type UserDocument = Readonly<Record<string, unknown>>;
 

@@ -1,8 +1,8 @@
 // Remembers which credentials were right, from where, and since when; never a secret. Checking them is credential-check.ts's business.
 import { hash, randomBytes } from 'node:crypto';
-import { Settling } from '../couch/settling.ts';
+import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { type Accepted } from './credential-check.ts';
-import { type NewsDesk } from './news.ts';
+import { type InvalidationBus } from '../invalidation/bus.ts';
 
 export interface KnownCredentials {
   readonly verdict: Accepted;
@@ -24,13 +24,13 @@ export class CredentialCache {
   // A key of this process alone: what is in memory tells nothing about a password elsewhere. Two keys and two hashes are HMAC's construction.
   readonly #inner = randomBytes(32).toString('hex');
   readonly #outer = randomBytes(32).toString('hex');
-  readonly #settling: Settling;
+  readonly #settling: RecentChanges;
   #drops = 0;
 
-  constructor(news: Pick<NewsDesk, 'listen'>, now: () => number = Date.now) {
-    this.#settling = new Settling(now);
-    news.listen((item) => {
-      if (item.kind === 'user') this.#settling.note(item.name);
+  constructor(bus: Pick<InvalidationBus, 'onInvalidation'>, now: () => number = Date.now) {
+    this.#settling = new RecentChanges(now);
+    bus.onInvalidation((item) => {
+      if (item.kind === 'user') this.#settling.record(item.name);
       if (item.kind === 'key' || item.kind === 'user') this.drop(item.name);
     });
   }

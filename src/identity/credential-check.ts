@@ -5,9 +5,9 @@ import { type HttpError, TooManyRequests, Unauthorized, Unavailable } from '../h
 import { type KeyStore } from './api-key.ts';
 import { type GivenCredentials, readBasic } from './basic-credentials.ts';
 import { type CredentialCache, type KnownCredentials } from './credential-cache.ts';
-import { LOCKED, type LoginLimit } from './login-limit.ts';
-import { holdsUntil, type NewsDesk } from './news.ts';
-import { type Principal } from './principal.ts';
+import { LOCKED, type LoginLimit } from '../limits/login-limit.ts';
+import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { type Principal } from '../principal/principal.ts';
 import { type UserCheck } from './user-check.ts';
 
 /** `version` names the password of a key; it is empty for a user and for the owner. */
@@ -35,12 +35,12 @@ export interface CredentialCheckOptions {
   readonly keys: Pick<KeyStore, 'verify' | 'holds'>;
   readonly users: UserCheck;
   readonly limit: LoginLimit;
-  readonly news: Pick<NewsDesk, 'upUntil'>;
+  readonly bus: Pick<InvalidationBus, 'upUntil'>;
   readonly credentialCacheSeconds: number;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
   /** Refusals leave at multiples of that time, so that the time they take tells nothing about a name (H12). */
-  readonly refusalBeatMs?: number;
+  readonly refusalQuantumMs?: number;
   readonly now?: () => number;
   readonly wait?: (milliseconds: number) => Promise<unknown>;
 }
@@ -90,8 +90,8 @@ class Checker implements CredentialCheck {
   }
 
   #freshUntil(checkedAt: number): number {
-    const { news, credentialCacheSeconds, fallbackCacheSeconds } = this.#options;
-    return holdsUntil(news, checkedAt, credentialCacheSeconds, fallbackCacheSeconds);
+    const { bus, credentialCacheSeconds, fallbackCacheSeconds } = this.#options;
+    return holdsUntil(bus, checkedAt, credentialCacheSeconds, fallbackCacheSeconds);
   }
 
   #checkOnce(basic: string, digest: string, ip: string): Promise<CredentialVerdict> {
@@ -173,7 +173,7 @@ class Checker implements CredentialCheck {
 
   /** Holds a refusal back so that every one takes as long as any other. */
   async #holdBack(startedAt: number): Promise<void> {
-    const beat = this.#options.refusalBeatMs ?? BEAT_MS;
+    const beat = this.#options.refusalQuantumMs ?? BEAT_MS;
     if (beat > 0) await (this.#options.wait ?? pause)(beat - ((this.#now() - startedAt) % beat));
   }
 

@@ -2,10 +2,10 @@
 // their own versions in the key store.
 import { createHmac } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
-import { ReadThrough } from '../couch/read-through.ts';
+import { ReadThrough } from '../invalidation/read-through-cache.ts';
 import { ownerOf, readAdmin, readUserDocument, userIn } from './couch-accounts.ts';
-import { holdsUntil, type NewsDesk } from './news.ts';
-import { type Principal } from './principal.ts';
+import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { type Principal } from '../principal/principal.ts';
 
 export interface CredentialVersions {
   /** The version of a principal's present password; empty where CouchDB keeps none that could be named. Throws `Unavailable`. */
@@ -21,7 +21,7 @@ export interface CredentialVersions {
 
 export interface CredentialVersionsOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly news: NewsDesk;
+  readonly bus: InvalidationBus;
   /** Keys the fingerprints: they travel in cookies, and must not help to guess at a digest. The same on every replica. */
   readonly secret: Buffer;
   readonly credentialCacheSeconds: number;
@@ -36,11 +36,11 @@ interface Holder {
 }
 
 export function createCredentialVersions(options: CredentialVersionsOptions): CredentialVersions {
-  const { couch, news } = options;
+  const { couch, bus } = options;
   const print: Fingerprint = (digest) => fingerprint(options.secret, digest);
   const keeping = {
     freshUntil: (_holder: unknown, readAt: number) =>
-      holdsUntil(news, readAt, options.credentialCacheSeconds, options.fallbackCacheSeconds),
+      holdsUntil(bus, readAt, options.credentialCacheSeconds, options.fallbackCacheSeconds),
     outageMs: options.outageCacheSeconds * 1000,
     keepSeconds: options.credentialCacheSeconds + options.outageCacheSeconds,
     ...(options.now === undefined ? {} : { now: options.now }),
@@ -53,7 +53,7 @@ export function createCredentialVersions(options: CredentialVersionsOptions): Cr
     ...keeping,
     read: (slot) => readOwner(couch, slot, print),
   });
-  news.listen((item) => {
+  bus.onInvalidation((item) => {
     if (item.kind === 'user') users.drop(item.name);
   });
   return {

@@ -14,7 +14,7 @@ import {
   REVOKED,
   USED,
 } from './key-document.ts';
-import { type Store, type StoredDocument } from './store.ts';
+import { type Store, type StoredDocument } from '../couch/store.ts';
 
 export interface KeyCopiesOptions {
   readonly store: Store;

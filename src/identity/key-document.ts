@@ -3,7 +3,7 @@
 // document of its own that is written once and never changed, so that no conflicting write of the first can bring a revoked key back.
 import { type KeySummary } from './api-key.ts';
 import { type Digest } from './secret.ts';
-import { type StoredDocument } from './store.ts';
+import { type StoredDocument } from '../couch/store.ts';
 
 export const KEY = 'key:';
 export const REVOKED = 'revoked:';

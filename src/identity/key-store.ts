@@ -6,14 +6,14 @@ import { KeyCopies } from './key-copies.ts';
 import { type KeyCopy, type KeyRecord, summarise } from './key-document.ts';
 import { KeyUse } from './key-use.ts';
 import { KeyWrites } from './key-writes.ts';
-import { type RunningNewsDesk } from './news-feed.ts';
+import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { isKeyShaped, matchPassword } from './secret.ts';
-import { type Store } from './store.ts';
+import { type Store } from '../couch/store.ts';
 
 export interface KeyStoreOptions {
   readonly couch: Couch;
   readonly store: Store;
-  readonly desk: Pick<RunningNewsDesk, 'listen' | 'publish' | 'hear'>;
+  readonly bus: Pick<RunningInvalidationBus, 'onInvalidation' | 'publish' | 'deliver'>;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
   readonly now: () => number;
@@ -40,7 +40,7 @@ class CouchKeyStore implements RunningKeyStore {
   readonly #use: KeyUse;
 
   constructor(options: KeyStoreOptions) {
-    const { store, desk, now } = options;
+    const { store, bus, now } = options;
     this.#options = options;
     this.#copies = new KeyCopies({
       store,
@@ -48,14 +48,14 @@ class CouchKeyStore implements RunningKeyStore {
       fallbackMs: options.fallbackCacheSeconds * 1000,
       outageMs: options.outageCacheSeconds * 1000,
       onChange: (name) => {
-        desk.hear({ kind: 'key', name });
+        bus.deliver({ kind: 'key', name });
         this.#copies.markFresh(name);
       },
     });
     this.#writes = new KeyWrites(options, this.#copies);
     this.#use = new KeyUse({ store, now, lastUse: (name) => this.#copies.lastUse(name) });
-    desk.listen((news) => {
-      if (news.kind === 'key') this.#copies.markStale(news.name);
+    bus.onInvalidation((bus) => {
+      if (bus.kind === 'key') this.#copies.markStale(bus.name);
     });
   }
 

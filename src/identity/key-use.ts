@@ -1,7 +1,7 @@
 // Notes when keys were last used, to the hour, and writes it down now and then, off the way of requests. What is lost when the process dies
 // is at most the notes of the last minute.
 import { HOUR_MS, USED } from './key-document.ts';
-import { type Store, type StoredDocument } from './store.ts';
+import { type Store, type StoredDocument } from '../couch/store.ts';
 
 export interface KeyUseOptions {
   readonly store: Store;

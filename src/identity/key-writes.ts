@@ -5,14 +5,14 @@ import { Unavailable } from '../http-errors.ts';
 import { type KeyOrder, type KeyStore } from './api-key.ts';
 import { type KeyCopies } from './key-copies.ts';
 import { formatTime, KEY, type KeyRecord, parseKey, REVOKED, writeKey } from './key-document.ts';
-import { type RunningNewsDesk } from './news-feed.ts';
+import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { digestPassword, isKeyShaped, makeKeyName, makePassword } from './secret.ts';
-import { type Store } from './store.ts';
+import { type Store } from '../couch/store.ts';
 
 export interface KeyWritesOptions {
   readonly couch: Couch;
   readonly store: Store;
-  readonly desk: Pick<RunningNewsDesk, 'publish'>;
+  readonly bus: Pick<RunningInvalidationBus, 'publish'>;
   readonly now: () => number;
 }
 
@@ -132,7 +132,7 @@ export class KeyWrites {
 
   /** Our own copy is the newest there is, so the news makes only the others' stale. */
   async #tell(name: string): Promise<void> {
-    const told = this.#options.desk.publish({ kind: 'key', name });
+    const told = this.#options.bus.publish({ kind: 'key', name });
     this.#copies.markFresh(name);
     await told;
   }

@@ -1,11 +1,11 @@
 // Knows which sessions were ended before their time, here or on another replica. That a token is genuine is session-token.ts's business.
 import { randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
-import { ReadThrough } from '../couch/read-through.ts';
+import { ReadThrough } from '../invalidation/read-through-cache.ts';
 import { Unavailable } from '../http-errors.ts';
-import { holdsUntil, type NewsDesk } from './news.ts';
-import { type Principal } from './principal.ts';
-import { YoungSessions } from './young-sessions.ts';
+import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { type Principal } from '../principal/principal.ts';
+import { SessionsDuringPasswordChange } from './sessions-during-password-change.ts';
 
 export interface SessionStore {
   /** The id of a new session, known to be open without asking: 128 random bits. */
@@ -19,7 +19,7 @@ export interface SessionStore {
 
 export interface SessionStoreOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly news: NewsDesk;
+  readonly bus: InvalidationBus;
   readonly storeDatabase: string;
   readonly sessionTimeoutSeconds: number;
   readonly securityCacheSeconds: number;
@@ -39,7 +39,7 @@ const SLACK_MS = 120_000;
  * one read on each replica that sees it.
  */
 export function createSessionStore(options: SessionStoreOptions): SessionStore {
-  const { couch, news } = options;
+  const { couch, bus } = options;
   const now = options.now ?? Date.now;
   const root = `/${encodeURIComponent(options.storeDatabase)}`;
   const ended = new ReadThrough<boolean>({
@@ -48,7 +48,7 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
     freshUntil: (isEnded, readAt) =>
       isEnded
         ? Infinity
-        : holdsUntil(news, readAt, options.securityCacheSeconds, options.fallbackCacheSeconds),
+        : holdsUntil(bus, readAt, options.securityCacheSeconds, options.fallbackCacheSeconds),
     outageMs: options.outageCacheSeconds * 1000,
     keepSeconds: Math.max(
       options.securityCacheSeconds + options.outageCacheSeconds,
@@ -59,10 +59,10 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
   const end = async (id: string): Promise<void> => {
     ended.put(id, true);
     const expiresAt = now() + options.sessionTimeoutSeconds * 1000 + SLACK_MS;
-    await news.publish({ kind: 'session', id, expiresAt });
+    await bus.publish({ kind: 'session', id, expiresAt });
   };
-  const young = new YoungSessions(now);
-  news.listen((item) => {
+  const young = new SessionsDuringPasswordChange(now);
+  bus.onInvalidation((item) => {
     if (item.kind === 'session') ended.put(item.id, true);
     if (item.kind !== 'user') return;
     // What cannot be told to the others now, the news desk tells later.

@@ -3,7 +3,7 @@
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { ownerOf, readAdmin, readUserDocument, userIn, userOf } from './couch-accounts.ts';
-import { type Principal } from './principal.ts';
+import { type Principal } from '../principal/principal.ts';
 import { isPasswordOf } from './user-password.ts';
 
 export type UserVerdict =

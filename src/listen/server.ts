@@ -7,7 +7,7 @@ import { parseListenAddress, type ListenAddress } from '../config/listen-address
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type Settings } from '../config/settings.ts';
 import { messageClasses } from './messages.ts';
-import { oneAtATime } from './one-at-a-time.ts';
+import { serializePipelining } from './serialize-pipelining.ts';
 import { redirectToHttps } from './redirect.ts';
 import {
   cutIdleClients,
@@ -106,7 +106,7 @@ function createPlainServer(
         port: () => (secure?.address() as AddressInfo | null)?.port ?? 443,
         log: refusals,
       })
-    : oneAtATime(withoutUpgrades(app), refusals);
+    : serializePipelining(withoutUpgrades(app), refusals);
   return http.createServer(serverOptions(app, settings), withSecurityHeaders({ hstsSeconds: 0 }, listener));
 }
 
@@ -126,7 +126,10 @@ function createSecureServer(
       ALPNProtocols: ['http/1.1'],
       handshakeTimeout: settings.headerTimeoutMs,
     },
-    withSecurityHeaders({ hstsSeconds: settings.hstsSeconds }, oneAtATime(withoutUpgrades(app), refusals)),
+    withSecurityHeaders(
+      { hstsSeconds: settings.hstsSeconds },
+      serializePipelining(withoutUpgrades(app), refusals),
+    ),
   );
 }
 

@@ -1,17 +1,17 @@
 // Gets and sets the security object of one database at CouchDB. What is kept of it, and for how long, is security-store.ts's business.
 import { type Couch } from '../couch/couch.ts';
 import { HttpError, NotFound, Unavailable } from '../http-errors.ts';
-import { callerOf } from '../identity/network.ts';
-import { type Asker } from '../identity/principal.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
+import { type Caller } from '../principal/principal.ts';
 import { type StoredSecurity } from './security-document.ts';
 
 /** The object as any one shard copy has it, out of the asker's share if there is one; `undefined` = the database does not exist. Throws `Unavailable`. */
 export async function getSecurity(
   couch: Pick<Couch, 'ask'>,
   database: string,
-  asker: Asker | undefined,
+  caller: Caller | undefined,
 ): Promise<StoredSecurity | undefined> {
-  const share = asker === undefined ? {} : { caller: callerOf(asker) };
+  const share = caller === undefined ? {} : { caller: quotaKeyOf(caller) };
   const { status, body } = await couch.ask({ method: 'GET', path: pathOf(database), ...share });
   if (status === 404) return undefined;
   if (status !== 200) throw refusalOf(status, body);

@@ -1,6 +1,6 @@
 // Says who may still make a change of permissions, and for the audit log what it changed.
 import { Forbidden } from '../http-errors.ts';
-import { type Principal } from '../identity/principal.ts';
+import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NO_ROLES, rolesOf, roleSet, type RoleSet } from './role.ts';
 

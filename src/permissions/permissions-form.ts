@@ -1,6 +1,6 @@
 // Reads the form of Cloudant's deprecated `POST /api/set_permissions` in one way for everybody: which database it names, and whose roles it sets there.
 import { BadRequest, HttpError } from '../http-errors.ts';
-import { type Principal } from '../identity/principal.ts';
+import { type Principal } from '../principal/principal.ts';
 
 /**
  * The database that the form names, exactly once: a second one would be a second reading. Cloudant wrote it `account/database`; the

@@ -1,7 +1,7 @@
 // Writes and reads the security object that CouchDB stores: what stands for a client's wish, what of it decides, and what a client is
 // shown. Checking a client's wish is security-request.ts's business, talking to CouchDB security-store.ts's.
 import { type DatabasePermissions } from './grants.ts';
-import { isMarker, markersOf } from './marker.ts';
+import { isMarker, markersOf } from '../principal/marker.ts';
 import { isRole, NO_ROLES, roleSet, type RoleSet } from './role.ts';
 import { isObject, isTexts, type JsonObject, type SecurityRequest } from './security-request.ts';
 
@@ -69,7 +69,7 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
 }
 
 /** The stamp of a stored object; 0 where Couchgate never wrote it. */
-export function stampOf(document: unknown): number {
+export function versionOf(document: unknown): number {
   const ours = isObject(document) ? document['couchgate'] : undefined;
   const stamp = isObject(ours) ? ours['stamp'] : undefined;
   return typeof stamp === 'number' && Number.isSafeInteger(stamp) ? stamp : 0;

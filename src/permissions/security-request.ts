@@ -1,6 +1,6 @@
 // Checks what a client puts as a security object. What CouchDB then stores is security-document.ts's business.
 import { BadRequest } from '../http-errors.ts';
-import { isMarker } from './marker.ts';
+import { isMarker } from '../principal/marker.ts';
 import { isRole, ROLES, type Role } from './role.ts';
 
 export type JsonObject = Readonly<Record<string, unknown>>;

@@ -1,19 +1,19 @@
 // The permissions of every database: read through a cache that news keeps fresh, written in one place. What a security object means is
 // security-document.ts's business, who may write one authorize's.
 import { type Couch } from '../couch/couch.ts';
-import { type CacheStats, ReadThrough } from '../couch/read-through.ts';
-import { Settling } from '../couch/settling.ts';
+import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache.ts';
+import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { NotFound, Unavailable } from '../http-errors.ts';
-import { holdsUntil, type NewsDesk } from '../identity/news.ts';
-import { type Asker, type Principal } from '../identity/principal.ts';
+import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { type Caller, type Principal } from '../principal/principal.ts';
 import { Absent } from './absent.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
-import { Newest } from './newest.ts';
+import { NewestVersionGuard } from './newest-version-guard.ts';
 import { type PermissionChange, refuseRevoked } from './permission-change.ts';
-import { permissionsIn, stampOf, type StoredSecurity, storedForm } from './security-document.ts';
+import { permissionsIn, versionOf, type StoredSecurity, storedForm } from './security-document.ts';
 import { type SecurityRequest } from './security-request.ts';
-import { Turns } from './turns.ts';
+import { KeyedMutex } from '../limits/keyed-mutex.ts';
 
 /** Reads security objects through a cache that news keeps fresh. */
 export interface SecurityStore {
@@ -23,14 +23,14 @@ export interface SecurityStore {
    */
   permissionsOf(
     database: string,
-    asker?: Asker,
+    caller?: Caller,
   ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
 }
 
 /** The store as the handlers of `_security`, `PUT /{db}` and `DELETE /{db}` need it. */
 export interface SecurityKeeper extends SecurityStore {
   /** The object as CouchDB holds it now; `undefined` = the database does not exist. Throws `Unavailable`. */
-  documentOf(database: string, asker?: Asker): Promise<StoredSecurity | undefined>;
+  documentOf(database: string, caller?: Caller): Promise<StoredSecurity | undefined>;
   /** Replaces the object; resolves when every cache of this replica has dropped the old one. Call it inside `alone`. Throws `Unavailable`. */
   write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions>;
   /**
@@ -52,7 +52,7 @@ export interface SecurityKeeper extends SecurityStore {
 
 export interface SecurityStoreOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly news: NewsDesk;
+  readonly bus: InvalidationBus;
   readonly securityCacheSeconds: number;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
@@ -75,28 +75,28 @@ export function createSecurityStore(options: SecurityStoreOptions): SecurityKeep
 class CachedSecurity implements SecurityKeeper {
   readonly #options: SecurityStoreOptions;
   readonly #now: () => number;
-  readonly #newest: Newest;
-  readonly #turns = new Turns();
-  readonly #settling: Settling;
+  readonly #newest: NewestVersionGuard;
+  readonly #turns = new KeyedMutex();
+  readonly #settling: RecentChanges;
   readonly #absent: Absent;
   readonly #cache: ReadThrough<Kept>;
 
   constructor(options: SecurityStoreOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#newest = new Newest(this.#now);
-    this.#settling = new Settling(this.#now);
+    this.#newest = new NewestVersionGuard(this.#now);
+    this.#settling = new RecentChanges(this.#now);
     this.#absent = new Absent(this.#now);
     this.#cache = new ReadThrough<Kept>({
-      read: (database, asker) => this.#read(database, asker),
+      read: (database, caller) => this.#read(database, caller),
       freshUntil: (kept, readAt) => this.#freshUntil(kept, readAt),
       outageMs: options.outageCacheSeconds * 1000,
       keepSeconds: options.securityCacheSeconds + options.outageCacheSeconds,
       now: this.#now,
     });
-    options.news.listen((item) => {
+    options.bus.onInvalidation((item) => {
       if (item.kind !== 'permissions') return;
-      this.#settling.note(item.database);
+      this.#settling.record(item.database);
       this.#absent.drop(item.database);
       this.#cache.drop(item.database);
     });
@@ -104,22 +104,22 @@ class CachedSecurity implements SecurityKeeper {
 
   permissionsOf(
     database: string,
-    asker?: Asker,
+    caller?: Caller,
   ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined> {
     // Nobody is told 401 of what is not there and of what is closed; who has a name is told 404, and then sees a new database at once.
-    if (asker?.principal.kind === 'nobody' && this.#absent.has(database)) return undefined;
-    const kept = this.#cache.get(database, asker);
+    if (caller?.principal.kind === 'nobody' && this.#absent.has(database)) return undefined;
+    const kept = this.#cache.get(database, caller);
     return kept instanceof Promise ? kept.then(({ permissions }) => permissions) : kept.permissions;
   }
 
-  async documentOf(database: string, asker?: Asker): Promise<StoredSecurity | undefined> {
-    const document = await getSecurity(this.#options.couch, database, asker);
+  async documentOf(database: string, caller?: Caller): Promise<StoredSecurity | undefined> {
+    const document = await getSecurity(this.#options.couch, database, caller);
     if (document === undefined || this.#newest.newerOf(database, document).isNewest) return document;
     throw new Unavailable('The permissions of this database are being changed.', { retryAfterSeconds: 1 });
   }
 
   async write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions> {
-    const stamp = Math.max(this.#now(), stampOf(replaces) + 1, this.#newest.stampOf(database) + 1);
+    const stamp = Math.max(this.#now(), versionOf(replaces) + 1, this.#newest.versionOf(database) + 1);
     const stored = storedForm(by, database, stamp);
     try {
       await setSecurity(this.#options.couch, database, stored);
@@ -129,10 +129,10 @@ class CachedSecurity implements SecurityKeeper {
       throw error;
     }
     const { permissions } = this.#newest.newerOf(database, stored);
-    const heard = this.#settling.heard(database);
+    const changeCount = this.#settling.countOf(database);
     await this.#tell(database);
     // Not read back: CouchDB may still answer with the old one (H4). Unless another replica changed it in the meantime, this is what it holds.
-    if (this.#settling.heard(database) === heard + 1)
+    if (this.#settling.countOf(database) === changeCount + 1)
       this.#cache.put(database, { permissions, settled: true });
     return permissions;
   }
@@ -150,7 +150,9 @@ class CachedSecurity implements SecurityKeeper {
       return { database, before, after: await this.write(database, stored, wish(stored)) };
     };
     // The owner waits however long the line is: it may take a right away from those that stand in it.
-    return by.kind === 'owner' ? this.alone(database, replace) : this.#turns.takeIfShort(database, replace);
+    return by.kind === 'owner'
+      ? this.alone(database, replace)
+      : this.#turns.runIfQueueShort(database, replace);
   }
 
   async forget(database: string): Promise<void> {
@@ -159,7 +161,7 @@ class CachedSecurity implements SecurityKeeper {
   }
 
   alone<T>(database: string, work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(database, work);
+    return this.#turns.run(database, work);
   }
 
   get stats(): CacheStats {
@@ -170,10 +172,10 @@ class CachedSecurity implements SecurityKeeper {
     this.#cache.close();
   }
 
-  async #read(database: string, asker: Asker | undefined): Promise<Kept> {
+  async #read(database: string, caller: Caller | undefined): Promise<Kept> {
     const settled = this.#settling.isSettled(database);
     const readAt = this.#now();
-    const document = await getSecurity(this.#options.couch, database, asker);
+    const document = await getSecurity(this.#options.couch, database, caller);
     if (document === undefined) {
       // Asked only now: it may have been made while it was being looked for.
       if (this.#settling.isSettled(database)) this.#absent.note(database, readAt);
@@ -186,13 +188,13 @@ class CachedSecurity implements SecurityKeeper {
 
   /** A database that is not there may be there the next moment, so that is not kept here. */
   #freshUntil({ permissions, settled }: Kept, readAt: number): number {
-    const { news, securityCacheSeconds, fallbackCacheSeconds } = this.#options;
+    const { bus, securityCacheSeconds, fallbackCacheSeconds } = this.#options;
     if (permissions === undefined) return readAt;
     const seconds = settled ? securityCacheSeconds : Math.min(UNSETTLED_SECONDS, securityCacheSeconds);
-    return holdsUntil(news, readAt, seconds, fallbackCacheSeconds);
+    return holdsUntil(bus, readAt, seconds, fallbackCacheSeconds);
   }
 
   #tell(database: string): Promise<void> {
-    return this.#options.news.publish({ kind: 'permissions', database });
+    return this.#options.bus.publish({ kind: 'permissions', database });
   }
 }

@@ -1,5 +1,5 @@
 // Databases that were there before Couchgate: who relies on their members and admins, and which are left to CouchDB's own rules.
-import { permissionsIn, stampOf, storedForm } from '../permissions/security-document.ts';
+import { permissionsIn, versionOf, storedForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { fieldsOf, succeeded, type Admin } from './admin.ts';
 import { type Report } from './node.ts';
@@ -56,7 +56,7 @@ export async function adopt(admin: Admin, database: OlderDatabase, now: number):
     members: { ...fieldsOf(membersIn(security)), ...lists(membersIn(security)) },
     admins: { ...fieldsOf(security['admins']), ...lists(security['admins']) },
   });
-  const stored = storedForm(request, name, Math.max(now, stampOf(security) + 1));
+  const stored = storedForm(request, name, Math.max(now, versionOf(security) + 1));
   succeeded(await admin.ask('PUT', securityPath(name), stored), `adopting ${name}`);
 }
 

@@ -5,7 +5,7 @@ import net, { type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
-import { ENDPOINTS } from '../../src/endpoints/catalogue.ts';
+import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { withoutCouchdb } from '../support/cluster.ts';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
@@ -244,7 +244,7 @@ describeHostile('H3: answers whose type a client has written', { databases: ['h3
         return classify(method, parseTarget(target, { maxUrlBytes: 4096 }), undefined).endpoint.id;
       }),
     );
-    const known = ENDPOINTS.filter(({ transport }) => transport === 'fresh').map(({ id }) => id);
+    const known = ENDPOINTS.filter(({ pool }) => pool === 'single-use').map(({ id }) => id);
     assert.deepEqual(
       known.filter((id) => !tried.has(id)),
       [],

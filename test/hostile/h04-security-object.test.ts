@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { type CouchRequest } from '../../src/couch/couch.ts';
-import { databaseHandlers } from '../../src/handle/database.ts';
-import { endpoint } from '../../src/endpoints/catalogue.ts';
+import { databaseHandlers } from '../../src/answer/database.ts';
+import { endpoint } from '../../src/catalogue/catalogue.ts';
 import { type Context } from '../../src/context.ts';
 import { Unavailable } from '../../src/http-errors.ts';
-import { markersOf } from '../../src/permissions/marker.ts';
+import { markersOf } from '../../src/principal/marker.ts';
 import { createSecurityStore } from '../../src/permissions/security-store.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic, startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
@@ -268,7 +268,7 @@ describe('a database that is deleted and made again (H4)', () => {
     };
     const security = createSecurityStore({
       couch: refusing,
-      news: { publish: () => Promise.resolve(), listen: () => undefined, up: true, upUntil: Infinity },
+      bus: { publish: () => Promise.resolve(), onInvalidation: () => undefined, up: true, upUntil: Infinity },
       securityCacheSeconds: 300,
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,

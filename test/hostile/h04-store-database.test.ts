@@ -1,7 +1,7 @@
 // H4: the store of keys must be shut to everybody but server admins before anything is written to it, whatever its security object was.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { createStore } from '../../src/identity/store.ts';
+import { createStore } from '../../src/couch/store.ts';
 import { type CouchClient } from '../../src/couch/client.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { ownCouch } from '../support/own-couch.ts';

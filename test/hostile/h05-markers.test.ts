@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { createIdentity } from '../../src/forward/identity.ts';
-import { markersOf } from '../../src/permissions/marker.ts';
+import { markersOf } from '../../src/principal/marker.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 
@@ -49,12 +49,12 @@ describe('the marker of a database (H5)', () => {
       kid: gate.backend.kid,
       lifetimeSeconds: 60,
     });
-    const concession = {
+    const scope = {
       privilege: 'dbadmin',
       identity: 'marker',
       roles: roleSet(['_reader', '_writer']),
     } as const;
-    const token = identity.tokenFor({ kind: 'key', name: alice.name }, concession, here) ?? '';
+    const token = identity.tokenFor({ kind: 'key', name: alice.name }, scope, here) ?? '';
     const ask = (method: string, path: string) =>
       fetch(`${gate.backend.urls[0] ?? ''}${path}`, {
         method,

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
-import { type Operation } from '../../src/endpoints/operation.ts';
+import { type Operation } from '../../src/catalogue/operation.ts';
 import { openAdmin, type Admin } from '../../src/setup/admin.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { withoutCouchdb } from '../support/cluster.ts';

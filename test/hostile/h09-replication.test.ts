@@ -8,7 +8,7 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { Context, type Identified } from '../../src/context.ts';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
-import { guardReplication } from '../../src/handle/replication.ts';
+import { guardReplication } from '../../src/guard/replication.ts';
 import { asHttpError } from '../../src/respond.ts';
 
 /** What names resolve to here; every other name does not. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { it } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { markersOf } from '../../src/permissions/marker.ts';
+import { markersOf } from '../../src/principal/marker.ts';
 import { describeHostile, refuseAll, type Answer, type Attack } from '../support/hostile.ts';
 import { connectRaw } from '../support/raw-client.ts';
 import { until } from '../support/until.ts';

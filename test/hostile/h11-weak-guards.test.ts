@@ -89,7 +89,7 @@ describeHostile('H11: weak guards', { databases: ['h11'] }, (gate) => {
       marked: true,
     };
     const decision = decide({ kind: 'key', name: 'k' }, operation, permissions, undefined);
-    return decision.allow ? `${decision.privilege} ${decision.endpoint.transport}` : decision.reason;
+    return decision.allow ? `${decision.privilege} ${decision.endpoint.pool}` : decision.reason;
   };
   for (const [detour, plain] of DETOURS) {
     it(`needs for ${detour} what ${plain} needs – every set of roles`, () => {

@@ -21,7 +21,7 @@ describe('the password of an API key (H12)', () => {
         ask: () => Promise.resolve({ status: 404, body: undefined }),
         follow: () => ({ close: () => undefined }),
       },
-      desk: { listen: () => undefined, hear: () => undefined, publish: () => Promise.resolve() },
+      bus: { onInvalidation: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
       now: Date.now,

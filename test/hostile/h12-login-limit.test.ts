@@ -8,9 +8,9 @@ import { type CouchRequest } from '../../src/couch/couch.ts';
 import { TooManyRequests, Unavailable } from '../../src/http-errors.ts';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheckOptions } from '../../src/identity/credential-check.ts';
-import { createLoginLimit } from '../../src/identity/login-limit.ts';
-import { networkOf } from '../../src/identity/network.ts';
-import { type News } from '../../src/identity/news.ts';
+import { createLoginLimit } from '../../src/limits/login-limit.ts';
+import { networkOf } from '../../src/principal/caller.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
 import { loudDesk } from '../support/loud-desk.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
@@ -147,9 +147,9 @@ describe('wrong passwords (H12)', () => {
 
 describe('wrong passwords at two workers of one process (H12)', () => {
   it('are counted together, whichever worker the connection came to', async () => {
-    const desk = loudDesk();
+    const bus = loudDesk();
     const settings = { loginFailures: 4, loginFailuresPerAddress: 100, loginFailureWindowSeconds: 300 };
-    const workers = [createLoginLimit(settings, desk), createLoginLimit(settings, desk)] as const;
+    const workers = [createLoginLimit(settings, bus), createLoginLimit(settings, bus)] as const;
     const ip = '192.0.2.1';
     for (const worker of [workers[0], workers[1], workers[0]]) await worker.count('alice', ip);
     for (const worker of workers) (await worker.enter('alice', ip))();
@@ -186,9 +186,9 @@ interface Answer {
 function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<CredentialCheckOptions> = {}) {
   const clock = { time: 0, waited: [] as number[], running: 0, most: 0 };
   const asked: CouchRequest[] = [];
-  const listeners: ((news: News) => void)[] = [];
-  const news = {
-    listen: (listener: (item: News) => void) => void listeners.push(listener),
+  const listeners: ((bus: Invalidation) => void)[] = [];
+  const bus = {
+    onInvalidation: (listener: (item: Invalidation) => void) => void listeners.push(listener),
     upUntil: Infinity,
   };
   const couch = {
@@ -205,7 +205,7 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
     },
   };
   const check = createCredentialCheck({
-    cache: new CredentialCache(news, () => clock.time),
+    cache: new CredentialCache(bus, () => clock.time),
     keys: {
       verify: (name) => ({ outcome: name === 'akey' ? 'wrong' : 'notAKey' }),
       holds: () => true,
@@ -219,7 +219,7 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
       },
       loudDesk(),
     ),
-    news,
+    bus,
     credentialCacheSeconds: 60,
     fallbackCacheSeconds: 2,
     outageCacheSeconds: 90,
@@ -231,7 +231,7 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
     },
     ...over,
   });
-  const tell = (item: News): void => listeners.forEach((listen) => listen(item));
+  const tell = (item: Invalidation): void => listeners.forEach((listen) => listen(item));
   return { check, clock, asked, tell };
 }
 
@@ -387,14 +387,14 @@ describe('a check of credentials', () => {
   });
 
   it('keeps a digest that only this process can make, not the password', async () => {
-    const cache = new CredentialCache({ listen: () => undefined });
+    const cache = new CredentialCache({ onInvalidation: () => undefined });
     const { check } = openCheck(() => yes('alice'), { cache });
     const secret = 'canary-password-5f1c';
     await check.check(encode('alice', secret), '192.0.2.1');
     const digest = cache.digestOf(encode('alice', secret));
     const held = inspect([digest, cache.get(digest)], { depth: 9 });
     assert.match(held, /alice/);
-    const elsewhere = new CredentialCache({ listen: () => undefined });
+    const elsewhere = new CredentialCache({ onInvalidation: () => undefined });
     assert.notEqual(elsewhere.digestOf(encode('alice', secret)), digest);
     assert.doesNotMatch(held, new RegExp(`${secret}|${encode('alice', secret)}`));
   });

@@ -4,8 +4,8 @@ import { describe, it } from 'node:test';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
-import { createLoginLimit } from '../../src/identity/login-limit.ts';
-import { type News } from '../../src/identity/news.ts';
+import { createLoginLimit } from '../../src/limits/login-limit.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
 import { loudDesk } from '../support/loud-desk.ts';
 
 const BASIC = Buffer.from('key:secret').toString('base64');
@@ -13,9 +13,9 @@ const BASIC = Buffer.from('key:secret').toString('base64');
 /** A check whose look-ups of a key the test answers itself, in their order. */
 function startCheck() {
   const lookUps: ((verdict: KeyVerdict) => void)[] = [];
-  const listeners: ((news: News) => void)[] = [];
+  const listeners: ((bus: Invalidation) => void)[] = [];
   const check = createCredentialCheck({
-    cache: new CredentialCache({ listen: (listener) => void listeners.push(listener) }),
+    cache: new CredentialCache({ onInvalidation: (listener) => void listeners.push(listener) }),
     keys: { verify: () => new Promise((resolve) => lookUps.push(resolve)), holds: () => true },
     users: {
       check: () => Promise.resolve({ outcome: 'wrong' }),
@@ -30,11 +30,11 @@ function startCheck() {
       },
       loudDesk(),
     ),
-    news: { upUntil: Infinity },
+    bus: { upUntil: Infinity },
     credentialCacheSeconds: 60,
     fallbackCacheSeconds: 2,
     outageCacheSeconds: 60,
-    refusalBeatMs: 0,
+    refusalQuantumMs: 0,
   });
   const lookUpBegun = async (count: number): Promise<void> => {
     for (let turns = 0; lookUps.length < count; turns += 1) {
@@ -42,7 +42,7 @@ function startCheck() {
       await new Promise(setImmediate);
     }
   };
-  const hear = (news: News): void => listeners.forEach((listener) => listener(news));
+  const hear = (bus: Invalidation): void => listeners.forEach((listener) => listener(bus));
   return { check, lookUps, lookUpBegun, hear };
 }
 

@@ -25,7 +25,7 @@ describe('the name of an API key (H13)', () => {
         },
         follow: () => ({ close: () => undefined }),
       },
-      desk: { listen: () => undefined, hear: () => undefined, publish: () => Promise.resolve() },
+      bus: { onInvalidation: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
       now: Date.now,

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { after, before, describe, it } from 'node:test';
 import { userOf } from '../../src/identity/couch-accounts.ts';
-import { markersOf } from '../../src/permissions/marker.ts';
+import { markersOf } from '../../src/principal/marker.ts';
 import { basic, startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { ownCouch } from '../support/own-couch.ts';
 

@@ -4,11 +4,11 @@ import { afterEach, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { contextOf } from '../../src/context.ts';
 import { type Couch } from '../../src/couch/couch.ts';
-import { endpoint } from '../../src/endpoints/catalogue.ts';
-import { answerOwnEndpoint } from '../../src/handle/index.ts';
-import { securityHandlers } from '../../src/handle/security.ts';
+import { endpoint } from '../../src/catalogue/catalogue.ts';
+import { answerOwnEndpoint } from '../../src/answer/index.ts';
+import { securityHandlers } from '../../src/answer/security.ts';
 import { HttpError, NotFound } from '../../src/http-errors.ts';
-import { type Principal } from '../../src/identity/principal.ts';
+import { type Principal } from '../../src/principal/principal.ts';
 import { EMPTY_REQUEST } from '../../src/permissions/security-request.ts';
 import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
@@ -43,7 +43,7 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
       context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
       const principal = req.headers['x-who'] === 'other' ? OTHER : KEY;
       context.identified = { principal, method: 'basic' };
-      const shared = { endpoint: endpointOfPut, alternatives: [], bodyMatter: undefined };
+      const shared = { endpoint: endpointOfPut, alternatives: [], decidedByBody: undefined };
       context.operation = { ...shared, database: 'db', documentId: undefined };
       const allowed = {
         allow: true,
@@ -72,9 +72,14 @@ const security = (bytes: number): Buffer =>
   gzipSync(`{"cloudant":{},"x":[${'[],'.repeat((bytes - 40) / 3)}[]]}`);
 
 function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
-  const news = { publish: () => Promise.resolve(), listen: () => undefined, up: true, upUntil: Infinity };
+  const bus = {
+    publish: () => Promise.resolve(),
+    onInvalidation: () => undefined,
+    up: true,
+    upUntil: Infinity,
+  };
   const seconds = { securityCacheSeconds: 1, fallbackCacheSeconds: 1, outageCacheSeconds: 1 };
-  const store = createSecurityStore({ couch, news, ...seconds });
+  const store = createSecurityStore({ couch, bus, ...seconds });
   open.push(store);
   return store;
 }

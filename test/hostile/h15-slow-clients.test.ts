@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import http, { type IncomingMessage } from 'node:http';
 import { afterEach, describe, it } from 'node:test';
-import { NOBODY, type Principal } from '../../src/identity/principal.ts';
+import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { type ForwardingFront, type Judged, startForwarding } from '../support/forwarding.ts';
 import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';

@@ -64,7 +64,7 @@ describe('a revoked key on another replica (H17)', () => {
     way = await startWay(backend.urls[0] ?? '');
     here = startReplica(backend, { database: 'h17' });
     there = startReplica({ ...backend, urls: [way.url] }, { database: 'h17' });
-    await until(() => here.desk.up && there.desk.up);
+    await until(() => here.bus.up && there.bus.up);
   });
   after(async () => {
     await Promise.all([here.close(), there.close()]);
@@ -88,7 +88,7 @@ describe('a revoked key on another replica (H17)', () => {
     it(`ends on a replica ${title}`, async (test) => {
       way.hold = false;
       way.refuse = false;
-      await until(() => there.desk.up);
+      await until(() => there.bus.up);
       const { key, password } = await here.keys.create(order);
       const verdict = await there.keys.verify(key, password);
       assert.ok(verdict.outcome === 'accepted');

@@ -15,7 +15,7 @@ describe('API keys on a cluster that loses nodes', { skip: withoutCouchdb }, () 
   before(async () => {
     cluster = await startCluster({ nodes: 3 });
     replica = startReplica(cluster, { database: 'couchgate' });
-    await until(() => replica.desk.up);
+    await until(() => replica.bus.up);
   });
   after(async () => {
     await replica.close();
@@ -26,9 +26,9 @@ describe('API keys on a cluster that loses nodes', { skip: withoutCouchdb }, () 
     const [first] = cluster.nodes;
     const old = await replica.keys.create(order);
     await first.kill();
-    await until(() => !replica.desk.up);
+    await until(() => !replica.bus.up);
     assert.equal((await replica.keys.verify(old.key, old.password)).outcome, 'accepted');
-    await until(() => replica.desk.up);
+    await until(() => replica.bus.up);
     const { key, password } = await replica.keys.create(order);
     assert.equal((await replica.keys.verify(key, password)).outcome, 'accepted');
     assert.equal(await replica.keys.revoke(old.key, 'admin'), true);
@@ -43,9 +43,9 @@ describe('API keys on a cluster that loses nodes', { skip: withoutCouchdb }, () 
     await assert.rejects(replica.keys.rotate(key, 0), Unavailable);
     assert.equal((await replica.keys.verify(key, password)).outcome, 'accepted');
     await Promise.all([cluster.nodes[0].start(), cluster.nodes[1]?.start()]);
-    await until(() => replica.desk.up);
+    await until(() => replica.bus.up);
     const third = startReplica(cluster, { database: 'couchgate' });
-    await until(() => third.desk.up);
+    await until(() => third.bus.up);
     assert.equal((await third.keys.list()).length, before);
     const verdict = await third.keys.verify(key, password);
     assert.ok(verdict.outcome === 'accepted' && verdict.until === Infinity);

@@ -17,7 +17,7 @@ describe('API keys', () => {
     backend = await startBackend({ nodes: 3 });
     here = startReplica(backend, { database: 'couchgate' });
     there = startReplica({ ...backend, urls: backend.urls.toReversed() }, { database: 'couchgate' });
-    await until(() => here.desk.up && there.desk.up);
+    await until(() => here.bus.up && there.bus.up);
   });
   after(async () => {
     await Promise.all([here.close(), there.close()]);
@@ -58,7 +58,7 @@ describe('API keys', () => {
     assert.deepEqual(there.keys.verify(key, password), { outcome: 'wrong' });
     assert.equal(await there.keys.isKeyName(key), true);
     assert.equal(await here.keys.describe(key), undefined);
-    assert.ok(there.heard.some((news) => news.kind === 'key' && news.name === key));
+    assert.ok(there.changeCount.some((bus) => bus.kind === 'key' && bus.name === key));
     assert.equal(
       (await here.keys.list()).some((summary) => summary.key === key),
       false,
@@ -88,7 +88,7 @@ describe('API keys', () => {
     const made = await Promise.all([1, 2, 3].map(() => here.keys.create(order)));
     const third = startReplica(backend, { database: 'couchgate' });
     try {
-      await until(() => third.desk.up);
+      await until(() => third.bus.up);
       for (const { key, password } of made)
         assert.equal((await third.keys.verify(key, password)).outcome, 'accepted');
       assert.deepEqual(await third.keys.list(), await here.keys.list());
@@ -99,26 +99,27 @@ describe('API keys', () => {
 
   it('carries news of permissions, sessions and users to the other replica', async () => {
     const expiresAt = Date.now() + 60_000;
-    await here.desk.publish({ kind: 'permissions', database: 'a/b+c' });
-    await here.desk.publish({ kind: 'session', id: 's1', expiresAt });
-    await here.desk.publish({ kind: 'permissions', database: 'a/b+c' });
+    await here.bus.publish({ kind: 'permissions', database: 'a/b+c' });
+    await here.bus.publish({ kind: 'session', id: 's1', expiresAt });
+    await here.bus.publish({ kind: 'permissions', database: 'a/b+c' });
     await here.couch.ask({
       method: 'PUT',
       path: '/_users/org.couchdb.user%3Aj%C3%BCrgen',
       body: { name: 'jürgen', type: 'user', roles: [], password: 'x' },
     });
     const has = (wanted: unknown): boolean =>
-      there.heard.some((news) => JSON.stringify(news) === JSON.stringify(wanted));
+      there.changeCount.some((bus) => JSON.stringify(bus) === JSON.stringify(wanted));
     await until(() => has({ kind: 'session', id: 's1', expiresAt }));
     await until(() => has({ kind: 'user', name: 'jürgen' }));
     await until(
       () =>
-        there.heard.filter((news) => news.kind === 'permissions' && news.database === 'a/b+c').length === 2,
+        there.changeCount.filter((bus) => bus.kind === 'permissions' && bus.database === 'a/b+c').length ===
+        2,
     );
     const late = startReplica(backend, { database: 'couchgate' });
-    await until(() => late.desk.up);
+    await until(() => late.bus.up);
     assert.deepEqual(
-      late.heard.find((news) => news.kind === 'session'),
+      late.changeCount.find((bus) => bus.kind === 'session'),
       { kind: 'session', id: 's1', expiresAt },
     );
     await late.close();

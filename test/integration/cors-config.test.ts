@@ -9,7 +9,7 @@ import { answerPreflight } from '../../src/admit/origin.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { watchSettings } from '../../src/config/reload.ts';
 import { contextOf } from '../../src/context.ts';
-import { corsConfigHandlers } from '../../src/handle/cors-config.ts';
+import { corsConfigHandlers } from '../../src/answer/cors-config.ts';
 import { rememberingLog } from '../support/log.ts';
 import { serveSteps } from '../support/steps-server.ts';
 

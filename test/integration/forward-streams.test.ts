@@ -7,7 +7,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
-import { type Transport } from '../../src/endpoints/endpoint.ts';
+import { type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { type NodeReport } from '../../src/forward/nodes.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { type ForwardingFront, type ForwardingSetup, startForwarding } from '../support/forwarding.ts';
@@ -78,7 +78,7 @@ interface Memory {
 /** A front in a process of its own. */
 async function frontProcess(
   upstream: ScriptedUpstream,
-  transport: Transport,
+  transport: PoolKind,
 ): Promise<{ readonly url: string; readonly memory: () => Promise<Memory> }> {
   const program = new URL('../support/forwarding-process.ts', import.meta.url);
   const child = fork(program, [upstream.url, transport], { execArgv: ['--import', 'tsx', '--expose-gc'] });
@@ -122,7 +122,7 @@ describe('an attachment of any size', () => {
       res.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
       pour(res, SIZE);
     });
-    const front = await frontProcess(upstream, 'fresh');
+    const front = await frontProcess(upstream, 'single-use');
     const before = await front.memory();
     const answer = await call(`${front.url}/db/doc/a`, {});
     assert.equal(await digestOfAll(answer), digestOf(SIZE));
@@ -140,7 +140,7 @@ describe('an attachment of any size', () => {
           res.writeHead(201, { 'Content-Type': 'application/json' }).end('{}');
         });
       });
-      const front = await frontProcess(upstream, 'fresh');
+      const front = await frontProcess(upstream, 'single-use');
       const before = await front.memory();
       const headers = { 'Content-Type': 'application/octet-stream', ...framing };
       const answer = await call(`${front.url}/db/doc/a`, { method: 'PUT', headers }, (to) => pour(to, SIZE));
@@ -394,7 +394,7 @@ describe('connections to CouchDB', () => {
       res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}');
     });
     const front = await frontFor([upstream], {
-      judge: (req) => ({ transport: req.url?.includes('fresh') === true ? 'fresh' : 'pooled' }),
+      judge: (req) => ({ transport: req.url?.includes('single-use') === true ? 'single-use' : 'pooled' }),
     });
     for (let n = 0; n < 5; n += 1) await (await fetch(`${front.url}/db/pooled`)).text();
     assert.equal(upstream.connections, 1);

@@ -110,15 +110,15 @@ describe('worker processes', { timeout: 60_000 }, () => {
   it('resolves a broadcast only when every other worker has acted – POST /tell', async () => {
     const port = await start({ WORKERS: '3' }).port(3);
     const teller = await get(port, '/tell');
-    const heard = new Map<string, string>();
+    const changeCount = new Map<string, string>();
     await until(async () => {
       const [pid = '', ...words] = (await get(port, '/heard')).split(' ');
       // The first answer of each worker after the broadcast resolved: there was no time to catch up.
-      if (!heard.has(pid)) heard.set(pid, words.join(' '));
-      return heard.size === 3;
+      if (!changeCount.has(pid)) changeCount.set(pid, words.join(' '));
+      return changeCount.size === 3;
     });
-    heard.delete(teller);
-    assert.deepEqual([...heard.values()], ['the news', 'the news']);
+    changeCount.delete(teller);
+    assert.deepEqual([...changeCount.values()], ['the news', 'the news']);
   });
 
   it('replaces a worker that dies, and only its own connections break', async () => {

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
-import { ENDPOINTS } from '../../src/endpoints/catalogue.ts';
-import { markersOf } from '../../src/permissions/marker.ts';
+import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
+import { markersOf } from '../../src/principal/marker.ts';
 import {
   CALLER_HEADER,
   EXCHANGE_HEADER,

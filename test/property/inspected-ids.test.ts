@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type IdPlace } from '../../src/authorize/body-ids.ts';
-import { idsIn } from '../../src/authorize/inspect.ts';
-import { classOfId, ORDINARY } from '../../src/endpoints/document-id.ts';
+import { type IdPlace } from '../../src/body/document-ids.ts';
+import { idsIn } from '../../src/body/inspect.ts';
+import { classOfId, ORDINARY } from '../../src/catalogue/document-id.ts';
 
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
 const runs = { numRuns: 3000 * FACTOR };

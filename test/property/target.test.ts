@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { parseDestination } from '../../src/admit/destination.ts';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
-import { type Target } from '../../src/endpoints/operation.ts';
+import { type Target } from '../../src/catalogue/operation.ts';
 import { HttpError } from '../../src/http-errors.ts';
 import { bytesOf, couchReading, routed, spell } from '../support/couch-path.ts';
 

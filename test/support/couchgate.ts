@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { loadSettings } from '../../src/config/load.ts';
 import { type Settings } from '../../src/config/settings.ts';
-import { ALONE } from '../../src/listen/siblings.ts';
+import { NO_WORKERS } from '../../src/cluster/worker-channel.ts';
 import { run, type Running } from '../../src/run.ts';
 import { startBackend, type Backend } from './backend.ts';
 import { rememberingLog, type RememberedLog } from './log.ts';
@@ -94,7 +94,7 @@ export async function startCouchgate(options: CouchgateOptions = {}): Promise<Co
     jwtSecret: Buffer.from(backend.jwtSecretBase64, 'base64'),
     sessionSecret: options.sessionSecret ?? randomBytes(32),
     log,
-    siblings: ALONE,
+    workerChannel: NO_WORKERS,
     sharesLog: false,
   });
   const [url = ''] = running.addresses;

@@ -1,11 +1,11 @@
 // A front in a process of its own, so that its memory can be measured apart from that of the test. Argument: the upstream's address.
-import { type Transport } from '../../src/endpoints/endpoint.ts';
+import { type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { startForwarding } from './forwarding.ts';
 
 const [url = '', transport = 'pooled'] = process.argv.slice(2);
 const front = await startForwarding({
   upstreams: [{ url }],
-  judge: () => ({ transport: transport as Transport }),
+  judge: () => ({ transport: transport as PoolKind }),
   nodes: { feeds: 10_000 },
 });
 process.on('message', () => {

@@ -1,11 +1,11 @@
 // The last step alone, behind a server that permits everything: what forwarding does shows without the steps before it.
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { type Endpoint, type Privilege, type Transport } from '../../src/endpoints/endpoint.ts';
-import { type Destination } from '../../src/endpoints/operation.ts';
+import { type Endpoint, type Privilege, type PoolKind } from '../../src/catalogue/endpoint.ts';
+import { type Destination } from '../../src/catalogue/operation.ts';
 import { Context, type Decision } from '../../src/context.ts';
-import { type OpenFeed } from '../../src/identity/open-feeds.ts';
-import { type Principal } from '../../src/identity/principal.ts';
+import { type WatchedExchange } from '../../src/revocation/revocation-watch.ts';
+import { type Principal } from '../../src/principal/principal.ts';
 import { createForwarding, type ForwardingOptions } from '../../src/forward/index.ts';
 import { createIdentity } from '../../src/forward/identity.ts';
 import { Nodes, type NodesOptions } from '../../src/forward/nodes.ts';
@@ -15,7 +15,7 @@ export const SECRET = Buffer.from('forwarding-tests-have-a-secret-too');
 
 /** What the steps before would have written about a request. */
 export interface Judged {
-  readonly transport?: Transport;
+  readonly transport?: PoolKind;
   readonly privilege?: Privilege;
   readonly identity?: 'marker' | 'own';
   readonly roles?: number;
@@ -48,14 +48,14 @@ export interface ForwardingFront {
   /** Contexts of the requests so far, in order. */
   readonly contexts: readonly Context[];
   /** Feeds that are registered for revocation. */
-  readonly watched: ReadonlySet<OpenFeed>;
+  readonly watched: ReadonlySet<WatchedExchange>;
   readonly endFeeds: () => void;
   close(): Promise<void>;
 }
 
 const KEY: Principal = { kind: 'key', name: 'testing' };
 
-function endpointWith(transport: Transport, privilege: Privilege): Endpoint {
+function endpointWith(transport: PoolKind, privilege: Privilege): Endpoint {
   return {
     id: 'test',
     methods: '*',
@@ -64,7 +64,7 @@ function endpointWith(transport: Transport, privilege: Privilege): Endpoint {
     permit: { kind: 'public' },
     privilege,
     servedBy: 'couchdb',
-    transport,
+    pool: transport,
     action: 'read',
     manual: '',
   };
@@ -90,7 +90,7 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
   context.operation = {
     endpoint,
     alternatives: [],
-    bodyMatter: undefined,
+    decidedByBody: undefined,
     database,
     documentId: undefined,
   };
@@ -115,7 +115,7 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
 /** A front that forwards to the upstreams; its nodes have been looked at once. */
 export async function startForwarding(setup: ForwardingSetup): Promise<ForwardingFront> {
   const contexts: Context[] = [];
-  const watched = new Set<OpenFeed>();
+  const watched = new Set<WatchedExchange>();
   const nodes = new Nodes({
     urls: setup.upstreams.map(({ url }) => url),
     limits: {
@@ -141,7 +141,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
       kid: setup.key?.kid ?? 'couchgate',
       lifetimeSeconds: 60,
     }),
-    openFeeds: {
+    revocationWatch: {
       register(feed) {
         watched.add(feed);
         return () => watched.delete(feed);

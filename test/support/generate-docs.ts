@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationDocument, fileSchema } from '../../src/config/document.ts';
-import { endpointsDocument } from '../../src/endpoints/document.ts';
+import { endpointsDocument } from '../../src/catalogue/markdown.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 

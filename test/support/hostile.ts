@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { openAdmin, type Admin } from '../../src/setup/admin.ts';
-import { markersOf } from '../../src/permissions/marker.ts';
+import { markersOf } from '../../src/principal/marker.ts';
 import { startBackend, type Backend } from './backend.ts';
 import { withoutCouchdb } from './cluster.ts';
 import { CALLER_HEADER, EXCHANGE_HEADER, startPolicyFront } from './policy-front.ts';

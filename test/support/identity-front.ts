@@ -14,16 +14,16 @@ import { contextOf, type Context } from '../../src/context.ts';
 import { createIdentity } from '../../src/forward/identity.ts';
 import { createForwarding } from '../../src/forward/index.ts';
 import { Nodes } from '../../src/forward/nodes.ts';
-import { databaseHandlers } from '../../src/handle/database.ts';
-import { answerOwnEndpoint } from '../../src/handle/index.ts';
-import { securityHandlers } from '../../src/handle/security.ts';
-import { sessionHandlers } from '../../src/handle/session.ts';
-import { guardUsers } from '../../src/handle/users.ts';
+import { databaseHandlers } from '../../src/answer/database.ts';
+import { answerOwnEndpoint } from '../../src/answer/index.ts';
+import { securityHandlers } from '../../src/answer/security.ts';
+import { sessionHandlers } from '../../src/answer/session.ts';
+import { guardUsers } from '../../src/guard/users.ts';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { createCredentialVersions } from '../../src/identity/credential-versions.ts';
-import { createLoginLimit } from '../../src/identity/login-limit.ts';
-import { createOpenFeeds, type OpenFeed } from '../../src/identity/open-feeds.ts';
+import { createLoginLimit } from '../../src/limits/login-limit.ts';
+import { createRevocationWatch, type WatchedExchange } from '../../src/revocation/revocation-watch.ts';
 import { createSessionCookie } from '../../src/identity/session-cookie.ts';
 import { createSessionStore } from '../../src/identity/session-store.ts';
 import { createSessionTokens } from '../../src/identity/session-token.ts';
@@ -42,7 +42,7 @@ export interface IdentityFront {
   readonly security: SecurityKeeper;
   /** Contexts of the requests so far. */
   readonly contexts: readonly Context[];
-  readonly openFeeds: () => number;
+  readonly revocationWatch: () => number;
   /** What the client address of the next requests is. */
   address: string;
   secure: boolean;
@@ -55,7 +55,7 @@ export interface IdentityFrontSetup {
   readonly sessionSecret?: Buffer;
   /** Clock of sessions alone. */
   readonly now?: () => number;
-  readonly refusalBeatMs?: number;
+  readonly refusalQuantumMs?: number;
 }
 
 /** Starts a replica and waits until it hears news. */
@@ -65,7 +65,7 @@ export async function startIdentityFront(
 ): Promise<IdentityFront> {
   const settings = testSettings(setup.settings);
   const replica = startReplica(access, { database: settings.storeDatabase });
-  const { couch, desk, keys } = replica;
+  const { couch, bus, keys } = replica;
   const nodes = new Nodes({
     urls: access.urls,
     limits: {
@@ -84,7 +84,7 @@ export async function startIdentityFront(
   });
   const clock = setup.now === undefined ? {} : { now: setup.now };
   const secret = setup.sessionSecret ?? randomBytes(32);
-  const shared = { ...settings, couch, news: desk };
+  const shared = { ...settings, couch, bus };
   const security = createSecurityStore(shared);
   const sessions = createSessionStore({ ...shared, ...clock });
   const versions = createCredentialVersions({ ...shared, secret });
@@ -92,29 +92,35 @@ export async function startIdentityFront(
   const cookie = createSessionCookie({ ...settings, ...clock });
   const credentials = createCredentialCheck({
     ...shared,
-    cache: new CredentialCache(desk),
+    cache: new CredentialCache(bus),
     keys,
     users: createUserCheck(couch),
-    limit: createLoginLimit(settings, desk),
-    refusalBeatMs: setup.refusalBeatMs ?? 0,
+    limit: createLoginLimit(settings, bus),
+    refusalQuantumMs: setup.refusalQuantumMs ?? 0,
   });
   const identity = createIdentity({
     secret: Buffer.from(access.jwtSecretBase64, 'base64'),
     kid: access.kid,
     lifetimeSeconds: 60,
   });
-  const stillPermitted = async (feed: OpenFeed): Promise<boolean> => {
+  const isStillPermitted = async (feed: WatchedExchange): Promise<boolean> => {
     const { principal, database = '', endpoint, keyVersion } = feed;
     if (keyVersion !== undefined && !(await keys.holds(principal.name, keyVersion))) return false;
     const permissions = await security.permissionsOf(database);
-    const operation = { endpoint, alternatives: [], bodyMatter: undefined, database, documentId: undefined };
+    const operation = {
+      endpoint,
+      alternatives: [],
+      decidedByBody: undefined,
+      database,
+      documentId: undefined,
+    };
     return decide(principal, operation, permissions, undefined).allow;
   };
-  const openFeeds = createOpenFeeds({ news: desk, stillPermitted, outageSeconds: 60 });
+  const revocationWatch = createRevocationWatch({ bus, isStillPermitted, outageSeconds: 60 });
   const forwarding = createForwarding({
     nodes,
     identity,
-    openFeeds,
+    revocationWatch,
     maxBodyBytes: settings.maxBodyBytes,
     multipartTimeoutMs: 60_000,
     publicUrl: '',
@@ -136,7 +142,7 @@ export async function startIdentityFront(
       permissions: security,
       storeDatabase: settings.storeDatabase,
       inspectLimitBytes: 1e6,
-      openFeeds,
+      revocationWatch,
     }),
     answerOwnEndpoint({
       answers: {
@@ -150,21 +156,21 @@ export async function startIdentityFront(
           log: rememberingLog(),
         }),
       },
-      guards: { up: () => undefined, 'users-any': guardUsers({ couch, keys, news: desk, limitBytes: 1e6 }) },
+      guards: { up: () => undefined, 'users-any': guardUsers({ couch, keys, bus, limitBytes: 1e6 }) },
     }),
     forwarding.step,
   ]);
   await nodes.start();
-  await until(() => desk.up);
+  await until(() => bus.up);
   return Object.assign(front, {
     url: server.url,
     replica,
     security,
     contexts,
-    openFeeds: () => openFeeds.count,
+    revocationWatch: () => revocationWatch.count,
     async close() {
       server.close();
-      openFeeds.close();
+      revocationWatch.close();
       security.close();
       sessions.close();
       versions.close();

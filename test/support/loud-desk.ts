@@ -1,14 +1,14 @@
 // A news desk that knows this process alone: what is published is heard at once.
-import { type News, type NewsDesk } from '../../src/identity/news.ts';
+import { type Invalidation, type InvalidationBus } from '../../src/invalidation/bus.ts';
 
-export function loudDesk(): NewsDesk {
-  const listeners: ((news: News) => void)[] = [];
+export function loudDesk(): InvalidationBus {
+  const listeners: ((invalidation: Invalidation) => void)[] = [];
   return {
     up: true,
     upUntil: Infinity,
-    listen: (listener) => void listeners.push(listener),
-    publish(news) {
-      for (const listener of listeners) listener(news);
+    onInvalidation: (listener) => void listeners.push(listener),
+    publish(invalidation) {
+      for (const listener of listeners) listener(invalidation);
       return Promise.resolve();
     },
   };

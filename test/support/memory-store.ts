@@ -1,7 +1,7 @@
 // A store in memory that can be away, short of nodes, or behind: for what a real CouchDB cannot be made to do at a given moment.
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
-import { type Store, type StoredDocument, type WriteOutcome } from '../../src/identity/store.ts';
+import { type Store, type StoredDocument, type WriteOutcome } from '../../src/couch/store.ts';
 
 export class MemoryStore implements Store {
   readonly documents = new Map<string, StoredDocument>();

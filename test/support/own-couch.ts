@@ -2,9 +2,9 @@
 import { createHmac } from 'node:crypto';
 import { createCouch, type CouchClient } from '../../src/couch/client.ts';
 import { createKeyStore, type KeyStoreOptions, type RunningKeyStore } from '../../src/identity/key-store.ts';
-import { createNewsDesk, type RunningNewsDesk } from '../../src/identity/news-feed.ts';
-import { type News } from '../../src/identity/news.ts';
-import { createStore, type Store } from '../../src/identity/store.ts';
+import { createInvalidationBus, type RunningInvalidationBus } from '../../src/invalidation/store-bus.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { createStore, type Store } from '../../src/couch/store.ts';
 
 export interface CouchAccess {
   readonly urls: readonly string[];
@@ -36,10 +36,10 @@ export function ownCouch(access: CouchAccess, requestTimeoutMs = 10_000): CouchC
 export interface Replica {
   readonly couch: CouchClient;
   readonly store: Store;
-  readonly desk: RunningNewsDesk;
+  readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
   /** Everything that the desk's listeners heard. */
-  readonly heard: News[];
+  readonly changeCount: Invalidation[];
   close(): Promise<void>;
 }
 
@@ -52,29 +52,29 @@ export function startReplica(
   const now = options.now ?? Date.now;
   const report = (): void => undefined;
   const store = createStore({ couch, database: options.database, report });
-  const desk = createNewsDesk({ couch, store, report, now });
+  const bus = createInvalidationBus({ couch, store, report, now });
   const keys = createKeyStore({
     couch,
     store,
-    desk,
+    bus,
     now,
     fallbackCacheSeconds: 2,
     outageCacheSeconds: 60,
     ...options,
   });
-  const heard: News[] = [];
-  desk.listen((news) => heard.push(news));
+  const changeCount: Invalidation[] = [];
+  bus.onInvalidation((bus) => changeCount.push(bus));
   store.start();
-  desk.start();
+  bus.start();
   return {
     couch,
     store,
-    desk,
+    bus,
     keys,
-    heard,
+    changeCount,
     async close() {
       await keys.close();
-      desk.close();
+      bus.close();
       store.close();
       await couch.close();
     },

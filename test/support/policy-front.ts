@@ -12,7 +12,7 @@ import { type Context, contextOf } from '../../src/context.ts';
 import { createForwarding } from '../../src/forward/index.ts';
 import { createIdentity } from '../../src/forward/identity.ts';
 import { Nodes } from '../../src/forward/nodes.ts';
-import { NOBODY, type Principal } from '../../src/identity/principal.ts';
+import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { createListeners } from '../../src/listen/server.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet, type Role } from '../../src/permissions/role.ts';
@@ -153,7 +153,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
       kid: setup.couchdb?.kid ?? 'couchgate',
       lifetimeSeconds: 60,
     }),
-    openFeeds: { register: () => () => undefined },
+    revocationWatch: { register: () => () => undefined },
     maxBodyBytes: settings.maxBodyBytes,
     multipartTimeoutMs: 60_000,
     publicUrl: '',
@@ -190,7 +190,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
         },
         storeDatabase: settings.storeDatabase,
         inspectLimitBytes: settings.inspectLimitBytes,
-        openFeeds: { register: () => () => undefined },
+        revocationWatch: { register: () => () => undefined },
       }),
       answerOwnEndpoint(req, res, next) {
         const { decision } = contextOf(req);

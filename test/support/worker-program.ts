@@ -4,8 +4,8 @@ import cluster from 'node:cluster';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { drainServer } from '../../src/listen/drain.ts';
-import { createSiblings } from '../../src/listen/siblings.ts';
-import { startWorkers } from '../../src/listen/workers.ts';
+import { createWorkerChannel } from '../../src/cluster/worker-channel.ts';
+import { startWorkers } from '../../src/cluster/worker-pool.ts';
 
 const DRAIN_MS = Number(process.env['DRAIN_MS'] ?? 60_000);
 
@@ -27,19 +27,19 @@ function runPrimary(): void {
 
 function runWorker(): void {
   if (process.env['FAIL'] === '1') process.exit(7);
-  const siblings = createSiblings({ channel: process });
+  const workerChannel = createWorkerChannel({ channel: process });
   const feeds = new Set<ServerResponse>();
-  let heard = 'nothing';
-  siblings.listen((message) => {
-    heard = String(message);
+  let changeCount = 'nothing';
+  workerChannel.listen((message) => {
+    changeCount = String(message);
   });
-  siblings.answer('pid', () => process.pid);
-  siblings.onReload(() => say({ reloaded: process.pid }));
+  workerChannel.answer('pid', () => process.pid);
+  workerChannel.onReload(() => say({ reloaded: process.pid }));
 
   const routes: Readonly<Record<string, (req: IncomingMessage, res: ServerResponse) => void>> = {
     '/pid': (_req, res) => res.end(String(process.pid)),
-    '/heard': (_req, res) => res.end(`${process.pid} ${heard}`),
-    '/tell': (_req, res) => void siblings.broadcast('the news').then(() => res.end(String(process.pid))),
+    '/heard': (_req, res) => res.end(`${process.pid} ${changeCount}`),
+    '/tell': (_req, res) => void workerChannel.broadcast('the news').then(() => res.end(String(process.pid))),
     '/feed': (_req, res) => {
       feeds.add(res);
       res.write(`${process.pid}\n`);
@@ -52,7 +52,7 @@ function runWorker(): void {
     },
   };
   const server = createServer((req, res) => (routes[req.url ?? ''] ?? routes['/pid'])?.(req, res));
-  siblings.onDrain(() => {
+  workerChannel.onDrain(() => {
     say({ draining: process.pid });
     void drainServer({
       servers: [server],
@@ -66,7 +66,7 @@ function runWorker(): void {
     });
   });
   server.listen(0, '127.0.0.1', () => {
-    siblings.ready();
+    workerChannel.ready();
     say({ serving: process.pid, port: (server.address() as AddressInfo).port });
   });
 }

@@ -5,12 +5,12 @@ import { type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Context } from '../../src/context.ts';
-import { type Endpoint } from '../../src/endpoints/endpoint.ts';
+import { type Endpoint } from '../../src/catalogue/endpoint.ts';
 import { ConnectionFacts } from '../../src/audit/connection.ts';
 import { accessLine, describePermit, quote } from '../../src/audit/line.ts';
 import { maskTarget } from '../../src/audit/mask.ts';
 import { isRequestId, requestIdMaker } from '../../src/audit/request-id.ts';
-import { grantedTo } from '../../src/endpoints/row.ts';
+import { grantedTo } from '../../src/catalogue/parse.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 
 const endpoint: Endpoint = {
@@ -21,7 +21,7 @@ const endpoint: Endpoint = {
   permit: grantedTo([['_reader']]),
   privilege: 'member',
   servedBy: 'couchdb',
-  transport: 'pooled',
+  pool: 'pooled',
   action: 'read',
   manual: '',
 };
@@ -66,7 +66,7 @@ function allowed(): Context {
   context.operation = {
     endpoint,
     alternatives: [],
-    bodyMatter: undefined,
+    decidedByBody: undefined,
     database: 'db',
     documentId: 'doc',
   };

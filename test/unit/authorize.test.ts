@@ -7,7 +7,7 @@ import { createClassify } from '../../src/classify/classify.ts';
 import { parseTarget } from '../../src/admit/target.ts';
 import { Context } from '../../src/context.ts';
 import { Forbidden, TooBusy, Unavailable } from '../../src/http-errors.ts';
-import { type Principal } from '../../src/identity/principal.ts';
+import { type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { CALLER_HEADER, startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
@@ -45,7 +45,7 @@ function step(
     },
     storeDatabase: 'couchgate',
     inspectLimitBytes: 1000,
-    openFeeds: { register: () => () => undefined },
+    revocationWatch: { register: () => () => undefined },
   });
   const later = new Promise<unknown>((resolve) => {
     void handler(

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import { createBodyBudget } from '../../src/endpoints/body-budget.ts';
+import { createBodyBudget } from '../../src/body/budget.ts';
 
 const answer = (): ServerResponse => new ServerResponse(new IncomingMessage(new Socket()));
 

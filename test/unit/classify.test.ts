@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { parseDestination } from '../../src/admit/destination.ts';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
-import { ENDPOINTS } from '../../src/endpoints/catalogue.ts';
+import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
 
 const classify = createClassify({ storeDatabase: 'couchgate' });
 
@@ -167,11 +167,11 @@ describe('classify', () => {
   it('leaves the choice to the body – POST /db and POST /db/_bulk_docs', () => {
     const post = classify('POST', parseTarget('/db', { maxUrlBytes: 99 }), undefined);
     assert.deepEqual(
-      [post.bodyMatter, post.alternatives.map(({ id }) => id)],
+      [post.decidedByBody, post.alternatives.map(({ id }) => id)],
       ['document-id', ['db-post-doc', 'db-post-design', 'db-post-local']],
     );
     const bulk = classify('POST', parseTarget('/db/_bulk_docs', { maxUrlBytes: 99 }), undefined);
-    assert.equal(bulk.bodyMatter, 'bulk-ids');
+    assert.equal(bulk.decidedByBody, 'bulk-ids');
     assert.equal(bulk.alternatives.length, 4);
   });
 });

@@ -6,9 +6,9 @@ import { parseTarget } from '../../src/admit/target.ts';
 import { decide, mustInspect } from '../../src/authorize/decide.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { type Decision } from '../../src/context.ts';
-import { DESIGN, INTERNAL, LOCAL, ORDINARY, RESERVED } from '../../src/endpoints/document-id.ts';
-import { type Operation } from '../../src/endpoints/operation.ts';
-import { NOBODY, type Principal } from '../../src/identity/principal.ts';
+import { DESIGN, INTERNAL, LOCAL, ORDINARY, RESERVED } from '../../src/catalogue/document-id.ts';
+import { type Operation } from '../../src/catalogue/operation.ts';
+import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet, type Role } from '../../src/permissions/role.ts';
 

@@ -4,8 +4,8 @@ import { createHash, createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { createIdentity, type Identity } from '../../src/forward/identity.ts';
-import { type Concession } from '../../src/forward/token-cache.ts';
-import { NOBODY, type Principal } from '../../src/identity/principal.ts';
+import { type TokenScope } from '../../src/forward/token-cache.ts';
+import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { roleSet, ROLES } from '../../src/permissions/role.ts';
 
 const SECRET = Buffer.from('0123456789abcdef0123456789abcdef');
@@ -40,7 +40,7 @@ function identityAt(clock: { now: number }): Identity {
   return createIdentity({ secret: SECRET, kid: 'k1', lifetimeSeconds: 60, now: () => clock.now });
 }
 
-function concession(over: Partial<Concession> = {}): Concession {
+function scope(over: Partial<TokenScope> = {}): TokenScope {
   return { privilege: 'member', identity: 'marker', roles: READ_WRITE, ...over };
 }
 
@@ -48,7 +48,7 @@ describe('the token that goes to CouchDB', () => {
   const cases: readonly (readonly [
     string,
     Principal,
-    Partial<Concession>,
+    Partial<TokenScope>,
     string | undefined,
     readonly string[] | undefined,
   ])[] = [
@@ -97,7 +97,7 @@ describe('the token that goes to CouchDB', () => {
   ];
   for (const [title, principal, over, database, roles] of cases) {
     it(title, () => {
-      const token = open(identityAt({ now: 5000 }).tokenFor(principal, concession(over), database));
+      const token = open(identityAt({ now: 5000 }).tokenFor(principal, scope(over), database));
       assert.deepEqual(token?.payload['_couchdb.roles'], roles);
       if (token === undefined) return;
       assert.deepEqual(token.header, { alg: 'HS256', typ: 'JWT', kid: 'k1' });
@@ -127,7 +127,7 @@ describe('the token that goes to CouchDB', () => {
         fc.integer({ min: 0, max: 2 ** ROLES.length - 1 }),
         fc.string({ minLength: 1 }),
         (who, privilege, roles, database) => {
-          const token = open(identity.tokenFor(who, concession({ privilege, roles }), database));
+          const token = open(identity.tokenFor(who, scope({ privilege, roles }), database));
           const held = token?.payload['_couchdb.roles'] as string[];
           assert.ok(!held.includes('_admin'));
           const markers = held.filter((role) => role.startsWith('couchgate-'));
@@ -142,29 +142,29 @@ describe('the tokens that are kept', () => {
   it('are used again while two thirds of their life last, and are made anew after that', () => {
     const clock = { now: 0 };
     const identity = identityAt(clock);
-    const first = identity.tokenFor(KEY, concession(), 'db');
+    const first = identity.tokenFor(KEY, scope(), 'db');
     clock.now = 39_999;
-    assert.equal(identity.tokenFor(KEY, concession(), 'db'), first);
+    assert.equal(identity.tokenFor(KEY, scope(), 'db'), first);
     clock.now = 40_000;
-    const second = identity.tokenFor(KEY, concession(), 'db');
+    const second = identity.tokenFor(KEY, scope(), 'db');
     assert.equal(open(second)?.payload['exp'], 100);
-    assert.equal(identity.tokenFor(KEY, concession(), 'db'), second);
+    assert.equal(identity.tokenFor(KEY, scope(), 'db'), second);
   });
 
   it('are never handed to another name, database, privilege or set of roles', () => {
     const identity = identityAt({ now: 0 });
-    const variants: readonly (readonly [Principal, Concession, string | undefined])[] = [
-      [KEY, concession(), 'db'],
-      [{ ...KEY, name: 'other' }, concession(), 'db'],
-      [KEY, concession(), 'db2'],
-      [KEY, concession(), undefined],
-      [KEY, concession({ privilege: 'dbadmin' }), 'db'],
-      [KEY, concession({ privilege: 'server_admin' }), 'db'],
-      [KEY, concession({ roles: roleSet(['_reader']) }), 'db'],
-      [KEY, concession({ identity: 'own' }), 'db'],
-      [{ kind: 'user', name: KEY.name, roles: ['a'] }, concession(), 'db'],
-      [{ kind: 'user', name: KEY.name, roles: ['b'] }, concession(), 'db'],
-      [{ kind: 'user', name: KEY.name, roles: ['a', 'b'] }, concession(), 'db'],
+    const variants: readonly (readonly [Principal, TokenScope, string | undefined])[] = [
+      [KEY, scope(), 'db'],
+      [{ ...KEY, name: 'other' }, scope(), 'db'],
+      [KEY, scope(), 'db2'],
+      [KEY, scope(), undefined],
+      [KEY, scope({ privilege: 'dbadmin' }), 'db'],
+      [KEY, scope({ privilege: 'server_admin' }), 'db'],
+      [KEY, scope({ roles: roleSet(['_reader']) }), 'db'],
+      [KEY, scope({ identity: 'own' }), 'db'],
+      [{ kind: 'user', name: KEY.name, roles: ['a'] }, scope(), 'db'],
+      [{ kind: 'user', name: KEY.name, roles: ['b'] }, scope(), 'db'],
+      [{ kind: 'user', name: KEY.name, roles: ['a', 'b'] }, scope(), 'db'],
     ];
     for (let round = 0; round < 2; round += 1) {
       const tokens = variants.map(([principal, allowed, database]) =>
@@ -177,7 +177,7 @@ describe('the tokens that are kept', () => {
   it('follow a user whose roles were changed in place of its old ones, though it is another object every time', () => {
     const identity = identityAt({ now: 0 });
     const as = (...roles: string[]): string | undefined =>
-      identity.tokenFor({ kind: 'user', name: 'u', roles }, concession(), 'db');
+      identity.tokenFor({ kind: 'user', name: 'u', roles }, scope(), 'db');
     const before = as('a');
     assert.equal(as('a'), before);
     assert.deepEqual(open(as('b'))?.payload['_couchdb.roles'], [MEMBER, '_reader', '_writer', 'b']);
@@ -188,12 +188,12 @@ describe('the tokens that are kept', () => {
     const clock = { now: 0 };
     const identity = identityAt(clock);
     const name = (n: number): Principal => ({ kind: 'key', name: `k${n}` });
-    const first = identity.tokenFor(name(0), concession(), 'db');
-    const recent = identity.tokenFor(name(20_001), concession(), 'db');
+    const first = identity.tokenFor(name(0), scope(), 'db');
+    const recent = identity.tokenFor(name(20_001), scope(), 'db');
     clock.now = 1000;
-    for (let n = 1; n <= 20_000; n += 1) identity.tokenFor(name(n), concession(), 'db');
-    assert.equal(identity.tokenFor(name(20_001), concession(), 'db'), recent);
-    for (let n = 30_000; n <= 50_000; n += 1) identity.tokenFor(name(n), concession(), 'db');
-    assert.notEqual(identity.tokenFor(name(0), concession(), 'db'), first);
+    for (let n = 1; n <= 20_000; n += 1) identity.tokenFor(name(n), scope(), 'db');
+    assert.equal(identity.tokenFor(name(20_001), scope(), 'db'), recent);
+    for (let n = 30_000; n <= 50_000; n += 1) identity.tokenFor(name(n), scope(), 'db');
+    assert.notEqual(identity.tokenFor(name(0), scope(), 'db'), first);
   });
 });

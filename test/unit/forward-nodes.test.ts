@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type NodesOptions, Nodes } from '../../src/forward/nodes.ts';
 import { type CouchNode, type NodeState } from '../../src/forward/node.ts';
-import { type Waiter } from '../../src/couch/slots.ts';
+import { type Waiter } from '../../src/limits/concurrency-limiter.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { until } from '../support/until.ts';
 
@@ -90,9 +90,9 @@ describe('the nodes', () => {
   it('take feeds where the fewest are open', async () => {
     await open(3);
     const [a, b] = [nodeAt(0), nodeAt(1)];
-    a.slots('feed').take(waiter());
-    a.slots('feed').take(waiter());
-    b.slots('feed').take(waiter());
+    a.limiter('feed').acquire(waiter());
+    a.limiter('feed').acquire(waiter());
+    b.limiter('feed').acquire(waiter());
     assert.equal(picks(3, 'feed'), 'ccc');
     nodes.stop();
   });
@@ -130,11 +130,12 @@ describe('the nodes', () => {
   it('are out at the first connection that cannot be made, and send their line elsewhere', async () => {
     await open(2);
     const [a, b] = [nodeAt(0), nodeAt(1)];
-    for (const slots of [a.slots('short'), b.slots('short')]) [1, 2].forEach(() => slots.take(waiter()));
+    for (const slots of [a.limiter('short'), b.limiter('short')])
+      [1, 2].forEach(() => slots.acquire(waiter()));
     const waiting = waiter();
-    assert.equal(a.slots('short').take(waiting), false);
+    assert.equal(a.limiter('short').acquire(waiting), false);
     await upstreams[0]?.kill();
-    nodes.unreachable(a);
+    nodes.markFailed(a);
     assert.equal(states()[0], 'down');
     assert.equal(waiting.displacements, 1);
     assert.equal(picks(2), 'bb');
@@ -145,9 +146,9 @@ describe('the nodes', () => {
   it('are asked by one request at a time when an answer was broken off, until a look finds them well', async () => {
     await open(2);
     const a = nodeAt(0);
-    nodes.doubt(a);
+    nodes.markSuspect(a);
     assert.equal(states()[0], 'half-open');
-    a.slots('short').take(waiter());
+    a.limiter('short').acquire(waiter());
     assert.equal(picks(3), 'bbb');
     await until(() => states()[0] === 'up');
     nodes.stop();
@@ -156,8 +157,8 @@ describe('the nodes', () => {
   it('are asked all the same, in doubt, when there is no other', async () => {
     await open(1);
     const a = nodeAt(0);
-    a.slots('short').take(waiter());
-    nodes.doubt(a);
+    a.limiter('short').acquire(waiter());
+    nodes.markSuspect(a);
     assert.equal(picks(2), 'aa');
     assert.equal(nodes.usable, true);
     nodes.stop();
@@ -167,12 +168,12 @@ describe('the nodes', () => {
     await open(2, 60_000);
     const a = nodeAt(0);
     ups[0] = 404;
-    nodes.doubt(a);
+    nodes.markSuspect(a);
     await until(() => states()[0] === 'draining');
     ups[0] = 200;
-    nodes.doubt(a);
+    nodes.markSuspect(a);
     await until(() => states()[0] === 'half-open');
-    for (let n = 0; n < 3; n += 1) nodes.answered(a);
+    for (let n = 0; n < 3; n += 1) nodes.recordSuccess(a);
     assert.equal(states()[0], 'up');
     nodes.stop();
   });
@@ -183,10 +184,10 @@ describe('the nodes', () => {
     refused.add(a.url);
     const before = checks;
     // The look at the start was less than a second ago.
-    nodes.suspect(a);
+    nodes.recheckToken(a);
     assert.equal(checks, before);
     await until(() => {
-      nodes.suspect(a);
+      nodes.recheckToken(a);
       return checks > before;
     });
     await until(() => states()[0] === 'down');
@@ -198,18 +199,18 @@ describe('the nodes', () => {
 
   it('give no slot away beyond slots and line, and say so', async () => {
     await open(1);
-    const slots = nodeAt(0).slots('short');
+    const slots = nodeAt(0).limiter('short');
     const [third, fourth, fifth] = [waiter(), waiter(), waiter()];
     assert.deepEqual(
-      [waiter(), waiter(), third, fourth].map((one) => slots.take(one)),
+      [waiter(), waiter(), third, fourth].map((one) => slots.acquire(one)),
       [true, true, false, false],
     );
     assert.equal(nodes.pick('short', 'someone'), undefined);
-    assert.equal(slots.take(fifth), false);
-    slots.leave(third);
-    slots.give('someone');
+    assert.equal(slots.acquire(fifth), false);
+    slots.abandon(third);
+    slots.release('someone');
     await until(() => fourth.grants === 1);
-    assert.deepEqual([third.grants, fifth.grants, slots.taken, slots.waiting], [0, 0, 2, 0]);
+    assert.deepEqual([third.grants, fifth.grants, slots.active, slots.waiting], [0, 0, 2, 0]);
     nodes.stop();
   });
 
@@ -220,7 +221,7 @@ describe('the nodes', () => {
     assert.deepEqual([own([]), own([]), own([])].sort(), ['a', 'b', 'c']);
     assert.equal(own([0, 1]), 'c');
     assert.equal(own([0, 1, 2]), '-');
-    nodes.unreachable(nodeAt(2));
+    nodes.markFailed(nodeAt(2));
     assert.equal(own([0, 1]), '-');
     nodes.stop();
   });

@@ -1,11 +1,11 @@
 // On which connections a request travels, and which of them may be used again after the answer.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { chooseWay, freshly, mayBeKept } from '../../src/forward/transport.ts';
-import { type Transport } from '../../src/endpoints/endpoint.ts';
+import { planConnection, onNewConnection, mayBeKept } from '../../src/forward/connection-plan.ts';
+import { type PoolKind } from '../../src/catalogue/endpoint.ts';
 
 describe('the way of a request', () => {
-  const cases: readonly (readonly [Transport, string | undefined, boolean, string, string])[] = [
+  const cases: readonly (readonly [PoolKind, string | undefined, boolean, string, string])[] = [
     ['pooled', undefined, false, '', 'short pooled'],
     ['pooled', undefined, false, '?feed=continuous', 'short pooled'],
     ['pooled', 'application/json', true, '', 'short pooled'],
@@ -16,8 +16,8 @@ describe('the way of a request', () => {
     ['pooled', 'application/json+multipart', true, '', 'short fresh'],
     ['pooled', 'application/jsonmultipart/related', true, '', 'short fresh'],
     ['pooled', 'text/plain', true, '', 'short fresh'],
-    ['fresh', 'application/json', true, '', 'short fresh'],
-    ['fresh', undefined, false, '', 'short fresh'],
+    ['single-use', 'application/json', true, '', 'short fresh'],
+    ['single-use', undefined, false, '', 'short fresh'],
     ['feed', undefined, false, '', 'short pooled'],
     ['feed', undefined, false, '?since=5&limit=2', 'short pooled'],
     ['feed', undefined, false, '?feed=continuous', 'feed feed'],
@@ -27,21 +27,24 @@ describe('the way of a request', () => {
     ['feed', 'multipart/related', true, '?feed=longpoll', 'feed fresh'],
   ];
   it('is that of a feed also where a row stands for a whole system database', () => {
-    assert.deepEqual(chooseWay('fresh', '/_users/_changes', undefined, false, '?feed=continuous'), {
-      line: 'feed',
-      route: 'fresh',
+    assert.deepEqual(planConnection('single-use', '/_users/_changes', undefined, false, '?feed=continuous'), {
+      queue: 'feed',
+      pool: 'single-use',
     });
   });
   for (const [declared, type, hasBody, query, expected] of cases) {
     it(`${declared} with ${hasBody ? (type ?? 'a body') : 'no body'} ${query} goes ${expected}`, () => {
-      const { line, route } = chooseWay(declared, '/db/x', type, hasBody, query);
-      assert.equal(`${line} ${route}`, expected);
+      const { queue, pool } = planConnection(declared, '/db/x', type, hasBody, query);
+      assert.equal(`${queue} ${pool}`, expected);
     });
   }
 
-  it('keeps its line when it is made on a new connection', () => {
-    assert.deepEqual(freshly({ line: 'short', route: 'pooled' }), { line: 'short', route: 'fresh' });
-    assert.deepEqual(freshly({ line: 'feed', route: 'feed' }), { line: 'feed', route: 'fresh' });
+  it('keeps its queue when it is made on a new connection', () => {
+    assert.deepEqual(onNewConnection({ queue: 'short', pool: 'pooled' }), {
+      queue: 'short',
+      pool: 'single-use',
+    });
+    assert.deepEqual(onNewConnection({ queue: 'feed', pool: 'feed' }), { queue: 'feed', pool: 'single-use' });
   });
 });
 

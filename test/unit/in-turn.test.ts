@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { inTurn } from '../../src/in-turn.ts';
+import { compose } from '../../src/compose.ts';
 
 const nothing: unknown = {};
 const req = nothing as Request;
@@ -18,7 +18,7 @@ async function run(
     return step(...request);
   });
   const left = await new Promise<unknown>((resolve) => {
-    void inTurn(counted)(req, res, resolve);
+    void compose(counted)(req, res, resolve);
   });
   return { ran, left };
 }
@@ -34,7 +34,7 @@ describe('inTurn', () => {
 
   it('goes no further than a step that answers', () => {
     let reached = false;
-    void inTurn([() => undefined, () => (reached = true)])(req, res, () => (reached = true));
+    void compose([() => undefined, () => (reached = true)])(req, res, () => (reached = true));
     assert.equal(reached, false);
   });
 

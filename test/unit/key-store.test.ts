@@ -4,8 +4,8 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Unavailable } from '../../src/http-errors.ts';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
 import { createKeyStore, type RunningKeyStore } from '../../src/identity/key-store.ts';
-import { createNewsDesk, type RunningNewsDesk } from '../../src/identity/news-feed.ts';
-import { type News } from '../../src/identity/news.ts';
+import { createInvalidationBus, type RunningInvalidationBus } from '../../src/invalidation/store-bus.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
 import { makeKeyName } from '../../src/identity/secret.ts';
 import { type CouchRequest } from '../../src/couch/couch.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -16,12 +16,12 @@ const HOUR = 3_600_000;
 
 describe('the key store', () => {
   let store: MemoryStore;
-  let desk: RunningNewsDesk;
+  let bus: RunningInvalidationBus;
   let keys: RunningKeyStore;
   let now: number;
   let userNames: Set<string>;
-  let told: News[];
-  let broadcast: (news: News) => Promise<void>;
+  let told: Invalidation[];
+  let broadcast: (bus: Invalidation) => Promise<void>;
 
   /** A process that works on `store`. */
   function open(): RunningKeyStore {
@@ -36,17 +36,17 @@ describe('the key store', () => {
       follow: () => ({ close: () => undefined }),
     };
     const clock = (): number => now;
-    desk = createNewsDesk({
+    bus = createInvalidationBus({
       couch,
       store,
-      siblings: { broadcast: (news) => broadcast(news) },
+      workerChannel: { broadcast: (bus) => broadcast(bus) },
       report: () => undefined,
       now: clock,
     });
     return createKeyStore({
       couch,
       store,
-      desk,
+      bus,
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
       now: clock,
@@ -57,7 +57,7 @@ describe('the key store', () => {
     now = START;
     userNames = new Set();
     told = [];
-    broadcast = (news) => Promise.resolve(void told.push(news));
+    broadcast = (bus) => Promise.resolve(void told.push(bus));
     store = new MemoryStore();
     keys = open();
     store.start();
@@ -65,7 +65,7 @@ describe('the key store', () => {
     store.asked.length = 0;
   });
   afterEach(async () => {
-    desk.close();
+    bus.close();
     await keys.close();
   });
 
@@ -218,7 +218,7 @@ describe('the key store', () => {
     store.muted = true;
     store.putSilently({ _id: `revoked:${key}`, revoked_by: 'sibling' });
     assert.equal(await outcome(key, password), 'accepted');
-    desk.hear({ kind: 'key', name: key });
+    bus.deliver({ kind: 'key', name: key });
     store.away = true;
     await assert.rejects(async () => keys.verify(key, password), Unavailable);
     store.away = false;
@@ -227,11 +227,11 @@ describe('the key store', () => {
 
   it('does not believe a read that began before the news', async () => {
     const { key, password } = await keys.create(order);
-    desk.hear({ kind: 'key', name: key });
+    bus.deliver({ kind: 'key', name: key });
     const early = keys.verify(key, password);
     store.muted = true;
     store.putSilently({ _id: `revoked:${key}`, revoked_by: 'sibling' });
-    desk.hear({ kind: 'key', name: key });
+    bus.deliver({ kind: 'key', name: key });
     assert.equal(await outcome(key, password), 'wrong');
     await early;
   });
@@ -303,18 +303,18 @@ describe('the key store', () => {
 
   it('tells nobody of a new label', async () => {
     const { key } = await keys.create(order);
-    const heard: News[] = [];
-    desk.listen((news) => heard.push(news));
+    const changeCount: Invalidation[] = [];
+    bus.onInvalidation((bus) => changeCount.push(bus));
     store.putSilently({ ...store.documents.get(`key:${key}`), _id: `key:${key}`, label: 'theirs' });
     store.tell(`key:${key}`);
-    assert.deepEqual(heard, []);
+    assert.deepEqual(changeCount, []);
     store.putSilently({
       ...store.documents.get(`key:${key}`),
       _id: `key:${key}`,
       expires_at: new Date(now).toISOString(),
     });
     store.tell(`key:${key}`);
-    assert.deepEqual(heard, [{ kind: 'key', name: key }]);
+    assert.deepEqual(changeCount, [{ kind: 'key', name: key }]);
   });
 
   it('writes the hour of the last use once, off the way of requests', async () => {

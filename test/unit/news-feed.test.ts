@@ -3,30 +3,34 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
-import { createNewsDesk, type RunningNewsDesk } from '../../src/identity/news-feed.ts';
-import { holdsUntil, type News } from '../../src/identity/news.ts';
+import { createInvalidationBus, type RunningInvalidationBus } from '../../src/invalidation/store-bus.ts';
+import { holdsUntil, type Invalidation } from '../../src/invalidation/bus.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { until } from '../support/until.ts';
 
 const START = Date.parse('2030-01-01T00:00:00Z');
-const session = (id: string, expiresAt = START + 600_000): News => ({ kind: 'session', id, expiresAt });
+const session = (id: string, expiresAt = START + 600_000): Invalidation => ({
+  kind: 'session',
+  id,
+  expiresAt,
+});
 
 describe('the news desk', () => {
   let store: MemoryStore;
-  let desk: RunningNewsDesk;
-  let heard: News[];
+  let bus: RunningInvalidationBus;
+  let changeCount: Invalidation[];
   let states: boolean[];
   let users: { change: (row: ChangeRow) => void; state: (up: boolean) => void };
-  let broadcast: (news: News) => Promise<void>;
+  let broadcast: (invalidation: Invalidation) => Promise<void>;
   let reports: string[];
 
   beforeEach(() => {
     store = new MemoryStore();
-    heard = [];
+    changeCount = [];
     states = [];
     reports = [];
     broadcast = () => Promise.resolve();
-    desk = createNewsDesk({
+    bus = createInvalidationBus({
       store,
       couch: {
         ask: () => Promise.reject(new Unavailable('not asked')),
@@ -36,34 +40,34 @@ describe('the news desk', () => {
           return { close: () => undefined };
         },
       },
-      siblings: { broadcast: (news) => broadcast(news) },
+      workerChannel: { broadcast: (invalidation) => broadcast(invalidation) },
       onState: (up) => states.push(up),
       report: (sentence) => reports.push(sentence),
       now: () => START,
     });
-    desk.listen((news) => heard.push(news));
-    desk.start();
+    bus.onInvalidation((invalidation) => changeCount.push(invalidation));
+    bus.start();
   });
-  afterEach(() => desk.close());
+  afterEach(() => bus.close());
 
   async function up(): Promise<void> {
     store.setUp(true);
     users.state(true);
-    await until(() => desk.up);
+    await until(() => bus.up);
   }
 
   it('tells listeners before anything is waited for', () => {
     broadcast = () => new Promise(() => undefined);
-    void desk.publish({ kind: 'key', name: 'k' });
-    assert.deepEqual(heard, [{ kind: 'key', name: 'k' }]);
+    void bus.publish({ kind: 'key', name: 'k' });
+    assert.deepEqual(changeCount, [{ kind: 'key', name: 'k' }]);
   });
 
   it('writes down what no document of its own tells', async () => {
-    await desk.publish({ kind: 'permissions', database: 'a/b' });
-    await desk.publish({ kind: 'permissions', database: 'a/b' });
-    await desk.publish(session('s'));
-    await desk.publish({ kind: 'key', name: 'k' });
-    await desk.publish({ kind: 'user', name: 'u' });
+    await bus.publish({ kind: 'permissions', database: 'a/b' });
+    await bus.publish({ kind: 'permissions', database: 'a/b' });
+    await bus.publish(session('s'));
+    await bus.publish({ kind: 'key', name: 'k' });
+    await bus.publish({ kind: 'user', name: 'u' });
     assert.deepEqual([...store.documents.keys()], ['news:permissions:a/b', 'news:session:s']);
     assert.equal(store.documents.get('news:session:s')?.['expires_at'], START + 600_000);
   });
@@ -78,7 +82,7 @@ describe('the news desk', () => {
     store.tell('used:k');
     users.change({ id: 'org.couchdb.user:jürgen', deleted: true, doc: undefined });
     users.change({ id: '_design/_auth', deleted: false, doc: {} });
-    assert.deepEqual(heard, [
+    assert.deepEqual(changeCount, [
       { kind: 'permissions', database: 'a/b' },
       session('s', START + 1),
       { kind: 'user', name: 'jürgen' },
@@ -86,11 +90,11 @@ describe('the news desk', () => {
   });
 
   it('knows since when no news arrives', async () => {
-    assert.equal(desk.upUntil, -Infinity);
+    assert.equal(bus.upUntil, -Infinity);
     await up();
-    assert.equal(desk.upUntil, Infinity);
+    assert.equal(bus.upUntil, Infinity);
     users.state(false);
-    assert.equal(desk.upUntil, START);
+    assert.equal(bus.upUntil, START);
   });
 
   it('hears of sessions that ended before it began, and counts as up only then', async () => {
@@ -101,27 +105,27 @@ describe('the news desk', () => {
     store.setUp(true);
     users.state(true);
     await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(desk.up, false);
+    assert.equal(bus.up, false);
     store.away = false;
-    await until(() => desk.up);
-    assert.deepEqual(heard, [session('ended', START + 1)]);
+    await until(() => bus.up);
+    assert.deepEqual(changeCount, [session('ended', START + 1)]);
   });
 
   it('is down at once when either feed is', async () => {
     await up();
     users.state(false);
-    assert.equal(desk.up, false);
+    assert.equal(bus.up, false);
     users.state(true);
     store.setUp(false);
-    assert.equal(desk.up, false);
+    assert.equal(bus.up, false);
     await up();
     assert.deepEqual(states, [true, false, true, false, true]);
   });
 
   it('keeps news of permissions while the store is away, and writes it when it is back', async () => {
     store.away = true;
-    await desk.publish({ kind: 'permissions', database: 'one' });
-    await desk.publish({ kind: 'permissions', database: 'two' });
+    await bus.publish({ kind: 'permissions', database: 'one' });
+    await bus.publish({ kind: 'permissions', database: 'two' });
     assert.equal(store.documents.size, 0);
     assert.deepEqual(reports, [
       'News for other replicas must wait; waiting: 1',
@@ -133,8 +137,8 @@ describe('the news desk', () => {
 
   it('does not say that a session has ended before that is written down', async () => {
     store.away = true;
-    await assert.rejects(desk.publish(session('s')), Unavailable);
-    assert.deepEqual(heard, [session('s')]);
+    await assert.rejects(bus.publish(session('s')), Unavailable);
+    assert.deepEqual(changeCount, [session('s')]);
     store.away = false;
     await until(() => store.documents.has('news:session:s'));
   });
@@ -144,7 +148,7 @@ describe('the news desk', () => {
     store.beforeWrite = ({ _id }) => {
       if (others-- > 0) store.putSilently({ _id, at: 'theirs' });
     };
-    await desk.publish({ kind: 'permissions', database: 'a' });
+    await bus.publish({ kind: 'permissions', database: 'a' });
     assert.equal(store.documents.get('news:permissions:a')?.['at'], '2030-01-01T00:00:00.000Z');
   });
 });

@@ -1,36 +1,40 @@
 // Pins when an open feed is ended: by news that concerns it, by a sweep, and after too long an ignorance; and that nothing else ends it.
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
-import { type Endpoint } from '../../src/endpoints/endpoint.ts';
-import { type News } from '../../src/identity/news.ts';
-import { createOpenFeeds, type OpenFeed, type OpenFeedsOptions } from '../../src/identity/open-feeds.ts';
-import { type Principal } from '../../src/identity/principal.ts';
+import { type Endpoint } from '../../src/catalogue/endpoint.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
+import {
+  createRevocationWatch,
+  type WatchedExchange,
+  type RevocationWatchOptions,
+} from '../../src/revocation/revocation-watch.ts';
+import { type Principal } from '../../src/principal/principal.ts';
 
 const key: Principal = { kind: 'key', name: 'alpha' };
 const user: Principal = { kind: 'user', name: 'alice', roles: [] };
 const endpoint = { id: 'changes' } as Endpoint;
 
 interface Desk {
-  readonly listen: (listener: (news: News) => void) => void;
-  readonly tell: (news: News) => Promise<void>;
+  readonly onInvalidation: (listener: (invalidation: Invalidation) => void) => void;
+  readonly tell: (invalidation: Invalidation) => Promise<void>;
 }
 
 function newsDesk(): Desk {
-  const listeners: ((news: News) => void)[] = [];
+  const listeners: ((invalidation: Invalidation) => void)[] = [];
   return {
-    listen: (listener) => void listeners.push(listener),
-    tell: async (news) => {
-      for (const listener of listeners) listener(news);
+    onInvalidation: (listener) => void listeners.push(listener),
+    tell: async (invalidation) => {
+      for (const listener of listeners) listener(invalidation);
       await new Promise((resolve) => setImmediate(resolve));
     },
   };
 }
 
-function watch(over: Partial<OpenFeedsOptions> = {}) {
-  const desk = newsDesk();
-  const feeds = createOpenFeeds({ news: desk, stillPermitted: () => false, outageSeconds: 60, ...over });
+function watch(over: Partial<RevocationWatchOptions> = {}) {
+  const bus = newsDesk();
+  const feeds = createRevocationWatch({ bus, isStillPermitted: () => false, outageSeconds: 60, ...over });
   const cuts: string[] = [];
-  const open = (name: string, feed: Partial<OpenFeed>): (() => void) =>
+  const open = (name: string, feed: Partial<WatchedExchange>): (() => void) =>
     feeds.register({
       principal: key,
       database: 'db',
@@ -41,11 +45,11 @@ function watch(over: Partial<OpenFeedsOptions> = {}) {
       cut: (reason) => cuts.push(`${name}: ${reason}`),
       ...feed,
     });
-  return { desk, feeds, cuts, open };
+  return { bus, feeds, cuts, open };
 }
 
 describe('open feeds', () => {
-  const cases: readonly [string, News, Partial<OpenFeed>, boolean][] = [
+  const cases: readonly [string, Invalidation, Partial<WatchedExchange>, boolean][] = [
     ['news of its database', { kind: 'permissions', database: 'db' }, {}, true],
     ['news of another database', { kind: 'permissions', database: 'other' }, {}, false],
     ['news of its key', { kind: 'key', name: 'alpha' }, {}, true],
@@ -57,11 +61,11 @@ describe('open feeds', () => {
     ['the end of another session', { kind: 'session', id: 's2', expiresAt: 1 }, { sessionId: 's1' }, false],
     ['the end of a session, asked with Basic', { kind: 'session', id: 's1', expiresAt: 1 }, {}, false],
   ];
-  for (const [what, news, feed, ends] of cases) {
+  for (const [what, invalidation, feed, ends] of cases) {
     it(`${ends ? 'end on' : 'outlive'} ${what} when they are not permitted any more`, async () => {
-      const { desk, cuts, open, feeds } = watch();
+      const { bus, cuts, open, feeds } = watch();
       open('feed', feed);
-      await desk.tell(news);
+      await bus.tell(invalidation);
       assert.deepEqual(cuts, ends ? ['feed: revoked'] : []);
       assert.equal(feeds.count, ends ? 0 : 1);
       feeds.close();
@@ -70,21 +74,21 @@ describe('open feeds', () => {
 
   it('outlive news that still permits them, decided at once or later', async () => {
     for (const answer of [true, Promise.resolve(true)]) {
-      const { desk, cuts, open, feeds } = watch({ stillPermitted: () => answer });
+      const { bus, cuts, open, feeds } = watch({ isStillPermitted: () => answer });
       open('feed', {});
-      await desk.tell({ kind: 'permissions', database: 'db' });
+      await bus.tell({ kind: 'permissions', database: 'db' });
       assert.deepEqual(cuts, []);
       feeds.close();
     }
   });
 
   it('of a database that CouchDB guards itself end on news of it: only CouchDB knows who may still have them', async () => {
-    const { desk, cuts, open, feeds } = watch({ stillPermitted: () => true });
+    const { bus, cuts, open, feeds } = watch({ isStillPermitted: () => true });
     open('own', { identity: 'own' });
     open('marked', {});
-    await desk.tell({ kind: 'permissions', database: 'other' });
+    await bus.tell({ kind: 'permissions', database: 'other' });
     assert.deepEqual(cuts, []);
-    await desk.tell({ kind: 'permissions', database: 'db' });
+    await bus.tell({ kind: 'permissions', database: 'db' });
     assert.deepEqual(cuts, ['own: revoked']);
     feeds.close();
   });
@@ -92,15 +96,15 @@ describe('open feeds', () => {
   it('decide once more when news comes while a decision is under way', async () => {
     let answer: (permitted: boolean) => void = () => undefined;
     let asked = 0;
-    const { desk, cuts, open, feeds } = watch({
-      stillPermitted: () => {
+    const { bus, cuts, open, feeds } = watch({
+      isStillPermitted: () => {
         asked += 1;
         return asked === 1 ? new Promise<boolean>((resolve) => (answer = resolve)) : false;
       },
     });
     open('feed', {});
-    await desk.tell({ kind: 'permissions', database: 'db' });
-    await desk.tell({ kind: 'permissions', database: 'db' });
+    await bus.tell({ kind: 'permissions', database: 'db' });
+    await bus.tell({ kind: 'permissions', database: 'db' });
     assert.equal(asked, 1);
     answer(true);
     await new Promise((resolve) => setImmediate(resolve));
@@ -110,8 +114,8 @@ describe('open feeds', () => {
 
   it('of one caller, on one database and for one row are decided once a look', async () => {
     let asked = 0;
-    const { desk, cuts, open, feeds } = watch({
-      stillPermitted: (feed) => {
+    const { bus, cuts, open, feeds } = watch({
+      isStillPermitted: (feed) => {
         asked += 1;
         return feed.endpoint.id === 'changes';
       },
@@ -119,7 +123,7 @@ describe('open feeds', () => {
     open('one', {});
     open('two', {});
     open('three', { endpoint: { ...endpoint, id: 'att-get' } });
-    await desk.tell({ kind: 'permissions', database: 'db' });
+    await bus.tell({ kind: 'permissions', database: 'db' });
     assert.equal(asked, 2);
     assert.deepEqual(cuts, ['three: revoked']);
     feeds.close();
@@ -127,11 +131,11 @@ describe('open feeds', () => {
 
   it('are not cut after they ended by themselves', async () => {
     let answer: (permitted: boolean) => void = () => undefined;
-    const { desk, cuts, open, feeds } = watch({
-      stillPermitted: () => new Promise<boolean>((resolve) => (answer = resolve)),
+    const { bus, cuts, open, feeds } = watch({
+      isStillPermitted: () => new Promise<boolean>((resolve) => (answer = resolve)),
     });
     const end = open('feed', {});
-    await desk.tell({ kind: 'permissions', database: 'db' });
+    await bus.tell({ kind: 'permissions', database: 'db' });
     end();
     answer(false);
     await new Promise((resolve) => setImmediate(resolve));
@@ -145,7 +149,7 @@ describe('open feeds', () => {
     let time = 0;
     let permitted: () => boolean = () => true;
     const { cuts, open, feeds } = watch({
-      stillPermitted: () => permitted(),
+      isStillPermitted: () => permitted(),
       outageSeconds: 10,
       sweepMs: 1000,
       now: () => time,

@@ -6,7 +6,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { parseForm, readForm, readJsonObject, readOptionalJsonObject } from '../../src/handle/read-body.ts';
+import { parseForm, readForm, readJsonObject, readOptionalJsonObject } from '../../src/body/read.ts';
 import { type HttpError } from '../../src/http-errors.ts';
 import { asHttpError, sendError, sendJson } from '../../src/respond.ts';
 

@@ -1,7 +1,7 @@
 // Pins how long an answer of CouchDB decides: fresh, in an outage, and never past a drop.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ReadThrough, type ReadThroughOptions } from '../../src/couch/read-through.ts';
+import { ReadThrough, type ReadThroughOptions } from '../../src/invalidation/read-through-cache.ts';
 import { TooBusy, Unavailable } from '../../src/http-errors.ts';
 
 interface Pending {

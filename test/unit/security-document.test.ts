@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { BadRequest } from '../../src/http-errors.ts';
-import { isMarker, markersOf } from '../../src/permissions/marker.ts';
+import { isMarker, markersOf } from '../../src/principal/marker.ts';
 import { roleSet, rolesOf } from '../../src/permissions/role.ts';
-import { permissionsIn, shownForm, stampOf, storedForm } from '../../src/permissions/security-document.ts';
+import { permissionsIn, shownForm, versionOf, storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 
 const DB = 'orders';
@@ -151,9 +151,9 @@ describe('a stored security object', () => {
   });
 
   it('says what it was stamped with, and 0 where that is missing or no number', () => {
-    assert.equal(stampOf(store({})), 7);
+    assert.equal(versionOf(store({})), 7);
     for (const couchgate of [undefined, {}, { stamp: '9' }, { stamp: 1.5 }, []]) {
-      assert.equal(stampOf({ couchgate }), 0);
+      assert.equal(versionOf({ couchgate }), 0);
     }
   });
 });

@@ -3,16 +3,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Couch, type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
 import { HttpError, NotFound, Unavailable } from '../../src/http-errors.ts';
-import { type News } from '../../src/identity/news.ts';
-import { type Asker, NOBODY } from '../../src/identity/principal.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type Caller, NOBODY } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 import { createSecurityStore } from '../../src/permissions/security-store.ts';
 
 const READER = { cloudant: { alice: ['_reader'] } };
-const nobody: Asker = { principal: NOBODY, ip: '2001:db8::1' };
-const alice: Asker = { principal: { kind: 'key', name: 'alice' }, ip: '2001:db8::1' };
+const nobody: Caller = { principal: NOBODY, ip: '2001:db8::1' };
+const alice: Caller = { principal: { kind: 'key', name: 'alice' }, ip: '2001:db8::1' };
 const stored = (body: Record<string, unknown>, stamp: number) =>
   storedForm(parseSecurityPut(body), 'db', stamp);
 
@@ -33,17 +33,17 @@ function open() {
       return Promise.resolve({ status: 200, body: { ok: true } });
     },
   };
-  const listeners: ((news: News) => void)[] = [];
-  const told: News[] = [];
+  const listeners: ((bus: Invalidation) => void)[] = [];
+  const told: Invalidation[] = [];
   const store = createSecurityStore({
     couch,
-    news: {
-      publish: (news) => {
-        told.push(news);
-        for (const listener of listeners) listener(news);
+    bus: {
+      publish: (bus) => {
+        told.push(bus);
+        for (const listener of listeners) listener(bus);
         return Promise.resolve();
       },
-      listen: (listener) => void listeners.push(listener),
+      onInvalidation: (listener) => void listeners.push(listener),
       get up() {
         return state.up;
       },
@@ -56,9 +56,9 @@ function open() {
     outageCacheSeconds: 60,
     now: () => clock.time,
   });
-  const news = (database: string): void =>
+  const bus = (database: string): void =>
     listeners.forEach((listen) => listen({ kind: 'permissions', database }));
-  return { store, clock, asked, state, told, news };
+  return { store, clock, asked, state, told, bus };
 }
 
 const names = (permissions: DatabasePermissions | undefined): readonly string[] => [
@@ -67,13 +67,13 @@ const names = (permissions: DatabasePermissions | undefined): readonly string[] 
 
 describe('the permissions of a database', () => {
   it('are known at once after they were read, until news comes or their time is over', async () => {
-    const { store, clock, asked, news } = open();
+    const { store, clock, asked, bus } = open();
     assert.deepEqual(names(await store.permissionsOf('db')), ['alice']);
     clock.time += 299_999;
     assert.ok(!(store.permissionsOf('db') instanceof Promise));
-    news('other');
+    bus('other');
     assert.ok(!(store.permissionsOf('db') instanceof Promise));
-    news('db');
+    bus('db');
     assert.ok(store.permissionsOf('db') instanceof Promise);
     assert.equal(asked.length, 2);
   });
@@ -117,21 +117,21 @@ describe('the permissions of a database', () => {
   });
 
   it('are asked for again by nobody soon after a change: not every node of CouchDB knows a new database at once', async () => {
-    const { store, state, asked, news } = open();
+    const { store, state, asked, bus } = open();
     state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
-    news('db');
+    bus('db');
     await store.permissionsOf('db', nobody);
     await store.permissionsOf('db', nobody);
     assert.equal(asked.length, 2);
   });
 
   it('are there for nobody at once when news tells of the database, whatever is still being read', async () => {
-    const { store, state, news } = open();
+    const { store, state, bus } = open();
     const found = state.answer;
     state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
     await store.permissionsOf('known', nobody);
     const early = store.permissionsOf('early', nobody);
-    for (const database of ['known', 'early']) news(database);
+    for (const database of ['known', 'early']) bus(database);
     state.answer = found;
     assert.deepEqual(names(await early), ['alice']);
     for (const database of ['known', 'early'])
@@ -145,8 +145,8 @@ describe('the permissions of a database', () => {
   });
 
   it('read soon after a change are kept only for a moment: they may be an older copy', async () => {
-    const { store, clock, news } = open();
-    news('db');
+    const { store, clock, bus } = open();
+    bus('db');
     await store.permissionsOf('db');
     clock.time += 499;
     assert.ok(!(store.permissionsOf('db') instanceof Promise));
@@ -161,11 +161,11 @@ describe('the permissions of a database', () => {
   });
 
   it('are never older than those that were seen, though another copy says so', async () => {
-    const { store, state, clock, news } = open();
+    const { store, state, clock, bus } = open();
     state.document = stored({ cloudant: {} }, 5);
     assert.deepEqual(names(await store.permissionsOf('db')), []);
     state.document = stored(READER, 4);
-    news('db');
+    bus('db');
     assert.deepEqual(
       names(await store.permissionsOf('db')),
       [],
@@ -173,7 +173,7 @@ describe('the permissions of a database', () => {
     );
     await assert.rejects(store.documentOf('db'), Unavailable);
     clock.time += 60_000;
-    news('db');
+    bus('db');
     assert.deepEqual(
       names(await store.permissionsOf('db')),
       ['alice'],
@@ -182,10 +182,10 @@ describe('the permissions of a database', () => {
   });
 
   it('are believed at once when they close a database, however old the copy is', async () => {
-    const { store, state, news } = open();
+    const { store, state, bus } = open();
     await store.permissionsOf('db');
     state.document = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
-    news('db');
+    bus('db');
     assert.deepEqual(names(await store.permissionsOf('db')), []);
   });
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
-import { type News } from '../../src/identity/news.ts';
-import { type Principal } from '../../src/identity/principal.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type Principal } from '../../src/principal/principal.ts';
 import { createSessionStore } from '../../src/identity/session-store.ts';
 
 const user: Principal = { kind: 'user', name: 'alice', roles: [] };
@@ -13,9 +13,9 @@ const MISSING: CouchAnswer = { status: 404, body: { error: 'not_found', reason: 
 function open() {
   const state = { time: 0, up: true, answer: MISSING as CouchAnswer | Error, publish: Promise.resolve() };
   const asked: string[] = [];
-  const told: News[] = [];
-  const listeners: ((news: News) => void)[] = [];
-  const tell = (news: News): void => listeners.forEach((listen) => listen(news));
+  const told: Invalidation[] = [];
+  const listeners: ((bus: Invalidation) => void)[] = [];
+  const tell = (bus: Invalidation): void => listeners.forEach((listen) => listen(bus));
   const store = createSessionStore({
     couch: {
       ask: ({ path }) => {
@@ -23,11 +23,11 @@ function open() {
         return state.answer instanceof Error ? Promise.reject(state.answer) : Promise.resolve(state.answer);
       },
     },
-    news: {
-      listen: (listener) => void listeners.push(listener),
-      publish: (news) => {
-        told.push(news);
-        tell(news);
+    bus: {
+      onInvalidation: (listener) => void listeners.push(listener),
+      publish: (bus) => {
+        told.push(bus);
+        tell(bus);
         return state.publish;
       },
       get up() {

@@ -1,0 +1,101 @@
+// Answers the endpoints of API keys: make, list, look at, change, revoke, rotate. Whether the caller may is authorize's business, how keys
+// are kept the key store's.
+import { type Request, type Response } from 'express';
+import { type Context, known } from '../context.ts';
+import { type KeyStore } from '../identity/api-key.ts';
+import { BadRequest, NotFound } from '../http-errors.ts';
+import { sendJson } from '../respond.ts';
+import { type Answers } from './index.ts';
+import { parseKeyFields, parseOverlap } from './key-fields.ts';
+import { readJsonObject, readOptionalJsonObject } from '../body/read.ts';
+
+export interface ApiKeyDeps {
+  readonly keys: Pick<KeyStore, 'create' | 'list' | 'describe' | 'change' | 'revoke' | 'rotate'>;
+  /** How long the old password of a rotated key stays good where the request does not say. */
+  readonly keyRotationOverlapSeconds: number;
+  readonly now?: () => number;
+}
+
+const RULES = { limitBytes: 16_384 } as const;
+/** An answer that holds a password: no cache on its way may keep it. */
+const SECRET = { 'Cache-Control': 'no-store' };
+
+/**
+ * Handlers by catalogue id. Each change is answered only after every worker of this replica acts on it.
+ * Source of the first: https://cloud.ibm.com/apidocs/cloudant#postapikeys; the others are Couchgate's own.
+ */
+export function createApiKeyHandlers(
+  needs: ApiKeyDeps,
+): Pick<
+  Answers,
+  'api-keys' | 'api-keys-list' | 'api-key-get' | 'api-key-change' | 'api-key-revoke' | 'api-key-rotate'
+> {
+  const { keys } = needs;
+  return {
+    'api-keys': (req, res, context) => createKey(needs, req, res, context),
+    'api-keys-list': async (_req, res) => sendJson(res, 200, { api_keys: await keys.list() }),
+    'api-key-get': async (_req, res, context) =>
+      sendJson(res, 200, found(await keys.describe(keyNameIn(context)))),
+    'api-key-change': async (req, res, context) => {
+      const key = keyNameIn(context);
+      const fields = parseKeyFields(await readJsonObject(req, RULES));
+      const summary = found(await keys.change(key, fields));
+      context.change = { action: 'change', key, ...fields };
+      sendJson(res, 200, { ok: true, ...summary });
+    },
+    'api-key-revoke': async (_req, res, context) => {
+      const key = keyNameIn(context);
+      if (!(await keys.revoke(key, known(context.identified, 'identified').principal.name)))
+        throw noSuchKey();
+      context.change = { action: 'revoke', key };
+      sendJson(res, 200, { ok: true });
+    },
+    'api-key-rotate': (req, res, context) => rotateKey(needs, req, res, context),
+  };
+}
+
+/** Makes a key and answers it, once; the deprecated `/api/generate_api_key` does the same without a body. */
+export async function answerNewKey(
+  keys: Pick<KeyStore, 'create'>,
+  fields: { readonly label?: string | null; readonly expiresAt?: string | null },
+  { res, context, headers = {} }: { res: Response; context: Context; headers?: Record<string, string> },
+): Promise<void> {
+  const { label = null, expiresAt = null } = fields;
+  const by = known(context.identified, 'identified').principal.name;
+  const { key, password } = await keys.create({ label, expiresAt, by });
+  context.change = { action: 'create', key, label, expiresAt };
+  sendJson(res, 201, { ok: true, key, password }, { ...SECRET, ...headers });
+}
+
+async function createKey(needs: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {
+  const fields = parseKeyFields((await readOptionalJsonObject(req, RULES)) ?? {});
+  const { expiresAt } = fields;
+  const now = (needs.now ?? Date.now)();
+  if (typeof expiresAt === 'string' && Date.parse(expiresAt) <= now) {
+    throw new BadRequest('`expires_at` is over already');
+  }
+  await answerNewKey(needs.keys, fields, { res, context });
+}
+
+async function rotateKey(needs: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {
+  const key = keyNameIn(context);
+  const body = (await readOptionalJsonObject(req, RULES)) ?? {};
+  const overlapSeconds = parseOverlap(body, needs.keyRotationOverlapSeconds);
+  const { password, oldValidUntil } = found(await needs.keys.rotate(key, overlapSeconds));
+  context.change = { action: 'rotate', key, overlapSeconds };
+  sendJson(res, 200, { ok: true, key, password, old_password_valid_until: oldValidUntil }, SECRET);
+}
+
+/** `/_api/v2/api_keys/{key}[/rotate]` */
+function keyNameIn(context: Context): string {
+  return known(known(context.target, 'target').segments[3], 'target.segments[3]');
+}
+
+function found<T>(value: T | undefined): T {
+  if (value === undefined) throw noSuchKey();
+  return value;
+}
+
+function noSuchKey(): NotFound {
+  return new NotFound('There is no such API key, or it is revoked.');
+}

@@ -1,0 +1,46 @@
+// Reads the body of POST /_session: a form or JSON, with CouchDB's two names for the name.
+import { type IncomingMessage } from 'node:http';
+import { BadContentType, BadRequest } from '../http-errors.ts';
+import { mediaTypeOf, readForm, readJsonObject } from '../body/read.ts';
+
+export interface Login {
+  readonly name: string;
+  readonly password: string;
+}
+
+/**
+ * About what a Basic header can hold. CouchDB takes 1 MiB, of which anybody could have Couchgate keep as many as there are connections, or parse
+ * one after the other. Pinned by test/hostile/h12-login-bodies.test.ts.
+ */
+const LIMIT_BYTES = 16_384;
+
+/** Throws CouchDB's own 400, 413 and 415. Source: couch_httpd_auth.erl, handle_session_req. */
+export async function readLogin(req: IncomingMessage): Promise<Login> {
+  const type = mediaTypeOf(req);
+  if (type === 'application/json') {
+    const { name, username, password } = await readJsonObject(req, { limitBytes: LIMIT_BYTES });
+    return { name: oneName(name, username), password: typeof password === 'string' ? password : '' };
+  }
+  if (type === 'application/x-www-form-urlencoded') {
+    const form = await readForm(req, LIMIT_BYTES);
+    const one = (field: string): string | undefined => onlyValue(form, field);
+    return { name: oneName(one('name'), one('username')), password: one('password') ?? '' };
+  }
+  throw new BadContentType("Content-Type must be 'application/x-www-form-urlencoded' or 'application/json'");
+}
+
+function oneName(name: unknown, username: unknown): string {
+  if (typeof name === 'string' && typeof username === 'string' && name !== username) {
+    throw new BadRequest('request body contains different usernames');
+  }
+  const found = name ?? username;
+  if (typeof found !== 'string') throw new BadRequest('request body must contain a username');
+  return found;
+}
+
+/** A field that is there twice has two readings. */
+function onlyValue(form: URLSearchParams, field: string): string | undefined {
+  const values = form.getAll(field);
+  if (values.length > 1) throw new BadRequest(`request body contains ${field} more than once`);
+  return values[0];
+}

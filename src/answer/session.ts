@@ -1,0 +1,139 @@
+// Answers /_session: who am I, log in, log out, in CouchDB's exact shapes. Whether a password is right is identity/credential-check.ts's business.
+import { type Request, type Response } from 'express';
+import { type Context, known, overrule } from '../context.ts';
+import { type HttpError, Unauthorized } from '../http-errors.ts';
+import { writeBasic } from '../identity/basic-credentials.ts';
+import { type Accepted, type CredentialCheck } from '../identity/credential-check.ts';
+import { type CredentialVersions } from '../identity/credential-versions.ts';
+import { type Principal } from '../principal/principal.ts';
+import { type SessionCookie } from '../identity/session-cookie.ts';
+import { type SessionStore } from '../identity/session-store.ts';
+import { type SessionTokens } from '../identity/session-token.ts';
+import { sendJson } from '../respond.ts';
+import { type Answers } from './index.ts';
+import { localPathIn } from './local-path.ts';
+import { readLogin } from './read-login.ts';
+
+export interface SessionDeps {
+  readonly credentials: CredentialCheck;
+  readonly versions: Pick<CredentialVersions, 'versionOf'>;
+  readonly sessions: Pick<SessionStore, 'begin' | 'end'>;
+  readonly tokens: SessionTokens;
+  readonly cookie: SessionCookie;
+  readonly sessionTimeoutSeconds: number;
+  readonly now?: () => number;
+}
+
+/** Ways to sign in here, by CouchDB's names. */
+const HANDLERS = ['cookie', 'default'] as const;
+/** In place of a name with a colon, which in Basic would read as another one: nobody has this name, and its check goes the same way. */
+const NO_NAME = writeBasic('', '') ?? '';
+const WRONG = new Unauthorized('Name or password is incorrect.');
+
+/** Source: docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication, and the shapes of CouchDB 3.5. */
+export function sessionHandlers(
+  deps: SessionDeps,
+): Pick<Answers, 'session-get' | 'session-login' | 'session-logout'> {
+  return {
+    'session-get': (_req, res, context) => describeSession(res, context),
+    'session-login': (req, res, context) => login(deps, req, res, context),
+    'session-logout': (req, res, context) => logout(deps, req, res, context),
+  };
+}
+
+function describeSession(res: Response, context: Context): void {
+  const { principal, method } = known(context.identified, 'identified');
+  const isNobody = principal.kind === 'nobody';
+  const { query } = known(context.target, 'target');
+  if (isNobody && new URLSearchParams(query).get('basic') === 'true') throw new Unauthorized('Please login.');
+  sendJson(res, 200, {
+    ok: true,
+    userCtx: { name: isNobody ? null : principal.name, roles: rolesShown(principal) },
+    info: {
+      authentication_handlers: HANDLERS,
+      ...(isNobody ? {} : { authenticated: method === 'cookie' ? 'cookie' : 'default' }),
+    },
+  });
+}
+
+/** A key has no roles of its own: what it may is in the databases. */
+function rolesShown(principal: Principal): readonly string[] {
+  return 'roles' in principal ? principal.roles : [];
+}
+
+async function login(deps: SessionDeps, req: Request, res: Response, context: Context): Promise<void> {
+  const { query } = known(context.target, 'target');
+  const client = known(context.client, 'client');
+  const next = localPathIn(query, 'next');
+  const fail = localPathIn(query, 'fail');
+  const { name, password } = await readLogin(req);
+  const verdict = await deps.credentials.check(writeBasic(name, password) ?? NO_NAME, client.ip);
+  if (verdict.outcome !== 'accepted') {
+    const error = verdict.outcome === 'refused' ? verdict.error : WRONG;
+    overrule(context, error, 'credentials');
+    refuseLogin(deps, res, error, fail, client.secure);
+    return;
+  }
+  const { principal } = verdict;
+  const token = await openSession(deps, verdict);
+  context.change = { action: 'login', name: principal.name };
+  sendJson(
+    res,
+    next === undefined ? 200 : 302,
+    { ok: true, name: principal.name, roles: rolesShown(principal) },
+    { 'Set-Cookie': deps.cookie.write(token, client.secure), ...locationOf(next) },
+  );
+}
+
+/** A wrong password clears the cookie and may send a browser elsewhere; a lock does neither, for the session may be somebody's. */
+function refuseLogin(
+  deps: SessionDeps,
+  res: Response,
+  error: HttpError,
+  fail: string | undefined,
+  secure: boolean,
+): void {
+  if (error.status !== 401) throw error;
+  sendJson(
+    res,
+    fail === undefined ? 401 : 302,
+    { error: error.error, reason: error.reason },
+    { 'Set-Cookie': deps.cookie.write('', secure), ...locationOf(fail) },
+  );
+}
+
+async function openSession(deps: SessionDeps, { principal, version }: Accepted): Promise<string> {
+  if (principal.kind === 'nobody') throw new Error('nobody cannot have a session');
+  const bound = principal.kind === 'key' ? version : await deps.versions.versionOf(principal);
+  const now = (deps.now ?? Date.now)();
+  return deps.tokens.sign({
+    kind: principal.kind,
+    name: principal.name,
+    id: deps.sessions.begin(principal),
+    version: bound,
+    issuedAt: now,
+    expiresAt: now + deps.sessionTimeoutSeconds * 1000,
+  });
+}
+
+/** Ends the session of the cookie that came along, on every replica and for good, even when a Basic header decided who asks. */
+async function logout(deps: SessionDeps, req: Request, res: Response, context: Context): Promise<void> {
+  const next = localPathIn(known(context.target, 'target').query, 'next');
+  const token = deps.cookie.read(req.headers.cookie);
+  const read = token === undefined ? undefined : deps.tokens.read(token);
+  if (read?.outcome === 'valid') {
+    // Before: here it ends at once, also while the other replicas cannot be told.
+    context.change = { action: 'logout', name: read.session.name };
+    await deps.sessions.end(read.session.id);
+  }
+  sendJson(
+    res,
+    next === undefined ? 200 : 302,
+    { ok: true },
+    { 'Set-Cookie': deps.cookie.write('', known(context.client, 'client').secure), ...locationOf(next) },
+  );
+}
+
+function locationOf(path: string | undefined): { Location?: string } {
+  return path === undefined ? {} : { Location: path };
+}

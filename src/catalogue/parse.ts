@@ -1,0 +1,93 @@
+// Parses the rows of the catalogue's tables into endpoints.
+import { roleSet, isRole, type Role } from '../permissions/role.ts';
+import {
+  METHODS,
+  type AuditAction,
+  type Choice,
+  type ClosedStatus,
+  type Endpoint,
+  type Method,
+  type Permit,
+  type Privilege,
+  type Scope,
+  type ServedBy,
+  type PoolKind,
+} from './endpoint.ts';
+
+/**
+ * id · methods (`*` = every one) · path · who may · privilege · who serves it · connection · action · manual page [· choice].
+ * Who may: `public`, `authenticated`, `server_admin` (the owner alone), `blocked …` as CLOSED says,
+ * or roles: a blank is "or", a plus is "and", as in `_reader+_writer _design+_writer`.
+ */
+export type Row = readonly [
+  id: string,
+  methods: string,
+  path: string,
+  permit: string,
+  privilege: Privilege,
+  servedBy: ServedBy,
+  transport: PoolKind,
+  action: AuditAction,
+  manual: string,
+  choice?: Choice,
+];
+
+const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
+
+/** What the owner is told where a row is closed, by what the table says of it. 405 gets its methods where the row is placed. */
+const CLOSED: Readonly<Record<string, readonly [status: ClosedStatus, reason: string]>> = {
+  blocked: [403, 'This endpoint is closed for everybody.'],
+  'blocked attachment': [400, '_local documents do not accept attachments.'],
+  'blocked name': [400, 'illegal_database_name'],
+  'blocked database': [404, 'Database does not exist.'],
+  'blocked missing': [404, 'missing'],
+  'blocked method': [405, ''],
+};
+
+/** The rows of one scope as endpoints. Throws at start on a role, method or status that does not exist. */
+export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly Endpoint[] {
+  return rows.map(([id, methods, path, permit, privilege, servedBy, transport, action, manual, choice]) =>
+    Object.freeze({
+      id,
+      methods: methods === '*' ? '*' : methods.split(' ').map((name) => methodNamed(name, id)),
+      path,
+      scope,
+      permit: permitOf(permit, id),
+      privilege,
+      servedBy,
+      pool: transport,
+      action,
+      manual: manual.startsWith('https://') ? manual : COUCHDB_MANUAL + manual,
+      choice,
+    }),
+  );
+}
+
+/** A blocked permit with what the owner is told. */
+export function blocked(owner: ClosedStatus, reason: string): Permit {
+  return Object.freeze({ kind: 'blocked', owner, reason });
+}
+
+/** A permit for any of these sets of roles; none = the owner alone. */
+export function grantedTo(roles: readonly (readonly Role[])[]): Permit {
+  return Object.freeze({ kind: 'roles', roles, sets: roles.map(roleSet) });
+}
+
+function permitOf(text: string, id: string): Permit {
+  if (text === 'public' || text === 'authenticated') return { kind: text };
+  if (text === 'server_admin') return grantedTo([]);
+  const closed = CLOSED[text];
+  if (closed !== undefined) return blocked(...closed);
+  return grantedTo(text.split(' ').map((set) => set.split('+').map((name) => roleNamed(name, id))));
+}
+
+function roleNamed(name: string, id: string): Role {
+  if (!isRole(name)) throw new Error(`endpoint ${id}: there is no role ${name}`);
+  return name;
+}
+
+function methodNamed(name: string, id: string): Method {
+  const method = METHODS.find((known) => known === name);
+  if (method === undefined) throw new Error(`endpoint ${id}: there is no method ${name}`);
+  return method;
+}

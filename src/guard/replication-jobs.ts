@@ -1,0 +1,119 @@
+// Decides about the fields of a replication job other than its endpoints, and whose job a document of _replicator is (H9).
+import { type Couch } from '../couch/couch.ts';
+import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
+import { type Principal } from '../principal/principal.ts';
+import { type JsonObject } from '../body/read.ts';
+import { guardEndpoint, type EndpointRules } from './replication-endpoint.ts';
+
+export interface JobRules extends EndpointRules {
+  readonly principal: Principal;
+}
+
+/** What would send a job, or its credentials, by way of a third party. */
+const PROXIES = ['proxy', 'source_proxy', 'target_proxy'] as const;
+/** Words of CouchDB itself (couch_replicator_docs.erl): the replicator and its users know them. */
+const OTHERS_JOB = "Can't update replication documents from other users.";
+
+/** The body of POST /_replicate. A cancellation by id names no endpoints. */
+export async function guardRequest(body: JsonObject, rules: JobRules): Promise<JsonObject> {
+  const isById = ['id', 'replication_id', '_local_id'].some((field) => body[field] !== undefined);
+  const needsEndpoints = body['cancel'] !== true || !isById;
+  return guardJob(body, rules, needsEndpoints);
+}
+
+/**
+ * One document of _replicator. Only the owner may write others than jobs there (design documents are code, `_local/` ones checkpoints).
+ * A deletion holds no job any more.
+ */
+export async function guardDocument(
+  document: JsonObject,
+  id: string | undefined,
+  rules: JobRules,
+): Promise<JsonObject> {
+  if (id?.startsWith('_design/') === true || id?.startsWith('_local/') === true) {
+    if (rules.principal.kind !== 'owner')
+      throw new Forbidden('server_admin access is required for this request');
+    return document;
+  }
+  refuseForgedOwner(document, rules.principal);
+  return guardJob(document, rules, document['_deleted'] !== true);
+}
+
+async function guardJob(job: JsonObject, rules: JobRules, needsEndpoints: boolean): Promise<JsonObject> {
+  for (const field of PROXIES) {
+    if (job[field] !== undefined) throw new Forbidden(`\`${field}\` is not allowed in a replication.`);
+  }
+  const { user_ctx: userContext, ...rest } = job;
+  refuseForgedUser(userContext, rules.principal);
+  if (!needsEndpoints && job['source'] === undefined && job['target'] === undefined) return rest;
+  const source = await guardEndpoint('source', job['source'], rules);
+  const target = await guardEndpoint('target', job['target'], rules);
+  if (job['create_target'] === true && target.isLocal && rules.principal.kind !== 'owner') {
+    throw new Forbidden('server_admin access is required for this request');
+  }
+  return { ...rest, source: source.value, target: target.value };
+}
+
+/** `user_ctx` has had no effect since CouchDB 3.2; clients still send their own name, and roles of no meaning. */
+function refuseForgedUser(userContext: unknown, principal: Principal): void {
+  if (userContext === undefined) return;
+  const { name } = (userContext ?? {}) as { readonly name?: unknown };
+  if (name !== undefined && name !== null && name !== principal.name) {
+    throw new Forbidden('`user_ctx` must name yourself.');
+  }
+}
+
+function refuseForgedOwner(document: JsonObject, principal: Principal): void {
+  const { owner } = document;
+  if (principal.kind !== 'owner' && owner !== undefined && owner !== principal.name) {
+    throw new Forbidden(OTHERS_JOB);
+  }
+}
+
+/**
+ * Throws Forbidden when one of these documents exists and is somebody else's: CouchDB lets whoever leaves `owner` out take a job over, and
+ * whoever may write delete it.
+ */
+export async function refuseOthersJobs(
+  couch: Pick<Couch, 'ask'>,
+  ids: readonly string[],
+  principal: Principal,
+): Promise<void> {
+  if (principal.kind === 'owner' || ids.length === 0) return;
+  const path = '/_replicator/_all_docs?include_docs=true';
+  const answer = await couch.ask({ method: 'POST', path, body: { keys: ids } });
+  if (answer.status === 404) return;
+  const { rows } = (answer.body ?? {}) as { readonly rows?: unknown };
+  if (answer.status !== 200 || !Array.isArray(rows)) {
+    throw new Unavailable('The owner of a replication cannot be found out at present.');
+  }
+  for (const row of rows as readonly { readonly doc?: JsonObject | null; readonly error?: unknown }[]) {
+    if (row.error !== undefined && row.error !== 'not_found')
+      throw new Unavailable('The owner of a replication cannot be found out at present.');
+    if (row.doc !== undefined && row.doc !== null && row.doc['owner'] !== principal.name)
+      throw new Forbidden(OTHERS_JOB);
+  }
+}
+
+/** The documents of a _bulk_docs body. Without `new_edits` CouchDB takes revisions as they are written, also over another's job. */
+export function documentsOf(body: JsonObject, principal: Principal): readonly JsonObject[] {
+  const { docs, new_edits: newEdits } = body;
+  if (newEdits !== undefined && typeof newEdits !== 'boolean')
+    throw new BadRequest('`new_edits` must be a boolean.');
+  if (newEdits === false && principal.kind !== 'owner')
+    throw new Forbidden('server_admin access is required for this request');
+  if (!Array.isArray(docs) || !docs.every(isObject))
+    throw new BadRequest('`docs` must be an array of documents.');
+  return docs;
+}
+
+/** The `_id` of a document in a body. */
+export function idOf(document: JsonObject): string | undefined {
+  const { _id: id } = document;
+  if (id !== undefined && typeof id !== 'string') throw new BadRequest('`_id` must be a string.');
+  return id;
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
