@@ -1,4 +1,4 @@
-// Starts Couchgate as an operator does, built and in its own process, with everything on; makes databases, keys and grants through its own API.
+// Builds and starts Couchgate in its own process, and creates databases, keys and grants through its API.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -13,19 +13,22 @@ const ROOT = join(import.meta.dirname, '..');
 const START_TIMEOUT_MS = 30_000;
 
 export interface CouchgateOptions {
-  /** CouchDB nodes, or what stands in front of them. */
+  /** URLs of CouchDB nodes, or of a proxy in front of them. */
   readonly nodes: readonly string[];
   readonly backend: Pick<Backend, 'jwtSecretBase64' | 'kid'>;
   readonly workers?: number;
-  /** Further settings as COUCHGATE_… variables. */
+  /** Additional settings as COUCHGATE_… variables. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Options of Node itself. */
+  /** Options of Node. */
   readonly node?: readonly string[];
 }
 
 let built = false;
 
-/** Starts Couchgate and resolves when it answers; its access log goes to a file, which is part of what is measured. */
+/**
+ * Starts Couchgate with access log and metrics on, and resolves when it answers. The log goes to a file,
+ * because its cost is part of the measurement.
+ */
 export async function startCouchgate(plan: Plan, options: CouchgateOptions): Promise<Running> {
   build();
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-bench-'));
@@ -69,6 +72,7 @@ function withoutOwnSettings(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('COUCHGATE_')));
 }
 
+/** Returns a free TCP port of 127.0.0.1. */
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -88,7 +92,7 @@ async function untilItAnswers(url: string, ended: () => boolean): Promise<void> 
   }
 }
 
-/** True when the built Couchgate exists at all, so that a group without it can say so. */
+/** True if the source of Couchgate exists, so that a group without it can report that. */
 export function couchgateIsThere(): boolean {
   return existsSync(join(ROOT, 'src/main.ts'));
 }
@@ -98,11 +102,12 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** Returns the value of a Basic Authorization header. */
 export function basic({ name, password }: Credentials): string {
   return `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
 }
 
-/** One exchange as JSON. Throws for an answer of 400 and above, with its body. */
+/** Sends one request and returns the JSON body. Throws for status 400 and above, with the body. */
 export async function ask(
   url: string,
   credentials: Credentials,
@@ -120,7 +125,7 @@ export async function ask(
   return JSON.parse(text) as unknown;
 }
 
-/** A session cookie of Couchgate or of CouchDB. */
+/** Opens a session of Couchgate or CouchDB and returns its cookie. Throws if that fails. */
 export async function openSession(url: string, { name, password }: Credentials): Promise<string> {
   const answer = await fetch(`${url}/_session`, {
     method: 'POST',
@@ -132,13 +137,13 @@ export async function openSession(url: string, { name, password }: Credentials):
   return cookie;
 }
 
-/** A new API key. */
+/** Creates an API key. */
 export async function createKey(url: string, owner: Credentials): Promise<Credentials> {
   const made = (await ask(url, owner, 'POST', '/_api/v2/api_keys')) as { key: string; password: string };
   return { name: made.key, password: made.password };
 }
 
-/** Writes the whole `cloudant` map of a database. */
+/** Writes the complete `cloudant` map of a database. */
 export async function grant(
   url: string,
   owner: Credentials,

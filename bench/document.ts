@@ -1,9 +1,12 @@
-// Puts a measured section into docs/performance.md, between its own two marks; everything else there is written by hand.
+// Replaces measured sections of docs/performance.md between their markers; the other text is written by hand.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const DOCUMENT = new URL('../docs/performance.md', import.meta.url);
 
-/** Replaces the text between `<!-- measured: group -->` and `<!-- end: group -->`. Throws when the document has no such marks. */
+/**
+ * Replaces the text between `<!-- measured: group -->` and `<!-- end: group -->`. Throws if the markers are
+ * missing.
+ */
 export function replaceMeasured(group: string, text: string): void {
   const open = `<!-- measured: ${group} -->`;
   const close = `<!-- end: ${group} -->`;

@@ -1,4 +1,5 @@
-// Measures variants with processes of their own in every round: of two that do the same, one may be a tenth faster for all its life.
+// Measures variants with new processes in each round: two processes with the same code can differ by 10 % for
+// their whole life.
 import { interleave, median, type Result, type Rounds, type Variant } from './rounds.ts';
 
 export interface Startable {
@@ -6,7 +7,7 @@ export interface Startable {
   readonly start: () => Promise<Variant & { readonly stop: () => Promise<void> }>;
 }
 
-/** As `interleave`, with all processes started anew for each round. */
+/** Like `interleave`, but starts all processes anew in each round. */
 export async function interleaveFresh(
   startables: readonly Startable[],
   baseline: string,
@@ -26,7 +27,7 @@ export async function interleaveFresh(
   );
 }
 
-/** Medians over the rounds; ratios are those within a round. */
+/** Medians over the rounds; ratios are computed within a round. */
 function together(own: readonly Result[]): Result {
   const middle = (of: (result: Result) => number): number => median(own.map(of));
   const processes = Object.keys(own[0]?.cpu ?? {});

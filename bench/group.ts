@@ -1,14 +1,14 @@
-// What a group of measurements is given and what it hands back. The groups are in groups/, printing is report.ts's business.
+// Types of a group of measurements: its input and its result.
 import { type Rounds } from './rounds.ts';
 
 export interface Plan extends Rounds {
-  /** Larger data and more cases. */
+  /** True for larger data and more cases. */
   readonly long: boolean;
-  /** Folder for V8 profiles of Couchgate, when they are asked for. */
+  /** Folder for V8 profiles of Couchgate; undefined = no profile. */
   readonly profiles: string | undefined;
-  /** Says on stderr what is being done. */
+  /** Prints progress on stderr. */
   readonly note: (line: string) => void;
-  /** Registers what must be ended when the group is over, last first. */
+  /** Registers a cleanup function; cleanups run in reverse order after the group. */
   readonly atEnd: (end: () => Promise<void> | void) => void;
 }
 
@@ -18,7 +18,7 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** A target with what was measured; `holds` is undefined where this machine cannot show it. */
+/** A target with the measured value; `holds` is undefined if this machine cannot show it. */
 export interface Finding {
   readonly target: string;
   readonly measured: string;

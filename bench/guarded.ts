@@ -1,4 +1,5 @@
-// The setting of the ceiling and of what is compared with it: the trivial upstream, a database, a key that may read it, and Couchgates in front.
+// Prepares the environment of the ceiling: the trivial upstream, a database, a key with read access, and
+// Couchgate.
 import { ask, basic, type CouchgateOptions, createKey, grant, startCouchgate } from './couchgate.ts';
 import { type Plan } from './group.ts';
 import { type Running } from './process.ts';
@@ -10,15 +11,16 @@ export const CONNECTIONS = 32;
 
 export interface Guarded {
   readonly upstream: Running;
-  /** The load that every variant gets: the headers of a key, which cost nothing where nobody looks at them. */
+  /** Load of every variant. The headers of the key have no effect on variants that ignore them. */
   readonly load: (url: string) => Variant['load'];
-  /** Starts a Couchgate in front of the upstream. */
+  /** Starts Couchgate in front of the upstream. */
   readonly variant: (
     name: string,
     options?: Pick<CouchgateOptions, 'workers' | 'settings' | 'node'>,
   ) => Promise<Variant & { readonly stop: () => Promise<void> }>;
 }
 
+/** Starts the upstream and creates database, key and grant. */
 export async function startGuarded(plan: Plan): Promise<Guarded> {
   const backend = await openBackend(plan);
   const upstream = await startTrivialUpstream(plan, { bytes: 500, node: backend.urls[0] ?? '' });

@@ -1,4 +1,4 @@
-// Fills Couchgate's store with API keys in one go, as its own key store writes them: making a hundred thousand by its API would take minutes.
+// Writes API keys directly into the store database: 100,000 keys through the API would take minutes.
 import { writeKey } from '../src/identity/key-document.ts';
 import { digestPassword, makeKeyName, makePassword } from '../src/identity/secret.ts';
 import { type Backend } from '../test/support/backend.ts';
@@ -6,7 +6,9 @@ import { ask, type Credentials } from './couchgate.ts';
 
 const BATCH = 5000;
 
-/** Adds `count` keys to the store database, which is made where it is missing. Couchgate takes them over when it starts. */
+/**
+ * Adds `count` keys to the store database and creates a missing one. Couchgate loads the keys when it starts.
+ */
 export async function addKeys(
   backend: Backend,
   store: string,

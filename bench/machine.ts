@@ -1,10 +1,10 @@
-// Says on what, with what and when was measured: figures without that say nothing.
+// Describes the environment of a measurement: machine, versions, commit and date.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import os from 'node:os';
 import { LOAD_GENERATOR } from './load/load.ts';
 
-/** One line: processor, memory, system, versions, commit, day. */
+/** Returns one line: processor, memory, system, versions, commit, date. */
 export function machine(): string {
   const cores = os.cpus();
   return [
@@ -35,7 +35,7 @@ function versionOf(name: string): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** The version in the name of the release's `couch` library. */
+/** Version from the name of the `couch` library of the release. */
 function couchdbVersion(home: string): string {
   const library = readdirSync(`${home}/lib`).find((name) => /^couch-\d/.test(name));
   return `CouchDB ${library?.slice('couch-'.length) ?? 'of unknown version'}`;

@@ -1,4 +1,4 @@
-// `npm run bench`: measures what Couchgate costs beside what users would pick instead, and prints it as Markdown.
+// `npm run bench`: measures the cost of Couchgate and of alternatives, and prints the results as Markdown.
 import { parseArgs } from 'node:util';
 import { replaceMeasured } from './document.ts';
 import { type Group, type Plan } from './group.ts';
@@ -8,9 +8,9 @@ import { markdown } from './report.ts';
 
 const USAGE = `usage: npm run bench -- [group …] [--long] [--rounds N] [--seconds N] [--profile FOLDER] [--write]
 
-Without a group all of them run, which takes some ten minutes; --long takes more rounds, more cases and larger data.
---profile writes V8 CPU profiles of Couchgate into a folder, and adds where its time went to the table.
---write puts the tables into docs/performance.md. COUCHDB_HOME names an installed CouchDB for the groups that need a real one.
+Without a group, all groups run, which takes about ten minutes. --long uses more rounds, more cases and larger data.
+--profile writes V8 CPU profiles of Couchgate into a folder, and adds a table of its CPU time.
+--write puts the tables into docs/performance.md. COUCHDB_HOME is the folder of an installed CouchDB; some groups need it.
 
 groups:
 ${GROUPS.map(({ name, title }) => `  ${name.padEnd(12)} ${title}`).join('\n')}
@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   });
   const unknown = positionals.filter((name) => !GROUPS.some((group) => group.name === name));
   if (values.help || unknown.length > 0) {
-    process.stderr.write(unknown.length > 0 ? `no group ${unknown.join(', ')}\n${USAGE}` : USAGE);
+    process.stderr.write(unknown.length > 0 ? `unknown group ${unknown.join(', ')}\n${USAGE}` : USAGE);
     process.exitCode = unknown.length > 0 ? 1 : 0;
     return;
   }

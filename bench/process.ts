@@ -1,20 +1,23 @@
-// Starts the processes of a measurement, one role each, and says what each of them costs: CPU seconds and memory, with its children.
+// Starts the processes of a measurement and reads their CPU time and memory, children included.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 
-/** A server of this folder that runs in a process of its own. */
+/** A server process of the benchmark. */
 export interface Running {
   readonly pid: number;
   readonly url: string;
   readonly stop: () => Promise<void>;
 }
 
-/** Linux counts CPU time in hundredths of a second on every architecture that Node runs on (USER_HZ, proc(5)). */
+/** Linux counts CPU time in 1/100 s on every architecture that Node supports (USER_HZ, proc(5)). */
 const TICKS_PER_SECOND = 100;
 
-/** Starts `bench/servers/<name>.ts`, which says its address over IPC once it listens and ends when the channel does. */
+/**
+ * Starts `bench/servers/<name>.ts`. The server sends its URL over IPC once it listens, and exits when the
+ * channel closes.
+ */
 export async function startServer(name: string, args: readonly string[] = []): Promise<Running> {
   const child = fork(resolvePath(import.meta.dirname, 'servers', `${name}.ts`), args, {
     execArgv: ['--import', 'tsx'],
@@ -31,20 +34,20 @@ async function firstMessage(child: ChildProcess, name: string): Promise<string> 
   });
 }
 
-/** Ends a child by SIGTERM, by SIGKILL when it takes longer than ten seconds. */
+/** Stops a child by SIGTERM, and by SIGKILL after ten seconds. */
 export async function stopChild(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
-  const impatience = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  const killTimer = setTimeout(() => child.kill('SIGKILL'), 10_000);
   await ended;
-  clearTimeout(impatience);
+  clearTimeout(killTimer);
 }
 
-/** CPU seconds, user and system, that a process and its descendants have used so far; undefined where there is no /proc. */
+/** Returns the CPU seconds (user and system) of a process and its descendants; undefined without /proc. */
 export function cpuSeconds(pid: number): number | undefined {
-  const ticks = family(pid).map((member) => {
-    // The second field, the command, may hold spaces and brackets: everything is counted from its end.
+  const ticks = processTree(pid).map((member) => {
+    // The second field (command) may contain spaces and brackets: fields are counted from its end.
     const stat = read(`/proc/${String(member)}/stat`);
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
@@ -52,9 +55,11 @@ export function cpuSeconds(pid: number): number | undefined {
   return ticks.length === 0 ? undefined : ticks.reduce((sum, one) => sum + one, 0) / TICKS_PER_SECOND;
 }
 
-/** Resident memory in KiB of a process and its descendants: now, and the highest since `forgetPeak`. */
+/**
+ * Returns the resident memory in KiB of a process and its descendants: now, and the peak since `forgetPeak`.
+ */
 export function memoryKiB(pid: number): { readonly now: number; readonly peak: number } | undefined {
-  const members = family(pid);
+  const members = processTree(pid);
   if (members.length === 0) return undefined;
   const total = (field: string): number =>
     members
@@ -65,9 +70,12 @@ export function memoryKiB(pid: number): { readonly now: number; readonly peak: n
   return { now: total('VmRSS'), peak: total('VmHWM') };
 }
 
-/** Makes `peak` of memoryKiB begin anew (proc(5), clear_refs). Without the right to do so it stays the highest of all time. */
+/**
+ * Resets `peak` of memoryKiB (proc(5), clear_refs). Without permission, the peak stays that of the whole
+ * life.
+ */
 export function forgetPeak(pid: number): void {
-  for (const member of family(pid)) {
+  for (const member of processTree(pid)) {
     try {
       writeFileSync(`/proc/${String(member)}/clear_refs`, '5');
     } catch {
@@ -76,7 +84,7 @@ export function forgetPeak(pid: number): void {
   }
 }
 
-function family(pid: number): readonly number[] {
+function processTree(pid: number): readonly number[] {
   if (!existsSync(`/proc/${String(pid)}/task`)) return [];
   const children = readdirSync(`/proc/${String(pid)}/task`).flatMap((task) =>
     read(`/proc/${String(pid)}/task/${task}/children`)
@@ -84,10 +92,10 @@ function family(pid: number): readonly number[] {
       .filter(Boolean)
       .map(Number),
   );
-  return [pid, ...children.flatMap(family)];
+  return [pid, ...children.flatMap(processTree)];
 }
 
-/** The file's text; empty for a process that has just ended. */
+/** Returns the content of the file; empty if the process has just ended. */
 function read(path: string): string {
   try {
     return readFileSync(path, 'utf8');

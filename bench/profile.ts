@@ -1,4 +1,4 @@
-// Reads a V8 CPU profile of Couchgate and says where its time went: by step, by library, and in the system calls that no proxy can do without.
+// Analyses a V8 CPU profile of Couchgate: time per folder, per library, and in system calls.
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Table } from './group.ts';
@@ -19,12 +19,12 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
-/** Options of Node that write a profile into the folder when the process ends. */
+/** Returns the options of Node that write a profile into the folder at exit. */
 export function profiling(folder: string): readonly string[] {
   return ['--cpu-prof', `--cpu-prof-dir=${folder}`, '--cpu-prof-interval=200'];
 }
 
-/** Shares of the time that the process was busy, of the largest profile in the folder: that of the process that served. */
+/** Returns the shares of busy time from the largest profile in the folder: that of the serving process. */
 export function whereTimeWent(folder: string): Table {
   const largest = readdirSync(folder)
     .filter((name) => name.endsWith('.cpuprofile'))
@@ -61,7 +61,7 @@ function sharesOf({ nodes, samples, timeDeltas }: Profile): ReadonlyMap<string, 
   return new Map([...times].map(([owner, time]) => [owner, time / busy]));
 }
 
-/** What a sample is counted for: a system call, or else the nearest code on the stack that is not Node's own. */
+/** Attributes a sample to a system call, else to the nearest code on the stack that is not part of Node. */
 function ownerOf(
   sample: number,
   frames: ReadonlyMap<number, Frame>,

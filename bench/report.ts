@@ -1,8 +1,8 @@
-// Writes what was measured as Markdown: tables, and the targets with what became of them.
+// Formats results as Markdown: tables, and targets with their results.
 import { type Finding, type Section, type Table } from './group.ts';
 import { type Result } from './rounds.ts';
 
-/** The table of interleaved rounds; CPU columns in the order of the first row's processes. */
+/** Builds the table of interleaved rounds, with one CPU column per process. */
 export function resultTable(results: readonly Result[], baseline: string, caption?: string): Table {
   const processes = [...new Set(results.flatMap((result) => Object.keys(result.cpu)))];
   return {
@@ -23,6 +23,7 @@ export function resultTable(results: readonly Result[], baseline: string, captio
   };
 }
 
+/** Returns the Markdown of a section: text, tables and targets. */
 export function markdown(section: Section): string {
   const parts = [section.text, ...section.tables.map(tableText)];
   if (section.findings.length > 0) parts.push(tableText(findingsTable(section.findings)));
@@ -48,10 +49,12 @@ function tableText({ caption, columns, rows }: Table): string {
   );
 }
 
+/** Formats a number without decimals, with spaces between thousands. */
 export function whole(value: number): string {
   return Math.round(value).toLocaleString('en').replaceAll(',', ' ');
 }
 
+/** Formats CPU seconds per 1,000 requests as microseconds per request. */
 export function microseconds(secondsPerThousand: number | undefined): string {
   return secondsPerThousand === undefined ? '–' : `${(secondsPerThousand * 1000).toFixed(0)} µs`;
 }

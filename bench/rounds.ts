@@ -1,8 +1,9 @@
-// Measures several variants in turn, round after round, so that what else the machine does falls on all of them alike; then medians and ratios.
+// Measures several variants in interleaved rounds, so that other load on the machine affects all alike.
+// Computes medians and ratios.
 import { cpuSeconds } from './process.ts';
 import { type Load, putUnderLoad } from './load/load.ts';
 
-/** What one variant did in one round. Latencies in milliseconds, CPU in seconds for a thousand requests, by process. */
+/** Result of one variant in one round. Latencies in ms, CPU in seconds per 1,000 requests, by process. */
 export interface Sample {
   readonly requests: number;
   readonly perSecond: number;
@@ -13,25 +14,28 @@ export interface Sample {
 
 export interface Variant {
   readonly name: string;
-  /** The load of one round; `seconds` and `prefix` are the rounds' business. */
+  /** Load of one round; `measure` adds `seconds` and `prefix`. */
   readonly load: Omit<Load, 'seconds' | 'prefix'>;
-  /** Processes whose CPU is counted, by what the table calls them. */
+  /** Processes whose CPU is counted, by their name in the table. */
   readonly processes: Readonly<Record<string, number>>;
-  /** True where answers of 400 and above are what is measured. */
+  /** True if responses of 400 and above are expected. */
   readonly refusalsExpected?: boolean;
 }
 
 export interface Rounds {
   readonly rounds: number;
   readonly seconds: number;
-  /** How long each variant runs before it is measured. */
+  /** Warm-up time of each variant. */
   readonly warmSeconds?: number;
 }
 
-/** Some fifty thousand requests to what is as fast as a proxy can be: so many V8 takes until it has compiled all that they run through. */
+/** About 50,000 requests to the fastest proxy: V8 needs as many until all hot code is compiled. */
 const WARM_SECONDS = 8;
 
-/** Medians over the rounds. `ratio` is the median of the ratios within each round: what slowed a round down slowed both sides. */
+/**
+ * Medians over the rounds. `ratio` is the median of the ratios within each round: a slow round slows both
+ * sides.
+ */
 export interface Result {
   readonly name: string;
   readonly perSecond: number;
@@ -41,11 +45,14 @@ export interface Result {
   readonly p50: number;
   readonly p99: number;
   readonly cpu: Readonly<Record<string, number>>;
-  /** CPU of all counted processes together, as a ratio to the baseline, in the same way. */
+  /** CPU of all counted processes as a ratio to the baseline, computed like `ratio`. */
   readonly cpuRatio: number;
 }
 
-/** Runs all variants in every round, beginning with another one each time. Ratios are to `baseline`. Each is warmed up first. */
+/**
+ * Warms up each variant, then runs all of them in every round, each time with another one first. Ratios are
+ * to `baseline`. Throws if a request fails or is unexpectedly refused.
+ */
 export async function interleave(
   variants: readonly Variant[],
   baseline: string,
@@ -114,6 +121,7 @@ function summarise(name: string, samples: readonly Sample[], base: readonly Samp
   };
 }
 
+/** Returns the median; NaN for an empty list. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

@@ -1,4 +1,4 @@
-// The upstream of the measurements that look at Couchgate alone: it costs next to nothing, and a CouchDB-compatible node stands behind it.
+// Starts the upstreams of the measurements: the trivial upstream, and a CouchDB-compatible node.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,8 +7,9 @@ import { type Plan } from './group.ts';
 import { type Running, startServer } from './process.ts';
 import { type UpstreamOptions } from './servers/upstream-options.ts';
 
+/** Starts the trivial upstream; the cleanup is registered in the plan. */
 export async function startTrivialUpstream(plan: Plan, options: UpstreamOptions): Promise<Running> {
-  // In a file: a security object of ten thousand names is longer than an argument may be.
+  // Passed as a file: a security object with 10,000 names exceeds the limit of an argument.
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-upstream-'));
   plan.atEnd(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'options.json');
@@ -18,7 +19,7 @@ export async function startTrivialUpstream(plan: Plan, options: UpstreamOptions)
   return upstream;
 }
 
-/** A node that holds Couchgate's store and the databases. */
+/** Starts one node, or three, for the store and the databases. */
 export async function openBackend(plan: Plan, nodes: 1 | 3 = 1): Promise<Backend> {
   const backend = await startBackend({ nodes });
   plan.atEnd(() => backend.close());

@@ -1,5 +1,5 @@
-// Runs Couchgate or its tests from a fresh clone: installs from the lock file and builds first, where that has not been done.
-// Plain JavaScript without dependencies, because it is what runs before there are any.
+// Starts Couchgate or its tests from a fresh clone: installs dependencies and builds if necessary.
+// Plain JavaScript without dependencies: it runs before they are installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,11 +19,11 @@ function refuseOldNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   const [oldestMajor, oldestMinor] = OLDEST_NODE;
   if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
-  stop(`needs Node ${OLDEST_NODE.join('.')} or newer, this is ${process.versions.node}`);
+  stop(`requires Node ${OLDEST_NODE.join('.')} or newer; this is Node ${process.versions.node}`);
 }
 
 function run(command, args, what) {
-  // Output goes to stderr: stdout belongs to the access log.
+  // Output goes to stderr: stdout carries the access log.
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
   if (error !== undefined || status !== 0)
     stop(`${what} failed${error === undefined ? '' : `: ${error.message}`}`);
@@ -33,7 +33,7 @@ function install() {
   if (existsSync(INSTALLED)) return;
   process.stderr.write('couchgate: installing dependencies from the lock file (once)\n');
   const npm = process.env['npm_execpath'];
-  // Development dependencies come along even where NODE_ENV says production: the compiler is one of them.
+  // Development dependencies include the compiler, so NODE_ENV=production must not omit them.
   const args = ['ci', '--no-audit', '--no-fund', '--include=dev'];
   if (npm !== undefined && /\.c?js$/.test(npm)) run(process.execPath, [npm, ...args], 'npm ci');
   else run('npm', args, 'npm ci');

@@ -1,4 +1,4 @@
-// Puts into one clear line why Couchgate could not start. What went wrong is its thrower's business.
+// Converts a start failure into one sentence for the operator.
 import { ConfigurationError } from './config/problem.ts';
 import { DataFolderError } from './config/secrets.ts';
 
@@ -10,16 +10,15 @@ interface SystemError extends Error {
   readonly path?: string;
 }
 
-/** A sentence with what to do, where it is known; never a stack, never a credential. */
+/** Returns a sentence with the fix if it is known; never a stack trace or a credential. */
 export function explainFailure(thrown: unknown): string {
   if (thrown instanceof ConfigurationError || thrown instanceof DataFolderError) return thrown.message;
-  if (!(thrown instanceof Error)) return 'it failed for an unknown reason';
+  if (!(thrown instanceof Error)) return 'unknown error';
   const { code, syscall, address, port, path } = thrown as SystemError;
   if (syscall === 'listen') {
     const place = `${address ?? '?'}:${port ?? '?'}`;
-    if (code === 'EADDRINUSE')
-      return `${place} is taken by another program; set COUCHGATE_LISTEN to another address`;
-    return `${place} cannot be listened on (${code ?? thrown.message}); set COUCHGATE_LISTEN to another address`;
+    if (code === 'EADDRINUSE') return `${place} is already in use; set COUCHGATE_LISTEN to another address`;
+    return `cannot listen on ${place} (${code ?? thrown.message}); set COUCHGATE_LISTEN to another address`;
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
     return `${path ?? 'a file'} cannot be written (${code})`;

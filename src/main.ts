@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line: serves, or runs one of the commands. What each of them does is in its own file.
+// Entry point of the command line: runs the command, or the server without one.
 import { readFileSync } from 'node:fs';
 import { audit } from './cli/audit.ts';
 import { checkConfig, printConfig } from './cli/check-config.ts';
@@ -13,12 +13,12 @@ import { runSetup } from './setup/index.ts';
 
 const USAGE = `Usage: couchgate [command]
 
-  (none)                 serve, as config/ and the environment say
-  setup <url>...         make an existing CouchDB cluster ready; \`setup\` alone lists its options
+  (none)                 start the proxy with the settings of config/ and the environment
+  setup <url>...         prepare an existing CouchDB cluster; \`setup\` alone lists its options
   audit [file]...        filter an access log
-  cors-check <origin>    say which rule lets a preflight pass or fail
-  --check-config         list every problem of the configuration, exit 1 if there is one
-  --print-config         show every setting, its value and where it comes from; secrets masked
+  cors-check <origin>    print which rule allows or refuses a preflight
+  --check-config         list every problem of the configuration; exit code 1 if there is one
+  --print-config         print every setting with its value and source; secrets are masked
   --version, --help
 
 Settings: docs/configuration.md
@@ -63,11 +63,11 @@ async function main(words: readonly string[]): Promise<number> {
     return serve(loadConfiguration({ env: process.env }), process.env);
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command !== undefined) return command(rest, process);
-  process.stderr.write(`couchgate: there is no command ${name}\n${USAGE}`);
+  process.stderr.write(`couchgate: unknown command ${name}\n${USAGE}`);
   return 2;
 }
 
-// A reader that has seen enough (`couchgate audit | head`) is no failure.
+// A closed pipe (`couchgate audit | head`) is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
@@ -78,5 +78,5 @@ try {
   process.stderr.write(`couchgate: ${explainFailure(error)}\n`);
   process.exitCode = 1;
 }
-// What is left (an idle connection, a timer) must not keep a process alive whose work is done or that could not start.
+// An open handle (idle connection, timer) must not keep the process alive after the command ends or fails.
 process.exit();

@@ -33,7 +33,7 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
   const start = { configuration, env, log, secrets };
   if (cluster.isWorker) return serveAsWorker({ ...start, nodeUrls: settings.couchdbNodes });
   for (const warning of [...configuration.warnings, ...secrets.warnings])
-    log.warn({ warning }, 'allowed, but seldom meant');
+    log.warn({ warning }, 'configuration warning');
   const embedded = settings.couchdbNodes.length === 0 ? await startEmbedded(start) : undefined;
   const nodeUrls = embedded === undefined ? settings.couchdbNodes : [embedded.url];
   try {

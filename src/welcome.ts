@@ -1,14 +1,18 @@
-// Tells whoever started Couchgate at a terminal where it listens and what to try. The log is for machines; these lines are for a person.
+// Prints a short guide for a user at a terminal: listen addresses and example commands.
 import { join } from 'node:path';
 import { type Secrets } from './config/secrets.ts';
 import { type Settings } from './config/settings.ts';
 
-/** Written to stderr: stdout belongs to the access log. A generated owner password is shown this once. */
+/**
+ * Writes the guide to stderr: stdout carries the access log. A generated owner password is shown only here.
+ */
 export function welcome(settings: Settings, secrets: Secrets, addresses: readonly string[]): void {
   process.stderr.write(`${welcomeLines(settings, secrets, addresses).join('\n')}\n`);
 }
 
-/** The lines; those to try only for the embedded node, whose owner Couchgate knows. */
+/**
+ * Returns the lines of the guide. The example commands need the owner, so only the embedded node has them.
+ */
 export function welcomeLines(
   settings: Settings,
   secrets: Secrets,
@@ -22,7 +26,7 @@ export function welcomeLines(
   if (secrets.created.has('ownerPassword')) {
     lines.push(
       '',
-      `The owner is \`${settings.owner}\`, password \`${secrets.ownerPassword}\` (shown once, kept in ${file}).`,
+      `The owner is \`${settings.owner}\`, password \`${secrets.ownerPassword}\` (shown once, stored in ${file}).`,
     );
   }
   const password = isGenerated ? `$(cat ${file})` : '$COUCHGATE_OWNER_PASSWORD';
@@ -36,7 +40,7 @@ export function welcomeLines(
   ];
 }
 
-/** A database, a key, a grant, a read that is permitted and a write that is refused. */
+/** Example commands: create a database, a key and a grant; then a permitted read and a refused write. */
 export function walkThrough(url: string, owner: string, password: string): readonly string[] {
   const json = `-H 'Content-Type: application/json'`;
   return [

@@ -1,4 +1,4 @@
-// The groups in the order in which they run and are printed.
+// Lists the groups in the order in which they run and are printed.
 import { type Group } from '../group.ts';
 import { ceiling } from './ceiling.ts';
 import { cold } from './cold.ts';

@@ -1,4 +1,4 @@
-// Ceiling: what each way through costs when the upstream costs next to nothing.
+// Measures the maximum throughput of Couchgate and of alternatives with an upstream of minimal cost.
 import { spawnSync } from 'node:child_process';
 import os from 'node:os';
 import { join, resolve } from 'node:path';
@@ -26,15 +26,15 @@ async function run(plan: Plan): Promise<Section> {
   const results = await interleave(variants, BARE, plan);
   return {
     text:
-      `${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections, medians. Load generator, proxy and ` +
-      'upstream are processes of their own; CPU is that of the proxy alone. Couchgate has everything on: an API key by basic authentication, ' +
-      'permissions, the token for CouchDB, the access log to a file, metrics.',
+      `Medians of ${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections. Load generator, ` +
+      'proxy and upstream are separate processes; CPU is that of the proxy only. Couchgate runs with all features: API key by basic ' +
+      'authentication, permissions, token for CouchDB, access log to a file, metrics.',
     tables: [resultTable(results, BARE), ...(await profile(plan, guarded))],
     findings: findings(results),
   };
 }
 
-/** Profiling costs time of its own, so it is done in a run of its own. */
+/** Profiling slows Couchgate down, so it has a separate run. */
 async function profile(plan: Plan, guarded: Guarded): Promise<readonly Table[]> {
   if (plan.profiles === undefined) return [];
   plan.note('profiling');
@@ -65,7 +65,7 @@ function findings(results: readonly Result[]): readonly Finding[] {
   const find = (name: string): Result | undefined => results.find((result) => result.name === name);
   const one = find(ONE);
   const speedUp = (find(TWO)?.perSecond ?? NaN) / (one?.perSecond ?? NaN);
-  // Load generator and upstream need a core as well: two workers can only show what they can do where there are four.
+  // Load generator and upstream need CPU too: only four or more cores can show the gain of a second worker.
   const freeCores = os.cpus().length >= 4;
   return [
     {

@@ -1,4 +1,4 @@
-// Cold: what a credential costs that was never seen before, and what wrong ones do to those who come with right ones.
+// Measures the cost of the first request of a credential, and the effect of wrong passwords on other clients.
 import { addKeys } from '../keys.ts';
 import { ask, basic, grant, startCouchgate } from '../couchgate.ts';
 import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
@@ -40,8 +40,8 @@ async function run(plan: Plan): Promise<Section> {
   const storm = await wrongPasswords(couchgate, warmKey);
   return {
     text:
-      `${whole(KEYS)} keys in the store, all granted on one database, each used once, ${String(CONNECTIONS)} requests at a time, then all of them ` +
-      `again. The wrong passwords come from another address, ${whole(STORM_PER_SECOND)} a second, while a key goes on reading.`,
+      `${whole(KEYS)} keys with grants on one database. Each key sends one request, ${String(CONNECTIONS)} at a time; then each sends a second one. ` +
+      `Wrong passwords come from another address, ${whole(STORM_PER_SECOND)} per second, while a valid key keeps reading.`,
     tables: [first.table, storm.table],
     findings: [first.finding, ...storm.findings],
   };
@@ -52,7 +52,7 @@ async function firstRequests(
   warmKey: string,
   authorizations: readonly string[],
 ): Promise<{ table: Table; finding: Finding }> {
-  // The code is compiled before anything is measured, so that the first keys do not pay for it.
+  // Warm-up: the JIT compiler must not count towards the first keys.
   await putUnderLoad({
     url: couchgate.url,
     path: PATH,
@@ -76,7 +76,7 @@ async function firstRequests(
   const seen = await measure();
   return {
     table: {
-      columns: ['', 'requests/s', 'CPU ms a request'],
+      columns: ['', 'requests/s', 'CPU ms per request'],
       rows: [
         ['each key for the first time', whole(unseen.perSecond), unseen.cpuMs.toFixed(3)],
         ['each key for the second time', whole(seen.perSecond), seen.cpuMs.toFixed(3)],
@@ -123,7 +123,7 @@ async function wrongPasswords(
   const alone = await good();
   const [together] = await Promise.all([good(), storm()]);
   if (together.refused > 0 || together.failed > 0)
-    throw new Error('a right password was refused in the storm');
+    throw new Error('a valid password was refused during the wrong ones');
   const answers = [...statuses].map(([status, count]) => `${String(count)} × ${String(status)}`).join(', ');
   return {
     table: {
@@ -131,7 +131,7 @@ async function wrongPasswords(
       rows: [
         ['a key alone', whole(alone.requests / alone.seconds), alone.p50.toFixed(2), alone.p99.toFixed(2)],
         [
-          'a key in the storm',
+          'a key during wrong passwords',
           whole(together.requests / together.seconds),
           together.p50.toFixed(2),
           together.p99.toFixed(2),
@@ -145,8 +145,8 @@ async function wrongPasswords(
         holds: stormCpu < 0.0005,
       },
       {
-        target: 'others unharmed by them',
-        measured: `nobody refused; p99 ${together.p99.toFixed(1)} ms against ${alone.p99.toFixed(1)} ms`,
+        target: 'other clients not affected',
+        measured: `none refused; p99 ${together.p99.toFixed(1)} ms against ${alone.p99.toFixed(1)} ms`,
         holds: together.p99 < Math.max(50, alone.p99 * 5),
       },
     ],

@@ -1,4 +1,4 @@
-// Decide: what reading the target, finding the operation and deciding it cost, without sockets around them.
+// Measures parsing the target, classifying the operation and authorizing it, without sockets.
 import { parseTarget } from '../../src/admit/target.ts';
 import { decide } from '../../src/authorize/decide.ts';
 import { createClassify } from '../../src/classify/classify.ts';
@@ -50,7 +50,11 @@ const CASES: readonly Case[] = [
   { name: 'an unknown endpoint', method: 'GET', url: '/_node/_local/_config', who: KEY },
 ];
 
-export const decision: Group = { name: 'decide', title: 'Decide: from the target to the decision', run };
+export const decision: Group = {
+  name: 'decide',
+  title: 'Decide: from the request target to the decision',
+  run,
+};
 
 function run(plan: Plan): Promise<Section> {
   const classify = createClassify({ storeDatabase: 'couchgate' });
@@ -60,7 +64,7 @@ function run(plan: Plan): Promise<Section> {
     for (let n = 0; n < BATCH; n += 1) {
       const { method, url, who } = cases[n % cases.length] as Case;
       const operation = classify(method, parseTarget(url, LIMITS), undefined);
-      // Counted, so that the compiler cannot leave the work out.
+      // Counted, so that the compiler cannot remove the work.
       if (decide(who, operation, PERMISSIONS, undefined).allow) allowed += 1;
     }
     return ((performance.now() - startedAt) / BATCH) * 1000;
@@ -79,8 +83,8 @@ function run(plan: Plan): Promise<Section> {
   const worst = Math.max(...medians);
   return Promise.resolve({
     text:
-      `Reading the target, classify and decide, warm, in one process; ${String(plan.rounds)} interleaved rounds of ${String(BATCH)} requests, ` +
-      'median in microseconds a request.',
+      `Parsing the target, classify and decide, after warm-up, in one process; ${String(plan.rounds)} interleaved rounds of ${String(BATCH)} ` +
+      'requests, median in microseconds per request.',
     tables: [
       {
         columns: ['', 'µs', 'lowest … highest'],

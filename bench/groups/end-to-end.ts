@@ -1,4 +1,5 @@
-// End to end: the operations of an application on a real CouchDB, directly and through Couchgate, in turn on the same cores.
+// Measures typical operations on a real CouchDB, directly and through Couchgate, interleaved on the same
+// cores.
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Cluster, startCluster } from '../../test/support/cluster.ts';
@@ -12,20 +13,20 @@ import { interleave, type Result, type Variant } from '../rounds.ts';
 const DIRECT = 'direct, basic';
 const THROUGH = 'Couchgate, key';
 const BARE = 'bare http-proxy, basic';
-/** A multiple of the nodes, so that the connections can be spread over them. */
+/** A multiple of the number of nodes, so that all nodes get the same number of connections. */
 const CONNECTIONS = 15;
 const DOCUMENTS = 1000;
 const USER: Credentials = { name: 'bench-user', password: 'bench-password' };
-/** Sessions outlive the longest run. */
+/** Longer than the longest run. */
 const SESSION_SECONDS = '86400';
 
 interface Operation {
   readonly name: string;
-  /** Least ratio to direct that is aimed at. */
+  /** Target: minimum ratio to direct access. */
   readonly target: number;
-  /** Measured in a short run on three nodes too. */
+  /** Also measured on three nodes in a short run. */
   readonly everywhere?: boolean;
-  /** `{read}` and `{write}` stand for the databases: a way has its own. */
+  /** `{read}` and `{write}` stand for the databases of the route. */
   readonly load: Pick<Load, 'path' | 'method' | 'body' | 'sequence'>;
 }
 
@@ -81,7 +82,7 @@ async function run(plan: Plan): Promise<Section> {
       if (nodes === 3 && !plan.long && operation.everywhere !== true) continue;
       const title = `${operation.name}; ${nodes === 1 ? 'one node' : 'three nodes'}`;
       plan.note(title);
-      // The processes are the same for all operations: what is slow only once is behind them after the first.
+      // All operations use the same processes: slow first requests affect only the first operation.
       const warmSeconds = operation === OPERATIONS[0] ? 15 : 2;
       const results = await interleave(variantsOf(operation, ways, plan.long), DIRECT, {
         ...plan,
@@ -94,9 +95,9 @@ async function run(plan: Plan): Promise<Section> {
   }
   return {
     text:
-      `${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections, medians; load generator, ` +
-      'Couchgate and CouchDB share the same cores. `direct` is a user of CouchDB on databases of their own with the same content, over the connections to all nodes; ' +
-      'bare http-proxy passes the same on to one node and looks at nothing. CPU is counted for each process.',
+      `Medians of ${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections; load generator, ` +
+      'Couchgate and CouchDB share the same cores. `direct` is a CouchDB user on separate databases with the same content, with connections to ' +
+      'all nodes. Bare http-proxy forwards the same requests to one node without checks. CPU is counted per process.',
     tables,
     findings,
   };
@@ -111,7 +112,7 @@ function finding(title: string, target: number, results: readonly Result[]): Fin
   };
 }
 
-/** Each way to ask: address, credentials, and the processes that work for it. */
+/** Each route: URL, credentials, and the processes that serve it. */
 interface Ways {
   readonly all: readonly (Pick<Variant, 'name' | 'processes'> & {
     readonly url: string;
@@ -156,7 +157,7 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
   const couchdb = couchdbProcesses(cluster);
   const first = cluster.nodes[0].url;
   const others = cluster.urls.slice(1);
-  // Over all nodes, as Couchgate does: three that are each a third as busy need more CPU than one that is alone.
+  // To all nodes, as Couchgate does: three nodes at a third of the load need more CPU than one node.
   const direct = { url: first, others, databases: 'direct', processes: couchdb };
   const proxy = await startServer('bare-http-proxy', [first]);
   plan.atEnd(proxy.stop);
@@ -190,7 +191,10 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
   };
 }
 
-/** The same content twice, once guarded by CouchDB itself and once by Couchgate; a user who may use both, and a key. */
+/**
+ * Creates the same content twice: one copy protected by CouchDB itself, one by Couchgate; a user with access
+ * to both; and a key. Returns the key.
+ */
 async function fill(url: string, { owner, nodes }: Cluster): Promise<Credentials> {
   const { name, password } = USER;
   const direct = nodes[0].url;
@@ -227,7 +231,7 @@ async function fillDatabase(url: string, owner: Credentials, database: string): 
   await ask(url, owner, 'GET', `/${database}/_design/app/_view/by_number?limit=1`);
 }
 
-/** CouchDB's processes by name; the cluster keeps the id of each beside its log. */
+/** Process ids of CouchDB by name; the cluster stores each beside its log. */
 function couchdbProcesses({ nodes }: Cluster): Readonly<Record<string, number>> {
   const pids = nodes.map(({ logFile }) => Number(readFileSync(join(dirname(logFile), 'pid'), 'utf8')));
   return Object.fromEntries(

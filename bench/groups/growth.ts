@@ -1,4 +1,4 @@
-// Growth: what a request costs when there are more keys, more databases, or more names in a security document.
+// Measures the cost of a request with more keys, more databases, and more names in a security object.
 import { type Backend } from '../../test/support/backend.ts';
 import { ask, basic, type Credentials, grant, startCouchgate } from '../couchgate.ts';
 import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
@@ -12,7 +12,7 @@ import { openBackend, startTrivialUpstream } from '../upstream.ts';
 
 const CONNECTIONS = 32;
 const FEWEST_KEYS = 10;
-/** The embedded node takes minutes for a hundred thousand documents, a CouchDB some seconds. */
+/** The embedded node needs minutes for 100,000 documents, CouchDB some seconds. */
 const KEYS = { embedded: [FEWEST_KEYS, 1000], couchdb: [FEWEST_KEYS, 1000, 100_000] } as const;
 const MANY_DATABASES = 10_000;
 const FEW_NAMES = 10;
@@ -26,14 +26,14 @@ async function run(plan: Plan): Promise<Section> {
   const keys = await byKeys(plan, backend);
   const [databases, names] = await byDatabasesAndNames(plan, backend);
   const tables = [
-    { caption: 'API keys in the store; ten of them ask in turn', results: keys },
-    { caption: 'Databases asked for in turn', results: databases },
-    { caption: "Names in the database's security document", results: names },
+    { caption: 'API keys in the store; ten of them send requests in turn', results: keys },
+    { caption: 'Databases requested in turn', results: databases },
+    { caption: 'Names in the security object of the database', results: names },
   ];
   return {
     text:
       `GET of a 500-byte document from the upstream of the ceiling, ${String(CONNECTIONS)} connections, ${String(plan.rounds)} interleaved rounds of ` +
-      `${String(plan.seconds)} s, everything warm. CPU is Couchgate's.`,
+      `${String(plan.seconds)} s after warm-up. CPU is that of Couchgate.`,
     tables: tables.map(({ caption, results }): Table =>
       resultTable(results, results[0]?.name ?? '', caption),
     ),
@@ -41,7 +41,7 @@ async function run(plan: Plan): Promise<Section> {
   };
 }
 
-/** CPU is what growth would add to, and it is not blurred by what else runs on the machine. */
+/** CPU shows the cost of growth, and other load on the machine does not distort it. */
 function flat(caption: string, results: readonly Result[]): Finding {
   const worst = Math.max(...results.map((result) => result.cpuRatio));
   return {
@@ -106,7 +106,8 @@ async function byDatabasesAndNames(
     node: backend.urls[0] ?? '',
     databases: { few: granted(FEW_NAMES), many: granted(MANY_NAMES) },
   });
-  // The same process answers all: of two that do the same, one may be a tenth faster for all its life.
+  // One process serves all variants: two processes with the same code can differ by 10 % for their whole
+  // life.
   const couchgate = await startCouchgate(plan, { nodes: [upstream.url], backend });
   const asking = (name: string, databases: readonly string[]): Variant => ({
     name,

@@ -1,4 +1,4 @@
-// Logging: what the access log and the metrics take of the ceiling.
+// Measures the cost of access log and metrics.
 import { interleaveFresh } from '../fresh-rounds.ts';
 import { startGuarded } from '../guarded.ts';
 import { type Finding, type Group, type Plan, type Section } from '../group.ts';
@@ -7,7 +7,7 @@ import { type Result } from '../rounds.ts';
 
 const EVERYTHING = 'access log to a file, metrics';
 const NEITHER = 'neither';
-/** Part of the requests per second that the log and the metrics may cost. */
+/** Maximum share of the requests per second that log and metrics may cost. */
 const MOST = 0.08;
 
 const VARIANTS: readonly { readonly name: string; readonly settings: Readonly<Record<string, string>> }[] = [
@@ -27,7 +27,7 @@ async function run(plan: Plan): Promise<Section> {
   }));
   const results = await interleaveFresh(startables, NEITHER, plan);
   return {
-    text: `The same load as the ceiling; ${String(plan.rounds)} rounds of ${String(plan.seconds)} s, each with processes of its own. CPU is Couchgate's.`,
+    text: `The same load as the ceiling; ${String(plan.rounds)} rounds of ${String(plan.seconds)} s, each with new processes. CPU is that of Couchgate.`,
     tables: [resultTable(results, NEITHER)],
     findings: [finding(results)],
   };

@@ -1,8 +1,8 @@
-// Streams: large attachments both ways, many idle feeds, and feeds on which something happens.
+// Measures large attachments in both directions, idle feeds, and busy feeds.
 import { type Cluster, startCluster } from '../../test/support/cluster.ts';
 import { ask, basic, createKey, type Credentials, grant, startCouchgate } from '../couchgate.ts';
 import { type Finding, type Group, type Plan, type Section, type Table } from '../group.ts';
-import { revocationWatch } from '../load/feeds.ts';
+import { openFeeds } from '../load/feeds.ts';
 import { download, upload } from '../load/transfer.ts';
 import { forgetPeak, memoryKiB, type Running } from '../process.ts';
 import { whole } from '../report.ts';
@@ -10,7 +10,10 @@ import { startTrivialUpstream } from '../upstream.ts';
 import { median } from '../rounds.ts';
 
 const MIB = 2 ** 20;
-/** CouchDB takes minutes to store a GiB; that Couchgate's memory does not depend on the size is shown by test/integration/forward-streams.test.ts. */
+/**
+ * CouchDB needs minutes to store 1 GiB. test/integration/forward-streams.test.ts shows that memory does not
+ * depend on the size.
+ */
 const ATTACHMENT_MIB = 64;
 const MOST_MIB_MORE = 64;
 const MOST_KIB_A_FEED = 40;
@@ -19,7 +22,7 @@ const CHANGES_PER_SECOND = 50;
 
 export const streams: Group = { name: 'streams', title: 'Streams: attachments and feeds', run };
 
-/** Both ways to the same database. */
+/** Both routes to the same database. */
 interface Ways {
   readonly couchgate: Running;
   readonly cluster: Cluster;
@@ -46,8 +49,8 @@ async function run(plan: Plan): Promise<Section> {
   const busy = await measureBusyFeeds(plan, ways);
   return {
     text:
-      'One CouchDB node, one Couchgate worker. Memory is the resident set of Couchgate: before, and the highest while the bytes flowed. Busy ' +
-      'feeds come from an upstream that only sends changes, with the time in them.',
+      'One CouchDB node, one Couchgate worker. Memory is the resident set of Couchgate: before, and the peak during the transfer. Busy ' +
+      'feeds come from an upstream that only sends changes with a timestamp.',
     tables: [attachments.table, idle.table, busy.table],
     findings: [...attachments.findings, ...idle.findings, ...busy.findings],
   };
@@ -130,7 +133,7 @@ async function measureIdleFeeds(plan: Plan, { couchgate, through }: Ways) {
   for (const count of plan.long ? [100, 1000, 5000] : [100, 1000]) {
     plan.note(`${String(count)} idle feeds`);
     const before = memoryKiB(couchgate.pid)?.now ?? NaN;
-    const feeds = await revocationWatch({
+    const feeds = await openFeeds({
       ...through,
       path: '/quiet/_changes?feed=continuous&heartbeat=30000',
       count,
@@ -141,14 +144,14 @@ async function measureIdleFeeds(plan: Plan, { couchgate, through }: Ways) {
     findings.push({
       target: `${whole(count)} idle feeds: ≤ ${String(MOST_KIB_A_FEED)} KiB each`,
       measured: `${each.toFixed(1)} KiB`,
-      // A hundred feeds are lost in the noise of a garbage-collected heap.
+      // The effect of a hundred feeds is smaller than the noise of the garbage collector.
       holds: count < 1000 ? undefined : each <= MOST_KIB_A_FEED,
     });
   }
   return { table: { caption: 'Idle feeds', columns: ['feeds', 'KiB each'], rows } satisfies Table, findings };
 }
 
-/** The changes come from the trivial upstream: CouchDB itself cannot serve so many on two cores, and only the way through is measured. */
+/** The changes come from the trivial upstream: two cores are not enough for CouchDB to send so many. */
 async function measureBusyFeeds(plan: Plan, { cluster }: Ways) {
   const upstream = await startTrivialUpstream(plan, {
     bytes: 500,
@@ -160,7 +163,7 @@ async function measureBusyFeeds(plan: Plan, { cluster }: Ways) {
   const rounds: Record<'direct' | 'through', Delays[]> = { direct: [], through: [] };
   for (let round = 0; round < 3; round += 1) {
     plan.note(
-      `${String(BUSY_FEEDS)} feeds, ${String(CHANGES_PER_SECOND)} changes a second, round ${String(round + 1)} of 3`,
+      `${String(BUSY_FEEDS)} feeds, ${String(CHANGES_PER_SECOND)} changes per second, round ${String(round + 1)} of 3`,
     );
     rounds.direct.push(await delaysOf(upstream.url, plan));
     rounds.through.push(await delaysOf(couchgate.url, plan));
@@ -176,7 +179,7 @@ async function measureBusyFeeds(plan: Plan, { cluster }: Ways) {
     (middle(rounds.through, of) - middle(rounds.direct, of)).toFixed(1);
   return {
     table: {
-      caption: `${String(BUSY_FEEDS)} feeds, ${String(CHANGES_PER_SECOND)} changes a second, delay of a change`,
+      caption: `${String(BUSY_FEEDS)} feeds, ${String(CHANGES_PER_SECOND)} changes per second, delay of a change`,
       columns: ['', 'rows/s', 'median ms', 'p99 ms'],
       rows: [row('direct', rounds.direct), row('Couchgate', rounds.through)],
     } satisfies Table,
@@ -198,7 +201,7 @@ interface Delays {
 
 async function delaysOf(url: string, plan: Plan): Promise<Delays> {
   const seconds = plan.long ? 10 : 3;
-  const feeds = await revocationWatch({ url, path: '/many-0/_changes?feed=continuous', count: BUSY_FEEDS });
+  const feeds = await openFeeds({ url, path: '/many-0/_changes?feed=continuous', count: BUSY_FEEDS });
   const delays = (await feeds.delays(seconds)).sort((a, b) => a - b);
   feeds.close();
   return {

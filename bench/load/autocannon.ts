@@ -1,5 +1,6 @@
-// The load generator where wrk is not installed: the same requests by autocannon, in a process of its own. Reads the load from its
-// parent over IPC and sends the result back. It needs several times the CPU of wrk, so absolute figures are lower; ratios stand.
+// Load generator for machines without wrk: autocannon in its own process. Reads the load from its parent over
+// IPC and sends the result back.
+// autocannon needs several times the CPU of wrk: absolute values are lower, ratios remain valid.
 import autocannon from 'autocannon';
 import { type Load, type LoadResult } from './load.ts';
 

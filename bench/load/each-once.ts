@@ -1,5 +1,5 @@
-// Sends every request of a list once, a few at a time, and says how many were answered with which status and how long each took.
-// wrk sends for a time, not a number of requests; here the number is what matters.
+// Sends every request of a list once and counts the statuses. wrk sends for a time; this sends a number of
+// requests.
 import http from 'node:http';
 
 export interface Once {
@@ -8,9 +8,9 @@ export interface Once {
   readonly authorizations: readonly string[];
   /** Requests in flight. */
   readonly connections: number;
-  /** Loopback address to come from, for example 127.0.0.2. */
+  /** Local address of the connections, for example 127.0.0.2. */
   readonly from?: string;
-  /** At most so many requests a second. */
+  /** Maximum requests per second. */
   readonly perSecond?: number;
 }
 
@@ -19,6 +19,7 @@ export interface OnceResult {
   readonly seconds: number;
 }
 
+/** Resolves with the number of responses per status and the total time in seconds. */
 export async function sendEachOnce(once: Once): Promise<OnceResult> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: once.connections });
   const statuses = new Map<number, number>();

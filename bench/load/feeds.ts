@@ -1,4 +1,4 @@
-// Opens many continuous feeds on raw connections and notes how long each change took to arrive.
+// Opens many continuous feeds on raw connections and records the delay of each change.
 import net from 'node:net';
 
 export interface FeedLoad {
@@ -9,18 +9,26 @@ export interface FeedLoad {
 }
 
 export interface Feeds {
-  /** Milliseconds from the stamp of a change to its arrival, for every change on every feed in so many seconds from now. */
+  /**
+   * Milliseconds from the timestamp of a change to its arrival, for every change on every feed in the next
+   * `seconds`.
+   */
   readonly delays: (seconds: number) => Promise<number[]>;
   readonly close: () => void;
 }
 
-/** How many feeds may be waiting for their head at once. */
+/** Maximum feeds that wait for their response head at once. */
 const OPENING = 50;
-/** What servers/trivial-upstream.ts writes into the ids of its changes: the machine's monotonic clock, in milliseconds. */
+/**
+ * Timestamp in the ids of servers/trivial-upstream.ts: the monotonic clock of the machine in milliseconds.
+ */
 const STAMP = /"id":"at-(\d+\.\d+)"/g;
 
-/** Resolves when every feed has got its head, a second later for the dust to settle. Throws when one is refused. */
-export async function revocationWatch(load: FeedLoad): Promise<Feeds> {
+/**
+ * Resolves one second after every feed has its response head, when the load of opening is over. Throws if a
+ * feed is refused.
+ */
+export async function openFeeds(load: FeedLoad): Promise<Feeds> {
   const sockets: net.Socket[] = [];
   let delays: number[] = [];
   const take = (text: string): void => {
@@ -57,7 +65,7 @@ function openFeed({ url, authorization, path }: FeedLoad, take: (text: string) =
       if (!head.startsWith('HTTP/1.1 200')) reject(new Error(`feed: ${head.slice(0, 12)}`));
       resolve(socket);
       socket.on('data', (text: string) => {
-        // A row that came in two pieces is read when its second piece is there.
+        // An incomplete row is kept until its rest arrives.
         const all = rest + text;
         const end = all.lastIndexOf('\n') + 1;
         rest = all.slice(end);
@@ -67,7 +75,7 @@ function openFeed({ url, authorization, path }: FeedLoad, take: (text: string) =
   });
 }
 
-/** The same clock in every process of the machine. */
+/** Returns milliseconds of a clock that all processes of the machine share. */
 export function monotonicMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }

@@ -1,27 +1,27 @@
-// Puts one server under load for some seconds, with wrk where it is installed, else with autocannon, and says what came back.
+// Puts a server under load for some seconds, with wrk if it is installed, else with autocannon.
 import { execFile, fork, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** The requests of a load. `{n}` in a path becomes `prefix` and the request's number. */
+/** Requests of a load. `{n}` in a path becomes `prefix` and the number of the request. */
 export interface Load {
   readonly url: string;
-  /** Further addresses of the same: the connections are spread over all of them. */
+  /** Further URLs of the same service: the connections are spread over all of them. */
   readonly others?: readonly string[];
   readonly method?: 'GET' | 'PUT' | 'POST';
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
-  /** Sent one after the other, and from the start again. */
+  /** Sent in order, then from the start again. */
   readonly sequence?: readonly { readonly path?: string; readonly authorization?: string }[];
   readonly prefix?: string;
   readonly connections: number;
   readonly seconds: number;
 }
 
-/** Latencies in milliseconds; `refused` counts statuses of 400 and above, `failed` requests without an answer. */
+/** Latencies in ms; `refused` counts statuses of 400 and above, `failed` requests without a response. */
 export interface LoadResult {
   readonly requests: number;
   readonly seconds: number;
@@ -35,9 +35,10 @@ export interface LoadResult {
 const probe = spawnSync('wrk', ['-v'], { encoding: 'utf8' });
 const WRK = probe.error === undefined ? /^wrk \S+/m.exec(probe.stdout)?.[0] : undefined;
 
-/** Name and version of the generator in use. */
+/** Name and version of the load generator. */
 export const LOAD_GENERATOR = WRK ?? 'autocannon';
 
+/** Runs the load and returns its result. */
 export async function putUnderLoad(load: Load): Promise<LoadResult> {
   if (WRK !== undefined) return byWrk(load);
   const { others = [], ...one } = load;
@@ -51,7 +52,7 @@ export async function putUnderLoad(load: Load): Promise<LoadResult> {
   );
 }
 
-/** The parts of a load that ran at the same time; of the percentiles the highest. */
+/** Combines parallel parts of a load; percentiles are the highest of the parts. */
 function together(parts: readonly LoadResult[]): LoadResult {
   const sum = (of: (part: LoadResult) => number): number =>
     parts.reduce((total, part) => total + of(part), 0);
@@ -84,7 +85,7 @@ async function byWrk(load: Load): Promise<LoadResult> {
       ...['-s', join(import.meta.dirname, 'requests.lua'), load.url],
       ...['--', table, ...(sequence === undefined ? [] : [lines])],
     ];
-    // What chooses a thread's address has no arguments.
+    // The setup function of wrk, which selects the address of a thread, gets no arguments.
     const env = { ...process.env, LOAD_ADDRESSES: addresses.join(' ') };
     const { stdout } = await promisify(execFile)('wrk', args, { env });
     return JSON.parse(/^\{.*\}$/m.exec(stdout)?.[0] ?? '') as LoadResult;
@@ -102,7 +103,10 @@ async function byAutocannon(load: Load): Promise<LoadResult> {
   });
 }
 
-/** A value as Lua writes it. Strings byte by byte where they are not plain, so that nothing in them is read as Lua. */
+/**
+ * Serializes a value as Lua. Special characters of strings are escaped, so that no text is interpreted as
+ * Lua.
+ */
 function lua(value: unknown): string {
   if (typeof value === 'string') return `"${[...Buffer.from(value)].map(luaByte).join('')}"`;
   if (typeof value === 'object' && value !== null) {

@@ -1,10 +1,12 @@
--- What wrk sends, read from a table that load.ts writes: one request always the same, or a sequence of them. Prints the result as JSON.
+-- Generates the requests of wrk from a table that load.ts writes: one constant request, or a sequence. Prints
+-- the result as JSON.
 local load
 local sequence = {}
 local count = 0
 local threads = 0
 
--- A thread for each address; what it writes is named after it, so that no two threads write the same document.
+-- One thread per address. Paths contain the number of the thread, so that no two threads write the same
+-- document.
 function setup(thread)
   local at = 0
   for host, port in os.getenv("LOAD_ADDRESSES"):gmatch("(%S+):(%d+)") do
@@ -21,7 +23,7 @@ function init(args)
   wrk.body = load.body
   for name, value in pairs(load.headers) do wrk.headers[name] = value end
   wrk.path = load.path
-  -- A file of its own, one request a line: a table of so many texts is more than Lua takes as program text.
+  -- A separate file with one request per line: Lua does not accept so many texts as program text.
   if args[2] == nil then return end
   for line in io.lines(args[2]) do
     local path, authorization = line:match("^([^\t]*)\t(.*)$")
@@ -31,7 +33,7 @@ function init(args)
     count = count + 1
     local one = sequence[(count - 1) % #sequence + 1]
     if one.authorization then wrk.headers["Authorization"] = one.authorization end
-    -- {n} makes the path of every request a new one, for documents that must not exist yet.
+    -- {n} makes every path unique, for documents that must not exist yet.
     local path = one.path:gsub("{n}", load.prefix .. number .. '-' .. count)
     return wrk.format(load.method, path)
   end

@@ -1,4 +1,4 @@
-// Sends and fetches one large body on a raw connection, as fast as the other side takes or gives it.
+// Uploads and downloads one large body on a raw connection at maximum speed.
 import net from 'node:net';
 
 export interface Transfer {
@@ -10,7 +10,9 @@ export interface Transfer {
 
 const CHUNK = new Uint8Array(64 * 1024).fill(99);
 
-/** Seconds that a PUT of so many bytes took until its answer was there. Throws when the answer is not 201 or 202. */
+/**
+ * Returns the seconds from the start of a PUT until its response. Throws if the status is not 201 or 202.
+ */
 export async function upload(transfer: Transfer): Promise<number> {
   const { bytes } = transfer;
   const startedAt = performance.now();
@@ -38,7 +40,7 @@ export async function upload(transfer: Transfer): Promise<number> {
   return (performance.now() - startedAt) / 1000;
 }
 
-/** Seconds that a GET of so many bytes took. Throws when fewer come. */
+/** Returns the seconds of a GET. Throws if the body is shorter than `bytes`. */
 export async function download(transfer: Transfer): Promise<number> {
   const startedAt = performance.now();
   const socket = open(transfer, 'GET', '');

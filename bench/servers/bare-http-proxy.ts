@@ -1,11 +1,13 @@
-// http-proxy as its README shows it, with a keep-alive agent: what a user would write who wants forwarding alone. Argument: the upstream's address.
+// http-proxy as in its README, with a keep-alive agent: forwarding without checks. Argument: the URL of the
+// upstream.
 import http from 'node:http';
 import httpProxy from 'http-proxy';
 import { announce } from './announce.ts';
 
 const proxy = httpProxy.createProxyServer({
   target: process.argv[2] ?? '',
-  // Without a limit: http-proxy keeps the upstream connection of a client that left in the middle of an answer (M3), until none is left.
+  // No socket limit: http-proxy never releases the upstream connection of a client that left mid-response
+  // (M3).
   agent: new http.Agent({ keepAlive: true }),
 });
 proxy.on('error', (_error, _req, res) => res.destroy());

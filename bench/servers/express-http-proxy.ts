@@ -1,5 +1,6 @@
-// http-proxy behind Express, either as Express makes its requests (`plain`) or with Express's prototypes given to the server from the
-// start (`prototypes`), which makes its Object.setPrototypeOf on every request a no-op. Arguments: the upstream's address, and which of both.
+// http-proxy behind Express. `plain`: default Express. `prototypes`: the server creates messages with the
+// prototypes of Express, which makes its Object.setPrototypeOf per request a no-op.
+// Arguments: the URL of the upstream, and the variant.
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
 import express from 'express';
@@ -25,7 +26,7 @@ function AppResponse(this: ServerResponse, ...args: ConstructorParameters<typeof
 }
 AppRequest.prototype = app.request;
 AppResponse.prototype = app.response;
-// V8 plans the room of an object by its constructor and those that it inherits from.
+// V8 sizes an object by its constructor and the inherited ones.
 Object.setPrototypeOf(AppRequest, http.IncomingMessage);
 Object.setPrototypeOf(AppResponse, http.ServerResponse);
 

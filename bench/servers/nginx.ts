@@ -1,5 +1,5 @@
-// nginx as a forwarding proxy with keep-alive to its upstream, where it is installed: what a proxy costs that is written in C and checks nothing.
-// Arguments: the upstream's address, and nginx's program.
+// Starts nginx as a forwarding proxy with keep-alive: the cost of a proxy in C without checks.
+// Arguments: the URL of the upstream, and the path of nginx.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

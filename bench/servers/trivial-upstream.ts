@@ -1,6 +1,7 @@
-// The cheapest upstream that can be had in Node: answers GET of `/…/doc` with the same bytes without parsing the request, and hands every
-// other exchange to a CouchDB-compatible node, so that Couchgate finds all it needs behind the same address.
-// Argument: a file with what it answers, as JSON.
+// Upstream with minimal cost: answers GET of `/…/doc` with constant bytes without parsing the request.
+// Forwards every other exchange to a CouchDB-compatible node, so that Couchgate finds all it needs at one
+// URL.
+// Argument: a JSON file with UpstreamOptions.
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { markersOf } from '../../src/principal/marker.ts';
@@ -36,7 +37,7 @@ const document = { _id: 'doc', _rev: '1-0', value: '' };
 const filler = 'x'.repeat(Math.max(0, bytes - JSON.stringify(document).length - 1));
 const ANSWER = answer(`${JSON.stringify({ ...document, value: filler })}\n`);
 
-/** The security object of a database of which Couchgate has written one: with its markers. */
+/** Returns the security object, with markers as Couchgate writes them. */
 function securityOf(database: string): Buffer | undefined {
   const cloudant = databases[database.slice(0, database.indexOf('-'))];
   if (cloudant === undefined) return undefined;
@@ -50,7 +51,10 @@ function securityOf(database: string): Buffer | undefined {
   );
 }
 
-/** CouchDB says the request's id in its answer, and Couchgate uses no connection again without it; clients that send none get a constant. */
+/**
+ * Inserts the request id into the response, as CouchDB does: Couchgate does not reuse a connection without
+ * it. Requests without an id get a constant.
+ */
 function withRequestId(known: Buffer, chunk: Buffer): Buffer {
   const start = chunk.indexOf(REQUEST_ID);
   if (start === -1) return known;
@@ -60,7 +64,7 @@ function withRequestId(known: Buffer, chunk: Buffer): Buffer {
   return Buffer.concat([known.subarray(0, place), id, known.subarray(place + NO_ID.length)]);
 }
 
-/** The answer that is known without asking, if the request is one of those. */
+/** Returns the constant response, or undefined if the request must be forwarded. */
 function known(chunk: Buffer): Buffer | undefined {
   if (!startsWith(chunk, GET)) return undefined;
   const end = chunk.indexOf(SPACE, GET.length);
@@ -83,7 +87,7 @@ announce(
     socket.on('error', () => other?.destroy());
     socket.on('close', () => other?.destroy());
     socket.on('data', (chunk) => {
-      // One request is in flight on a connection and its head comes in one piece: true of every client measured here.
+      // Every client here sends one request at a time per connection, with its head in one chunk.
       if (changesPerSecond > 0 && endsWith(chunk, FEED, chunk.indexOf(SPACE, GET.length))) {
         openFeed(socket);
         return;
@@ -109,7 +113,7 @@ function openFeed(socket: net.Socket): void {
   socket.on('close', () => feeds.delete(socket));
 }
 
-/** The same change on all of them, with the machine's monotonic clock in its id. */
+/** Sends one change on all feeds, with the monotonic clock of the machine in its id. */
 function sendChange(): void {
   const row = `{"seq":"1-x","id":"at-${monotonicMs().toFixed(3)}","changes":[{"rev":"1-967a00dff5e02add41819138abb3284d"}]}\n`;
   const piece = `${row.length.toString(16)}\r\n${row}\r\n`;
@@ -119,7 +123,7 @@ function sendChange(): void {
 if (changesPerSecond > 0) setInterval(sendChange, 1000 / changesPerSecond);
 
 function connect(socket: net.Socket): net.Socket {
-  if (node === undefined) throw new Error('asked for more than the document, and there is no node behind');
+  if (node === undefined) throw new Error('the request must be forwarded, but no node is configured');
   const { hostname, port } = new URL(node);
   const onward = net.connect(Number(port), hostname);
   onward.setNoDelay(true);

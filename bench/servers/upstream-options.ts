@@ -1,13 +1,16 @@
-// What the trivial upstream is told by the process that starts it.
+// Options of the trivial upstream.
 
-/** What servers/trivial-upstream.ts answers by itself. */
+/** Responses that servers/trivial-upstream.ts gives itself. */
 export interface UpstreamOptions {
-  /** Size of the document's answer. */
+  /** Size of the response to GET of the document. */
   readonly bytes: number;
-  /** Address of the node behind, if there is one. */
+  /** URL of the node for all other requests. */
   readonly node?: string;
-  /** Databases that exist there alone, by the first word of their name (`many-7`), and what they all have as their `cloudant` map. */
+  /**
+   * Databases that exist only in the upstream, by the first part of their name (`many-7`), each with its
+   * `cloudant` map.
+   */
   readonly databases?: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
-  /** Changes a second on every continuous feed of such a database. */
+  /** Changes per second on every continuous feed of such a database. */
   readonly changesPerSecond?: number;
 }

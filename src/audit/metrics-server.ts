@@ -40,7 +40,7 @@ export async function openMetricsServer(
   });
   try {
     await listen(server, place.host, place.port);
-    server.on('error', (error) => parameters.log.error({ err: error }, 'a connection could not be accepted'));
+    server.on('error', (error) => parameters.log.error({ err: error }, 'cannot accept a connection'));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EADDRINUSE' || parameters.chosen) throw error;

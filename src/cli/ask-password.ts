@@ -1,8 +1,8 @@
-// Asks a person at a terminal for a password, without showing what is typed.
+// Prompts for a password on the terminal without echo.
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 
-/** Undefined where there is nobody to ask: then the password has to come from a file or the environment. */
+/** Undefined without a terminal: the password must then come from a file or the environment. */
 export const askPassword = process.stdin.isTTY
   ? async (question: string): Promise<string> => {
       process.stderr.write(question);

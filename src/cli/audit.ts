@@ -1,4 +1,4 @@
-// `audit`: picks lines out of access logs, by who, what, where, when and how it was decided. What a line holds is audit/line.ts's business.
+// `couchgate audit`: filters access logs by principal, database, operation, decision, address and time.
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Readable } from 'node:stream';
@@ -7,16 +7,17 @@ import { createGunzip } from 'node:zlib';
 import { type Command, type CommandIo } from './command.ts';
 
 const USAGE = `Usage: couchgate audit [options] [file ...]
-Reads access logs (also .gz), or standard input, and writes the lines that fit all options:
-  --principal NAME    who asked: an API key, a user, the owner, nobody
-  --database NAME     on which database
-  --operation NAME    what: a name (doc-get) or a class (read, write, permissions, key, session, ...)
+Reads access logs (also .gz) or standard input, and prints the lines that match all options:
+  --principal NAME    name of an API key or user, of the owner, or nobody
+  --database NAME     name of the database
+  --operation NAME    operation (doc-get) or class of operations (read, write, permissions, key, session, ...)
   --decision WORD     allow or deny
-  --status N          the status code, or a class of them: 403, 5xx
-  --address IP        from where
+  --status N          status code (403) or class of status codes (5xx)
+  --address IP        client address
   --management        only changes of keys, permissions, sessions and configuration
-  --since TIME        not before, --until TIME  before: 2026-01-31, 2026-01-31T12:00:00Z, or 90s 15m 2h 7d ago
-  --short             a few words a line instead of JSON
+  --since TIME        at or after this time
+  --until TIME        before this time: 2026-01-31, 2026-01-31T12:00:00Z, or a duration ago: 90s, 15m, 2h, 7d
+  --short             one line of text per entry instead of JSON
 `;
 
 type Line = Readonly<Record<string, unknown>>;
@@ -35,12 +36,15 @@ const OPTIONS = {
   short: { type: 'boolean' },
 } as const;
 
-class Misuse extends Error {}
+class UsageError extends Error {}
 
-/** Writes the lines that fit; exits with 2 when wrongly called or a file cannot be read. Lines that are no JSON are counted, not shown. */
+/**
+ * Prints the matching lines. Exit code 2: invalid usage, or a file cannot be read. Lines that are not JSON
+ * are counted and skipped.
+ */
 export const audit: Command = async (words, io) => {
   try {
-    const { values, positionals } = readWords(words);
+    const { values, positionals } = readArguments(words);
     const fits = conditions(values);
     const show = values.short === true ? short : (_line: Line, text: string): string => text;
     let unreadable = 0;
@@ -50,23 +54,23 @@ export const audit: Command = async (words, io) => {
         if (line === undefined) unreadable += text.trim() === '' ? 0 : 1;
         else if (fits.every((fit) => fit(line))) io.stdout.write(`${show(line, text)}\n`);
       }
-    if (unreadable > 0) io.stderr.write(`${unreadable} lines are no lines of an access log\n`);
+    if (unreadable > 0) io.stderr.write(`${unreadable} lines skipped: not access log entries\n`);
     return 0;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (!(error instanceof Misuse) && code === undefined) throw error;
-    io.stderr.write(`${(error as Error).message}\n${error instanceof Misuse ? USAGE : ''}`);
+    if (!(error instanceof UsageError) && code === undefined) throw error;
+    io.stderr.write(`${(error as Error).message}\n${error instanceof UsageError ? USAGE : ''}`);
     return 2;
   }
 };
 
-type Values = ReturnType<typeof readWords>['values'];
+type Values = ReturnType<typeof readArguments>['values'];
 
-function readWords(words: readonly string[]) {
+function readArguments(words: readonly string[]) {
   try {
     return parseArgs({ args: [...words], allowPositionals: true, options: OPTIONS });
   } catch (error) {
-    throw new Misuse((error as Error).message);
+    throw new UsageError((error as Error).message);
   }
 }
 
@@ -95,7 +99,7 @@ function conditions(values: Values): readonly Fits[] {
   };
   const { operation, decision, status, since, until } = values;
   if (decision !== undefined && decision !== 'allow' && decision !== 'deny')
-    throw new Misuse('--decision must be allow or deny');
+    throw new UsageError('--decision must be allow or deny');
   equal('principal', values.principal);
   equal('dbName', values.database);
   equal('decision', decision);
@@ -110,7 +114,7 @@ function conditions(values: Values): readonly Fits[] {
 }
 
 function statusFits(wanted: string): Fits {
-  if (!/^[1-5](\d\d|xx)$/.test(wanted)) throw new Misuse('--status must be like 403 or 5xx');
+  if (!/^[1-5](\d\d|xx)$/.test(wanted)) throw new UsageError('--status must be like 403 or 5xx');
   return (line) => {
     const status = String(line['statusCode']);
     return wanted.endsWith('xx') ? status.length === 3 && status[0] === wanted[0] : status === wanted;
@@ -124,14 +128,17 @@ function timeFits(wanted: string, holds: (time: number, limit: number) => boolea
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** A date or time of ISO 8601 (in UTC when it says no zone), or how long ago. */
+/**
+ * Parses an ISO 8601 date or time (UTC if it has no zone), or a duration before now, into milliseconds since
+ * the epoch.
+ */
 function readTime(text: string): number {
   const ago = /^(\d+)([smhd])$/.exec(text);
   if (ago !== null) return Date.now() - Number(ago[1]) * (UNIT_MS[ago[2] ?? ''] ?? 0);
   const iso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(text);
   const time =
     iso === null ? NaN : Date.parse(iso[1] === undefined || iso[4] !== undefined ? text : `${text}Z`);
-  if (Number.isNaN(time)) throw new Misuse(`${JSON.stringify(text)} is no time`);
+  if (Number.isNaN(time)) throw new UsageError(`${JSON.stringify(text)} is not a valid time`);
   return time;
 }
 
@@ -139,7 +146,7 @@ function readTime(text: string): number {
 function short(line: Line): string {
   const word = (field: string): string => {
     const value = line[field];
-    // A name may hold what a terminal obeys; JSON made it harmless, and it must stay so.
+    // A name may contain terminal control sequences. They stay escaped, as in the JSON of the log.
     return typeof value === 'string'
       ? JSON.stringify(value)
           .slice(1, -1)

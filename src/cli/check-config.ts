@@ -1,13 +1,17 @@
-// `--check-config`: says whether Couchgate could start with this configuration, and `--print-config` what it would start with.
+// `--check-config`: reports whether Couchgate can start with the configuration. `--print-config`: prints the
+// settings.
 import { describeSettings } from '../config/describe.ts';
 import { loadConfiguration, type Configuration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
 import { readTlsFiles } from '../listen/tls.ts';
 import { type Command, type CommandIo } from './command.ts';
 
-/** Lists every problem and exits with 1, or says that there is none. The certificates are read too; nothing is opened, made or asked. */
+/**
+ * Prints every problem and returns 1, or confirms that the configuration is valid. Reads the certificates
+ * too; opens no listener, creates no file and connects to no node.
+ */
 export const checkConfig: Command = (_words, io) => {
-  const configuration = loadOrTell(io);
+  const configuration = loadOrReport(io);
   if (configuration === undefined) return 1;
   const { settings, warnings } = configuration;
   if (settings.tlsListen !== 'off') {
@@ -19,19 +23,19 @@ export const checkConfig: Command = (_words, io) => {
     }
   }
   for (const warning of warnings) io.stderr.write(`Warning: ${warning}\n`);
-  io.stdout.write(`The configuration in ${settings.configFolder} is good.\n`);
+  io.stdout.write(`The configuration in ${settings.configFolder} is valid.\n`);
   return 0;
 };
 
-/** Writes every setting with its value and where that comes from, as YAML; secrets are masked. */
+/** Prints every setting as YAML with its value and source; secrets are masked. */
 export const printConfig: Command = (_words, io) => {
-  const configuration = loadOrTell(io);
+  const configuration = loadOrReport(io);
   if (configuration === undefined) return 1;
   io.stdout.write(describeSettings(configuration));
   return 0;
 };
 
-function loadOrTell({ env, stderr }: CommandIo): Configuration | undefined {
+function loadOrReport({ env, stderr }: CommandIo): Configuration | undefined {
   try {
     return loadConfiguration({ env });
   } catch (error) {

@@ -1,4 +1,4 @@
-// What every command gets and gives back.
+// Interface of the commands of the command line.
 import { type Readable } from 'node:stream';
 import { type Environment } from '../config/sources.ts';
 
@@ -9,5 +9,8 @@ export interface CommandIo {
   readonly stderr: { write(text: string): unknown };
 }
 
-/** Runs with the words behind its name; resolves with the exit code: 0 good, 1 the answer is no, 2 wrongly called. */
+/**
+ * Runs a command with the arguments after its name. Resolves with the exit code: 0 = success, 1 = negative
+ * result, 2 = invalid usage.
+ */
 export type Command = (words: readonly string[], io: CommandIo) => number | Promise<number>;

@@ -1,4 +1,5 @@
-// `cors-check <origin>`: replays a preflight against the configuration and says which rule lets it pass or fail.
+// `couchgate cors-check <origin>`: evaluates a preflight with the configuration and prints the rule that
+// decides.
 import { parseArgs } from 'node:util';
 import { corsRule, judgePreflight } from '../config/cors-rule.ts';
 import { loadConfiguration } from '../config/load.ts';
@@ -9,34 +10,34 @@ import { readOrigin } from '../config/value.ts';
 import { type Command } from './command.ts';
 
 const USAGE = `Usage: couchgate cors-check <origin> [--method PUT] [--headers "authorization, x-mine"]
-The origin as the browser sends it, for example https://app.example.com or app://obsidian.md.
+Pass the origin as the browser sends it, for example https://app.example.com or app://obsidian.md.
 `;
 
-interface Asked {
+interface CorsQuery {
   readonly origin: string;
   readonly method: string;
   readonly headers: string;
 }
 
-/** Exits with 0 when the preflight passes, 1 when it fails, 2 when it was wrongly called. */
+/** Exit code 0: the preflight passes; 1: it fails; 2: invalid usage or configuration. */
 export const corsCheck: Command = (words, { env, stdout, stderr }) => {
-  const asked = readWords(words);
-  if (asked === undefined) {
+  const query = readArguments(words);
+  if (query === undefined) {
     stderr.write(USAGE);
     return 2;
   }
   try {
     const { settings, origins } = loadConfiguration({ env });
-    const verdict = judgePreflight(corsRule(settings), asked.origin, asked.method, asked.headers);
+    const verdict = judgePreflight(corsRule(settings), query.origin, query.method, query.headers);
     const source = origins.get('origins') ?? 'the default';
     if (verdict.allow) {
       const credentials = settings.allowCredentials ? 'with' : 'without';
       stdout.write(
-        `pass: ${asked.origin} is let in by ${verdict.rule} (${source}), ${credentials} credentials\n`,
+        `pass: ${query.origin} is allowed by ${verdict.rule} (${source}), ${credentials} credentials\n`,
       );
       return 0;
     }
-    stdout.write(`fail: ${verdict.reason}; set by ${source}\n${hint(asked.origin, settings)}`);
+    stdout.write(`fail: ${verdict.reason}; set by ${source}\n${hint(query.origin, settings)}`);
     return 1;
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
@@ -45,7 +46,7 @@ export const corsCheck: Command = (words, { env, stdout, stderr }) => {
   }
 };
 
-function readWords(words: readonly string[]): Asked | undefined {
+function readArguments(words: readonly string[]): CorsQuery | undefined {
   try {
     const { values, positionals } = parseArgs({
       args: [...words],
@@ -64,7 +65,7 @@ function readWords(words: readonly string[]): Asked | undefined {
   }
 }
 
-/** What most often is the matter: a slash at the end, another scheme or port, another spelling. */
+/** Suggests the most common fixes: a trailing slash, another scheme or port, a typo. */
 function hint(origin: string, { enableCors, origins }: Settings): string {
   if (!enableCors) return 'hint: set enable_cors: true in cors.yaml\n';
   try {
@@ -73,5 +74,5 @@ function hint(origin: string, { enableCors, origins }: Settings): string {
     return `hint: no browser sends this origin: ${error instanceof Error ? error.message : ''}\n`;
   }
   const near = nearest(origin, origins);
-  return near === undefined ? '' : `hint: listed is ${near}; origins are compared letter by letter\n`;
+  return near === undefined ? '' : `hint: the list contains ${near}; origins must match exactly\n`;
 }

@@ -1,4 +1,4 @@
-// Writes the CORS settings into config/cors.yaml, whole or not at all, keeping the operator's comments. Who may do so is not decided here.
+// Writes the CORS settings to config/cors.yaml atomically and keeps the comments of the operator.
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -18,12 +18,12 @@ import { SETTINGS, type Setting } from './settings.ts';
 import { variableOf, type Environment, type SettingName } from './sources.ts';
 import { readValue } from './value.ts';
 
-/** The file cannot be changed from here; the message says why. */
+/** Thrown if cors.yaml cannot be changed; the message gives the reason. */
 export class ReadOnlyConfiguration extends Error {}
 
 const NAMES = ['enable_cors', 'allow_credentials', 'origins'] as const satisfies readonly SettingName[];
 
-/** Problems of proposed CORS settings, one sentence each; the same rules as for the file. */
+/** Returns the problems of proposed CORS settings, one sentence each. The rules are those of the file. */
 export function corsProblems(proposed: Readonly<Record<(typeof NAMES)[number], unknown>>): readonly string[] {
   const problems = NAMES.flatMap((name) => {
     const setting: Setting = SETTINGS[name];
@@ -33,16 +33,19 @@ export function corsProblems(proposed: Readonly<Record<(typeof NAMES)[number], u
   });
   const origins: readonly unknown[] = Array.isArray(proposed.origins) ? proposed.origins : [];
   if (origins.includes('*') && proposed.allow_credentials === true)
-    problems.push('origins must not hold "*" while allow_credentials is true');
-  if (origins.includes('*') && origins.length > 1) problems.push('origins must hold "*" alone');
+    problems.push('origins must not contain "*" while allow_credentials is true');
+  if (origins.includes('*') && origins.length > 1) problems.push('origins must contain "*" alone');
   return problems;
 }
 
-/** Replaces the settings in the file; the returned function puts back what was there. Throws ReadOnlyConfiguration. */
+/**
+ * Replaces the settings in the file, and returns a function that restores the previous content. Throws
+ * ReadOnlyConfiguration if an environment variable sets CORS or the file cannot be written.
+ */
 export function writeCorsFile(folder: string, settings: CorsSettings, env: Environment): () => void {
   const variable = NAMES.map(variableOf).find((name) => (env[name] ?? '') !== '');
   if (variable !== undefined)
-    throw new ReadOnlyConfiguration(`CORS is configured by the environment (${variable})`);
+    throw new ReadOnlyConfiguration(`CORS is set by an environment variable (${variable})`);
   const path = join(folder, 'cors.yaml');
   try {
     const before = readIfThere(path);
@@ -73,7 +76,9 @@ function readIfThere(path: string): string | undefined {
   }
 }
 
-/** A reader sees the old file or the new one, never a part; and after a power cut there is one of the two. */
+/**
+ * Replaces the file atomically: readers, and a restart after a power cut, see the old or the new content.
+ */
 function replaceFile(path: string, text: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   const file = openSync(draft, 'wx', modeOf(path));

@@ -1,4 +1,4 @@
-// Says what the CORS settings make of an origin and of a preflight. Sending the headers is admit/origin.ts's business.
+// Decides whether the CORS settings allow an origin and a preflight.
 import { type Settings } from './settings.ts';
 
 export type CorsSettings = Pick<Settings, 'enableCors' | 'allowCredentials' | 'origins'>;
@@ -6,17 +6,17 @@ export type CorsSettings = Pick<Settings, 'enableCors' | 'allowCredentials' | 'o
 /** Methods that CouchDB clients use. */
 export const CORS_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY', 'OPTIONS'] as const;
 
-/** The value of Access-Control-Allow-Origin, or why there is none. */
+/** The value of Access-Control-Allow-Origin with the rule that allows it, or the reason of the refusal. */
 export type OriginVerdict =
   | { readonly allow: true; readonly header: string; readonly rule: string }
   | { readonly allow: false; readonly reason: string };
 
 export interface CorsRule {
-  /** Judges an Origin header exactly as it came: origins are compared as texts (Fetch standard, "CORS check"). */
+  /** Decides about an Origin header. Origins are compared byte by byte (Fetch standard, "CORS check"). */
   judge(origin: string): OriginVerdict;
 }
 
-/** The rule of one version of the settings. */
+/** Builds the rule of one version of the settings. */
 export function corsRule({ enableCors, origins }: CorsSettings): CorsRule {
   const verdicts = new Map<string, OriginVerdict>(
     origins.map((origin, index) => [origin, { allow: true, header: origin, rule: `origins[${index}]` }]),
@@ -38,8 +38,9 @@ export type PreflightVerdict =
 const LONGEST_HEADER_LIST = 4096;
 
 /**
- * Judges a preflight: its origin, the method and the header names it announces. Any header may be announced, since which of them reach CouchDB is
- * decided elsewhere, and a list here is what custom headers fail by behind other proxies.
+ * Decides about a preflight by its origin, its method and the header names it announces. Every header name is
+ * allowed: other checks decide which headers reach CouchDB, and a fixed list would break clients with custom
+ * headers.
  */
 export function judgePreflight(
   rule: CorsRule,

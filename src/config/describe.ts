@@ -1,9 +1,9 @@
-// Writes out the settings in force as the files would say them, with the origin of each; secrets are masked.
+// Prints the effective settings as YAML with the source of each; secrets are masked.
 import { camelCase, type Configuration } from './load.ts';
 import { type Settings } from './settings.ts';
 import { fileOf, SETTING_FILES, SETTING_NAMES, settingOf, type SettingName } from './sources.ts';
 
-/** YAML with a comment on each line; what is a secret is `"***"` when it is set. */
+/** Returns YAML with the source of each value as a comment. A secret that is set is shown as `"***"`. */
 export function describeSettings({ settings, origins }: Configuration): string {
   return SETTING_FILES.map((file) => {
     const lines = SETTING_NAMES.filter((name) => fileOf(name) === file).map((name) => {

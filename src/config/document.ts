@@ -1,4 +1,4 @@
-// Writes docs/configuration.md and the files' JSON Schemas out of the table of settings, as text. Putting them into files is the script's business.
+// Generates docs/configuration.md and the JSON Schemas of the configuration files from the table of settings.
 import { type Setting, type SettingFile, type SettingType } from './settings.ts';
 import { fileOf, SETTING_FILES, SETTING_NAMES, settingOf, variableOf, type SettingName } from './sources.ts';
 
@@ -6,42 +6,51 @@ const INTRODUCTION = `# Configuration
 
 Generated from the table in \`src/config/settings.ts\` by \`npm run docs\`.
 
-Couchgate reads three files of one folder: \`./config\`, or the one that \`COUCHGATE_CONFIG\` names. Every file and every setting may be left out; the
-defaults are for a first look on one machine. Every setting can also be given in the environment, which wins over the files; an empty
-variable counts as not set. Lists are comma-separated there.
+Couchgate reads three files from one folder: \`./config\`, or the folder that \`COUCHGATE_CONFIG\` names. Every file
+and every setting is optional; the defaults suit a first trial on one machine. An environment variable overrides
+the files. An empty variable counts as not set. Lists in variables are comma-separated.
 
-- **Secrets** are never written into \`couchgate.yaml\`. Give each in exactly one place: its variable, the variable with \`_FILE\` behind it, or
-  \`<name>_file:\` in \`couchgate.yaml\`, the last two naming a file that holds nothing else.
-- **Mistakes** are told all at once, with file and line, and Couchgate does not start: unknown names, unknown files \`*.yaml\`, values of a wrong kind, a
-  setting without a value, the same name twice, combinations that are not safe. \`couchgate --check-config\` says the same and exits with 1;
-  \`couchgate --print-config\` shows what is in force and where it comes from, secrets masked.
-- **Reload.** Settings marked *reload* take effect without a restart, within a second after the file has changed (also when a link to it is swapped, as
-  Kubernetes does), or at once on SIGHUP. All files are read together, and the whole is taken or nothing: a bad file, or one that has
-  disappeared, leaves the last good version in force, is logged, and counted in \`couchgate_reload_failures_total\`. Requests that run are not
-  disturbed. The content of certificates is looked at too.
-- **Relative paths** start at the folder that Couchgate was started in.
-- Editors with the YAML language server check a file that begins with
+- **Secrets** are never written into \`couchgate.yaml\`. Set each secret in exactly one place: its variable, its
+  variable with the suffix \`_FILE\`, or \`<name>_file:\` in \`couchgate.yaml\`. The last two name a file that
+  contains only the secret.
+- **Errors** prevent the start. Couchgate reports all of them at once, with file and line: unknown settings, unknown
+  \`*.yaml\` files, values of a wrong type, settings without a value, duplicate settings, and insecure combinations.
+  \`couchgate --check-config\` reports the same and exits with 1. \`couchgate --print-config\` prints the effective
+  settings with the source of each; secrets are masked.
+- **Reload.** A setting marked *reload* takes effect without a restart, within a second after its file changes, or
+  at once on SIGHUP. A swapped symbolic link, as in Kubernetes, counts as a change. Couchgate reads all files
+  together and applies all of them or none. If a file is invalid or was removed, the previous configuration stays in
+  effect; Couchgate logs this and counts it in \`couchgate_reload_failures_total\`. Running requests continue.
+  Certificate files are checked for changes too.
+- **Relative paths** are relative to the working directory of Couchgate.
+- Editors with the YAML language server validate a file that begins with
   \`# yaml-language-server: $schema=../docs/schema/couchgate.schema.json\` (or \`ip-whitelist\`, \`cors\`).
 
-## What is refused and what is warned of
+## Errors and warnings for combinations
 
-Refused: CORS for every origin together with credentials; an empty or short \`jwt_secret\` with \`couchdb_nodes\`; one secret for two purposes; trusting
-forwarded addresses of everybody; client certificates that plain HTTP would get around; credentials in \`couchdb_nodes\`. Warned of: plain HTTP on a
-public address without a TLS proxy that is named; metrics on a public address; plain HTTP to a CouchDB on another machine; an empty whitelist; no
-access log.
+Errors: CORS for every origin together with credentials; an empty or short \`jwt_secret\` with \`couchdb_nodes\`; one
+secret for two purposes; every address as a trusted proxy; client certificates that plain HTTP would bypass;
+credentials in \`couchdb_nodes\`.
+
+Warnings: plain HTTP on a public address without a listed TLS proxy; metrics on a public address; plain HTTP to
+CouchDB on another machine; an empty whitelist; no access log.
 `;
 
 const BEFORE: Readonly<Record<SettingFile, string>> = {
   'couchgate.yaml': '',
-  'ip-whitelist.yaml': `Single addresses (\`192.0.2.7\`) and ranges (\`10.0.0.0/8\`, \`2001:db8::/32\`). IPv4 in IPv6 (\`::ffff:192.0.2.7\`) is the IPv4 address it holds. Who is not
-let in gets 403 before a password is looked at, and a line in the access log with the rule \`address\`.
+  'ip-whitelist.yaml': `Single addresses (\`192.0.2.7\`) and ranges (\`10.0.0.0/8\`, \`2001:db8::/32\`). An IPv4-mapped IPv6 address
+(\`::ffff:192.0.2.7\`) counts as its IPv4 address. A client address that is not in \`allow\` gets 403 before Couchgate
+reads a credential. The access log then has a line with the rule \`address\`.
 
-**Behind a proxy** name it in \`trusted_proxies\`; otherwise every client has the proxy's address. From such a proxy, X-Forwarded-For is read from the
-right: the first address that is not itself a trusted proxy is the client's. What stands left of it is whatever the client wrote. An entry
-there that is no address makes the client unknown, and the unknown are refused. The proxy must add the address it sees, not pass on the header.
+**Behind a proxy**, list the proxy in \`trusted_proxies\`; otherwise every client has the proxy address.
+Couchgate reads X-Forwarded-For of a trusted proxy from the right: the first address that is not a trusted proxy is
+the client address. Entries left of it can be forged by the client and are ignored. If an entry that counts is not
+an address, the client address is unknown and the request is refused. The proxy must append the address that it
+sees; it must not pass the header on unchanged.
 `,
-  'cors.yaml': `Couchgate answers preflights itself, before it asks for a password. Origins are compared letter by letter; \`couchgate cors-check <origin>\` says why one passes
-or fails. \`PUT /_api/v2/user/config/cors\` (owner) writes this file, where it can be written, and keeps its comments.
+  'cors.yaml': `Couchgate answers preflights itself, before authentication. Origins must match exactly:
+\`couchgate cors-check <origin>\` explains the result for one origin. \`PUT /_api/v2/user/config/cors\` (owner)
+writes this file if it is writable, and keeps its comments.
 `,
 };
 
@@ -63,7 +72,7 @@ const KINDS: Readonly<Record<SettingType, string>> = {
   workers: 'number or `auto`',
 };
 
-/** The whole document. */
+/** Returns the text of docs/configuration.md. */
 export function configurationDocument(): string {
   return [INTRODUCTION, ...SETTING_FILES.map(section)].join('\n');
 }
@@ -105,13 +114,16 @@ function defaultText({ default: value }: Setting): string {
   return value === '' ? 'empty' : code(String(value));
 }
 
-/** The JSON Schema of a file, for editors. Couchgate itself checks more than a schema can say. */
+/** Returns the JSON Schema of a file, for editors. Couchgate checks more than a schema can express. */
 export function fileSchema(file: SettingFile): string {
   const properties = namesOf(file).map((name): [string, unknown] => {
     const setting = settingOf(name);
     const { description } = setting;
     return setting.type === 'secret'
-      ? [`${name}_file`, { type: 'string', description: `Name of a file that holds it. ${description}` }]
+      ? [
+          `${name}_file`,
+          { type: 'string', description: `Name of a file that contains the secret. ${description}` },
+        ]
       : [name, { ...shape(setting), default: setting.default, description }];
   });
   const schema = {

@@ -1,4 +1,4 @@
-// Makes the settings out of the table, the files and the environment, or says everything that is wrong with them.
+// Builds the settings from the table, the files and the environment, or reports every problem.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkCombinations } from './combinations.ts';
@@ -18,34 +18,35 @@ import { readValue, type SettingValue } from './value.ts';
 
 export interface Configuration {
   readonly settings: Settings;
-  /** Where each value comes from: `default`, `config/cors.yaml:3`, or the variable. */
+  /** Source of each value: `config/cors.yaml:3` or the variable. A default has no entry. */
   readonly origins: ReadonlyMap<SettingName, string>;
-  /** What is allowed but seldom meant, one sentence each. */
+  /** Valid but risky combinations, one sentence each. */
   readonly warnings: readonly string[];
 }
 
 export interface LoadParameters {
   readonly env: Environment;
-  /** Folder of the configuration files; COUCHGATE_CONFIG, else `./config`, when left out. */
+  /** Folder of the configuration files. Default: COUCHGATE_CONFIG, else `./config`. */
   readonly folder?: string;
-  /** `serve` when left out. */
+  /** Default: `serve`. */
   readonly purpose?: 'serve' | 'setup';
 }
 
 /**
- * The settings, frozen. A missing folder or file means defaults, unless COUCHGATE_CONFIG names it: a misspelt folder must not silently lose a
- * whitelist. Throws a ConfigurationError with every problem at once.
+ * Loads the settings, frozen. If the folder or a file is missing, defaults apply; but a missing folder that
+ * COUCHGATE_CONFIG names is an error: a typo must not drop the whitelist silently. Throws a
+ * ConfigurationError with every problem.
  */
 export function loadSettings(parameters: LoadParameters): Settings {
   return loadConfiguration(parameters).settings;
 }
 
-/** The settings with their origins and warnings; throws as loadSettings does. */
+/** Loads the settings with their sources and warnings. Throws a ConfigurationError with every problem. */
 export function loadConfiguration({ env, folder, purpose = 'serve' }: LoadParameters): Configuration {
   const named = folder ?? (env['COUCHGATE_CONFIG'] === '' ? undefined : env['COUCHGATE_CONFIG']);
   const configFolder = named ?? './config';
   const { sources, problems: gathered } = gatherSources(configFolder, env);
-  const problems = [...gathered, ...twiceGivenSecrets(sources)];
+  const problems = [...gathered, ...duplicateSecrets(sources)];
   if (folder === undefined && named !== undefined && !existsSync(named))
     problems.push({
       file: 'environment',
@@ -87,18 +88,20 @@ function problemOf(source: Source, fault: { readonly at?: number; readonly reaso
   };
 }
 
-/** Two sources of one secret: nobody could say which one is in use, and one of them is probably the old one. */
-function twiceGivenSecrets(sources: readonly Source[]): readonly Problem[] {
+/**
+ * Reports a secret that two sources set: one of them is probably outdated, and precedence would hide that.
+ */
+function duplicateSecrets(sources: readonly Source[]): readonly Problem[] {
   return SETTING_NAMES.filter((name) => settingOf(name).type === 'secret').flatMap((name) => {
     const [first, second] = sources.filter((source) => source.name === name);
     if (first === undefined || second === undefined) return [];
     const { file, line, path } = second;
-    const reason = `is given a second time, after ${first.path}; give it once`;
+    const reason = `is set twice, first by ${first.path}; set it once`;
     return [{ file, path, reason, ...(line === undefined ? {} : { line }) }];
   });
 }
 
-/** Where a problem of a setting is best shown: the source that decided it, else where it would be written. */
+/** Place to report for a setting: the source that set it, else the file or variable that would. */
 function placeOf(
   sources: readonly Source[],
   name: SettingName,
@@ -118,7 +121,7 @@ function assemble(values: ReadonlyMap<SettingName, SettingValue>, configFolder: 
   return Object.freeze({ ...Object.fromEntries(entries), configFolder } as Settings);
 }
 
-/** `some_name` to `someName`, as the type Settings does it. */
+/** Converts `some_name` to `someName`, as the type Settings does. */
 export function camelCase(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }

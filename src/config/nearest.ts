@@ -1,6 +1,9 @@
-// Finds the known name that a misspelt one was probably meant to be.
+// Finds the known name that is most similar to an unknown one, for "did you mean".
 
-/** The nearest of `known` to `name`, when it is near enough to be worth saying (a third of its letters wrong at most). */
+/**
+ * Returns the entry of `known` with the smallest edit distance to `name`, or undefined if more than a third
+ * of the characters differ.
+ */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
@@ -11,7 +14,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best;
 }
 
-/** Levenshtein distance: letters to insert, drop or replace. Long names are cut, since they are near nothing anyway. */
+/** Levenshtein distance. `left` is cut to 64 characters: a longer name matches nothing. */
 function editDistance(left: string, right: string): number {
   const a = left.slice(0, 64);
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);

@@ -1,8 +1,8 @@
-// The operational log as every folder sees it: words for whoever runs Couchgate. Where it is written is audit/log.ts's business.
+// Interface of the operational log (pino, stderr).
 
-/** `fields` never hold headers, bodies or credentials. */
+/** `fields` never contain headers, bodies or credentials. */
 export interface OperationalLog {
-  /** The least level that is written; a reload may set it. */
+  /** Lowest level that is written; a reload may change it. */
   level?: string;
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;

@@ -1,10 +1,11 @@
-// Notices that files have changed, by looking at their state again and again. What is done then is reload.ts's business.
+// Detects changes of files by polling their metadata.
 import { statSync, type BigIntStats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
 /**
- * Tells when a state has changed and then stayed for one look: a file that somebody is still writing is not read, for half a whitelist may be a good
- * one. Called with what each look sees; true = act now.
+ * Returns a debounce function. Call it with each polled state; it returns true if the state changed and was
+ * the same in two polls. A file that is still being written is therefore not read: half a whitelist can be
+ * valid.
  */
 export function settling(first: string): (seen: string) => boolean {
   let acted = first;
@@ -17,22 +18,25 @@ export function settling(first: string): (seen: string) => boolean {
   };
 }
 
-/** Calls `onChange` when the files have changed, also when a symbolic link to one leads elsewhere now. Holds no process open. */
+/**
+ * Polls the files every `intervalMs` and calls `onChange` after a change, also if a symbolic link has a new
+ * target. The timer does not keep the process alive.
+ */
 export function pollFiles(
   files: () => readonly string[],
   intervalMs: number,
   onChange: () => unknown,
 ): { readonly close: () => void } {
   let closed = false;
-  // At once, so that nothing is missed that is written after this call.
+  // Synchronous, so that every later change is detected.
   const hasSettled = settling(files().map(stateNow).join('\n'));
-  const look = async (): Promise<void> => {
+  const poll = async (): Promise<void> => {
     const seen = (await Promise.all(files().map(stateOf))).join('\n');
     if (closed) return;
     if (hasSettled(seen)) onChange();
-    setTimeout(() => void look(), intervalMs).unref();
+    setTimeout(() => void poll(), intervalMs).unref();
   };
-  void look();
+  void poll();
   return { close: () => void (closed = true) };
 }
 
@@ -52,7 +56,7 @@ function stateNow(path: string): string {
   }
 }
 
-/** Identity, size and time of what a name leads to, through symbolic links. */
+/** Inode, size and times of the target of a path, after symbolic links. */
 function describe({ ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
 }

@@ -1,4 +1,4 @@
-// Hands out the settings as they are now: reads the files again when they change and replaces the whole, or nothing. What a setting does is its users' business.
+// Reloads the configuration files when they change, and replaces the settings atomically.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { camelCase, loadConfiguration, type Configuration, type LoadParameters } from './load.ts';
@@ -7,30 +7,33 @@ import { pollFiles } from './poll-files.ts';
 import { type Settings } from './settings.ts';
 import { SETTING_FILES, SETTING_NAMES, settingOf } from './sources.ts';
 
-/** What a reload came to. */
+/** Result of a reload. */
 export type ReloadOutcome =
   { readonly outcome: 'changed' | 'unchanged' } | { readonly outcome: 'refused'; readonly reason: string };
 
 export interface LiveSettings {
-  /** The newest settings that were good; replaced as a whole, so that whoever holds one object sees one version. */
+  /**
+   * The latest valid settings. A reload replaces the whole object, so that a reader of one object sees one
+   * version.
+   */
   readonly current: Settings;
-  /** How often new settings came into force, and how often they were refused, since the start. */
+  /** Number of successful and of failed reloads since the start. */
   readonly reloads: number;
   readonly failures: number;
-  /** Reads the files now: on SIGHUP, and after Couchgate itself has written one. */
+  /** Reads the files now: after SIGHUP, and after Couchgate has written a file. */
   reload(): ReloadOutcome;
-  /** Called with every new version, after it came into force. */
+  /** Registers a listener that is called with every new version, after it is in effect. */
   onChange(listener: (next: Settings) => void): void;
   close(): void;
 }
 
 export interface LiveParameters extends LoadParameters {
-  /** The settings in force; what changes in the files from now on is put over them. */
+  /** Settings at the start; later changes of the files are applied to them. */
   readonly initial: Settings;
   readonly log: OperationalLog;
-  /** Takes renewed certificates into use; throws when they do not fit, and then nothing of the new settings holds. */
+  /** Applies renewed certificates. If it throws, the reload fails and no new setting is applied. */
   readonly acceptCertificates: (next: Settings) => void;
-  /** Time between two looks at the files; a change is taken up after it has lain still for one of them. */
+  /** Polling interval in milliseconds. A change is applied once two polls see the same state. */
   readonly intervalMs?: number;
 }
 
@@ -42,9 +45,9 @@ const FIXED = SETTING_NAMES.filter((name) => settingOf(name).reloadable !== true
 );
 
 /**
- * Begins to watch the configuration files and the certificates. They are looked at by polling their state through every symbolic link: that also
- * sees the links that Kubernetes swaps, editors that write a new file, and network file systems, where watching does not.
- * Throws a ConfigurationError when the files have become bad since they were loaded.
+ * Starts to watch the configuration files and the certificates. Polling also detects swapped symbolic links
+ * (Kubernetes), editors that replace the file, and network file systems; inotify does not. Throws a
+ * ConfigurationError if the files became invalid since they were loaded.
  */
 export function watchSettings(parameters: LiveParameters): LiveSettings {
   return new WatchedSettings(parameters);
@@ -75,39 +78,39 @@ class WatchedSettings implements LiveSettings {
 
   reload(): ReloadOutcome {
     try {
-      return this.#takeUp(this.#reader.read());
+      return this.#apply(this.#reader.read());
     } catch (error) {
       this.failures += 1;
       const reason = error instanceof Error ? error.message : 'unknown failure';
-      const message = 'the changed configuration is not used; the last good one stays in force';
+      const message = 'configuration reload failed; the previous configuration stays in effect';
       this.#parameters.log.error({ reason }, message);
       return { outcome: 'refused', reason };
     }
   }
 
-  #takeUp(read: Settings): ReloadOutcome {
+  #apply(read: Settings): ReloadOutcome {
     const changed = RELOADABLE.filter((key) => !same(read[key], this.#read[key]));
     const next = replace(this.current, read, changed);
-    // Also when no name has changed: the files behind the names may have.
+    // Also if no setting has changed: the content of the certificate files may have.
     this.#parameters.acceptCertificates(next);
     this.#read = read;
     if (changed.length === 0) return { outcome: 'unchanged' };
     this.current = next;
     this.reloads += 1;
-    this.#parameters.log.info({ changed }, 'the configuration was read again and is in force');
+    this.#parameters.log.info({ changed }, 'configuration reloaded');
     for (const listener of this.#listeners) listener(next);
     return { outcome: 'changed' };
   }
 }
 
 interface Reader {
-  /** What the files said when the watching began. */
+  /** Settings in the files when watching started. */
   readonly first: Settings;
-  /** What they say now; throws when that cannot be used. */
+  /** Reads the current settings; throws if they are invalid. */
   readonly read: () => Settings;
 }
 
-/** Reads the settings anew, and says what a reload cannot do. */
+/** Builds the reader, which also logs warnings and changes that need a restart. */
 function createReader({ env, folder, initial, log }: LiveParameters): Reader {
   const paths = SETTING_FILES.map((file) => join(initial.configFolder, file));
   const load = (): Configuration => loadConfiguration(folder === undefined ? { env } : { env, folder });
@@ -115,16 +118,16 @@ function createReader({ env, folder, initial, log }: LiveParameters): Reader {
   const { settings: first, warnings: known } = load();
   let warned = JSON.stringify([[], known]);
   function read(): Settings {
-    // A whitelist that is moved away must not open the door; whoever means that writes it down, or starts anew.
+    // A removed whitelist must not open access. To remove it, write an explicit value or restart.
     const gone = present.find((path) => !existsSync(path));
-    if (gone !== undefined) throw new Error(`${gone} is gone`);
+    if (gone !== undefined) throw new Error(`${gone} no longer exists`);
     const { settings, warnings } = load();
     present = paths.filter((path) => existsSync(path));
     const waiting = FIXED.filter(([, key]) => !same(settings[key], first[key])).map(([name]) => name);
     const said = JSON.stringify([waiting, warnings]);
     if (said !== warned && waiting.length > 0)
-      log.warn({ settings: waiting }, 'these settings change at the next start');
-    if (said !== warned) for (const warning of warnings) log.warn({ warning }, 'allowed, but seldom meant');
+      log.warn({ settings: waiting }, 'changed settings take effect after a restart');
+    if (said !== warned) for (const warning of warnings) log.warn({ warning }, 'configuration warning');
     warned = said;
     return settings;
   }

@@ -1,4 +1,5 @@
-// Finds the secrets that the configuration does not give: kept in files of the data folder, made on first start.
+// Reads the secrets that the configuration does not set from files in the data folder, and creates missing
+// ones.
 import { randomBytes } from 'node:crypto';
 import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,11 +12,11 @@ export interface Secrets {
   readonly sessionSecret: string;
   /** Base64. */
   readonly jwtSecret: string;
-  /** Of the embedded node's server admin; empty when there is none. */
+  /** Password of the server admin of the embedded node; empty without one. */
   readonly ownerPassword: string;
-  /** Those that were made just now; a new owner password must be shown once. */
+  /** Secrets created by this call; a new owner password must be shown once. */
   readonly created: ReadonlySet<SecretName>;
-  /** What is seldom meant, one sentence each. */
+  /** Problems with file permissions, one sentence each. */
   readonly warnings: readonly string[];
 }
 
@@ -30,13 +31,14 @@ const FILES: Readonly<Record<SecretName, string>> = {
   ownerPassword: 'owner_password',
 };
 
-/** The data folder is what an operator must make writable, so it is named in one sentence whatever failed in it. */
+/** Thrown if the data folder cannot be used; the message names the folder and the fix. */
 export class DataFolderError extends Error {}
 
 /**
- * The secrets in use. A configured one is taken as it is; the others come from the data folder, made of 256 random bits where they are missing (the
- * owner password of 144, so that it can be typed). Without the embedded node only the session secret is made: the others belong to CouchDB.
- * Throws a DataFolderError when the folder cannot be used.
+ * Returns the secrets. If the configuration sets a secret, that value is used unchanged. Missing ones are
+ * created in the data folder: 256 random bits each, 144 for the owner password, so that it can be typed.
+ * Without the embedded node, only the session secret is created: the others belong to CouchDB. Throws a
+ * DataFolderError if the folder cannot be used.
  */
 export function readOrMakeSecrets(settings: SecretSettings): Secrets {
   const embedded = settings.couchdbNodes.length === 0;
@@ -67,7 +69,7 @@ function inFolder<T>(folder: string, work: () => T): T {
     if (error instanceof DataFolderError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
     throw new DataFolderError(
-      `The data folder ${folder} cannot be used (${code}). Make it writable for this user, set COUCHGATE_DATA to another, or configure the secrets.`,
+      `The data folder ${folder} cannot be used (${code}). Make it writable for this user, set COUCHGATE_DATA to another folder, or configure the secrets.`,
     );
   }
 }
@@ -75,15 +77,16 @@ function inFolder<T>(folder: string, work: () => T): T {
 function openFolder(folder: string, warnings: string[]): string {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if ((statSync(folder).mode & 0o007) !== 0) {
-    const warning = `the data folder ${folder} is open to every user of this machine; chmod 700 closes it`;
+    const warning = `the data folder ${folder} is accessible to every user of this machine; run chmod 700`;
     if (!warnings.includes(warning)) warnings.push(warning);
   }
   return folder;
 }
 
 /**
- * Puts a new secret in place, whole or not at all: it is written under another name first and then linked, which fails when the name is taken.
- * So of two processes that start at once, both use the one that was first.
+ * Creates a secret file atomically: writes a temporary file, then links it to `path`. The link fails if the
+ * file exists, so two processes that start at the same time use the same secret. Returns true if this call
+ * created it.
  */
 function createSecret(path: string, secret: string): boolean {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
@@ -102,16 +105,18 @@ function createSecret(path: string, secret: string): boolean {
 function readSecret(path: string, warnings: string[]): string {
   const secret = readFileSync(path, 'utf8').trim();
   if (secret.length < 16)
-    throw new DataFolderError(`The secret in ${path} is too short. Remove the file to have a new one made.`);
-  if ((statSync(path).mode & 0o077) !== 0) tighten(path, warnings);
+    throw new DataFolderError(
+      `The secret in ${path} is too short. Remove the file; Couchgate then creates a new one.`,
+    );
+  if ((statSync(path).mode & 0o077) !== 0) restrictMode(path, warnings);
   return secret;
 }
 
-/** Some volumes fix the mode of their files; what cannot be closed is only said. */
-function tighten(path: string, warnings: string[]): void {
+/** Restricts the file mode to the owner. Some volumes have a fixed mode; that is only a warning. */
+function restrictMode(path: string, warnings: string[]): void {
   try {
     chmodSync(path, 0o600);
   } catch {
-    warnings.push(`${path} may be read by other users, and its mode cannot be changed`);
+    warnings.push(`${path} is readable by other users, and its mode cannot be changed`);
   }
 }

@@ -1,7 +1,8 @@
-// The one table of settings: name, type, default, meaning. Reading files and the environment is load.ts's business.
-// A setting `some_name` is `some_name:` in config/couchgate.yaml (or the file its row names) and COUCHGATE_SOME_NAME in the environment (or
-// the variable its row names); the environment wins. A secret one is COUCHGATE_SOME_NAME, or the content of a file that `some_name_file` or
-// COUCHGATE_SOME_NAME_FILE names, from exactly one of them: it is never written into couchgate.yaml itself.
+// Defines every setting: name, type, default and description.
+// YAML name: `some_name`, in config/couchgate.yaml or in the file that the entry names. Environment variable:
+// COUCHGATE_SOME_NAME, or the name in the entry. The environment overrides the files.
+// A secret comes from exactly one source: COUCHGATE_SOME_NAME, or a file named by `some_name_file` or
+// COUCHGATE_SOME_NAME_FILE. couchgate.yaml never contains a secret.
 
 export type SettingType =
   | 'text'
@@ -29,15 +30,15 @@ export interface Setting {
   readonly description: string;
   /** For `choice`. */
   readonly values?: readonly string[];
-  /** True when a change of the file takes effect without a restart. */
+  /** True if a change of the file takes effect without a restart. */
   readonly reloadable?: boolean;
-  /** The file it stands in; couchgate.yaml when left out. */
+  /** Default: couchgate.yaml. */
   readonly file?: SettingFile;
-  /** Its environment variable, where the name alone would say too little there. */
+  /** Environment variable, if the setting name alone would be ambiguous there. */
   readonly env?: string;
-  /** Smallest number allowed; 0 when left out. */
+  /** Minimum; default 0. */
   readonly min?: number;
-  /** Largest number allowed; what its type can hold when left out. */
+  /** Maximum; default: the largest value of the type. */
   readonly max?: number;
 }
 
@@ -55,20 +56,20 @@ export const SETTINGS = {
   tls_certificate: {
     type: 'path',
     default: '',
-    description: 'PEM file of the certificate chain; read again when it changes.',
+    description: 'PEM file of the certificate chain; reloaded after a change.',
     reloadable: true,
   },
   tls_key: {
     type: 'path',
     default: '',
-    description: 'PEM file of the private key; read again when it changes.',
+    description: 'PEM file of the private key; reloaded after a change.',
     reloadable: true,
   },
   tls_client_ca: {
     type: 'path',
     default: '',
     description:
-      'PEM file of the CA whose client certificates are demanded on the HTTPS listener; empty = none is asked for. Its content is read again when it changes.',
+      'PEM file of the CA of client certificates. If set, the HTTPS listener requires a client certificate. Its content is reloaded after a change.',
   },
   tls_redirect: {
     type: 'flag',
@@ -78,76 +79,76 @@ export const SETTINGS = {
   hsts_seconds: {
     type: 'seconds',
     default: 0,
-    description: 'Strict-Transport-Security on HTTPS answers; 0 = not sent.',
+    description: 'max-age of Strict-Transport-Security on HTTPS responses; 0 = no header.',
   },
   public_url: {
     type: 'url',
     default: '',
     description:
-      'Address under which clients reach Couchgate, for Location headers and for replications of local databases; empty = Location is relative.',
+      'URL that clients use to reach Couchgate. It is used in Location headers and in replications of local databases. Empty = relative Location.',
   },
   data: {
     type: 'path',
     default: './data',
-    description: 'Folder of generated secrets and of the embedded node.',
+    description: 'Folder for generated secrets and for the data of the embedded node.',
   },
   workers: {
     type: 'workers',
     default: '1',
-    description: 'Worker processes: a number, or `auto` for one a core.',
+    description: 'Number of worker processes; `auto` = one per CPU core.',
   },
 
   couchdb_nodes: {
     type: 'urls',
     default: [],
-    description: 'Addresses of the CouchDB nodes, without credentials; none = the embedded node.',
+    description: 'URLs of the CouchDB nodes, without credentials; none = the embedded node.',
   },
   couchdb_ca: {
     type: 'path',
     default: '',
-    description: 'PEM file of the CA that signed the certificates of https CouchDB nodes.',
+    description: 'PEM file of the CA that signed the certificates of CouchDB nodes with https URLs.',
   },
   couchdb_connect_timeout_ms: {
     type: 'milliseconds',
     min: 1,
     default: 1000,
-    description: 'Wait for a connection to a CouchDB node before the next is tried.',
+    description: 'Timeout for a connection to a CouchDB node; after it, the next node is tried.',
   },
   couchdb_idle_timeout_ms: {
     type: 'milliseconds',
     min: 1,
     default: 3_600_000,
-    description: 'Longest silence of a CouchDB node during an exchange.',
+    description: 'Idle timeout of a connection to CouchDB during a request.',
   },
   couchdb_multipart_timeout_ms: {
     type: 'milliseconds',
     min: 1,
     default: 60_000,
-    description:
-      'Longest wait for the answer to a completely sent multipart request, which CouchDB may never give.',
+    description: 'Response timeout after a complete multipart request: CouchDB may never answer one.',
   },
   couchdb_keepalive_ms: {
     type: 'milliseconds',
     min: 1,
     default: 60_000,
-    description: 'How long an unused connection to CouchDB is kept; CouchDB itself closes after 300 s.',
+    description: 'Keep-alive time of an idle connection to CouchDB; CouchDB itself closes it after 300 s.',
   },
   couchdb_connections: {
     type: 'count',
     min: 1,
     default: 256,
-    description: 'Connections to one node for requests other than feeds, in each worker; more wait.',
+    description:
+      'Maximum connections per worker to one node for requests other than feeds; further requests are queued.',
   },
   couchdb_queue: {
     type: 'count',
     default: 1024,
-    description: 'Requests that may wait for a connection to one node; past it the answer is 503.',
+    description: 'Maximum queued requests per worker to one node; further requests get 503.',
   },
   couchdb_feeds: {
     type: 'count',
     min: 1,
     default: 10_000,
-    description: 'Feeds open at once to one node, in each worker; past it the answer is 503.',
+    description: 'Maximum open feeds per worker to one node; further feeds get 503.',
   },
   couchdb_caller_share: {
     type: 'count',
@@ -155,161 +156,174 @@ export const SETTINGS = {
     max: 100,
     default: 75,
     description:
-      'Percent of couchdb_connections, couchdb_queue, couchdb_feeds and the reads of permissions that one caller may take up: a name, or without one an address.',
+      'Percentage of couchdb_connections, couchdb_queue, couchdb_feeds and concurrent permission reads that one caller may use. A caller is a user or API key; without credentials, a client address.',
   },
   health_interval_ms: {
     type: 'milliseconds',
     min: 1,
     default: 5000,
-    description: 'Time between two GET /_up of a node.',
+    description: 'Interval of the health check (GET /_up) of each node.',
   },
   jwt_secret: {
     type: 'secret',
     default: '',
-    description: "Base64 of the secret shared with CouchDB's `[jwt_keys] hmac:<kid>`.",
+    description:
+      'Secret that signs the tokens for CouchDB, in Base64; the same value as `[jwt_keys] hmac:<kid>` in CouchDB.',
   },
   jwt_kid: {
     type: 'text',
     default: 'couchgate',
-    description: 'Name of that key; change name and secret together to rotate.',
+    description: 'Name (kid) of the key in jwt_secret. To rotate the key, change both settings together.',
   },
   jwt_lifetime_seconds: {
     type: 'seconds',
     min: 10,
     default: 60,
-    description: 'Life of the tokens sent to CouchDB.',
+    description: 'Lifetime of the tokens sent to CouchDB.',
   },
   store_database: {
     type: 'text',
     default: 'couchgate',
-    description: 'CouchDB database that holds API keys and ended sessions; it is closed to every client.',
+    description: 'CouchDB database for API keys and revoked sessions; no client can access it.',
   },
 
-  owner: { type: 'text', default: 'admin', description: 'Embedded node only: name of its server admin.' },
+  owner: { type: 'text', default: 'admin', description: 'Name of the server admin; embedded node only.' },
   owner_password: {
     type: 'secret',
     default: '',
-    description: 'Embedded node only: password of its server admin; empty = generated on first start.',
+    description: 'Password of the server admin; embedded node only. Empty = generated at the first start.',
   },
 
   session_secret: {
     type: 'secret',
     default: '',
     description:
-      'Base64 of the secret that signs session cookies, the same on every replica; empty = generated in the data folder.',
+      'Secret that signs session cookies, in Base64; use the same value on every replica. Empty = generated in the data folder.',
   },
   session_timeout_seconds: {
     type: 'seconds',
     min: 1,
     default: 600,
-    description: 'Life of a session without a request.',
+    description: 'Idle timeout of a session.',
   },
   cookie_same_site: {
     type: 'choice',
     values: ['lax', 'strict', 'none', 'off'],
     default: 'lax',
-    description: 'SameSite attribute of the session cookie; `none` works over TLS only.',
+    description: 'SameSite attribute of the session cookie; `none` requires TLS.',
   },
   cookie_secure: {
     type: 'choice',
     values: ['auto', 'always'],
     default: 'auto',
-    description: 'Secure attribute of the session cookie: on TLS requests, or always.',
+    description: 'Secure attribute of the session cookie: `auto` = only on TLS requests.',
   },
   key_rotation_overlap_seconds: {
     type: 'seconds',
     default: 86_400,
-    description: 'How long the old password of a rotated API key stays valid.',
+    description: 'Time that the old password of a rotated API key stays valid.',
   },
   credential_cache_seconds: {
     type: 'seconds',
     default: 60,
-    description: 'How long a checked password needs no new check.',
+    description: 'Cache time of a verified password.',
   },
   security_cache_seconds: {
     type: 'seconds',
     default: 300,
     description:
-      "How long a database's permissions are kept while the news feed is up; changes made through any Couchgate are seen at once.",
+      'Cache time of database permissions while the invalidation feed is up. Changes made through any replica take effect at once.',
   },
   fallback_cache_seconds: {
     type: 'seconds',
     default: 2,
-    description: 'How long either is kept while the news feed is down.',
+    description: 'Cache time of permissions and passwords while the invalidation feed is down.',
   },
   outage_cache_seconds: {
     type: 'seconds',
     default: 60,
     description:
-      'How long what is cached still decides once CouchDB cannot be asked; after that the answer is 503.',
+      'Time that expired cache entries still decide while CouchDB is unreachable; after it, requests get 503.',
   },
   login_failures: {
     type: 'count',
     min: 1,
     default: 5,
-    description: 'Wrong passwords for one name from one address before further tries are refused.',
+    description: 'Failed logins for one name from one address before further attempts are refused.',
   },
   login_failures_per_address: {
     type: 'count',
     min: 1,
     default: 100,
-    description: 'Wrong passwords from one address, for any names, before further tries are refused.',
+    description:
+      'Failed logins from one address, for all names together, before further attempts are refused.',
   },
   login_failure_window_seconds: {
     type: 'seconds',
     min: 1,
     default: 300,
-    description: 'Time over which they are counted, and for which they are refused.',
+    description:
+      'Time window in which failed logins are counted, and time that further attempts are refused.',
   },
 
-  max_url_bytes: { type: 'bytes', min: 1024, default: 16_384, description: 'Longest request target.' },
-  max_header_bytes: { type: 'bytes', min: 4096, default: 32_768, description: 'Largest request head.' },
+  max_url_bytes: {
+    type: 'bytes',
+    min: 1024,
+    default: 16_384,
+    description: 'Maximum size of the request target.',
+  },
+  max_header_bytes: {
+    type: 'bytes',
+    min: 4096,
+    default: 32_768,
+    description: 'Maximum size of the request line and headers.',
+  },
   max_body_bytes: {
     type: 'bytes',
     min: 1,
     default: 4_294_967_296,
-    description: "Largest request body, like CouchDB's max_http_request_size.",
+    description: 'Maximum size of a request body, like max_http_request_size of CouchDB.',
   },
   inspect_limit_bytes: {
     type: 'bytes',
     min: 1,
     default: 67_108_864,
     description:
-      'Largest body, before and after gunzip, of a request whose permission depends on its body; all of them at once may take eight times that, those of one caller four times.',
+      'Maximum size, before and after gunzip, of a body that Couchgate must inspect to authorize the request. All inspected bodies together may use eight times this size; those of one caller, four times.',
   },
   header_timeout_ms: {
     type: 'milliseconds',
     min: 1,
     default: 30_000,
-    description: 'Wait for a complete request head.',
+    description: 'Timeout for the complete request head.',
   },
   client_idle_timeout_ms: {
     type: 'milliseconds',
     min: 1,
     default: 150_000,
-    description: 'Longest silence of a client that is sending or not taking data.',
+    description: 'Idle timeout of a client that must send or receive data.',
   },
   client_keepalive_ms: {
     type: 'milliseconds',
     min: 1,
     default: 65_000,
-    description: 'How long an unused client connection is kept.',
+    description: 'Keep-alive time of an idle client connection.',
   },
   drain_delay_seconds: {
     type: 'seconds',
     default: 0,
-    description: 'After SIGTERM: time between readiness off and the end of accepting.',
+    description: 'After SIGTERM: time from readiness off until new connections are refused.',
   },
   drain_timeout_seconds: {
     type: 'seconds',
     default: 60,
-    description: 'After SIGTERM: time until what still runs is cut.',
+    description: 'After SIGTERM and drain_delay_seconds: time until running requests are aborted.',
   },
   replication_hosts: {
     type: 'text',
     default: '',
     description:
-      "Comma-separated host names to which `_replicate` and `_replicator` may connect although they are private; Couchgate's own public_url is always allowed.",
+      'Comma-separated private host names that `_replicate` and `_replicator` may connect to; the host of public_url is always allowed.',
   },
 
   allow: {
@@ -318,7 +332,7 @@ export const SETTINGS = {
     file: 'ip-whitelist.yaml',
     env: 'COUCHGATE_IP_ALLOW',
     description:
-      'Addresses and CIDR ranges that may use Couchgate at all; every other one gets 403 before a credential is read. Left out = everybody, `[]` = nobody.',
+      'Addresses and CIDR ranges that may use Couchgate; any other address gets 403 before a credential is read. Default: every address; `[]` = no address.',
     reloadable: true,
   },
   owner_allow: {
@@ -327,7 +341,7 @@ export const SETTINGS = {
     file: 'ip-whitelist.yaml',
     env: 'COUCHGATE_IP_OWNER_ALLOW',
     description:
-      'Those of them from which operations of the owner are accepted. Left out = all that `allow` lets in, `[]` = none.',
+      'Subset of `allow` that may perform operations of the owner. Default: all of `allow`; `[]` = no address.',
     reloadable: true,
   },
   trusted_proxies: {
@@ -335,14 +349,14 @@ export const SETTINGS = {
     default: [],
     file: 'ip-whitelist.yaml',
     description:
-      'Addresses of proxies in front whose X-Forwarded-For and X-Forwarded-Proto are believed, read from the right.',
+      'Addresses of proxies in front whose X-Forwarded-For and X-Forwarded-Proto are trusted, read from the right.',
     reloadable: true,
   },
   enable_cors: {
     type: 'flag',
     default: false,
     file: 'cors.yaml',
-    description: 'Answer browsers of other origins at all.',
+    description: 'Allow cross-origin requests of browsers.',
     reloadable: true,
   },
   allow_credentials: {
@@ -350,7 +364,7 @@ export const SETTINGS = {
     default: false,
     file: 'cors.yaml',
     env: 'COUCHGATE_CORS_ALLOW_CREDENTIALS',
-    description: 'Let them send cookies and passwords; not together with the origin `*`.',
+    description: 'Allow cookies and passwords in cross-origin requests; not together with the origin `*`.',
     reloadable: true,
   },
   origins: {
@@ -359,7 +373,7 @@ export const SETTINGS = {
     file: 'cors.yaml',
     env: 'COUCHGATE_CORS_ORIGINS',
     description:
-      'Origins that are let in, each with its scheme (`https://app.example.com`, `app://obsidian.md`, `capacitor://localhost`), or `*` alone for every one.',
+      'Allowed origins, each with its scheme (`https://app.example.com`, `app://obsidian.md`, `capacitor://localhost`), or `*` alone for every origin.',
     reloadable: true,
   },
   log_level: {
@@ -372,20 +386,20 @@ export const SETTINGS = {
   access_log: {
     type: 'text',
     default: 'stdout',
-    description: 'Where the access log goes: `stdout`, `off`, or a file, opened again on SIGHUP.',
+    description: 'Destination of the access log: `stdout`, `off`, or a file, which SIGHUP reopens.',
   },
   access_log_policy: {
     type: 'choice',
     values: ['drop', 'refuse'],
     default: 'drop',
     description:
-      'When the access log cannot be written: drop lines and count them, or refuse requests with 503.',
+      'If the access log cannot be written: `drop` and count lines, or `refuse` requests with 503.',
   },
   metrics_listen: {
     type: 'address',
     default: '127.0.0.1:9984',
     description:
-      'Address of /metrics, /healthz and /readyz; `off` for none. When the default port is taken, a warning is logged and they are left out.',
+      'Address of /metrics, /healthz and /readyz; `off` for none. If the default port is in use, Couchgate logs a warning and starts without them.',
   },
 } as const satisfies Record<string, Setting>;
 
@@ -402,7 +416,10 @@ type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<Camel<Tail>>}`
   : S;
 
-/** Every setting with its value, frozen; one object for the life of the process but for the reloadable ones, which reload.ts hands out. */
+/**
+ * Every setting with its value, frozen. Reloadable settings change at run time: read them from LiveSettings
+ * (reload.ts).
+ */
 export type Settings = {
   readonly [Name in keyof typeof SETTINGS as Camel<Name & string>]: Value<(typeof SETTINGS)[Name]>;
 } & {

@@ -1,4 +1,5 @@
-// Gathers what files and environment say about each setting, and names what they say that no setting knows. Reading the values is value.ts's business.
+// Collects the values of settings from files and environment, and reports unknown settings, files and
+// variables.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nearest } from './nearest.ts';
@@ -9,7 +10,7 @@ import { readYamlFile, type Entry } from './yaml-file.ts';
 export type SettingName = keyof typeof SETTINGS;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** One place that gives a setting a value. */
+/** One source of the value of a setting. */
 export interface Source {
   readonly name: SettingName;
   readonly raw: unknown;
@@ -20,7 +21,7 @@ export interface Source {
 }
 
 export interface Gathered {
-  /** In order of rising precedence: files, then environment. */
+  /** In ascending precedence: files, then environment. */
   readonly sources: readonly Source[];
   readonly problems: readonly Problem[];
 }
@@ -28,20 +29,22 @@ export interface Gathered {
 export const SETTING_NAMES = Object.keys(SETTINGS) as readonly SettingName[];
 export const SETTING_FILES: readonly SettingFile[] = ['couchgate.yaml', 'ip-whitelist.yaml', 'cors.yaml'];
 
+/** Returns the table entry of a setting. */
 export function settingOf(name: SettingName): Setting {
   return SETTINGS[name];
 }
 
+/** Returns the file that contains the setting. */
 export function fileOf(name: SettingName): SettingFile {
   return settingOf(name).file ?? 'couchgate.yaml';
 }
 
-/** The environment variable of a setting. */
+/** Returns the environment variable of a setting. */
 export function variableOf(name: SettingName): string {
   return settingOf(name).env ?? `COUCHGATE_${name.toUpperCase()}`;
 }
 
-/** Everything that the files of `folder` and the environment say. */
+/** Returns the values and problems of all files in `folder` and of the environment. */
 export function gatherSources(folder: string, env: Environment): Gathered {
   const parts = [
     unknownFiles(folder),
@@ -54,7 +57,10 @@ export function gatherSources(folder: string, env: Environment): Gathered {
   };
 }
 
-/** A misspelt file name would leave its rules out without a word (an `ip-whitelist.yml` that nobody reads), so it is a problem. */
+/**
+ * Reports files with unknown names: Couchgate would silently ignore the rules in a misspelt
+ * `ip-whitelist.yml`.
+ */
 function unknownFiles(folder: string): Gathered {
   let names: readonly string[] = [];
   try {
@@ -70,7 +76,7 @@ function unknownFiles(folder: string): Gathered {
   const problems = unknown.map((name) => ({
     file: join(folder, name),
     path: '',
-    reason: `is no file of Couchgate's${hint(name, SETTING_FILES)}`,
+    reason: `is not a configuration file of Couchgate${hint(name, SETTING_FILES)}`,
   }));
   return { sources: [], problems };
 }
@@ -100,12 +106,12 @@ function fromEntry(entry: Entry, file: SettingFile, path: string): Source | Prob
   const name = secret ?? SETTING_NAMES.find((known) => known === key);
   if (name === undefined) {
     const known = SETTING_NAMES.filter((one) => fileOf(one) === file);
-    return { ...place, reason: `is no setting of ${file}${hint(key, known)}` };
+    return { ...place, reason: `is not a setting of ${file}${hint(key, known)}` };
   }
-  if (fileOf(name) !== file) return { ...place, reason: `belongs into ${fileOf(name)}` };
-  // `allow:` with nothing behind it could mean everybody or nobody; so could any other.
+  if (fileOf(name) !== file) return { ...place, reason: `belongs in ${fileOf(name)}` };
+  // An empty `allow:` is ambiguous: every address or none. The same holds for other settings.
   if (value === null || value === undefined)
-    return { ...place, reason: 'has no value; give it one, or take the line out' };
+    return { ...place, reason: 'has no value; set one or remove the line' };
   if (secret !== undefined) return readSecretFile(secret, value, { ...place, itemLines });
   if (settingOf(name).type === 'secret')
     return {
@@ -115,7 +121,7 @@ function fromEntry(entry: Entry, file: SettingFile, path: string): Source | Prob
   return { ...place, name, raw: value, itemLines };
 }
 
-/** The content of a secret's file, without the line end that editors put behind it. */
+/** Reads a secret from a file; the trailing line end of editors is removed. */
 function readSecretFile(
   name: SettingName,
   path: unknown,
@@ -125,7 +131,7 @@ function readSecretFile(
   if (typeof path !== 'string') return problem('must be the name of a file');
   try {
     const raw = readFileSync(path, 'utf8').replace(/\s+$/, '');
-    return raw === '' ? problem('names a file that is empty') : { ...place, name, raw };
+    return raw === '' ? problem('names an empty file') : { ...place, name, raw };
   } catch (error) {
     return problem(
       `names a file that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
@@ -133,13 +139,16 @@ function readSecretFile(
   }
 }
 
-/** Variables that are for `couchgate setup`: no settings, but they may stand in the environment of whatever starts from the same shell. */
+/**
+ * Variables of `couchgate setup`. They are not settings, but the serving process may inherit them from the
+ * shell.
+ */
 export const ADMIN_USER = 'COUCHGATE_ADMIN_USER';
 export const ADMIN_PASSWORD = 'COUCHGATE_ADMIN_PASSWORD';
-const NO_SETTINGS = ['COUCHGATE_CONFIG', ADMIN_USER, ADMIN_PASSWORD];
+const OTHER_VARIABLES = ['COUCHGATE_CONFIG', ADMIN_USER, ADMIN_PASSWORD];
 
-/** Names that Kubernetes itself puts into the environment of every pod when a service is called `couchgate…`. */
-const OF_KUBERNETES =
+/** Variables that Kubernetes sets in every pod if a service is named `couchgate…`. */
+const KUBERNETES_VARIABLE =
   /_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|^COUCHGATE(_\w+)?_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$/;
 
 function fromEnvironment(env: Environment): Gathered {
@@ -150,11 +159,11 @@ function fromEnvironment(env: Environment): Gathered {
       name,
     ]),
   );
-  const known = [...NO_SETTINGS, ...variables.keys(), ...secretFiles.keys()];
+  const known = [...OTHER_VARIABLES, ...variables.keys(), ...secretFiles.keys()];
   const sources: Source[] = [];
   const problems: Problem[] = [];
   for (const [variable, raw] of Object.entries(env)) {
-    // Compose files write `X: ${X:-}`: an empty variable is one that was not set.
+    // Compose files write `X: ${X:-}`, so an empty variable counts as not set.
     if (!variable.startsWith('COUCHGATE_') || raw === undefined || raw === '') continue;
     const place = { file: 'environment', path: variable, itemLines: [] };
     const name = variables.get(variable);
@@ -164,8 +173,12 @@ function fromEnvironment(env: Environment): Gathered {
       const read = readSecretFile(secret, raw, place);
       if ('raw' in read) sources.push(read);
       else problems.push(read);
-    } else if (!NO_SETTINGS.includes(variable) && !OF_KUBERNETES.test(variable))
-      problems.push({ file: 'environment', path: variable, reason: `is no setting${hint(variable, known)}` });
+    } else if (!OTHER_VARIABLES.includes(variable) && !KUBERNETES_VARIABLE.test(variable))
+      problems.push({
+        file: 'environment',
+        path: variable,
+        reason: `is not a setting${hint(variable, known)}`,
+      });
   }
   return { sources, problems };
 }

@@ -1,4 +1,4 @@
-// Reads one value by the type of its setting. Where it came from, and what it must agree with, is not decided here.
+// Parses the value of one setting according to its type.
 import { parseCidr } from './address-set.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { type Setting, type SettingType } from './settings.ts';
@@ -7,8 +7,8 @@ export type SettingValue = string | number | boolean | readonly string[];
 type Fault = { readonly at?: number; readonly reason: string };
 export type Reading = { readonly value: SettingValue } | { readonly faults: readonly Fault[] };
 
-/** A fault in one value; `at` is the place in a list. Caught by readValue alone. */
-class Unreadable extends Error {}
+/** Thrown for an invalid value; only readValue catches it. */
+class InvalidValue extends Error {}
 
 const TIMER_LIMIT_MS = 2_147_483_647;
 const LARGEST: Partial<Record<SettingType, number>> = {
@@ -16,7 +16,10 @@ const LARGEST: Partial<Record<SettingType, number>> = {
   seconds: Math.floor(TIMER_LIMIT_MS / 1000),
 };
 
-/** Reads `raw`, as YAML or the environment gave it, into the value of a setting; says all that is wrong with it. A secret is never quoted. */
+/**
+ * Parses `raw`, from YAML or the environment, into the value of a setting, or returns every fault in it. The
+ * text of a secret is never quoted.
+ */
 export function readValue(setting: Setting, raw: unknown): Reading {
   if (setting.type === 'urls') return readList(raw, readUrl);
   if (setting.type === 'cidrs') return readList(raw, readCidr);
@@ -44,7 +47,7 @@ function readList(raw: unknown, read: (item: unknown) => string): Reading {
 }
 
 function reasonOf(error: unknown): string {
-  if (error instanceof Unreadable || error instanceof TypeError) return error.message;
+  if (error instanceof InvalidValue || error instanceof TypeError) return error.message;
   throw error;
 }
 
@@ -74,7 +77,7 @@ function readOne(setting: Setting, raw: unknown): SettingValue {
 function readFlag(raw: unknown): boolean {
   if (raw === true || raw === 'true') return true;
   if (raw === false || raw === 'false') return false;
-  throw new Unreadable('must be true or false');
+  throw new InvalidValue('must be true or false');
 }
 
 function readNumber(setting: Setting, raw: unknown): number {
@@ -82,39 +85,43 @@ function readNumber(setting: Setting, raw: unknown): number {
   const least = setting.min ?? 0;
   const most = setting.max ?? LARGEST[setting.type] ?? Number.MAX_SAFE_INTEGER;
   if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
-    throw new Unreadable(`must be a whole number (${setting.type}) from ${least} to ${most}`);
+    throw new InvalidValue(`must be a whole number (${setting.type}) from ${least} to ${most}`);
   return value;
 }
 
 function readChoice(values: readonly string[], raw: unknown): string {
-  // YAML reads a bare `off` as text, but older tools write it back as false.
+  // YAML 1.2 reads a bare `off` as text; YAML 1.1 tools write it back as false, which is refused.
   if (typeof raw === 'string' && values.includes(raw)) return raw;
-  throw new Unreadable(`must be one of ${values.join(', ')}`);
+  throw new InvalidValue(`must be one of ${values.join(', ')}`);
 }
 
 function readWorkers(raw: unknown): string {
   const text = typeof raw === 'number' ? String(raw) : raw;
   if (typeof text === 'string' && (text === 'auto' || /^[1-9]\d{0,2}$/.test(text))) return text;
-  throw new Unreadable('must be auto or a number from 1 to 999');
+  throw new InvalidValue('must be auto or a number from 1 to 999');
 }
 
 function readText(raw: unknown): string {
-  if (typeof raw !== 'string') throw new Unreadable('must be text; put it in quotes');
-  // A control character in a value is a slip (a stray line end), and would forge lines of logs and headers.
-  if (/\p{Cc}/u.test(raw)) throw new Unreadable('must not hold control characters');
+  if (typeof raw !== 'string') throw new InvalidValue('must be text; put it in quotes');
+  // A control character is a mistake (a stray line end) and could forge lines of logs and headers.
+  if (/\p{Cc}/u.test(raw)) throw new InvalidValue('must not contain control characters');
   return raw;
 }
 
-/** An http(s) address without path, query or credentials, as `scheme://host[:port]`. The text is not quoted: it might hold a password. */
+/**
+ * Parses an http(s) URL without path, query and credentials into `scheme://host[:port]`. The text is not
+ * quoted in faults: it may contain a password.
+ */
 function readUrl(raw: unknown): string {
   const text = readText(raw);
-  if (!URL.canParse(text)) throw new Unreadable('is not a URL');
+  if (!URL.canParse(text)) throw new InvalidValue('is not a URL');
   const url = new URL(text);
   if (url.protocol !== 'http:' && url.protocol !== 'https:')
-    throw new Unreadable('must begin with http:// or https://');
-  if (url.username !== '' || url.password !== '') throw new Unreadable('must not hold a name or a password');
+    throw new InvalidValue('must begin with http:// or https://');
+  if (url.username !== '' || url.password !== '')
+    throw new InvalidValue('must not contain a user name or password');
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '')
-    throw new Unreadable('must be an address without a path');
+    throw new InvalidValue('must not contain a path');
   return url.origin;
 }
 
@@ -122,23 +129,26 @@ function readCidr(raw: unknown): string {
   const text = readText(raw);
   const read = parseCidr(text);
   if ('cidr' in read) return read.cidr;
-  throw new Unreadable(`${JSON.stringify(text)} ${read.reason}`);
+  throw new InvalidValue(`${JSON.stringify(text)} ${read.reason}`);
 }
 
 /**
- * An origin as browsers write it (RFC 6454 §6.2): scheme, host, port when not the scheme's own, no slash behind; lower case. Schemes of app
- * shells (`app://`, `capacitor://`) are allowed. `null` is what every sandboxed page sends, so to allow it would be to allow anybody.
+ * Parses an origin as browsers send it (RFC 6454 §6.2): scheme, host, non-default port, no trailing slash,
+ * lower case. Schemes of app shells (`app://`, `capacitor://`) are allowed. `null` is refused: every
+ * sandboxed page sends it, so it would allow any website. Throws for an invalid origin.
  */
 export function readOrigin(raw: unknown): string {
   const text = readText(raw);
   if (text === '*') return text;
   const quoted = JSON.stringify(text);
   if (text === 'null')
-    throw new Unreadable('"null" is the origin of every sandboxed page and cannot be allowed');
+    throw new InvalidValue('"null" is the origin of every sandboxed page and cannot be allowed');
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s,*]+$/.test(text))
-    throw new Unreadable(`${quoted} is not an origin: scheme://host[:port] in lower case, nothing behind it`);
+    throw new InvalidValue(
+      `${quoted} is not an origin: write scheme://host[:port] in lower case, without a path`,
+    );
   if (/^https?:/.test(text) && (!URL.canParse(text) || new URL(text).origin !== text))
-    throw new Unreadable(`${quoted} is not how a browser writes it${suggestion(text)}`);
+    throw new InvalidValue(`${quoted} is not in the form that browsers send${suggestion(text)}`);
   return text;
 }
 

@@ -1,4 +1,4 @@
-// Reads one YAML file into its entries with their lines. What the entries mean is not decided here.
+// Parses one YAML file into top-level entries with line numbers.
 import { readFileSync } from 'node:fs';
 import {
   isMap,
@@ -16,7 +16,7 @@ export interface Entry {
   readonly key: string;
   readonly value: unknown;
   readonly line: number;
-  /** Lines of the elements, when the value is a list. */
+  /** Lines of the elements if the value is a list. */
   readonly itemLines: readonly number[];
 }
 
@@ -25,10 +25,12 @@ export interface YamlFile {
   readonly problems: readonly Problem[];
 }
 
-/** Largest file that is read at all: a whitelist of twenty thousand ranges fits. */
+/** Maximum file size; enough for a whitelist of 20,000 ranges. */
 const LARGEST_BYTES = 1_048_576;
 
-/** Reads a file; a missing one has no entries. `name` is how problems call it. Problems never quote the file's text. */
+/**
+ * Reads a file; a missing file has no entries. Problems report the file as `name` and never quote its text.
+ */
 export function readYamlFile(path: string, name: string): YamlFile {
   let text: string;
   try {
@@ -43,11 +45,11 @@ export function readYamlFile(path: string, name: string): YamlFile {
   return parseYaml(text, name);
 }
 
-/** Parses the text of a configuration file: a map of settings at the top, every key once, no aliases, no second document. */
+/** Parses the text of a configuration file: one map, unique keys, no aliases, one document. */
 export function parseYaml(text: string, name: string): YamlFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, schema: 'core' });
-  // A warning (an unknown tag, say) means that the value is not what its author thinks it is.
+  // A YAML warning (an unknown tag) means that the value differs from what the author intended.
   const problems: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
     file: name,
     line: lines.linePos(error.pos[0]).line,
@@ -60,11 +62,11 @@ export function parseYaml(text: string, name: string): YamlFile {
   if (!isMap<Node, Node | null>(top))
     return {
       entries: [],
-      problems: [{ file: name, line: 1, path: '', reason: 'must be `name: value` lines' }],
+      problems: [{ file: name, line: 1, path: '', reason: 'must contain `name: value` lines' }],
     };
   const values = plainValues(document);
   if (values === undefined)
-    return { entries: [], problems: [{ file: name, path: '', reason: 'must not use YAML aliases' }] };
+    return { entries: [], problems: [{ file: name, path: '', reason: 'must not contain YAML aliases' }] };
   return { entries: top.items.map((pair) => readEntry(pair, values, lines)), problems };
 }
 

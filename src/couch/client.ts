@@ -1,5 +1,5 @@
-// Holds Couchgate's own conversation with CouchDB: which node is asked, as whom, and when another one is tried. One exchange is exchange.ts's
-// business, the change feed follow.ts's, what the answers mean the caller's.
+// Sends Couchgate's own requests to the CouchDB cluster: picks nodes, authenticates, and retries on another
+// node.
 import { Agent } from 'undici';
 import { Unavailable } from '../http-errors.ts';
 import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
@@ -9,43 +9,52 @@ import { follow } from './follow.ts';
 import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 
 export interface CouchOptions {
-  /** A node that is fit for use and not in `tried`; `undefined` = none is left. */
+  /** Returns an available node that is not in `tried`; undefined = none left. */
   readonly pickNode: (tried: ReadonlySet<string>) => { readonly url: string } | undefined;
-  /** Value of the Authorization header for Couchgate itself (role `_admin`); called for every request, so it may expire soon. */
+  /**
+   * Value of the Authorization header of Couchgate itself (role `_admin`). Called for every request, so it
+   * may expire soon.
+   */
   readonly authorization: () => string;
-  /** Told that a node could not be reached or did not answer in time. */
+  /** Called when a node is unreachable or times out. */
   readonly nodeFailed: (url: string, reason: string) => void;
-  /** Told why the feed of a database is down, once for each reason. */
+  /** Called with the reason when the feed of a database fails; not repeated for the same reason. */
   readonly feedFailed?: (database: string, reason: string) => void;
   /** PEM of the CA that signed the certificates of https nodes. */
   readonly ca?: string;
   readonly connectTimeoutMs: number;
-  /** Wait for a whole answer where the request names no time of its own. */
+  /** Timeout of the whole exchange, unless the request sets its own. */
   readonly requestTimeoutMs?: number;
   readonly keepAliveMs?: number;
-  /** A feed that is silent for longer counts as dead; CouchDB is asked for a sign of life three times in it. */
+  /** Silence after which a feed counts as failed. CouchDB sends three heartbeats in this time. */
   readonly feedSilenceMs?: number;
-  /** What requests with a `caller` may take up, over READS. */
+  /** Limits of requests with a `caller`; overrides READS. */
   readonly reads?: Partial<InternalReadLimits>;
 }
 
 export interface CouchClient extends Couch {
-  /** Ends every feed and connection. */
+  /** Closes every feed and connection. */
   close(): Promise<void>;
 }
 
-/** Connections to one node for requests; more wait. Feeds have theirs beside them. */
+/**
+ * Maximum connections to one node for requests; further requests are queued. Feeds have separate connections.
+ */
 const CONNECTIONS = 64;
-const MOST_ATTEMPTS = 5;
-/** Half of the connections stays free for what has no caller. */
+const MAX_ATTEMPTS = 5;
+/** Half of the connections is reserved for requests without a caller. */
 const READS: InternalReadLimits = { atOnce: CONNECTIONS / 2, waiting: 1024, share: 1 };
 
-/** The conversation with a cluster, on connections of its own that never carry client traffic: a forged answer left on a pooled socket cannot reach it (H3). */
+/**
+ * Creates the client of a cluster. Its connections never carry client traffic, so a forged response on a
+ * pooled socket cannot reach it (H3).
+ */
 export function createCouch(options: CouchOptions): CouchClient {
   const tls = options.ca === undefined ? {} : { ca: options.ca };
   const connect = { timeout: options.connectTimeoutMs, ...tls };
   const keepAliveTimeout = options.keepAliveMs ?? 60_000;
-  // pipelining 1 = one request at a time on a connection. Times are watched by the exchange, not by undici's coarse timers.
+  // pipelining 1 = one request at a time per connection. exchange() enforces timeouts: undici's timers are
+  // coarse.
   const shared = { connect, keepAliveTimeout, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 };
   const requests = new Agent({ ...shared, connections: CONNECTIONS });
   const feeds = new Agent(shared);
@@ -82,9 +91,10 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
   const tried = new Set<string>();
   let failure: CouchFailure | undefined;
   for (let attempt = 0; ; attempt += 1) {
-    // A connection that CouchDB closed while idle fails once through nobody's fault: the last node gets a second chance.
+    // The first request on a connection that CouchDB closed while idle fails. A single node therefore gets a
+    // second try.
     const node = options.pickNode(tried) ?? (attempt === 1 ? options.pickNode(new Set()) : undefined);
-    if (node === undefined || attempt === MOST_ATTEMPTS) throw unavailable(failure);
+    if (node === undefined || attempt === MAX_ATTEMPTS) throw unavailable(failure);
     tried.add(node.url);
     const outcome = await exchange(agent, {
       node: node.url,
@@ -95,15 +105,17 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     if (outcome.answered && outcome.answer.status < 500) return outcome.answer;
     failure = failureOf(outcome, node.url, request.method);
     if (!outcome.answered && isNodesFault(failure)) options.nodeFailed(node.url, failure.reason);
-    // A write that a node may have received is never sent again: the caller could not tell its own second from somebody else's.
+    // A write that a node may have received is never repeated: the caller could not detect that it was
+    // applied twice.
     const mayAskAgain = failure.reached === 'unsent' || request.method === 'GET' || request.method === 'HEAD';
     if (!mayAskAgain) throw unavailable(failure);
   }
 }
 
 /**
- * A node that cannot be reached, or that keeps silent about what it was sent. What ran out of time before it was sent waited for a free
- * connection here: enough of that would put out a healthy node (H15). That no connection can be made has a time and a reason of its own.
+ * True if the node is at fault: it is unreachable, or it does not answer a request that was sent. A timeout
+ * before sending is not its fault: the request waited for a free connection here, and enough of those would
+ * eject a healthy node (H15). A failed connection attempt has its own timeout and reason.
  */
 function isNodesFault({ reached, reason }: CouchFailure): boolean {
   return reached === 'unsent' ? reason !== 'timeout' : reason === 'timeout';
@@ -122,6 +134,6 @@ function failureOf(outcome: Outcome, url: string, method: string): CouchFailure 
 }
 
 function unavailable(failure: CouchFailure | undefined): Unavailable {
-  const detail = failure === undefined ? 'no CouchDB node is fit for use' : describeFailure(failure);
+  const detail = failure === undefined ? 'no CouchDB node is available' : describeFailure(failure);
   return new Unavailable('CouchDB cannot be reached at present.', { detail });
 }

@@ -1,14 +1,20 @@
-// Couchgate's own conversation with CouchDB, as the rest of the project sees it. How it is held (nano, nodes, tokens) is client.ts's business.
+// Interface of Couchgate's own requests to CouchDB.
 
 export interface CouchRequest {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
-  /** Encoded path with its query, for example `/db%2Fx/_security`. */
+  /** Encoded path with query, for example `/db%2Fx/_security`. */
   readonly path: string;
   readonly body?: unknown;
-  /** Headers in place of Couchgate's own identity, for example the caller's Basic credentials; then no token is sent. */
+  /**
+   * Replaces Couchgate's own identity, for example by the Basic credentials of the caller; no token is sent
+   * then.
+   */
   readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
-  /** Whose share of the own reads it takes (own-reads.ts); without one it is Couchgate's own need, and waits for none of them. */
+  /**
+   * Caller whose quota of internal reads the request uses (own-reads.ts). Without one, the request skips that
+   * queue.
+   */
   readonly caller?: string;
 }
 
@@ -18,14 +24,16 @@ export interface CouchAnswer {
 }
 
 /**
- * Asks CouchDB as Couchgate itself (`_admin`), on connections that never carry client traffic (H3).
- * Resolves with every answer below 500, throws `Unavailable` when no node gives one, `TooBusy` when a caller has too many reads.
+ * Sends requests as Couchgate itself (`_admin`), on connections that never carry client traffic (H3).
+ * Resolves with every response below 500. Throws `Unavailable` if no node gives one, `TooBusy` if a caller
+ * has too many reads.
  */
 export interface Couch {
   ask(request: CouchRequest): Promise<CouchAnswer>;
   /**
-   * Follows `_changes` of a database for good: `onChange` for every change, `onState(true)` when the feed is up and has caught up with
-   * `since=now`, `onState(false)` at once when it is not. Reconnects by itself, to another node if need be.
+   * Follows `_changes` of a database until closed. Calls `change` for every change; `state(true)` once the
+   * feed is up and has caught up; `state(false)` as soon as it is down. Reconnects by itself, if necessary to
+   * another node.
    */
   follow(
     database: string,

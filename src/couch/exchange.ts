@@ -1,4 +1,4 @@
-// One request to one CouchDB node through nano, and what really came of it. Choosing nodes and trying again is client.ts's business.
+// Sends one request to one CouchDB node through nano and determines its true outcome.
 import nano from 'nano';
 import { type Agent, type Dispatcher } from 'undici';
 import { BadRequest } from '../http-errors.ts';
@@ -12,7 +12,7 @@ export interface Exchange {
   readonly timeoutMs: number;
 }
 
-/** What happened on the wire. nano keeps neither the status of a success nor the code of a failure, so the connection is watched. */
+/** Events of the connection. nano reports neither the status of a success nor the code of a failure. */
 interface Wire {
   sent: boolean;
   status: number | undefined;
@@ -20,7 +20,7 @@ interface Wire {
   code: string | undefined;
 }
 
-/** nano's request options as its code reads them; its types leave `signal` out. */
+/** nano's request options; its types omit `signal`, its code reads it. */
 type NanoOptions = nano.RequestOptions & { readonly signal: AbortSignal };
 
 export type Outcome =
@@ -28,8 +28,8 @@ export type Outcome =
   | { readonly answered: false; readonly failure: CouchFailure };
 
 /**
- * Sends one request and waits for its whole answer. Every answer of CouchDB is an outcome, every trouble a failure; it never throws either.
- * Throws BadRequest for a body that cannot be written, which is no trouble of the node's.
+ * Sends one request and waits for the whole response. Every response and every network error is an outcome.
+ * Throws BadRequest for a body that cannot be serialized: the node is not at fault.
  */
 export async function exchange(
   agent: Agent,
@@ -39,7 +39,8 @@ export async function exchange(
   const written = writtenBody(request.body);
   const wire: Wire = { sent: false, status: undefined, ended: false, code: undefined };
   const signal = AbortSignal.timeout(timeoutMs);
-  // A scope for each request: nano reads headers from the scope alone, and would keep one caller's cookies for the next.
+  // One scope per request: nano takes headers only from the scope, and would reuse the cookies of one caller
+  // for the next.
   const scope = nano({
     url: node,
     parseUrl: false,
@@ -56,14 +57,14 @@ export async function exchange(
   try {
     body = (await scope.request(options)) as unknown;
   } catch (error) {
-    // M5: this error holds the request. Two named fields of CouchDB's answer are all that is taken from it.
+    // M5: the nano error contains the request. Only two fields of CouchDB's response are used.
     const { error: name, reason } = error as { error?: unknown; reason?: unknown };
     body = { error: name, reason };
     wire.code ??= wire.status === undefined ? codeOf(error) : undefined;
   }
   if (signal.aborted && !wire.ended) wire.code = 'timeout';
-  // nano takes an answer that was cut short for an empty one.
-  if (wire.status !== undefined && !wire.ended) wire.code ??= 'cut short';
+  // nano treats a truncated response as an empty one.
+  if (wire.status !== undefined && !wire.ended) wire.code ??= 'truncated response';
   if (wire.status !== undefined && wire.code === undefined) {
     return {
       answered: true,
@@ -75,15 +76,18 @@ export async function exchange(
   return { answered: false, failure: { node: nodeName(node), method: request.method, reached, reason } };
 }
 
-/** fetch resolves dot segments. A path with one would ask for something else than was decided (H7), so it is a fault of ours. */
+/**
+ * fetch resolves dot segments: such a path would request another resource than the authorized one (H7). A
+ * path that is not canonical is a bug of Couchgate.
+ */
 function refuseRewrittenPath(node: string, path: string): void {
   const url = new URL(path, node);
   if (!path.startsWith('/') || url.origin !== new URL(node).origin || url.pathname + url.search !== path) {
-    throw new Error('A path towards CouchDB is not in its one spelling');
+    throw new Error('The path of a CouchDB request is not canonical');
   }
 }
 
-/** JSON.stringify calls itself for every level, and a client may put more of them than the stack holds. */
+/** JSON.stringify is recursive, so a deeply nested client body can overflow the stack. */
 function writtenBody(body: unknown): Buffer | undefined {
   if (body === undefined) return undefined;
   try {
@@ -94,7 +98,7 @@ function writtenBody(body: unknown): Buffer | undefined {
   }
 }
 
-/** The agent, with its events of one request noted on `wire`. */
+/** Wraps the agent to record the events of one request in `wire`. */
 function watched(agent: Agent, wire: Wire): Dispatcher {
   return agent.compose((dispatch) => (options, handler) => dispatch(options, watchHandler(handler, wire)));
 }

@@ -1,27 +1,36 @@
-// Names why an exchange with CouchDB failed, in words that are safe to log. What follows from it is client.ts's business.
+// Describes why an exchange with CouchDB failed, without credentials.
 
-/** How far an exchange came: `unsent` = no byte of the request left, so any node may be asked again; `sent` = CouchDB may have acted on it. */
+/**
+ * Progress of an exchange: `unsent` = no byte was sent, so another node may get it; `sent` = CouchDB may have
+ * acted.
+ */
 export type Reached = 'unsent' | 'sent';
 
 /**
- * A failed exchange as named fields. nano's and fetch's own errors stay behind: they hold the request with its body and headers,
- * credentials among them (M5; pinned by test/hostile/m5-client-errors.test.ts).
+ * A failed exchange as named fields. Errors of nano and fetch are never passed on: they contain the request
+ * with its body, headers and credentials (M5; pinned by test/hostile/m5-client-errors.test.ts).
  */
 export interface CouchFailure {
   /** `host:port` of the node. */
   readonly node: string;
   readonly method: string;
   readonly reached: Reached;
-  /** A code such as `ECONNREFUSED`, `timeout`, `cut short`, or `status 500 no_majority`; never text from the request. */
+  /**
+   * A code such as `ECONNREFUSED`, `timeout`, `truncated response`, or `status 500 no_majority`; never text
+   * from the request.
+   */
   readonly reason: string;
 }
 
-/** `host:port` of a node's address: its credentials, should it have some, are not part of it. */
+/** Returns `host:port` of a node URL, without credentials. */
 export function nodeName(url: string): string {
   return new URL(url).host;
 }
 
-/** The code of a network error, looked for where fetch and undici put it; an error's message is never used. */
+/**
+ * Returns the code of a network error, from the places where fetch and undici store it; never an error
+ * message.
+ */
 export function codeOf(error: unknown): string {
   for (let at = error, depth = 0; at instanceof Error && depth < 4; at = at.cause, depth += 1) {
     const code: unknown = (at as NodeJS.ErrnoException).code;
@@ -31,7 +40,7 @@ export function codeOf(error: unknown): string {
   return 'connection failed';
 }
 
-/** One line for the log. The path is left out: it can name a user. */
+/** Returns one line for the log. The path is omitted: it can contain a user name. */
 export function describeFailure(failure: CouchFailure): string {
   return `${failure.method} to ${failure.node} failed (${failure.reached}): ${failure.reason}`;
 }

@@ -1,5 +1,5 @@
-// Follows the `_changes` of a database for good, over silence, failures and nodes, without losing a change. What a change means is the caller's business.
-// The feed is read with undici and not through nano, whose stream leaves the error of a broken connection unhandled: it ends the process
+// Follows the `_changes` feed of a database across failures and nodes, without losing a change.
+// Uses undici: the stream of nano leaves connection errors unhandled, which ends the process
 // (docs/decisions/2026-11-22-couch-client.md).
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Agent } from 'undici';
@@ -22,14 +22,14 @@ interface Listener {
   readonly state: (up: boolean) => void;
 }
 
-/** Rows read at once when catching up. */
+/** Rows per page while catching up. */
 const PAGE = 1000;
-/** A feed that was up for less than this is tried again only after a pause, which doubles up to it. */
-const LONGEST_PAUSE_MS = 1000;
+/** Milliseconds. A feed that was up for less is retried after a pause, which doubles up to this value. */
+const MAX_PAUSE_MS = 1000;
 
 /**
- * Follows a database from now on. The place in the feed outlives connections: after a gap, the changes of the gap come first and only
- * then is the feed up again. Source: docs.couchdb.org/en/stable/api/database/changes.html
+ * Follows a database from now on. The sequence survives reconnects: the missed changes are delivered before
+ * the feed is up again. Source: docs.couchdb.org/en/stable/api/database/changes.html
  */
 export function follow(
   options: FollowOptions,
@@ -51,7 +51,7 @@ class Feed {
   readonly #tried = new Set<string>();
   #seq: string | undefined = undefined;
   #upSince: number | undefined = undefined;
-  /** What was last reported, so that a long outage is one line. */
+  /** Last reported reason, so that a long outage is one log line. */
   #reported = '';
 
   constructor(options: FollowOptions, database: string, on: Listener, stop: AbortSignal) {
@@ -68,12 +68,12 @@ class Feed {
         await this.#catchUp();
         await this.#listen();
       } catch (error) {
-        // Whatever it was, the feed is down and this loop brings it up again; the listener is told, and caches live briefly.
+        // Every error means that the feed is down. The listener is notified, and the loop reconnects.
         this.#report(error);
       }
-      const lasted = this.#upSince !== undefined && performance.now() - this.#upSince > LONGEST_PAUSE_MS;
+      const lasted = this.#upSince !== undefined && performance.now() - this.#upSince > MAX_PAUSE_MS;
       this.#setUp(false);
-      pauseMs = lasted ? 0 : Math.min(LONGEST_PAUSE_MS, 2 * pauseMs + 50);
+      pauseMs = lasted ? 0 : Math.min(MAX_PAUSE_MS, 2 * pauseMs + 50);
       if (pauseMs > 0) await delay(pauseMs, undefined, { signal: this.#stop }).catch(() => undefined);
     }
   }
@@ -85,11 +85,11 @@ class Feed {
       this.#tried.clear();
       this.#reported = '';
     }
-    // A feed that was closed says nothing more.
+    // After close, the listener gets no more events.
     if (!this.#stop.aborted) this.#on.state(up);
   }
 
-  /** Named fields only, as everywhere here (M5). */
+  /** Named fields only (M5). */
   #report(error: unknown): void {
     const reason = error instanceof Unavailable ? (error.detail ?? error.reason) : codeOf(error);
     if (reason === this.#reported || this.#stop.aborted) return;
@@ -97,7 +97,7 @@ class Feed {
     this.#options.feedFailed?.(this.#database, reason);
   }
 
-  /** Hands out what was missed, page by page; at first, takes the present as the place to go on from. */
+  /** Delivers missed changes page by page. The first call only stores the current sequence. */
   async #catchUp(): Promise<void> {
     for (let rows = PAGE; rows === PAGE;) {
       const from =
@@ -105,7 +105,7 @@ class Feed {
           ? 'since=now&limit=0'
           : `since=${encodeURIComponent(this.#seq)}&limit=${PAGE}&include_docs=true`;
       const { status, body } = await this.#options.ask({ method: 'GET', path: `${this.#path}?${from}` });
-      // A sequence that CouchDB does not know any more: everything is news then.
+      // CouchDB does not know the sequence any more: read the feed from its start.
       if (status === 400 && this.#seq !== undefined) this.#seq = '0';
       const page = body as { readonly results?: unknown; readonly last_seq?: unknown };
       if (status !== 200 || !Array.isArray(page.results))
@@ -116,11 +116,11 @@ class Feed {
     }
   }
 
-  /** Reads the continuous feed of one node until it ends or falls silent. */
+  /** Reads the continuous feed of one node until it ends or is silent for too long. */
   async #listen(): Promise<void> {
     const { pickNode, nodeFailed, silenceMs } = this.#options;
     const node = pickNode(this.#tried) ?? pickNode(new Set());
-    if (node === undefined) throw new Unavailable('no CouchDB node is fit for use');
+    if (node === undefined) throw new Unavailable('no CouchDB node is available');
     this.#tried.add(node.url);
     const end = new AbortController();
     const leave = (): void => end.abort();
@@ -168,13 +168,13 @@ class Feed {
         rest = rest.slice(end + 1);
         if (line !== '') this.#deliver(JSON.parse(line) as RawRow);
       }
-      // CouchDB's first sign of life is the newline behind the changes that were waiting.
+      // The first heartbeat follows the pending changes, so the feed has caught up.
       this.#setUp(true);
     }
   }
 
   #deliver(row: RawRow): void {
-    // The last line of a feed that CouchDB ends by itself is `{"last_seq":…}`.
+    // If CouchDB ends the feed, its last line is `{"last_seq":…}`.
     if (typeof row.id !== 'string') return;
     this.#on.change({ id: row.id, deleted: row.deleted === true, doc: row.doc ?? undefined });
     this.#seq = String(row.seq);

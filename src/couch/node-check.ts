@@ -1,4 +1,4 @@
-// Finds out whether a CouchDB node takes our token for exactly what it says. What follows from it is up to who asks: health checks, `couchgate setup`.
+// Checks whether a CouchDB node accepts our token with exactly its name and roles.
 import { Agent } from 'undici';
 import { type CouchAnswer } from './couch.ts';
 import { exchange } from './exchange.ts';
@@ -12,19 +12,22 @@ export interface NodeCheckOptions {
 
 export interface NodeReport {
   readonly url: string;
-  /** A sentence for the operator; undefined = the node is fit for use. */
+  /** Sentence for the operator; undefined = the node is usable. */
   readonly problem: string | undefined;
 }
 
-/** Resolves when the node takes the token, a JWT without `Bearer `; rejects with a sentence that names the node and what to do. */
+/**
+ * Resolves if the node accepts the token (a JWT without `Bearer `). Rejects with a sentence that names the
+ * node and the fix.
+ */
 export async function checkNode(url: string, token: string, options: NodeCheckOptions = {}): Promise<void> {
   const { problem } = await examineNode(url, token, options);
   if (problem !== undefined) throw new Error(problem);
 }
 
 /**
- * Asks `GET /_session`. CouchDB answers a token that it cannot read with an error, but without its JWT handler it takes no notice of
- * one, and every request would go on as anonymous: 200 alone says nothing.
+ * Sends `GET /_session` with the token. CouchDB answers an invalid token with an error. But without its JWT
+ * handler, CouchDB ignores the token and treats the request as anonymous, so status 200 alone proves nothing.
  * Source: docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
  */
 export async function examineNode(
@@ -52,7 +55,7 @@ export async function examineNode(
 function faultIn({ status, body }: CouchAnswer, token: string): string | undefined {
   const { kid, name, roles } = claimsOf(token);
   if (status !== 200) {
-    return `refuses our token with ${status}: [jwt_keys] hmac:${String(kid)} is missing there or holds another secret`;
+    return `rejects our token with status ${status}: [jwt_keys] hmac:${String(kid)} is missing or has a different secret`;
   }
   const session = (body ?? {}) as {
     readonly userCtx?: { readonly name?: unknown; readonly roles?: unknown };
@@ -65,8 +68,8 @@ function faultIn({ status, body }: CouchAnswer, token: string): string | undefin
   )
     return undefined;
   return userCtx?.name === null
-    ? 'takes no notice of our token: jwt_authentication_handler is missing in [chttpd] authentication_handlers, or CouchDB has not been restarted since'
-    : 'reads our token as somebody else or with other roles: look at [jwt_auth]';
+    ? 'ignores our token: jwt_authentication_handler is missing in [chttpd] authentication_handlers, or CouchDB was not restarted after the change'
+    : 'reads another user or other roles from our token: check [jwt_auth]';
 }
 
 function claimsOf(token: string): { readonly kid: unknown; readonly name: unknown; readonly roles: unknown } {

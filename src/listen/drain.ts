@@ -1,4 +1,5 @@
-// Ends a serving process without breaking what it has begun: readiness off, a pause, no new connections, feeds ended, and a last limit.
+// Shuts down the servers gracefully: readiness off, delay, no new connections, feeds ended, then a time
+// limit.
 import { type Server } from 'node:http';
 import { Server as NetServer } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -6,21 +7,21 @@ import { setTimeout as wait } from 'node:timers/promises';
 export interface DrainParameters {
   /** HTTP and HTTPS servers that stop accepting. */
   readonly servers: readonly Server[];
-  /** Called at once: /readyz and /_up answer 404 or 503 from now on, so that a load balancer sends nobody here any more. */
+  /** Called first: /readyz and /_up then answer 404 or 503, so that load balancers stop sending requests. */
   readonly readinessOff: () => void;
-  /** Ends the answers that would run for ever; called when accepting has stopped. */
+  /** Ends the responses that never end by themselves; called after accepting has stopped. */
   readonly endFeeds: () => void;
-  /** Time for load balancers to notice, between readiness off and the end of accepting. */
+  /** Time for load balancers to react, between readiness off and the end of accepting. */
   readonly delayMs: number;
-  /** Time from the end of accepting until what still runs is cut. */
+  /** Time from the end of accepting until running requests are aborted. */
   readonly timeoutMs: number;
 }
 
 const IDLE_CHECK_MS = 50;
 
 /**
- * Resolves when every connection is closed, with the number of connections that had to be cut at the limit. Answers that begin during the
- * pause carry `Connection: close`, so their clients go elsewhere by themselves.
+ * Resolves when every connection is closed, with the number of connections that were aborted at the limit.
+ * Responses that begin during the delay carry `Connection: close`, so their clients reconnect elsewhere.
  */
 export async function drainServer(parameters: DrainParameters): Promise<{ readonly cut: number }> {
   const { servers, readinessOff, endFeeds, delayMs, timeoutMs } = parameters;
@@ -29,7 +30,8 @@ export async function drainServer(parameters: DrainParameters): Promise<{ readon
   await wait(delayMs);
   const closed = Promise.all(servers.map(stopAccepting));
   endFeeds();
-  // After the turn of reading: what came in with the connection, or on one that was idle, is a request by then and is answered.
+  // After the poll phase: a request that arrived with its connection, or on an idle one, is then parsed and
+  // gets an answer.
   const closeIdle = (): void => servers.forEach((server) => server.closeIdleConnections());
   const idle = setInterval(() => setImmediate(closeIdle), IDLE_CHECK_MS);
   const limit = new AbortController();
@@ -47,11 +49,11 @@ export async function drainServer(parameters: DrainParameters): Promise<{ readon
 }
 
 /**
- * Closes the listening socket alone, and resolves when the last connection is closed. `http.Server.close` would at once cut every connection whose
- * request has not been read yet, new ones too.
+ * Closes only the listening socket, and resolves when the last connection is closed. `http.Server.close`
+ * would also close every connection whose request has not been read yet.
  */
 function stopAccepting(server: Server): Promise<void> {
-  // An error says that it was not listening: closed is closed.
+  // An error means that the server was not listening.
   return new Promise((resolve) => void NetServer.prototype.close.call(server, () => resolve()));
 }
 

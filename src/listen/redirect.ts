@@ -1,9 +1,9 @@
-// Answers plain HTTP with the way to HTTPS, and nothing else.
+// Redirects plain HTTP requests to HTTPS.
 import { type RequestListener } from 'node:http';
 import { type RefusalLog } from './refusals.ts';
 
 export interface RedirectTarget {
-  /** Public https address of Couchgate, or '' when it must be taken from the request's Host. */
+  /** Public https URL of Couchgate; '' = use the Host header of the request. */
   readonly publicUrl: string;
   /** Port of the HTTPS listener. */
   readonly port: () => number;
@@ -11,12 +11,12 @@ export interface RedirectTarget {
 }
 
 /**
- * 308 keeps method and body (RFC 9110 §15.4.9). Host is a client's word: it comes back to that client alone, and only when it is a plain host name
- * or address.
+ * Builds the listener. Status 308 keeps method and body (RFC 9110 §15.4.9). The Host header is untrusted: it
+ * is used only in the response to the same client, and only if it is a plain host name or address.
  */
 export function redirectToHttps({ publicUrl, port, log }: RedirectTarget): RequestListener {
   return function redirectToHttpsStep(req, res) {
-    log({ client: req.socket.remoteAddress }, 'answered plain HTTP with the way to HTTPS');
+    log({ client: req.socket.remoteAddress }, 'redirected a plain HTTP request to HTTPS');
     const host = /^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?$/.exec(req.headers.host ?? '')?.[1];
     const suffix = port() === 443 ? '' : `:${port()}`;
     const origin = publicUrl.startsWith('https:') ? publicUrl : host && `https://${host}${suffix}`;

@@ -1,4 +1,4 @@
-// Answers what never becomes a request: malformed heads, tunnels, silence. What is asked in a well-formed request is not judged here.
+// Answers or closes connections without a valid request: malformed heads, CONNECT, idle clients.
 import { type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { type Duplex } from 'node:stream';
 import { type OperationalLog } from '../config/operational-log.ts';
@@ -11,7 +11,7 @@ const PHRASES: Readonly<Record<number, string>> = {
   431: 'Request Header Fields Too Large',
 };
 
-/** A whole answer in CouchDB's shape, for a socket on which there is no response object. */
+/** A complete response in CouchDB's format, for a socket without a response object. */
 function rawAnswer(status: number, error: string, reason: string): string {
   const body = `${JSON.stringify({ error, reason })}\n`;
   return [
@@ -28,9 +28,13 @@ function rawAnswer(status: number, error: string, reason: string): string {
 
 const MALFORMED = rawAnswer(400, 'bad_request', 'The request is not well-formed HTTP/1.1.');
 const HEAD_TOO_LARGE = rawAnswer(431, 'too_large', 'The request head is too large.');
-// Never 408: the CouchDB replicator took it for a permanent error (apache/couchdb pull 3307).
+// Not 408: the CouchDB replicator treated it as a permanent error (apache/couchdb pull 3307).
 const HEAD_TOO_SLOW = rawAnswer(400, 'bad_request', 'The request head did not arrive in time.');
-const NO_TUNNELS = rawAnswer(405, 'method_not_allowed', 'Only GET,HEAD,POST,PUT,DELETE,COPY,OPTIONS allowed');
+const CONNECT_REFUSED = rawAnswer(
+  405,
+  'method_not_allowed',
+  'Only GET,HEAD,POST,PUT,DELETE,COPY,OPTIONS allowed',
+);
 
 function answerTo(code: string): string {
   if (code === 'HPE_HEADER_OVERFLOW') return HEAD_TOO_LARGE;
@@ -40,9 +44,12 @@ function answerTo(code: string): string {
 
 export type RefusalLog = (fields: object, message: string) => void;
 
-const LINES_A_SECOND = 10;
+const LINES_PER_SECOND = 10;
 
-/** Writes at most some lines a second, with the number of those left out: who sends garbage must not choose how much is written. */
+/**
+ * Writes at most LINES_PER_SECOND lines per second; `leftOut` of the next one is the number of drops.
+ * An attacker who sends garbage must not control the log volume.
+ */
 export function sparingLog(
   log: OperationalLog,
   now: () => number = performance.now.bind(performance),
@@ -54,7 +61,7 @@ export function sparingLog(
     const current = Math.floor(now() / 1000);
     if (current !== second) [second, lines] = [current, 0];
     lines += 1;
-    if (lines > LINES_A_SECOND) leftOut += 1;
+    if (lines > LINES_PER_SECOND) leftOut += 1;
     else {
       log.info(leftOut === 0 ? fields : { ...fields, leftOut }, message);
       leftOut = 0;
@@ -63,42 +70,43 @@ export function sparingLog(
 }
 
 /**
- * Adds the answers to a server. A malformed request behind one that is still being answered is not answered: its answer would be read as
- * the answer to the first one.
+ * Adds the handlers to a server. A malformed request behind an unanswered one gets no response: the client
+ * would read it as the response to the first request.
  */
 export function refuseWhatIsNoRequest(server: Server, log: RefusalLog): void {
   server.on('clientError', (error: NodeJS.ErrnoException, stream: Duplex) => {
     const socket = stream as ClientSocket;
     const code = error.code ?? 'unknown';
-    log({ code, client: socket.remoteAddress }, 'refused what is not well-formed HTTP');
+    log({ code, client: socket.remoteAddress }, 'refused a malformed HTTP request');
     const answering = socket.exchange !== undefined && !socket.exchange.writableFinished;
     const silent = socket.bytesRead === 0;
-    // What follows an answer that said `Connection: close` is the rest of a refused request, not a new one.
+    // Data after a response with `Connection: close` is the rest of a refused request, not a new one.
     const closing = socket.exchange?.shouldKeepAlive === false;
     if (!socket.writable || answering || closing || silent || code === 'ECONNRESET') socket.destroy();
     else endSocket(socket, answerTo(code));
   });
   server.on('connect', (_req: IncomingMessage, stream: Duplex) => {
     const socket = stream as ClientSocket;
-    log({ client: socket.remoteAddress }, 'refused CONNECT');
+    log({ client: socket.remoteAddress }, 'refused a CONNECT request');
     if (socket.exchange !== undefined && !socket.exchange.writableFinished) socket.destroy();
-    else endSocket(socket, NO_TUNNELS);
+    else endSocket(socket, CONNECT_REFUSED);
   });
-  // A request like any other: admit/framing.ts refuses it behind the whitelist, and the log has its line.
+  // Handled as a normal request: admit/framing.ts refuses it after the whitelist, and it gets an access log
+  // line.
   server.on('checkExpectation', (req: IncomingMessage, res: ServerResponse) => {
     server.emit('request', req, res);
   });
 }
 
-/** Sends the last words and closes; a peer that neither reads nor leaves is cut off. */
+/** Sends the response and closes the socket, also if the peer keeps it open. */
 function endSocket(socket: ClientSocket, answer: string): void {
   socket.on('error', () => socket.destroy());
   socket.end(answer, () => socket.destroy());
 }
 
 /**
- * Cuts a client that is silent for `idleMs` while it is its turn: its request is incomplete, or it takes no data. A client that waits for
- * CouchDB is left alone, however long that takes.
+ * Closes the connection of a client that is silent for `idleMs` while it must act: its request is incomplete,
+ * or it does not read. A client that waits for CouchDB may wait without limit.
  */
 export function cutIdleClients(server: Server, idleMs: number, log: RefusalLog): void {
   server.setTimeout(idleMs, (socket: ClientSocket) => {
@@ -108,21 +116,23 @@ export function cutIdleClients(server: Server, idleMs: number, log: RefusalLog):
       return;
     }
     const { req } = exchange;
-    // A full buffer means that CouchDB takes the body slowly, and that the client is waiting for us.
+    // A full buffer means that CouchDB reads the body slowly: the client waits for us.
     const mustSend = !req.complete && req.readableLength < req.readableHighWaterMark;
-    const mustTake = socket.writableLength > 0;
-    if (!mustSend && !mustTake) return;
-    log({ client: socket.remoteAddress }, 'cut a client that was silent for too long');
+    const mustRead = socket.writableLength > 0;
+    if (!mustSend && !mustRead) return;
+    log({ client: socket.remoteAddress }, 'closed an idle client connection');
     contextOf(req).ended ??= 'client was silent';
     exchange.destroy();
-    // The newest answer may be one that has to wait for the one before it, and has no socket yet that it could end.
+    // The latest response may wait for the one before it; it then has no socket that `exchange.destroy` could
+    // close.
     socket.destroy();
   });
 }
 
 /**
- * No protocol is switched to: a request with Upgrade is an ordinary one (RFC 9110 §7.8 lets a server ignore it; curl and Java offer h2c to everybody).
- * Node drops what a client pipelined behind it, so its connection ends with the answer: what follows must not be read from its middle.
+ * Ignores Upgrade: RFC 9110 §7.8 allows this, and curl and Java offer h2c by default. Node discards requests
+ * that were pipelined after an Upgrade, so the connection closes with the response; else Node would parse the
+ * rest mid-request.
  */
 export function withoutUpgrades(next: RequestListener): RequestListener {
   return function ignoreUpgrade(req, res): void {

@@ -1,14 +1,17 @@
-// Security headers: the few that every answer carries, and helmet's full set for pages. The only place that knows helmet.
+// Sets security headers: a few on every response, the full set of helmet on pages.
 import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import helmet from 'helmet';
 import { contextOf } from '../context.ts';
 
 export interface SecurityHeaderSettings {
-  /** Strict-Transport-Security on answers of this listener; 0 = none. */
+  /** max-age of Strict-Transport-Security on responses of this listener; 0 = no header. */
   readonly hstsSeconds: number;
 }
 
-/** What CouchDB's own pages (Fauxton) need: they compile templates and draw from data: URLs. Source: CouchDB manual, `[csp] utils_header_value`. */
+/**
+ * Policy for Fauxton, which compiles templates and loads data: URLs. Source: CouchDB manual, `[csp]
+ * utils_header_value`.
+ */
 const PAGE_POLICY = {
   useDefaults: false,
   directives: {
@@ -26,8 +29,9 @@ const PAGE_POLICY = {
 };
 
 /**
- * Sets the headers before `next` sees the request. Helmet on every answer costs a third of the throughput, and most of it means something for
- * pages only; so the data path gets `nosniff` (an attachment is never taken for a script) and, over TLS, HSTS.
+ * Sets the headers before it calls `next`. Helmet on every response costs a third of the throughput, and most
+ * of its headers concern only pages. Other responses get `nosniff` (an attachment never runs as a script)
+ * and, over TLS, HSTS.
  */
 export function withSecurityHeaders(
   settings: SecurityHeaderSettings,
@@ -41,7 +45,7 @@ export function withSecurityHeaders(
     xFrameOptions: { action: 'deny' },
   });
   return function setSecurityHeaders(req: IncomingMessage, res: ServerResponse): void {
-    // Only the headers depend on this look at the raw target; what is served is decided by the steps.
+    // This check of the raw target selects headers only; the pipeline decides what is served.
     if (req.url?.startsWith('/_utils') === true) {
       securePage(req, res, () => next(req, res));
       return;

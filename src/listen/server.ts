@@ -1,4 +1,4 @@
-// Opens the HTTP and HTTPS listeners with their limits. What a request means is for the steps behind them.
+// Creates the HTTP and HTTPS listeners with their limits.
 import http, { type RequestListener, type Server, type ServerOptions } from 'node:http';
 import https from 'node:https';
 import { type AddressInfo } from 'node:net';
@@ -37,9 +37,12 @@ export type ListenSettings = Pick<
 
 export interface Listeners {
   readonly servers: readonly Server[];
-  /** Opens every listener; resolves with their addresses, for example `http://127.0.0.1:5984`. Rejects when one cannot be opened. */
+  /**
+   * Opens every listener and resolves with the URLs, for example `http://127.0.0.1:5984`. Rejects if one
+   * cannot be opened.
+   */
   open(): Promise<readonly string[]>;
-  /** Takes the certificate files as they are now; throws, and changes nothing, when they do not fit together. */
+  /** Loads the certificate files again. Throws, and changes nothing, if certificate and key do not match. */
   reloadCertificate(files: Pick<Settings, 'tlsCertificate' | 'tlsKey' | 'tlsClientCa'>): void;
 }
 
@@ -49,7 +52,7 @@ export interface ListenParameters {
   readonly log: OperationalLog;
 }
 
-/** The servers, not yet open. Throws when the certificate files are missing or do not fit together. */
+/** Creates the servers without opening them. Throws if the certificate files are missing or do not match. */
 export function createListeners({ app, settings, log }: ListenParameters): Listeners {
   const refusals = sparingLog(log);
   const secure = createSecureServer(app, settings, refusals);
@@ -63,7 +66,8 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
     return server === undefined || place === undefined ? [] : [{ server, scheme, place }];
   });
   for (const { server } of opened) {
-    // By default Node leaves out what comes after the thousandth header without a word, so that a check would not see what CouchDB might get.
+    // By default Node silently drops headers after the thousandth; checks would not see what CouchDB might
+    // get.
     server.maxHeadersCount = 0;
     refuseWhatIsNoRequest(server, refusals);
     cutIdleClients(server, settings.clientIdleTimeoutMs, refusals);
@@ -83,12 +87,13 @@ function serverOptions(app: Express, settings: ListenSettings): ServerOptions {
     maxHeaderSize: settings.maxHeaderBytes,
     headersTimeout: settings.headerTimeoutMs,
     keepAliveTimeout: settings.clientKeepaliveMs,
-    // A whole request may take hours (a large attachment); silence is what is limited, in cutIdleClients.
+    // A large attachment may take hours, so the total time is unlimited; cutIdleClients limits silence.
     requestTimeout: 0,
     connectionsCheckingInterval: Math.min(settings.headerTimeoutMs, 5000),
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
-    // Node's strict parser is a defence (H15): it refuses bare line feeds, two lengths, and a length beside chunks.
+    // The strict parser (H15) refuses bare line feeds, two lengths, and Content-Length with
+    // Transfer-Encoding.
     insecureHTTPParser: false,
   };
 }
@@ -138,8 +143,8 @@ function open(server: Server, scheme: string, place: ListenAddress, log: Operati
     server.once('error', reject);
     server.listen({ host: place.host, port: place.port, backlog: 511 }, () => {
       server.off('error', reject);
-      // A connection that cannot be accepted (no file descriptor left) must not end the process.
-      server.on('error', (error) => log.error({ err: error }, 'a connection could not be accepted'));
+      // A failed accept (no free file descriptor) must not end the process.
+      server.on('error', (error) => log.error({ err: error }, 'cannot accept a connection'));
       const { address, port, family } = server.address() as AddressInfo;
       resolve(`${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`);
     });

@@ -1,4 +1,4 @@
-// Reads and checks certificates, and puts renewed ones in place without a restart. When to do so is config/reload.ts's business.
+// Reads and validates TLS certificates, and replaces them at run time.
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Server } from 'node:https';
@@ -7,12 +7,13 @@ import { createSecureContext, type SecureContextOptions } from 'node:tls';
 export interface TlsFiles {
   readonly tlsCertificate: string;
   readonly tlsKey: string;
-  /** CA of the client certificates that are demanded; empty = none. */
+  /** CA of required client certificates; empty = none required. */
   readonly tlsClientCa: string;
 }
 
 /**
- * Reads the PEM files and proves that they fit together. Throws an Error that names the file, never its content.
+ * Reads the PEM files and checks that certificate and key match. Throws an Error that names the files, never
+ * their content.
  */
 export function readTlsFiles(files: TlsFiles): SecureContextOptions {
   const cert = readPem('tls_certificate', files.tlsCertificate);
@@ -29,7 +30,7 @@ export function readTlsFiles(files: TlsFiles): SecureContextOptions {
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'unreadable';
     throw new Error(
-      `${files.tlsCertificate} and ${files.tlsKey} are not a certificate and its key (${reason})`,
+      `${files.tlsCertificate} and ${files.tlsKey} are not a matching certificate and key (${reason})`,
       { cause: error },
     );
   }
@@ -45,7 +46,10 @@ function readPem(setting: string, path: string): string {
   }
 }
 
-/** New connections use the new certificate; those that are open stay. Old session tickets end, so that no one skips a check that has changed. */
+/**
+ * Replaces the certificate for new connections; open ones stay. New ticket keys invalidate old session
+ * tickets, so that no resumed session skips a changed check.
+ */
 export function replaceCertificate(server: Server, options: SecureContextOptions): void {
   server.setSecureContext(options);
   server.setTicketKeys(randomBytes(48));

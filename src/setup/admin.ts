@@ -1,4 +1,4 @@
-// One CouchDB node as its server admin talks to it over HTTP. What is asked, and what an answer means, is left to the other files here.
+// HTTP client for one CouchDB node with the credentials of its server admin.
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { json } from 'node:stream/consumers';
@@ -9,9 +9,12 @@ export interface AdminAnswer {
 }
 
 export interface Admin {
-  /** Address of the node without credentials: the one form that may be printed. */
+  /** URL of the node without credentials, safe to print. */
   readonly url: string;
-  /** Sends one request; `path` is already encoded. Rejects when the node cannot be reached or does not answer in JSON. */
+  /**
+   * Sends one request; `path` is already encoded. Resolves with every status. Rejects if the node is
+   * unreachable, times out, or does not return JSON.
+   */
   ask(
     method: 'GET' | 'PUT' | 'POST' | 'DELETE',
     path: string,
@@ -25,10 +28,13 @@ export interface AdminCredentials {
   readonly password: string;
 }
 
-/** Longest wait for an answer; creating the system databases on a slow disk takes seconds. */
+/** Response timeout; CouchDB needs seconds to create the system databases on a slow disk. */
 const ANSWER_TIMEOUT_MS = 30_000;
 
-/** A client for one node. `ca` is the PEM text of the CA that signed its certificate. Credentials in `url` are dropped: they come apart. */
+/**
+ * Creates the client of one node. `ca` is the PEM text of the CA that signed its certificate. Credentials in
+ * `url` are ignored: they come from `credentials`.
+ */
 export function openAdmin(parameters: {
   readonly url: string;
   readonly credentials: AdminCredentials;
@@ -40,7 +46,7 @@ export function openAdmin(parameters: {
   const authorization = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
   const options: RequestOptions = {
     protocol,
-    // URL keeps the brackets of an IPv6 address; the resolver wants it bare.
+    // URL keeps the brackets of an IPv6 address; the resolver requires the bare address.
     hostname: hostname.replace(/^\[|\]$/gu, ''),
     port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
     agent: false,
@@ -68,12 +74,12 @@ function send(options: RequestOptions, body: unknown): Promise<IncomingMessage> 
     const req = open(options);
     if (text !== '') req.setHeader('Content-Type', 'application/json');
     req.setHeader('Content-Length', Buffer.byteLength(text));
-    req.on('timeout', () => req.destroy(new Error('no answer in time')));
+    req.on('timeout', () => req.destroy(new Error('request timed out')));
     req.on('response', resolve).on('error', reject).end(text);
   });
 }
 
-/** The same node, asked with a bearer token in place of the admin's credentials. */
+/** Returns a client for the same node with a bearer token instead of the credentials of the admin. */
 export function openBearer(admin: Admin, token: string): Admin {
   const bearer = { Authorization: `Bearer ${token}` };
   return {
@@ -86,24 +92,25 @@ async function bodyOf(res: IncomingMessage, url: string, path: string): Promise<
   try {
     return await json(res);
   } catch {
-    throw new Error(`${url}${path} did not answer in JSON (status ${res.statusCode ?? 0}); is it CouchDB?`);
+    throw new Error(`${url}${path} did not return JSON (status ${res.statusCode ?? 0}); is it CouchDB?`);
   }
 }
 
-/** An answer that must be below 400; `doing` completes the sentence "… failed". */
+/** Returns the body, or throws if the status is 400 or above. `doing` completes the sentence "… failed". */
 export function succeeded(answer: AdminAnswer, doing: string): unknown {
   if (answer.status < 400) return answer.body;
   const { error, reason } = fieldsOf(answer.body);
   throw new Error(`${doing} failed: ${answer.status} ${String(error)} (${String(reason)})`);
 }
 
-/** The fields of a JSON object; of anything else, none. */
+/** Returns the fields of a JSON object, or an empty object for any other value. */
 export function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
   return typeof body === 'object' && body !== null && !Array.isArray(body)
     ? (body as Readonly<Record<string, unknown>>)
     : {};
 }
 
+/** Returns the message of an error; of an AggregateError, all messages. */
 export function reasonOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(reasonOf).join(', ');
   return error instanceof Error ? error.message : String(error);

@@ -1,36 +1,42 @@
-// Databases that were there before Couchgate: who relies on their members and admins, and which are left to CouchDB's own rules.
+// Finds databases that CouchDB protects by members and admins alone, and adopts selected ones
+// (`couchdb_auth_only`).
 import { permissionsIn, versionOf, storedForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { fieldsOf, succeeded, type Admin } from './admin.ts';
 import { type Report } from './node.ts';
 
-/** What an older database's security object says, in CouchDB's own terms. */
+/** Access to an existing database by its security object, in the terms of CouchDB. */
 export interface OlderDatabase {
   readonly name: string;
-  /** `public`: everybody reads and writes; `closed`: server admins only; `members`: those who are named. */
+  /** `public`: anyone reads and writes; `members`: the listed members; `closed`: server admins only. */
   readonly access: 'public' | 'members' | 'closed';
   readonly security: Readonly<Record<string, unknown>>;
 }
 
-const AT_ONCE = 10;
+const CONCURRENCY = 10;
 
-/** Every database that Couchgate has not been given yet: no `cloudant` map, no markers, and not `couchdb_auth_only`. */
+/**
+ * Returns every database without permissions of Couchgate: no `cloudant` map, no markers, no
+ * `couchdb_auth_only`.
+ */
 export async function olderDatabases(admin: Admin, storeDatabase: string): Promise<readonly OlderDatabase[]> {
   const all = succeeded(await admin.ask('GET', '/_all_dbs'), 'listing the databases');
   const names = (Array.isArray(all) ? all.map(String) : []).filter(
     (name) => name !== storeDatabase && !name.startsWith('_') && !/\/_(?:users|replicator)$/u.test(name),
   );
   const found: OlderDatabase[] = [];
-  for (let from = 0; from < names.length; from += AT_ONCE) {
-    const some = await Promise.all(names.slice(from, from + AT_ONCE).map((name) => look(admin, name)));
+  for (let from = 0; from < names.length; from += CONCURRENCY) {
+    const some = await Promise.all(
+      names.slice(from, from + CONCURRENCY).map((name) => inspectDatabase(admin, name)),
+    );
     found.push(...some.filter((each) => each !== undefined));
   }
   return found;
 }
 
-async function look(admin: Admin, name: string): Promise<OlderDatabase | undefined> {
+async function inspectDatabase(admin: Admin, name: string): Promise<OlderDatabase | undefined> {
   const answer = await admin.ask('GET', securityPath(name));
-  // Deleted since it was listed.
+  // The database was deleted after it was listed.
   if (answer.status === 404) return undefined;
   const security = fieldsOf(succeeded(answer, `reading the permissions of ${name}`));
   const { couchdbAuthOnly, marked } = permissionsIn(security, name);
@@ -38,7 +44,7 @@ async function look(admin: Admin, name: string): Promise<OlderDatabase | undefin
   return { name, access: accessOf(security), security };
 }
 
-/** CouchDB's reading: a database whose members name nobody is everybody's (couch_db.erl check_is_member). */
+/** A database without members is public (couch_db.erl check_is_member). */
 function accessOf(security: Readonly<Record<string, unknown>>): OlderDatabase['access'] {
   const members = [...textsIn(membersIn(security), 'names'), ...textsIn(membersIn(security), 'roles')];
   if (members.length === 0) return 'public';
@@ -46,13 +52,13 @@ function accessOf(security: Readonly<Record<string, unknown>>): OlderDatabase['a
   return [...members, ...admins].every((each) => each === '_admin') ? 'closed' : 'members';
 }
 
-/** Marks a database `couchdb_auth_only`, its members and admins as they are: CouchDB goes on deciding about its users. */
+/** Sets `couchdb_auth_only` and keeps members and admins, so that CouchDB keeps deciding access. */
 export async function adopt(admin: Admin, database: OlderDatabase, now: number): Promise<void> {
   const { security, name } = database;
   const request = parseSecurityPut({
     ...security,
     couchdb_auth_only: true,
-    // Spelt out, also where nobody is named: a list that is missing would be taken for a closed one.
+    // Empty lists are written explicitly: Couchgate reads a missing list as closed.
     members: { ...fieldsOf(membersIn(security)), ...lists(membersIn(security)) },
     admins: { ...fieldsOf(security['admins']), ...lists(security['admins']) },
   });
@@ -60,13 +66,13 @@ export async function adopt(admin: Admin, database: OlderDatabase, now: number):
   succeeded(await admin.ask('PUT', securityPath(name), stored), `adopting ${name}`);
 }
 
-/** The patterns' reading of a name: `*` stands for any characters, everything else for itself. */
+/** Matches a database name; `*` in the pattern matches any characters. */
 export function matches(pattern: string, name: string): boolean {
   const pieces = pattern.split('*').map((piece) => piece.replace(/[.*+?^${}()|[\]\\]/gu, '\\$&'));
   return new RegExp(`^${pieces.join('.*')}$`, 'su').test(name);
 }
 
-/** Adopts what the patterns name, and says of every other database what becomes of it. */
+/** Adopts the databases that match the patterns, and reports the access to every other existing database. */
 export async function settleDatabases(
   admin: Admin,
   parameters: {
@@ -82,37 +88,37 @@ export async function settleDatabases(
   const isWanted = ({ name }: OlderDatabase): boolean => patterns.some((pattern) => matches(pattern, name));
   for (const database of older.filter(isWanted)) {
     report.line(
-      `  ${dryRun ? 'would be ' : ''}adopted ${database.name}: CouchDB goes on deciding (couchdb_auth_only)`,
+      `  ${dryRun ? 'would be ' : ''}adopted ${database.name}: CouchDB keeps deciding access (couchdb_auth_only)`,
     );
     if (!dryRun) await adopt(admin, database, parameters.now());
   }
   for (const pattern of patterns.filter((each) => !older.some(({ name }) => matches(each, name))))
-    report.line(`  nothing to adopt matches ${pattern}`);
+    report.line(`  no database to adopt matches ${pattern}`);
   const left = older.filter((database) => !isWanted(database));
   const relied = left.filter(({ access }) => access !== 'closed');
   for (const database of relied) report.line(describe(database));
   const closed = left.length - relied.length;
-  if (closed > 0)
-    report.line(
-      `  ${closed} more were open to server admins only, and stay so until somebody is granted a role`,
-    );
+  if (closed > 0) report.line(`  closed to all but server admins until you grant roles: ${closed} more`);
   if (relied.length > 0)
     report.line(
-      '  Through Couchgate only the owner reaches these, until you grant roles (PUT /{db}/_security) or --adopt them.',
+      '  Through Couchgate, only the owner can access databases marked "closes". Grant roles (PUT /{db}/_security) or use --adopt.',
     );
 }
 
 function describe({ name, access, security }: OlderDatabase): string {
-  if (access === 'public') return `  closes  ${name}: it was open to everybody`;
+  if (access === 'public') return `  closes  ${name}: it was public`;
   const listed = (value: unknown): string => {
     const roles = textsIn(value, 'roles').map((role) => `role ${role}`);
     return [...textsIn(value, 'names'), ...roles].join(', ') || 'nobody';
   };
   const members = listed(membersIn(security));
-  return `  closes  ${name}: it relied on members ${members}; admins ${listed(security['admins'])}`;
+  return `  closes  ${name}: it was open to members ${members}; admins ${listed(security['admins'])}`;
 }
 
-/** Members were called readers before CouchDB 1.2, and where there are none CouchDB still reads those (couch_db.erl get_members). */
+/**
+ * Before CouchDB 1.2, members were called readers. CouchDB still reads `readers` if there are no members
+ * (couch_db.erl get_members).
+ */
 function membersIn(security: Readonly<Record<string, unknown>>): unknown {
   return security['members'] ?? security['readers'];
 }

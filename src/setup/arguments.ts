@@ -1,28 +1,28 @@
-// What `couchgate setup` is asked on its command line and in its environment. Doing it is index.ts's business.
+// Parses the command line and the environment of `couchgate setup`.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ADMIN_PASSWORD, ADMIN_USER } from '../config/sources.ts';
 
-export const SETUP_USAGE = `usage: couchgate setup [options] <address of a CouchDB node>...
+export const SETUP_USAGE = `usage: couchgate setup [options] <URL of a CouchDB node>...
 
-Makes an existing CouchDB cluster ready for Couchgate: checks and sets what Couchgate relies on, on every node of
-the cluster. Name every node: each is asked to accept a token at the end, and one without an address cannot be
-asked, so that the cluster does not count as ready. It may be run any number of times.
+Prepares an existing CouchDB cluster for Couchgate: checks every setting that Couchgate requires, on every node, and
+corrects wrong ones. Pass the URL of every node. At the end, setup tests a token on each of them. A node without a
+URL cannot be tested; the cluster is then not ready. You can run setup again at any time.
 
-  --dry-run              say what would be changed, change nothing
-  --restart              restart the nodes that need it, one after the other, waiting for each
-  --adopt <pattern>      leave these databases to CouchDB's own members and admins (couchdb_auth_only), so that
-                         nothing changes for their users; \`*\` stands for any characters; may be repeated
-  --rotate               add a second key beside the one in use, and say how to change over
-  --retire <kid>         remove a key that is not in use any more
-  --replace-key          give the key in use another secret where CouchDB has one already: every Couchgate that uses
-                         the old one is locked out. Without it setup stops there
-  --join                 first join these fresh nodes to one cluster and make its system databases
-  --make-secrets <dir>   write the secrets of a new cluster into this folder, where they are missing, and stop
-  --user <name>          CouchDB server admin; else COUCHGATE_ADMIN_USER, else \`admin\`
-  --password-file <file> file with the admin's password; else COUCHGATE_ADMIN_PASSWORD, else it is asked for
+  --dry-run              report what setup would change; change nothing
+  --restart              restart the nodes that need it, one at a time; wait until each is up
+  --adopt <pattern>      keep CouchDB's members and admins of these databases in effect (couchdb_auth_only), so that
+                         nothing changes for their users; \`*\` matches any characters; repeatable
+  --rotate               add a second signing key and print the steps to switch to it
+  --retire <kid>         remove a key that is no longer in use
+  --replace-key          replace the secret of the key in use if CouchDB has a different one. Every Couchgate that
+                         uses the old secret loses access. Without this option, setup stops with an error
+  --join                 first join these fresh nodes to one cluster and create its system databases
+  --make-secrets <dir>   create the missing secrets of a new cluster in this folder; requires no URL
+  --user <name>          CouchDB server admin; default: COUCHGATE_ADMIN_USER, else \`admin\`
+  --password-file <file> file with the password of the admin; default: COUCHGATE_ADMIN_PASSWORD, else a prompt
 
-Exit code 0: ready. 1: something is left to do, the report says what. 2: wrong usage.`;
+Exit codes: 0 = ready, 1 = not ready (the report lists what is missing), 2 = invalid usage.`;
 
 export interface SetupArguments {
   readonly urls: readonly string[];
@@ -35,23 +35,25 @@ export interface SetupArguments {
   readonly join: boolean;
   readonly makeSecrets: string | undefined;
   readonly user: string;
-  /** Undefined = it has to be asked for. */
+  /** Undefined = prompt for it. */
   readonly password: string | undefined;
 }
 
-/** A mistake of whoever typed the command; the message says what to do. */
+/** Invalid usage of the command line; the message says how to correct it. */
 export class UsageError extends Error {}
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Throws a UsageError for what cannot be meant. */
+/** Parses the arguments. Throws a UsageError for invalid ones. */
 export function parseSetupArguments(args: readonly string[], env: Environment): SetupArguments {
   const { values, positionals } = parse(args);
   const urls = positionals.map(checkedUrl);
   if (urls.length === 0 && values['make-secrets'] === undefined)
-    throw new UsageError('name at least one CouchDB node, for example http://10.0.0.1:5984');
+    throw new UsageError('pass the URL of at least one CouchDB node, for example http://10.0.0.1:5984');
   if (values.rotate && values.retire !== undefined)
-    throw new UsageError('--rotate and --retire are two steps: every Couchgate changes over between them');
+    throw new UsageError(
+      '--rotate and --retire are two steps: every Couchgate must switch keys between them',
+    );
   const file = values['password-file'];
   return {
     urls,
@@ -91,14 +93,17 @@ function parse(args: readonly string[]) {
   }
 }
 
-/** Whoever may list processes reads command lines, so credentials in an address are refused instead of taken; they are not repeated here. */
+/**
+ * Refuses credentials in a URL: every user who can list processes sees them. The message does not repeat
+ * them.
+ */
 function checkedUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:'))
-    throw new UsageError('an argument is no http or https address of a CouchDB node');
+    throw new UsageError('an argument is not an http or https URL of a CouchDB node');
   if (url.username !== '' || url.password !== '')
     throw new UsageError(
-      'an address holds credentials, which every user of this machine can read; use --user and --password-file',
+      'a URL contains credentials, which every user of this machine can read; use --user and --password-file',
     );
   return url.origin;
 }

@@ -1,4 +1,5 @@
-// `couchgate setup`: makes a CouchDB cluster ready for Couchgate, and says what it found, changed, and left to do. The order of the steps is here.
+// `couchgate setup`: prepares a CouchDB cluster for Couchgate and reports findings, changes and remaining
+// steps. Runs the steps in order.
 import { readFileSync } from 'node:fs';
 import { type Settings } from '../config/settings.ts';
 import { type Environment } from '../config/sources.ts';
@@ -17,23 +18,26 @@ export type SetupSettings = Pick<Settings, 'jwtKid' | 'jwtSecret' | 'data' | 'co
 export interface SetupParameters {
   readonly args: readonly string[];
   readonly env: Environment;
-  /** Called once the arguments are known to be right; may throw a ConfigurationError. */
+  /** Called after the arguments are validated; may throw a ConfigurationError. */
   readonly settings: () => SetupSettings;
-  /** One line of the report, without its line feed; never a credential. */
+  /** Prints one line of the report, without line feed; never a credential. */
   readonly print: (line: string) => void;
-  /** Asks a person without showing what is typed; undefined where there is none. */
+  /** Prompts for a password without echo; undefined without a terminal. */
   readonly askPassword?: ((question: string) => Promise<string>) | undefined;
   readonly now?: () => number;
 }
 
 const JOIN_TIMEOUT_MS = 120_000;
 
-/** Runs the command and resolves with its exit code; SETUP_USAGE explains it. Rejects with nothing: every failure is a line of the report. */
+/**
+ * Runs the command and resolves with its exit code (see SETUP_USAGE). Never rejects: every failure is a line
+ * of the report.
+ */
 export async function runSetup(parameters: SetupParameters): Promise<number> {
   const { print } = parameters;
   try {
-    const asked = parseSetupArguments(parameters.args, parameters.env);
-    const run = new SetupRun(asked, parameters);
+    const options = parseSetupArguments(parameters.args, parameters.env);
+    const run = new SetupRun(options, parameters);
     return (await run.all()) ? 0 : 1;
   } catch (error) {
     print(`couchgate setup: ${reasonOf(error)}`);
@@ -44,36 +48,36 @@ export async function runSetup(parameters: SetupParameters): Promise<number> {
 }
 
 class SetupRun {
-  readonly #asked: SetupArguments;
+  readonly #options: SetupArguments;
   readonly #parameters: SetupParameters;
   readonly #settings: SetupSettings;
   readonly #report: Report;
   readonly #now: () => number;
 
-  constructor(asked: SetupArguments, parameters: SetupParameters) {
-    this.#asked = asked;
+  constructor(options: SetupArguments, parameters: SetupParameters) {
+    this.#options = options;
     this.#parameters = parameters;
     this.#settings = parameters.settings();
     this.#report = { line: parameters.print };
     this.#now = parameters.now ?? Date.now;
   }
 
-  /** True when nothing is left to do. */
+  /** Runs all steps; true if the cluster is ready. */
   async all(): Promise<boolean> {
-    const { makeSecrets: folder, user, dryRun, adopt } = this.#asked;
+    const { makeSecrets: folder, user, dryRun, adopt } = this.#options;
     if (folder !== undefined)
       await makeSecrets(folder, { kid: this.#settings.jwtKid, admin: user, report: this.#report });
     const admins = await this.#openAdmins();
     const [first] = admins;
     if (first === undefined) return true;
-    if (this.#asked.join && !dryRun) {
+    if (this.#options.join && !dryRun) {
       const names = await joinCluster([first, ...admins.slice(1)], JOIN_TIMEOUT_MS);
-      this.#report.line(`One cluster of ${names.join(', ')}`);
+      this.#report.line(`Joined one cluster: ${names.join(', ')}`);
     }
     const nodes = await this.#nodes([first, ...admins.slice(1)]);
-    const keys = await planKeys(nodes, this.#asked, this.#settings, this.#report, this.#now);
+    const keys = await planKeys(nodes, this.#options, this.#settings, this.#report, this.#now);
     const settled = await this.#settleNodes(nodes, keys);
-    this.#report.line('Databases that were there before Couchgate');
+    this.#report.line('Existing databases');
     const { storeDatabase } = this.#settings;
     await settleDatabases(first, {
       storeDatabase,
@@ -86,17 +90,18 @@ class SetupRun {
   }
 
   async #openAdmins(): Promise<readonly Admin[]> {
-    const { urls, user } = this.#asked;
+    const { urls, user } = this.#options;
     if (urls.length === 0) return [];
-    const password = this.#asked.password ?? (await this.#parameters.askPassword?.(`Password of ${user}: `));
+    const password =
+      this.#options.password ?? (await this.#parameters.askPassword?.(`Password of ${user}: `));
     if (password === undefined)
-      throw new UsageError('the password is missing: --password-file, or COUCHGATE_ADMIN_PASSWORD');
+      throw new UsageError('no password: use --password-file or COUCHGATE_ADMIN_PASSWORD');
     const ca = this.#settings.couchdbCa === '' ? undefined : readFileSync(this.#settings.couchdbCa, 'utf8');
     const credentials = { name: user, password };
     return urls.map((url) => openAdmin({ url, credentials, ...(ca === undefined ? {} : { ca }) }));
   }
 
-  /** Every node of the cluster; those whose address was not given are reached through the first. */
+  /** Returns every node of the cluster. A node without a URL is reached through the first one. */
   async #nodes(admins: readonly [Admin, ...Admin[]]): Promise<readonly SetupNode[]> {
     const [first] = admins;
     const named = new Map<string, Admin>();
@@ -111,7 +116,7 @@ class SetupRun {
   }
 
   async #settleNodes(nodes: readonly SetupNode[], keys: readonly SigningKey[]): Promise<boolean> {
-    const { dryRun } = this.#asked;
+    const { dryRun } = this.#options;
     const options = { dryRun, report: this.#report };
     let isReady = true;
     for (const node of nodes) {
@@ -124,7 +129,7 @@ class SetupRun {
       const isRunning = await this.#isRunning(node, outcome.needsRestart);
       const isAccepted = !dryRun && isRunning && node.isDirect && (await this.#check(node, keys));
       if (!node.isDirect)
-        this.#report.line('  LOOK    not known whether it has restarted and takes tokens: give its address');
+        this.#report.line('  CHECK   restart and tokens cannot be tested: pass the URL of this node');
       isReady &&=
         node.isDirect &&
         !outcome.blocked &&
@@ -134,21 +139,26 @@ class SetupRun {
     return isReady;
   }
 
-  /** True when the node runs with the handlers that its settings name, after a restart if one was allowed; only a node that is asked directly tells. */
+  /**
+   * True if the node runs with the configured authentication handlers, after a restart if `--restart` is set.
+   * Only a direct connection shows the running handlers.
+   */
   async #isRunning(node: SetupNode, changed: boolean): Promise<boolean> {
-    const { dryRun, restart } = this.#asked;
+    const { dryRun, restart } = this.#options;
     const handlers = node.isDirect ? await runningHandlers(node) : undefined;
     const runs = handlers === undefined ? !changed : handlers[0] === 'jwt' && !handlers.includes('proxy');
     if (runs) return true;
     if (dryRun || !restart) {
-      this.#report.line('  RESTART its handlers change at its next start; --restart does it');
+      this.#report.line('  RESTART authentication handlers change at the next start; use --restart');
       return false;
     }
     await restartNode(node);
     this.#report.line('  restarted');
     const back = relapses(await readConfig(node));
     for (const setting of back)
-      this.#report.line(`  LOOK    ${setting} came back: it stands in an ini file that CouchDB only reads`);
+      this.#report.line(
+        `  CHECK   ${setting} has its old value again: an ini file that CouchDB does not write sets it`,
+      );
     return back.length === 0;
   }
 
@@ -156,7 +166,7 @@ class SetupRun {
     for (const key of keys) {
       const isAccepted = await comesToAcceptTokens(node.admin, key, this.#now);
       this.#report.line(
-        `  ${isAccepted ? 'fine    accepts' : 'LOOK    does not accept'} tokens of the key ${key.kid}`,
+        `  ${isAccepted ? 'ok      accepts' : 'CHECK   does not accept'} tokens of the key ${key.kid}`,
       );
       if (!isAccepted) return false;
     }

@@ -1,27 +1,28 @@
-// Makes one cluster of several fresh CouchDB nodes. Starting the nodes, and giving them their settings, is left to whoever runs them.
+// Joins several running, configured CouchDB nodes into one cluster.
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Admin, fieldsOf, succeeded } from './admin.ts';
 
 const POLL_MS = 100;
 
-/** The Erlang name by which a node is known in its cluster, for example `couchdb@10.0.0.1`. */
+/** Returns the Erlang node name, for example `couchdb@10.0.0.1`. */
 export async function nodeName(admin: Admin): Promise<string> {
   const { name } = fieldsOf(
-    succeeded(await admin.ask('GET', '/_node/_local'), `asking ${admin.url} its name`),
+    succeeded(await admin.ask('GET', '/_node/_local'), `reading the node name of ${admin.url}`),
   );
-  if (typeof name !== 'string') throw new Error(`${admin.url} did not say its name; is it CouchDB 3?`);
+  if (typeof name !== 'string')
+    throw new Error(`${admin.url} did not return its node name; is it CouchDB 3?`);
   return name;
 }
 
-/** Names of all nodes that the cluster of this node consists of. */
+/** Returns the names of all nodes in the cluster of this node. */
 export async function clusterNodes(admin: Admin): Promise<readonly string[]> {
-  const body = succeeded(await admin.ask('GET', '/_membership'), `asking ${admin.url} for its cluster`);
+  const body = succeeded(await admin.ask('GET', '/_membership'), `reading the cluster of ${admin.url}`);
   return namesIn(fieldsOf(body)['cluster_nodes']);
 }
 
 /**
- * Waits until each node answers `GET /_up`, with 404 too: that is a node that has not joined yet.
- * Rejects after `timeoutMs`.
+ * Waits until each node answers `GET /_up`. Status 404 also counts: a node that has not joined yet returns
+ * it. Rejects after `timeoutMs`.
  */
 export async function untilUp(admins: readonly Admin[], timeoutMs: number): Promise<void> {
   await Promise.all(
@@ -38,8 +39,8 @@ export async function untilUp(admins: readonly Admin[], timeoutMs: number): Prom
 }
 
 /**
- * Joins the nodes and makes the system databases; what is done already is left alone, so it may run any number of times.
- * One node alone is finished the same way. Returns the nodes' names in the order of `admins`.
+ * Joins the nodes and creates the system databases. Idempotent: steps that are already done are skipped. A
+ * single node is set up the same way. Returns the node names in the order of `admins`.
  * docs.couchdb.org/en/stable/setup/cluster.html#the-cluster-setup-api
  */
 export async function joinCluster(
@@ -52,7 +53,7 @@ export async function joinCluster(
   const known = await clusterNodes(first);
   for (const name of names.filter((each) => !known.includes(each))) {
     const answer = await first.ask('PUT', `/_node/_local/_nodes/${encodeURIComponent(name)}`, {});
-    // 409: another run of the same step was quicker.
+    // 409: a concurrent run has joined the node.
     if (answer.status !== 409) succeeded(answer, `joining ${name}`);
   }
   await Promise.all(
@@ -74,7 +75,7 @@ async function finish(admin: Admin): Promise<void> {
   const { state } = fieldsOf((await admin.ask('GET', '/_cluster_setup')).body);
   if (state === 'cluster_finished' || state === 'single_node_enabled') return;
   const answer = await admin.ask('POST', '/_cluster_setup', { action: 'finish_cluster' });
-  // 400 "Cluster is already finished": another run of the same step was quicker.
+  // 400 "Cluster is already finished": a concurrent run has finished the cluster.
   if (answer.status !== 400) succeeded(answer, 'finishing the cluster');
 }
 

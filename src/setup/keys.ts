@@ -1,4 +1,4 @@
-// The keys that CouchDB accepts Couchgate's tokens with: the one in use, a second one for a change-over, and others that nobody should hold.
+// Manages the keys in [jwt_keys] of CouchDB: the key in use, a second one for rotation, and unknown ones.
 import { createHmac, randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,16 +9,19 @@ import { type NodeConfig } from './rules.ts';
 
 export interface SigningKey {
   readonly kid: string;
-  /** Base64, as CouchDB and Couchgate's settings hold it. */
+  /** Base64, as in CouchDB and in the settings of Couchgate. */
   readonly secret: string;
 }
 
 const SECRET_BYTES = 32;
 const TOKEN_SECONDS = 60;
-const PATIENCE_MS = 3000;
+const TOKEN_CHECK_TIMEOUT_MS = 3000;
 const POLL_MS = 50;
 
-/** The key of the settings, or else the one in the data folder (`file`), made now where there is none; a dry run makes none that stays. */
+/**
+ * Returns the key of the settings, else the key in the data folder with its `file`; creates a missing one. A
+ * dry run does not write the new key.
+ */
 export async function keyInUse(
   settings: { readonly jwtKid: string; readonly jwtSecret: string; readonly data: string },
   dryRun: boolean,
@@ -29,7 +32,10 @@ export async function keyInUse(
   return { key: { kid, secret }, file };
 }
 
-/** A new key beside the one in use, its secret in the data folder. The name tells the day, and goes on counting within it. */
+/**
+ * Creates a second key, with its secret in the data folder. Its name contains the date, and a number if
+ * taken.
+ */
 export async function newKey(
   taken: readonly string[],
   data: string,
@@ -56,25 +62,28 @@ async function keepSecret(
   const secret = randomBytes(SECRET_BYTES).toString('base64');
   if (dryRun) return { secret, file };
   await mkdir(data, { recursive: true, mode: 0o700 });
-  // `wx`: a secret that is there is in use somewhere and is never written over.
+  // `wx`: an existing secret may be in use and is never overwritten.
   await writeFile(file, `${secret}\n`, { mode: 0o600, flag: 'wx' });
   return { secret, file };
 }
 
-/** Names of all HMAC keys of a node. */
+/** Returns the names of all HMAC keys of a node. */
 export function kidsOf(config: NodeConfig): readonly string[] {
   return Object.keys(config['jwt_keys'] ?? {})
     .filter((key) => key.startsWith('hmac:'))
     .map((key) => key.slice('hmac:'.length));
 }
 
-/** True when the node accepts a key of this name with another secret. */
+/** True if the node has a key of this name with a different secret. */
 export function hasAnother(config: NodeConfig, { kid, secret }: SigningKey): boolean {
   const present = config['jwt_keys']?.[`hmac:${kid}`];
   return present !== undefined && present !== secret;
 }
 
-/** Gives the node these keys, and names every other one it accepts. Returns whether something was, or would be, changed. */
+/**
+ * Writes the missing keys to the node and reports every other key that it accepts. Returns true if a key was,
+ * or in a dry run would be, changed.
+ */
 export async function settleKeys(
   node: SetupNode,
   config: NodeConfig,
@@ -87,13 +96,13 @@ export async function settleKeys(
     const { kid, secret } = key;
     const setting = `hmac:${kid}`;
     if (present[setting] === secret) {
-      report.line(`  fine    [jwt_keys] ${setting}`);
+      report.line(`  ok      [jwt_keys] ${setting}`);
       continue;
     }
     changed = true;
     const isAnother = hasAnother(config, key);
     if (dryRun && isAnother)
-      report.line(`  LOOK    [jwt_keys] ${setting} has another secret: see --replace-key`);
+      report.line(`  CHECK   [jwt_keys] ${setting} has a different secret: see --replace-key`);
     else
       report.line(
         `  ${dryRun ? 'would be ' : ''}${isAnother ? 'replaced' : 'set'} [jwt_keys] ${setting} = (secret)`,
@@ -103,18 +112,22 @@ export async function settleKeys(
   const ours = new Set(keys.map(({ kid }) => `hmac:${kid}`));
   for (const setting of Object.keys(present).filter((each) => !ours.has(each))) {
     report.line(
-      `  LOOK    [jwt_keys] ${setting} is accepted too: whoever holds it is a server admin. ` +
-        `Remove it with --retire ${setting.replace(/^hmac:/u, '')} when it is not in use`,
+      `  CHECK   [jwt_keys] ${setting} is accepted too: its holder has full admin access. ` +
+        `If it is not in use, remove it with --retire ${setting.replace(/^hmac:/u, '')}`,
     );
   }
   return changed;
 }
 
+/** Removes a key from the node; `kid` is the name, with or without an algorithm (`hmac:`) in front. */
 export async function retireKey(node: SetupNode, kid: string): Promise<void> {
   await removeSetting(node, 'jwt_keys', kid.includes(':') ? kid : `hmac:${kid}`);
 }
 
-/** True when the node takes a token of this key for exactly what it says. A wrong one is an error of CouchDB's, never silence. */
+/**
+ * True if the node accepts a token of this key with exactly its name and roles. CouchDB answers an invalid
+ * token with an error.
+ */
 export async function acceptsTokens(admin: Admin, key: SigningKey, now: number): Promise<boolean> {
   const name = 'couchgate-setup';
   const roles = ['couchgate-setup-check'];
@@ -124,15 +137,15 @@ export async function acceptsTokens(admin: Admin, key: SigningKey, now: number):
 }
 
 /**
- * As acceptsTokens, with some patience: for a tenth of a second after its start CouchDB answers, `/_up` too, before its key store does, and
- * calls every token a fault of its own (500 badarg).
+ * Retries acceptsTokens until TOKEN_CHECK_TIMEOUT_MS. CouchDB answers requests, `/_up` too, about 100 ms
+ * before its key store is ready. In that time it answers every token with 500 badarg.
  */
 export async function comesToAcceptTokens(
   admin: Admin,
   key: SigningKey,
   now: () => number,
 ): Promise<boolean> {
-  const end = performance.now() + PATIENCE_MS;
+  const end = performance.now() + TOKEN_CHECK_TIMEOUT_MS;
   for (;;) {
     if (await acceptsTokens(admin, key, now())) return true;
     if (performance.now() > end) return false;

@@ -1,12 +1,12 @@
-// One node's configuration over HTTP: what is found, what is changed. Which settings matter is rules.ts's business.
+// Reads and changes the configuration of one node over HTTP.
 import { fieldsOf, succeeded, type Admin } from './admin.ts';
 import { MUST_LOOK, RULES, type Finding, type NodeConfig, type Rule } from './rules.ts';
 
-/** A node as the cluster knows it, reached directly where its address was given, else through another node. */
+/** A node of the cluster, reached by its own URL if it is known, else through another node. */
 export interface SetupNode {
   readonly name: string;
   readonly admin: Admin;
-  /** Segment behind `/_node/`: `_local` for a node that is asked directly. */
+  /** Path segment after `/_node/`: `_local` if the node is reached by its own URL. */
   readonly segment: string;
   readonly isDirect: boolean;
 }
@@ -15,17 +15,18 @@ export interface Report {
   line(text: string): void;
 }
 
-/** What a run over one node came to. */
+/** Result of the checks on one node. */
 export interface NodeOutcome {
   readonly changed: boolean;
   readonly needsRestart: boolean;
-  /** Something only a person can settle, without which the cluster is not ready. */
+  /** True if a problem needs a manual decision before the cluster is ready. */
   readonly blocked: boolean;
 }
 
 const pathOf = (node: SetupNode, section: string, key: string): string =>
   `/_node/${encodeURIComponent(node.segment)}/_config/${encodeURIComponent(section)}/${encodeURIComponent(key)}`;
 
+/** Reads the whole configuration of a node. Throws if CouchDB refuses. */
 export async function readConfig(node: SetupNode): Promise<NodeConfig> {
   const path = `/_node/${encodeURIComponent(node.segment)}/_config`;
   return fieldsOf(
@@ -33,7 +34,7 @@ export async function readConfig(node: SetupNode): Promise<NodeConfig> {
   ) as NodeConfig;
 }
 
-/** Judges every rule, reports each, and changes what has to be changed unless `dryRun`. */
+/** Checks every rule, reports each result, and corrects wrong settings unless `dryRun`. */
 export async function settle(
   node: SetupNode,
   config: NodeConfig,
@@ -55,7 +56,7 @@ export async function settle(
   return outcome;
 }
 
-/** Settings that are not as they were made: after a restart, those that stand in an ini file to which CouchDB does not write. */
+/** Returns the settings that a restart has reset: an ini file that CouchDB does not write sets them. */
 export function relapses(config: NodeConfig): readonly string[] {
   return RULES.filter(({ section, key, judge }) => {
     const { kind } = judge(config[section]?.[key], config);
@@ -73,15 +74,17 @@ async function change(node: SetupNode, rule: Rule, finding: Finding): Promise<vo
 function describe({ section, key, why }: Rule, finding: Finding, dryRun: boolean): string {
   const name = `[${section}] ${key}`;
   const would = dryRun ? 'would be ' : '';
-  if (finding.kind === 'fine') return `  fine    ${name}`;
+  if (finding.kind === 'fine') return `  ok      ${name}`;
   if (finding.kind === 'set') return `  ${would}set ${name} = ${finding.value} – ${why}`;
   if (finding.kind === 'remove') return `  ${would}removed ${name} – ${why}`;
-  return `  LOOK    ${name} – ${why}: ${finding.advice}`;
+  return `  CHECK   ${name} – ${why}: ${finding.advice}`;
 }
 
 /**
- * Writes a secret setting. CouchDB logs every change of a setting with its value at level `notice` (config.erl; only [admins] is hidden), so
- * the log is made quieter for that moment, without writing that into a file. Pinned by test/hostile/h18-couchdb-settings.test.ts.
+ * Writes a secret setting. CouchDB logs the value of every changed setting at level `notice` (config.erl;
+ * only [admins] is hidden). The log level is therefore `error` during the write; that change is not
+ * persisted.
+ * Pinned by test/hostile/h18-couchdb-settings.test.ts.
  */
 export async function writeSecret(
   node: SetupNode,
@@ -92,7 +95,7 @@ export async function writeSecret(
   const level = pathOf(node, 'log', 'level');
   const unwritten = { 'X-Couch-Persist': 'false' };
   const before = await node.admin.ask('GET', level);
-  succeeded(await node.admin.ask('PUT', level, 'error', unwritten), `quieting the log of ${node.name}`);
+  succeeded(await node.admin.ask('PUT', level, 'error', unwritten), `setting the log level of ${node.name}`);
   try {
     const doing = `setting [${section}] ${key} on ${node.name}`;
     succeeded(await node.admin.ask('PUT', pathOf(node, section, key), value), doing);
@@ -102,6 +105,7 @@ export async function writeSecret(
   }
 }
 
+/** Removes a setting from the node; a missing one is not an error. */
 export async function removeSetting(node: SetupNode, section: string, key: string): Promise<void> {
   const answer = await node.admin.ask('DELETE', pathOf(node, section, key));
   if (answer.status !== 404) succeeded(answer, `removing [${section}] ${key} on ${node.name}`);

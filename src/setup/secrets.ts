@@ -1,15 +1,17 @@
-// Makes the secrets of a new cluster as files: those of CouchDB's nodes and those of Couchgate. Each once; what is there is kept.
+// Creates the secret files of a new cluster, for the CouchDB nodes and for Couchgate. Existing files are
+// kept.
 import { pbkdf2Sync, randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Report } from './node.ts';
 
-/** CouchDB's own number of rounds for a new password (default.ini, [chttpd_auth] iterations). */
+/** PBKDF2 iterations that CouchDB uses for a new password (default.ini, [chttpd_auth] iterations). */
 const PASSWORD_ROUNDS = 600_000;
 
 /**
- * Writes `admin_password`, `jwt_secret`, `session_secret`, `erlang_cookie`, and `couchdb.ini`, which every node reads: the key, the admin (the
- * same digest on every node), and what a cluster must have alike. Readable by the writing user alone.
+ * Writes `admin_password`, `jwt_secret`, `session_secret`, `erlang_cookie` and `couchdb.ini`. Every node
+ * reads `couchdb.ini`: the signing key, the digest of the admin password, the cookie secret and the cluster
+ * uuid. File mode: 0600.
  */
 export async function makeSecrets(
   folder: string,
@@ -41,14 +43,17 @@ export async function makeSecrets(
   );
 }
 
-/** The form in which CouchDB keeps an admin's password in its settings. Source: couch_passwords.erl hash_admin_password/6. */
+/** Returns the stored form of an admin password. Source: couch_passwords.erl hash_admin_password/6. */
 export function adminDigest(password: string, rounds: number): string {
   const salt = randomBytes(16).toString('hex');
   const key = pbkdf2Sync(password, salt, rounds, 32, 'sha256').toString('hex');
   return `-pbkdf2:sha256-${key},${salt},${rounds}`;
 }
 
-/** The file's text, written now when it was missing. `wx`: a secret that is there is in use somewhere and is never written over. */
+/**
+ * Returns the content of the file; creates a missing one. `wx`: an existing secret may be in use and is never
+ * overwritten.
+ */
 async function keepFile(folder: string, name: string, text: () => string, report: Report): Promise<string> {
   const file = join(folder, name);
   const there = await readFile(file, 'utf8').catch((error: unknown) => {

@@ -105,7 +105,7 @@ describe('the CORS endpoint', () => {
   });
 
   const refused: readonly [body: unknown, reason: RegExp][] = [
-    [{ origins: ['*'], allow_credentials: true }, /must not hold "\*" while allow_credentials/],
+    [{ origins: ['*'], allow_credentials: true }, /must not contain "\*" while allow_credentials/],
     [{ origins: ['https://x.example/'] }, /is not an origin/],
     [{ origins: ['null'] }, /sandboxed/],
     [{ origins: [APP, 7] }, /origins\[1\] must be text/],

@@ -264,7 +264,7 @@ describe('the HTTPS listener', () => {
     tlsFiles('renewed', { cert: second.cert, key: first.key });
     assert.throws(
       () => listeners.reloadCertificate({ ...files, tlsClientCa: '' }),
-      /are not a certificate and its key/,
+      /are not a matching certificate and key/,
     );
     await get(url, { ca: first.cert });
     tlsFiles('renewed', second);
@@ -313,7 +313,7 @@ describe('the HTTPS listener', () => {
     assert.equal(answer.headers.location, `${secure}/db?x=1`);
     assert.equal((await get(plain, { headers: { host: 'evil.example/@x' } })).status, 400);
     assert.equal((await get(`${plain}//evil.example`)).headers.location, `${secure}/`);
-    const told = log.lines.filter(({ message }) => message === 'answered plain HTTP with the way to HTTPS');
+    const told = log.lines.filter(({ message }) => message === 'redirected a plain HTTP request to HTTPS');
     assert.deepEqual(
       told.map(({ fields }) => fields),
       Array(3).fill({ client: '127.0.0.1' }),

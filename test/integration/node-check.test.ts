@@ -27,7 +27,7 @@ describe('the check of a CouchDB node', () => {
     const { problem = '' } = await examineNode(url, token);
     assert.match(
       problem,
-      /^CouchDB node 127\.0\.0\.1:\d+ refuses our token with 40[01]: \[jwt_keys\] hmac:couchgate is missing/,
+      /^CouchDB node 127\.0\.0\.1:\d+ rejects our token with status 40[01]: \[jwt_keys\] hmac:couchgate is missing/,
     );
     assert.ok(!problem.includes(token));
   });
@@ -36,27 +36,27 @@ describe('the check of a CouchDB node', () => {
     const [url = ''] = backend.urls;
     await assert.rejects(
       checkNode(url, bare(ownToken({ ...backend, kid: 'other' }))),
-      /refuses our token with 40[01]: \[jwt_keys\] hmac:other/,
+      /rejects our token with status 40[01]: \[jwt_keys\] hmac:other/,
     );
   });
 
   for (const [title, answer, expected] of [
     [
-      'takes no notice of tokens',
+      'ignores tokens',
       session({ name: null, roles: [] }),
-      /takes no notice of our token: jwt_authentication_handler is missing/,
+      /ignores our token: jwt_authentication_handler is missing/,
     ],
     [
       'drops roles',
       session({ name: 'couchgate', roles: [] }),
-      /reads our token as somebody else or with other roles/,
+      /reads another user or other roles from our token/,
     ],
     [
       'adds roles',
       session({ name: 'couchgate', roles: ['_admin', 'x'] }),
-      /reads our token as somebody else or with other roles/,
+      /reads another user or other roles from our token/,
     ],
-    ['answers what is no session', [], /reads our token as somebody else/],
+    ['answers what is no session', [], /reads another user or other roles/],
   ] as const) {
     it(`names a node that ${title}`, async () => {
       const node = await startScriptedNode((_, res) => answerJson(res, 200, answer));

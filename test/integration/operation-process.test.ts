@@ -126,8 +126,8 @@ describe('SIGHUP, and files that change', () => {
     writeFileSync(join(config, 'couchgate.yaml'), 'log_level: silent\nowner: other\n');
     program.child.kill('SIGHUP');
     await until(() => existsSync(log));
-    await until(() => program.stderr().includes('the configuration was read again'));
-    assert.match(program.stderr(), /"settings":\["owner"\].*change at the next start/);
+    await until(() => program.stderr().includes('configuration reloaded'));
+    assert.match(program.stderr(), /"settings":\["owner"\].*take effect after a restart/);
     assert.equal(await up(second.cert), 200);
     await until(() => linesOf(readFileSync(log, 'utf8')).length === 1);
     const before = program.stderr();

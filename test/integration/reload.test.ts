@@ -119,7 +119,7 @@ describe('watchSettings', () => {
     rmSync(file);
     await until(() => live.failures === 1);
     assert.deepEqual(live.current.allow, ['10.0.0.0/8']);
-    assert.match(JSON.stringify(log.lines), /ip-whitelist\.yaml is gone/);
+    assert.match(JSON.stringify(log.lines), /ip-whitelist\.yaml no longer exists/);
   });
 
   it('reads at once when asked (SIGHUP), and says what came of it', () => {
@@ -169,7 +169,11 @@ describe('watchSettings', () => {
     live.reload();
     assert.equal(live.current.listen, '127.0.0.1:5984');
     assert.deepEqual(log.lines, [
-      { level: 'warn', fields: { settings: ['listen'] }, message: 'these settings change at the next start' },
+      {
+        level: 'warn',
+        fields: { settings: ['listen'] },
+        message: 'changed settings take effect after a restart',
+      },
     ]);
   });
 

@@ -94,7 +94,7 @@ describe('a start that cannot be', () => {
         COUCHGATE_DATA: data,
         COUCHGATE_LISTEN: `127.0.0.1:${(taken.address() as AddressInfo).port}`,
       }),
-      /^couchgate: 127\.0\.0\.1:\d+ is taken by another program; set COUCHGATE_LISTEN to another address$/mu,
+      /^couchgate: 127\.0\.0\.1:\d+ is already in use; set COUCHGATE_LISTEN to another address$/mu,
     ],
     [
       'its data folder cannot be made',
@@ -124,7 +124,7 @@ describe('a start that cannot be', () => {
   it('says what it does not know – couchgate nonsense – 2', async () => {
     const program = startProgram({}, ['nonsense']);
     assert.equal(await program.ended, 2);
-    assert.match(program.stderr(), /there is no command nonsense/u);
+    assert.match(program.stderr(), /unknown command nonsense/u);
   });
 });
 

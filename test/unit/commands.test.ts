@@ -36,7 +36,7 @@ describe('--check-config', () => {
   it('exits with 0 and tells the warnings when the configuration is good', async () => {
     const { code, out, err } = await run(checkConfig, [], { COUCHGATE_LISTEN: '0.0.0.0:5984' });
     assert.equal(code, 0);
-    assert.match(out, /is good/);
+    assert.match(out, /is valid/);
     assert.match(err, /Warning: listen: plain HTTP on a public address/);
   });
 
@@ -89,11 +89,11 @@ describe('cors-check', () => {
         ['https://app.example.com'],
         env,
         0,
-        /^pass: .* is let in by origins\[0\] \(COUCHGATE_CORS_ORIGINS\), without credentials/,
+        /^pass: .* is allowed by origins\[0\] \(COUCHGATE_CORS_ORIGINS\), without credentials/,
       ],
       [['app://obsidian.md', '--method', 'DELETE'], env, 0, /^pass: .* by origins\[1\]/],
       [['https://app.example.com/'], env, 1, /hint: no browser sends this origin/],
-      [['http://app.example.com'], env, 1, /hint: listed is https:\/\/app\.example\.com/],
+      [['http://app.example.com'], env, 1, /hint: the list contains https:\/\/app\.example\.com/],
       [['https://app.example.com', '--method', 'BREW'], env, 1, /the method is not one of/],
       [['https://app.example.com'], {}, 1, /enable_cors[^]*hint: set enable_cors: true/],
       [[], env, 2, /^Usage/],
@@ -191,7 +191,7 @@ describe('audit', () => {
     const { code, out, err } = await run(audit, [plain, packed]);
     assert.equal(code, 0);
     assert.equal(ids(out), 'a,b');
-    assert.equal(err, '1 lines are no lines of an access log\n');
+    assert.equal(err, '1 lines skipped: not access log entries\n');
   });
 
   it('writes a few words a line with --short, none of which a terminal obeys', async () => {

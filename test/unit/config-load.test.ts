@@ -78,14 +78,14 @@ describe('loadSettings', () => {
         { COUCHGATE_LISTN: '1', COUCHGATE_HSTS_SECONDS: 'x' },
       ),
       [
-        "ip-whitelist.yml:- : is no file of Couchgate's; did you mean ip-whitelist.yaml?",
-        'couchgate.yaml:1 tls_listn: is no setting of couchgate.yaml; did you mean tls_listen?',
+        'ip-whitelist.yml:- : is not a configuration file of Couchgate; did you mean ip-whitelist.yaml?',
+        'couchgate.yaml:1 tls_listn: is not a setting of couchgate.yaml; did you mean tls_listen?',
         'couchgate.yaml:4 owner_password: is a secret; set COUCHGATE_OWNER_PASSWORD, or owner_password_file to the name of a file',
-        'couchgate.yaml:5 origins: belongs into cors.yaml',
-        'environment:- COUCHGATE_LISTN: is no setting; did you mean COUCHGATE_LISTEN?',
+        'couchgate.yaml:5 origins: belongs in cors.yaml',
+        'environment:- COUCHGATE_LISTN: is not a setting; did you mean COUCHGATE_LISTEN?',
         'couchgate.yaml:2 max_url_bytes: must be a whole number (bytes) from 1024 to 9007199254740991',
-        'couchgate.yaml:3 listen: is not host:port, [IPv6]:port or off',
-        'cors.yaml:3 origins[1]: "https://bad.example/path" is not an origin: scheme://host[:port] in lower case, nothing behind it',
+        'couchgate.yaml:3 listen: must be host:port, [IPv6]:port or off',
+        'cors.yaml:3 origins[1]: "https://bad.example/path" is not an origin: write scheme://host[:port] in lower case, without a path',
         'cors.yaml:4 allow_credentials: must be true or false',
         'environment:- COUCHGATE_HSTS_SECONDS: must be a whole number (seconds) from 0 to 2147483',
       ],
@@ -105,9 +105,9 @@ describe('loadSettings', () => {
       /couchgate.yaml:2 .*duplicate key/,
     ],
     ['a second document', { 'couchgate.yaml': 'listen: "off"\n---\nx: 1\n' }, {}, /multiple docs/],
-    ['an alias', { 'couchgate.yaml': 'owner: &a bob\njwt_kid: *a\n' }, {}, /must not use YAML aliases/],
+    ['an alias', { 'couchgate.yaml': 'owner: &a bob\njwt_kid: *a\n' }, {}, /must not contain YAML aliases/],
     ['an unknown tag', { 'couchgate.yaml': 'owner: !secret bob\n' }, {}, /tag resolve failed/],
-    ['a list at the top', { 'cors.yaml': '- a\n' }, {}, /must be `name: value` lines/],
+    ['a list at the top', { 'cors.yaml': '- a\n' }, {}, /must contain `name: value` lines/],
     ['a key that is a list', { 'cors.yaml': '? [a]\n: 1\n' }, {}, /a key that is not text/],
     ['an empty value', { 'ip-whitelist.yaml': 'allow:\n' }, {}, /ip-whitelist.yaml:1 allow: has no value/],
     [
@@ -134,7 +134,7 @@ describe('loadSettings', () => {
       'every origin with credentials',
       { 'cors.yaml': 'origins: ["*"]\nallow_credentials: true\n' },
       {},
-      /cors.yaml:1 origins: holds "\*" while/,
+      /cors.yaml:1 origins: contains "\*" while/,
     ],
     ['the origin null', { 'cors.yaml': 'origins: ["null"]\n' }, {}, /sandboxed/],
     [
@@ -143,12 +143,12 @@ describe('loadSettings', () => {
       {},
       /write https:\/\/a\.example/,
     ],
-    ['no listener', { 'couchgate.yaml': 'listen: off\n' }, {}, /nobody could connect/],
+    ['no listener', { 'couchgate.yaml': 'listen: off\n' }, {}, /no client could connect/],
     [
       'TLS without a certificate',
       { 'couchgate.yaml': 'tls_listen: 127.0.0.1:0\n' },
       {},
-      /tls_certificate: is needed/,
+      /tls_certificate: is required/,
     ],
     [
       'nodes without a JWT secret',
@@ -162,7 +162,7 @@ describe('loadSettings', () => {
       { COUCHGATE_KEY_ROTATION_OVERLAP_SECONDS: '2592001' },
       /OVERLAP_SECONDS: must be a whole number \(seconds\) from 0 to 2147483/,
     ],
-    ['a weak JWT secret', {}, { COUCHGATE_JWT_SECRET: 'c2hvcnQ=' }, /at least 32 random bytes/],
+    ['a weak JWT secret', {}, { COUCHGATE_JWT_SECRET: 'c2hvcnQ=' }, /must be Base64 of at least 16 bytes/],
     [
       'one secret for two things',
       {},
@@ -173,7 +173,7 @@ describe('loadSettings', () => {
       'a node with a path',
       {},
       { COUCHGATE_COUCHDB_NODES: 'http://127.0.0.1:1/x' },
-      /COUCHDB_NODES\[0\]: must be an address without a path/,
+      /COUCHDB_NODES\[0\]: must not contain a path/,
     ],
     [
       'a secret file that is not there',
@@ -204,7 +204,7 @@ describe('loadSettings', () => {
     assert.equal(loadSettings({ env: {}, folder }).jwtSecret, STRONG);
     assert.throws(
       () => loadSettings({ env: { COUCHGATE_JWT_SECRET: STRONG }, folder }),
-      /COUCHGATE_JWT_SECRET: is given a second time, after jwt_secret_file/,
+      /COUCHGATE_JWT_SECRET: is set twice, first by jwt_secret_file/,
     );
   });
 
@@ -214,7 +214,7 @@ describe('loadSettings', () => {
       { 'couchgate.yaml': `jwt_secret: ${secret}\ncouchdb_nodes: ["http://admin:${secret}@127.0.0.1:1"]\n` },
       { COUCHGATE_JWT_SECRET: secret, COUCHGATE_SESSION_SECRET: `${secret}\u0007` },
     ).join('\n');
-    assert.match(text, /must not hold a name or a password/);
+    assert.match(text, /must not contain a user name or password/);
     assert.doesNotMatch(text, /canary/);
   });
 
@@ -233,7 +233,7 @@ describe('loadSettings', () => {
     const env = { COUCHGATE_ADMIN_USER: 'admin', COUCHGATE_ADMIN_PASSWORD: 'x' };
     assert.deepEqual(problemsOf({}, env), []);
     assert.deepEqual(problemsOf({}, { COUCHGATE_ADMIN_PASSWRD: 'x' }), [
-      'environment:- COUCHGATE_ADMIN_PASSWRD: is no setting; did you mean COUCHGATE_ADMIN_PASSWORD?',
+      'environment:- COUCHGATE_ADMIN_PASSWRD: is not a setting; did you mean COUCHGATE_ADMIN_PASSWORD?',
     ]);
   });
 

@@ -62,7 +62,7 @@ describe('readOrMakeSecrets', () => {
     const { warnings } = readOrMakeSecrets({ ...NONE, data });
     assert.equal(modeOf(join(data, 'session_secret')), 0o600);
     assert.equal(warnings.length, 1);
-    assert.match(warnings[0] ?? '', /open to every user/);
+    assert.match(warnings[0] ?? '', /accessible to every user/);
   });
 
   const unusable: readonly [title: string, prepare: (path: string) => void, reason: RegExp][] = [
