@@ -8,7 +8,8 @@ import { offerToPrimary, readWorkers } from './audit/metrics.ts';
 import { type Configuration } from './config/load.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { readOrMakeSecrets, type Secrets } from './config/secrets.ts';
-import { startEmbeddedNode } from './embedded/index.ts';
+// `import type` is erased. An import with an inline `type` would load the module at run time.
+import type { RunningEmbeddedNode } from './embedded/index.ts';
 import { NO_WORKERS, createWorkerChannel } from './cluster/worker-channel.ts';
 import { startWorkers, workerCount, type WorkerPool } from './cluster/worker-pool.ts';
 import { run, type Running } from './run.ts';
@@ -46,8 +47,13 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
   }
 }
 
-/** The one line that knows the embedded node. */
-function startEmbedded({ configuration: { settings }, secrets, log }: Omit<Start, 'nodeUrls'>) {
+/** Starts the embedded node. The import on demand keeps PouchDB and QuickJS out of other processes. */
+async function startEmbedded({
+  configuration: { settings },
+  secrets,
+  log,
+}: Omit<Start, 'nodeUrls'>): Promise<RunningEmbeddedNode> {
+  const { startEmbeddedNode } = await import('./embedded/index.ts');
   const jwtKeys = { [settings.jwtKid]: Buffer.from(secrets.jwtSecret, 'base64') };
   const owner = { name: settings.owner, password: secrets.ownerPassword };
   log.warn(

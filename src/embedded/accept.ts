@@ -1,7 +1,9 @@
-// Says whether a client takes a content type, as CouchDB asks it (mochiweb_request:accepts_content_type).
+// Decides whether a client accepts a content type, as CouchDB does (mochiweb_request:accepts_content_type).
 import { type IncomingMessage } from 'node:http';
 
-/** No Accept header takes everything; `*` stands for any type or subtype, and what has `q=0` is not taken. */
+/**
+ * Whether Accept allows the type. A missing header allows all; `*` is a wildcard; `q=0` excludes the entry.
+ */
 export function accepts(req: IncomingMessage, type: string): boolean {
   const header = req.headers.accept;
   if (header === undefined || header.trim() === '') return true;

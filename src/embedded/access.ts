@@ -1,26 +1,29 @@
-// Decides who may use a server path or a database, as CouchDB 3.5 does (chttpd_auth_request.erl). Documents have further rules in write.ts.
+// Decides whether a caller may use a path or a database, as CouchDB 3.5 does (chttpd_auth_request.erl).
 import { BadRequest, Forbidden, Unauthorized } from '../http-errors.ts';
 import { type Database, type Security, type SecurityList } from './database.ts';
 import { type Caller } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
 
 const OPEN_SERVER_PATHS = new Set(['_up', '_uuids', '_session']);
-/** Second segments that only server admins reach, in every database. */
+/** Second path segments that require a server admin in every database. */
 const SERVER_ADMIN_PATHS = new Set(['_purge', '_sync_shards', '_purged_infos_limit']);
-/** Second segments of `_users` and `_replicator` that only server admins reach. */
+/** Second path segments that require a server admin in `_users` and `_replicator`. */
 const SYSTEM_ADMIN_PATHS = new Set(['_all_docs', '_changes']);
 
-/** Whether the caller is a server admin: the owner, or whoever a token or a user document gives `_admin`. */
-export function isServerAdmin(caller: Caller): boolean {
+/** Whether the caller is a server admin: the owner, or a caller whose token or user document has `_admin`. */
+function isServerAdmin(caller: Caller): boolean {
   return caller.roles.includes('_admin');
 }
 
-/** Throws CouchDB's 401 for everybody but server admins, signed in or not. */
+/** Throws CouchDB's 401 if the caller is not a server admin; an authenticated caller gets 401 too. */
 export function requireServerAdmin(caller: Caller): void {
   if (!isServerAdmin(caller)) throw new Unauthorized('You are not a server admin.');
 }
 
-/** Paths without a database: a few are open, `_replicate` is for everybody signed in, the rest is the server admin's. */
+/**
+ * Decides access to paths without a database: a few are public, `_replicate` requires an authenticated
+ * caller, and the others require a server admin. Throws 401.
+ */
 export function authorizeServerPath(caller: Caller, path: readonly string[]): void {
   const [first, second] = path;
   if (
@@ -36,7 +39,7 @@ export function authorizeServerPath(caller: Caller, path: readonly string[]): vo
   requireServerAdmin(caller);
 }
 
-/** Throws 401 or 403 when the caller may not use this path of the database at all; answers whether he is an admin of it. */
+/** Throws 401 or 403 if the caller may not use this path. Returns whether it is an admin of the database. */
 export function authorizeDatabasePath(
   caller: Caller,
   database: Database,
@@ -46,9 +49,9 @@ export function authorizeDatabasePath(
   const second = path[1] ?? '';
   const isSystem = database.name.startsWith('_');
   if (SERVER_ADMIN_PATHS.has(second)) requireServerAdmin(caller);
-  if (isSystem && (SYSTEM_ADMIN_PATHS.has(second) || (path.length === 1 && isReplacing(method))))
+  if (isSystem && (SYSTEM_ADMIN_PATHS.has(second) || (path.length === 1 && isCreateOrDelete(method))))
     requireServerAdmin(caller);
-  if (!isSystem && path.length === 1 && isReplacing(method)) requireServerAdmin(caller);
+  if (!isSystem && path.length === 1 && isCreateOrDelete(method)) requireServerAdmin(caller);
   const security = database.record.security;
   const isAdmin = isDatabaseAdmin(caller, security);
   if (!isAdmin && (second === '_compact' || (second === '_view_cleanup' && path.length === 2)))
@@ -57,21 +60,21 @@ export function authorizeDatabasePath(
   return isAdmin;
 }
 
-/** Throws CouchDB's 403 for callers who are no admin of the database. */
+/** Throws CouchDB's 403 if the caller is not an admin of the database. */
 export function requireDatabaseAdmin(isAdmin: boolean): void {
   if (!isAdmin) throw new Forbidden('You are not a db or server admin.');
 }
 
-/** Whether the caller is a server admin or in `admins` of the security object. */
-export function isDatabaseAdmin(caller: Caller, security: Security): boolean {
+/** Whether the caller is a server admin, or `admins` of the security object lists its name or a role. */
+function isDatabaseAdmin(caller: Caller, security: Security): boolean {
   return isServerAdmin(caller) || isListed(caller, security.admins);
 }
 
-function isReplacing(method: string): boolean {
+function isCreateOrDelete(method: string): boolean {
   return method === 'PUT' || method === 'DELETE';
 }
 
-/** A database without members is public. docs.couchdb.org/en/stable/api/database/security.html */
+/** A database with empty `members` is public. docs.couchdb.org/en/stable/api/database/security.html */
 function requireMember(caller: Caller, security: Security): void {
   const members = security.members;
   const isPublic = (members?.names ?? []).length === 0 && (members?.roles ?? []).length === 0;
@@ -85,7 +88,10 @@ function isListed(caller: Caller, list: SecurityList | undefined): boolean {
   return (list?.roles ?? []).some((role) => caller.roles.includes(role));
 }
 
-/** The security object of a PUT: `admins` and `members` are checked, unknown fields are kept. */
+/**
+ * The security object of a PUT. Throws 400 if `admins` or `members` has the wrong type; keeps unknown fields.
+ * CouchDB 3.5 answers 500 there.
+ */
 export function checkedSecurity(body: Json): Security {
   for (const part of ['admins', 'members']) {
     const list = body[part];

@@ -1,4 +1,4 @@
-// Answers _all_docs, _design_docs and _local_docs, also for several queries at once. Reading parameters is view-parameters.ts's business.
+// Answers _all_docs, _design_docs and _local_docs, and their `/queries` variants with several queries.
 import { BadRequest } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { readJsonObject } from './body.ts';
@@ -6,31 +6,35 @@ import { type Database } from './database.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { isObject, type Json, without } from './json.ts';
 import { type AllDocsRow } from './pouch.ts';
-import { shownSeq } from './sequence.ts';
+import { formatSeq } from './sequence.ts';
 import { viewOptions, type ViewOptions } from './view-parameters.ts';
 
 type Query = (database: Database, options: ViewOptions) => Promise<object>;
 
-export const allDocsMethods = listing(queryAllDocs);
-export const designDocsMethods = listing(queryDesignDocs);
-export const localDocsMethods = listing(queryLocalDocs);
+/** The methods of `/{db}/_all_docs` and `/{db}/_all_docs/queries`. */
+export const allDocsMethods = listingMethods(queryAllDocs);
+/** The methods of `/{db}/_design_docs` and `/{db}/_design_docs/queries`. */
+export const designDocsMethods = listingMethods(queryDesignDocs);
+/** The methods of `/{db}/_local_docs` and `/{db}/_local_docs/queries`. */
+export const localDocsMethods = listingMethods(queryLocalDocs);
 
 interface Listing {
   readonly plain: Methods<DatabaseExchange>;
   readonly queries: Methods<DatabaseExchange>;
 }
 
-/** `/_all_docs` itself, or `/_all_docs/queries`. */
-export function allDocsQueriesOr(list: Listing): Methods<DatabaseExchange> {
-  const either = (method: 'GET' | 'POST') => (exchange: DatabaseExchange) => {
-    const { [method]: endpoint } = exchange.path[2] === 'queries' ? list.queries : list.plain;
+/** The methods of a listing; the third path segment selects the single query or `/queries`. */
+function listingMethods(query: Query): Methods<DatabaseExchange> {
+  const listing = createListing(query);
+  const select = (method: 'GET' | 'POST') => (exchange: DatabaseExchange) => {
+    const { [method]: endpoint } = exchange.path[2] === 'queries' ? listing.queries : listing.plain;
     if (endpoint === undefined) throw new BadRequest('POST body must include `queries` parameter.');
     return endpoint(exchange);
   };
-  return { allow: 'GET,HEAD,POST', GET: either('GET'), POST: either('POST') };
+  return { allow: 'GET,HEAD,POST', GET: select('GET'), POST: select('POST') };
 }
 
-function listing(query: Query): Listing {
+function createListing(query: Query): Listing {
   return {
     plain: {
       allow: 'GET,HEAD,POST',
@@ -46,23 +50,23 @@ function listing(query: Query): Listing {
       POST: async ({ req, res, database }) => {
         const results = [];
         for (const each of queriesOf(await readJsonObject(req, 'required')))
-          results.push(await query(database, listOptions(new URLSearchParams(), oneKey(each))));
+          results.push(await query(database, listOptions(new URLSearchParams(), singleKeyAsRange(each))));
         sendJson(res, 200, { results });
       },
     },
   };
 }
 
-/** The list of a body `{"queries": […]}`. */
+/** The query objects of a body `{"queries": […]}`. Throws 400 for another form. */
 export function queriesOf(body: Json): Json[] {
   const { queries } = body;
   if (!Array.isArray(queries)) throw new BadRequest('POST body must include `queries` parameter.');
-  if (!queries.every(isObject)) throw new BadRequest('`queries` must be objects');
+  if (!queries.every(isObject)) throw new BadRequest('`queries` must be an array of objects');
   return queries;
 }
 
-/** In a list of queries CouchDB takes a single key for a range (couch_mrview_http:parse_param). */
-function oneKey(query: Json): Json {
+/** In a list of queries, CouchDB reads `keys` with one element as `key` (couch_mrview_http:parse_param). */
+function singleKeyAsRange(query: Json): Json {
   const { keys } = query;
   return Array.isArray(keys) && keys.length === 1
     ? { ...without(query, 'keys'), key: keys[0] as unknown }
@@ -79,35 +83,38 @@ function listOptions(query: URLSearchParams, body?: Json): ViewOptions {
 }
 
 async function queryAllDocs(database: Database, options: ViewOptions): Promise<object> {
-  const { keys, update_seq: wantsSeq, ...range } = options;
-  const seq = wantsSeq === true ? { update_seq: shownSeq((await database.storage.info()).update_seq) } : {};
-  if (keys !== undefined) return { ...(await byKeys(database, keys, range)), ...seq };
+  const { keys, update_seq: withSeq, ...range } = options;
+  const seq = withSeq === true ? { update_seq: formatSeq((await database.storage.info()).update_seq) } : {};
+  if (keys !== undefined) return { ...(await queryByKeys(database, keys, range)), ...seq };
   if ('key' in range && typeof range['key'] !== 'string') {
     const { total_rows: total } = await database.storage.allDocs({ limit: 0 });
     return { total_rows: total, offset: total, ...seq, rows: [] };
   }
-  const found = await database.storage.allDocs(textRange(range));
+  const found = await database.storage.allDocs(stringRange(range));
   return {
     total_rows: found.total_rows,
     offset: await offsetOf(database, found.rows, range),
     ...seq,
-    rows: found.rows.map((row) => shownRow(row, range['include_docs'] === true)),
+    rows: found.rows.map((row) => allDocsRow(row, range['include_docs'] === true)),
   };
 }
 
-/** Document ids are text; CouchDB sorts every other key before or after all of them, PouchDB would compare as text. */
-function textRange(range: Json): Json {
-  const text: Json = { ...range };
+/**
+ * The range with string bounds. CouchDB collates null, booleans and numbers before all ids, arrays and
+ * objects after them; PouchDB would compare them as strings.
+ */
+function stringRange(range: Json): Json {
+  const bounded: Json = { ...range };
   for (const name of ['startkey', 'endkey']) {
-    const value = text[name];
+    const value = bounded[name];
     if (value === undefined || typeof value === 'string') continue;
-    const isBeforeText = value === null || typeof value === 'boolean' || typeof value === 'number';
-    text[name] = isBeforeText ? '' : '\uffff\uffff';
+    const isBeforeStrings = value === null || typeof value === 'boolean' || typeof value === 'number';
+    bounded[name] = isBeforeStrings ? '' : '\uffff\uffff';
   }
-  return text;
+  return bounded;
 }
 
-/** How many rows stand before the first one; PouchDB tells `skip` alone. */
+/** Number of rows before the first one of the answer; PouchDB's `offset` is only `skip`. */
 async function offsetOf(database: Database, rows: readonly AllDocsRow[], range: Json): Promise<number> {
   const first = rows[0]?.key;
   const skipped = Number(range['skip'] ?? 0);
@@ -121,15 +128,15 @@ async function offsetOf(database: Database, rows: readonly AllDocsRow[], range: 
   return range['descending'] === true ? Math.max(0, before.rows.length - 1) : before.rows.length;
 }
 
-async function byKeys(database: Database, keys: readonly unknown[], range: Json): Promise<object> {
+async function queryByKeys(database: Database, keys: readonly unknown[], range: Json): Promise<object> {
   const { skip, limit } = range;
   const options = without(range, 'startkey', 'endkey', 'key', 'skip', 'limit');
   const slice = keys.slice(
     Number(skip ?? 0),
     limit === undefined ? undefined : Number(skip ?? 0) + Number(limit),
   );
-  const texts = slice.filter((key): key is string => typeof key === 'string');
-  const found = await database.storage.allDocs({ ...options, keys: texts });
+  const ids = slice.filter((key): key is string => typeof key === 'string');
+  const found = await database.storage.allDocs({ ...options, keys: ids });
   const rows = new Map(found.rows.map((row) => [row.key, row]));
   const ordered = options['descending'] === true ? slice.reverse() : slice;
   const withDocs = options['include_docs'] === true;
@@ -137,11 +144,11 @@ async function byKeys(database: Database, keys: readonly unknown[], range: Json)
   return {
     total_rows: found.total_rows,
     offset: null,
-    rows: ordered.map((key) => shownRow(rowOf(key) ?? { key, error: 'not_found' }, withDocs)),
+    rows: ordered.map((key) => allDocsRow(rowOf(key) ?? { key, error: 'not_found' }, withDocs)),
   };
 }
 
-function shownRow(row: AllDocsRow, withDocs: boolean): object {
+function allDocsRow(row: AllDocsRow, withDocs: boolean): object {
   if (row.error !== undefined) return { key: row.key, error: row.error };
   const { id, key, value, doc } = row;
   return { id, key, value, ...(withDocs ? { doc: doc ?? null } : {}) };
@@ -154,7 +161,7 @@ async function queryDesignDocs(database: Database, options: ViewOptions): Promis
   return { ...found, total_rows: found.rows.length };
 }
 
-/** PouchDB keeps local documents apart and cannot list them. */
+/** PouchDB stores local documents separately and cannot list them, so only `keys` finds any. */
 async function queryLocalDocs(database: Database, options: ViewOptions): Promise<object> {
   if (options.keys === undefined) return { total_rows: null, offset: null, rows: [] };
   const rows = [];

@@ -1,4 +1,4 @@
-// Answers GET, PUT and DELETE of one attachment, whole in memory. The rules of writing are write.ts's business.
+// Answers GET, PUT and DELETE of one attachment. Attachments are held in memory as a whole.
 import { BadRequest, HttpError, NotFound, TooLarge } from '../http-errors.ts';
 import { readBody } from './body.ts';
 import {
@@ -12,6 +12,7 @@ import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { type Attachment, type Document, type StoredDocument } from './pouch.ts';
 import { currentDocument, writeDocument } from './write.ts';
 
+/** The methods of `/{db}/{docid}/{attachment}`. */
 export const attachmentMethods: Methods<DatabaseExchange> = {
   allow: 'DELETE,GET,HEAD,PUT',
   GET: getAttachment,
@@ -64,19 +65,19 @@ function headersOf(attachment: Attachment) {
     'Content-Type': headerValue(attachment.content_type),
     ETag: `"${md5}"`,
     'Content-MD5': md5,
-    // CouchDB stores text compressed and then serves no ranges of it.
+    // CouchDB stores text compressed and does not serve ranges of compressed attachments.
     'Accept-Ranges': isText ? 'none' : 'bytes',
     'Cache-Control': 'must-revalidate',
     'Content-Security-Policy': 'sandbox',
   };
 }
 
-/** A stored content type goes out as a header: what node:http would refuse, or what splits the head (hazard H3), is not sent. */
+/** The stored content type, if it is valid in a header: line breaks would split the response (hazard H3). */
 function headerValue(type: string): string {
   return /^[\t\x20-\x7e]+$/.test(type) ? type : 'application/octet-stream';
 }
 
-/** First and last byte of a single range; undefined for none. Throws 416 for one outside. */
+/** First and last byte of a single range; undefined without a valid one. Throws 416 if it is outside. */
 function rangeOf(header: string | undefined, length: number): [number, number] | undefined {
   const match = /^bytes=(\d*)-(\d*)$/.exec(header ?? '');
   if (match === null || (match[1] === '' && match[2] === '')) return undefined;
@@ -98,8 +99,8 @@ async function putAttachment(exchange: DatabaseExchange): Promise<void> {
   const type = req.headers['content-type'] ?? 'application/octet-stream';
   const attachments = { ...doc._attachments, [name]: { content_type: type, data: data.toString('base64') } };
   const changed = checkedDocument({ ...doc, _attachments: attachments }, doc._id);
-  const place = path.slice(1).map(encodeURIComponent).join('/');
-  sendWritten(exchange, await writeDocument(exchange, changed), 201, place);
+  const location = path.slice(1).map(encodeURIComponent).join('/');
+  sendWritten(exchange, await writeDocument(exchange, changed), 201, location);
 }
 
 async function readAttachment(req: DatabaseExchange['req'], name: string): Promise<Buffer> {
@@ -120,7 +121,10 @@ async function deleteAttachment(exchange: DatabaseExchange): Promise<void> {
   sendWritten(exchange, await writeDocument(exchange, changed), 200);
 }
 
-/** The document at the named revision, or a new one. A named revision that is not current ends in a conflict when it is written. */
+/**
+ * The document at the given revision, or a new one for a PUT without revision. Throws 409 if the revision is
+ * unknown or missing. The write of an outdated revision throws 409 later.
+ */
 async function documentToChange(
   exchange: DatabaseExchange,
 ): Promise<Document & Pick<StoredDocument, '_attachments'>> {

@@ -1,4 +1,5 @@
-// Finds out who asks: a bearer token, then a session cookie, then Basic credentials, as the handlers of CouchDB are ordered for Couchgate.
+// Authenticates a request: bearer token first, then session cookie, then Basic credentials.
+// The order is that of authentication_handlers in config/couchdb/10-couchgate.ini.
 import { createHash, pbkdf2Sync, timingSafeEqual } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
 import { BadRequest, Unauthorized } from '../http-errors.ts';
@@ -10,13 +11,15 @@ import { PasswordChecker } from './passwords.ts';
 import { type StoredDocument } from './pouch.ts';
 import { readCookie, type SessionCookie, SessionCookies } from './session-cookie.ts';
 
+/** The server admin of the node. */
 export interface Owner {
   readonly name: string;
   readonly password: string;
 }
 
-const NOBODY: Caller = { name: null, roles: [], handler: undefined };
+const ANONYMOUS: Caller = { name: null, roles: [], handler: undefined };
 
+/** Checks credentials against the owner, the `_users` database and the token keys; issues session cookies. */
 export class Authenticator {
   readonly #databases: Databases;
   readonly #owner: Owner;
@@ -31,7 +34,10 @@ export class Authenticator {
     this.#jwtKeys = jwtKeys;
   }
 
-  /** Who asks. Wrong credentials are an error (400 or 401); none at all, or a cookie that is over, are nobody. */
+  /**
+   * The caller of a request. Wrong credentials throw 400 or 401. Without credentials, or with an expired or
+   * invalid session cookie, the caller is anonymous.
+   */
   async caller(req: IncomingMessage): Promise<Caller> {
     const authorization = req.headers.authorization ?? '';
     if (authorization.startsWith('Bearer '))
@@ -39,41 +45,44 @@ export class Authenticator {
     const cookie = readCookie(req.headers.cookie);
     const signedIn = cookie === undefined ? undefined : await this.#callerOfCookie(cookie);
     if (signedIn !== undefined) return signedIn;
-    if (authorization.startsWith('Basic ')) return this.#basic(authorization.slice(6));
-    return NOBODY;
+    if (authorization.startsWith('Basic ')) return this.#callerOfBasic(authorization.slice(6));
+    return ANONYMOUS;
   }
 
-  /** The server admin and the digest of its password, as CouchDB's configuration has them: it changes with the password alone. */
+  /**
+   * The server admin and its password hash, as CouchDB's configuration reports them.
+   * The salt is fixed, so that the hash changes only with the password.
+   */
   admins(): Readonly<Record<string, string>> {
     const { name, password } = this.#owner;
     this.#ownerDigest ??= pbkdf2Sync(password, `server admin ${name}`, 10_000, 32, 'sha256').toString('hex');
     return { [name]: `-pbkdf2:sha256-${this.#ownerDigest}` };
   }
 
-  /** The caller with this name and password, or undefined. */
+  /** The caller with this name and password; undefined if they are wrong. */
   async logIn(name: string, password: string): Promise<Caller | undefined> {
     if (name === this.#owner.name) {
-      return isSame(password, this.#owner.password)
+      return isEqualInConstantTime(password, this.#owner.password)
         ? { name, roles: ['_admin'], handler: 'default' }
         : undefined;
     }
     const user = await this.#user(name);
-    if (user === undefined || !(await this.#passwords.isRight(user, password))) return undefined;
+    if (user === undefined || !(await this.#passwords.isCorrect(user, password))) return undefined;
     return { name, roles: rolesOf(user), handler: 'default' };
   }
 
-  /** A Set-Cookie value for a caller who has just signed in. */
+  /** The Set-Cookie value that opens a session for this user name. */
   async cookieFor(name: string): Promise<string> {
-    return this.#cookies.issue(name, (await this.#secret(name)) ?? '', Date.now());
+    return this.#cookies.issue(name, (await this.#cookieSecret(name)) ?? '', Date.now());
   }
 
-  async #basic(encoded: string): Promise<Caller> {
+  async #callerOfBasic(encoded: string): Promise<Caller> {
     const token = encoded.trim();
     if (!isBase64(token)) throw new BadRequest('Authorization header has invalid base64 value');
     const text = Buffer.from(token, 'base64').toString('utf8');
     const colon = text.indexOf(':');
-    // CouchDB reads credentials without a colon, and "_:_", as none at all (couch_httpd_auth:basic_name_pw).
-    if (colon < 0 || text === '_:_') return NOBODY;
+    // CouchDB ignores credentials without a colon, and "_:_" (couch_httpd_auth:basic_name_pw).
+    if (colon < 0 || text === '_:_') return ANONYMOUS;
     const caller = await this.logIn(text.slice(0, colon), text.slice(colon + 1));
     if (caller === undefined) throw new Unauthorized('Name or password is incorrect.');
     return caller;
@@ -81,14 +90,15 @@ export class Authenticator {
 
   async #callerOfCookie(cookie: SessionCookie): Promise<Caller | undefined> {
     const { name } = cookie;
-    const secret = await this.#secret(name);
-    if (secret === undefined || !this.#cookies.isGood(cookie, secret, Date.now())) return undefined;
+    const secret = await this.#cookieSecret(name);
+    if (secret === undefined || !this.#cookies.isValid(cookie, secret, Date.now())) return undefined;
     if (name === this.#owner.name) return { name, roles: ['_admin'], handler: 'cookie' };
     const user = await this.#user(name);
     return user === undefined ? undefined : { name, roles: rolesOf(user), handler: 'cookie' };
   }
 
-  async #secret(name: string): Promise<string | undefined> {
+  /** The part of the cookie key that changes with the user's password; undefined for an unknown user. */
+  async #cookieSecret(name: string): Promise<string | undefined> {
     if (name === this.#owner.name) return this.#owner.password;
     const key = (await this.#user(name))?.['derived_key'];
     return typeof key === 'string' ? key : undefined;
@@ -109,7 +119,7 @@ function rolesOf(user: StoredDocument): string[] {
   return Array.isArray(roles) ? roles.filter((role): role is string => typeof role === 'string') : [];
 }
 
-function isSame(given: string, expected: string): boolean {
+function isEqualInConstantTime(given: string, expected: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(expected));
 }

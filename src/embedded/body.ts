@@ -1,4 +1,4 @@
-// Reads request bodies: bounded, gunzipped, decoded as JSON. What they mean is the endpoints' business.
+// Reads request bodies: limits their size, decompresses gzip and parses JSON.
 import { type IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
@@ -6,11 +6,16 @@ import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { isObject, type Json } from './json.ts';
 
 const MAX_BODY_BYTES = 64 * 1024 * 1024;
-/** PouchDB walks documents recursively; deeper ones would overflow its stack in a callback that nobody can catch. */
+/**
+ * PouchDB recurses into documents. Deeper JSON would overflow the stack in a callback, where nothing catches.
+ */
 const MAX_JSON_DEPTH = 200;
 const unzip = promisify(gunzip);
 
-/** The whole body, gunzipped when it says so. Throws 413 past `limit` (before and after gunzip), 415 for other encodings. */
+/**
+ * The whole body, decompressed if Content-Encoding is gzip. Throws 413 above `limit` bytes (compressed or
+ * decompressed), 415 for other encodings, 400 for invalid gzip.
+ */
 export async function readBody(req: IncomingMessage, limit = MAX_BODY_BYTES): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? 0) > limit) throw new TooLarge();
   const chunks: Buffer[] = [];
@@ -36,7 +41,9 @@ async function unzipWithin(raw: Buffer, limit: number): Promise<Buffer> {
   }
 }
 
-/** The body as JSON of any kind. CouchDB asks for the content type on POST, and not on PUT. */
+/**
+ * The body as any JSON value. CouchDB requires the JSON content type on POST only. Throws 400, 413 or 415.
+ */
 export async function readJson(req: IncomingMessage, contentType: 'required' | 'any'): Promise<unknown> {
   if (contentType === 'required') requireJsonType(req);
   const body = await readBody(req);
@@ -44,24 +51,24 @@ export async function readJson(req: IncomingMessage, contentType: 'required' | '
   return parseJson(body);
 }
 
-/** The body as a JSON object; CouchDB's words when it is another kind. */
+/** The body as a JSON object. Throws CouchDB's 400 for another JSON value, and as `readJson` does. */
 export async function readJsonObject(req: IncomingMessage, contentType: 'required' | 'any'): Promise<Json> {
   const value = await readJson(req, contentType);
   if (!isObject(value)) throw new BadRequest('Request body must be a JSON object');
   return value;
 }
 
-/** Throws CouchDB's 415 when the body is not said to be JSON. */
+/** Throws CouchDB's 415 if Content-Type is not `application/json`. */
 export function requireJsonType(req: IncomingMessage): void {
   if (mediaType(req) !== 'application/json') throw new BadContentType();
 }
 
-/** The content type in lower case, without parameters; empty when there is none. */
+/** The content type in lower case, without parameters; empty if there is none. */
 export function mediaType(req: IncomingMessage): string {
   return (req.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }
 
-/** The bytes as JSON. Throws CouchDB's 400 for what is no UTF-8 or no JSON, and 400 for what is nested too deeply. */
+/** Parses bytes as JSON. Throws CouchDB's 400 for invalid UTF-8 or JSON, and 400 above 200 nested levels. */
 export function parseJson(bytes: Buffer): unknown {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -73,6 +80,7 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
+/** Deepest nesting of brackets in a JSON text. It reads the text before JSON.parse, and skips strings. */
 function depthOf(text: string): number {
   let depth = 0;
   let deepest = 0;

@@ -1,9 +1,9 @@
-// Answers the calls about many documents at once: _bulk_docs, _bulk_get, _revs_diff, _missing_revs. The rules of writing are write.ts's business.
+// Answers _bulk_docs, _bulk_get, _revs_diff and _missing_revs.
 import { BadRequest } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { accepts } from './accept.ts';
 import { readJsonObject } from './body.ts';
-import { checkedDocument, shown } from './document-check.ts';
+import { checkedDocument, inCouchOrder } from './document-check.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
 import { sendLeavesAsMultipart } from './multipart-write.ts';
@@ -11,9 +11,13 @@ import { isRevision, isSet, requireRevision } from './parameters.ts';
 import { type Document, type Leaf, type Storage, type StoredDocument } from './pouch.ts';
 import { newDocumentId, writeDocuments, type WriteResult } from './write.ts';
 
+/** The methods of `/{db}/_bulk_docs`. */
 export const bulkDocsMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: bulkDocs };
+/** The methods of `/{db}/_bulk_get`. */
 export const bulkGetMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: bulkGet };
+/** The methods of `/{db}/_revs_diff`. */
 export const revsDiffMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: revsDiff };
+/** The methods of `/{db}/_missing_revs`. */
 export const missingRevsMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: missingRevs };
 
 /** docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs */
@@ -25,25 +29,28 @@ async function bulkDocs(exchange: DatabaseExchange): Promise<void> {
   if (typeof newEdits !== 'boolean') throw new BadRequest('`new_edits` parameter must be a boolean.');
   const checked = docs.map((doc: unknown) => bulkDocument(doc, newEdits));
   const results = await writeDocuments(exchange, checked, newEdits);
-  const told = newEdits ? results : results.filter((result) => 'error' in result);
-  sendJson(exchange.res, 201, told.map(shownResult));
+  const reported = newEdits ? results : results.filter((result) => 'error' in result);
+  sendJson(exchange.res, 201, reported.map(bulkDocsRow));
 }
 
 function bulkDocument(doc: unknown, newEdits: boolean): Document {
   if (!isObject(doc)) throw new BadRequest('Document must be a JSON object');
   const checked = checkedDocument(doc, (doc['_id'] ?? newDocumentId()) as string);
-  if (!newEdits) requireRevision(checked._rev ?? revisionOfHistory(checked));
+  if (!newEdits) requireRevision(checked._rev ?? setRevisionFromHistory(checked));
   return checked;
 }
 
-function revisionOfHistory(doc: Document): string | undefined {
+/**
+ * Sets `_rev` to the newest entry of `_revisions`, because the result of a write reports `_rev`. Returns it.
+ */
+function setRevisionFromHistory(doc: Document): string | undefined {
   const history = doc['_revisions'] as { start: number; ids: string[] } | undefined;
   if (history === undefined) return undefined;
   doc._rev = `${history.start}-${history.ids[0] ?? ''}`;
   return doc._rev;
 }
 
-function shownResult(result: WriteResult): object {
+function bulkDocsRow(result: WriteResult): object {
   if ('error' in result) return { id: result.id, error: result.error.error, reason: result.error.reason };
   return { ok: true, id: result.id, rev: result.rev };
 }
@@ -59,9 +66,9 @@ async function bulkGet({ req, res, query, database }: DatabaseExchange): Promise
     attachments: multipart || isSet(query, 'attachments'),
   };
   const results: BulkGetResult[] = [];
-  for (const wanted of docs) results.push(await bulkGetOne(wanted, options, database.storage));
+  for (const item of docs) results.push(await bulkGetOne(item, options, database.storage));
   if (multipart) sendLeavesAsMultipart(res, results.flatMap(leavesOf));
-  else sendJson(res, 200, { results: results.map(shownBulkGet) });
+  else sendJson(res, 200, { results: results.map(bulkGetRow) });
 }
 
 interface BulkGetResult {
@@ -73,21 +80,21 @@ function leavesOf(result: BulkGetResult): Leaf[] {
   return result.docs.map((each) => ('ok' in each ? each : { missing: String(each.error['rev']) }));
 }
 
-function shownBulkGet({ id, docs }: BulkGetResult): object {
-  return { id, docs: docs.map((each) => ('ok' in each ? { ok: shown(each.ok) } : each)) };
+function bulkGetRow({ id, docs }: BulkGetResult): object {
+  return { id, docs: docs.map((each) => ('ok' in each ? { ok: inCouchOrder(each.ok) } : each)) };
 }
 
-async function bulkGetOne(wanted: unknown, options: Json, storage: Storage): Promise<BulkGetResult> {
-  const problem = (id: unknown, rev: unknown, error: string, reason: string) => ({
+async function bulkGetOne(item: unknown, options: Json, storage: Storage): Promise<BulkGetResult> {
+  const errorResult = (id: unknown, rev: unknown, error: string, reason: string) => ({
     id,
     docs: [{ error: { id, rev, error, reason } }],
   });
-  if (!isObject(wanted) || Object.keys(wanted).length === 0)
-    return problem(null, null, 'bad_request', 'document must be a JSON object');
-  const { id, rev } = wanted;
-  if (id === undefined) return problem(null, null, 'bad_request', 'document id missed');
-  if (typeof id !== 'string') return problem(id, null, 'illegal_docid', 'Document id must be a string');
-  if (rev !== undefined && !isRevision(rev)) return problem(id, rev, 'bad_request', 'Invalid rev format');
+  if (!isObject(item) || Object.keys(item).length === 0)
+    return errorResult(null, null, 'bad_request', 'document must be a JSON object');
+  const { id, rev } = item;
+  if (id === undefined) return errorResult(null, null, 'bad_request', 'document id missed');
+  if (typeof id !== 'string') return errorResult(id, null, 'illegal_docid', 'Document id must be a string');
+  if (rev !== undefined && !isRevision(rev)) return errorResult(id, rev, 'bad_request', 'Invalid rev format');
   const missing = { error: { id, rev: rev ?? 'undefined', error: 'not_found', reason: 'missing' } };
   if (id.startsWith('_local/')) return { id, docs: [missing] };
   const answer = await storage.bulkGet({ ...options, docs: [{ id, ...(rev === undefined ? {} : { rev }) }] });
@@ -104,6 +111,7 @@ async function readRevisions({ req }: DatabaseExchange): Promise<Record<string, 
   return body as Record<string, string[]>;
 }
 
+/** docs.couchdb.org/en/stable/api/database/misc.html#db-revs-diff */
 async function revsDiff(exchange: DatabaseExchange): Promise<void> {
   const { storage } = exchange.database;
   const missing = await storage.revsDiff(await readRevisions(exchange));
@@ -118,7 +126,7 @@ async function revsDiff(exchange: DatabaseExchange): Promise<void> {
   sendJson(exchange.res, 200, answer);
 }
 
-/** Leaves from which a missing revision may descend: those of a lower generation. */
+/** Leaf revisions that may be ancestors of a missing one: those of a lower generation. */
 async function possibleAncestors(
   storage: Storage,
   id: string,
@@ -131,8 +139,7 @@ async function possibleAncestors(
 }
 
 async function missingRevs(exchange: DatabaseExchange): Promise<void> {
-  const wanted = await readRevisions(exchange);
-  const missing = await exchange.database.storage.revsDiff(wanted);
+  const missing = await exchange.database.storage.revsDiff(await readRevisions(exchange));
   sendJson(exchange.res, 200, {
     missing_revs: Object.fromEntries(Object.entries(missing).map(([id, revs]) => [id, revs.missing])),
   });

@@ -1,12 +1,13 @@
-// Reads the wanted changes of a database in batches, in order. How they are sent is the feeds' business.
+// Reads the changes of a database in batches, applies the filter, and formats change rows.
 import { type ChangesRequest } from './changes.ts';
 import { type Database } from './database.ts';
 import { type ChangeRow } from './pouch.ts';
-import { shownSeq } from './sequence.ts';
+import { formatSeq } from './sequence.ts';
 
+/** Changes per read from PouchDB. */
 const BATCH = 100;
 
-/** Yields the rows after `since` that the filter keeps, and returns the last sequence that was looked at. */
+/** Yields the rows after `since` that match the filter, and returns the last sequence that was read. */
 export async function* readChanges(
   database: Database,
   request: ChangesRequest,
@@ -22,32 +23,32 @@ export async function* readChanges(
     });
     for (const row of batch.results) {
       last = row.seq;
-      if (request.filter.keeps(row)) yield row;
+      if (request.filter.matches(row)) yield row;
     }
     if (request.descending) return last;
     if (batch.results.length < BATCH) return Math.max(last, batch.last_seq);
   }
 }
 
-/** One row as text. */
-export function shownChange(row: ChangeRow, request: ChangesRequest): string {
+/** One row as JSON text. */
+export function formatChange(row: ChangeRow, request: ChangesRequest): string {
   const { seq, id, changes, deleted, doc } = row;
   return JSON.stringify({
-    seq: shownSeq(seq),
+    seq: formatSeq(seq),
     id,
-    changes: winnerFirst(changes),
+    changes: winningRevisionFirst(changes),
     ...(deleted === true ? { deleted } : {}),
     ...(request.includeDocs ? { doc: doc ?? null } : {}),
   });
 }
 
-/** How many changes are behind `seq`: an upper bound, as CouchDB's own. */
+/** Upper bound of the number of changes after `seq`; CouchDB's `pending` is an upper bound too. */
 export async function pendingAfter(database: Database, seq: number): Promise<number> {
   return Math.max(0, (await database.storage.info()).update_seq - seq);
 }
 
-/** CouchDB names the winning revision first: of the longest history, and of equal ones the greatest. */
-function winnerFirst(changes: ChangeRow['changes']): ChangeRow['changes'] {
+/** CouchDB's order: the winning revision first; it has the highest generation, then the greatest id. */
+function winningRevisionFirst(changes: ChangeRow['changes']): ChangeRow['changes'] {
   if (changes.length < 2) return changes;
   const generation = (rev: string) => parseInt(rev, 10);
   return [...changes].sort((a, b) => generation(b.rev) - generation(a.rev) || (a.rev < b.rev ? 1 : -1));

@@ -1,27 +1,31 @@
-// Decides which changes a _changes request wants: by ids, selector, design documents, a view or a filter function.
+// Builds the filter of a _changes request: by ids, selector, design documents, view or filter function.
 import { BadRequest, NotFound } from '../http-errors.ts';
 import { type DatabaseExchange } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
 import { jsonParameter } from './parameters.ts';
 import { type ChangeRow, type StoredDocument } from './pouch.ts';
 
+/** Decides which changes a feed sends. */
 export interface ChangesFilter {
-  /** Options for PouchDB's own filters. */
+  /** Options for PouchDB's `changes`. */
   readonly options: Json;
-  /** The decision needs the document itself. */
+  /** `matches` needs `row.doc`. */
   readonly needsDoc: boolean;
-  readonly keeps: (row: ChangeRow) => boolean;
+  readonly matches: (row: ChangeRow) => boolean;
 }
 
-const ALL: ChangesFilter = { options: {}, needsDoc: false, keeps: () => true };
+const ALL: ChangesFilter = { options: {}, needsDoc: false, matches: () => true };
 
-/** Throws CouchDB's 400 and 404 for filters that are not there. docs.couchdb.org/en/stable/api/database/changes.html#filtering */
+/**
+ * The filter that `filter` names; without it, all changes match. Throws CouchDB's 400 for a malformed filter
+ * and 404 for a missing one. docs.couchdb.org/en/stable/api/database/changes.html#filtering
+ */
 export async function changesFilter(exchange: DatabaseExchange, body: Json): Promise<ChangesFilter> {
   const name = exchange.query.get('filter');
   if (name === null) return ALL;
   if (name === '_doc_ids') return byIds(exchange, body);
   if (name === '_selector') return bySelector(body);
-  if (name === '_design') return { ...ALL, keeps: (row) => row.id.startsWith('_design/') };
+  if (name === '_design') return { ...ALL, matches: (row) => row.id.startsWith('_design/') };
   if (name === '_view') return byView(exchange);
   if (name.startsWith('_')) throw new BadRequest('unknown builtin filter name');
   return byFunction(exchange, name);
@@ -31,7 +35,7 @@ function byIds({ query, method }: DatabaseExchange, body: Json): ChangesFilter {
   const given = method === 'POST' ? body['doc_ids'] : jsonParameter(query.get('doc_ids') ?? 'null');
   if (!Array.isArray(given)) throw new BadRequest('`doc_ids` filter parameter is not a list of doc ids.');
   const ids = new Set<unknown>(given);
-  return { ...ALL, keeps: (row) => ids.has(row.id) };
+  return { ...ALL, matches: (row) => ids.has(row.id) };
 }
 
 function bySelector(body: Json): ChangesFilter {
@@ -46,7 +50,7 @@ async function byView({ query, database }: DatabaseExchange): Promise<ChangesFil
   if (design === undefined || name === undefined || rest !== undefined)
     throw new BadRequest('`view` must be of the form `designname/viewname`');
   const { map } = await database.views.definition(design, name);
-  return { ...ALL, needsDoc: true, keeps: (row) => database.functions.map(map, row.doc ?? {}).length > 0 };
+  return { ...ALL, needsDoc: true, matches: (row) => database.functions.map(map, row.doc ?? {}).length > 0 };
 }
 
 async function byFunction(exchange: DatabaseExchange, filter: string): Promise<ChangesFilter> {
@@ -69,6 +73,6 @@ async function byFunction(exchange: DatabaseExchange, filter: string): Promise<C
   return {
     ...ALL,
     needsDoc: true,
-    keeps: (row) => database.functions.filter(source, row.doc ?? {}, request),
+    matches: (row) => database.functions.filter(source, row.doc ?? {}, request),
   };
 }

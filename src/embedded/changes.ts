@@ -1,4 +1,4 @@
-// Reads what a _changes request asks for and picks its feed. Filters and feeds have files of their own.
+// Answers _changes: parses the request and selects the feed.
 import { BadRequest } from '../http-errors.ts';
 import { readJsonObject } from './body.ts';
 import { changesFilter, type ChangesFilter } from './changes-filter.ts';
@@ -9,6 +9,7 @@ import { isObject, type Json } from './json.ts';
 import { countOf, isSet } from './parameters.ts';
 import { readSeq } from './sequence.ts';
 
+/** The methods of `/{db}/_changes`. */
 export const changesMethods: Methods<DatabaseExchange> = {
   allow: 'GET,HEAD,POST',
   GET: changes,
@@ -17,18 +18,20 @@ export const changesMethods: Methods<DatabaseExchange> = {
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 
+/** A parsed _changes request. */
 export interface ChangesRequest {
+  /** Sequence; changes after it are sent. */
   readonly since: number;
-  /** Infinity = all. */
+  /** Number of changes; Infinity = no limit. */
   readonly limit: number;
   readonly descending: boolean;
   readonly includeDocs: boolean;
-  /** PouchDB's own options: style, conflicts, attachments. */
+  /** Options that PouchDB understands: style, conflicts, attachments. */
   readonly rowOptions: Json;
   readonly filter: ChangesFilter;
   /** 0 = none. */
   readonly heartbeatMs: number;
-  /** Infinity when there is a heartbeat and no timeout was named. */
+  /** Time to wait for a change; Infinity with a heartbeat and without a timeout parameter. */
   readonly timeoutMs: number;
 }
 
@@ -47,7 +50,7 @@ async function changes(exchange: DatabaseExchange): Promise<void> {
   if (feed === undefined)
     throw new BadRequest('Supported `feed` types: normal, continuous, live, longpoll, eventsource');
   const body = method === 'POST' ? await readChangesBody(exchange) : {};
-  const request = await readChanges(exchange, body);
+  const request = await parseChangesRequest(exchange, body);
   if (req.method === 'HEAD') {
     res.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'must-revalidate' });
     res.end();
@@ -62,7 +65,7 @@ async function readChangesBody({ req }: DatabaseExchange): Promise<Json> {
   return isObject(body) ? body : {};
 }
 
-async function readChanges(exchange: DatabaseExchange, body: Json): Promise<ChangesRequest> {
+async function parseChangesRequest(exchange: DatabaseExchange, body: Json): Promise<ChangesRequest> {
   const { req, query, database } = exchange;
   const heartbeatMs = heartbeatOf(query.get('heartbeat'));
   const timeout = query.get('timeout');
@@ -71,8 +74,8 @@ async function readChanges(exchange: DatabaseExchange, body: Json): Promise<Chan
     throw new BadRequest('Supported styles: main_only, all_docs');
   if (query.has('seq_interval') && !/^\d+$/.test(query.get('seq_interval') ?? ''))
     throw new BadRequest('invalid_seq_interval');
-  const last = req.headers['last-event-id'];
-  const since = query.get('since') ?? (typeof last === 'string' ? last : undefined);
+  const lastEventId = req.headers['last-event-id'];
+  const since = query.get('since') ?? (typeof lastEventId === 'string' ? lastEventId : undefined);
   return {
     since: await readSeq(since, async () => (await database.storage.info()).update_seq),
     limit: limitOf(query.get('limit')),
@@ -90,7 +93,7 @@ function timeoutOf(given: string | null, heartbeatMs: number): number {
   return Math.min(countOf(given), DEFAULT_TIMEOUT_MS);
 }
 
-/** CouchDB takes a negative limit as none. */
+/** CouchDB treats a negative limit as no limit. */
 function limitOf(given: string | null): number {
   if (given === null || /^-\d+$/.test(given)) return Infinity;
   return countOf(given);

@@ -1,8 +1,8 @@
-// Answers what concerns a database as a whole, and lists which endpoint serves which of its underscore paths.
+// Answers the paths of a database as a whole, and maps the underscore paths of a database to endpoints.
 import { BadRequest, Forbidden, HttpError } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { checkedSecurity, requireDatabaseAdmin } from './access.ts';
-import { allDocsMethods, allDocsQueriesOr, designDocsMethods, localDocsMethods } from './all-docs.ts';
+import { allDocsMethods, designDocsMethods, localDocsMethods } from './all-docs.ts';
 import { readJson, readJsonObject, requireJsonType } from './body.ts';
 import { bulkDocsMethods, bulkGetMethods, missingRevsMethods, revsDiffMethods } from './bulk.ts';
 import { changesMethods } from './changes.ts';
@@ -10,10 +10,11 @@ import { type Database } from './database.ts';
 import { createDocument } from './document-endpoints.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { explainMethods, findMethods, indexMethods } from './mango.ts';
-import { notDone } from './not-done.ts';
+import { notImplemented } from './not-done.ts';
 import { NODE_NAME } from './node-name.ts';
-import { shownSeq } from './sequence.ts';
+import { formatSeq } from './sequence.ts';
 
+/** The methods of `/{db}`. */
 export const databaseMethods: Methods<DatabaseExchange> = {
   allow: 'DELETE,GET,HEAD,POST',
   GET: async ({ res, database }) => sendJson(res, 200, await databaseInfo(database)),
@@ -22,6 +23,7 @@ export const databaseMethods: Methods<DatabaseExchange> = {
   DELETE: removeDatabase,
 };
 
+/** The methods of `/{db}/{name}` by the underscore name. */
 export const databaseEndpoints: ReadonlyMap<string, Methods<DatabaseExchange>> = new Map<
   string,
   Methods<DatabaseExchange>
@@ -34,9 +36,9 @@ export const databaseEndpoints: ReadonlyMap<string, Methods<DatabaseExchange>> =
       PUT: putSecurity,
     },
   ],
-  ['_all_docs', allDocsQueriesOr(allDocsMethods)],
-  ['_design_docs', allDocsQueriesOr(designDocsMethods)],
-  ['_local_docs', allDocsQueriesOr(localDocsMethods)],
+  ['_all_docs', allDocsMethods],
+  ['_design_docs', designDocsMethods],
+  ['_local_docs', localDocsMethods],
   ['_bulk_docs', bulkDocsMethods],
   ['_bulk_get', bulkGetMethods],
   ['_revs_diff', revsDiffMethods],
@@ -58,23 +60,26 @@ export const databaseEndpoints: ReadonlyMap<string, Methods<DatabaseExchange>> =
   ],
   ['_purged_infos_limit', { allow: 'GET,PUT', GET: ({ res }) => sendJson(res, 200, 1000) }],
   ['_shards', { allow: 'GET,HEAD', GET: describeShards }],
-  ['_purge', notDone('purging')],
-  ['_purged_infos', notDone('purging')],
+  ['_purge', notImplemented('purging')],
+  ['_purged_infos', notImplemented('purging')],
   ['_sync_shards', { allow: 'POST', POST: ({ res }) => sendJson(res, 202, { ok: true }) }],
   ['_partition', { allow: 'GET,HEAD', GET: refusePartition }],
   ['_temp_view', { allow: 'GET,HEAD,POST', GET: refuseTemporaryView, POST: refuseTemporaryView }],
-  ['_search_cleanup', notDone('full text search')],
-  ['_nouveau_cleanup', notDone('full text search')],
+  ['_search_cleanup', notImplemented('full text search')],
+  ['_nouveau_cleanup', notImplemented('full text search')],
 ]);
 
-/** docs.couchdb.org/en/stable/api/database/common.html#get--db; sizes are not known here and are 0. */
+/**
+ * The body of `GET /{db}`. PouchDB reports no sizes, so they are 0.
+ * docs.couchdb.org/en/stable/api/database/common.html#get--db
+ */
 export async function databaseInfo(database: Database): Promise<object> {
   const { doc_count: count, update_seq: seq } = await database.storage.info();
   return {
     instance_start_time: startTime(database),
     db_name: database.name,
-    purge_seq: shownSeq(0),
-    update_seq: shownSeq(seq),
+    purge_seq: formatSeq(0),
+    update_seq: formatSeq(seq),
     sizes: { file: 0, external: 0, active: 0 },
     props: {},
     doc_del_count: await database.deletedCount(),
@@ -85,6 +90,7 @@ export async function databaseInfo(database: Database): Promise<object> {
   };
 }
 
+/** Creation time in Unix seconds, as `instance_start_time` reports it. */
 function startTime(database: Database): string {
   return String(Math.floor(database.record.createdMs / 1000));
 }
@@ -101,7 +107,7 @@ async function createDatabase({ node, req, res, path, query }: DatabaseExchange)
   );
 }
 
-/** Shards and copies are checked and have no effect: there is one node. */
+/** Validates `q`, `n` and `partitioned`. Shards and replicas have no effect on a single node. */
 function checkPlacement(query: URLSearchParams): void {
   for (const name of ['q', 'n']) {
     const value = query.get(name);
@@ -110,7 +116,7 @@ function checkPlacement(query: URLSearchParams): void {
   }
   const partitioned = query.get('partitioned') ?? 'false';
   if (partitioned === 'true')
-    throw new HttpError(501, 'not_implemented', 'The embedded node does not do partitioned databases.');
+    throw new HttpError(501, 'not_implemented', 'The embedded node does not support partitioned databases.');
   if (partitioned !== 'false') throw new BadRequest('Invalid `partitioned` parameter');
 }
 
@@ -152,7 +158,7 @@ async function cleanUpViews({ req, res, database }: DatabaseExchange): Promise<v
   sendJson(res, 202, { ok: true });
 }
 
-/** Kept and told, as clients expect; PouchDB itself keeps 1000 revisions of every document. */
+/** Stores the limit and reports it, but does not apply it: PouchDB always keeps 1000 revisions. */
 async function putRevsLimit({ node, req, res, database, isDatabaseAdmin }: DatabaseExchange): Promise<void> {
   requireDatabaseAdmin(isDatabaseAdmin);
   const limit = await readJson(req, 'any');

@@ -1,29 +1,33 @@
-// One database: its record, its storage, those who wait for its changes. What is in it is the endpoints' business.
+// Holds one database: its record, its storage, its design functions and its change listeners.
 import { EventEmitter, once } from 'node:events';
 import { FunctionHost } from './functions.ts';
 import { type Json } from './json.ts';
 import { type Storage } from './pouch.ts';
 import { Views } from './views.ts';
 
+/** A security object. docs.couchdb.org/en/stable/api/database/security.html */
 export type Security = Json & { readonly admins?: SecurityList; readonly members?: SecurityList };
 
+/** The `admins` or `members` of a security object. */
 export interface SecurityList {
   readonly names?: readonly string[];
   readonly roles?: readonly string[];
 }
 
-/** What the ledger keeps of a database. */
+/** What the manifest stores about a database. */
 export interface DatabaseRecord {
+  /** Folder name on disk. */
   readonly place: string;
   readonly createdMs: number;
   security: Security;
   revsLimit: number;
 }
 
+/** One database. Its storage opens at the first use. */
 export class Database {
   readonly name: string;
   readonly record: DatabaseRecord;
-  /** Runs this database's design functions, apart from every other database's. */
+  /** Runs the design functions of this database, isolated from those of other databases. */
   readonly functions = new FunctionHost();
   readonly views = new Views(() => this.storage, this.functions);
   readonly #openStorage: () => Storage;
@@ -43,22 +47,23 @@ export class Database {
     return (this.#storage ??= this.#openStorage());
   }
 
+  /** True after `remove` or `close`. */
   get isRemoved(): boolean {
     return this.#removed;
   }
 
-  /** Calls `wake` after every change and when the database goes; the answer ends that. */
-  onChange(wake: () => void): () => void {
-    this.#events.on('change', wake);
-    return () => this.#events.off('change', wake);
+  /** Calls `listener` after every change and at removal. Returns the unsubscribe function. */
+  onChange(listener: () => void): () => void {
+    this.#events.on('change', listener);
+    return () => this.#events.off('change', listener);
   }
 
-  /** To be called after every write: wakes the feeds. */
-  changed(): void {
+  /** Notifies the feeds. Every write must call it. */
+  publishChange(): void {
     this.#events.emit('change');
   }
 
-  /** Runs work on the storage; a database that is removed meanwhile keeps its storage until the work is done. */
+  /** Runs work on the storage. A removal during the work deletes the storage only after the work ends. */
   async use<T>(work: () => Promise<T>): Promise<T> {
     this.#inUse += 1;
     try {
@@ -69,7 +74,7 @@ export class Database {
     }
   }
 
-  /** Sources of the validate_doc_update functions, in the order of their design documents. */
+  /** Sources of the validate_doc_update functions, ordered by the id of their design document. Cached. */
   validators(): Promise<readonly string[]> {
     this.#validators ??= validatorsOf(this.storage).catch((error: unknown) => {
       this.#validators = undefined;
@@ -78,7 +83,7 @@ export class Database {
     return this.#validators;
   }
 
-  /** How many documents are deleted: those that had a change and are not counted as present. */
+  /** Number of deleted documents. PouchDB does not count them, so this reads all changes. */
   async deletedCount(): Promise<number> {
     const changes = await this.storage.changes({
       since: 0,
@@ -87,27 +92,30 @@ export class Database {
     return changes.results.length;
   }
 
-  forgetDesigns(): void {
+  /** Clears the cached validation functions. Every write of a design document must call it. */
+  invalidateDesigns(): void {
     this.#validators = undefined;
   }
 
+  /** Ends the feeds, waits until no request uses the database, and closes its storage. */
   async close(): Promise<void> {
-    this.#end();
-    await this.#idle();
+    this.#markRemoved();
+    await this.#whenIdle();
     await this.#storage?.close();
   }
 
+  /** Ends the feeds, waits until no request uses the database, and deletes its storage. */
   async remove(): Promise<void> {
-    this.#end();
-    await this.#idle();
+    this.#markRemoved();
+    await this.#whenIdle();
     await this.storage.destroy();
   }
 
-  async #idle(): Promise<void> {
+  async #whenIdle(): Promise<void> {
     while (this.#inUse > 0) await once(this.#events, 'idle');
   }
 
-  #end(): void {
+  #markRemoved(): void {
     this.#removed = true;
     this.#events.emit('change');
     this.functions.dispose();

@@ -1,4 +1,4 @@
-// Keeps the list of databases with their security objects, and opens and removes their storage. Who may use them is access.ts's business.
+// Keeps the list of databases with their security objects; opens, creates and removes their storage.
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,19 +6,22 @@ import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
 import { Database, type DatabaseRecord, type Security } from './database.ts';
 import { openStorage } from './pouch.ts';
 
-/** Those that every node has. */
-const FIRST_DATABASES: readonly string[] = ['_users', '_replicator'];
-export const SYSTEM_DATABASES: readonly string[] = [...FIRST_DATABASES, '_global_changes'];
-/** CouchDB 3: a new database is for server admins alone. */
-const CLOSED: Security = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
+/** Databases that are created at the first start. */
+const INITIAL_DATABASES: readonly string[] = ['_users', '_replicator'];
+/** Database names that may start with an underscore. */
+export const SYSTEM_DATABASES: readonly string[] = [...INITIAL_DATABASES, '_global_changes'];
+/** Only server admins may use a new database. docs.couchdb.org/en/stable/api/database/security.html */
+const ADMINS_ONLY: Security = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
 const MAX_NAME_LENGTH = 238;
 
-interface Ledger {
+/** The content of `databases.json`. */
+interface Manifest {
+  /** Identifier of the node, as `GET /` reports it. */
   uuid: string;
   databases: Record<string, DatabaseRecord>;
 }
 
-/** All databases of one node. With a folder they live in LevelDB and outlast the process; without one, in memory. */
+/** All databases of one node: in LevelDB if the node has a folder, otherwise in memory. */
 export class Databases {
   readonly uuid: string;
   readonly #folder: string | undefined;
@@ -27,31 +30,32 @@ export class Databases {
 
   private constructor(folder: string | undefined) {
     this.#folder = folder;
-    const ledger = readLedger(folder);
-    this.uuid = ledger.uuid;
-    for (const [name, record] of Object.entries(ledger.databases)) this.#attach(name, record);
+    const manifest = readManifest(folder);
+    this.uuid = manifest.uuid;
+    for (const [name, record] of Object.entries(manifest.databases)) this.#attach(name, record);
   }
 
-  /** Throws one plain error when another process has the folder open, or when it cannot be written. */
+  /** Opens the folder. Rejects with one plain error if another process uses it or if it is not writable. */
   static async open(folder: string | undefined): Promise<Databases> {
     const databases = new Databases(folder);
-    for (const name of FIRST_DATABASES) {
+    for (const name of INITIAL_DATABASES) {
       if (!databases.has(name)) databases.#attach(name, newRecord(name));
     }
     try {
-      // LevelDB locks its folder: a second process fails here, before it has written anything.
-      for (const name of FIRST_DATABASES) await databases.get(name).storage.info();
+      // LevelDB locks its folder. A second process fails here, before it writes anything.
+      for (const name of INITIAL_DATABASES) await databases.get(name).storage.info();
     } catch (cause) {
-      const place = folder ?? 'memory';
-      throw new Error(`The folder of the embedded node cannot be opened: ${place}. ${whyNot(cause)}`, {
-        cause,
-      });
+      throw new Error(
+        `The folder of the embedded node cannot be opened: ${folder ?? 'memory'}. ${reasonOf(cause)}`,
+        { cause },
+      );
     }
     databases.save();
     databases.#removeOrphans();
     return databases;
   }
 
+  /** Names of all databases, sorted. */
   names(): string[] {
     return [...this.#open.keys()].sort();
   }
@@ -60,13 +64,14 @@ export class Databases {
     return this.#open.has(name);
   }
 
-  /** Throws CouchDB's 404 for a database that is not there. */
+  /** The database of this name. Throws CouchDB's 404 if it does not exist. */
   get(name: string): Database {
     const database = this.#open.get(name);
     if (database === undefined) throw new NotFound('Database does not exist.');
     return database;
   }
 
+  /** Creates a database. Throws CouchDB's 400 for an illegal name and 412 if the database exists. */
   async create(name: string): Promise<void> {
     if (!SYSTEM_DATABASES.includes(name)) refuseIllegalName(name);
     if (this.#open.has(name))
@@ -76,7 +81,7 @@ export class Databases {
     this.save();
   }
 
-  /** The name is free at once; what still runs on the old storage ends before its files go. */
+  /** Frees the name immediately. Deletes the files after the requests that use the old storage end. */
   async remove(name: string): Promise<void> {
     const database = this.get(name);
     this.#open.delete(name);
@@ -84,17 +89,18 @@ export class Databases {
     await database.remove();
   }
 
-  /** Writes the ledger. The rename is atomic: after a kill there is the old ledger or the new one. */
+  /** Writes the manifest. The rename is atomic: after a crash, either the old or the new manifest exists. */
   save(): void {
     if (this.#folder === undefined) return;
     const databases = Object.fromEntries([...this.#open].map(([name, database]) => [name, database.record]));
     const file = join(this.#folder, 'databases.json');
-    writeFileSync(`${file}.new`, JSON.stringify({ uuid: this.uuid, databases } satisfies Ledger), {
+    writeFileSync(`${file}.new`, JSON.stringify({ uuid: this.uuid, databases } satisfies Manifest), {
       mode: 0o600,
     });
     renameSync(`${file}.new`, file);
   }
 
+  /** Waits until no request uses a database, then closes all of them. Databases in memory are deleted. */
   async close(): Promise<void> {
     const all = [...this.#open.values()];
     this.#open.clear();
@@ -103,13 +109,13 @@ export class Databases {
     );
   }
 
-  /** Removes what a deletion left on disk when the process was killed in it. */
+  /** Deletes storage folders that no database uses: a process that crashed during a deletion leaves them. */
   #removeOrphans(): void {
     if (this.#folder === undefined) return;
     const places = [...this.#open.values()].map(({ record }) => record.place);
     for (const entry of readdirSync(this.#folder)) {
-      const isOurs = places.some((place) => entry === place || entry.startsWith(`${place}-mrview-`));
-      if (entry.startsWith('db-') && !isOurs) rmSync(join(this.#folder, entry), { recursive: true });
+      const isInUse = places.some((place) => entry === place || entry.startsWith(`${place}-mrview-`));
+      if (entry.startsWith('db-') && !isInUse) rmSync(join(this.#folder, entry), { recursive: true });
     }
   }
 
@@ -125,23 +131,24 @@ export class Databases {
 }
 
 /**
- * `place` is the name on disk: another one for every creation, so that a database that is deleted and made again never meets its old
- * files. The first system databases have fixed ones, because their lock must meet the lock of another process.
+ * `place` is the folder name on disk. Every creation gets a new one, so that a database that is deleted and
+ * created again never sees its old files. The initial databases have fixed names: LevelDB's lock on them
+ * detects a second process.
  */
 function newRecord(place: string): DatabaseRecord {
-  return { place, createdMs: Date.now(), security: CLOSED, revsLimit: 1000 };
+  return { place, createdMs: Date.now(), security: ADMINS_ONLY, revsLimit: 1000 };
 }
 
-function readLedger(folder: string | undefined): Ledger {
+function readManifest(folder: string | undefined): Manifest {
   const fresh = { uuid: randomBytes(16).toString('hex'), databases: {} };
   if (folder === undefined) return fresh;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const file = join(folder, 'databases.json');
   rmSync(`${file}.new`, { force: true });
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Ledger) : fresh;
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : fresh;
 }
 
-function whyNot(cause: unknown): string {
+function reasonOf(cause: unknown): string {
   const { message = '', reason = '' } = cause as { message?: string; reason?: string };
   return /lock/i.test(message + reason) ? 'Another process is using it.' : `${message} ${reason}`;
 }

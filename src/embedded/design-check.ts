@@ -1,13 +1,16 @@
-// Checks that the functions of a design document compile, when it is written. Running them is functions.ts's business.
+// Validates the structure of a design document before a write, and compiles its map and reduce functions.
 import { BadRequest } from '../http-errors.ts';
 import { type FunctionHost } from './functions.ts';
 import { isObject } from './json.ts';
 import { type Document } from './pouch.ts';
 import { FunctionFailure } from './sandbox.ts';
 
-export const BUILT_IN_REDUCES = new Set(['_sum', '_count', '_stats']);
+const BUILT_IN_REDUCES = new Set(['_sum', '_count', '_stats']);
 
-/** Throws CouchDB's 400 `compilation_error` or `invalid_design_doc`. Index definitions of Mango are objects and are not code. */
+/**
+ * Throws CouchDB's 400 `invalid_design_doc` or `compilation_error`. Functions are compiled only if the
+ * language is JavaScript: Mango index definitions are objects.
+ */
 export function checkDesignFunctions(functions: FunctionHost, doc: Document): void {
   const language = doc['language'] ?? 'javascript';
   const views = doc['views'];

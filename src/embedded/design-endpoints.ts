@@ -1,13 +1,13 @@
-// Finds what a path below _design/{name} is about: the document, an attachment, a view, its information, or something not done here.
+// Selects the endpoint of a path below _design/{name}: document, attachment, view, _info or a 501.
 import { createHash } from 'node:crypto';
 import { sendJson } from '../respond.ts';
 import { attachmentMethods } from './attachments.ts';
 import { documentMethods } from './document-endpoints.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
-import { notDone } from './not-done.ts';
+import { notImplemented } from './not-done.ts';
 import { viewMethods } from './view-endpoints.ts';
 
-const NOT_DONE: ReadonlyMap<string, string> = new Map([
+const NOT_IMPLEMENTED: ReadonlyMap<string, string> = new Map([
   ['_show', 'show functions'],
   ['_list', 'list functions'],
   ['_update', 'update functions'],
@@ -19,16 +19,17 @@ const NOT_DONE: ReadonlyMap<string, string> = new Map([
   ['_nouveau_info', 'full text search'],
 ]);
 
-/** The methods of a path below `_design/{name}`; 501 for what this node does not do. */
+/** The methods of a path below `_design/{name}`; they answer 501 for unsupported features. */
 export function designEndpoint(exchange: DatabaseExchange): Methods<DatabaseExchange> {
   const kind = exchange.path[3];
   if (kind === undefined) return documentMethods;
   if (kind === '_view') return viewMethods;
   if (kind === '_info') return { allow: 'GET', GET: describeDesign };
-  const missing = NOT_DONE.get(kind);
-  return missing === undefined ? attachmentMethods : notDone(missing);
+  const feature = NOT_IMPLEMENTED.get(kind);
+  return feature === undefined ? attachmentMethods : notImplemented(feature);
 }
 
+/** Answers `_info`. PouchDB reports no index state, so only the signature and the language are real. */
 async function describeDesign({ res, path, database }: DatabaseExchange): Promise<void> {
   const [, , name = ''] = path;
   const design = await database.storage.get(`_design/${name}`);

@@ -1,13 +1,15 @@
-// Checks that a document from a client has a form CouchDB takes, before PouchDB sees it. Whether it may be written is write.ts's business.
+// Validates the format of a document from a client as CouchDB does, before PouchDB receives it.
 import { BadRequest, HttpError } from '../http-errors.ts';
 import { isObject, type Json } from './json.ts';
 import { requireRevision } from './parameters.ts';
 import { type Document } from './pouch.ts';
 
+/** Limit for one attachment, decoded. */
 export const MAX_ATTACHMENT_BYTES = 32 * 1024 * 1024;
 
-/** Special members that CouchDB takes; the first group is dropped, the second kept with the document (couch_doc:transfer_fields). */
+/** Special members that CouchDB accepts and does not store (couch_doc:transfer_fields). */
 const DROPPED = new Set(['_revs_info', '_local_seq', '_conflicts', '_deleted_conflicts']);
+/** Special members that CouchDB stores (couch_doc:transfer_fields). */
 const KEPT = new Set([
   '_id',
   '_rev',
@@ -21,10 +23,10 @@ const KEPT = new Set([
   '_replication_id',
   '_replication_stats',
 ]);
-/** PouchDB has no such member. */
+/** PouchDB refuses this member; drop it. */
 const NOT_STORED = '_access';
 
-/** The document as it may be written under `id`. Throws CouchDB's 400 or 413 for what it would not take. */
+/** A validated copy of the document with this id. Throws CouchDB's 400 or 413 for an invalid document. */
 export function checkedDocument(body: unknown, id: string): Document {
   if (!isObject(body)) throw new BadRequest('Document must be a JSON object');
   requireDocumentId(id);
@@ -32,7 +34,7 @@ export function checkedDocument(body: unknown, id: string): Document {
   for (const [name, value] of Object.entries(body)) {
     if (name.startsWith('_') && !KEPT.has(name) && !DROPPED.has(name))
       throw new BadRequest(`Bad special document member: ${name}`, 'doc_validation');
-    // PouchDB copies members by assignment, which would set the prototype.
+    // PouchDB copies members by assignment. Assigning `__proto__` would replace the prototype.
     if (name !== '_id' && name !== '__proto__' && !DROPPED.has(name) && name !== NOT_STORED)
       doc[name] = value;
   }
@@ -40,7 +42,7 @@ export function checkedDocument(body: unknown, id: string): Document {
   return doc;
 }
 
-/** Throws CouchDB's 400 `illegal_docid` for an id it would not take (couch_doc:validate_docid). */
+/** Throws CouchDB's 400 `illegal_docid` for an invalid id (couch_doc:validate_docid). */
 export function requireDocumentId(id: unknown): asserts id is string {
   if (typeof id !== 'string') throw illegalId('Document id must be a string');
   if (id === '') throw illegalId('Document id must not be empty');
@@ -76,7 +78,10 @@ function checkRevisions(revisions: unknown): void {
   if (!ids.every((id) => typeof id === 'string' && id !== ''))
     throw new BadRequest("RevId isn't a string", 'doc_validation');
   if (ids.length === 0 || ids.length > Number(revisions['start']))
-    throw new BadRequest('_revisions.ids does not fit _revisions.start', 'doc_validation');
+    throw new BadRequest(
+      '_revisions.ids must have between 1 and _revisions.start elements',
+      'doc_validation',
+    );
 }
 
 function checkAttachment(name: string, attachment: unknown): void {
@@ -86,7 +91,7 @@ function checkAttachment(name: string, attachment: unknown): void {
   const type = attachment['content_type'];
   if (type !== undefined && typeof type !== 'string')
     throw new BadRequest('Attachment content_type must be a string');
-  // Without one PouchDB complains on the console, naming the document.
+  // Without a content type, PouchDB writes a warning with the document to the console.
   if (type === undefined || type === '') attachment['content_type'] = 'application/octet-stream';
   const data = attachment['data'];
   if (data === undefined && attachment['stub'] === true) return;
@@ -95,18 +100,18 @@ function checkAttachment(name: string, attachment: unknown): void {
   if (data.length * 0.75 > MAX_ATTACHMENT_BYTES + 2) throw attachmentTooLarge(name);
 }
 
-/** CouchDB's 413 for an attachment over the limit; it tells the name. */
+/** CouchDB's 413 for an attachment above the limit; the reason is its name. */
 export function attachmentTooLarge(name: string): HttpError {
   return new HttpError(413, 'attachment_too_large', name);
 }
 
-/** Whether a text is padded base64, the only form CouchDB takes. */
+/** Whether a text is padded base64, the only form that CouchDB accepts. */
 export function isBase64(text: string): boolean {
   return text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
 }
 
-/** A document as CouchDB orders its members: id and revision first. */
-export function shown(doc: Json): Json {
+/** A copy with CouchDB's order of members: `_id`, `_rev` and `_deleted` first. */
+export function inCouchOrder(doc: Json): Json {
   const { _id, _rev, _deleted, ...rest } = doc;
   return {
     _id,

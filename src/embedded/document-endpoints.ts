@@ -1,9 +1,9 @@
-// Answers GET, PUT, POST, DELETE and COPY of one document. Attachments, and the rules of writing, have files of their own.
+// Answers GET, PUT, POST, DELETE and COPY of one document, and POST /{db}.
 import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { accepts } from './accept.ts';
 import { readBody, readJsonObject, requireJsonType, parseJson, mediaType } from './body.ts';
-import { checkedDocument, requireDocumentId, shown } from './document-check.ts';
+import { checkedDocument, requireDocumentId, inCouchOrder } from './document-check.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { isObject, type Json, without } from './json.ts';
 import { parseRelated } from './multipart-read.ts';
@@ -16,18 +16,18 @@ export const documentMethods: Methods<DatabaseExchange> = {
   allow: 'DELETE,GET,HEAD,POST,PUT,COPY',
   GET: getDocument,
   PUT: putDocument,
-  POST: refuseForm,
+  POST: refuseFormUpload,
   DELETE: deleteDocument,
   COPY: copyDocument,
 };
 
-/** The document id of a path: plain, `_design/x` or `_local/x`. */
+/** The document id of a path: `x`, `_design/x` or `_local/x`. */
 export function documentId(path: readonly string[]): string {
   const [, second = '', third = ''] = path;
   return second === '_design' || second === '_local' ? `${second}/${third}` : second;
 }
 
-/** The revision a request names, in `rev` or If-Match; the two must agree. */
+/** The revision in `rev` or If-Match; undefined without both. Throws 400 if they differ or are malformed. */
 export function requestedRevision({ req, query }: DatabaseExchange): string | undefined {
   const header = req.headers['if-match'];
   const tag =
@@ -38,7 +38,7 @@ export function requestedRevision({ req, query }: DatabaseExchange): string | un
   return revisionParameter(rev ?? tag);
 }
 
-/** Tells what was written, as CouchDB does. `batch=ok` is answered 202, though the write is done. */
+/** Sends CouchDB's answer to a write. `batch=ok` gets CouchDB's 202, although the write is complete. */
 export function sendWritten(
   exchange: DatabaseExchange,
   written: { id: string; rev: string },
@@ -46,16 +46,16 @@ export function sendWritten(
   location = encodeURIComponent(written.id),
 ): void {
   const { req, res, query, database } = exchange;
-  const place = `http://${req.headers.host ?? ''}/${encodeURIComponent(database.name)}/${location}`;
+  const url = `http://${req.headers.host ?? ''}/${encodeURIComponent(database.name)}/${location}`;
   if (query.get('batch') === 'ok') {
-    sendJson(res, 202, { ok: true, id: written.id }, { Location: place });
+    sendJson(res, 202, { ok: true, id: written.id }, { Location: url });
     return;
   }
   sendJson(
     res,
     status,
     { ok: true, id: written.id, rev: written.rev },
-    { ETag: `"${written.rev}"`, ...(status === 201 ? { Location: place } : {}) },
+    { ETag: `"${written.rev}"`, ...(status === 201 ? { Location: url } : {}) },
   );
 }
 
@@ -75,10 +75,10 @@ async function getDocument(exchange: DatabaseExchange): Promise<void> {
     return;
   }
   if (isSet(query, 'attachments') && accepts(req, 'multipart/related')) sendRelated(res, doc, headers);
-  else sendJson(res, 200, shown(doc), headers);
+  else sendJson(res, 200, inCouchOrder(doc), headers);
 }
 
-/** CouchDB's document options; only the literal `true` switches one on. */
+/** PouchDB's options from the query. */
 function readOptions(exchange: DatabaseExchange): Json {
   const { query } = exchange;
   const options: Json = {};
@@ -97,11 +97,11 @@ function requireRevisions(list: unknown): asserts list is string[] {
   for (const rev of list) requireRevision(rev);
 }
 
-/** `open_revs`: JSON rows, or the multipart/mixed that CouchDB's replicator asks for. */
+/** Answers `open_revs` with JSON rows, or with multipart/mixed, which CouchDB's replicator requests. */
 async function getLeaves(exchange: DatabaseExchange, id: string): Promise<void> {
   const { req, res, query, database } = exchange;
-  const wanted = query.get('open_revs');
-  const revs = wanted === 'all' ? 'all' : jsonParameter(wanted ?? '');
+  const given = query.get('open_revs');
+  const revs = given === 'all' ? 'all' : jsonParameter(given ?? '');
   if (revs !== 'all') requireRevisions(revs);
   if (id.startsWith('_local/')) throw new NotFound();
   const multipart = accepts(req, 'multipart/mixed');
@@ -116,7 +116,7 @@ async function getLeaves(exchange: DatabaseExchange, id: string): Promise<void> 
     sendJson(
       res,
       200,
-      leaves.map((leaf) => ('ok' in leaf ? { ok: shown(leaf.ok) } : { missing: leaf.missing })),
+      leaves.map((leaf) => ('ok' in leaf ? { ok: inCouchOrder(leaf.ok) } : { missing: leaf.missing })),
     );
 }
 
@@ -144,7 +144,7 @@ async function readDocumentBody(req: DatabaseExchange['req']): Promise<unknown> 
   return value;
 }
 
-/** POST /db: the id is in the body or made here. */
+/** POST /{db}: writes a document under the id of its body, or under a new id. */
 export async function createDocument(exchange: DatabaseExchange): Promise<void> {
   requireJsonType(exchange.req);
   const body = await readJsonObject(exchange.req, 'required');
@@ -161,7 +161,7 @@ async function deleteDocument(exchange: DatabaseExchange): Promise<void> {
   sendWritten(exchange, await writeDocument(exchange, doc), 200);
 }
 
-/** COPY with a Destination header: an id, percent-encoded, and the revision it replaces. */
+/** Destination header: the percent-encoded target id, with `?rev=` if the target exists. */
 async function copyDocument(exchange: DatabaseExchange): Promise<void> {
   const { req, database, path } = exchange;
   const destination = req.headers['destination'];
@@ -187,10 +187,10 @@ function decodeDestination(target: string): string {
   }
 }
 
-function refuseForm(): never {
+function refuseFormUpload(): never {
   throw new HttpError(
     501,
     'not_implemented',
-    'The embedded node does not do form uploads; PUT the attachment.',
+    'The embedded node does not support form uploads; PUT the attachment.',
   );
 }

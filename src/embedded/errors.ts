@@ -1,11 +1,11 @@
-// Turns what PouchDB throws into CouchDB's errors. How they are sent is respond.ts's business.
+// Translates the errors of PouchDB and of design functions into CouchDB's HTTP errors.
 import { Conflict, HttpError, NotFound } from '../http-errors.ts';
 import { functionError } from './functions.ts';
 import { isObject } from './json.ts';
 import { type PouchError } from './pouch.ts';
 import { FunctionFailure } from './sandbox.ts';
 
-/** The HttpError for a thrown value, or the value itself when it is none that a client should see. */
+/** The HttpError for a thrown value; the value itself if a client must not see it (an unexpected error). */
 export function errorOf(thrown: unknown): unknown {
   if (thrown instanceof HttpError) return thrown;
   if (thrown instanceof FunctionFailure) return functionError(thrown);
@@ -13,10 +13,10 @@ export function errorOf(thrown: unknown): unknown {
   const error = thrown as PouchError;
   const status = typeof error.status === 'number' ? error.status : 500;
   if (status >= 500 || status < 400) return thrown;
-  return translated(status, error);
+  return toHttpError(status, error);
 }
 
-function translated(status: number, error: PouchError): HttpError {
+function toHttpError(status: number, error: PouchError): HttpError {
   const message = error.message ?? '';
   if (status === 409) return new Conflict('Document update conflict.');
   if (status === 404) return new NotFound(error.reason === 'deleted' ? 'deleted' : 'missing');
@@ -29,7 +29,7 @@ function translated(status: number, error: PouchError): HttpError {
 
 const NO_ROWS = 'No rows can match your key range, reverse your start_key and end_key or set descending=true';
 
-/** Whether PouchDB says that the document is not there, or deleted. */
+/** Whether this is PouchDB's error for a missing or deleted document. */
 export function isMissing(thrown: unknown): boolean {
   return isObject(thrown) || thrown instanceof Error ? (thrown as PouchError).status === 404 : false;
 }

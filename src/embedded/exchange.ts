@@ -1,15 +1,16 @@
-// What an endpoint of the embedded node is given: the request as read, who asks, and the database it is about.
+// Declares what an endpoint of the embedded node receives: the parsed request, its caller and its database.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Authenticator } from './authenticate.ts';
 import { type Database } from './database.ts';
 import { type Databases } from './databases.ts';
 import { type Replications } from './replication-scheduler.ts';
 
+/** The authenticated caller of a request. */
 export interface Caller {
-  /** null = nobody has signed in. */
+  /** null = anonymous. */
   readonly name: string | null;
   readonly roles: readonly string[];
-  /** CouchDB's name of the handler that knew the caller, as `_session` tells it. */
+  /** CouchDB's name of the authentication handler that accepted the credentials; `_session` reports it. */
   readonly handler: 'jwt' | 'cookie' | 'default' | undefined;
 }
 
@@ -18,30 +19,34 @@ export interface EmbeddedNode {
   readonly databases: Databases;
   readonly authenticator: Authenticator;
   readonly replications: Replications;
-  /** Address of this node, for replications of local databases. */
+  /** Address of this node: replications reach local databases over HTTP. */
   url(): string;
 }
 
+/** One request and its response. */
 export interface Exchange {
   readonly node: EmbeddedNode;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   /** Method after X-HTTP-Method-Override. */
   readonly method: string;
+  /** Decoded path segments. */
   readonly path: readonly string[];
   readonly query: URLSearchParams;
   readonly caller: Caller;
 }
 
+/** A request to an existing database that the caller may access. */
 export interface DatabaseExchange extends Exchange {
   readonly database: Database;
-  /** The caller is a server admin or in the database's `admins`. */
+  /** The caller is a server admin, or `admins` of the security object lists it. */
   readonly isDatabaseAdmin: boolean;
 }
 
+/** Answers the request, or throws an HttpError. */
 export type Endpoint<E extends Exchange> = (exchange: E) => void | Promise<void>;
 
-/** One path's methods. `allow` is CouchDB's own list for the 405. GET serves HEAD too. */
+/** The methods of one path. `allow` is the value that CouchDB sends with the 405. GET serves HEAD too. */
 export interface Methods<E extends Exchange> {
   readonly allow: string;
   readonly GET?: Endpoint<E>;

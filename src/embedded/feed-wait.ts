@@ -1,11 +1,12 @@
-// Lets a feed wait for the next change, keeps its connection warm, and tells it when to stop.
+// Lets a feed wait for the next change, sends heartbeats meanwhile, and reports when the feed must end.
 import { type ServerResponse } from 'node:http';
 import { type Database } from './database.ts';
 
-/** Time for a reader that takes nothing to notice that its database is gone. */
-const GRACE_MS = 1000;
+/** If the database is removed, a client that does not read keeps its connection for this time. */
+const CLOSE_GRACE_MS = 1000;
 
-export class FeedWait {
+/** Waits for changes of one database on behalf of one feed. */
+export class ChangeWaiter {
   readonly #database: Database;
   readonly #res: ServerResponse;
   readonly #stopListening: () => void;
@@ -13,21 +14,24 @@ export class FeedWait {
   #changed = false;
   #wake: (() => void) | undefined;
 
-  /** Listens from now on: what changes while the feed is reading is not missed. */
-  constructor(database: Database, res: ServerResponse, heartbeatMs: number, beat: string) {
+  /**
+   * Subscribes immediately, so that the feed misses no change while it reads. `heartbeatMs` 0 = no heartbeat.
+   */
+  constructor(database: Database, res: ServerResponse, heartbeatMs: number, heartbeat: string) {
     this.#database = database;
     this.#res = res;
     this.#stopListening = database.onChange(() => this.#onChange());
     res.once('close', () => this.#wake?.());
-    if (heartbeatMs > 0) this.#heartbeat = setInterval(() => res.write(beat), heartbeatMs);
+    if (heartbeatMs > 0) this.#heartbeat = setInterval(() => res.write(heartbeat), heartbeatMs);
   }
 
+  /** The client disconnected or the database was removed. */
   get isOver(): boolean {
     return this.#res.destroyed || this.#database.isRemoved;
   }
 
-  /** Resolves with false when `ms` passed without a change. */
-  async forChange(ms: number): Promise<boolean> {
+  /** Resolves with true after a change, with false after `ms` without one. */
+  async waitForChange(ms: number): Promise<boolean> {
     if (!this.#changed && !this.isOver) {
       await new Promise<void>((resolve) => {
         const timer = ms === Infinity ? undefined : setTimeout(resolve, ms);
@@ -43,6 +47,7 @@ export class FeedWait {
     return changed;
   }
 
+  /** Stops the heartbeat and unsubscribes. */
   end(): void {
     clearInterval(this.#heartbeat);
     this.#stopListening();
@@ -51,12 +56,12 @@ export class FeedWait {
   #onChange(): void {
     this.#changed = true;
     this.#wake?.();
-    if (this.#database.isRemoved) setTimeout(() => this.#res.destroy(), GRACE_MS).unref();
+    if (this.#database.isRemoved) setTimeout(() => this.#res.destroy(), CLOSE_GRACE_MS).unref();
   }
 }
 
-/** Writes and waits until the client has taken it, so that a slow one costs no memory. */
-export async function write(res: ServerResponse, text: string): Promise<void> {
+/** Writes and waits until the socket buffer has room, so that a slow client uses no memory. */
+export async function writeWithBackPressure(res: ServerResponse, text: string): Promise<void> {
   if (res.destroyed || res.write(text)) return;
   await new Promise<void>((resolve) => {
     const done = () => {

@@ -1,48 +1,58 @@
-// Keeps the compiled design functions of one database and calls them as map, reduce, filter or validate_doc_update. Limits are sandbox.ts's business.
+// Caches the compiled design functions of one database and runs map, reduce, filter and validate_doc_update.
 import { Forbidden, HttpError, Unauthorized } from '../http-errors.ts';
 import { isObject } from './json.ts';
 import { type FunctionFailure, type Outcome, SandboxedFunction } from './sandbox.ts';
 
-const KEPT_FUNCTIONS = 16;
+/** Each compiled function holds a QuickJS runtime of up to 64 MB. */
+const MAX_COMPILED_FUNCTIONS = 16;
 
+/** Runs the design functions of one database: equal functions of two databases must not share variables. */
 export class FunctionHost {
-  // One host a database: functions of equal source in two databases must not share variables.
+  /** By source; the oldest first. */
   readonly #compiled = new Map<string, SandboxedFunction>();
 
-  /** Rows that the map function emitted for a document; a function that throws emits nothing, as in CouchDB. */
+  /**
+   * The rows that a map function emits for a document. As in CouchDB, a function that throws emits none.
+   * Throws `FunctionFailure` if the function exceeds a limit or does not compile.
+   */
   map(source: string, doc: object): [key: unknown, value: unknown][] {
     const outcome = this.#run(source, [doc]);
     if ('thrown' in outcome || !Array.isArray(outcome.emitted)) return [];
     return outcome.emitted.filter((row): row is [unknown, unknown] => Array.isArray(row) && row.length === 2);
   }
 
-  /** The reduced value. Throws CouchDB's 500 when the function throws. */
+  /** The reduced value. Throws CouchDB's 500 if the function throws. */
   reduce(source: string, keys: unknown, values: unknown, rereduce: boolean): unknown {
     return this.#valueOf(this.#run(source, [keys, values, rereduce])) ?? null;
   }
 
+  /** Whether the result of a filter function is truthy. Throws CouchDB's 500 if the function throws. */
   filter(source: string, doc: object, request: object): boolean {
     const value = this.#valueOf(this.#run(source, [doc, request]));
     return value !== false && value !== undefined && value !== null && value !== 0 && value !== '';
   }
 
-  /** Throws 401 or 403 with the function's own words when it refuses the document. docs.couchdb.org/en/stable/ddocs/ddocs.html#vdufun */
+  /**
+   * Runs validate_doc_update. If it refuses the document, throws 401 or 403 with the reason of the function.
+   * docs.couchdb.org/en/stable/ddocs/ddocs.html#vdufun
+   */
   validate(source: string, doc: object, old: object | null, userContext: object, security: object): void {
     const outcome = this.#run(source, [doc, old, userContext, security]);
     if (!('thrown' in outcome)) return;
     const thrown = outcome.thrown;
     if (isObject(thrown) && thrown['unauthorized'] !== undefined)
-      throw new Unauthorized(sentence(thrown['unauthorized']));
+      throw new Unauthorized(reasonText(thrown['unauthorized']));
     if (isObject(thrown) && thrown['forbidden'] !== undefined)
-      throw new Forbidden(sentence(thrown['forbidden']));
+      throw new Forbidden(reasonText(thrown['forbidden']));
     throw thrownError(thrown);
   }
 
-  /** Throws `FunctionFailure` of kind `compilation` when the source is no function. */
+  /** Throws `FunctionFailure` of kind `compilation` if the source is not a function expression. */
   check(source: string): void {
     new SandboxedFunction(source).dispose();
   }
 
+  /** Frees all runtimes. */
   dispose(): void {
     for (const compiled of this.#compiled.values()) compiled.dispose();
     this.#compiled.clear();
@@ -58,7 +68,7 @@ export class FunctionHost {
     if (compiled === undefined) {
       compiled = new SandboxedFunction(source);
       for (const [oldest, sandbox] of this.#compiled) {
-        if (this.#compiled.size < KEPT_FUNCTIONS) break;
+        if (this.#compiled.size < MAX_COMPILED_FUNCTIONS) break;
         sandbox.dispose();
         this.#compiled.delete(oldest);
       }
@@ -67,24 +77,24 @@ export class FunctionHost {
     try {
       return compiled.call(args);
     } finally {
-      if (compiled.isDead) this.#compiled.delete(source);
+      if (compiled.isTerminated) this.#compiled.delete(source);
     }
   }
 }
 
-/** A failure of a design function as CouchDB answers it. */
+/** CouchDB's answer for a design function that does not compile (400) or exceeds a limit (500). */
 export function functionError(failure: FunctionFailure): HttpError {
   if (failure.kind === 'compilation') return new HttpError(400, 'compilation_error', failure.message);
   return new HttpError(500, 'timeout', 'The request could not be processed in a reasonable amount of time.');
 }
 
 function thrownError(thrown: unknown): HttpError {
-  // CouchDB's own words for a function that broke; they tell nothing of the document.
+  // CouchDB's text for a JavaScript error. It contains nothing of the document.
   if (isObject(thrown) && typeof thrown['name'] === 'string')
     return new HttpError(500, thrown['name'], '{[]}');
-  return new HttpError(500, 'unknown_error', sentence(thrown));
+  return new HttpError(500, 'unknown_error', reasonText(thrown));
 }
 
-function sentence(words: unknown): string {
-  return typeof words === 'string' ? words : JSON.stringify(words);
+function reasonText(reason: unknown): string {
+  return typeof reason === 'string' ? reason : JSON.stringify(reason);
 }

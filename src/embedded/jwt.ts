@@ -1,14 +1,16 @@
-// Checks an HS256 token as CouchDB's jwt_authentication_handler does (jwtf.erl). What the caller may do is access.ts's business.
+// Verifies an HS256 token as CouchDB's jwt_authentication_handler does (jwtf.erl).
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { BadRequest, Unauthorized } from '../http-errors.ts';
 import { type Caller } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
 
+/** Secrets of HS256 tokens by their `kid`. */
 export type JwtKeys = Readonly<Record<string, Buffer>>;
 
 /**
- * The caller a token names. A bad token is an error, never "anonymous": 400 for a bad form, key or signature, 401 for one that has
- * expired or names nobody. `exp` is required. docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
+ * The caller that a token names. An invalid token never means an anonymous caller: it throws 400 for a
+ * malformed token, an unknown key or a wrong signature, and 401 if it has expired or has no `sub`. `exp` is
+ * required. docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
  */
 export function callerOfToken(token: string, keys: JwtKeys, nowSeconds: number): Caller {
   const parts = token.split('.');
@@ -19,13 +21,13 @@ export function callerOfToken(token: string, keys: JwtKeys, nowSeconds: number):
   const claims = decode(payload);
   checkExpiry(claims['exp'], nowSeconds);
   const key = keyOf(header['kid'], keys);
-  // Compared as text: base64url has several spellings of the same bytes, and only one is ours.
+  // Compare text, not bytes: several base64url texts decode to the same bytes, and only one is accepted.
   const expected = Buffer.from(createHmac('sha256', key).update(`${head}.${payload}`).digest('base64url'));
   const given = Buffer.from(signature);
   if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw new BadRequest('Bad HMAC');
   const roles = rolesOf(claims['_couchdb.roles']);
   const { sub } = claims;
-  // CouchDB takes null for the name of nobody, who may hold roles all the same.
+  // CouchDB accepts `sub: null`: a caller without a name, who may have roles.
   if (sub !== null && typeof sub !== 'string') throw new Unauthorized('Token missing sub claim.');
   return { name: sub, roles, handler: 'jwt' };
 }

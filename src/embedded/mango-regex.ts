@@ -1,11 +1,14 @@
-// Refuses regular expressions that could hold the process for minutes: PouchDB matches them without a time limit.
+// Refuses regular expressions in selectors that could block the process for minutes (ReDoS).
+// PouchDB matches them in this process without a time limit.
 import { BadRequest, HttpError } from '../http-errors.ts';
 import { isObject } from './json.ts';
 
 const MAX_LENGTH = 256;
 const MAX_REPETITIONS = 3;
 
-/** Walks a selector; throws 400 for a `$regex` that is none and 501 for one that may take too long. */
+/**
+ * Checks every `$regex` of a selector. Throws 400 for an invalid expression, 501 for one that may be slow.
+ */
 export function checkRegexes(selector: unknown): void {
   if (Array.isArray(selector)) for (const each of selector) checkRegexes(each);
   if (!isObject(selector)) return;
@@ -15,7 +18,7 @@ export function checkRegexes(selector: unknown): void {
   }
 }
 
-/** Matching time grows with a power of the repetitions that follow one another, and exponentially with nested ones. */
+/** Backtracking is polynomial in the number of sequential repetitions and exponential for nested ones. */
 function checkRegex(pattern: unknown): void {
   if (typeof pattern !== 'string') throw new BadRequest('Bad argument for operator $regex', 'bad_arg');
   try {
@@ -27,5 +30,9 @@ function checkRegex(pattern: unknown): void {
   const isSlow =
     pattern.length > MAX_LENGTH || repetitions > MAX_REPETITIONS || /\)[*+{?]|\\[1-9k]/.test(pattern);
   if (isSlow)
-    throw new HttpError(501, 'not_implemented', 'The embedded node does simple regular expressions only.');
+    throw new HttpError(
+      501,
+      'not_implemented',
+      'The embedded node supports simple regular expressions only.',
+    );
 }

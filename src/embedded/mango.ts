@@ -1,4 +1,4 @@
-// Answers _find, _explain and _index with PouchDB's Mango. What an index may be is PouchDB's business.
+// Answers _find, _explain and _index with pouchdb-find.
 import { BadRequest, HttpError, MethodNotAllowed, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { requireDatabaseAdmin } from './access.ts';
@@ -7,8 +7,11 @@ import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
 import { checkRegexes } from './mango-regex.ts';
 
+/** The methods of `/{db}/_find`. */
 export const findMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: find };
+/** The methods of `/{db}/_explain`. */
 export const explainMethods: Methods<DatabaseExchange> = { allow: 'POST', POST: explain };
+/** The methods of `/{db}/_index` and of one index below it. */
 export const indexMethods: Methods<DatabaseExchange> = {
   allow: 'GET,POST,DELETE',
   GET: listIndexes,
@@ -24,7 +27,7 @@ interface FindRequest extends Json {
   readonly limit: number;
 }
 
-/** The request as PouchDB takes it. Throws CouchDB's 400 for what Mango refuses. */
+/** Validates a _find request and converts it to PouchDB's. Throws CouchDB's 400. */
 function findRequest(body: Json): FindRequest {
   const { selector, limit, skip, sort, fields, use_index: useIndex } = body;
   if (selector === undefined) throw new BadRequest('Missing required key: selector', 'missing_required_key');
@@ -52,17 +55,17 @@ function findRequest(body: Json): FindRequest {
 
 function requireCount(value: unknown): void {
   if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= 0)) return;
-  const shown = JSON.stringify(value);
-  throw new BadRequest(`${shown} is not an integer greater than or equal to zero`, 'invalid_non_neg_integer');
+  const text = JSON.stringify(value);
+  throw new BadRequest(`${text} is not an integer greater than or equal to zero`, 'invalid_non_neg_integer');
 }
 
 async function find({ req, res, database }: DatabaseExchange): Promise<void> {
   const body = await readJsonObject(req, 'required');
   const request = findRequest(body);
   const started = performance.now();
-  // PouchDB takes a limit of 0 for none.
+  // PouchDB treats a limit of 0 as no limit.
   const result: { docs: Json[]; warning?: string } =
-    request.limit === 0 ? { docs: [] } : await asMango(() => database.storage.find(request));
+    request.limit === 0 ? { docs: [] } : await withMangoErrors(() => database.storage.find(request));
   const stats = {
     total_keys_examined: 0,
     total_docs_examined: result.docs.length,
@@ -78,10 +81,10 @@ async function find({ req, res, database }: DatabaseExchange): Promise<void> {
   });
 }
 
-/** What PouchDB tells of its plan, in CouchDB's frame. */
+/** Sends PouchDB's query plan in the structure of CouchDB's answer. */
 async function explain({ req, res, database }: DatabaseExchange): Promise<void> {
   const request = findRequest(await readJsonObject(req, 'required'));
-  const plan = await asMango(() => database.storage.explain(request));
+  const plan = await withMangoErrors(() => database.storage.explain(request));
   sendJson(res, 200, {
     dbname: database.name,
     index: isObject(plan['index']) ? { ...plan['index'], partitioned: false } : null,
@@ -98,8 +101,8 @@ async function explain({ req, res, database }: DatabaseExchange): Promise<void> 
   });
 }
 
-/** PouchDB's errors in Mango's words. */
-async function asMango<T>(work: () => Promise<T>): Promise<T> {
+/** Runs a PouchDB call and translates its errors to CouchDB's 400. */
+async function withMangoErrors<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
@@ -127,12 +130,16 @@ async function listIndexes({ res, database }: DatabaseExchange): Promise<void> {
 async function createIndex({ req, res, path, database, isDatabaseAdmin }: DatabaseExchange): Promise<void> {
   requireDatabaseAdmin(isDatabaseAdmin);
   if (path[2] !== undefined)
-    throw new HttpError(501, 'not_implemented', 'The embedded node does not do bulk deletion of indexes.');
+    throw new HttpError(
+      501,
+      'not_implemented',
+      'The embedded node does not support bulk deletion of indexes.',
+    );
   const { index, name, ddoc, type } = await readJsonObject(req, 'required');
   if (!isObject(index)) throw new BadRequest('Missing required key: index', 'missing_required_key');
-  checkIndexFields(index['fields']);
+  requireIndexFields(index['fields']);
   if (type !== undefined && type !== 'json')
-    throw new HttpError(501, 'not_implemented', 'The embedded node does JSON indexes only.');
+    throw new HttpError(501, 'not_implemented', 'The embedded node supports JSON indexes only.');
   const request = {
     ...index,
     ...(typeof name === 'string' ? { name } : {}),
@@ -142,20 +149,20 @@ async function createIndex({ req, res, path, database, isDatabaseAdmin }: Databa
     result,
     id,
     name: indexName,
-  } = await asMango(() => database.storage.createIndex({ index: request }));
-  database.forgetDesigns();
-  database.changed();
+  } = await withMangoErrors(() => database.storage.createIndex({ index: request }));
+  database.invalidateDesigns();
+  database.publishChange();
   sendJson(res, 200, { result, id, name: indexName });
 }
 
-function checkIndexFields(fields: unknown): void {
+function requireIndexFields(fields: unknown): void {
   if (fields === undefined) throw new BadRequest('Missing required key: fields', 'missing_required_key');
   const isField = (field: unknown) => typeof field === 'string' || isObject(field);
   if (!Array.isArray(fields) || !fields.every(isField))
     throw new BadRequest('Invalid fields', 'invalid_sort_json');
 }
 
-/** DELETE /db/_index/{ddoc}/json/{name}, or with `_design/{ddoc}`. */
+/** DELETE /{db}/_index/{ddoc}/json/{name}; `{ddoc}` may have the prefix `_design/`. */
 async function deleteIndex({ res, path, database, isDatabaseAdmin }: DatabaseExchange): Promise<void> {
   requireDatabaseAdmin(isDatabaseAdmin);
   const [ddoc, type, name] = path.slice(path[2] === '_design' ? 3 : 2);
@@ -166,7 +173,7 @@ async function deleteIndex({ res, path, database, isDatabaseAdmin }: DatabaseExc
   );
   if (known === undefined) throw new NotFound('Index not found');
   await database.storage.deleteIndex({ ddoc: known.ddoc, name, type });
-  database.forgetDesigns();
-  database.changed();
+  database.invalidateDesigns();
+  database.publishChange();
   sendJson(res, 200, { ok: true });
 }

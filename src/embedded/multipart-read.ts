@@ -1,4 +1,5 @@
-// Reads a multipart/related PUT: first part the JSON document, then the bodies of the attachments that "follow", in their order.
+// Parses a multipart/related PUT: the first part is the JSON document, the other parts are the bodies of the
+// attachments with `"follows": true`, in their order.
 import { type IncomingMessage } from 'node:http';
 import { BadRequest } from '../http-errors.ts';
 import { parseJson, readBody } from './body.ts';
@@ -7,39 +8,43 @@ import { isObject, type Json, without } from './json.ts';
 const LINE_END = Buffer.from('\r\n');
 const HEAD_END = Buffer.from('\r\n\r\n');
 
-/** The document with every following attachment put in as base64. Throws 400 when parts are missing or malformed. */
+/**
+ * The document with every following attachment inlined as base64. Throws 400 for missing or malformed parts.
+ */
 export async function parseRelated(req: IncomingMessage): Promise<unknown> {
-  const boundary = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(req.headers['content-type'] ?? '');
-  const mark = boundary?.[1] ?? boundary?.[2];
-  if (mark === undefined) throw new BadRequest('multipart boundary is missing');
-  const [first, ...bodies] = partsOf(await readBody(req), Buffer.from(`--${mark}`));
-  if (first === undefined) throw new BadRequest('multipart body has no document');
+  const parameter = /boundary=(?:"([^"]+)"|([^;\s]+))/i.exec(req.headers['content-type'] ?? '');
+  const boundary = parameter?.[1] ?? parameter?.[2];
+  if (boundary === undefined) throw new BadRequest('Content-Type multipart/related has no boundary');
+  const [first, ...bodies] = partsOf(await readBody(req), Buffer.from(`--${boundary}`));
+  if (first === undefined) throw new BadRequest('The multipart body has no document');
   const doc = parseJson(first);
   if (!isObject(doc)) throw new BadRequest('Document must be a JSON object');
   const attachments = isObject(doc['_attachments']) ? doc['_attachments'] : {};
   for (const [name, attachment] of Object.entries(attachments)) {
     if (!isObject(attachment) || attachment['follows'] !== true) continue;
     const body = bodies.shift();
-    if (body === undefined) throw new BadRequest(`expected more data: attachment ${name} does not follow`);
-    attachments[name] = inlined(attachment, body);
+    if (body === undefined) throw new BadRequest(`The multipart body has no part for attachment ${name}`);
+    attachments[name] = inlineAttachment(attachment, body);
   }
   return doc;
 }
 
-function inlined(attachment: Json, body: Buffer): Json {
+function inlineAttachment(attachment: Json, body: Buffer): Json {
   const rest = without(attachment, 'follows', 'length', 'encoding', 'encoded_length', 'stub');
   return { ...rest, data: body.toString('base64') };
 }
 
-/** Bodies of the parts between the boundaries; what is before the first and behind the last is ignored. */
-function partsOf(body: Buffer, mark: Buffer): Buffer[] {
+/**
+ * Bodies of the parts between the delimiters. Ignores bytes before the first and after the last delimiter.
+ */
+function partsOf(body: Buffer, delimiter: Buffer): Buffer[] {
   const parts: Buffer[] = [];
-  let start = body.indexOf(mark);
+  let start = body.indexOf(delimiter);
   while (start >= 0) {
-    const end = body.indexOf(Buffer.concat([LINE_END, mark]), start + mark.length);
+    const end = body.indexOf(Buffer.concat([LINE_END, delimiter]), start + delimiter.length);
     if (end < 0) return parts;
-    // The blank line ends the part's headers; a part may have none at all.
-    const headers = body.indexOf(HEAD_END, start + mark.length);
+    // An empty line ends the headers of a part; a part may have no headers.
+    const headers = body.indexOf(HEAD_END, start + delimiter.length);
     if (headers >= 0 && headers <= end) parts.push(body.subarray(headers + HEAD_END.length, end));
     start = end + LINE_END.length;
   }

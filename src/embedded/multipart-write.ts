@@ -1,12 +1,13 @@
-// Writes leaf revisions as multipart/mixed, attachments inside as multipart/related: what CouchDB's replicator asks for. couch_doc.erl, chttpd_db.erl
+// Encodes leaf revisions as multipart/mixed and a document with attachments as multipart/related.
+// CouchDB's replicator requests both formats (couch_doc.erl, chttpd_db.erl).
 import { randomBytes } from 'node:crypto';
 import { type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import { sendJson } from '../respond.ts';
-import { shown } from './document-check.ts';
+import { inCouchOrder } from './document-check.ts';
 import { type Leaf, type StoredDocument } from './pouch.ts';
 import { without } from './json.ts';
 
-/** Leaf revisions, one part each. */
+/** Sends leaf revisions as multipart/mixed, one part each. */
 export function sendLeavesAsMultipart(res: ServerResponse, leaves: readonly Leaf[]): void {
   const boundary = randomBytes(16).toString('hex');
   const parts: Buffer[] = [];
@@ -15,13 +16,13 @@ export function sendLeavesAsMultipart(res: ServerResponse, leaves: readonly Leaf
   send(res, `multipart/mixed; boundary="${boundary}"`, Buffer.concat(parts), {});
 }
 
-/** One document with its attachments, or as JSON when it has none. */
+/** Sends a document with its attachments as multipart/related, or as JSON if it has none. */
 export function sendRelated(res: ServerResponse, doc: StoredDocument, headers: OutgoingHttpHeaders): void {
   if (doc._attachments === undefined) {
-    sendJson(res, 200, shown(doc), headers);
+    sendJson(res, 200, inCouchOrder(doc), headers);
     return;
   }
-  const { type, body } = relatedOf(doc);
+  const { type, body } = encodeRelated(doc);
   send(res, type, body, headers);
 }
 
@@ -31,7 +32,7 @@ function send(res: ServerResponse, type: string, body: Buffer, headers: Outgoing
 }
 
 /** Content type and body of a document with its attachments. */
-function relatedOf(doc: StoredDocument): { type: string; body: Buffer } {
+function encodeRelated(doc: StoredDocument): { type: string; body: Buffer } {
   const boundary = randomBytes(16).toString('hex');
   const bodies = Object.entries(doc._attachments ?? {}).map(([name, attachment]) => ({
     name,
@@ -44,10 +45,10 @@ function relatedOf(doc: StoredDocument): { type: string; body: Buffer } {
       { ...without(attachment, 'data', 'stub'), follows: true, length: bodies[i]?.data.length },
     ]),
   );
-  const json = JSON.stringify(shown({ ...doc, _attachments: stubs }));
+  const json = JSON.stringify(inCouchOrder({ ...doc, _attachments: stubs }));
   const parts = [Buffer.from(`--${boundary}\r\nContent-Type: application/json\r\n\r\n${json}`)];
   for (const { name, type, data } of bodies) {
-    const head = `\r\n--${boundary}\r\nContent-Disposition: attachment; filename="${quoted(name)}"\r\nContent-Type: ${oneLine(type)}\r\nContent-Length: ${data.length}\r\n\r\n`;
+    const head = `\r\n--${boundary}\r\nContent-Disposition: attachment; filename="${escapeFilename(name)}"\r\nContent-Type: ${withoutControlCharacters(type)}\r\nContent-Length: ${data.length}\r\n\r\n`;
     parts.push(Buffer.from(head), data);
   }
   parts.push(Buffer.from(`\r\n--${boundary}--`));
@@ -60,17 +61,17 @@ function partOf(leaf: Leaf): Buffer {
       `Content-Type: application/json; error="true"\r\n\r\n${JSON.stringify({ missing: leaf.missing })}`,
     );
   if (leaf.ok._attachments === undefined)
-    return Buffer.from(`Content-Type: application/json\r\n\r\n${JSON.stringify(shown(leaf.ok))}`);
-  const { type, body } = relatedOf(leaf.ok);
+    return Buffer.from(`Content-Type: application/json\r\n\r\n${JSON.stringify(inCouchOrder(leaf.ok))}`);
+  const { type, body } = encodeRelated(leaf.ok);
   return Buffer.concat([Buffer.from(`Content-Type: ${type}\r\n\r\n`), body]);
 }
 
-/** A stored content type or name never ends a header line (hazard H3). */
-function oneLine(text: string): string {
+/** Removes line breaks: a stored content type or name must not end a header line (hazard H3). */
+function withoutControlCharacters(text: string): string {
   // eslint-disable-next-line no-control-regex
   return text.replaceAll(/[\u0000-\u001f\u007f]/g, ' ');
 }
 
-function quoted(name: string): string {
-  return oneLine(name).replaceAll('"', '%22');
+function escapeFilename(name: string): string {
+  return withoutControlCharacters(name).replaceAll('"', '%22');
 }

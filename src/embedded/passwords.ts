@@ -1,15 +1,15 @@
-// Hashes and checks the passwords of `_users` documents as CouchDB does: PBKDF2, one costly run a password.
+// Hashes and verifies the passwords of `_users` documents with PBKDF2, as CouchDB does.
 import { createHash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { type Json } from './json.ts';
 
 const derive = promisify(pbkdf2);
-/** CouchDB 3.5's own default is 600 000, made cheap by its cache. This node is for tests and a first look. */
+/** CouchDB 3.5 uses 600 000. A lower count keeps tests and evaluation fast. */
 const ITERATIONS = 10_000;
 const KEY_BYTES = 32;
-const REMEMBERED = 1000;
+const MAX_VERIFIED_DIGESTS = 1000;
 
-/** The fields that stand for the password in a stored user document. */
+/** The fields that replace the password in a stored user document. */
 export async function hashedPassword(password: string): Promise<Json> {
   const salt = randomBytes(16).toString('hex');
   const key = await derive(password, salt, ITERATIONS, KEY_BYTES, 'sha256');
@@ -22,11 +22,12 @@ export async function hashedPassword(password: string): Promise<Json> {
   };
 }
 
-/** Checks passwords against user documents; a right one is remembered under a digest, so that a request costs no PBKDF2. */
+/** Verifies passwords against user documents. Caches digests of verified ones, so that PBKDF2 runs once. */
 export class PasswordChecker {
-  readonly #known = new Set<string>();
+  readonly #verifiedDigests = new Set<string>();
 
-  async isRight(user: Json, password: string): Promise<boolean> {
+  /** Whether the password matches; false if the document has no hash or more than 1 000 000 iterations. */
+  async isCorrect(user: Json, password: string): Promise<boolean> {
     const { salt, iterations, derived_key: derived, pbkdf2_prf: prf } = user;
     if (typeof salt !== 'string' || typeof iterations !== 'number' || typeof derived !== 'string')
       return false;
@@ -34,7 +35,7 @@ export class PasswordChecker {
     const digest = createHash('sha256')
       .update(JSON.stringify([salt, iterations, derived, password]))
       .digest('hex');
-    if (this.#known.has(digest)) return true;
+    if (this.#verifiedDigests.has(digest)) return true;
     if (iterations < 1 || iterations > 1_000_000 || stored.length === 0 || stored.length > 64) return false;
     const key = await derive(
       password,
@@ -44,8 +45,8 @@ export class PasswordChecker {
       prf === 'sha256' ? 'sha256' : 'sha1',
     );
     if (!timingSafeEqual(key, stored)) return false;
-    if (this.#known.size >= REMEMBERED) this.#known.clear();
-    this.#known.add(digest);
+    if (this.#verifiedDigests.size >= MAX_VERIFIED_DIGESTS) this.#verifiedDigests.clear();
+    this.#verifiedDigests.add(digest);
     return true;
   }
 }

@@ -1,4 +1,4 @@
-// Plugs PouchDB together, once a process, and gives its databases the narrow type the rest of this folder uses.
+// Registers the PouchDB plugins once per process, and declares the types of the PouchDB calls in this folder.
 import PouchDB from 'pouchdb-core';
 import httpAdapter from 'pouchdb-adapter-http';
 import leveldbAdapter from 'pouchdb-adapter-leveldb';
@@ -7,21 +7,24 @@ import findPlugin from 'pouchdb-find';
 import replicationPlugin from 'pouchdb-replication';
 import { type Json } from './json.ts';
 
-// A module is evaluated once: pouchdb-replication throws when it is plugged in a second time.
+// At module level, because pouchdb-replication throws if it is registered twice.
 PouchDB.plugin(httpAdapter)
   .plugin(leveldbAdapter)
   .plugin(memoryAdapter)
   .plugin(replicationPlugin)
   .plugin(findPlugin);
 
+/** A document with CouchDB's special members. */
 export type Document = Json & {
   _id: string;
   _rev?: string;
   _deleted?: boolean;
   _attachments?: Record<string, Partial<Attachment>>;
 };
+/** A document as PouchDB returns it. */
 export type StoredDocument = Document & { _rev: string; _attachments?: Record<string, Attachment> };
 
+/** Metadata of an attachment; `length` is in bytes, `data` is base64. */
 export interface Attachment {
   content_type: string;
   digest: string;
@@ -32,11 +35,13 @@ export interface Attachment {
   follows?: true;
 }
 
+/** One row of the result of `bulkDocs`. */
 export type WriteRow = { ok: true; id: string; rev: string } | (PouchError & { error: true; id?: string });
 
-/** A leaf revision, as `open_revs` gives it. */
+/** A leaf revision, as `open_revs` returns it. */
 export type Leaf = { readonly ok: StoredDocument } | { readonly missing: string };
 
+/** The fields of PouchDB's errors; `status` is an HTTP status. */
 export interface PouchError {
   status?: number;
   name?: string;
@@ -44,6 +49,7 @@ export interface PouchError {
   reason?: string;
 }
 
+/** One row of `changes`. */
 export interface ChangeRow {
   seq: number;
   id: string;
@@ -52,6 +58,7 @@ export interface ChangeRow {
   doc?: StoredDocument;
 }
 
+/** One row of `allDocs`. */
 export interface AllDocsRow {
   id?: string;
   key: unknown;
@@ -60,6 +67,7 @@ export interface AllDocsRow {
   error?: string;
 }
 
+/** A Mango index; `ddoc` is null for the built-in index on `_id`. */
 export interface Index {
   ddoc: string | null;
   name: string;
@@ -67,7 +75,7 @@ export interface Index {
   def: Json;
 }
 
-/** What this folder calls of a PouchDB database. Options are PouchDB's own. */
+/** The methods of a PouchDB database that this folder calls. Options are PouchDB's. pouchdb.com/api.html */
 export interface Storage {
   readonly name: string;
   info(): Promise<{ doc_count: number; update_seq: number }>;
@@ -92,7 +100,10 @@ export interface Storage {
   setMaxListeners(count: number): void;
 }
 
-/** Opens (and creates, where it is new) a local database. The adapter is named each time: a default would also catch http addresses. */
+/**
+ * Opens a local database and creates it if it is new. The adapter is a parameter of each call: a default
+ * adapter would also apply to HTTP URLs.
+ */
 export function openStorage(path: string, adapter: 'leveldb' | 'memory'): Storage {
   const storage = new PouchDB(path, { adapter }) as Storage;
   storage.setMaxListeners(0);

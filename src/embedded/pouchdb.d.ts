@@ -1,5 +1,5 @@
-// The few calls of the PouchDB packages that this folder makes. Their published types are not used: they bring DOM's globals, and a global
-// Buffer of their own that no longer is Node's, into the whole project.
+// Declares the calls of the PouchDB packages that this folder makes. The published types are not usable: they
+// add the DOM globals and an outdated global Buffer to the whole project.
 
 declare module 'pouchdb-core' {
   interface PouchDbStatic {

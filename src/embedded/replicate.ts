@@ -1,4 +1,4 @@
-// Answers POST /_replicate: one replication between two addresses, run by PouchDB over HTTP. Documents of _replicator are replication-scheduler.ts's business.
+// Answers POST /_replicate: runs or cancels one replication between two databases.
 import { randomBytes } from 'node:crypto';
 import { BadRequest, HttpError } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
@@ -7,6 +7,7 @@ import { type Exchange, type Methods } from './exchange.ts';
 import { type Json } from './json.ts';
 import { endpointOf, startReplication, type ReplicationResult } from './replication.ts';
 
+/** The methods of `/_replicate`. */
 export const replicateMethods: Methods<Exchange> = { allow: 'POST', POST: replicate };
 
 /** docs.couchdb.org/en/stable/api/server/common.html#replicate */
@@ -25,14 +26,14 @@ async function replicate(exchange: Exchange): Promise<void> {
   const started = new Date();
   const running = startReplication(source, target, body);
   if (body['continuous'] === true) {
-    const id = node.replications.keep(running);
+    const id = node.replications.addContinuous(running);
     sendJson(res, 202, { ok: true, _local_id: id });
     return;
   }
   const result = await running.done.catch((error: unknown) => {
     throw replicationError(error);
   });
-  sendJson(res, 200, told(result, started));
+  sendJson(res, 200, reportOf(result, started));
 }
 
 function cancel({ node, res }: Exchange, body: Json): void {
@@ -45,13 +46,14 @@ function cancel({ node, res }: Exchange, body: Json): void {
 function replicationError(error: unknown): HttpError {
   const { status, message, reason } = error as { status?: number; message?: string; reason?: string };
   if (status === 404)
-    return new HttpError(404, 'db_not_found', 'could not open a database of the replication');
+    return new HttpError(404, 'db_not_found', 'could not open the source or target database');
   if (status === 401 || status === 403)
     return new HttpError(status, status === 401 ? 'unauthorized' : 'forbidden', reason ?? message ?? '');
   return new HttpError(500, 'replication_error', reason ?? message ?? 'the replication failed');
 }
 
-function told(result: ReplicationResult, started: Date): object {
+/** CouchDB's report of a finished replication. PouchDB counts documents only, so some fields are equal. */
+function reportOf(result: ReplicationResult, started: Date): object {
   const session = randomBytes(16).toString('hex');
   const last = String(result.last_seq);
   return {

@@ -1,4 +1,4 @@
-// Keeps the replications that run on: continuous ones of _replicate and those of _replicator's documents. Running one is replication.ts's business.
+// Manages background replications: continuous ones of POST /_replicate and those of documents in _replicator.
 import { randomBytes } from 'node:crypto';
 import { Forbidden } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
@@ -11,6 +11,7 @@ import { endpointOf, startReplication, type Replication, type ReplicationResult 
 
 interface Job {
   readonly id: string;
+  /** Id of the document in `_replicator`; undefined for POST /_replicate. */
   readonly documentId: string | undefined;
   readonly source: string;
   readonly target: string;
@@ -18,23 +19,28 @@ interface Job {
   readonly replication: Replication;
 }
 
+/** The background replications of one node. */
 export class Replications {
   readonly #jobs = new Map<string, Job>();
 
-  /** Keeps a continuous replication of _replicate; the answer is the id that cancels it. */
-  keep(replication: Replication): string {
+  /** Registers a continuous replication of POST /_replicate. Returns the id that cancels it. */
+  addContinuous(replication: Replication): string {
     const id = `${randomBytes(16).toString('hex')}+continuous`;
     this.#add({ id, documentId: undefined, source: '', target: '', started: now(), replication });
     return id;
   }
 
+  /** Cancels a replication. Returns false if the id is unknown. */
   cancel(id: string): boolean {
     const job = this.#jobs.get(id);
     job?.replication.cancel();
     return this.#jobs.delete(id);
   }
 
-  /** Follows a document of `_replicator`: starts its replication, ends it when the document goes. Never throws. */
+  /**
+   * Handles a write of a document in `_replicator`: cancels its old replication, and starts a new one unless
+   * the document is deleted, completed or failed. The end of the replication is written into the document.
+   */
   onDocument(database: Database, doc: Document): void {
     for (const job of this.#jobs.values()) if (job.documentId === doc._id) this.cancel(job.id);
     const state = doc['_replication_state'];
@@ -63,16 +69,18 @@ export class Replications {
       .catch(() => undefined);
   }
 
-  /** Takes up again what was running when the node stopped. */
+  /** Restarts the unfinished replications of `_replicator` after a start of the node. */
   async resume(database: Database): Promise<void> {
     const { rows } = await database.storage.allDocs({ include_docs: true });
     for (const { doc } of rows) if (doc != null) this.onDocument(database, doc);
   }
 
+  /** All running replications. */
   list(): readonly Job[] {
     return [...this.#jobs.values()];
   }
 
+  /** Cancels all replications. */
   close(): void {
     for (const job of this.#jobs.values()) job.replication.cancel();
     this.#jobs.clear();
@@ -82,32 +90,32 @@ export class Replications {
     this.#jobs.set(job.id, job);
   }
 
-  /** Writes the end of a replication into its document, unless that is another one by now. */
+  /** Writes the final state into the document. Does nothing if the replication was cancelled or replaced. */
   async #finish(database: Database, job: Job, state: object): Promise<void> {
     if (!this.#jobs.delete(job.id) || job.documentId === undefined || database.isRemoved) return;
     const id = job.documentId;
     await database.use(async () => {
       const doc = await database.storage.get(id);
       await database.storage.bulkDocs([{ ...doc, ...state, _replication_state_time: now() }]);
-      database.changed();
+      database.publishChange();
     });
   }
 }
 
-/** A document of `_replicator` as CouchDB takes it. Throws its 403. */
+/** The `_replicator` document to store, with its owner. Throws CouchDB's 403 for a bad source or target. */
 export function checkedReplication(doc: Document, owner: string | null): Document {
   if (doc._deleted === true) return doc;
   for (const end of ['source', 'target']) {
     const given = doc[end];
     const url = isObject(given) ? given['url'] : given;
-    // CouchDB's own words for a missing source or target.
+    // This is CouchDB's message for a missing source or target.
     if (typeof url !== 'string') throw new Forbidden('Missing replicator database');
     if (!/^https?:\/\//.test(url) || !URL.canParse(url)) throw new Forbidden('local_endpoints_not_supported');
   }
   return { ...doc, owner: doc['owner'] ?? owner };
 }
 
-/** GET /_scheduler/jobs: what runs. docs.couchdb.org/en/stable/api/server/common.html#scheduler-jobs */
+/** Answers GET /_scheduler/jobs. docs.couchdb.org/en/stable/api/server/common.html#scheduler-jobs */
 export function schedulerJobs({ node, res }: Exchange): void {
   const jobs = node.replications.list().map((job) => ({
     database: job.documentId === undefined ? null : '_replicator',
@@ -124,7 +132,7 @@ export function schedulerJobs({ node, res }: Exchange): void {
   sendJson(res, 200, { total_rows: jobs.length, offset: 0, jobs });
 }
 
-/** GET /_scheduler/docs: what runs for a document of `_replicator`. */
+/** Answers GET /_scheduler/docs with the running replications of `_replicator` documents. */
 export function schedulerDocs({ node, res }: Exchange): void {
   const docs = node.replications
     .list()

@@ -1,13 +1,15 @@
-// Runs one replication between two CouchDB addresses with PouchDB's replicator. Who may ask for it is the callers' business.
+// Runs one replication between two databases over HTTP with PouchDB's replicator.
 import PouchDB from 'pouchdb-core';
 import { BadRequest } from '../http-errors.ts';
 import { isObject, type Json } from './json.ts';
 
+/** Source or target of a replication. */
 export interface Endpoint {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
+/** PouchDB's result of a replication. */
 export interface ReplicationResult {
   readonly docs_read: number;
   readonly docs_written: number;
@@ -15,14 +17,17 @@ export interface ReplicationResult {
   readonly last_seq: number | string;
 }
 
+/** A running replication. */
 export interface Replication {
+  /** Resolves when the replication ends or is cancelled; rejects if it fails. */
   readonly done: Promise<ReplicationResult>;
   cancel(): void;
 }
 
 /**
- * The endpoint that `source` or `target` names: an address, or an object with `url`, `headers` and `auth.basic`. A plain database name is
- * this node's own database, reached with the caller's credentials, as in CouchDB. undefined when nothing is named.
+ * Parses `source` or `target`: a URL, or an object with `url`, `headers` and `auth.basic`; undefined if it is
+ * missing. A database name means a database of this node (`own`), used with the caller's credentials, as in
+ * CouchDB. Throws 400 for an invalid URL, and for a name without `own`.
  */
 export function endpointOf(
   given: unknown,
@@ -60,18 +65,21 @@ function headersOf(endpoint: Json): Record<string, string> {
   return headers;
 }
 
-const NOTHING_DONE: ReplicationResult = { docs_read: 0, docs_written: 0, doc_write_failures: 0, last_seq: 0 };
+const EMPTY_RESULT: ReplicationResult = { docs_read: 0, docs_written: 0, doc_write_failures: 0, last_seq: 0 };
 
 interface PouchReplication extends Promise<ReplicationResult> {
   cancel(): void;
 }
 
-/** Starts a replication; `request` holds CouchDB's options (continuous, create_target, doc_ids, selector, filter, query_params). */
+/**
+ * Starts a replication. `request` holds CouchDB's options: continuous, create_target, doc_ids, selector,
+ * filter and query_params.
+ */
 export function startReplication(source: Endpoint, target: Endpoint, request: Json): Replication {
   const state: { running?: PouchReplication; cancelled: boolean } = { cancelled: false };
   const done = (async () => {
     if (request['create_target'] === true) await createTarget(target);
-    if (state.cancelled) return NOTHING_DONE;
+    if (state.cancelled) return EMPTY_RESULT;
     state.running = PouchDB.replicate(
       connect(source),
       connect(target),
@@ -79,7 +87,7 @@ export function startReplication(source: Endpoint, target: Endpoint, request: Js
     ) as PouchReplication;
     return await state.running;
   })();
-  // Whoever waits for `done` sees its failure; a continuous replication has nobody waiting.
+  // A failure of a continuous replication has no other handler; without this one it would end the process.
   done.catch(() => undefined);
   return {
     done,
@@ -118,5 +126,5 @@ async function createTarget(target: Endpoint): Promise<void> {
   const answer = await fetch(url, { method: 'PUT', headers });
   await answer.arrayBuffer();
   if (answer.ok || answer.status === 412) return;
-  throw Object.assign(new Error('the target could not be created'), { status: answer.status });
+  throw Object.assign(new Error('could not create the target database'), { status: answer.status });
 }

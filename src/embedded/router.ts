@@ -1,4 +1,4 @@
-// Finds the endpoint of a path. Who may use it is access.ts's business, what it does the endpoints' own.
+// Maps the path and method of a request to an endpoint, checks access to the path, and calls the endpoint.
 import { HttpError, MethodNotAllowed, NotFound } from '../http-errors.ts';
 import { authorizeDatabasePath, authorizeServerPath, requireServerAdmin } from './access.ts';
 import { attachmentMethods } from './attachments.ts';
@@ -9,10 +9,10 @@ import { documentMethods } from './document-endpoints.ts';
 import { type DatabaseExchange, type Exchange, type Methods } from './exchange.ts';
 import { serverEndpoints, welcomeMethods } from './server-endpoints.ts';
 
-/** Answers one request, or throws an HttpError. */
+/** Answers one request. Throws an HttpError if it is refused, or if its path or method is unknown. */
 export async function route(exchange: Exchange): Promise<void> {
   const [first] = exchange.path;
-  if (first === undefined) return run(welcomeMethods, exchange);
+  if (first === undefined) return runMethod(welcomeMethods, exchange);
   if (first === 'favicon.ico' || (first.startsWith('_') && !SYSTEM_DATABASES.includes(first)))
     return routeServer(first, exchange);
   return routeDatabase(first, exchange);
@@ -21,23 +21,24 @@ export async function route(exchange: Exchange): Promise<void> {
 async function routeServer(first: string, exchange: Exchange): Promise<void> {
   authorizeServerPath(exchange.caller, exchange.path);
   const methods = serverEndpoints.get(first);
-  // CouchDB takes an unknown underscore path for a database.
+  // CouchDB treats an unknown underscore path as a database name.
   if (methods === undefined) throw new NotFound('Database does not exist.');
-  return run(methods, exchange);
+  return runMethod(methods, exchange);
 }
 
 async function routeDatabase(name: string, exchange: Exchange): Promise<void> {
   const { node, caller, method, path } = exchange;
   if (path.length === 1 && method === 'PUT') {
     requireServerAdmin(caller);
-    return run(databaseMethods, exchange as DatabaseExchange);
+    return runMethod(databaseMethods, exchange as DatabaseExchange);
   }
   if (path.length === 1 && method === 'DELETE') requireServerAdmin(caller);
   const database = node.databases.get(name);
   const isDatabaseAdmin = authorizeDatabasePath(caller, database, method, path);
   const inDatabase: DatabaseExchange = { ...exchange, database, isDatabaseAdmin };
-  if (path.length === 1 && method === 'DELETE') return run(databaseMethods, inDatabase);
-  return database.use(() => run(methodsInDatabase(inDatabase), inDatabase));
+  // Not inside `use`: a removal waits until nothing uses the database.
+  if (path.length === 1 && method === 'DELETE') return runMethod(databaseMethods, inDatabase);
+  return database.use(() => runMethod(methodsInDatabase(inDatabase), inDatabase));
 }
 
 function methodsInDatabase(exchange: DatabaseExchange): Methods<DatabaseExchange> {
@@ -47,17 +48,17 @@ function methodsInDatabase(exchange: DatabaseExchange): Methods<DatabaseExchange
   if (second === '_local' && third !== undefined) return documentMethods;
   const known = databaseEndpoints.get(second);
   if (known !== undefined) return known;
-  if (second.startsWith('_')) return unknownIn(exchange);
+  if (second.startsWith('_')) return refuseUnknownPath(exchange);
   return third === undefined ? documentMethods : attachmentMethods;
 }
 
-function unknownIn(exchange: DatabaseExchange): Methods<DatabaseExchange> {
+function refuseUnknownPath(exchange: DatabaseExchange): never {
   if (exchange.method === 'GET' || exchange.method === 'HEAD' || exchange.path.length > 2)
     throw new NotFound();
   throw new HttpError(400, 'illegal_docid', 'Only reserved document ids may start with underscore.');
 }
 
-async function run<E extends Exchange>(methods: Methods<E>, exchange: E): Promise<void> {
+async function runMethod<E extends Exchange>(methods: Methods<E>, exchange: E): Promise<void> {
   const { method } = exchange;
   const name = method === 'HEAD' ? 'GET' : method;
   const endpoint =

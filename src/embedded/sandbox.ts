@@ -1,14 +1,15 @@
-// Runs one JavaScript function of a design document in QuickJS: no host objects, bounded time and memory. What it is for is functions.ts's business.
+// Runs one JavaScript function of a design document in QuickJS, without host objects and with limits on time,
+// memory and stack.
 import { getQuickJS, type QuickJSContext, type QuickJSRuntime } from 'quickjs-emscripten';
 
-/** How long design functions together may hold the event loop before it turns. */
-const TURN_LIMIT_MS = 1000;
+/** Time that all design functions together may use in one iteration of the event loop. */
+const LOOP_ITERATION_LIMIT_MS = 1000;
 const MEMORY_LIMIT_BYTES = 64 * 1024 * 1024;
 const STACK_LIMIT_BYTES = 256 * 1024;
 
 const quickjs = await getQuickJS();
 
-/** A design function that used up its time, memory or stack, or does not compile. Its state is gone. */
+/** A design function exceeded a limit or does not compile. Its runtime is disposed. */
 export class FunctionFailure extends Error {
   readonly kind: 'compilation' | 'limit';
 
@@ -18,10 +19,12 @@ export class FunctionFailure extends Error {
   }
 }
 
+/** The result of a call: the return value and the `emit` rows, or the thrown value. All are JSON values. */
 export type Outcome = { readonly value?: unknown; readonly emitted: unknown } | { readonly thrown: unknown };
 
-// Only text goes in and out, so no object of the host is ever within reach. The function cannot see these names' values of another
-// function: each has a runtime of its own. docs.couchdb.org/en/stable/query-server/javascript.html
+// Arguments and results are JSON text, so that no host object is reachable. Each function has its own
+// runtime, so that functions share no variables. Names:
+// docs.couchdb.org/en/stable/query-server/javascript.html
 const PRELUDE = `
   var isArray = Array.isArray, toJSON = JSON.stringify, log = function () {};
   var sum = function (values) { var total = 0; for (var i = 0; i < values.length; i += 1) total += values[i]; return total; };
@@ -42,12 +45,13 @@ const PRELUDE = `
   })(JSON.stringify, JSON.parse);
 `;
 
+/** One compiled function with its own QuickJS runtime. */
 export class SandboxedFunction {
   readonly #runtime: QuickJSRuntime;
   readonly #context: QuickJSContext;
-  #dead = false;
+  #terminated = false;
 
-  /** Throws `FunctionFailure` when the source is no function expression. */
+  /** Compiles the source. Throws `FunctionFailure` if it is not a function expression. */
   constructor(source: string) {
     this.#runtime = quickjs.newRuntime();
     this.#runtime.setMemoryLimit(MEMORY_LIMIT_BYTES);
@@ -59,11 +63,14 @@ export class SandboxedFunction {
     this.#evaluate(`if (typeof __function !== 'function') throw new Error('not a function');`);
   }
 
-  get isDead(): boolean {
-    return this.#dead;
+  /** True after `dispose` or an exceeded limit; the function cannot be called any more. */
+  get isTerminated(): boolean {
+    return this.#terminated;
   }
 
-  /** Applies the function to JSON values. Throws `FunctionFailure` when a limit is met; the function is dead then. */
+  /**
+   * Calls the function with JSON values. If it exceeds a limit, terminates it and throws `FunctionFailure`.
+   */
   call(args: readonly unknown[]): Outcome {
     const context = this.#context;
     const call = context.getProp(context.global, '__call');
@@ -73,7 +80,7 @@ export class SandboxedFunction {
         const result = context.callFunction(call, context.undefined, text);
         if (result.error) {
           result.error.dispose();
-          throw new FunctionFailure('limit', 'the function used up its time or memory');
+          throw new FunctionFailure('limit', 'the function exceeded its time or memory limit');
         }
         const json = context.getString(result.value);
         result.value.dispose();
@@ -83,13 +90,14 @@ export class SandboxedFunction {
     } finally {
       call.dispose();
       text.dispose();
-      if (this.#dead) this.#free();
+      if (this.#terminated) this.#free();
     }
   }
 
+  /** Frees the runtime. Safe to call twice. */
   dispose(): void {
-    if (this.#dead) return;
-    this.#dead = true;
+    if (this.#terminated) return;
+    this.#terminated = true;
     this.#free();
   }
 
@@ -112,16 +120,16 @@ export class SandboxedFunction {
 
   #timed<T>(work: () => T): T {
     const started = performance.now();
-    const deadline = started + timeLeftInThisTurn();
+    const deadline = started + remainingTimeMs();
     this.#runtime.setInterruptHandler(() => performance.now() > deadline);
     try {
       return work();
     } catch (error) {
-      this.#dead = true;
+      this.#terminated = true;
       if (error instanceof FunctionFailure) throw error;
-      throw new FunctionFailure('limit', 'the function broke its sandbox');
+      throw new FunctionFailure('limit', 'the sandbox of the function failed');
     } finally {
-      spendInThisTurn(performance.now() - started);
+      consumeTime(performance.now() - started);
     }
   }
 
@@ -130,7 +138,7 @@ export class SandboxedFunction {
       this.#context.dispose();
       this.#runtime.dispose();
     } catch {
-      // A runtime that ran out of memory may refuse to be taken apart; it is never entered again.
+      // Disposal may fail after an out-of-memory error. The runtime is not used again.
     }
   }
 }
@@ -140,24 +148,25 @@ function readOutcome(json: string): Outcome {
     const outcome: unknown = JSON.parse(json);
     if (typeof outcome === 'object' && outcome !== null && !Array.isArray(outcome)) return outcome as Outcome;
   } catch {
-    // Falls through: the function replaced what its own sandbox uses to answer.
+    // Falls through: the function replaced parts of the prelude, so its result is not JSON.
   }
-  return { thrown: { name: 'Error', message: 'the function gave no answer' } };
+  return { thrown: { name: 'Error', message: 'the result of the function is not readable' } };
 }
 
 function messageOf(error: unknown): string {
   const message: unknown =
     typeof error === 'object' && error !== null && 'message' in error ? error.message : undefined;
-  return typeof message === 'string' ? message : 'out of time or memory';
+  return typeof message === 'string' ? message : 'the time or memory limit was exceeded';
 }
 
-let spentMs = 0;
+/** Time that design functions used in this iteration of the event loop. */
+let consumedMs = 0;
 
-function timeLeftInThisTurn(): number {
-  return Math.max(1, TURN_LIMIT_MS - spentMs);
+function remainingTimeMs(): number {
+  return Math.max(1, LOOP_ITERATION_LIMIT_MS - consumedMs);
 }
 
-function spendInThisTurn(ms: number): void {
-  if (spentMs === 0) setImmediate(() => (spentMs = 0));
-  spentMs += ms;
+function consumeTime(ms: number): void {
+  if (consumedMs === 0) setImmediate(() => (consumedMs = 0));
+  consumedMs += ms;
 }

@@ -1,14 +1,15 @@
-// Shows PouchDB's update sequence as an opaque string, like CouchDB's, and reads it back.
+// Converts PouchDB's numeric update sequence to an opaque string like CouchDB's, and back.
 import { BadRequest } from '../http-errors.ts';
 
-const MARK = 'embedded';
+/** Part of every sequence, so that the sequence of another server is recognized and refused. */
+const SUFFIX = 'embedded';
 
-/** The sequence as clients see it; they must not read anything out of it. */
-export function shownSeq(seq: number): string {
-  return `${seq}-${MARK}`;
+/** The opaque sequence that clients receive. */
+export function formatSeq(seq: number): string {
+  return `${seq}-${SUFFIX}`;
 }
 
-/** The sequence of a `since`; `now` is `latest`. Throws CouchDB's 400 for what this node never gave. */
+/** The sequence of `since`; `now` means `latest()`. Rejects with CouchDB's 400 for a foreign sequence. */
 export function readSeq(since: string | null | undefined, latest: () => Promise<number>): Promise<number> {
   const text = since ?? '0';
   if (text === 'now') return latest();

@@ -1,4 +1,4 @@
-// Answers the paths without a database: welcome, _up, _uuids, _all_dbs and the like. Sessions and replication have files of their own.
+// Answers the paths of the server: `/`, _up, _uuids, _all_dbs, _dbs_info, _node, _scheduler and others.
 import { randomBytes } from 'node:crypto';
 import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
@@ -7,7 +7,7 @@ import { databaseInfo } from './database-endpoints.ts';
 import { type Database } from './database.ts';
 import { type Endpoint, type Exchange, type Methods } from './exchange.ts';
 import { NODE_NAME } from './node-name.ts';
-import { notDone } from './not-done.ts';
+import { notImplemented } from './not-done.ts';
 import { countOf, jsonParameter } from './parameters.ts';
 import { schedulerDocs, schedulerJobs } from './replication-scheduler.ts';
 import { replicateMethods } from './replicate.ts';
@@ -15,6 +15,7 @@ import { sessionMethods } from './session.ts';
 
 const MAX_UUIDS = 1000;
 
+/** The methods of `/`. */
 export const welcomeMethods: Methods<Exchange> = {
   allow: 'GET,HEAD',
   GET: ({ node, res }) =>
@@ -24,15 +25,16 @@ export const welcomeMethods: Methods<Exchange> = {
       git_sha: 'embedded',
       uuid: node.databases.uuid,
       features: ['quickjs', 'access-ready', 'scheduler'],
-      vendor: { name: 'Couchgate embedded node: for a first look and for tests, not for production' },
+      vendor: { name: 'Couchgate embedded node: for evaluation and tests, not for production' },
     }),
 };
 
 const get = (endpoint: Endpoint<Exchange>): Methods<Exchange> => ({ allow: 'GET,HEAD', GET: endpoint });
 
+/** The methods of server paths by their first segment. */
 export const serverEndpoints: ReadonlyMap<string, Methods<Exchange>> = new Map([
   ['_up', get(({ res }) => sendJson(res, 200, { status: 'ok', seeds: {} }))],
-  ['_uuids', get(giveUuids)],
+  ['_uuids', get(generateUuids)],
   ['_session', sessionMethods],
   ['_replicate', replicateMethods],
   ['_all_dbs', get(listDatabases)],
@@ -46,13 +48,13 @@ export const serverEndpoints: ReadonlyMap<string, Methods<Exchange>> = new Map([
   ['_node', get(describeNode)],
   ['_scheduler', get(describeScheduler)],
   ['favicon.ico', get(({ res }) => sendJson(res, 404, { error: 'not_found', reason: 'missing' }))],
-  ['_reshard', notDone('resharding')],
-  ['_search_analyze', notDone('full text search')],
-  ['_nouveau_analyze', notDone('full text search')],
-  ['_utils', notDone('the web interface Fauxton')],
+  ['_reshard', notImplemented('resharding')],
+  ['_search_analyze', notImplemented('full text search')],
+  ['_nouveau_analyze', notImplemented('full text search')],
+  ['_utils', notImplemented('the web interface Fauxton')],
 ]);
 
-function giveUuids({ res, query }: Exchange): void {
+function generateUuids({ res, query }: Exchange): void {
   const given = query.get('count') ?? '1';
   if (!/^\d+$/.test(given)) throw new BadRequest('count must be a positive integer');
   if (Number(given) > MAX_UUIDS) throw new BadRequest('count parameter too large');
@@ -66,11 +68,11 @@ function giveUuids({ res, query }: Exchange): void {
 }
 
 function listDatabases({ node, res, query }: Exchange): void {
-  sendJson(res, 200, namesWithin(node.databases.names(), query));
+  sendJson(res, 200, namesInRange(node.databases.names(), query));
 }
 
 async function listDatabaseInfo(exchange: Exchange): Promise<void> {
-  await sendInfo(exchange, namesWithin(exchange.node.databases.names(), exchange.query));
+  await sendInfo(exchange, namesInRange(exchange.node.databases.names(), exchange.query));
 }
 
 async function listNamedInfo(exchange: Exchange): Promise<void> {
@@ -94,8 +96,11 @@ function infoOf(database: Database): Promise<object> {
   return database.use(() => databaseInfo(database));
 }
 
-/** Names from `startkey` to `endkey`, then `skip` and `limit`. docs.couchdb.org/en/stable/api/server/common.html#all-dbs */
-function namesWithin(names: readonly string[], query: URLSearchParams): string[] {
+/**
+ * Names from `startkey` to `endkey`, after `skip`, up to `limit`. Throws CouchDB's 400 for invalid
+ * parameters. docs.couchdb.org/en/stable/api/server/common.html#all-dbs
+ */
+function namesInRange(names: readonly string[], query: URLSearchParams): string[] {
   const key = (...params: string[]) => {
     const text = params.map((param) => query.get(param)).find((value) => value !== null);
     return text == null ? undefined : jsonParameter(text);
@@ -104,31 +109,32 @@ function namesWithin(names: readonly string[], query: URLSearchParams): string[]
   const descending = query.get('descending') === 'true';
   const [from, to] = [key('startkey', 'start_key'), key('endkey', 'end_key')];
   const [low, high] = descending ? [to, from] : [from, to];
-  const within = names.filter(
+  const selected = names.filter(
     (name) => (typeof low !== 'string' || name >= low) && (typeof high !== 'string' || name <= high),
   );
-  if (descending) within.reverse();
+  if (descending) selected.reverse();
   const skip = count('skip') ?? 0;
-  return within.slice(skip, skip + (count('limit') ?? within.length));
+  return selected.slice(skip, skip + (count('limit') ?? selected.length));
 }
 
+/** Answers `_node/{name}` and its sub-paths. Couchgate reads `_config/admins`; the others are minimal. */
 function describeNode({ node, res, path }: Exchange): void {
-  const [, name, what, section, key] = path;
+  const [, name, topic, section, key] = path;
   if (name === undefined) throw new NotFound();
   if (name !== '_local' && name !== NODE_NAME) throw new HttpError(412, 'nodedown', `${name} is down`);
-  if (what === '_config' && section === 'admins') {
+  if (topic === '_config' && section === 'admins') {
     const admins = node.authenticator.admins();
     if (key !== undefined && admins[key] === undefined) throw new NotFound('unknown_config_value');
     sendJson(res, 200, key === undefined ? admins : admins[key]);
     return;
   }
-  const about = what === undefined ? () => ({ name: NODE_NAME }) : ABOUT_NODE.get(what);
-  if (about === undefined)
-    throw new HttpError(501, 'not_implemented', 'The embedded node has no such information.');
-  sendJson(res, 200, about());
+  const information = topic === undefined ? () => ({ name: NODE_NAME }) : NODE_INFORMATION.get(topic);
+  if (information === undefined)
+    throw new HttpError(501, 'not_implemented', 'The embedded node does not provide this information.');
+  sendJson(res, 200, information());
 }
 
-const ABOUT_NODE: ReadonlyMap<string, () => object> = new Map([
+const NODE_INFORMATION: ReadonlyMap<string, () => object> = new Map([
   ['_stats', () => ({})],
   ['_config', () => ({})],
   ['_versions', () => ({ javascript_engine: { name: 'quickjs' } })],
@@ -136,8 +142,8 @@ const ABOUT_NODE: ReadonlyMap<string, () => object> = new Map([
 ]);
 
 function describeScheduler(exchange: Exchange): void {
-  const [, what] = exchange.path;
-  if (what === 'jobs') schedulerJobs(exchange);
-  else if (what === 'docs') schedulerDocs(exchange);
+  const [, list] = exchange.path;
+  if (list === 'jobs') schedulerJobs(exchange);
+  else if (list === 'docs') schedulerDocs(exchange);
   else throw new NotFound();
 }

@@ -1,4 +1,4 @@
-// Takes HTTP requests of the embedded node and gives every one an answer, whatever happens. What it answers is router.ts's business.
+// Accepts HTTP requests of the embedded node and guarantees one response for each, also after an error.
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { HttpError } from '../http-errors.ts';
@@ -8,16 +8,17 @@ import { type EmbeddedNode } from './exchange.ts';
 import { route } from './router.ts';
 import { readTarget } from './target.ts';
 
+/** Writes one line of the operational log. */
 export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 const OVERRIDABLE = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY']);
 
-/** The HTTP server of a node, not yet listening. Every request gets an answer; what fails without a known reason is logged and is a 500. */
+/** Creates the HTTP server of a node, not yet listening. Logs unexpected errors and answers 500. */
 export function createEmbeddedServer(node: EmbeddedNode, log: Log): Server {
   const server = createServer({ maxHeaderSize: 65_536 }, (req, res) => {
-    answer(node, req, res).catch((thrown: unknown) => answerError(req, res, thrown, log));
+    handleRequest(node, req, res).catch((thrown: unknown) => sendFailure(req, res, thrown, log));
   });
-  // A feed is silent for as long as its heartbeat says; an upload may be slow.
+  // No limit: an upload may be slow.
   server.requestTimeout = 0;
   server.keepAliveTimeout = 65_000;
   server.on('clientError', (_error, socket) => {
@@ -28,8 +29,8 @@ export function createEmbeddedServer(node: EmbeddedNode, log: Log): Server {
   return server;
 }
 
-async function answer(node: EmbeddedNode, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  // A client that hangs up is no failure of ours; without a listener its error would be.
+async function handleRequest(node: EmbeddedNode, req: IncomingMessage, res: ServerResponse): Promise<void> {
+  // A client may disconnect at any time. Without a listener, the `error` event would end the process.
   req.on('error', ignore);
   res.on('error', ignore);
   res.setHeader('Server', 'Couchgate embedded node');
@@ -39,7 +40,9 @@ async function answer(node: EmbeddedNode, req: IncomingMessage, res: ServerRespo
   await route({ node, req, res, method: methodOf(req), path, query, caller });
 }
 
-/** CouchDB takes an override of POST, value before `;`, upper case alone (chttpd.erl, hazard H6). */
+/**
+ * CouchDB overrides POST only, reads the value up to `;`, accepts upper case only (chttpd.erl, hazard H6).
+ */
 function methodOf(req: IncomingMessage): string {
   const method = req.method ?? 'GET';
   if (method !== 'POST') return method;
@@ -48,16 +51,16 @@ function methodOf(req: IncomingMessage): string {
   return name !== undefined && OVERRIDABLE.has(name) ? name : method;
 }
 
-/** CouchDB echoes an id of its own alphabet and makes one otherwise. */
+/** Like CouchDB: echoes an id of at most 36 word characters and dashes; otherwise generates one. */
 function requestId(req: IncomingMessage): string {
   const given = req.headers['x-couch-request-id'];
   return typeof given === 'string' && /^[\w-]{1,36}$/.test(given) ? given : randomBytes(5).toString('hex');
 }
 
-function answerError(req: IncomingMessage, res: ServerResponse, thrown: unknown, log: Log): void {
+function sendFailure(req: IncomingMessage, res: ServerResponse, thrown: unknown, log: Log): void {
   const known = errorOf(thrown);
   if (!(known instanceof HttpError)) {
-    log('embedded node: a request failed', { method: req.method, error: describe(thrown) });
+    log('unhandled error in request', { method: req.method, error: describe(thrown) });
   }
   sendError(req, res, asHttpError(known));
 }
@@ -67,5 +70,5 @@ function describe(thrown: unknown): string {
 }
 
 function ignore(): void {
-  // Nothing to do: see its callers.
+  // Empty on purpose: the callers register it only so that `error` has a listener.
 }

@@ -1,22 +1,26 @@
-// Issues and checks AuthSession cookies in CouchDB's form: base64url of `name:TIME:` and an HMAC. A restart of the process ends them.
+// Issues and verifies AuthSession cookies in CouchDB's format: base64url of `name:TIME:` and an HMAC.
+// The key is random, so a restart of the process invalidates all cookies.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BadRequest } from '../http-errors.ts';
 
 const LIFETIME_SECONDS = 600;
 
-/** The clearing cookie of DELETE /_session. */
+/** The Set-Cookie value that removes the session cookie; DELETE /_session sends it. */
 export const CLEARED_COOKIE = 'AuthSession=; Version=1; Path=/; HttpOnly';
 
+/** A parsed, not yet verified cookie. */
 export interface SessionCookie {
   readonly name: string;
+  /** Unix time of issue in seconds, hexadecimal. */
   readonly time: string;
   readonly signature: Buffer;
 }
 
+/** Signs and verifies session cookies with one random key per process. */
 export class SessionCookies {
   readonly #key = randomBytes(32).toString('hex');
 
-  /** A Set-Cookie value. `secret` changes with the password, so that a new password ends old cookies. */
+  /** A Set-Cookie value. `secret` changes with the password: a new password invalidates old cookies. */
   issue(name: string, secret: string, nowMs: number): string {
     const time = Math.floor(nowMs / 1000)
       .toString(16)
@@ -26,8 +30,8 @@ export class SessionCookies {
     return `AuthSession=${value.toString('base64url')}; Version=1; Expires=${expires}; Max-Age=${LIFETIME_SECONDS}; Path=/; HttpOnly`;
   }
 
-  /** Whether the cookie is of this process, of the user with this secret, and not over. */
-  isGood(cookie: SessionCookie, secret: string, nowMs: number): boolean {
+  /** Whether this process issued the cookie, for the user with this secret, and it has not expired. */
+  isValid(cookie: SessionCookie, secret: string, nowMs: number): boolean {
     const expected = this.#sign(cookie.name, cookie.time, secret);
     if (cookie.signature.length !== expected.length || !timingSafeEqual(cookie.signature, expected))
       return false;
@@ -41,7 +45,7 @@ export class SessionCookies {
   }
 }
 
-/** The session cookie of a Cookie header; undefined when there is none. Throws CouchDB's 400 for one of another form. */
+/** The session cookie of a Cookie header; undefined without one. Throws CouchDB's 400 if it is malformed. */
 export function readCookie(header: string | undefined): SessionCookie | undefined {
   const value = header
     ?.split(';')

@@ -1,4 +1,4 @@
-// Answers _session: who the caller is, signing in with a cookie, signing out. Checking credentials is authenticate.ts's business.
+// Answers _session: reports the caller, issues a session cookie for name and password, clears the cookie.
 import { BadContentType, BadRequest, HttpError, Unauthorized } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { mediaType, parseJson, readBody } from './body.ts';
@@ -9,6 +9,7 @@ import { CLEARED_COOKIE } from './session-cookie.ts';
 const MAX_FORM_BYTES = 1024 * 1024;
 const HANDLERS = ['jwt', 'cookie', 'default'];
 
+/** The methods of `/_session`. */
 export const sessionMethods: Methods<Exchange> = {
   allow: 'GET,HEAD,POST,DELETE',
   GET: describeSession,
@@ -29,16 +30,17 @@ function describeSession({ res, query, caller }: Exchange): void {
   });
 }
 
+/** docs.couchdb.org/en/stable/api/server/authn.html#post--_session */
 async function openSession({ node, req, res }: Exchange): Promise<void> {
   const form = await readForm(req);
   const { name, username, password } = form;
   if (name !== undefined && username !== undefined && name !== username)
     throw new BadRequest('request body contains different usernames');
-  const who = name ?? username;
-  if (who === undefined) throw new BadRequest('request body must contain a username');
+  const login = name ?? username;
+  if (login === undefined) throw new BadRequest('request body must contain a username');
   const caller =
-    typeof who === 'string' && typeof password === 'string'
-      ? await node.authenticator.logIn(who, password)
+    typeof login === 'string' && typeof password === 'string'
+      ? await node.authenticator.logIn(login, password)
       : undefined;
   if (caller?.name == null)
     throw new HttpError(401, 'unauthorized', 'Name or password is incorrect.', {

@@ -1,4 +1,4 @@
-// Puts the parts of an embedded node together and listens on loopback. index.ts is the door, and loads this when it is wanted.
+// Creates the parts of an embedded node, connects them and listens on loopback.
 import { once } from 'node:events';
 import { type AddressInfo } from 'node:net';
 import { Authenticator } from './authenticate.ts';
@@ -8,7 +8,7 @@ import { type EmbeddedNodeOptions, type RunningEmbeddedNode } from './index.ts';
 import { Replications } from './replication-scheduler.ts';
 import { createEmbeddedServer } from './server.ts';
 
-/** Starts a node. Rejects with one plain error when the folder cannot be used or the port is taken. */
+/** Starts a node and resumes its replications. Rejects if the folder cannot be used or the port is in use. */
 export async function start(options: EmbeddedNodeOptions): Promise<RunningEmbeddedNode> {
   const databases = await Databases.open(options.folder);
   const replications = new Replications();

@@ -1,27 +1,30 @@
-// Reads a request target exactly as CouchDB does, faults included (hazard H7). What the path means is router.ts's business.
+// Parses a request target into path segments and query exactly as CouchDB does, with its faults (hazard H7).
 import { BadRequest } from '../http-errors.ts';
 
+/** A parsed request target. */
 export interface Target {
-  /** Decoded segments; empty ones are gone. */
+  /** Decoded segments; empty segments are removed. */
   readonly path: readonly string[];
   readonly query: URLSearchParams;
 }
 
 /**
- * CouchDB cuts at the first `?` or `#`, drops empty segments, and decodes each segment once, `+` being a space (chttpd.erl, mochiweb_util:unquote).
- * The fragment takes the query with it when it comes first.
+ * Parses like CouchDB (chttpd.erl, mochiweb_util:unquote): the path ends at the first `?` or `#`; empty
+ * segments are dropped; each segment is decoded once, with `+` as a space. A `?` after the `#` starts no
+ * query. Throws CouchDB's 400 for an invalid percent-encoding.
  */
 export function readTarget(url: string): Target {
-  const local = url.startsWith('/') ? url : pathOfAbsolute(url);
-  const hash = local.indexOf('#');
-  const whole = hash < 0 ? local : local.slice(0, hash);
-  const mark = whole.indexOf('?');
-  const rawPath = mark < 0 ? whole : whole.slice(0, mark);
+  const originForm = url.startsWith('/') ? url : pathOfAbsolute(url);
+  const hash = originForm.indexOf('#');
+  const pathAndQuery = hash < 0 ? originForm : originForm.slice(0, hash);
+  const queryMark = pathAndQuery.indexOf('?');
+  const rawPath = queryMark < 0 ? pathAndQuery : pathAndQuery.slice(0, queryMark);
+  const rawQuery = queryMark < 0 ? '' : pathAndQuery.slice(queryMark + 1);
   const path = rawPath
     .split('/')
     .filter((segment) => segment !== '')
     .map(decodeSegment);
-  return { path: joinSpecial(path), query: new URLSearchParams(mark < 0 ? '' : whole.slice(mark + 1)) };
+  return { path: splitReservedId(path), query: new URLSearchParams(rawQuery) };
 }
 
 function pathOfAbsolute(url: string): string {
@@ -38,8 +41,8 @@ function decodeSegment(segment: string): string {
   }
 }
 
-/** `/db/_design%2Fx` is the design document x and `/db/_local%2Fx` the local document x (chttpd_db.erl). */
-function joinSpecial(path: readonly string[]): readonly string[] {
+/** Reads `/db/_design%2Fx` as `/db/_design/x`, and `_local%2Fx` likewise (chttpd_db.erl). */
+function splitReservedId(path: readonly string[]): readonly string[] {
   const second = path[1];
   if (second === undefined) return path;
   for (const prefix of ['_design/', '_local/']) {

@@ -1,10 +1,11 @@
-// Checks documents of `_users` and hashes their passwords, as CouchDB's own `_design/_auth` and couch_users_db do.
+// Validates documents of `_users` and hashes their passwords, like CouchDB's `_design/_auth` and
+// couch_users_db.
 import { Forbidden } from '../http-errors.ts';
 import { hashedPassword } from './passwords.ts';
 import { type Document } from './pouch.ts';
 
 const ID_PREFIX = 'org.couchdb.user:';
-/** Fields that come from a password; a new password replaces them all. */
+/** Fields that are derived from a password; a new password replaces all of them. */
 const PASSWORD_FIELDS = new Set([
   'password',
   'password_scheme',
@@ -15,19 +16,21 @@ const PASSWORD_FIELDS = new Set([
   'derived_key',
 ]);
 
-/** The user document as it is stored: without the password, with its hash. Throws CouchDB's 403 for another form. */
+/**
+ * The user document to store, with a hash in place of the password. Throws CouchDB's 403 if it is invalid.
+ */
 export async function checkedUser(doc: Document): Promise<Document> {
   if (doc._deleted === true) return doc;
   const password = doc['password'];
   if (password !== undefined && password !== null && typeof password !== 'string')
     throw new Forbidden(`Password value of '${JSON.stringify(password)}' is invalid.`);
-  checkForm(doc);
+  requireUserFields(doc);
   if (typeof password !== 'string') return doc;
   const rest = Object.fromEntries(Object.entries(doc).filter(([name]) => !PASSWORD_FIELDS.has(name)));
   return { ...rest, _id: doc._id, ...(await hashedPassword(password)) };
 }
 
-function checkForm(doc: Document): void {
+function requireUserFields(doc: Document): void {
   const { type, name, roles } = doc;
   if (type !== 'user') throw new Forbidden('doc.type must be user');
   if (typeof name !== 'string' || name === '') throw new Forbidden('doc.name is required');

@@ -1,13 +1,14 @@
-// Answers /_design/{name}/_view/{view}, also for several queries at once. Building the index is views.ts's business.
+// Answers /{db}/_design/{name}/_view/{view} and its `/queries` variant with several queries.
 import { BadRequest, MethodNotAllowed } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { queriesOf } from './all-docs.ts';
 import { readJsonObject } from './body.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
 import { type Json, without } from './json.ts';
-import { shownSeq } from './sequence.ts';
+import { formatSeq } from './sequence.ts';
 import { viewOptions, type ViewOptions } from './view-parameters.ts';
 
+/** The methods of a view. */
 export const viewMethods: Methods<DatabaseExchange> = {
   allow: 'GET,HEAD,POST',
   GET: getView,
@@ -35,16 +36,17 @@ async function runView({ path, database }: DatabaseExchange, options: ViewOption
   const [, , design = '', , name = ''] = path;
   const view = await database.views.definition(design, name);
   const reduces = view.reduce !== undefined && options.reduce !== false;
-  checkOptions(options, view.reduce !== undefined, reduces);
+  requireValidOptions(options, view.reduce !== undefined, reduces);
   const query = without(options, 'update_seq', 'sorted');
   const result = await database.views.query(design, name, view, { ...query, reduce: reduces });
   if (reduces) return { rows: result.rows.map(({ key, value }) => ({ key, value })) };
   const seq =
-    options.update_seq === true ? { update_seq: shownSeq((await database.storage.info()).update_seq) } : {};
-  return { total_rows: result.total_rows, offset: result.offset, ...seq, rows: result.rows.map(shownRow) };
+    options.update_seq === true ? { update_seq: formatSeq((await database.storage.info()).update_seq) } : {};
+  return { total_rows: result.total_rows, offset: result.offset, ...seq, rows: result.rows.map(viewRow) };
 }
 
-function checkOptions(options: ViewOptions, hasReduce: boolean, reduces: boolean): void {
+/** Throws CouchDB's 400 for combinations that do not fit the view. */
+function requireValidOptions(options: ViewOptions, hasReduce: boolean, reduces: boolean): void {
   const refuse = (reason: string): never => {
     throw new BadRequest(reason, 'query_parse_error');
   };
@@ -56,7 +58,7 @@ function checkOptions(options: ViewOptions, hasReduce: boolean, reduces: boolean
     refuse('Multi-key fetches for reduce views must use `group=true`');
 }
 
-function shownRow(row: Json): Json {
+function viewRow(row: Json): Json {
   const { id, key, value, doc, error } = row;
   if (error !== undefined) return { key, error };
   return { id, key, value, ...(doc === undefined ? {} : { doc }) };

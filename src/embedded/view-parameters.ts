@@ -1,8 +1,9 @@
-// Reads the parameters of _all_docs and of views into PouchDB's options. Running the query is rows.ts's and views.ts's business.
+// Translates the query parameters of _all_docs and of views into PouchDB's options.
 import { BadRequest } from '../http-errors.ts';
 import { type Json } from './json.ts';
 import { countOf, flagOf, jsonParameter, oneOf } from './parameters.ts';
 
+/** Parses one parameter; undefined if it is valid but has no effect here. */
 type Reader = (value: unknown, decoded: boolean) => [option: string, value: unknown] | undefined;
 
 const json =
@@ -14,14 +15,14 @@ const count =
 const flag =
   (option: string): Reader =>
   (value) => [option, flagOf(value)];
-const oneOfThese =
+const noEffect =
   (name: string, ...allowed: string[]): Reader =>
   (value) => {
     oneOf(name, allowed, value);
     return undefined;
   };
 
-/** CouchDB's parameters of a view query (couch_mrview_http:parse_param). `decoded` values come from a JSON body. */
+/** CouchDB's view parameters (couch_mrview_http:parse_param). A `decoded` value is from a JSON body. */
 const READERS: Readonly<Record<string, Reader>> = {
   key: json('key'),
   keys: readKeys,
@@ -41,11 +42,12 @@ const READERS: Readonly<Record<string, Reader>> = {
   conflicts: flag('conflicts'),
   update_seq: flag('update_seq'),
   sorted: flag('sorted'),
-  stable: oneOfThese('stable', 'true', 'false'),
-  update: oneOfThese('update', 'true', 'false', 'lazy'),
-  stale: oneOfThese('stale', 'ok', 'update_after'),
+  stable: noEffect('stable', 'true', 'false'),
+  update: noEffect('update', 'true', 'false', 'lazy'),
+  stale: noEffect('stale', 'ok', 'update_after'),
 };
 
+/** PouchDB's options of a query, and `update_seq`. */
 export type ViewOptions = Json & {
   keys?: unknown[];
   limit?: number;
@@ -55,7 +57,10 @@ export type ViewOptions = Json & {
   include_docs?: boolean;
 };
 
-/** Options from the query string, overlaid by those of a JSON body. Throws CouchDB's 400 for bad values; unknown names are ignored. */
+/**
+ * The options of a query string and a JSON body; the body takes precedence. Throws CouchDB's 400 for invalid
+ * values. Unknown names are ignored.
+ */
 export function viewOptions(query: URLSearchParams, body: Json = {}): ViewOptions {
   const options: ViewOptions = {};
   for (const [name, value] of query) apply(options, name, value, false);

@@ -1,4 +1,4 @@
-// Builds and queries the views of one database: PouchDB's index, our sandbox. Reading requests is view-endpoints.ts's business.
+// Builds and queries the views of one database: PouchDB keeps the index, QuickJS runs the functions.
 import createAbstractMapReduce, { type Emit, type MapReduce } from 'pouchdb-abstract-mapreduce';
 import { HttpError, NotFound } from '../http-errors.ts';
 import { builtInReduce } from './built-in-reduces.ts';
@@ -12,18 +12,20 @@ interface View {
   readonly reduce: string | undefined;
 }
 
+/** The result of a query; PouchDB's rows, with `total_rows` and `offset` for a map query. */
 export interface ViewResult {
   readonly total_rows?: number;
   readonly offset?: number;
   readonly rows: readonly Json[];
 }
 
+/** The views of one database. */
 export class Views {
   readonly #storage: () => Storage;
   readonly #functions: FunctionHost;
   readonly #engine: MapReduce;
-  /** What broke the last build or reduce of a view, by function source: PouchDB's engine swallows it. */
-  readonly #broken = new Map<string, Error>();
+  /** The error of the last build or reduce by function source, because PouchDB's engine ignores it. */
+  readonly #failures = new Map<string, Error>();
 
   constructor(storage: () => Storage, functions: FunctionHost) {
     this.#storage = storage;
@@ -36,7 +38,7 @@ export class Views {
     );
   }
 
-  /** The view of a design document. Throws CouchDB's 404s. */
+  /** The view of a design document. Throws CouchDB's 404 if either is missing. */
   async definition(design: string, name: string): Promise<View> {
     const doc = await this.#storage().get(`_design/${design}`);
     const views = doc['views'];
@@ -45,27 +47,31 @@ export class Views {
     return { map: view['map'], reduce: typeof view['reduce'] === 'string' ? view['reduce'] : undefined };
   }
 
-  /** Runs a query; the index is brought up to date first. Throws what broke one of its functions. */
+  /**
+   * Updates the index and runs a query. Throws the error of a failed function, and 501 for a `/` in a name.
+   */
   async query(design: string, name: string, view: View, options: Json): Promise<ViewResult> {
     if (design.includes('/') || name.includes('/'))
       throw new HttpError(
         501,
         'not_implemented',
-        'The embedded node does not do views with a slash in their name.',
+        'The embedded node does not support views with a slash in their name.',
       );
-    this.#broken.delete(view.map);
-    if (view.reduce !== undefined) this.#broken.delete(view.reduce);
+    this.#failures.delete(view.map);
+    if (view.reduce !== undefined) this.#failures.delete(view.reduce);
     const result = (await this.#engine.query.call(
       this.#storage(),
       `${design}/${name}`,
       options,
     )) as ViewResult;
-    const broken =
-      this.#broken.get(view.map) ?? (view.reduce === undefined ? undefined : this.#broken.get(view.reduce));
-    if (broken !== undefined) throw broken;
+    const failure =
+      this.#failures.get(view.map) ??
+      (view.reduce === undefined ? undefined : this.#failures.get(view.reduce));
+    if (failure !== undefined) throw failure;
     return result;
   }
 
+  /** Deletes indexes that no design document uses. */
   async cleanUp(): Promise<void> {
     await this.#engine.viewCleanup.call(this.#storage());
   }
@@ -74,9 +80,10 @@ export class Views {
     try {
       for (const [key, value] of this.#functions.map(source, doc)) emit(key, value);
     } catch (error) {
-      this.#broken.set(source, error as Error);
-      // The engine ignores a map function that throws and would index the rest without this document for good. It asks for the id
-      // next: that error ends the build before the batch is written, and the next query tries again.
+      this.#failures.set(source, error as Error);
+      // The engine ignores a map function that throws, and would leave this document out of the index for
+      // ever. It reads `_id` next. An error there aborts the build before the batch is written; the next
+      // query retries.
       if (error instanceof FunctionFailure) Object.defineProperty(doc, '_id', { get: () => fail(error) });
     }
   }
@@ -87,7 +94,7 @@ export class Views {
       if (builtIn !== undefined) return builtIn(values as unknown[]);
       return this.#functions.reduce(source, keys, values, rereduce);
     } catch (error) {
-      this.#broken.set(source, error as Error);
+      this.#failures.set(source, error as Error);
       return null;
     }
   }

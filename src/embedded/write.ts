@@ -1,6 +1,7 @@
-// The one way by which documents are written: design rule, user rule, validate_doc_update, then storage. Reading requests is the endpoints' business.
+// Writes documents. Every write passes the same checks: admin rule for design documents, rules of `_users`
+// and `_replicator`, then validate_doc_update.
 import { randomUUID } from 'node:crypto';
-import { Forbidden, HttpError, Unauthorized } from '../http-errors.ts';
+import { HttpError } from '../http-errors.ts';
 import { requireDatabaseAdmin } from './access.ts';
 import { type Database } from './database.ts';
 import { checkDesignFunctions } from './design-check.ts';
@@ -11,6 +12,7 @@ import { checkedReplication } from './replication-scheduler.ts';
 import { checkedUser } from './users.ts';
 import { without } from './json.ts';
 
+/** Who writes, and where. */
 export interface Writer {
   readonly node: EmbeddedNode;
   readonly database: Database;
@@ -18,15 +20,16 @@ export interface Writer {
   readonly isDatabaseAdmin: boolean;
 }
 
+/** The new revision of a document, or the error that refused it. */
 export type WriteResult =
   { readonly id: string; readonly rev: string } | { readonly id: string; readonly error: HttpError };
 
-/** A new document id, as CouchDB makes them: 32 hexadecimal digits. */
+/** A new random document id in CouchDB's format: 32 hexadecimal digits. */
 export function newDocumentId(): string {
   return randomUUID().replaceAll('-', '');
 }
 
-/** Writes one document; throws what refuses it. */
+/** Writes one document. Throws the HttpError that refuses it. */
 export async function writeDocument(
   writer: Writer,
   doc: Document,
@@ -38,21 +41,24 @@ export async function writeDocument(
   return result;
 }
 
-/** Writes documents independently of one another; the results have their order. Documents are in checked form. */
+/**
+ * Writes documents that `checkedDocument` returned. Each one succeeds or fails by itself; the results keep
+ * the order. Throws 412 for an attachment stub without its attachment, and unexpected errors.
+ */
 export async function writeDocuments(
   writer: Writer,
   docs: readonly Document[],
   newEdits: boolean,
 ): Promise<WriteResult[]> {
   const results: (WriteResult | undefined)[] = [];
-  const accepted: { at: number; doc: Document }[] = [];
-  for (const [at, doc] of docs.entries()) {
+  const accepted: { index: number; doc: Document }[] = [];
+  for (const [index, doc] of docs.entries()) {
     try {
-      accepted.push({ at, doc: await permitted(writer, doc, newEdits) });
+      accepted.push({ index, doc: await checkedForWrite(writer, doc, newEdits) });
     } catch (thrown) {
       const error = errorOf(thrown);
       if (!(error instanceof HttpError)) throw thrown;
-      results[at] = { id: doc._id, error };
+      results[index] = { id: doc._id, error };
     }
   }
   const rows = await store(
@@ -60,9 +66,9 @@ export async function writeDocuments(
     accepted.map(({ doc }) => doc),
     newEdits,
   );
-  for (const [k, { at, doc }] of accepted.entries()) {
+  for (const [k, { index, doc }] of accepted.entries()) {
     const row = rows[k];
-    results[at] = row;
+    results[index] = row;
     if (writer.database.name === '_replicator' && row !== undefined && !('error' in row))
       writer.node.replications.onDocument(writer.database, doc);
   }
@@ -76,9 +82,9 @@ async function store(
 ): Promise<WriteResult[]> {
   if (docs.length === 0) return [];
   const rows = await bulkWrite(database, docs, newEdits);
-  if (docs.some((doc) => doc._id.startsWith('_design/'))) database.forgetDesigns();
-  database.changed();
-  // Without new edits PouchDB names only what failed, and CouchDB's answer for the others is the revision that came in.
+  if (docs.some((doc) => doc._id.startsWith('_design/'))) database.invalidateDesigns();
+  database.publishChange();
+  // With new_edits=false PouchDB reports failures only. CouchDB's result is the revision of the request.
   if (!newEdits) return docs.map((doc) => ({ id: doc._id, rev: doc._rev ?? '' }));
   return rows.map((row, i) => {
     const id = docs[i]?._id ?? '';
@@ -100,7 +106,7 @@ async function bulkWrite(
     return await database.storage.bulkDocs(docs, { new_edits: newEdits });
   } catch (thrown) {
     if ((thrown as PouchError).status !== 412) throw thrown;
-    // A stub without its attachment fails the whole request, in CouchDB too.
+    // As in CouchDB, a stub without its attachment fails the whole request.
     for (const { _id: id, _attachments: attachments } of docs) {
       const stub = Object.entries(attachments ?? {}).find(([, { stub }]) => stub === true);
       if (stub !== undefined)
@@ -110,8 +116,8 @@ async function bulkWrite(
   }
 }
 
-/** The document as it is stored; throws what refuses it. Order as in CouchDB: design rule, database's own rule, validation functions. */
-async function permitted(writer: Writer, doc: Document, newEdits: boolean): Promise<Document> {
+/** The document to store. Throws the HttpError that refuses it. The order of the checks is CouchDB's. */
+async function checkedForWrite(writer: Writer, doc: Document, newEdits: boolean): Promise<Document> {
   const { database, isDatabaseAdmin } = writer;
   if (doc._id.startsWith('_local/')) return withLocalRevision(database, doc);
   if (doc._id.startsWith('_design/')) {
@@ -120,19 +126,18 @@ async function permitted(writer: Writer, doc: Document, newEdits: boolean): Prom
     return doc;
   }
   if (newEdits) await requireCurrentDeletion(database, doc);
-  const toStore = await inItsForm(writer, doc);
+  const toStore = await applySystemRules(writer, doc);
   await validate(writer, toStore);
   return toStore;
 }
 
-/** The document as its database wants it: users and replications have rules of their own. */
-async function inItsForm({ database, caller }: Writer, doc: Document): Promise<Document> {
+async function applySystemRules({ database, caller }: Writer, doc: Document): Promise<Document> {
   if (database.name === '_users') return checkedUser(doc);
   if (database.name === '_replicator') return checkedReplication(doc, caller.name);
   return doc;
 }
 
-/** CouchDB overwrites local documents whatever revision the client names (couch_db:update_local_doc_revs). */
+/** CouchDB overwrites local documents and ignores the given revision (couch_db:update_local_doc_revs). */
 async function withLocalRevision(database: Database, doc: Document): Promise<Document> {
   const current = await currentDocument(database, doc._id);
   const rest = without(doc, '_rev');
@@ -140,7 +145,7 @@ async function withLocalRevision(database: Database, doc: Document): Promise<Doc
   return { ...rest, _id: doc._id, _rev: current._rev };
 }
 
-/** Deleting what is not there, or without naming the revision, is refused before PouchDB would let it pass. */
+/** Throws 409 for a deletion of an existing document without its revision: PouchDB would accept it. */
 async function requireCurrentDeletion(database: Database, doc: Document): Promise<void> {
   if (doc._deleted !== true || doc._rev !== undefined) return;
   if ((await currentDocument(database, doc._id)) !== null)
@@ -157,7 +162,7 @@ async function validate(writer: Writer, doc: Document): Promise<void> {
     database.functions.validate(source, doc, old, context, database.record.security);
 }
 
-/** The winning revision; null when the document is not there or deleted. */
+/** The winning revision; null if the document is missing or deleted. */
 export async function currentDocument(database: Database, id: string): Promise<StoredDocument | null> {
   try {
     return await database.storage.get(id);
@@ -165,9 +170,4 @@ export async function currentDocument(database: Database, id: string): Promise<S
     if (isMissing(thrown)) return null;
     throw thrown;
   }
-}
-
-/** A refusal that CouchDB reports in the row of a batch, not for the whole request. */
-export function isRefusal(error: HttpError): boolean {
-  return error instanceof Forbidden || error instanceof Unauthorized;
 }

@@ -1,33 +1,41 @@
-// Says where answers differ from the recorded ones: by status, or by the shape and words of their JSON.
+// Compares answers with the recorded ones by status, and by the structure and texts of their JSON.
 import { type Recorded } from './run.ts';
 
+/** One answer that differs; both sides as text. */
 export interface Difference {
   readonly name: string;
   readonly expected: string;
   readonly actual: string;
 }
 
+/** The result of a comparison. */
 export interface Comparison {
+  /** Number of recorded answers. */
   readonly total: number;
   readonly equal: number;
   readonly otherStatus: readonly Difference[];
+  /** Answers with the same status and different content. */
   readonly otherShape: readonly Difference[];
 }
 
+/** Compares the answers of a run with the recorded ones, by step name. */
 export function compare(expected: readonly Recorded[], actual: readonly Recorded[]): Comparison {
   const byName = new Map(actual.map((answer) => [answer.name, answer]));
   const otherStatus: Difference[] = [];
   const otherShape: Difference[] = [];
-  for (const want of expected) {
-    const got = byName.get(want.name);
-    const [wanted, given] = [shapeOf(want), got === undefined ? 'no such step' : shapeOf(got)];
+  for (const recorded of expected) {
+    const answer = byName.get(recorded.name);
+    const [expectedShape, actualShape] = [
+      shapeOf(recorded),
+      answer === undefined ? 'no such step' : shapeOf(answer),
+    ];
     const difference = {
-      name: want.name,
-      expected: `${want.status} ${wanted}`,
-      actual: `${got?.status ?? 0} ${given}`,
+      name: recorded.name,
+      expected: `${recorded.status} ${expectedShape}`,
+      actual: `${answer?.status ?? 0} ${actualShape}`,
     };
-    if (want.status !== got?.status) otherStatus.push(difference);
-    else if (wanted !== given) otherShape.push(difference);
+    if (recorded.status !== answer?.status) otherStatus.push(difference);
+    else if (expectedShape !== actualShape) otherShape.push(difference);
   }
   const equal = expected.length - otherStatus.length - otherShape.length;
   return { total: expected.length, equal, otherStatus, otherShape };
@@ -39,7 +47,9 @@ function shapeOf(answer: Recorded): string {
     : JSON.stringify(masked(answer.json, ''));
 }
 
-/** Boundaries and times differ from run to run; the first line tells what kind of text it is. */
+/**
+ * The first line shows the kind of text. The rest contains boundaries and times, which differ in every run.
+ */
 function firstLine(text: string): string {
   return (
     text
@@ -50,9 +60,12 @@ function firstLine(text: string): string {
   );
 }
 
-/** A value with what no two servers share taken out. Members are sorted; errors and reasons, names and keys are compared word by word. */
+/**
+ * The value with sorted members and with placeholders for what differs between servers, such as numbers,
+ * revisions and times. Errors, reasons and member names stay as they are.
+ */
 function masked(value: unknown, member: string): unknown {
-  if (Array.isArray(value)) return inOrder(value).map((each) => masked(each, member));
+  if (Array.isArray(value)) return sortedIfChanges(value).map((each) => masked(each, member));
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
     return Object.fromEntries(entries.map(([name, each]) => [name, masked(each, name)]));
@@ -61,8 +74,8 @@ function masked(value: unknown, member: string): unknown {
   return typeof value === 'number' ? '<number>' : value;
 }
 
-/** Changes come in the order of their shards; every other list has an order of its own. */
-function inOrder(list: readonly unknown[]): readonly unknown[] {
+/** Sorts changes by document id, because their order depends on the shards. Other lists keep their order. */
+function sortedIfChanges(list: readonly unknown[]): readonly unknown[] {
   const idOf = (row: unknown) => (row as { seq?: unknown; id?: unknown } | null)?.id;
   const areChanges = list.every(
     (row) => typeof row === 'object' && row !== null && 'seq' in row && 'changes' in row,
@@ -78,12 +91,12 @@ const OPAQUE: readonly [RegExp, string][] = [
   [/^https?:\/\//, '<url>'],
 ];
 
-/** Members whose words are a server's own: versions, times, sequences. */
-const OWN_WORDS =
+/** Members whose values differ between servers: versions, times, sequences. */
+const SERVER_SPECIFIC =
   /seq$|time$|^(start|end)_time$|^version$|^git_sha$|^features$|^vendor$|^name$|^uuid$|^salt$|^derived_key$|signature|range$|versions$|^bookmark$/;
 
 function maskedText(value: string, member: string): string {
   if (member === 'error' || member === 'reason') return value.slice(0, 160);
-  if (OWN_WORDS.test(member)) return '<text>';
+  if (SERVER_SPECIFIC.test(member)) return '<text>';
   return OPAQUE.find(([pattern]) => pattern.test(value))?.[1] ?? value;
 }

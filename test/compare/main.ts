@@ -1,6 +1,7 @@
-// `npm run compare`: runs the steps against the embedded node, or a real CouchDB, and prints what differs from the recorded answers.
-// COMPARE_URL, COMPARE_OWNER, COMPARE_PASSWORD, COMPARE_JWT_KID, COMPARE_JWT_SECRET (base64) name a CouchDB; with COUCHDB_HOME one is started;
-// otherwise it is the embedded node. `--record` writes the answers down in place of comparing them.
+// `npm run compare`: runs the steps against one server and prints the differences from the recorded answers.
+// The server is the CouchDB at COMPARE_URL, with COMPARE_OWNER, COMPARE_PASSWORD, COMPARE_JWT_KID and
+// COMPARE_JWT_SECRET (base64). Without COMPARE_URL, COUCHDB_HOME starts a CouchDB; without both, the embedded
+// node runs. `--record` stores the answers instead of comparing them.
 import { startBackend } from '../support/backend.ts';
 import { compare, type Difference } from './compare.ts';
 import { readRecorded, writeRecorded } from './recorded.ts';
@@ -8,7 +9,7 @@ import { runSteps, type Recorded, type Server } from './run.ts';
 
 async function main(): Promise<void> {
   const url = process.env['COMPARE_URL'];
-  const answers = url === undefined ? await onBackend() : await runSteps(named(url));
+  const answers = url === undefined ? await onBackend() : await runSteps(serverFromEnvironment(url));
   if (process.argv.includes('--record')) {
     writeRecorded(answers);
     console.log(`${answers.length} answers recorded`);
@@ -16,7 +17,7 @@ async function main(): Promise<void> {
   }
   const { total, equal, otherStatus, otherShape } = compare(readRecorded(), answers);
   print(`other status: ${otherStatus.length}`, otherStatus);
-  print(`same status, other shape: ${otherShape.length}`, otherShape);
+  print(`same status, other content: ${otherShape.length}`, otherShape);
   console.log(`\n${equal} of ${total} answers equal those of CouchDB 3.5.0`);
 }
 
@@ -30,7 +31,7 @@ async function onBackend(): Promise<readonly Recorded[]> {
   }
 }
 
-function named(url: string): Server {
+function serverFromEnvironment(url: string): Server {
   const setting = (name: string) => {
     const value = process.env[name];
     if (value === undefined) throw new Error(`${name} is not set`);

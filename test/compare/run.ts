@@ -1,4 +1,4 @@
-// Runs the steps of the comparison one after the other against a CouchDB-like server and collects the answers.
+// Runs the steps of the comparison in sequence against a CouchDB-compatible server and collects the answers.
 import { createHmac } from 'node:crypto';
 import { request, type IncomingHttpHeaders } from 'node:http';
 import { accessSteps, validationSteps } from './steps/access.ts';
@@ -9,8 +9,17 @@ import { parameterSteps } from './steps/parameters.ts';
 import { lastSteps, serverSteps } from './steps/server.ts';
 import { replicationSteps, userSteps } from './steps/users.ts';
 import { viewSteps } from './steps/views.ts';
-import { DATABASES, type Given, REPLICATION, type Seen, type Step, USERS, type Who } from './step.ts';
+import {
+  type Caller,
+  type Computed,
+  DATABASES,
+  REPLICATION,
+  type Step,
+  type StepContext,
+  USERS,
+} from './step.ts';
 
+/** All steps in their order: later steps depend on the data of earlier ones. */
 export const STEPS: readonly Step[] = [
   ...serverSteps,
   ...documentSteps,
@@ -25,6 +34,7 @@ export const STEPS: readonly Step[] = [
   ...lastSteps,
 ];
 
+/** The server under comparison and its credentials. */
 export interface Server {
   readonly url: string;
   readonly owner: { readonly name: string; readonly password: string };
@@ -32,7 +42,7 @@ export interface Server {
   readonly jwtSecretBase64: string;
 }
 
-/** One answer as it is recorded: JSON where it is JSON, the beginning of the text where it is not. */
+/** One recorded answer: its JSON, or the first 300 characters of another text. */
 export interface Recorded {
   readonly name: string;
   readonly status: number;
@@ -47,84 +57,87 @@ interface Received {
 }
 
 const TIMEOUT_MS = 20_000;
-const KEPT_TEXT = 300;
+const RECORDED_TEXT_LENGTH = 300;
 
-/** Runs every step; removes what earlier runs left behind, before and after. */
+/** Runs every step. Removes the databases and documents of a run before and after it. */
 export async function runSteps(server: Server): Promise<readonly Recorded[]> {
-  const kept = new Map<string, { json: unknown; headers: IncomingHttpHeaders }>();
-  const seen: Seen = {
+  const saved = new Map<string, { json: unknown; headers: IncomingHttpHeaders }>();
+  const context: StepContext = {
     url: server.url,
     owner: server.owner,
     text: (name, member) => {
-      const value = (kept.get(name)?.json as Record<string, unknown> | undefined)?.[member];
+      const value = (saved.get(name)?.json as Record<string, unknown> | undefined)?.[member];
       return typeof value === 'string' ? value : '';
     },
-    json: (name) => kept.get(name)?.json,
-    cookie: (name) => kept.get(name)?.headers['set-cookie']?.[0]?.split(';', 1)[0] ?? '',
+    json: (name) => saved.get(name)?.json,
+    cookie: (name) => saved.get(name)?.headers['set-cookie']?.[0]?.split(';', 1)[0] ?? '',
   };
   await removeLeftovers(server);
   const results: Recorded[] = [];
   for (const step of STEPS) {
-    const { status, headers, body } = await runUntil(server, seen, step);
+    const { status, headers, body } = await runUntil(server, context, step);
     const json = parsed(body);
-    if (step.keep !== undefined) kept.set(step.keep, { json, headers });
-    const text = body.toString('utf8').slice(0, KEPT_TEXT);
+    if (step.saveAs !== undefined) saved.set(step.saveAs, { json, headers });
+    const text = body.toString('utf8').slice(0, RECORDED_TEXT_LENGTH);
     results.push({ name: step.name, status, ...(json === undefined ? { text } : { json }) });
   }
   await removeLeftovers(server);
   return results;
 }
 
-async function runUntil(server: Server, seen: Seen, step: Step): Promise<Received> {
+/** Repeats a step with `untilMember` until the member appears, or for TIMEOUT_MS. */
+async function runUntil(server: Server, context: StepContext, step: Step): Promise<Received> {
   const deadline = Date.now() + TIMEOUT_MS;
   for (;;) {
-    const answer = await runStep(server, seen, step);
+    const answer = await runStep(server, context, step);
     const json = parsed(answer.body);
-    const isThere =
-      typeof json === 'object' && json !== null && step.until !== undefined && step.until in json;
-    if (step.until === undefined || isThere || Date.now() > deadline) return answer;
+    const { untilMember } = step;
+    const hasMember =
+      typeof json === 'object' && json !== null && untilMember !== undefined && untilMember in json;
+    if (untilMember === undefined || hasMember || Date.now() > deadline) return answer;
     await pause(100);
   }
 }
 
-async function runStep(server: Server, seen: Seen, step: Step): Promise<Received> {
+async function runStep(server: Server, context: StepContext, step: Step): Promise<Received> {
   if (step.pauseMs !== undefined) await pause(step.pauseMs);
-  const path = given(step.path, seen);
-  const written = step.meanwhile === undefined ? undefined : writeLater(server, step.meanwhile);
+  const path = computed(step.path, context);
+  const { concurrentWrite } = step;
+  const written = concurrentWrite === undefined ? undefined : writeLater(server, concurrentWrite);
   const answer = await send(server, step.method, path, {
-    who: step.who ?? 'owner',
-    headers: step.headers === undefined ? {} : given(step.headers, seen),
-    body: step.body === undefined ? undefined : given(step.body, seen),
+    caller: step.caller ?? 'owner',
+    headers: step.headers === undefined ? {} : computed(step.headers, context),
+    body: step.body === undefined ? undefined : computed(step.body, context),
     stopAfterMs: step.stopAfterMs,
   });
   await written;
   return answer;
 }
 
-async function writeLater(server: Server, what: { afterMs: number; path: string }): Promise<void> {
-  await pause(what.afterMs);
-  await send(server, 'PUT', what.path, { body: { x: 1 } });
+async function writeLater(server: Server, document: { afterMs: number; path: string }): Promise<void> {
+  await pause(document.afterMs);
+  await send(server, 'PUT', document.path, { body: { x: 1 } });
 }
 
-function given<T>(value: Given<T>, seen: Seen): T {
-  return typeof value === 'function' ? (value as (seen: Seen) => T)(seen) : value;
+function computed<T>(value: Computed<T>, context: StepContext): T {
+  return typeof value === 'function' ? (value as (context: StepContext) => T)(context) : value;
 }
 
 interface Outgoing {
-  readonly who?: Who;
+  readonly caller?: Caller;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly stopAfterMs?: number | undefined;
 }
 
 function send(server: Server, method: string, path: string, outgoing: Outgoing): Promise<Received> {
-  const { who = 'owner', body, stopAfterMs } = outgoing;
+  const { caller = 'owner', body, stopAfterMs } = outgoing;
   const isRaw = typeof body === 'string' || Buffer.isBuffer(body);
   const data = body === undefined || isRaw ? body : JSON.stringify(body);
   const headers = {
     accept: 'application/json',
     ...(body === undefined || isRaw ? {} : { 'content-type': 'application/json' }),
-    ...identity(server, who),
+    ...credentialHeaders(server, caller),
     ...outgoing.headers,
     ...(data === undefined ? {} : { 'content-length': Buffer.byteLength(data) }),
   };
@@ -144,13 +157,17 @@ function send(server: Server, method: string, path: string, outgoing: Outgoing):
   });
 }
 
-function identity(server: Server, who: Who): Record<string, string> {
-  if (who === 'nobody') return {};
-  if (who === 'owner') return basic(server.owner.name, server.owner.password);
-  if ('basic' in who) return basic(who.basic, who.password);
-  if ('token' in who) return { authorization: `Bearer ${who.token}` };
+function credentialHeaders(server: Server, caller: Caller): Record<string, string> {
+  if (caller === 'anonymous') return {};
+  if (caller === 'owner') return basic(server.owner.name, server.owner.password);
+  if ('basic' in caller) return basic(caller.basic, caller.password);
+  if ('token' in caller) return { authorization: `Bearer ${caller.token}` };
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { sub: who.jwt, '_couchdb.roles': who.roles, exp: Math.floor(Date.now() / 1000) + 300 };
+  const claims = {
+    sub: caller.jwt,
+    '_couchdb.roles': caller.roles,
+    exp: Math.floor(Date.now() / 1000) + 300,
+  };
   const text = `${part({ alg: 'HS256', typ: 'JWT', kid: server.kid })}.${part(claims)}`;
   const key = Buffer.from(server.jwtSecretBase64, 'base64');
   return { authorization: `Bearer ${text}.${createHmac('sha256', key).update(text).digest('base64url')}` };

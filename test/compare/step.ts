@@ -1,50 +1,56 @@
-// What one step of the comparison is: a request, who asks, and what later steps need of its answer.
+// Declares a step of the comparison: its request, its caller, and how later steps use its answer.
 
-export type Who =
+/** The caller of a step. */
+export type Caller =
   | 'owner'
-  | 'nobody'
+  | 'anonymous'
   | { readonly jwt: string; readonly roles: readonly string[] }
   | { readonly basic: string; readonly password: string }
   | { readonly token: string };
 
-/** Answers that earlier steps kept, and where the server is. */
-export interface Seen {
+/** The saved answers of earlier steps, and the server. */
+export interface StepContext {
   readonly url: string;
   readonly owner: { readonly name: string; readonly password: string };
-  /** A member of a kept answer as text, empty when it is not there. */
-  text(kept: string, member: string): string;
-  /** The whole kept answer. */
-  json(kept: string): unknown;
-  cookie(kept: string): string;
+  /** A string member of a saved answer; empty if it is missing. */
+  text(savedName: string, member: string): string;
+  /** The JSON of a saved answer. */
+  json(savedName: string): unknown;
+  /** The cookie that a saved answer set, as `name=value`; empty if there is none. */
+  cookie(savedName: string): string;
 }
 
-export type Given<T> = T | ((seen: Seen) => T);
+/** A value, or a function that computes it from earlier answers. */
+export type Computed<T> = T | ((context: StepContext) => T);
 
+/** One request of the comparison. */
 export interface Step {
+  /** Key of the answer in recorded.json; unique. */
   readonly name: string;
   readonly method: string;
-  readonly path: Given<string>;
-  /** The owner when it is not said. */
-  readonly who?: Who;
-  readonly headers?: Given<Readonly<Record<string, string>>>;
-  /** Text and bytes are sent as they are, anything else as JSON. */
-  readonly body?: Given<unknown>;
-  /** Keeps the answer under this name. */
-  readonly keep?: string;
-  /** Ends an open feed after so long, and takes what has come. */
+  readonly path: Computed<string>;
+  /** Default: the owner. */
+  readonly caller?: Caller;
+  readonly headers?: Computed<Readonly<Record<string, string>>>;
+  /** Strings and bytes are sent unchanged, other values as JSON. */
+  readonly body?: Computed<unknown>;
+  /** Saves the answer under this name for later steps. */
+  readonly saveAs?: string;
+  /** Disconnects an open feed after this time; the answer is the received part. */
   readonly stopAfterMs?: number;
-  /** A document that is written so long after the request was sent. */
-  readonly meanwhile?: { readonly afterMs: number; readonly path: string };
+  /** A document to write while the request is open; `afterMs` counts from its start. */
+  readonly concurrentWrite?: { readonly afterMs: number; readonly path: string };
+  /** Wait before the request. */
   readonly pauseMs?: number;
-  /** Asks again, for some seconds, until the answer has this member. */
-  readonly until?: string;
+  /** Repeats the request for at most 20 seconds until the answer has this member. */
+  readonly untilMember?: string;
 }
 
 type Rest = Omit<Step, 'name' | 'method' | 'path'>;
 
 const stepOf =
   (method: string) =>
-  (name: string, path: Given<string>, rest: Rest = {}): Step => ({ name, method, path, ...rest });
+  (name: string, path: Computed<string>, rest: Rest = {}): Step => ({ name, method, path, ...rest });
 
 export const get = stepOf('GET');
 export const head = stepOf('HEAD');
@@ -53,20 +59,23 @@ export const post = stepOf('POST');
 export const del = stepOf('DELETE');
 export const copy = stepOf('COPY');
 
+/** The database of most steps. */
 export const DB = '/compare-1';
+/** Target databases of replications. */
 export const TARGETS = ['/compare-2', '/compare-3'] as const;
-/** Every database that a run may leave behind. */
+/** Every database that a run may create. */
 export const DATABASES = [DB, ...TARGETS, '/compare-4', '/compare-nope', '/compare-alice'];
 export const USERS = ['compare-u1', 'compare-u2'] as const;
 export const REPLICATION = 'compare-replication';
 
-export const ALICE: Who = { jwt: 'alice', roles: ['reader'] };
-export const BOB: Who = { jwt: 'bob', roles: ['dba'] };
-export const EVE: Who = { jwt: 'eve', roles: ['nobody'] };
-export const ROOT: Who = { jwt: 'root', roles: ['_admin'] };
-export const USER_1: Who = { basic: USERS[0], password: 'pw1' };
-export const NOBODY: Who = 'nobody';
+export const ALICE: Caller = { jwt: 'alice', roles: ['reader'] };
+export const BOB: Caller = { jwt: 'bob', roles: ['dba'] };
+export const EVE: Caller = { jwt: 'eve', roles: ['nobody'] };
+export const ROOT: Caller = { jwt: 'root', roles: ['_admin'] };
+export const USER_1: Caller = { basic: USERS[0], password: 'pw1' };
+export const ANONYMOUS: Caller = 'anonymous';
 
+/** A security object with grants of Couchgate and unknown fields. */
 export const SECURITY = {
   members: { names: [], roles: ['reader'] },
   admins: { names: [], roles: ['dba'] },

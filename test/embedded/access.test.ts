@@ -1,104 +1,120 @@
+// Tests authentication and authorization of the embedded node.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { AS_OWNER, basic, bearer, Client, KEYS, token, type Headers } from './client.ts';
 
-describe('the embedded node: who asks', () => {
+describe('embedded node: authentication', () => {
   let client: Client;
   before(async () => {
     client = await Client.start();
   });
   after(() => client.node.close());
 
-  const soon = Math.floor(Date.now() / 1000) + 60;
-  const past = soon - 120;
-  const good = { sub: 'ann', '_couchdb.roles': ['r'], exp: soon };
+  const future = Math.floor(Date.now() / 1000) + 60;
+  const past = future - 120;
+  const validClaims = { sub: 'ann', '_couchdb.roles': ['r'], exp: future };
 
   const refused: [title: string, headers: Headers, status: number, reason: string][] = [
     ['a wrong password', basic('admin', 'no'), 401, 'Name or password is incorrect.'],
     ['an unknown user', basic('nobody', 'no'), 401, 'Name or password is incorrect.'],
-    ['broken base64', { authorization: 'Basic a' }, 400, 'Authorization header has invalid base64 value'],
-    ['a token of two parts', { authorization: 'Bearer a.b' }, 400, 'Malformed token'],
+    ['invalid base64', { authorization: 'Basic a' }, 400, 'Authorization header has invalid base64 value'],
+    ['a token with two parts', { authorization: 'Bearer a.b' }, 400, 'Malformed token'],
     [
       'an unknown kid',
-      { authorization: `Bearer ${token(good, { header: { kid: 'x' } })}` },
+      { authorization: `Bearer ${token(validClaims, { header: { kid: 'x' } })}` },
       400,
       'Unknown kid',
     ],
     [
-      'a kid from the prototype',
-      { authorization: `Bearer ${token(good, { header: { kid: 'toString' } })}` },
+      'a kid that names a member of Object.prototype',
+      { authorization: `Bearer ${token(validClaims, { header: { kid: 'toString' } })}` },
       400,
       'Unknown kid',
     ],
-    ['another key', { authorization: `Bearer ${token(good, { key: KEYS.second })}` }, 400, 'Bad HMAC'],
     [
-      'alg none',
-      { authorization: `Bearer ${token(good, { header: { alg: 'none' } })}` },
+      'a token signed with the wrong key',
+      { authorization: `Bearer ${token(validClaims, { key: KEYS.second })}` },
+      400,
+      'Bad HMAC',
+    ],
+    [
+      'a token with alg none',
+      { authorization: `Bearer ${token(validClaims, { header: { alg: 'none' } })}` },
       400,
       'Invalid alg header parameter',
     ],
     [
-      'alg RS256',
-      { authorization: `Bearer ${token(good, { header: { alg: 'RS256' } })}` },
+      'a token with alg RS256',
+      { authorization: `Bearer ${token(validClaims, { header: { alg: 'RS256' } })}` },
       400,
       'Invalid alg header parameter',
     ],
-    ['no expiry', { authorization: `Bearer ${token({ sub: 'ann' })}` }, 400, 'Missing exp claim'],
+    [
+      'a token without expiry',
+      { authorization: `Bearer ${token({ sub: 'ann' })}` },
+      400,
+      'Missing exp claim',
+    ],
     [
       'an expired token',
-      { authorization: `Bearer ${token({ ...good, exp: past })}` },
+      { authorization: `Bearer ${token({ ...validClaims, exp: past })}` },
       401,
       'exp not in future',
     ],
-    ['no name', { authorization: `Bearer ${token({ exp: soon })}` }, 401, 'Token missing sub claim.'],
     [
-      'roles that are no text',
-      { authorization: `Bearer ${token({ ...good, '_couchdb.roles': [1] })}` },
+      'a token without sub',
+      { authorization: `Bearer ${token({ exp: future })}` },
+      401,
+      'Token missing sub claim.',
+    ],
+    [
+      'a token with a role that is not a string',
+      { authorization: `Bearer ${token({ ...validClaims, '_couchdb.roles': [1] })}` },
       400,
       'Malformed token',
     ],
   ];
   for (const [title, headers, status, reason] of refused) {
     it(`refuses ${title} – GET /_session – ${status}`, async () => {
-      const answer = await client.ask('GET', '/_session', { headers });
+      const answer = await client.send('GET', '/_session', { headers });
       assert.deepEqual([answer.status, answer.at('reason')], [status, reason]);
     });
   }
 
-  it('tells name, roles and handler – GET /_session – basic, both keys, nobody', async () => {
+  it('reports name, roles and handler – GET /_session – Basic, tokens of both keys, anonymous', async () => {
     const second = {
-      authorization: `Bearer ${token(good, { header: { kid: 'second' }, key: KEYS.second })}`,
+      authorization: `Bearer ${token(validClaims, { header: { kid: 'second' }, key: KEYS.second })}`,
     };
-    const asked: [Headers, object, string | undefined][] = [
+    const cases: [Headers, object, string | undefined][] = [
       [AS_OWNER, { name: 'admin', roles: ['_admin'] }, 'default'],
       [bearer('ann', ['r']), { name: 'ann', roles: ['r'] }, 'jwt'],
       [second, { name: 'ann', roles: ['r'] }, 'jwt'],
       [{}, { name: null, roles: [] }, undefined],
     ];
-    for (const [headers, userCtx, handler] of asked) {
-      const answer = await client.ask('GET', '/_session', { headers });
+    for (const [headers, userCtx, handler] of cases) {
+      const answer = await client.send('GET', '/_session', { headers });
       assert.deepEqual([answer.at('userCtx'), answer.at('info', 'authenticated')], [userCtx, handler]);
     }
   });
 
-  it('pays no heed to proxy authentication headers – GET /_all_dbs – 401', async () => {
+  it('ignores proxy authentication headers – GET /_all_dbs – 401', async () => {
     const headers = {
       'x-auth-couchdb-username': 'admin',
       'x-auth-couchdb-roles': '_admin',
       'x-auth-couchdb-token': 'x',
     };
-    assert.equal((await client.ask('GET', '/_all_dbs', { headers })).status, 401);
+    assert.equal((await client.send('GET', '/_all_dbs', { headers })).status, 401);
   });
 });
 
-describe('the embedded node: who may do what', () => {
+describe('embedded node: authorization', () => {
   let client: Client;
   before(async () => {
     client = await Client.start();
-    await client.ask('PUT', '/db');
+    await client.send('PUT', '/db');
     const body = { members: { roles: ['m'] }, admins: { names: ['boss'] }, cloudant: { k: ['_reader'] } };
-    await client.ask('PUT', '/db/_security', { body });
-    await client.ask('PUT', '/closed');
+    await client.send('PUT', '/db/_security', { body });
+    await client.send('PUT', '/closed');
   });
   after(() => client.node.close());
 
@@ -132,22 +148,24 @@ describe('the embedded node: who may do what', () => {
     ['POST', '/db/_compact', boss, 202, {}],
   ];
   for (const [method, path, headers, status, body] of rows) {
-    const who =
+    const caller =
       headers === member
-        ? 'member'
+        ? 'a member'
         : headers === boss
-          ? 'database admin'
+          ? 'a database admin'
           : headers === other
-            ? 'stranger'
-            : 'nobody or owner';
-    it(`answers ${status} – ${method} ${path} – ${who}`, async () => {
-      const answer = await client.ask(method, path, { headers, body });
+            ? 'a non-member'
+            : 'authorization' in headers
+              ? 'a server admin'
+              : 'an anonymous caller';
+    it(`answers ${status} to ${caller} – ${method} ${path}`, async () => {
+      const answer = await client.send(method, path, { headers, body });
       assert.equal(answer.status, status, answer.text);
     });
   }
 
-  it('refuses a design document row by row – POST /db/_bulk_docs as a member – 201', async () => {
-    const answer = await client.ask('POST', '/db/_bulk_docs', {
+  it('refuses only the design document of a batch – POST /db/_bulk_docs as a member – 201', async () => {
+    const answer = await client.send('POST', '/db/_bulk_docs', {
       headers: member,
       body: { docs: [{ _id: 'b1' }, { _id: '_design/x' }] },
     });
@@ -160,14 +178,14 @@ describe('the embedded node: who may do what', () => {
     });
   });
 
-  it('closes a new database to all but server admins – PUT /db – GET _security', async () => {
-    assert.deepEqual((await client.ask('GET', '/closed/_security')).json, {
+  it('restricts a new database to server admins – PUT /db – GET /db/_security', async () => {
+    assert.deepEqual((await client.send('GET', '/closed/_security')).json, {
       members: { roles: ['_admin'] },
       admins: { roles: ['_admin'] },
     });
   });
 
-  it('keeps unknown fields – PUT /db/_security – GET gives them back', async () => {
-    assert.deepEqual((await client.ask('GET', '/db/_security')).at('cloudant'), { k: ['_reader'] });
+  it('keeps unknown fields of the security object – PUT /db/_security – GET returns them', async () => {
+    assert.deepEqual((await client.send('GET', '/db/_security')).at('cloudant'), { k: ['_reader'] });
   });
 });

@@ -1,8 +1,10 @@
-// A small client of the embedded node's tests: one node in memory, callers of every kind, requests over real sockets.
+// Test client of the embedded node: starts a node, builds credentials, and sends requests over HTTP.
 import { createHmac } from 'node:crypto';
 import { startEmbeddedNode, type RunningEmbeddedNode } from '../../src/embedded/index.ts';
 
+/** The server admin of every test node. */
 export const OWNER = { name: 'admin', password: 'owner_password' };
+/** Token secrets by `kid`. */
 export const KEYS = {
   first: Buffer.from('first-secret-of-the-tests-0123456789'),
   second: Buffer.from('second-secret-of-the-tests-012345678'),
@@ -10,13 +12,14 @@ export const KEYS = {
 
 export type Headers = Readonly<Record<string, string>>;
 
+/** Headers with Basic credentials. */
 export function basic(name: string, password: string): Headers {
   return { authorization: `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}` };
 }
 
 export const AS_OWNER = basic(OWNER.name, OWNER.password);
 
-/** A token as Couchgate makes them; parts can be replaced to spoil it. */
+/** A signed HS256 token, as Couchgate issues it. `options` replaces header fields or the key. */
 export function token(
   claims: Readonly<Record<string, unknown>>,
   options: { header?: object; key?: Buffer } = {},
@@ -28,21 +31,24 @@ export function token(
     .digest('base64url')}`;
 }
 
+/** Headers with a token that is valid for 60 seconds. */
 export function bearer(name: string, roles: readonly string[] = []): Headers {
   const exp = Math.floor(Date.now() / 1000) + 60;
   return { authorization: `Bearer ${token({ sub: name, '_couchdb.roles': roles, exp })}` };
 }
 
+/** A received answer. */
 export interface Answer {
   readonly status: number;
   readonly headers: globalThis.Headers;
   readonly text: string;
-  /** The JSON of the answer; undefined when it is none. */
+  /** The parsed body; undefined if it is not JSON. */
   readonly json: unknown;
-  /** The value at a path into that JSON; undefined when there is none. */
+  /** The value at a path in `json`; undefined if there is none. */
   at(...path: readonly (string | number)[]): unknown;
 }
 
+/** Sends requests to one node. */
 export class Client {
   readonly node: RunningEmbeddedNode;
 
@@ -50,13 +56,13 @@ export class Client {
     this.node = node;
   }
 
-  /** A new node in memory, or one on a folder. */
+  /** Starts a node in memory, or with a folder. */
   static async start(folder?: string): Promise<Client> {
     return new Client(await startEmbeddedNode({ folder, owner: OWNER, jwtKeys: KEYS }));
   }
 
-  /** One request; an object is sent as JSON. The owner asks unless `headers` say otherwise. */
-  async ask(
+  /** Sends one request; an object is sent as JSON. Without `headers`, the owner is the caller. */
+  async send(
     method: string,
     path: string,
     options: { headers?: Headers; body?: unknown } = {},

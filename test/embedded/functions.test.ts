@@ -1,33 +1,34 @@
+// Tests design functions of the embedded node: results, limits, isolation and validate_doc_update.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { bearer, Client } from './client.ts';
 
-describe('the embedded node: functions of design documents', () => {
+describe('embedded node: design functions', () => {
   let client: Client;
   before(async () => {
     client = await Client.start();
   });
   after(() => client.node.close());
 
-  /** A database with documents and one design document. */
-  async function database(name: string, design: object, docs = 3): Promise<void> {
-    await client.ask('PUT', `/${name}`);
+  /** Creates a database with documents and one design document. */
+  async function createDatabase(name: string, design: object, docs = 3): Promise<void> {
+    await client.send('PUT', `/${name}`);
     const list = Array.from({ length: docs }, (_, i) => ({
       _id: `d${i}`,
       n: i,
       kind: i % 2 === 0 ? 'even' : 'odd',
     }));
-    await client.ask('POST', `/${name}/_bulk_docs`, { body: { docs: list } });
-    const put = await client.ask('PUT', `/${name}/_design/d`, { body: design });
+    await client.send('POST', `/${name}/_bulk_docs`, { body: { docs: list } });
+    const put = await client.send('PUT', `/${name}/_design/d`, { body: design });
     assert.equal(put.status, 201, put.text);
   }
-  const mapped = async (name: string, map: string) => {
-    await database(name, { views: { v: { map } } });
-    return client.ask('GET', `/${name}/_design/d/_view/v`);
+  const queryMap = async (name: string, map: string) => {
+    await createDatabase(name, { views: { v: { map } } });
+    return client.send('GET', `/${name}/_design/d/_view/v`);
   };
 
-  it('indexes, reduces and groups – GET /db/_design/d/_view/v – 200', async () => {
-    await database('views', {
+  it('indexes, reduces and groups documents – GET /db/_design/d/_view/v – 200', async () => {
+    await createDatabase('views', {
       views: {
         v: { map: 'function (doc) { emit([doc.kind, doc.n], doc.n); }', reduce: '_sum' },
         own: {
@@ -37,7 +38,7 @@ describe('the embedded node: functions of design documents', () => {
       },
     });
     const rows = async (query: string) =>
-      (await client.ask('GET', `/views/_design/d/_view/${query}`)).at('rows');
+      (await client.send('GET', `/views/_design/d/_view/${query}`)).at('rows');
     assert.deepEqual(await rows('v'), [{ key: null, value: 3 }]);
     assert.deepEqual(await rows('v?group_level=1'), [
       { key: ['even'], value: 2 },
@@ -47,52 +48,55 @@ describe('the embedded node: functions of design documents', () => {
     assert.deepEqual(await rows('v?reduce=false&startkey=["odd"]'), [
       { id: 'd1', key: ['odd', 1], value: 1 },
     ]);
-    await client.ask('PUT', '/views/d9', { body: { kind: 'odd', n: 9 } });
+    await client.send('PUT', '/views/d9', { body: { kind: 'odd', n: 9 } });
     assert.deepEqual(await rows('v'), [{ key: null, value: 12 }]);
   });
 
-  it('takes a map function that throws for a document for one that emits nothing – GET view – 200', async () => {
-    const answer = await mapped(
+  it('skips a document whose map function throws – GET view – 200', async () => {
+    const answer = await queryMap(
       'throws',
       'function (doc) { if (doc.n === 1) throw new Error("no"); emit(doc.n); }',
     );
     assert.deepEqual([answer.status, answer.at('total_rows')], [200, 2]);
   });
 
-  const neverEnding: [title: string, map: string][] = [
-    ['a loop', 'function (doc) { while (1); }'],
-    ['a loop that catches everything', 'function (doc) { while (1) { try { while (1); } catch (e) {} } }'],
-    ['endless memory', 'function (doc) { var a = []; while (1) a.push(new Array(1000).join("x")); }'],
-    ['a text that doubles', 'function (doc) { var t = "x"; while (1) t += t; }'],
+  const exceedingLimits: [title: string, map: string][] = [
+    ['an endless loop', 'function (doc) { while (1); }'],
+    [
+      'an endless loop that catches all errors',
+      'function (doc) { while (1) { try { while (1); } catch (e) {} } }',
+    ],
+    ['endless allocation', 'function (doc) { var a = []; while (1) a.push(new Array(1000).join("x")); }'],
+    ['a string that doubles', 'function (doc) { var t = "x"; while (1) t += t; }'],
     ['endless recursion', 'function f(doc) { return f(doc) + 1; }'],
     [
       'a regular expression that backtracks',
       'function (doc) { /^(a+)+$/.test(new Array(40).join("a") + "b"); while (1); }',
     ],
   ];
-  for (const [i, [title, map]] of neverEnding.entries()) {
-    it(`cuts off ${title} – GET view – and goes on`, async () => {
-      const answer = await mapped(`endless${i}`, map);
+  for (const [i, [title, map]] of exceedingLimits.entries()) {
+    it(`terminates ${title} and keeps serving – GET view`, async () => {
+      const answer = await queryMap(`endless${i}`, map);
       assert.ok(answer.status === 500 || answer.at('total_rows') === 0, answer.text);
-      assert.equal((await client.ask('GET', '/_up')).status, 200);
+      assert.equal((await client.send('GET', '/_up')).status, 200);
     });
   }
 
-  it('tells of a map function that was cut off, every time – GET view – 500, never a short answer', async () => {
-    await database('cut', {
+  it('reports a terminated map function on every query, never a partial result – GET view – 500', async () => {
+    await createDatabase('cut', {
       views: { v: { map: 'function (doc) { if (doc.n === 1) while (1); emit(doc.n); }' } },
     });
     for (let i = 0; i < 2; i += 1) {
-      const answer = await client.ask('GET', '/cut/_design/d/_view/v');
+      const answer = await client.send('GET', '/cut/_design/d/_view/v');
       assert.deepEqual([answer.status, answer.at('error')], [500, 'timeout']);
     }
   });
 
-  it('tells of a reduce function that throws – GET view – 500', async () => {
-    await database('reduce', {
+  it('reports a reduce function that throws – GET view – 500', async () => {
+    await createDatabase('reduce', {
       views: { v: { map: 'function (doc) { emit(1); }', reduce: 'function () { throw 1; }' } },
     });
-    assert.equal((await client.ask('GET', '/reduce/_design/d/_view/v')).status, 500);
+    assert.equal((await client.send('GET', '/reduce/_design/d/_view/v')).status, 500);
   });
 
   const escapes: [title: string, expression: string][] = [
@@ -101,10 +105,13 @@ describe('the embedded node: functions of design documents', () => {
       'require of a module',
       '(function () { try { return typeof require("fs"); } catch (e) { return "undefined"; } })()',
     ],
-    ['process by a function constructor', '(function () {}).constructor("return typeof process")()'],
-    ['process by the constructor of emit', 'emit.constructor("return typeof process")()'],
-    ['process by the global object', 'typeof globalThis.process'],
-    ['process by the document', 'doc.constructor.constructor("return typeof process")()'],
+    [
+      'process through the constructor of a function',
+      '(function () {}).constructor("return typeof process")()',
+    ],
+    ['process through the constructor of emit', 'emit.constructor("return typeof process")()'],
+    ['process through the global object', 'typeof globalThis.process'],
+    ['process through the document', 'doc.constructor.constructor("return typeof process")()'],
     [
       'import',
       '(function () { try { return eval("typeof import(\'fs\')") && "undefined"; } catch (e) { return "undefined"; } })()',
@@ -114,13 +121,13 @@ describe('the embedded node: functions of design documents', () => {
     ['WebAssembly', 'typeof WebAssembly'],
   ];
   for (const [i, [title, expression]] of escapes.entries()) {
-    it(`has no ${title} – map function – undefined`, async () => {
-      const answer = await mapped(`escape${i}`, `function (doc) { emit(doc._id, ${expression}); }`);
+    it(`gives design functions no access to ${title} – map function – undefined`, async () => {
+      const answer = await queryMap(`escape${i}`, `function (doc) { emit(doc._id, ${expression}); }`);
       assert.equal(answer.at('rows', 0, 'value'), 'undefined', answer.text);
     });
   }
 
-  const tampered = [
+  const hostileMaps = [
     'function (doc) { JSON.stringify = function () { return "[["; }; JSON.parse = function () { return {}; }; emit(1); }',
     'function (doc) { Array.prototype.push = function () { while (1); }; emit(1); }',
     'function (doc) { Object.prototype.toJSON = function () { return 7; }; emit(1); }',
@@ -131,70 +138,74 @@ describe('the embedded node: functions of design documents', () => {
     'function (doc) { var a = []; for (var i = 0; i < 20000; i += 1) a = [a]; emit(a); }',
     'function (doc) { this.x = (this.x || 0) + 1; emit(this.x); }) && (function () { emit(2); }',
   ];
-  for (const [i, map] of tampered.entries()) {
-    it(`lives through ${map.slice(18, 60)}… – GET view – an answer`, async () => {
-      await client.ask('PUT', `/tampered${i}`);
-      await client.ask('PUT', `/tampered${i}/a`, { body: {} });
-      const put = await client.ask('PUT', `/tampered${i}/_design/d`, { body: { views: { v: { map } } } });
+  for (const [i, map] of hostileMaps.entries()) {
+    it(`keeps serving after the hostile map function ${map.slice(18, 60)}… – GET view`, async () => {
+      await client.send('PUT', `/hostile${i}`);
+      await client.send('PUT', `/hostile${i}/a`, { body: {} });
+      const put = await client.send('PUT', `/hostile${i}/_design/d`, { body: { views: { v: { map } } } });
       assert.ok([201, 400].includes(put.status), put.text);
-      if (put.status === 201) await client.ask('GET', `/tampered${i}/_design/d/_view/v`);
-      assert.equal((await client.ask('GET', `/tampered${i}/a`)).status, 200);
+      if (put.status === 201) await client.send('GET', `/hostile${i}/_design/d/_view/v`);
+      assert.equal((await client.send('GET', `/hostile${i}/a`)).status, 200);
       assert.equal(({} as { toJSON?: unknown }).toJSON, undefined);
     });
   }
 
-  it('keeps the variables of equal functions apart – the same map in two databases', async () => {
+  it('isolates global variables of equal functions – the same map in two databases – GET view', async () => {
     const map =
       'function (doc) { globalThis.seen = globalThis.seen || []; globalThis.seen.push(doc._id); emit(globalThis.seen.join()); }';
-    await client.ask('PUT', '/apart1');
-    await client.ask('PUT', '/apart1/secret', { body: {} });
-    await client.ask('PUT', '/apart1/_design/d', { body: { views: { v: { map } } } });
-    await client.ask('GET', '/apart1/_design/d/_view/v');
-    await client.ask('PUT', '/apart2');
-    await client.ask('PUT', '/apart2/own', { body: {} });
-    await client.ask('PUT', '/apart2/_design/d', { body: { views: { v: { map } } } });
-    const answer = await client.ask('GET', '/apart2/_design/d/_view/v');
+    await client.send('PUT', '/apart1');
+    await client.send('PUT', '/apart1/secret', { body: {} });
+    await client.send('PUT', '/apart1/_design/d', { body: { views: { v: { map } } } });
+    await client.send('GET', '/apart1/_design/d/_view/v');
+    await client.send('PUT', '/apart2');
+    await client.send('PUT', '/apart2/own', { body: {} });
+    await client.send('PUT', '/apart2/_design/d', { body: { views: { v: { map } } } });
+    const answer = await client.send('GET', '/apart2/_design/d/_view/v');
     assert.equal(answer.at('rows', 0, 'key'), 'own');
   });
 
-  it('refuses what does not compile – PUT /db/_design/x – 400 compilation_error', async () => {
-    await client.ask('PUT', '/compile');
+  it('refuses a function that does not compile – PUT /db/_design/x – 400 compilation_error', async () => {
+    await client.send('PUT', '/compile');
     for (const map of ['function (', '5', 'nonsense nonsense']) {
-      const answer = await client.ask('PUT', '/compile/_design/x', { body: { views: { v: { map } } } });
+      const answer = await client.send('PUT', '/compile/_design/x', { body: { views: { v: { map } } } });
       assert.deepEqual([answer.status, answer.at('error')], [400, 'compilation_error'], map);
     }
   });
 
-  it('asks validate_doc_update with the caller, the old document and the security object – PUT /db/doc – its own words', async () => {
+  it('passes caller, old document and security object to validate_doc_update – PUT /db/doc – 401, 403', async () => {
     const source = `function (doc, old, user, security) {
       if (doc.why === 'who') throw { unauthorized: 'sign in' };
       if (doc.why) throw { forbidden: user.name + '/' + user.roles.join() + '/' + (old ? old.n : 'new') + '/' + security.members.roles[0] };
       if (doc.loop) while (1);
     }`;
-    await database('vdu', { validate_doc_update: source }, 1);
-    await client.ask('PUT', '/vdu/_security', { body: { members: { roles: ['m'] } } });
+    await createDatabase('vdu', { validate_doc_update: source }, 1);
+    await client.send('PUT', '/vdu/_security', { body: { members: { roles: ['m'] } } });
     const ann = bearer('ann', ['m', 'x']);
     const put = async (path: string, body: object) => {
-      const answer = await client.ask('PUT', `/vdu/${path}`, { headers: ann, body });
+      const answer = await client.send('PUT', `/vdu/${path}`, { headers: ann, body });
       return [answer.status, answer.at('reason')];
     };
     assert.deepEqual(await put('new', { why: 1 }), [403, 'ann/m,x/new/m']);
-    const rev = (await client.ask('GET', '/vdu/d0')).at('_rev');
+    const rev = (await client.send('GET', '/vdu/d0')).at('_rev');
     assert.deepEqual(await put('d0', { _rev: rev, why: 1 }), [403, 'ann/m,x/0/m']);
     assert.deepEqual(await put('new', { why: 'who' }), [401, 'sign in']);
     assert.equal((await put('new', { loop: true }))[0], 500);
     assert.equal((await put('new', {}))[0], 201);
-    assert.equal((await client.ask('GET', '/vdu/d0')).at('why'), undefined);
+    assert.equal((await client.send('GET', '/vdu/d0')).at('why'), undefined);
   });
 
-  it('asks it for replicated documents and deletions too – _bulk_docs with new_edits=false, DELETE', async () => {
-    await database('vdu2', { validate_doc_update: 'function (doc) { throw { forbidden: "never" }; }' }, 1);
+  it('validates replicated documents and deletions – _bulk_docs with new_edits=false, DELETE – 403', async () => {
+    await createDatabase(
+      'vdu2',
+      { validate_doc_update: 'function (doc) { throw { forbidden: "never" }; }' },
+      1,
+    );
     const replicated = { new_edits: false, docs: [{ _id: 'r', _rev: '1-a' }] };
-    const answer = await client.ask('POST', '/vdu2/_bulk_docs', { body: replicated });
+    const answer = await client.send('POST', '/vdu2/_bulk_docs', { body: replicated });
     assert.deepEqual(answer.json, [{ id: 'r', error: 'forbidden', reason: 'never' }]);
-    const { etag } = Object.fromEntries((await client.ask('GET', '/vdu2/d0')).headers) as { etag: string };
-    const removed = await client.ask('DELETE', `/vdu2/d0?rev=${etag.replaceAll('"', '')}`);
+    const { etag } = Object.fromEntries((await client.send('GET', '/vdu2/d0')).headers) as { etag: string };
+    const removed = await client.send('DELETE', `/vdu2/d0?rev=${etag.replaceAll('"', '')}`);
     assert.equal(removed.status, 403);
-    assert.equal((await client.ask('PUT', '/vdu2/_design/other', { body: {} })).status, 201);
+    assert.equal((await client.send('PUT', '/vdu2/_design/other', { body: {} })).status, 201);
   });
 });

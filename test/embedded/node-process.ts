@@ -1,4 +1,4 @@
-// An embedded node as a process of its own, for tests that kill it: tells its address on standard output.
+// Runs an embedded node in its own process, for tests that kill it. Prints its URL to standard output.
 import { startEmbeddedNode } from '../../src/embedded/index.ts';
 import { KEYS, OWNER } from './client.ts';
 

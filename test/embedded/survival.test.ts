@@ -1,3 +1,4 @@
+// Tests the embedded node after kill -9, with malformed requests and with concurrent requests.
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +11,7 @@ import { after, before, describe, it } from 'node:test';
 import { startEmbeddedNode } from '../../src/embedded/index.ts';
 import { AS_OWNER, Client, KEYS, OWNER } from './client.ts';
 
-/** Starts a node of its own process on a folder; resolves with its address. */
+/** Starts a node in its own process with a folder; resolves when it listens. */
 async function startProcess(folder: string): Promise<{ child: ChildProcess; client: Client }> {
   const program = new URL('node-process.ts', import.meta.url).pathname;
   const child = spawn(process.execPath, ['--import', 'tsx', program, folder], {
@@ -26,28 +27,28 @@ async function kill(child: ChildProcess): Promise<void> {
   await once(child, 'exit');
 }
 
-describe('the embedded node on a folder', () => {
+describe('embedded node with a folder', () => {
   const folder = mkdtempSync(join(tmpdir(), 'embedded-'));
   after(() => rmSync(folder, { recursive: true }));
 
-  it('keeps documents, attachments, users, permissions and views over kill -9', async () => {
+  it('keeps documents, attachments, users, permissions and views after kill -9', async () => {
     const first = await startProcess(folder);
     const { client } = first;
     const security = { members: { roles: ['m'] }, cloudant: { k: ['_reader'] } };
-    await client.ask('PUT', '/kept%2Fslash');
-    await client.ask('PUT', '/kept%2Fslash/_security', { body: security });
-    await client.ask('PUT', '/kept%2Fslash/doc', { body: { x: 1 } });
-    await client.ask('PUT', '/kept%2Fslash/att/file', { body: Buffer.alloc(100_000, 1) });
-    await client.ask('PUT', '/kept%2Fslash/_local/l', { body: { l: 1 } });
+    await client.send('PUT', '/kept%2Fslash');
+    await client.send('PUT', '/kept%2Fslash/_security', { body: security });
+    await client.send('PUT', '/kept%2Fslash/doc', { body: { x: 1 } });
+    await client.send('PUT', '/kept%2Fslash/att/file', { body: Buffer.alloc(100_000, 1) });
+    await client.send('PUT', '/kept%2Fslash/_local/l', { body: { l: 1 } });
     const views = { v: { map: 'function (doc) { emit(doc._id); }' } };
-    await client.ask('PUT', '/kept%2Fslash/_design/d', { body: { views } });
-    await client.ask('GET', '/kept%2Fslash/_design/d/_view/v');
-    await client.ask('PUT', '/removed');
-    await client.ask('DELETE', '/removed');
-    await client.ask('PUT', '/_users/org.couchdb.user:u', {
+    await client.send('PUT', '/kept%2Fslash/_design/d', { body: { views } });
+    await client.send('GET', '/kept%2Fslash/_design/d/_view/v');
+    await client.send('PUT', '/removed');
+    await client.send('DELETE', '/removed');
+    await client.send('PUT', '/_users/org.couchdb.user:u', {
       body: { name: 'u', type: 'user', roles: [], password: 'p' },
     });
-    const written = await client.ask('POST', '/kept%2Fslash/_bulk_docs', {
+    const written = await client.send('POST', '/kept%2Fslash/_bulk_docs', {
       body: { docs: [{ _id: 'last' }] },
     });
     assert.equal(written.status, 201);
@@ -55,21 +56,21 @@ describe('the embedded node on a folder', () => {
 
     const second = await startProcess(folder);
     try {
-      const ask = async (path: string) => (await second.client.ask('GET', path)).json;
-      assert.deepEqual(await ask('/_all_dbs'), ['_replicator', '_users', 'kept/slash']);
-      assert.deepEqual(await ask('/kept%2Fslash/_security'), security);
-      const view = await second.client.ask('GET', '/kept%2Fslash/_design/d/_view/v');
+      const get = async (path: string) => (await second.client.send('GET', path)).json;
+      assert.deepEqual(await get('/_all_dbs'), ['_replicator', '_users', 'kept/slash']);
+      assert.deepEqual(await get('/kept%2Fslash/_security'), security);
+      const view = await second.client.send('GET', '/kept%2Fslash/_design/d/_view/v');
       assert.equal(view.at('total_rows'), 3);
       for (const path of ['doc', 'att', '_local/l', 'last'])
-        assert.equal((await second.client.ask('GET', `/kept%2Fslash/${path}`)).status, 200, path);
-      const file = await second.client.ask('GET', '/kept%2Fslash/att/file');
+        assert.equal((await second.client.send('GET', `/kept%2Fslash/${path}`)).status, 200, path);
+      const file = await second.client.send('GET', '/kept%2Fslash/att/file');
       assert.equal(file.text.length, 100_000);
       assert.equal(
-        (await second.client.ask('POST', '/_session', { body: { name: 'u', password: 'p' } })).status,
+        (await second.client.send('POST', '/_session', { body: { name: 'u', password: 'p' } })).status,
         200,
       );
 
-      // The folder is locked for as long as that process lives.
+      // The other process still holds LevelDB's lock.
       await assert.rejects(
         startEmbeddedNode({ folder, owner: OWNER, jwtKeys: KEYS }),
         /^Error: The folder of the embedded node cannot be opened: .*Another process is using it\.$/,
@@ -82,21 +83,21 @@ describe('the embedded node on a folder', () => {
   it('can be opened, closed and opened again in one process', async () => {
     for (let i = 0; i < 2; i += 1) {
       const client = await Client.start(folder);
-      assert.equal((await client.ask('GET', '/kept%2Fslash/doc')).at('x'), 1);
+      assert.equal((await client.send('GET', '/kept%2Fslash/doc')).at('x'), 1);
       await client.node.close();
     }
   });
 
-  it('removes what a killed deletion left behind, and nothing else', async () => {
+  it('deletes the folders of an interrupted deletion and keeps the others', async () => {
     const orphan = join(folder, 'db-0123456789abcdef');
     mkdirSync(orphan);
     const client = await Client.start(folder);
     assert.ok(!existsSync(orphan));
-    assert.equal((await client.ask('GET', '/kept%2Fslash/_design/d/_view/v')).at('total_rows'), 3);
+    assert.equal((await client.send('GET', '/kept%2Fslash/_design/d/_view/v')).at('total_rows'), 3);
     await client.node.close();
   });
 
-  it('says that a port is taken – startEmbeddedNode – EADDRINUSE, and lets the folder go', async () => {
+  it('rejects if the port is in use and releases the folder – startEmbeddedNode – EADDRINUSE', async () => {
     const taken = await Client.start();
     const port = Number(new URL(taken.node.url).port);
     await assert.rejects(startEmbeddedNode({ folder, owner: OWNER, jwtKeys: KEYS, port }), /EADDRINUSE/);
@@ -105,12 +106,12 @@ describe('the embedded node on a folder', () => {
   });
 });
 
-describe('the embedded node: malformed requests', () => {
+describe('embedded node: malformed requests', () => {
   let client: Client;
   before(async () => {
     client = await Client.start();
-    await client.ask('PUT', '/db');
-    await client.ask('PUT', '/db/d1', { body: { a: 1 } });
+    await client.send('PUT', '/db');
+    await client.send('PUT', '/db/d1', { body: { a: 1 } });
   });
   after(() => client.node.close());
 
@@ -145,11 +146,11 @@ describe('the embedded node: malformed requests', () => {
     '%FF',
   ];
 
-  it('answers every malformed document with less than 500 – PUT and _bulk_docs', async () => {
+  it('answers malformed documents with a status below 500 – PUT and _bulk_docs', async () => {
     for (const id of ids) {
       for (const body of bodies) {
         for (const query of ['', '?new_edits=false']) {
-          const { status, text } = await client.ask('PUT', `/db/${id}${query}`, { body });
+          const { status, text } = await client.send('PUT', `/db/${id}${query}`, { body });
           assert.ok(status < 500, `${id} ${body.slice(0, 60)}: ${text}`);
         }
       }
@@ -158,22 +159,22 @@ describe('the embedded node: malformed requests', () => {
         '?open_revs=all',
         '?revs=true&revs_info=true&conflicts=true&attachments=true',
       ]) {
-        const { status, text } = await client.ask('GET', `/db/${id}${query}`);
+        const { status, text } = await client.send('GET', `/db/${id}${query}`);
         assert.ok(status < 500, `${id}${query}: ${text}`);
       }
     }
-    const wholes = bodies.map((body) => `{"docs":[${body}]}`);
-    for (const body of wholes) {
+    const batches = bodies.map((body) => `{"docs":[${body}]}`);
+    for (const body of batches) {
       const headers = { ...AS_OWNER, 'content-type': 'application/json' };
       assert.ok(
-        (await client.ask('POST', '/db/_bulk_docs', { headers, body })).status < 500,
+        (await client.send('POST', '/db/_bulk_docs', { headers, body })).status < 500,
         body.slice(0, 60),
       );
     }
     assert.equal(({} as { polluted?: unknown }).polluted, undefined);
   });
 
-  it('answers every malformed Mango query with less than 500, or 501 – POST /db/_find', async () => {
+  it('answers malformed Mango queries with a status below 500, or 501 – POST /db/_find', async () => {
     const values = [null, true, -1, '', '__proto__', '(', '(a+)+$', [], {}, [[]], [{}], { $gt: {} }];
     const operators = [
       '$in',
@@ -191,26 +192,26 @@ describe('the embedded node: malformed requests', () => {
     for (const value of values) {
       for (const operator of operators) {
         for (const selector of [{ a: { [operator]: value } }, { [operator]: value }]) {
-          const { status, text } = await client.ask('POST', '/db/_find', { body: { selector } });
+          const { status, text } = await client.send('POST', '/db/_find', { body: { selector } });
           assert.ok(status < 500 || status === 501, `${JSON.stringify(selector)}: ${text}`);
         }
       }
       for (const member of ['sort', 'fields', 'limit', 'use_index']) {
         const body = { selector: { a: 1 }, [member]: value };
-        assert.ok((await client.ask('POST', '/db/_find', { body })).status < 500, JSON.stringify(body));
+        assert.ok((await client.send('POST', '/db/_find', { body })).status < 500, JSON.stringify(body));
       }
       for (const index of [
         { fields: value },
         { fields: [value] },
         { fields: ['a'], partial_filter_selector: value },
       ]) {
-        const { status } = await client.ask('POST', '/db/_index', { body: { index } });
+        const { status } = await client.send('POST', '/db/_index', { body: { index } });
         assert.ok(status < 500, JSON.stringify(index));
       }
     }
   });
 
-  it('lives through broken connections and broken framing', async () => {
+  it('keeps serving after aborted connections and invalid framing', async () => {
     const head = `Host: x\r\nAuthorization: ${AS_OWNER['authorization'] ?? ''}\r\n`;
     const raw = [
       'garbage\r\n\r\n',
@@ -231,24 +232,24 @@ describe('the embedded node: malformed requests', () => {
       await once(socket, 'connect');
       await new Promise((resolve) => socket.write(text, resolve));
       socket.destroy();
-      assert.equal((await client.ask('GET', '/_up')).status, 200);
+      assert.equal((await client.send('GET', '/_up')).status, 200);
     }
   });
 
-  it('lives through creating, writing, reading and deleting one database all at once', async () => {
+  it('keeps serving while one database is created, written, read and deleted concurrently', async () => {
     for (let i = 0; i < 10; i += 1) {
       const answers = await Promise.all([
-        client.ask('PUT', '/race'),
-        client.ask('PUT', '/race'),
-        client.ask('PUT', '/race/doc', { body: {} }),
-        client.ask('POST', '/race/_bulk_docs', { body: { docs: Array.from({ length: 100 }, () => ({})) } }),
-        client.ask('GET', '/race/_all_docs'),
-        client.ask('DELETE', '/race'),
-        client.ask('GET', '/race/_changes?feed=longpoll&timeout=20'),
-        client.ask('DELETE', '/race'),
+        client.send('PUT', '/race'),
+        client.send('PUT', '/race'),
+        client.send('PUT', '/race/doc', { body: {} }),
+        client.send('POST', '/race/_bulk_docs', { body: { docs: Array.from({ length: 100 }, () => ({})) } }),
+        client.send('GET', '/race/_all_docs'),
+        client.send('DELETE', '/race'),
+        client.send('GET', '/race/_changes?feed=longpoll&timeout=20'),
+        client.send('DELETE', '/race'),
       ]);
       assert.ok(answers.every(({ status }) => status < 500));
     }
-    assert.equal((await client.ask('GET', '/db/d1')).status, 200);
+    assert.equal((await client.send('GET', '/db/d1')).status, 200);
   });
 });

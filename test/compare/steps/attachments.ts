@@ -1,4 +1,4 @@
-// Steps about attachments.
+// Defines the steps for attachments.
 import { createHash } from 'node:crypto';
 import { DB, del, get, head, put, type Step } from '../step.ts';
 
@@ -24,7 +24,7 @@ export const attachmentSteps: readonly Step[] = [
   head('HEAD attachment', `${DB}/att/file.bin`),
   get('GET attachment range', `${DB}/att/file.bin`, { headers: { range: 'bytes=0-9' } }),
   get('GET doc with stub', `${DB}/att`),
-  put('PUT inline text att', `${DB}/att2`, { body: { _attachments: TEXT }, keep: 'a2' }),
+  put('PUT inline text att', `${DB}/att2`, { body: { _attachments: TEXT }, saveAs: 'a2' }),
   get('GET attachments=true', `${DB}/att2?attachments=true`),
   get('GET multipart/related', `${DB}/att2?attachments=true`, { headers: { accept: 'multipart/related' } }),
   put('PUT multipart/related', `${DB}/att3`, {
@@ -32,11 +32,11 @@ export const attachmentSteps: readonly Step[] = [
     body: RELATED,
   }),
   get('GET multipart-put att', `${DB}/att3/foo.txt`),
-  put('PUT att slash name', (seen) => `${DB}/att2/dir/x.txt?rev=${seen.text('a2', 'rev')}`, {
+  put('PUT att slash name', (context) => `${DB}/att2/dir/x.txt?rev=${context.text('a2', 'rev')}`, {
     headers: { 'content-type': 'text/plain' },
     body: 'yy',
-    keep: 'a2',
+    saveAs: 'a2',
   }),
-  del('DELETE attachment', (seen) => `${DB}/att2/t.txt?rev=${seen.text('a2', 'rev')}`),
+  del('DELETE attachment', (context) => `${DB}/att2/t.txt?rev=${context.text('a2', 'rev')}`),
   get('GET att missing', `${DB}/att2/none.txt`),
 ];

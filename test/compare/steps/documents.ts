@@ -1,4 +1,4 @@
-// Steps about documents: one, many, local ones.
+// Defines the steps for single documents, bulk requests and local documents.
 import { gzipSync } from 'node:zlib';
 import { copy, DB, del, get, head, post, put, type Step } from '../step.ts';
 
@@ -11,21 +11,24 @@ const leaf = (rev: string, value: number) => ({
 });
 
 export const documentSteps: readonly Step[] = [
-  put('PUT doc', `${DB}/d1`, { body: { a: 1, n: 1.5 }, keep: 'r1' }),
+  put('PUT doc', `${DB}/d1`, { body: { a: 1, n: 1.5 }, saveAs: 'r1' }),
   put('PUT doc conflict', `${DB}/d1`, { body: { a: 2 } }),
-  put('PUT doc update', (seen) => `${DB}/d1?rev=${seen.text('r1', 'rev')}`, { body: { a: 2 }, keep: 'r2' }),
+  put('PUT doc update', (context) => `${DB}/d1?rev=${context.text('r1', 'rev')}`, {
+    body: { a: 2 },
+    saveAs: 'r2',
+  }),
   put('PUT If-Match update', `${DB}/d1`, {
-    headers: (seen) => ({ 'if-match': seen.text('r2', 'rev') }),
+    headers: (context) => ({ 'if-match': context.text('r2', 'rev') }),
     body: { a: 3 },
-    keep: 'r3',
+    saveAs: 'r3',
   }),
   get('GET doc', `${DB}/d1`),
   get('GET doc revs/revs_info', `${DB}/d1?revs=true&revs_info=true`),
   get('GET doc If-None-Match', `${DB}/d1`, {
-    headers: (seen) => ({ 'if-none-match': `"${seen.text('r3', 'rev')}"` }),
+    headers: (context) => ({ 'if-none-match': `"${context.text('r3', 'rev')}"` }),
   }),
   head('HEAD doc', `${DB}/d1`),
-  get('GET doc old rev', (seen) => `${DB}/d1?rev=${seen.text('r2', 'rev')}`),
+  get('GET doc old rev', (context) => `${DB}/d1?rev=${context.text('r2', 'rev')}`),
   get('GET open_revs=all', `${DB}/d1?open_revs=all`),
   get('GET doc missing', `${DB}/nope`),
   post('POST doc', DB, { body: { _id: 'p1', k: 'v', type: 'x', num: 5 } }),
@@ -71,8 +74,8 @@ export const documentSteps: readonly Step[] = [
   put('PUT _local', `${DB}/_local/l1`, { body: { x: 1 } }),
   get('GET _local', `${DB}/_local/l1`),
   get('_local_docs', `${DB}/_local_docs`),
-  get('GET doc to delete', `${DB}/b1`, { keep: 'b1' }),
-  del('DELETE doc', (seen) => `${DB}/b1?rev=${seen.text('b1', '_rev')}`),
+  get('GET doc to delete', `${DB}/b1`, { saveAs: 'b1' }),
+  del('DELETE doc', (context) => `${DB}/b1?rev=${context.text('b1', '_rev')}`),
   del('DELETE doc no rev', `${DB}/b2`),
   get('GET deleted', `${DB}/b1`),
   post('_ensure_full_commit', `${DB}/_ensure_full_commit`, { headers: JSON_TYPE }),

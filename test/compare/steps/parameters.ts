@@ -1,4 +1,4 @@
-// Steps with bad or unusual parameters and bodies: what CouchDB refuses, and in which words.
+// Defines the steps with invalid or unusual parameters and bodies: they record CouchDB's error messages.
 import { DB, get, post, put, copy, del, type Step } from '../step.ts';
 
 const QUERIES: readonly string[] = [

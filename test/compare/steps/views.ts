@@ -1,4 +1,4 @@
-// Steps about design documents, views and Mango.
+// Defines the steps for design documents, views and Mango.
 import { DB, del, get, post, put, type Step } from '../step.ts';
 
 const DESIGN = {
