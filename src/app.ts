@@ -22,6 +22,7 @@ export interface Steps {
   readonly classifyRequest: RequestHandler;
   readonly identifyPrincipal: RequestHandler;
   readonly authorizeOperation: RequestHandler;
+  readonly guardRequest: RequestHandler;
   readonly answerOwnEndpoint: RequestHandler;
   readonly forwardToCouch: RequestHandler;
 }
@@ -46,6 +47,7 @@ export function createApp(steps: Steps, report: Report): Express {
       steps.classifyRequest,
       steps.identifyPrincipal,
       steps.authorizeOperation,
+      steps.guardRequest,
       steps.answerOwnEndpoint,
       steps.forwardToCouch,
     ]),
@@ -60,7 +62,7 @@ function errorExit(report: Report): ErrorRequestHandler {
   return function answerError(thrown: unknown, req: Request, res: Response, _next: NextFunction): void {
     const context = contextOf(req);
     const error = asHttpError(thrown);
-    context.failure ??= error.detail;
+    context.outcome.failure ??= error.detail;
     if (error !== thrown) report(thrown, context.id);
     sendError(req, res, error);
   };

@@ -9,6 +9,8 @@ import {
   createCookieAuthenticator,
 } from './authenticate/index.ts';
 import { decide } from './authorize/decide.ts';
+import { SECURITY_LIMIT_BYTES } from './answer/security.ts';
+import { BodyReader } from './body/read.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type LiveSettings } from './config/reload.ts';
 import { type Settings } from './config/settings.ts';
@@ -66,6 +68,7 @@ export interface Services extends ServiceInputs {
   readonly credentials: CredentialCheck;
   readonly sessionParts: SessionParts;
   readonly revocationWatch: RevocationWatch;
+  readonly bodies: BodyReader;
   /** Begins to look at the nodes and to follow the news; resolves after the first look at the nodes, whatever it found. */
   start(): Promise<void>;
   close(): Promise<void>;
@@ -84,6 +87,10 @@ export interface ReplaceableParts {
 }
 
 export type Overrides = Partial<ReplaceableParts>;
+
+/** Bodies of the largest size that may be in memory to be scanned, and bytes of those to be parsed, at the same time. */
+const SCANNED_BODIES = 8;
+export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 
 /** Joins the parts; nothing is asked of CouchDB before `start`. The order matters where one listens to another's news (key store first). */
 export function createServices(surroundings: ServiceInputs, overrides: Overrides = {}): Services {
@@ -122,7 +129,11 @@ export function createServices(surroundings: ServiceInputs, overrides: Overrides
     isStillPermitted: (feed) => isStillPermitted(feed, keys, permissions, sessionParts),
     outageSeconds: outageCacheSeconds,
   });
-  const known = { permissions, authenticators, credentials, sessionParts, revocationWatch };
+  const bodies = new BodyReader({
+    scannedBytes: SCANNED_BODIES * settings.inspectLimitBytes,
+    parsedBytes: PARSED_BODIES_BYTES,
+  });
+  const known = { permissions, authenticators, credentials, sessionParts, revocationWatch, bodies };
   const parts = { identity, nodes, couch, store, bus, keys, security, ...known };
   return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
 }

@@ -12,7 +12,8 @@ import { createForwarding, type Forwarding } from './forward/index.ts';
 import { createApiKeyHandlers } from './answer/api-keys.ts';
 import { corsConfigHandlers } from './answer/cors-config.ts';
 import { databaseHandlers } from './answer/database.ts';
-import { answerOwnEndpoint, type Answers, type Guards } from './answer/index.ts';
+import { answerOwnEndpoint, type Answers } from './answer/index.ts';
+import { guardRequest, type Guards } from './guard/index.ts';
 import { createLegacyHandlers } from './answer/legacy.ts';
 import { guardReplication } from './guard/replication.ts';
 import { securityHandlers } from './answer/security.ts';
@@ -41,7 +42,7 @@ export function createForward({ settings, nodes, identity, revocationWatch }: Se
 
 /** One of each, made once. */
 export function createSteps(services: Services, forwarding: Forwarding, condition: Condition): Steps {
-  const { settings, live, accessLog, metrics, permissions, revocationWatch } = services;
+  const { settings, live, accessLog, metrics, bodies, permissions, revocationWatch } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
@@ -54,38 +55,38 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
     authorizeOperation: authorizeOperation({
       permissions,
       storeDatabase,
+      bodies,
       inspectLimitBytes,
       revocationWatch,
     }),
-    answerOwnEndpoint: answerOwnEndpoint({
-      answers: createAnswers(services),
-      guards: createGuards(services, condition),
-    }),
+    guardRequest: guardRequest(createGuards(services, condition)),
+    answerOwnEndpoint: answerOwnEndpoint(createAnswers(services)),
     forwardToCouch: forwarding.step,
   };
 }
 
 /** A handler for each endpoint that Couchgate answers itself. */
 function createAnswers(services: Services): Answers {
-  const { settings, couch, security, keys, log, identity, credentials, sessionParts } = services;
+  const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
   const { publicUrl, keyRotationOverlapSeconds } = settings;
   const tokenFor = identity.tokenFor.bind(identity);
   return {
     'temp-view': answerTempView,
-    ...sessionHandlers({ ...sessionParts, credentials }),
-    ...securityHandlers({ security }),
+    ...sessionHandlers({ ...sessionParts, bodies, credentials }),
+    ...securityHandlers({ bodies, security }),
     ...databaseHandlers({ couch, security, tokenFor, publicUrl, log }),
-    ...createApiKeyHandlers({ keys, keyRotationOverlapSeconds }),
+    ...createApiKeyHandlers({ bodies, keys, keyRotationOverlapSeconds }),
     ...corsConfigHandlers(services),
-    ...createLegacyHandlers({ keys, permissions: security }),
+    ...createLegacyHandlers({ bodies, keys, permissions: security }),
   };
 }
 
 /** A check for each endpoint that is forwarded only after one. */
 function createGuards(services: Services, condition: Condition): Guards {
-  const { settings, couch, keys, bus, nodeUrls } = services;
+  const { settings, bodies, couch, keys, bus, nodeUrls } = services;
   const { publicUrl, replicationHosts, inspectLimitBytes: limitBytes } = settings;
   const replication = guardReplication({
+    bodies,
     couch,
     publicUrl,
     couchdbNodes: nodeUrls,
@@ -96,6 +97,6 @@ function createGuards(services: Services, condition: Condition): Guards {
     up: guardUp(condition),
     replicate: replication,
     'replicator-write': replication,
-    'users-any': guardUsers({ couch, keys, bus, limitBytes }),
+    'users-any': guardUsers({ bodies, couch, keys, bus, limitBytes }),
   };
 }

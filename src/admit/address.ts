@@ -125,7 +125,7 @@ export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler 
       next();
       return;
     }
-    context.endedBy = 'address';
+    context.outcome.refuse('address');
     next(new Forbidden('This address may not use this server.'));
   };
 }

@@ -8,7 +8,7 @@ import {
   type CorsRule,
   type CorsSettings,
 } from '../config/cors-rule.ts';
-import { contextOf } from '../context.ts';
+import { type Context, contextOf } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
 
 export interface LiveCorsSettings {
@@ -62,20 +62,20 @@ export function answerPreflight(live: LiveCorsSettings): RequestHandler {
   let cors = currentRule(live.current);
   return function answerPreflightStep(req, res, next) {
     if (live.current !== cors.settings) cors = currentRule(live.current);
-    if (cors.varies) res.setHeader('Vary', 'Origin');
+    if (cors.varies) contextOf(req).setAnswerHeader('Vary', 'Origin');
     const { origin } = req.headers;
     if (req.method === 'OPTIONS') {
-      contextOf(req).endedBy = 'preflight';
+      contextOf(req).outcome.isPreflight = true;
       const refused = answerOptions(cors, req, res, origin);
       if (refused !== undefined) next(new Forbidden(refused));
       return;
     }
     if (isForeignWrite(cors, req)) {
-      contextOf(req).endedBy = 'foreign page';
+      contextOf(req).outcome.refuse('foreign page');
       next(new Forbidden('A page of another origin may not ask for this.'));
       return;
     }
-    if (origin !== undefined && cors.settings.enableCors) markAnswer(cors, res, origin);
+    if (origin !== undefined && cors.settings.enableCors) markAnswer(cors, contextOf(req), origin);
     next();
   };
 }
@@ -125,7 +125,9 @@ function answerOptions(
 
 /** 204 without a body; a request body that nobody read ends the connection, so that it is never taken for a request. */
 function sendEmpty(req: IncomingMessage, res: ServerResponse, headers: Record<string, string>): void {
-  res.writeHead(204, { ...headers, ...(req.complete ? {} : bodyOf(req)) });
+  const { Vary: vary, ...others } = headers;
+  if (vary !== undefined) contextOf(req).setAnswerHeader('Vary', vary);
+  res.writeHead(204, { ...others, ...(req.complete ? {} : bodyOf(req)) });
   res.end();
 }
 
@@ -135,10 +137,10 @@ function bodyOf(req: IncomingMessage): Record<string, string> {
   return announced ? { Connection: 'close' } : {};
 }
 
-function markAnswer(cors: CurrentRule, res: ServerResponse, origin: string): void {
+function markAnswer(cors: CurrentRule, context: Context, origin: string): void {
   const verdict = cors.rule.judge(origin);
   if (!verdict.allow) return;
-  res.setHeader('Access-Control-Allow-Origin', verdict.header);
-  res.setHeader('Access-Control-Expose-Headers', EXPOSED);
-  if (cors.settings.allowCredentials) res.setHeader('Access-Control-Allow-Credentials', 'true');
+  context.setAnswerHeader('Access-Control-Allow-Origin', verdict.header);
+  context.setAnswerHeader('Access-Control-Expose-Headers', EXPOSED);
+  if (cors.settings.allowCredentials) context.setAnswerHeader('Access-Control-Allow-Credentials', 'true');
 }

@@ -7,9 +7,10 @@ import { BadRequest, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
 import { parseKeyFields, parseOverlap } from './key-fields.ts';
-import { readJsonObject, readOptionalJsonObject } from '../body/read.ts';
+import { type BodyReader } from '../body/read.ts';
 
 export interface ApiKeyDeps {
+  readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create' | 'list' | 'describe' | 'change' | 'revoke' | 'rotate'>;
   /** How long the old password of a rotated key stays good where the request does not say. */
   readonly keyRotationOverlapSeconds: number;
@@ -25,32 +26,32 @@ const SECRET = { 'Cache-Control': 'no-store' };
  * Source of the first: https://cloud.ibm.com/apidocs/cloudant#postapikeys; the others are Couchgate's own.
  */
 export function createApiKeyHandlers(
-  needs: ApiKeyDeps,
+  deps: ApiKeyDeps,
 ): Pick<
   Answers,
   'api-keys' | 'api-keys-list' | 'api-key-get' | 'api-key-change' | 'api-key-revoke' | 'api-key-rotate'
 > {
-  const { keys } = needs;
+  const { keys } = deps;
   return {
-    'api-keys': (req, res, context) => createKey(needs, req, res, context),
+    'api-keys': (req, res, context) => createKey(deps, req, res, context),
     'api-keys-list': async (_req, res) => sendJson(res, 200, { api_keys: await keys.list() }),
     'api-key-get': async (_req, res, context) =>
       sendJson(res, 200, found(await keys.describe(keyNameIn(context)))),
     'api-key-change': async (req, res, context) => {
       const key = keyNameIn(context);
-      const fields = parseKeyFields(await readJsonObject(req, RULES));
+      const fields = parseKeyFields(await deps.bodies.jsonObject(req, res, RULES));
       const summary = found(await keys.change(key, fields));
-      context.change = { action: 'change', key, ...fields };
+      context.outcome.change = { action: 'change', key, ...fields };
       sendJson(res, 200, { ok: true, ...summary });
     },
     'api-key-revoke': async (_req, res, context) => {
       const key = keyNameIn(context);
       if (!(await keys.revoke(key, known(context.identified, 'identified').principal.name)))
         throw noSuchKey();
-      context.change = { action: 'revoke', key };
+      context.outcome.change = { action: 'revoke', key };
       sendJson(res, 200, { ok: true });
     },
-    'api-key-rotate': (req, res, context) => rotateKey(needs, req, res, context),
+    'api-key-rotate': (req, res, context) => rotateKey(deps, req, res, context),
   };
 }
 
@@ -63,26 +64,26 @@ export async function answerNewKey(
   const { label = null, expiresAt = null } = fields;
   const by = known(context.identified, 'identified').principal.name;
   const { key, password } = await keys.create({ label, expiresAt, by });
-  context.change = { action: 'create', key, label, expiresAt };
+  context.outcome.change = { action: 'create', key, label, expiresAt };
   sendJson(res, 201, { ok: true, key, password }, { ...SECRET, ...headers });
 }
 
-async function createKey(needs: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {
-  const fields = parseKeyFields((await readOptionalJsonObject(req, RULES)) ?? {});
+async function createKey(deps: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {
+  const fields = parseKeyFields((await deps.bodies.optionalJsonObject(req, res, RULES)) ?? {});
   const { expiresAt } = fields;
-  const now = (needs.now ?? Date.now)();
+  const now = (deps.now ?? Date.now)();
   if (typeof expiresAt === 'string' && Date.parse(expiresAt) <= now) {
     throw new BadRequest('`expires_at` is over already');
   }
-  await answerNewKey(needs.keys, fields, { res, context });
+  await answerNewKey(deps.keys, fields, { res, context });
 }
 
-async function rotateKey(needs: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {
+async function rotateKey(deps: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {
   const key = keyNameIn(context);
-  const body = (await readOptionalJsonObject(req, RULES)) ?? {};
-  const overlapSeconds = parseOverlap(body, needs.keyRotationOverlapSeconds);
-  const { password, oldValidUntil } = found(await needs.keys.rotate(key, overlapSeconds));
-  context.change = { action: 'rotate', key, overlapSeconds };
+  const body = (await deps.bodies.optionalJsonObject(req, res, RULES)) ?? {};
+  const overlapSeconds = parseOverlap(body, deps.keyRotationOverlapSeconds);
+  const { password, oldValidUntil } = found(await deps.keys.rotate(key, overlapSeconds));
+  context.outcome.change = { action: 'rotate', key, overlapSeconds };
   sendJson(res, 200, { ok: true, key, password, old_password_valid_until: oldValidUntil }, SECRET);
 }
 

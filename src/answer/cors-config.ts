@@ -6,9 +6,11 @@ import { type Environment } from '../config/sources.ts';
 import { BadRequest, Conflict } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
-import { readJsonObject, type JsonObject } from '../body/read.ts';
+import { type JsonObject } from '../body/parse.ts';
+import { type BodyReader } from '../body/read.ts';
 
 export interface CorsConfigParameters {
+  readonly bodies: BodyReader;
   readonly live: Pick<LiveSettings, 'current' | 'reload'>;
   readonly env: Environment;
 }
@@ -32,16 +34,17 @@ function documentOf({ enableCors, allowCredentials, origins }: CorsSettings): Co
  * not hold, with 409 when the file cannot be changed, and then nothing has changed. Source: IBM Cloudant API, "Set and get CORS".
  */
 export function corsConfigHandlers({
+  bodies,
   live,
   env,
 }: CorsConfigParameters): Pick<Answers, 'api-cors-get' | 'api-cors-put'> {
   return {
     'api-cors-get': (_req, res) => sendJson(res, 200, documentOf(live.current)),
     'api-cors-put': async (req, res, context) => {
-      const next = settingsOf(await readJsonObject(req, { limitBytes: LIMIT_BYTES }));
+      const next = settingsOf(await bodies.jsonObject(req, res, { limitBytes: LIMIT_BYTES }));
       const before = documentOf(live.current);
       putIntoForce(live, next, env);
-      context.change = { action: 'set cors', before, after: documentOf(next) };
+      context.outcome.change = { action: 'set cors', before, after: documentOf(next) };
       sendJson(res, 200, { ok: true });
     },
   };

@@ -47,7 +47,7 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
     await mark(deps, database);
     return made;
   });
-  if (isDone(answer)) context.change = { action: 'create database', database };
+  if (isDone(answer)) context.outcome.change = { action: 'create database', database };
   const location = `${deps.publicUrl}${known(context.target, 'target').path}`;
   relay(res, answer, isDone(answer) ? { Location: location } : {});
 }
@@ -62,7 +62,7 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
       await deps.security.forget(database);
     }
   });
-  if (isDone(answer)) context.change = { action: 'delete database', database };
+  if (isDone(answer)) context.outcome.change = { action: 'delete database', database };
   relay(res, answer, {});
 }
 

@@ -1,76 +1,35 @@
-// The step behind authorize: answers what Couchgate answers itself, checks what is guarded, and passes on what is forwarded.
-import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { type Context, contextOf, known, overrule } from '../context.ts';
-import { type AnsweredId, type GuardedId } from '../catalogue/catalogue.ts';
+// The step behind the guards: answers the endpoints that Couchgate serves itself, and passes on what is forwarded.
+import { type Request, type RequestHandler, type Response } from 'express';
+import { type AnsweredId } from '../catalogue/catalogue.ts';
+import { type Context, contextOf, permitted } from '../context.ts';
 
 /** Answers the request. Throws an HttpError to refuse it. */
 export type Handler = (req: Request, res: Response, context: Context) => void | Promise<void>;
 
-/**
- * Checks a request that is forwarded afterwards, and never answers. Throws an HttpError to refuse it. Returns the body that CouchDB gets,
- * or undefined to leave the body as it is.
- */
-export type Guard = (
-  req: Request,
-  context: Context,
-  res: Response,
-) => Buffer | undefined | Promise<Buffer | undefined>;
-
-/** Exactly one handler for each endpoint of the catalogue that needs one. */
+/** Exactly one handler for each endpoint that the catalogue says Couchgate serves. */
 export type Answers = Readonly<Record<AnsweredId, Handler>>;
-export type Guards = Readonly<Record<GuardedId, Guard>>;
 
-export interface Handlers {
-  readonly answers: Answers;
-  readonly guards: Guards;
-}
-
-/** Dispatches on the row that authorize applied. A row without its handler is a fault and is never forwarded. */
-export function answerOwnEndpoint(handlers: {
-  readonly answers: Partial<Answers>;
-  readonly guards: Partial<Guards>;
-}): RequestHandler {
-  const answers = new Map<string, Handler>(Object.entries(handlers.answers));
-  const guards = new Map<string, Guard>(Object.entries(handlers.guards));
+/** Dispatches on the endpoint that authorize applied. An endpoint without its handler is a fault, and is never forwarded. */
+export function answerOwnEndpoint(handlers: Partial<Answers>): RequestHandler {
+  const byId = new Map<string, Handler>(Object.entries(handlers));
   return function answerOwnEndpointStep(req, res, next) {
     const context = contextOf(req);
-    const decision = known(context.decision, 'decision');
-    if (!decision.allow) throw new Error('a refused request reached its handler');
-    const { id, servedBy } = decision.endpoint;
-    if (servedBy === 'couchdb') {
+    const { id, servedBy } = permitted(context).endpoint;
+    if (servedBy !== 'couchgate') {
       next();
       return;
     }
-    if (servedBy === 'guard') return check(handlerOf(guards, id), req, res, next);
-    return answer(handlerOf(answers, id), req, res, context);
+    const handler = byId.get(id);
+    if (handler === undefined) throw new Error(`endpoint ${id} has no handler`);
+    return answer(handler, req, res, context);
   };
 }
 
-function handlerOf<T>(handlers: ReadonlyMap<string, T>, id: string): T {
-  const handler = handlers.get(id);
-  if (handler === undefined) throw new Error(`endpoint ${id} has no handler`);
-  return handler;
-}
-
-async function answer(handler: Handler, ...request: Parameters<Handler>): Promise<void> {
+async function answer(handler: Handler, req: Request, res: Response, context: Context): Promise<void> {
   try {
-    await handler(...request);
+    await handler(req, res, context);
   } catch (thrown) {
-    overrule(request[2], thrown);
+    context.outcome.refuseBy(thrown);
     throw thrown;
   }
-}
-
-async function check(guard: Guard, req: Request, res: Response, next: NextFunction): Promise<void> {
-  const context = contextOf(req);
-  let body: Buffer | undefined;
-  try {
-    body = await guard(req, context, res);
-  } catch (thrown) {
-    overrule(context, thrown);
-    throw thrown;
-  }
-  const decision = known(context.decision, 'decision');
-  if (body !== undefined && decision.allow) context.decision = { ...decision, body };
-  next();
 }

@@ -1,6 +1,6 @@
 // Checks what an owner writes about an API key: label, end and overlap. What is done with it is api-keys.ts's business.
 import { BadRequest } from '../http-errors.ts';
-import { type JsonObject } from '../body/read.ts';
+import { type JsonObject } from '../body/parse.ts';
 
 export interface KeyFields {
   readonly label?: string | null;

@@ -1,7 +1,7 @@
 // Answers Cloudant's two deprecated endpoints as Cloudant did, and says that they are deprecated. Who may call them is authorize's business.
 import { type Context, known } from '../context.ts';
 import { type Request, type Response } from 'express';
-import { inflated, parseForm } from '../body/decode.ts';
+import { type BodyReader } from '../body/read.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { databaseOfForm, grantOfForm } from '../permissions/permissions-form.ts';
@@ -13,36 +13,35 @@ import { answerNewKey } from './api-keys.ts';
 import { type Answers } from './index.ts';
 
 export interface LegacyDeps {
+  readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create'>;
   readonly permissions: Pick<SecurityKeeper, 'change'>;
 }
 
 /** RFC 9745: the moment from which it is deprecated, in seconds; here the day on which Couchgate began, since it never was anything else. */
 const DEPRECATION = '@1795305600';
-/** authorize/form-database.ts has held the body to this before and after gunzip. */
+/** authorize has read the form within the same limit. */
 const LIMIT_BYTES = 65_536;
 
 /** Handlers by catalogue id. */
 export function createLegacyHandlers(
-  needs: LegacyDeps,
+  deps: LegacyDeps,
 ): Pick<Answers, 'legacy-generate-api-key' | 'legacy-set-permissions'> {
   return {
     'legacy-generate-api-key': (_req, res, context) =>
-      answerNewKey(needs.keys, {}, { res, context, headers: deprecated('/_api/v2/api_keys') }),
-    'legacy-set-permissions': (req, res, context) => setPermissions(needs, req, res, context),
+      answerNewKey(deps.keys, {}, { res, context, headers: deprecated('/_api/v2/api_keys') }),
+    'legacy-set-permissions': (req, res, context) => setPermissions(deps, req, res, context),
   };
 }
 
 /** Puts the name's roles in place of those it had, and leaves everybody else's as they are. */
 async function setPermissions(
-  { permissions }: LegacyDeps,
+  { bodies, permissions }: LegacyDeps,
   req: Request,
   res: Response,
   context: Context,
 ): Promise<void> {
-  const decision = known(context.decision, 'decision');
-  if (!decision.allow || decision.body === undefined) throw new Error('the form was not read to decide');
-  const form = parseForm(await inflated(req, decision.body, LIMIT_BYTES));
+  const form = await bodies.form(req, res, { limitBytes: LIMIT_BYTES });
   const { principal } = known(context.identified, 'identified');
   const database = databaseOfForm(form, principal);
   const { username, roles } = grantOfForm(form);
@@ -51,7 +50,7 @@ async function setPermissions(
     const cloudant = { ...(shown['cloudant'] as object | undefined), [username]: roles };
     return parseSecurityPut({ ...shown, cloudant });
   });
-  context.change = describeChange(change);
+  context.outcome.change = describeChange(change);
   const successor = `/_api/v2/db/${encodeURIComponent(database)}/_security`;
   sendJson(res, 200, { ok: true }, deprecated(successor));
 }

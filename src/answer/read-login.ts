@@ -1,7 +1,8 @@
 // Reads the body of POST /_session: a form or JSON, with CouchDB's two names for the name.
-import { type IncomingMessage } from 'node:http';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { BadContentType, BadRequest } from '../http-errors.ts';
-import { mediaTypeOf, readForm, readJsonObject } from '../body/read.ts';
+import { mediaTypeOf } from '../body/decode.ts';
+import { type BodyReader } from '../body/read.ts';
 
 export interface Login {
   readonly name: string;
@@ -15,14 +16,18 @@ export interface Login {
 const LIMIT_BYTES = 16_384;
 
 /** Throws CouchDB's own 400, 413 and 415. Source: couch_httpd_auth.erl, handle_session_req. */
-export async function readLogin(req: IncomingMessage): Promise<Login> {
+export async function readLogin(
+  bodies: BodyReader,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<Login> {
   const type = mediaTypeOf(req);
   if (type === 'application/json') {
-    const { name, username, password } = await readJsonObject(req, { limitBytes: LIMIT_BYTES });
+    const { name, username, password } = await bodies.jsonObject(req, res, { limitBytes: LIMIT_BYTES });
     return { name: oneName(name, username), password: typeof password === 'string' ? password : '' };
   }
   if (type === 'application/x-www-form-urlencoded') {
-    const form = await readForm(req, LIMIT_BYTES);
+    const form = await bodies.form(req, res, { limitBytes: LIMIT_BYTES });
     const one = (field: string): string | undefined => onlyValue(form, field);
     return { name: oneName(one('name'), one('username')), password: one('password') ?? '' };
   }

@@ -2,38 +2,34 @@
 // means is permissions/security-document.ts's business.
 import { type Request, type Response } from 'express';
 import { callerOf, type Context, known } from '../context.ts';
-import { type BodyBudget, createBodyBudget } from '../body/budget.ts';
 import { NotFound } from '../http-errors.ts';
-import { quotaKeyOf } from '../principal/caller.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
-import { readJsonObject } from '../body/read.ts';
+import { type BodyReader } from '../body/read.ts';
 
 export interface SecurityDeps {
+  readonly bodies: BodyReader;
   readonly security: Pick<SecurityKeeper, 'documentOf' | 'change'>;
 }
 
 /** Room for forty thousand names. */
-const LIMIT_BYTES = 2_097_152;
-/** What is read grows twentyfold when it is parsed, and is kept until its turn comes; so only a few of the largest are kept at once. */
-const BODIES_AT_ONCE = 4;
+export const SECURITY_LIMIT_BYTES = 2_097_152;
 
 /** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
 export function securityHandlers(
   deps: SecurityDeps,
 ): Pick<Answers, 'security-get' | 'security-put' | 'api-security-get' | 'api-security-put'> {
-  const budget = createBodyBudget(BODIES_AT_ONCE * LIMIT_BYTES);
   const show = async (_req: Request, res: Response, context: Context): Promise<void> => {
     const document = await deps.security.documentOf(databaseOf(context), callerOf(context));
     if (document === undefined) throw new NotFound('Database does not exist.');
     sendJson(res, 200, shownForm(document));
   };
   const replace = (req: Request, res: Response, context: Context): Promise<void> =>
-    replaceSecurity(deps, budget, req, res, context);
+    replaceSecurity(deps, req, res, context);
   return {
     'security-get': show,
     'api-security-get': show,
@@ -44,21 +40,23 @@ export function securityHandlers(
 
 /** The whole body is read and checked before anything changes; the answer leaves after every cache of this replica has the new one. */
 async function replaceSecurity(
-  { security }: SecurityDeps,
-  budget: BodyBudget,
+  { bodies, security }: SecurityDeps,
   req: Request,
   res: Response,
   context: Context,
 ): Promise<void> {
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
-  const hold = budget(res, quotaKeyOf(callerOf(context)));
   // Any Content-Type: CouchDB asks for none here, and curl -d sends a form's.
   const request = parseSecurityPut(
-    await readJsonObject(req, { limitBytes: LIMIT_BYTES, contentType: 'any', hold }),
+    await bodies.jsonObject(req, res, {
+      limitBytes: SECURITY_LIMIT_BYTES,
+      contentType: 'any',
+      budget: 'parsed',
+    }),
   );
   const change = await security.change(database, principal, () => request);
-  context.change = describeChange(change);
+  context.outcome.change = describeChange(change);
   sendJson(res, 200, { ok: true });
 }
 

@@ -1,6 +1,6 @@
 // Answers /_session: who am I, log in, log out, in CouchDB's exact shapes. Whether a password is right is identity/credential-check.ts's business.
 import { type Request, type Response } from 'express';
-import { type Context, known, overrule } from '../context.ts';
+import { type Context, known } from '../context.ts';
 import { type HttpError, Unauthorized } from '../http-errors.ts';
 import { writeBasic } from '../identity/basic-credentials.ts';
 import { type Accepted, type CredentialCheck } from '../identity/credential-check.ts';
@@ -11,10 +11,12 @@ import { type SessionStore } from '../identity/session-store.ts';
 import { type SessionTokens } from '../identity/session-token.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
+import { type BodyReader } from '../body/read.ts';
 import { localPathIn } from './local-path.ts';
 import { readLogin } from './read-login.ts';
 
 export interface SessionDeps {
+  readonly bodies: BodyReader;
   readonly credentials: CredentialCheck;
   readonly versions: Pick<CredentialVersions, 'versionOf'>;
   readonly sessions: Pick<SessionStore, 'begin' | 'end'>;
@@ -66,22 +68,23 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
   const client = known(context.client, 'client');
   const next = localPathIn(query, 'next');
   const fail = localPathIn(query, 'fail');
-  const { name, password } = await readLogin(req);
+  const { name, password } = await readLogin(deps.bodies, req, res);
   const verdict = await deps.credentials.check(writeBasic(name, password) ?? NO_NAME, client.ip);
   if (verdict.outcome !== 'accepted') {
     const error = verdict.outcome === 'refused' ? verdict.error : WRONG;
-    overrule(context, error, 'credentials');
-    refuseLogin(deps, res, error, fail, client.secure);
+    context.outcome.refuseBy(error, 'credentials');
+    refuseLogin(deps, res, context, error, fail);
     return;
   }
   const { principal } = verdict;
   const token = await openSession(deps, verdict);
-  context.change = { action: 'login', name: principal.name };
+  context.outcome.change = { action: 'login', name: principal.name };
+  context.setAnswerHeader('Set-Cookie', deps.cookie.write(token, client.secure));
   sendJson(
     res,
     next === undefined ? 200 : 302,
     { ok: true, name: principal.name, roles: rolesShown(principal) },
-    { 'Set-Cookie': deps.cookie.write(token, client.secure), ...locationOf(next) },
+    locationOf(next),
   );
 }
 
@@ -89,16 +92,17 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
 function refuseLogin(
   deps: SessionDeps,
   res: Response,
+  context: Context,
   error: HttpError,
   fail: string | undefined,
-  secure: boolean,
 ): void {
   if (error.status !== 401) throw error;
+  context.setAnswerHeader('Set-Cookie', deps.cookie.write('', known(context.client, 'client').secure));
   sendJson(
     res,
     fail === undefined ? 401 : 302,
     { error: error.error, reason: error.reason },
-    { 'Set-Cookie': deps.cookie.write('', secure), ...locationOf(fail) },
+    locationOf(fail),
   );
 }
 
@@ -123,15 +127,11 @@ async function logout(deps: SessionDeps, req: Request, res: Response, context: C
   const read = token === undefined ? undefined : deps.tokens.read(token);
   if (read?.outcome === 'valid') {
     // Before: here it ends at once, also while the other replicas cannot be told.
-    context.change = { action: 'logout', name: read.session.name };
+    context.outcome.change = { action: 'logout', name: read.session.name };
     await deps.sessions.end(read.session.id);
   }
-  sendJson(
-    res,
-    next === undefined ? 200 : 302,
-    { ok: true },
-    { 'Set-Cookie': deps.cookie.write('', known(context.client, 'client').secure), ...locationOf(next) },
-  );
+  context.setAnswerHeader('Set-Cookie', deps.cookie.write('', known(context.client, 'client').secure));
+  sendJson(res, next === undefined ? 200 : 302, { ok: true }, locationOf(next));
 }
 
 function locationOf(path: string | undefined): { Location?: string } {

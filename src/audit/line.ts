@@ -5,7 +5,7 @@ import { type Endpoint, type Permit } from '../catalogue/endpoint.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type ConnectionFacts } from './connection.ts';
 import { maskTarget } from './mask.ts';
-import { terminationState } from './termination.ts';
+import { interpret, terminationState } from './outcome.ts';
 
 export interface LineParts {
   readonly context: Context;
@@ -130,42 +130,30 @@ export function describePermit(permit: Permit): string {
   return permit.roles.length === 0 ? 'owner' : permit.roles.map((all) => all.join('+')).join(' or ');
 }
 
-/** Why it was allowed or refused. A refusal before authorize is known by the step that was never reached. */
+/** Why it was permitted or refused. */
 function decisionFields(context: Context, status: number): string {
-  const { decision, overruled } = context;
-  if (overruled !== undefined)
-    return `,"decision":"deny","rule":${quote(overruled.rule)},"reason":${quote(overruled.reason)}`;
-  if (decision?.allow === true) return allowedFields(decision.rule);
-  if (decision !== undefined)
-    return `,"decision":"deny","rule":${quote(decision.rule)},"reason":${quote(decision.reason)}`;
-  if (context.endedBy !== undefined)
-    return `,"decision":"${status < 400 ? 'allow' : 'deny'}","rule":${quote(context.endedBy)}`;
-  return `,"decision":"deny","rule":"${stepThatRefused(context)}"`;
+  const { decision, rule, reason } = interpret(context, status);
+  if (decision === 'allow') return allowedFields(rule);
+  const fields = `,"decision":"deny","rule":${quote(rule)}`;
+  return reason === undefined ? fields : `${fields},"reason":${quote(reason)}`;
 }
 
 const fieldsOfRule = new Map<string, string>();
 
-/** The rules that allow are few, and their names are written in the code. */
+/** The rules that permit are few, and their names are written in the code. */
 function allowedFields(rule: string): string {
   let fields = fieldsOfRule.get(rule);
   if (fields === undefined) fieldsOfRule.set(rule, (fields = `,"decision":"allow","rule":${quote(rule)}`));
   return fields;
 }
 
-function stepThatRefused(context: Context): string {
-  if (context.client === undefined) return 'address';
-  if (context.target === undefined) return 'malformed';
-  if (context.identified === undefined) return 'credentials';
-  return 'undecided';
-}
-
 function answerFields({ context, req, res, bytesRead, bytesUploaded }: LineParts): string {
-  const { upstream } = context;
+  const { outcome, upstream } = context;
   let fields = `,"statusCode":${res.headersSent ? res.statusCode : 0},"bytesRead":${bytesRead},"bytesUploaded":${bytesUploaded},"terminationState":"${terminationState(context, req, res)}"`;
   if (upstream.node !== undefined) fields += `,"node":${quote(upstream.node)}`;
   if (upstream.status !== undefined) fields += `,"nodeStatus":${upstream.status}`;
-  if (context.ended !== undefined) fields += `,"ended":${quote(context.ended)}`;
-  if (context.failure !== undefined) fields += `,"failure":${quote(maskTarget(context.failure))}`;
+  if (outcome.cutShort !== undefined) fields += `,"ended":${quote(outcome.cutShort)}`;
+  if (outcome.failure !== undefined) fields += `,"failure":${quote(maskTarget(outcome.failure))}`;
   return fields;
 }
 
@@ -187,7 +175,8 @@ const MANAGEMENT = new Set(['session', 'permissions', 'key', 'configuration']);
 
 /** Marks what an auditor asks for first: changes of keys, permissions, sessions and configuration, with what they changed. */
 function changeFields(context: Context, req: IncomingMessage): string {
-  const { change, operation } = context;
+  const { operation } = context;
+  const { change } = context.outcome;
   const managing =
     operation !== undefined &&
     MANAGEMENT.has(operation.endpoint.action) &&

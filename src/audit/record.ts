@@ -49,7 +49,7 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
       next();
       return;
     }
-    context.endedBy = 'access-log';
+    context.outcome.refuse('access-log');
     next(new Unavailable('The access log cannot be written, and nothing may happen unseen.'));
   };
 }

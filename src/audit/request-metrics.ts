@@ -1,5 +1,6 @@
 // Counts requests as they end. Every label has a bounded set of values: never a path, a database or a name. How it is read is metrics.ts's business.
 import { type Context } from '../context.ts';
+import { interpret } from './outcome.ts';
 import { type AuditAction } from '../catalogue/endpoint.ts';
 
 /** Operation classes in the order of their counters; `none` is a request that named no known operation. */
@@ -65,14 +66,13 @@ export class RequestMetrics {
   /** Counts a request that is over; `status` 0 = it had no answer. */
   ended(context: Context, status: number, endedAt: number): void {
     this.inFlight -= 1;
-    const { decision, operation, overruled, upstream } = context;
+    const { operation, outcome, upstream } = context;
     const action = operation === undefined ? NO_ACTION : (INDEX.get(operation.endpoint.action) ?? NO_ACTION);
-    const allowed = decision?.allow === true && overruled === undefined;
-    const decided = decision === undefined ? (context.endedBy === 'preflight' ? 0 : 2) : allowed ? 0 : 1;
+    const decided = DECISIONS.indexOf(interpret(context, status).counted);
     const slot = requestSlot(action, decided, statusIndex(status));
     this.requests[slot] = (this.requests[slot] ?? 0) + 1;
     this.durations[action]?.add(endedAt - context.startedAt);
-    if (context.endedBy === 'address') this.addressRefusals += 1;
+    if (outcome.refusal?.rule === 'address') this.addressRefusals += 1;
     if (upstream.node !== undefined) this.#countNode(upstream.node, context);
   }
 

@@ -1,5 +1,5 @@
 // Finds out who asks, by asking each way of authenticating in its order. What the principal may do is authorize's business.
-import { type NextFunction, type RequestHandler, type Response } from 'express';
+import { type NextFunction, type RequestHandler } from 'express';
 import { type Context, contextOf, type Identified } from '../context.ts';
 import { NOBODY } from '../principal/principal.ts';
 import { type Authenticator, type Outcome } from './authenticator.ts';
@@ -15,15 +15,15 @@ const UNAUTHENTICATED: Identified = Object.freeze({ principal: NOBODY, method: '
  * and never a fall back to nobody (H12). A renewed cookie is put on the answer here, whoever writes it later.
  */
 export function identifyPrincipal(authenticators: readonly Authenticator[]): RequestHandler {
-  return function identifyPrincipalStep(req, res, next) {
+  return function identifyPrincipalStep(req, _res, next) {
     const context = contextOf(req);
     for (let index = 0; index < authenticators.length; index += 1) {
       const outcome = authenticators[index]?.(req, context);
       if (outcome instanceof Promise) {
-        void finishLater(authenticators.slice(index + 1), outcome, { req, context, res, next });
+        void finishLater(authenticators.slice(index + 1), outcome, { req, context, next });
         return;
       }
-      if (outcome !== undefined && settle(outcome, context, res, next)) return;
+      if (outcome !== undefined && settle(outcome, context, next)) return;
     }
     context.identified = UNAUTHENTICATED;
     next();
@@ -33,7 +33,6 @@ export function identifyPrincipal(authenticators: readonly Authenticator[]): Req
 interface Exchange {
   readonly req: Parameters<Authenticator>[0];
   readonly context: Context;
-  readonly res: Response;
   readonly next: NextFunction;
 }
 
@@ -41,7 +40,7 @@ interface Exchange {
 async function finishLater(
   rest: readonly Authenticator[],
   first: Promise<Outcome>,
-  { req, context, res, next }: Exchange,
+  { req, context, next }: Exchange,
 ): Promise<void> {
   let outcome: Outcome;
   try {
@@ -54,13 +53,13 @@ async function finishLater(
     next(error);
     return;
   }
-  if (settle(outcome, context, res, next)) return;
+  if (settle(outcome, context, next)) return;
   context.identified = UNAUTHENTICATED;
   next();
 }
 
 /** Acts on an outcome; false when nobody was responsible yet. */
-function settle(outcome: Outcome, context: Context, res: Response, next: NextFunction): boolean {
+function settle(outcome: Outcome, context: Context, next: NextFunction): boolean {
   if (outcome.outcome === 'notMine') return false;
   if (outcome.outcome === 'refused') {
     next(outcome.error);
@@ -68,7 +67,7 @@ function settle(outcome: Outcome, context: Context, res: Response, next: NextFun
   }
   const { identified } = outcome;
   context.identified = identified;
-  if (identified.renewedCookie !== undefined) res.setHeader('Set-Cookie', identified.renewedCookie);
+  if (identified.renewedCookie !== undefined) context.setAnswerHeader('Set-Cookie', identified.renewedCookie);
   next();
   return true;
 }

@@ -1,51 +1,42 @@
-// Decides `POST /api/set_permissions`, whose form names the database; what the form changes there is handle/'s business.
-import { type IncomingMessage } from 'node:http';
-import { type Decision } from '../context.ts';
+// Reads the database that the form of `POST /api/set_permissions` names, whose permissions decide the request.
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type BodyReader } from '../body/read.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { type Operation } from '../catalogue/operation.ts';
-import { encodingOf, inflated, mediaTypeOf, parseForm, readBytes } from '../body/decode.ts';
-import { BadContentType } from '../http-errors.ts';
-import { type Caller } from '../principal/principal.ts';
+import { contextOf, known } from '../context.ts';
 import { databaseOfForm } from '../permissions/permissions-form.ts';
-import { type SecurityStore } from '../permissions/security-store.ts';
-import { decide } from './decide.ts';
 
 export interface FormDeps {
-  readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  readonly bodies: BodyReader;
   readonly storeDatabase: string;
 }
 
-/** A database, a name and eight roles fit many times over. */
-const LIMIT_BYTES = 65_536;
-const STORE = endpoint('store-database');
-
-/**
- * Reads the form and decides by the grants on its `database`.
- * An allowing decision carries the bytes for the handler. Throws BadContentType for what is no form, BadRequest for one without a database.
- */
-export async function decideByForm(
-  req: IncomingMessage,
-  operation: Operation,
-  caller: Caller,
-  needs: FormDeps,
-): Promise<Decision> {
-  const { principal } = caller;
-  if (mediaTypeOf(req) !== 'application/x-www-form-urlencoded') {
-    throw new BadContentType('Content-Type must be application/x-www-form-urlencoded');
-  }
-  encodingOf(req);
-  const body = await readBytes(req, LIMIT_BYTES);
-  const database = databaseOfForm(parseForm(await inflated(req, body, LIMIT_BYTES)), principal);
-  if (database === needs.storeDatabase || !isGrantable(database)) {
-    return decide(principal, { ...operation, endpoint: STORE, database }, undefined, undefined);
-  }
-  const permissions = await needs.permissions.permissionsOf(database, caller);
-  const decision = decide(principal, { ...operation, database }, permissions, undefined);
-  return decision.allow ? { ...decision, body } : decision;
+export interface NamedOperation {
+  /** The operation on the named database; on one that cannot be granted, the endpoint that is closed to everybody. */
+  readonly operation: Operation & { readonly database: string };
+  /** True when the security object of the database can hold a `cloudant` map. */
+  readonly isGrantable: boolean;
 }
 
-/** Databases whose security object can hold a `cloudant` map. */
-function isGrantable(database: string): boolean {
+/** Room for a database, a name and eight roles many times over. */
+export const FORM_LIMIT_BYTES = 65_536;
+const STORE = endpoint('store-database');
+
+/** Throws BadContentType for what is not a form, BadRequest for one without exactly one database, and what `BodyReader.read` throws. */
+export async function readDatabaseFromForm(
+  req: IncomingMessage,
+  res: ServerResponse,
+  operation: Operation,
+  { bodies, storeDatabase }: FormDeps,
+): Promise<NamedOperation> {
+  const { principal } = known(contextOf(req).identified, 'identified');
+  const form = await bodies.form(req, res, { limitBytes: FORM_LIMIT_BYTES });
+  const database = databaseOfForm(form, principal);
+  const isGrantable = database !== storeDatabase && isOpenToGrants(database);
+  return { operation: { ...operation, database, ...(isGrantable ? {} : { endpoint: STORE }) }, isGrantable };
+}
+
+function isOpenToGrants(database: string): boolean {
   return database === '_replicator' || kindOfName(database) === 'ordinary';
 }

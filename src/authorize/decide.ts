@@ -148,7 +148,6 @@ function decideByCouch(
     identity: 'own',
     roles: held,
     rule: 'couchdb_auth_only',
-    body: undefined,
   };
 }
 
@@ -193,5 +192,5 @@ function refuse(principal: Principal, missing: Missing, rule: string): Decision 
 }
 
 function allow(row: Endpoint, privilege: Privilege, roles: RoleSet, rule: string): Decision {
-  return { allow: true, endpoint: row, privilege, identity: 'marker', roles, rule, body: undefined };
+  return { allow: true, endpoint: row, privilege, identity: 'marker', roles, rule };
 }

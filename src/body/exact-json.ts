@@ -1,6 +1,6 @@
 // Reads JSON that will be written again: refuses numbers that would not come out as they went in. Strictness otherwise is read-body.ts's.
 import { BadRequest } from '../http-errors.ts';
-import { parseJson } from './read.ts';
+import { parseJson } from './parse.ts';
 
 const QUOTE = 34;
 const BACKSLASH = 92;

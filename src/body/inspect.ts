@@ -1,45 +1,44 @@
-// Finds the kinds of document ids in a body, reading it as CouchDB's own JSON reader does (H10). What follows from them is decide.ts's business.
+// Finds the kinds of document ids in a body, reading it as CouchDB's own JSON reader does (H10).
 import { isUtf8 } from 'node:buffer';
-import { type IncomingMessage } from 'node:http';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type HoldBytes } from './budget.ts';
 import { ORDINARY, type IdClass } from '../catalogue/document-id.ts';
-import { encodingOf, inflated, mediaTypeOf, readBytes } from './decode.ts';
 import { BadContentType, BadRequest } from '../http-errors.ts';
+import { mediaTypeOf } from './decode.ts';
 import { DocumentIds, type IdPlace } from './document-ids.ts';
 import { JsonScan } from './json-scan.ts';
+import { type BodyReader } from './read.ts';
 
-export interface Inspected {
-  /** The bytes as they came: exactly these are forwarded. */
-  readonly body: Buffer;
-  readonly ids: IdClass;
+export interface InspectRules {
+  /** Largest body, before and after gunzip. */
+  readonly limitBytes: number;
+  readonly place: IdPlace;
 }
 
-/** So much is read before other requests have their turn. */
+/** Bytes that are scanned before other requests have their turn. */
 const PORTION_BYTES = 262_144;
-/** What an id can be other than ordinary by: a prefix as it is, or an escape that can stand for one of its characters. Of JSON's only these can. */
+/** An id that is not ordinary contains one of these: a prefix as it is, or an escape that can stand for one of its characters. */
 const SUSPICIOUS = ['_design/', '_local/', '\\u', '\\/'];
 const LONGEST = Math.max(...SUSPICIOUS.map(({ length }) => length));
 
 /**
- * Reads the body and says which kinds of ids it writes. Throws BadContentType for what is not JSON or not gzip, TooLarge past
- * `limitBytes` before or after gunzip, Unavailable when `hold` has no room, BadRequest for what is no JSON or names no id that can be read.
+ * Reads the body and returns the kinds of ids that it writes. Throws BadContentType for what is not JSON, what
+ * `BodyReader.read` throws, and BadRequest for what is not JSON or has an id that is no string.
  */
 export async function inspectBody(
+  bodies: BodyReader,
   req: IncomingMessage,
-  limitBytes: number,
-  place: IdPlace,
-  hold: HoldBytes,
-): Promise<Inspected> {
+  res: ServerResponse,
+  { limitBytes, place }: InspectRules,
+): Promise<IdClass> {
   refuseOtherTypes(req);
-  encodingOf(req);
-  const body = await readBytes(req, limitBytes, hold);
-  return { body, ids: await idsIn(await inflated(req, body, limitBytes, hold), place) };
+  const { decoded } = await bodies.read(req, res, { limitBytes });
+  return idsIn(decoded, place);
 }
 
 /**
- * The kinds of ids that the JSON writes. Strict as jiffy where an id may hide: no byte order mark, no invalid UTF-8, nothing behind the value.
- * Whether other bodies are JSON at all is CouchDB's business.
+ * The kinds of ids that the JSON writes. Strict as jiffy where an id may hide: no byte order mark, no invalid UTF-8,
+ * nothing behind the value. A body without suspicious bytes is not checked: CouchDB refuses it if it is not JSON.
  */
 export async function idsIn(json: Buffer, place: IdPlace): Promise<IdClass> {
   if (await isSurelyOrdinary(json)) return ORDINARY;

@@ -1,69 +1,120 @@
-// Reads the bounded body of a request that Couchgate itself answers, as a JSON object or as a form. Collecting and decoding its bytes is
-// request-body.ts's business, what the fields mean each handler's.
-import { type IncomingMessage } from 'node:http';
-import { type HoldBytes } from './budget.ts';
-import {
-  announcesBody,
-  encodingOf,
-  inflated,
-  mediaTypeOf,
-  parseForm,
-  parseJson,
-  readBytes as collect,
-} from './decode.ts';
-import { BadContentType, BadRequest } from '../http-errors.ts';
+// Reads the body of a request into memory: once per request, decoded, within a limit and within the memory budget.
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { callerOf, contextOf, type ReadBody } from '../context.ts';
+import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
+import { type BodyBudget, createBodyBudget, type HoldBytes } from './budget.ts';
+import { announcesBody, encodingOf, gunzip, mediaTypeOf } from './decode.ts';
+import { isJsonObject, type JsonObject, parseForm, parseJson } from './parse.ts';
 
-export { announcesBody, mediaTypeOf, parseForm, parseJson };
+/** Bytes that all bodies of one kind may hold at the same time. */
+export interface BodyBudgets {
+  /** Bodies that are scanned, and small ones (logins, keys, forms). */
+  readonly scannedBytes: number;
+  /** Large bodies that are parsed: parsing multiplies their size by twenty. */
+  readonly parsedBytes: number;
+}
 
 export interface BodyRules {
   /** Largest body, before and after gunzip. */
   readonly limitBytes: number;
-  /** `json` (default) demands `application/json`; `any` reads JSON whatever it is called, as CouchDB does for `PUT /{db}/_security`. */
-  readonly contentType?: 'json' | 'any';
-  /** Counts what is kept; for bodies so large that many of them would be too much. */
-  readonly hold?: HoldBytes;
+  /** The budget that the body counts against; `scanned` by default. */
+  readonly budget?: 'scanned' | 'parsed';
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>;
+export interface JsonRules extends BodyRules {
+  /** `json` (default) demands `application/json`; `any` reads JSON under every type, as CouchDB does for `PUT /{db}/_security`. */
+  readonly contentType?: 'json' | 'any';
+}
+
+/** The only reader of request bodies. What it read stands in `context.body`; a second call returns the same bytes. */
+export class BodyReader {
+  readonly #budgets: Readonly<Record<'scanned' | 'parsed', BodyBudget>>;
+
+  constructor({ scannedBytes, parsedBytes }: BodyBudgets) {
+    this.#budgets = { scanned: createBodyBudget(scannedBytes), parsed: createBodyBudget(parsedBytes) };
+  }
+
+  /**
+   * The body as received and as decoded. Throws 413 past the limit (of the decoded size too), 415 for an unknown
+   * encoding, 400 for bad gzip or a body that was cut short, 503 where the budget has no room.
+   */
+  async read(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<ReadBody> {
+    const context = contextOf(req);
+    if (context.body !== undefined) return context.body;
+    const { limitBytes, budget = 'scanned' } = rules;
+    const encoding = encodingOf(req);
+    const hold = this.#budgets[budget](res, quotaKeyOf(callerOf(context)));
+    const received = await receive(req, limitBytes, hold);
+    const isEncoded = encoding === 'gzip' && received.length > 0;
+    context.body = { received, decoded: isEncoded ? await gunzip(received, limitBytes, hold) : received };
+    return context.body;
+  }
+
+  /** A JSON object from the body. Throws what `read` throws, 415 for another type, and CouchDB's own 400 sentences. */
+  async jsonObject(req: IncomingMessage, res: ServerResponse, rules: JsonRules): Promise<JsonObject> {
+    const object = await this.optionalJsonObject(req, res, rules);
+    if (object === undefined) throw new BadRequest('Missing request body');
+    return object;
+  }
+
+  /** As `jsonObject`, but `undefined` for a request without a body, whatever its Content-Type says. */
+  async optionalJsonObject(
+    req: IncomingMessage,
+    res: ServerResponse,
+    rules: JsonRules,
+  ): Promise<JsonObject | undefined> {
+    if (!announcesBody(req)) return undefined;
+    if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
+    const { decoded } = await this.read(req, res, rules);
+    if (decoded.length === 0) return undefined;
+    const value = parseJson(decoded);
+    if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
+    return value;
+  }
+
+  /** The fields of a form in their order, repeated ones kept. Throws what `read` throws, 415, and 400 for bad UTF-8. */
+  async form(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<URLSearchParams> {
+    if (mediaTypeOf(req) !== 'application/x-www-form-urlencoded') {
+      throw new BadContentType('Content-Type must be application/x-www-form-urlencoded');
+    }
+    return parseForm((await this.read(req, res, rules)).decoded);
+  }
+}
 
 /**
- * The body's bytes, gunzipped where `Content-Encoding: gzip` says so.
- * Throws 413 past the limit (of the gunzipped size too: a bomb), 415 for another encoding, 400 for a bad gzip stream or a body cut short,
- * 503 where `hold` has no room.
+ * The body's bytes as they came. Rejects with TooLarge past the limit (at once where the head announces it), with
+ * BadRequest when the client leaves before the end, and with what `hold` returns: it is asked before a part is kept.
  */
-export async function readBytes(req: IncomingMessage, limitBytes: number, hold?: HoldBytes): Promise<Buffer> {
-  encodingOf(req);
-  const bytes = await collect(req, limitBytes, hold);
-  return bytes.length === 0 ? bytes : inflated(req, bytes, limitBytes, hold);
-}
-
-/** A JSON object from the body; CouchDB's own sentences for what is not one. */
-export async function readJsonObject(req: IncomingMessage, rules: BodyRules): Promise<JsonObject> {
-  const object = await readOptionalJsonObject(req, rules);
-  if (object === undefined) throw new BadRequest('Missing request body');
-  return object;
-}
-
-/** As readJsonObject, but `undefined` for a request without a body, whatever its Content-Type says. */
-export async function readOptionalJsonObject(
-  req: IncomingMessage,
-  rules: BodyRules,
-): Promise<JsonObject | undefined> {
-  if (!announcesBody(req)) return undefined;
-  if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-  const bytes = await readBytes(req, rules.limitBytes, rules.hold);
-  if (bytes.length === 0) return undefined;
-  const value = parseJson(bytes);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new BadRequest('Request body must be a JSON object');
-  }
-  return value as JsonObject;
-}
-
-/** The fields of a form-encoded body in their order, repeated ones kept. Throws 415, 413, and 400 for what is not UTF-8. */
-export async function readForm(req: IncomingMessage, limitBytes: number): Promise<URLSearchParams> {
-  if (mediaTypeOf(req) !== 'application/x-www-form-urlencoded') {
-    throw new BadContentType('Content-Type must be application/x-www-form-urlencoded');
-  }
-  return parseForm(await readBytes(req, limitBytes));
+export function receive(req: IncomingMessage, limitBytes: number, hold?: HoldBytes): Promise<Buffer> {
+  if (Number(req.headers['content-length'] ?? '0') > limitBytes) return Promise.reject(new TooLarge());
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const stop = (): void => {
+      req.off('data', take).off('end', finish).off('close', fail).off('error', fail);
+    };
+    const take = (chunk: Buffer): void => {
+      size += chunk.length;
+      const refusal = size > limitBytes ? new TooLarge() : hold?.(chunk.length);
+      if (refusal === undefined) {
+        chunks.push(chunk);
+        return;
+      }
+      // The rest is not drained: the answer closes the connection, so a sender cannot make us read for ever.
+      stop();
+      req.pause();
+      reject(refusal);
+    };
+    const finish = (): void => {
+      stop();
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
+    };
+    const fail = (): void => {
+      stop();
+      reject(new BadRequest('Request body was cut short'));
+    };
+    if (req.destroyed || req.readableEnded) fail();
+    else req.on('data', take).on('end', finish).on('close', fail).on('error', fail);
+  });
 }

@@ -1,6 +1,6 @@
 // Passes an answer on: its head by the allow-list, its body as fast as the client takes it and without keeping any of it.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
-import { contextOf, known } from '../context.ts';
+import { contextOf } from '../context.ts';
 import { type CouchNode, type Queue } from './node.ts';
 import { type Nodes } from './nodes.ts';
 import { responseHead } from './response-headers.ts';
@@ -69,14 +69,12 @@ export class AnswerBody {
     const { answer, node } = this.#incoming;
     const { req } = this.#res;
     const status = answer.statusCode ?? 0;
-    const { identified, operation } = contextOf(req);
-    const head = responseHead(status, answer.rawHeaders, this.#res, {
+    const context = contextOf(req);
+    const head = responseHead(status, answer.rawHeaders, context, {
       nodeHost: node.host,
       publicUrl: this.#services.publicUrl,
-      ownPage: operation?.endpoint.id === 'utils',
+      ownPage: context.operation?.endpoint.id === 'utils',
     });
-    const { renewedCookie } = known(identified, 'identified');
-    if (renewedCookie !== undefined) head.push('Set-Cookie', renewedCookie);
     // CouchDB answered before it had the whole body: the rest must never be taken for a next request.
     if (!req.complete) head.push('Connection', 'close');
     this.#res.writeHead(status, head);

@@ -1,6 +1,6 @@
 // One client request on its way through the cluster: whose turn it waits for, which node is tried next, and every way in which it can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Context, type Decision, known, overrule } from '../context.ts';
+import { type Context, type Decision, known } from '../context.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
 import { type HttpError } from '../http-errors.ts';
 import { NodeSilent } from './agents.ts';
@@ -92,7 +92,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
       this.fail(failureOf(error, this.#request));
       return;
     }
-    this.#context.failure = `${node.host}: ${error.message}`;
+    this.#context.outcome.failure = `${node.host}: ${error.message}`;
     // A kept connection that the node has just closed says nothing about the node: it may be asked again, on a new one.
     if (reused) this.#plan = onNewConnection(this.#plan);
     else (this.#tried ??= new Set()).add(node);
@@ -152,14 +152,14 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
   /** Ends an answer that has begun; visibly = the client's connection breaks, so that it cannot take the answer for whole. */
   end(reason: string, visibly: boolean): void {
     if (this.#over) return;
-    this.#context.ended ??= reason;
+    this.#context.outcome.cut(reason);
     this.#finish();
     if (visibly) breakOff(this.#req, this.#res);
     else this.#res.end();
   }
 
   #clientClosed(): void {
-    if (!this.#over) this.#context.ended ??= 'client left';
+    if (!this.#over) this.#context.outcome.cut('client left');
     this.#finish();
   }
 
@@ -171,7 +171,7 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
 
   /** The body is one that we do not let through. */
   refuse(error: HttpError): void {
-    overrule(this.#context, error);
+    this.#context.outcome.refuseBy(error);
     this.fail(error);
   }
 

@@ -39,7 +39,7 @@ export class OutgoingRequest {
     const target = known(context.target, 'target');
     this.method = req.method ?? 'GET';
     this.url = target.path + target.query;
-    this.body = bodyOf(headers, decision.body);
+    this.body = bodyOf(headers, context.guardedBody ?? context.body?.received);
     this.multipart = isMultipart(headers);
     this.plan = planConnection(
       decision.endpoint.pool,

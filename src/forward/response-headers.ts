@@ -1,5 +1,5 @@
 // Decides which headers of CouchDB's answer the client gets: an allow-list, because design functions and attachments can put any others there (H3, H8, H14).
-import { type ServerResponse } from 'node:http';
+import { type Context } from '../context.ts';
 import { publicLocation } from './location.ts';
 
 /** What is done with a header by its name; names that are not here are dropped. */
@@ -69,14 +69,14 @@ export interface HeadFrame {
 export function responseHead(
   status: number,
   rawHeaders: readonly string[],
-  res: ServerResponse,
+  context: Context,
   { nodeHost, publicUrl, ownPage }: HeadFrame,
 ): string[] {
   const head: string[] = [];
   let policy = '';
   let isInert = false;
-  const before = res.getHeader('Vary');
-  let vary = before === undefined ? VARY : `${String(before)}, ${VARY}`;
+  const before = context.answerHeader('Vary');
+  let vary = before === undefined ? VARY : `${before}, ${VARY}`;
   let seen = 0;
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
     const name = rawHeaders[i] ?? '';
@@ -93,10 +93,9 @@ export function responseHead(
     else if (status === 201 || status === 202 || (status >= 300 && status < 400))
       head.push(name, publicLocation(value, nodeHost, publicUrl));
   }
-  head.push('Vary', vary);
-  if (ownPage) {
-    if (policy !== '') head.push('Content-Security-Policy', policy);
-  } else if (!isInert || policy !== '') {
+  context.setAnswerHeader('Vary', vary);
+  // The policy of CouchDB's own pages is Couchgate's (listen/security-headers): CouchDB's lacks frame-ancestors.
+  if (!ownPage && (!isInert || policy !== '')) {
     // Each policy of a list is in force (Content Security Policy Level 3, section 2.2).
     head.push(
       'Content-Security-Policy',

@@ -1,7 +1,7 @@
 // Decides what `source` and `target` of a replication may hold, and turns a local name into Couchgate's own address, where the job is
 // decided about like any other client (H9). Which hosts are allowed is replication-hosts.ts's business.
 import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
-import { type JsonObject } from '../body/read.ts';
+import { type JsonObject } from '../body/parse.ts';
 import { type ReplicationHosts } from './replication-hosts.ts';
 
 /** The caller's own Basic credentials. */

@@ -2,7 +2,7 @@
 import { type Couch } from '../couch/couch.ts';
 import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type JsonObject } from '../body/read.ts';
+import { type JsonObject } from '../body/parse.ts';
 import { guardEndpoint, type EndpointRules } from './replication-endpoint.ts';
 
 export interface JobRules extends EndpointRules {

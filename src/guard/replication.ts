@@ -1,13 +1,15 @@
 // Reads the bodies of POST /_replicate and of writes to /_replicator, and says what CouchDB gets in their place (H9).
 // What a job may hold is replication-jobs.ts's business, who may call these endpoints at all authorize's.
 import { type IncomingMessage } from 'node:http';
-import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
-import { type Context, known } from '../context.ts';
+import { type Request, type Response } from 'express';
+import { known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden, Unauthorized } from '../http-errors.ts';
+import { type Guard } from './index.ts';
 import { parseExactJson } from '../body/exact-json.ts';
-import { announcesBody, mediaTypeOf, readBytes, type JsonObject } from '../body/read.ts';
+import { announcesBody, mediaTypeOf } from '../body/decode.ts';
+import { isJsonObject, type JsonObject } from '../body/parse.ts';
+import { type BodyReader } from '../body/read.ts';
 import { type BasicCredentials } from './replication-endpoint.ts';
 import { createReplicationHosts, type Resolve } from './replication-hosts.ts';
 import {
@@ -19,10 +21,8 @@ import {
   type JobRules,
 } from './replication-jobs.ts';
 
-const compress = promisify(gzip);
-const inflate = promisify(gunzip);
-
 export interface ReplicationParameters {
+  readonly bodies: BodyReader;
   readonly couch: Pick<Couch, 'ask'>;
   readonly publicUrl: string;
   readonly couchdbNodes: readonly string[];
@@ -32,17 +32,14 @@ export interface ReplicationParameters {
   readonly resolve?: Resolve;
 }
 
-/** The bytes that CouchDB gets, in the request's own Content-Encoding; undefined = the request has no body. */
-export type GuardReplication = (req: IncomingMessage, context: Context) => Promise<Buffer | undefined>;
-
 /**
  * A guard for the rows `replicate` and `replicator-write`: throws an HttpError for what may not be, and returns the body in the one spelling
  * that was judged. The owner is held to the same rules but for those that keep users apart.
  */
-export function guardReplication(parameters: ReplicationParameters): GuardReplication {
-  const { couch, publicUrl, limitBytes } = parameters;
+export function guardReplication(parameters: ReplicationParameters): Guard {
+  const { couch, publicUrl } = parameters;
   const hosts = createReplicationHosts(parameters);
-  return async function guard(req, context) {
+  return async function guard(req, res, context) {
     const { principal, method } = known(context.identified, 'identified');
     // CouchDB's own words: a job needs somebody whose it is.
     if (principal.kind === 'nobody') throw new Unauthorized('You are not an authenticated user');
@@ -55,16 +52,16 @@ export function guardReplication(parameters: ReplicationParameters): GuardReplic
       throw new Forbidden('server_admin access is required for this request');
     }
     if (database === '_replicate')
-      return write(req, await guardRequest(await read(req, context, limitBytes), rules));
+      return write(await guardRequest(await readJob(parameters, req, res), rules));
     if (req.method === 'DELETE') {
       await refuseOthersJobs(couch, document === undefined ? [] : [document], principal);
       return undefined;
     }
-    const body = await read(req, context, limitBytes);
-    if (document === '_bulk_docs') return write(req, await guardBulk(body, rules, couch));
+    const body = await readJob(parameters, req, res);
+    if (document === '_bulk_docs') return write(await guardBulk(body, rules, couch));
     const id = document ?? idOf(body);
     await refuseOthersJobs(couch, id === undefined ? [] : [id], principal);
-    return write(req, await guardDocument(body, id, rules));
+    return write(await guardDocument(body, id, rules));
   };
 }
 
@@ -94,43 +91,27 @@ function refuseForeignRevisions(query: string, rules: JobRules): void {
   }
 }
 
-/** Multipart is refused with every other type: its parts would be a second reading of the job. */
-async function read(req: IncomingMessage, context: Context, limitBytes: number): Promise<JsonObject> {
+/** Multipart is refused like every other type: its parts would be a second reading of the job. */
+async function readJob(
+  { bodies, limitBytes }: ReplicationParameters,
+  req: Request,
+  res: Response,
+): Promise<JsonObject> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-  const { decision } = context;
-  const taken = decision?.allow === true ? decision.body : undefined;
-  if (taken === undefined && !announcesBody(req)) throw new BadRequest('Missing request body');
-  const bytes =
-    taken === undefined
-      ? await readBytes(req, limitBytes)
-      : isGzipped(req)
-        ? await inflate(taken, { maxOutputLength: limitBytes })
-        : taken;
-  const value = parseExactJson(bytes);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new BadRequest('Request body must be a JSON object');
-  }
-  return value as JsonObject;
-}
-
-/** Encoded as the request was: its Content-Encoding goes on to CouchDB, and must stay true. */
-function write(req: IncomingMessage, body: JsonObject): Buffer | Promise<Buffer> {
-  const bytes = Buffer.from(written(body));
-  return isGzipped(req) ? compress(bytes) : bytes;
+  if (!announcesBody(req)) throw new BadRequest('Missing request body');
+  const value = parseExactJson((await bodies.read(req, res, { limitBytes })).decoded);
+  if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
+  return value;
 }
 
 /** JSON.stringify calls itself for every level, and a client may put more of them than the stack holds. */
-function written(body: JsonObject): string {
+function write(body: JsonObject): Buffer {
   try {
-    return JSON.stringify(body);
+    return Buffer.from(JSON.stringify(body));
   } catch (error) {
     if (error instanceof RangeError) throw new BadRequest('The request body is nested too deeply.');
     throw error;
   }
-}
-
-function isGzipped(req: IncomingMessage): boolean {
-  return (req.headers['content-encoding'] ?? 'identity').trim().toLowerCase() === 'gzip';
 }
 
 /** The caller's own credentials, which authenticate has accepted. */

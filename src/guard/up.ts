@@ -1,6 +1,6 @@
 // Refuses GET /_up while Couchgate cannot serve; otherwise a CouchDB node answers.
 import { MaintenanceMode, Unavailable } from '../http-errors.ts';
-import { type Guard } from '../answer/index.ts';
+import { type Guard } from './index.ts';
 
 export interface UpDeps {
   readonly isDraining: () => boolean;

@@ -1,17 +1,18 @@
 // Looks at writes to `_users` before CouchDB does: a user may not have a name that means somebody else here (H13), and what changes a user
 // ends what was known of it. Only the owner gets as far as this.
 import { type Request, type Response } from 'express';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
-import { type Guard } from '../answer/index.ts';
-import { mediaTypeOf, parseJson, readBytes } from '../body/read.ts';
+import { type Guard } from './index.ts';
+import { mediaTypeOf } from '../body/decode.ts';
+import { isJsonObject as isObject, type JsonObject as UserDocument, parseJson } from '../body/parse.ts';
+import { type BodyReader } from '../body/read.ts';
 
 export interface UsersDeps {
+  readonly bodies: BodyReader;
   readonly couch: Pick<Couch, 'ask'>;
   readonly keys: Pick<KeyStore, 'isKeyName'>;
   readonly bus: Pick<InvalidationBus, 'publish'>;
@@ -21,52 +22,39 @@ export interface UsersDeps {
 
 const PREFIX = 'org.couchdb.user:';
 const WRITES = new Set(['PUT', 'POST', 'COPY', 'DELETE']);
-const compress = promisify(gzip);
 
 /** Source of the ids: docs.couchdb.org/en/stable/intro/security.html#users-documents */
 export function guardUsers(deps: UsersDeps): Guard {
-  return (req, context, res) => (WRITES.has(req.method) ? guardWrite(deps, req, context, res) : undefined);
-}
-
-async function guardWrite(
-  deps: UsersDeps,
-  req: Request,
-  context: Context,
-  res: Response,
-): Promise<Buffer | undefined> {
-  const { names, body } = await judge(deps, req, context);
-  // CouchDB has answered, and the client hears of it no sooner than this process does.
-  res.once('finish', () => {
-    // Where it cannot be told from here, the change feed of `_users` tells it a little later.
-    for (const name of names) deps.bus.publish({ kind: 'user', name }).catch(() => undefined);
-  });
-  return body;
-}
-
-interface Judged {
-  /** Names of the users that the request changes. */
-  readonly names: readonly string[];
-  /** The body, where it was read. */
-  readonly body: Buffer | undefined;
+  return (req, res, context) => (WRITES.has(req.method) ? guardWrite(deps, req, res, context) : undefined);
 }
 
 /** Throws 403 for a user that would get a name of somebody else's, 400 and 415 for a body that cannot be read. */
-async function judge(deps: UsersDeps, req: Request, context: Context): Promise<Judged> {
+async function guardWrite(
+  deps: UsersDeps,
+  req: Request,
+  res: Response,
+  context: Context,
+): Promise<undefined> {
   const { segments } = known(context.target, 'target');
   const named = [
     ...segments.slice(1),
     ...(context.destination === undefined ? [] : [context.destination.id]),
   ];
-  const read = isBodyRead(req.method, segments) ? await documentsIn(deps, req, context) : undefined;
-  const inBody = read?.documents ?? [];
+  const inBody = isBodyRead(req.method, segments) ? await documentsIn(deps, req, res, segments) : [];
   const written = req.method === 'DELETE' ? [] : [...named, ...inBody.filter(isAlive).flatMap(idsOf)];
-  const names = written.filter((id) => id.startsWith(PREFIX)).map((id) => id.slice(PREFIX.length));
+  const names = namesIn(written);
   if (names.length > 0)
     await refuseTaken(deps, names, known(context.identified, 'identified').principal.name);
-  const changed = [...named, ...inBody.flatMap(idsOf)]
-    .filter((id) => id.startsWith(PREFIX))
-    .map((id) => id.slice(PREFIX.length));
-  return { names: changed, body: read?.body };
+  const changed = namesIn([...named, ...inBody.flatMap(idsOf)]);
+  // Published before the client has the whole answer. Where this process cannot tell, the change feed of `_users` does.
+  res.once('finish', () => {
+    for (const name of changed) deps.bus.publish({ kind: 'user', name }).catch(() => undefined);
+  });
+}
+
+/** The user names of ids of user documents. */
+function namesIn(ids: readonly string[]): readonly string[] {
+  return ids.filter((id) => id.startsWith(PREFIX)).map((id) => id.slice(PREFIX.length));
 }
 
 /** `POST /_users` and `POST /_users/_bulk_docs` name in the body whom they write. */
@@ -76,25 +64,21 @@ function isBodyRead(method: string, segments: readonly string[]): boolean {
   );
 }
 
-type UserDocument = Readonly<Record<string, unknown>>;
-
-interface ReadBody {
-  readonly documents: readonly UserDocument[];
-  /** What was read, in the request's own Content-Encoding: what is forwarded. */
-  readonly body: Buffer;
-}
-
-async function documentsIn(deps: UsersDeps, req: Request, context: Context): Promise<ReadBody> {
+/** The documents of the body. The bytes that were read are forwarded. */
+async function documentsIn(
+  { bodies, limitBytes }: UsersDeps,
+  req: Request,
+  res: Response,
+  segments: readonly string[],
+): Promise<readonly UserDocument[]> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-  const bytes = await readBytes(req, deps.limitBytes);
-  const isGzipped = req.headers['content-encoding']?.trim().toLowerCase() === 'gzip';
-  const body = parseJson(bytes);
-  const isBulk = known(context.target, 'target').segments.length === 2;
+  const body = parseJson((await bodies.read(req, res, { limitBytes })).decoded);
+  const isBulk = segments.length === 2;
   const documents = isBulk && isObject(body) ? body['docs'] : [body];
   if (!Array.isArray(documents) || !documents.every(isObject)) {
     throw new BadRequest(isBulk ? '`docs` must be an array of objects' : 'Document must be a JSON object');
   }
-  return { documents, body: isGzipped ? await compress(bytes) : bytes };
+  return documents;
 }
 
 /** The id decides in CouchDB; its own rule that the name is the same can be edited away. */
@@ -134,8 +118,4 @@ async function whoseName(
 async function ownersOf(couch: Pick<Couch, 'ask'>, owner: string): Promise<ReadonlySet<string>> {
   const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local/_config/admins' });
   return new Set([owner, ...(status === 200 && isObject(body) ? Object.keys(body) : [])]);
-}
-
-function isObject(value: unknown): value is UserDocument {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

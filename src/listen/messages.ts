@@ -55,6 +55,9 @@ export function messageClasses(app: Express): MessageClasses {
   };
 }
 
+/** The endpoint whose responses are CouchDB's own pages (Fauxton). */
+const PAGE = 'utils';
+
 type Head = OutgoingHttpHeaders | OutgoingHttpHeader[];
 
 /** Node's writeHead, with one signature instead of its two overloads. */
@@ -78,7 +81,9 @@ function writeHead(
   headers?: Head,
 ): ServerResponse {
   const given = typeof phrase === 'object' ? phrase : headers;
-  const head: OutgoingHttpHeader[] = contextOf(this.req).answerHeaders.slice();
+  const { answerHeaders, pageHeaders, operation } = contextOf(this.req);
+  const head: OutgoingHttpHeader[] = answerHeaders.slice();
+  if (operation?.endpoint.id === PAGE) head.push(...pageHeaders);
   if (Array.isArray(given)) for (const part of given) head.push(part);
   else if (given !== undefined)
     for (const [name, value] of Object.entries(given)) head.push(name, value as OutgoingHttpHeader);

@@ -121,7 +121,7 @@ export function cutIdleClients(server: Server, idleMs: number, log: RefusalLog):
     const mustRead = socket.writableLength > 0;
     if (!mustSend && !mustRead) return;
     log({ client: socket.remoteAddress }, 'closed an idle client connection');
-    contextOf(req).ended ??= 'client was silent';
+    contextOf(req).outcome.cut('client was silent');
     exchange.destroy();
     // The latest response may wait for the one before it; it then has no socket that `exchange.destroy` could
     // close.

@@ -29,9 +29,9 @@ const PAGE_POLICY = {
 };
 
 /**
- * Sets the headers before it calls `next`. Helmet on every response costs a third of the throughput, and most
- * of its headers concern only pages. Other responses get `nosniff` (an attachment never runs as a script)
- * and, over TLS, HSTS.
+ * Gives every response `nosniff` (an attachment never runs as a script) and, over TLS, HSTS. Helmet on every response
+ * costs a third of the throughput, and most of its headers concern only pages. Pages get the full set, which is
+ * computed once; listen/messages.ts adds it by the endpoint that was classified.
  */
 export function withSecurityHeaders(
   settings: SecurityHeaderSettings,
@@ -39,20 +39,29 @@ export function withSecurityHeaders(
 ): RequestListener {
   const { hstsSeconds } = settings;
   const hsts = hstsSeconds > 0 ? `max-age=${hstsSeconds}; includeSubDomains` : undefined;
-  const securePage = helmet({
-    contentSecurityPolicy: PAGE_POLICY,
-    strictTransportSecurity: hstsSeconds > 0 && { maxAge: hstsSeconds },
-    xFrameOptions: { action: 'deny' },
-  });
+  const pageHeaders = helmetHeaders();
   return function setSecurityHeaders(req: IncomingMessage, res: ServerResponse): void {
-    // This check of the raw target selects headers only; the pipeline decides what is served.
-    if (req.url?.startsWith('/_utils') === true) {
-      securePage(req, res, () => next(req, res));
-      return;
-    }
-    const { answerHeaders } = contextOf(req);
-    answerHeaders.push('X-Content-Type-Options', 'nosniff');
-    if (hsts !== undefined) answerHeaders.push('Strict-Transport-Security', hsts);
+    const context = contextOf(req);
+    context.answerHeaders.push('X-Content-Type-Options', 'nosniff');
+    if (hsts !== undefined) context.answerHeaders.push('Strict-Transport-Security', hsts);
+    context.pageHeaders = pageHeaders;
     next(req, res);
   };
+}
+
+/** Helmet's headers for a page, name and value in turn, without those that every response has. */
+function helmetHeaders(): readonly string[] {
+  const set = helmet({
+    contentSecurityPolicy: PAGE_POLICY,
+    strictTransportSecurity: false,
+    xContentTypeOptions: false,
+    xFrameOptions: { action: 'deny' },
+  });
+  const headers: string[] = [];
+  const response = {
+    setHeader: (name: string, value: string) => headers.push(name, value),
+    removeHeader: () => undefined,
+  };
+  set({} as never, response as never, () => undefined);
+  return headers;
 }

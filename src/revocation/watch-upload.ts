@@ -1,34 +1,27 @@
-// Has a request watched while its body is still on its way: what permitted it may be taken away before it has all come (H17).
+// Watches a request while its body is still arriving: its right may be revoked before the last byte (H17).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { contextOf, known } from '../context.ts';
 import { announcesBody } from '../body/decode.ts';
-import { type WatchedExchange, type RevocationWatch } from './revocation-watch.ts';
+import { contextOf } from '../context.ts';
+import { type RevocationWatch, type WatchedExchange } from './revocation-watch.ts';
+import { watchedBy } from './watched-exchange.ts';
 
 /**
- * A body may come as slowly as its sender likes, and what it asks for is done when it has all come: whoever sends all but the last byte keeps a
- * right that is taken away in the meantime, for as long as it sends a byte now and then. So the request is decided afresh like an open
- * feed, and cut before its end. Pinned by test/hostile/h17-slow-bodies.test.ts.
+ * Cuts the request when its right is revoked before the body has arrived. A client decides how slowly it sends: without
+ * the watch, it would keep a revoked right until the last byte. Pinned by test/hostile/h17-slow-bodies.test.ts.
  */
-export function watchBody(
-  revocationWatch: Pick<RevocationWatch, 'register'>,
+export function watchUpload(
+  watch: Pick<RevocationWatch, 'register'>,
   { req, res }: { readonly req: IncomingMessage; readonly res: ServerResponse },
-  { endpoint, identity }: Pick<WatchedExchange, 'endpoint' | 'identity'>,
+  applied: Pick<WatchedExchange, 'endpoint' | 'identity'>,
 ): void {
   if (!announcesBody(req) || req.readableEnded) return;
   const context = contextOf(req);
-  const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
-  const forget = revocationWatch.register({
-    principal,
-    database: known(context.operation, 'operation').database,
-    sessionId,
-    keyVersion,
-    endpoint,
-    identity,
-    cut(reason) {
-      context.ended ??= reason;
+  const forget = watch.register(
+    watchedBy(context, applied, (reason) => {
+      context.outcome.cut(reason);
       res.destroy();
-    },
-  });
+    }),
+  );
   req.once('end', forget);
   res.once('close', forget);
 }

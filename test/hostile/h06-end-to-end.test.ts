@@ -101,7 +101,7 @@ describeHostile('H6: request headers', { databases: ['h06', 'h06-b'] }, (gate) =
     const headers = ['X-Forwarded-For: 10.9.9.9', 'Host: evil.example', 'Authorization: Basic YTpi'];
     const { reached } = await gate.send({ line: 'GET /h06/doc', as: 'reader', headers });
     const sent = reached[0]?.headers;
-    assert.equal(sent?.['x-forwarded-for'], '192.0.2.1');
+    assert.equal(sent?.['x-forwarded-for'], '127.0.0.1');
     assert.notEqual(sent.host, 'evil.example');
     assert.match(sent.authorization ?? '', /^Bearer /);
   });

@@ -6,9 +6,11 @@ import { type AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import { Context, type Identified } from '../../src/context.ts';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { guardReplication } from '../../src/guard/replication.ts';
+import { type Request, type Response } from 'express';
+import { type Identified } from '../../src/context.ts';
+import { attachContext, testBodies } from '../support/bodies.ts';
 import { asHttpError } from '../../src/respond.ts';
 
 /** What names resolve to here; every other name does not. */
@@ -54,6 +56,7 @@ interface Answer {
 describe('H9: replication jobs', () => {
   const resolved: string[] = [];
   const guard = guardReplication({
+    bodies: testBodies(),
     couch: { ask },
     publicUrl: PUBLIC_URL,
     couchdbNodes: ['http://node1.example:5984', 'http://partner.internal:5984'],
@@ -66,11 +69,11 @@ describe('H9: replication jobs', () => {
     },
   });
   const server = http.createServer((req, res) => {
-    const context = new Context();
+    const context = attachContext(req);
     context.identified = identified[String(req.headers['x-who'])];
     const [path = '', query = ''] = (req.url ?? '').split('?');
     context.target = { segments: path.split('/').slice(1), path, query: query === '' ? '' : `?${query}` };
-    guard(req, context).then(
+    Promise.resolve(guard(req as Request, res as Response, context)).then(
       (body) => res.end(body),
       (thrown: unknown) => {
         const { status, error, reason } = asHttpError(thrown);

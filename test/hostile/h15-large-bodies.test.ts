@@ -1,12 +1,10 @@
 // H15: bodies that Couchgate reads itself. They are small to send and large to hold, and one caller must neither stop the others nor take all room.
 import assert from 'node:assert/strict';
-import { IncomingMessage } from 'node:http';
-import { Socket } from 'node:net';
 import { afterEach, describe, it, mock } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { idsIn } from '../../src/body/inspect.ts';
 import { type HoldBytes } from '../../src/body/budget.ts';
-import { inflated } from '../../src/body/decode.ts';
+import { gunzip } from '../../src/body/decode.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
 import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
@@ -116,9 +114,7 @@ describe('H15 a body that is read to decide', () => {
       return told > MIB ? new Unavailable('no room') : undefined;
     };
     const bomb = gzipSync(Buffer.alloc(16 * MIB, 32));
-    const req = new IncomingMessage(new Socket());
-    req.headers['content-encoding'] = 'gzip';
-    await assert.rejects(inflated(req, bomb, 64 * MIB, hold), Unavailable);
+    await assert.rejects(gunzip(bomb, 64 * MIB, hold), Unavailable);
     assert.ok(told < 2 * MIB, `${told} bytes were inflated`);
   });
 });

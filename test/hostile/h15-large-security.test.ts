@@ -12,6 +12,8 @@ import { type Principal } from '../../src/principal/principal.ts';
 import { EMPTY_REQUEST } from '../../src/permissions/security-request.ts';
 import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
+import { BodyReader } from '../../src/body/read.ts';
+import { PARSED_BODIES_BYTES } from '../../src/services.ts';
 import { serveSteps } from '../support/steps-server.ts';
 import { until } from '../support/until.ts';
 
@@ -37,6 +39,7 @@ async function send(port: number, bytes: Buffer, times = 1): Promise<readonly Ra
 /** `PUT /db/_security` as a key, or another that a header names; a change ends when the test says so. */
 async function startSecurity(change: SecurityKeeper['change']): Promise<number> {
   const endpointOfPut = endpoint('security-put');
+  const bodies = new BodyReader({ scannedBytes: PARSED_BODIES_BYTES, parsedBytes: PARSED_BODIES_BYTES });
   const server = await serveSteps([
     (req, _res, next) => {
       const context = contextOf(req);
@@ -51,13 +54,12 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
         privilege: 'none',
         identity: 'marker',
       } as const;
-      context.decision = { ...allowed, roles: 0, rule: 'test', body: undefined };
+      context.decision = { ...allowed, roles: 0, rule: 'test' };
       next();
     },
-    answerOwnEndpoint({
-      answers: securityHandlers({ security: { change, documentOf: () => Promise.resolve(undefined) } }),
-      guards: {},
-    }),
+    answerOwnEndpoint(
+      securityHandlers({ bodies, security: { change, documentOf: () => Promise.resolve(undefined) } }),
+    ),
   ]);
   open.push(server);
   return Number(new URL(server.url).port);

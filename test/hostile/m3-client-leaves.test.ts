@@ -60,7 +60,7 @@ describe('M3: a client that leaves', () => {
       assert.equal(answering.size, 1);
       client.socket.destroy();
       await until(idle, 'CouchDB sees the client leave, and its slot is free', 5000);
-      assert.equal(front.contexts.at(-1)?.ended, 'client left');
+      assert.equal(front.contexts.at(-1)?.outcome.cutShort, 'client left');
       assert.equal(front.watched.size, 0);
     });
   }

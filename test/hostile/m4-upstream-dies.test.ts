@@ -44,7 +44,7 @@ describe('M4: CouchDB dies in the middle of an answer', { timeout: 20_000 }, () 
         request.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
       });
       assert.equal(failure, 'ECONNRESET');
-      assert.equal(front.contexts.at(-1)?.ended, 'upstream truncated');
+      assert.equal(front.contexts.at(-1)?.outcome.cutShort, 'upstream truncated');
       await until(() => front.nodes.report()[0]?.running === 0);
     });
   }

@@ -19,7 +19,7 @@ describe('refuseUnknownAddress', () => {
   before(async () => {
     server = await serveSteps([
       (req, res, next) => {
-        res.on('close', () => (endedBy = contextOf(req).endedBy));
+        res.on('close', () => (endedBy = contextOf(req).outcome.refusal?.rule));
         next();
       },
       refuseUnknownAddress(live),

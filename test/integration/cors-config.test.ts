@@ -8,9 +8,9 @@ import { type Request, type Response as ExpressResponse } from 'express';
 import { answerPreflight } from '../../src/admit/origin.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { watchSettings } from '../../src/config/reload.ts';
-import { contextOf } from '../../src/context.ts';
 import { corsConfigHandlers } from '../../src/answer/cors-config.ts';
 import { rememberingLog } from '../support/log.ts';
+import { attachContext, testBodies } from '../support/bodies.ts';
 import { serveSteps } from '../support/steps-server.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'couchgate-cors-'));
@@ -34,13 +34,13 @@ async function serve(files: Readonly<Record<string, string>>, env: Record<string
     log: rememberingLog(),
     acceptCertificates: () => undefined,
   });
-  const handlers = corsConfigHandlers({ live, env });
+  const handlers = corsConfigHandlers({ bodies: testBodies(), live, env });
   const changes: unknown[] = [];
   const server = await serveSteps([
     answerPreflight(live),
     (req: Request, res: ExpressResponse) => {
-      const context = contextOf(req);
-      res.on('close', () => changes.push(context.change));
+      const context = attachContext(req);
+      res.on('close', () => changes.push(context.outcome.change));
       return handlers[req.method === 'GET' ? 'api-cors-get' : 'api-cors-put'](req, res, context);
     },
   ]);

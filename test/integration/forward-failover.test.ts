@@ -166,7 +166,7 @@ describe('a node that breaks off', () => {
         const response = await fetch(`${front.url}/db/doc`, { method, ...init });
         assert.match(await readError(response), /^502 bad_gateway: .* is not known\.$/);
         assert.equal(arrived, 1);
-        assert.match(front.contexts[0]?.failure ?? '', /^(ECONN|ERROR)/);
+        assert.match(front.contexts[0]?.outcome.failure ?? '', /^(ECONN|ERROR)/);
       });
     }
   }

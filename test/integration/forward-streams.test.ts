@@ -340,7 +340,7 @@ describe('a feed', () => {
     registered?.cut('revoked');
     await client.end();
     assert.ok(!client.received.endsWith('0\r\n\r\n'));
-    assert.equal(front.contexts[0]?.ended, 'revoked');
+    assert.equal(front.contexts[0]?.outcome.cutShort, 'revoked');
     await until(() => feeds[0]?.destroyed === true && front.nodes.report()[0]?.feeds === 0);
     assert.equal(front.watched.size, 0);
   });

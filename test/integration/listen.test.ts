@@ -179,7 +179,7 @@ describe('the HTTP listener', () => {
   it('cuts a client that does not take its answer', async () => {
     let ended: string | undefined;
     const app = express().use((req, res) => {
-      res.on('close', () => (ended = contextOf(req).ended));
+      res.on('close', () => (ended = contextOf(req).outcome.cutShort));
       res.end(Buffer.alloc(50_000_000));
     });
     const { urls } = await listen({ clientIdleTimeoutMs: 50 }, app);

@@ -106,9 +106,9 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
     identity: judged.identity ?? 'marker',
     roles: judged.roles ?? 1,
     rule: 'test',
-    body: judged.body,
   };
   context.decision = decision;
+  if (judged.body !== undefined) context.body = { received: judged.body, decoded: judged.body };
   return context;
 }
 
@@ -160,7 +160,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
     setup.before?.(req, res);
     const next = (thrown: unknown): void => {
       const error = asHttpError(thrown);
-      context.failure ??= error.detail;
+      context.outcome.failure ??= error.detail;
       sendError(req, res, error);
     };
     try {

@@ -1,34 +1,36 @@
-// Couchgate's own steps from framing to forwarding, in their order and behind the real listener, with callers and permissions that a test names
-// and a CouchDB that only writes down what reaches it. What the steps left out do (address, CORS, credentials, the endpoints of ours) has tests of its own.
+// The real Couchgate behind its real listener, with callers and permissions that a test names. CouchDB is a server that writes down what
+// is forwarded to it; Couchgate's own requests are answered from memory.
+import { mkdtempSync, rmSync } from 'node:fs';
 import http, { type IncomingHttpHeaders } from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { type RequestHandler } from 'express';
-import { refuseAmbiguousFraming } from '../../src/admit/framing.ts';
-import { readTarget } from '../../src/admit/target.ts';
-import { createApp } from '../../src/app.ts';
-import { authorizeOperation } from '../../src/authorize/index.ts';
-import { classifyRequest } from '../../src/classify/index.ts';
-import { type Context, contextOf } from '../../src/context.ts';
-import { createForwarding } from '../../src/forward/index.ts';
-import { createIdentity } from '../../src/forward/identity.ts';
-import { Nodes } from '../../src/forward/nodes.ts';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Authenticator } from '../../src/authenticate/index.ts';
+import { type Settings } from '../../src/config/settings.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
-import { createListeners } from '../../src/listen/server.ts';
+import { NO_WORKERS } from '../../src/cluster/worker-channel.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet, type Role } from '../../src/permissions/role.ts';
-import { sendJson } from '../../src/respond.ts';
+import { run } from '../../src/run.ts';
 import { rememberingLog } from './log.ts';
+import { memoryAccessLog } from './memory-access-log.ts';
+import { memoryCouch } from './memory-couch.ts';
+import { MemoryStore } from './memory-store.ts';
 import { claimsOf, type Recorded } from './recorder.ts';
 import { testSettings } from './settings.ts';
+import { until } from './until.ts';
 
 /** Names the caller: nothing = nobody, `owner`, or roles joined by `+` (`user` = none of them), held on every database. */
 export const CALLER_HEADER = 'x-test-caller';
-/** Names the exchange, so that what CouchDB got can be found again. */
-export const EXCHANGE_HEADER = 'x-test-exchange';
+/** Names the exchange, so that what CouchDB got and the line of the access log can be found again. */
+export const EXCHANGE_HEADER = 'x-couch-request-id';
 
 export interface Reached extends Recorded {
   readonly body: Buffer;
 }
+
+/** A line of the access log, as docs/audit-log.md says. */
+export type AccessLine = Readonly<Record<string, unknown>>;
 
 export interface PolicyFront {
   readonly url: string;
@@ -37,11 +39,11 @@ export interface PolicyFront {
   reached(exchange: string): readonly Reached[];
   /** Everything that reached CouchDB since the last call. */
   takeAll(): readonly Reached[];
-  /** The record of an exchange, once it has passed framing. */
-  contextOf(exchange: string): Context | undefined;
+  /** The line that an exchange left in the access log, once it is there. */
+  lineOf(exchange: string): Promise<AccessLine>;
   /** Databases whose permissions were asked for. */
   readonly asked: string[];
-  readonly failures: unknown[];
+  readonly failures: readonly unknown[];
   /** Connections of clients that are open. */
   connections(): Promise<number>;
   close(): Promise<void>;
@@ -122,115 +124,94 @@ async function startUpstream(target: string | undefined): Promise<Upstream> {
 const one = (value: IncomingHttpHeaders[string]): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
-const pass: RequestHandler = (_req, _res, next) => next();
+/** Limits that no test of permissions comes near. */
+const WIDE = {
+  couchdbConnectTimeoutMs: 1000,
+  couchdbConnections: 64,
+  couchdbCallerShare: 100,
+  healthIntervalMs: 60_000,
+  loginFailures: 1e6,
+  loginFailuresPerAddress: 1e6,
+  drainTimeoutSeconds: 0,
+} satisfies Partial<Settings>;
+
+function settingsOf({ permissions: _, mayAdminister, couchdb, ...limits }: PolicyFrontSetup): Settings {
+  return testSettings({
+    ...WIDE,
+    metricsListen: 'off',
+    ...(mayAdminister === false ? { ownerAllow: ['192.0.2.1/32'] } : {}),
+    ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
+    ...limits,
+  });
+}
 
 export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<PolicyFront> {
   const upstream = await startUpstream(setup.couchdb?.url);
-  const contexts = new Map<string, Context>();
+  const configFolder = mkdtempSync(join(tmpdir(), 'couchgate-front-'));
   const asked: string[] = [];
-  const failures: unknown[] = [];
-  const settings = testSettings(setup);
-  const nodes = new Nodes({
-    urls: [upstream.url],
-    limits: {
-      connectTimeoutMs: 1000,
-      idleTimeoutMs: 60_000,
-      keepAliveMs: 60_000,
-      kept: 64,
-      ca: undefined,
-      connections: 64,
-      queue: 1024,
-      feeds: 64,
-      share: 1,
-    },
-    intervalMs: 60_000,
-    check: () => Promise.resolve(),
-  });
-  const forwarding = createForwarding({
-    nodes,
-    identity: createIdentity({
-      secret: Buffer.from(setup.couchdb?.jwtSecretBase64 ?? 'no CouchDB checks it', 'base64'),
-      kid: setup.couchdb?.kid ?? 'couchgate',
-      lifetimeSeconds: 60,
-    }),
-    revocationWatch: { register: () => () => undefined },
-    maxBodyBytes: settings.maxBodyBytes,
-    multipartTimeoutMs: 60_000,
-    publicUrl: '',
-  });
-  const app = createApp(
-    {
-      recordRequest(req, _res, next) {
-        const context = contextOf(req);
-        context.id = one(req.headers[EXCHANGE_HEADER]) ?? 'unnamed';
-        contexts.set(context.id, context);
-        next();
-      },
-      refuseUnknownAddress(req, _res, next) {
-        const mayAdminister = setup.mayAdminister ?? true;
-        contextOf(req).client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister };
-        next();
-      },
-      answerPreflight: pass,
-      refuseAmbiguousFraming: refuseAmbiguousFraming(settings),
-      readTarget: readTarget(settings),
-      classifyRequest: classifyRequest(settings),
-      identifyPrincipal(req, _res, next) {
-        const principal = principalNamed(one(req.headers[CALLER_HEADER]));
-        contextOf(req).identified = { principal, method: principal.kind === 'nobody' ? 'none' : 'basic' };
-        next();
-      },
-      authorizeOperation: authorizeOperation({
-        permissions: {
-          permissionsOf(database) {
-            asked.push(database);
-            if (setup.permissions !== undefined) return setup.permissions(database);
-            return { database, grants: byName, couchdbAuthOnly: false, marked: true };
-          },
+  const couch = memoryCouch();
+  const accessLog = memoryAccessLog();
+  const log = rememberingLog();
+  const authenticate: Authenticator = (req) => {
+    const caller = one(req.headers[CALLER_HEADER]);
+    const principal = principalNamed(caller);
+    if (principal.kind === 'nobody') return { outcome: 'notMine' };
+    if (principal.kind === 'key') couch.grants.set(principal.name, rolesNamed(principal.name));
+    return { outcome: 'accepted', identified: { principal, method: 'basic' } };
+  };
+  const running = await run({
+    settings: { ...settingsOf(setup), configFolder },
+    env: { COUCHGATE_CONFIG: configFolder },
+    nodeUrls: [upstream.url],
+    jwtSecret: Buffer.from(setup.couchdb?.jwtSecretBase64 ?? 'no CouchDB checks it', 'base64'),
+    sessionSecret: Buffer.from('the sessions of tests'),
+    log,
+    workerChannel: NO_WORKERS,
+    sharesLog: false,
+    accessLog,
+    overrides: {
+      couch,
+      store: new MemoryStore(),
+      authenticators: [authenticate],
+      permissions: {
+        permissionsOf(database) {
+          asked.push(database);
+          if (setup.permissions !== undefined) return setup.permissions(database);
+          return { database, grants: byName, couchdbAuthOnly: false, marked: true };
         },
-        storeDatabase: settings.storeDatabase,
-        inspectLimitBytes: settings.inspectLimitBytes,
-        revocationWatch: { register: () => () => undefined },
-      }),
-      answerOwnEndpoint(req, res, next) {
-        const { decision } = contextOf(req);
-        if (decision?.allow === true && decision.endpoint.servedBy !== 'couchgate') next();
-        else sendJson(res, 299, { answeredHere: true });
       },
-      forwardToCouch: forwarding.step,
+      checkNode: () => Promise.resolve(),
+      refusalQuantumMs: 0,
     },
-    (thrown) => failures.push(thrown),
-  );
-  const listeners = createListeners({ app, settings, log: rememberingLog() });
-  await nodes.start();
-  const [url = ''] = await listeners.open();
+  });
+  const [url = ''] = running.addresses;
+  const findLine = (exchange: string): string | undefined =>
+    accessLog.lines.findLast((line) => line.includes(`"id":"${exchange}"`));
   return {
     url,
     port: Number(new URL(url).port),
     reached: (exchange) =>
       upstream.seen.filter((request) => request.headers['x-couch-request-id'] === exchange),
     takeAll: () => upstream.seen.splice(0),
-    contextOf: (exchange) => contexts.get(exchange),
+    async lineOf(exchange) {
+      await until(() => findLine(exchange) !== undefined, `a line of the access log for ${exchange}`);
+      return JSON.parse(findLine(exchange) ?? '') as AccessLine;
+    },
     asked,
-    failures,
+    get failures() {
+      return log.lines.filter(({ level }) => level === 'error').map(({ fields }) => fields);
+    },
     connections: () =>
       new Promise((resolve, reject) => {
-        listeners.servers[0]?.getConnections((error, count) =>
+        running.servers[0]?.getConnections((error, count) =>
           error === null ? resolve(count) : reject(error),
         );
       }),
     async close() {
-      nodes.stop();
-      await Promise.all(
-        listeners.servers.map(
-          (server) =>
-            new Promise<void>((resolve) => {
-              server.close(() => resolve());
-              server.closeAllConnections();
-            }),
-        ),
-      );
+      for (const server of running.servers) server.closeAllConnections();
+      await running.drain();
       await upstream.close();
+      rmSync(configFolder, { recursive: true, force: true });
     },
   };
 }

@@ -78,7 +78,6 @@ function allowed(): Context {
     identity: 'marker',
     roles: roleSet(['_reader']),
     rule: 'role',
-    body: undefined,
   };
   return context;
 }
@@ -122,7 +121,7 @@ describe('accessLine', () => {
   });
 
   const refusals: readonly [title: string, change: (context: Context) => void, rule: string][] = [
-    ['an address', (c) => (c.endedBy = 'address'), 'address'],
+    ['an address', (c) => c.outcome.refuse('address'), 'address'],
     ['a malformed target', (c) => (c.target = undefined), 'malformed'],
     ['wrong credentials', (c) => (c.identified = undefined), 'credentials'],
   ];
@@ -139,7 +138,7 @@ describe('accessLine', () => {
 
   it('carries what a management event changed, and marks it', () => {
     const context = allowed();
-    context.change = { key: 'abc', label: 'x\n' };
+    context.outcome.change = { key: 'abc', label: 'x\n' };
     assert.deepEqual(lineOf(context)['change'], { key: 'abc', label: 'x\n' });
     assert.equal(lineOf(context)['management'], true);
     assert.equal(lineOf(allowed())['management'], undefined);
@@ -157,7 +156,7 @@ describe('accessLine', () => {
   for (const [ended, fake, state] of endings)
     it(`says that it ended early: ${ended ?? 'client left'} ${JSON.stringify(fake)} is ${state}`, () => {
       const context = allowed();
-      context.ended = ended;
+      if (ended !== undefined) context.outcome.cut(ended);
       assert.equal(lineOf(context, fake)['terminationState'], state);
     });
 

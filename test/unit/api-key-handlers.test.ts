@@ -17,6 +17,7 @@ import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 import { type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { rolesOf } from '../../src/permissions/role.ts';
 import { asHttpError, sendError } from '../../src/respond.ts';
+import { attachContext, testBodies } from '../support/bodies.ts';
 
 const KEY = 'babebibobubadedidodudafe';
 const OWNER: Principal = { kind: 'owner', name: 'admin', roles: ['_admin'] };
@@ -359,19 +360,22 @@ describe('the handlers of API keys', () => {
 
   before(async () => {
     const handlers = {
-      ...createApiKeyHandlers({ keys, keyRotationOverlapSeconds: 86_400, now: () => NOW }),
-      ...createLegacyHandlers({ keys, permissions }),
+      ...createApiKeyHandlers({
+        bodies: testBodies(),
+        keys,
+        keyRotationOverlapSeconds: 86_400,
+        now: () => NOW,
+      }),
+      ...createLegacyHandlers({ bodies: testBodies(), keys, permissions }),
     };
     server = createServer((req, res) => {
-      const chunks: Buffer[] = [];
-      context = new Context();
-      context.identified = { principal, method: 'basic' };
+      context = attachContext(req, principal);
       context.target = {
         segments: (req.url ?? '').split('/').filter((part) => part !== ''),
         path: req.url ?? '',
         query: '',
       };
-      const run = async (body?: Buffer): Promise<void> => {
+      const run = async (): Promise<void> => {
         context.decision = {
           allow: true,
           endpoint: endpoint(row as EndpointId),
@@ -379,16 +383,11 @@ describe('the handlers of API keys', () => {
           identity: 'marker',
           roles: 0,
           rule: 'owner',
-          body,
         };
         await handlers[row as keyof typeof handlers](req as Request, res as Response, context);
       };
       const fail = (error: unknown): void => sendError(req, res, asHttpError(error));
-      if (row !== 'legacy-set-permissions') run().catch(fail);
-      else
-        req
-          .on('data', (chunk: Buffer) => chunks.push(chunk))
-          .on('end', () => void run(Buffer.concat(chunks)).catch(fail));
+      run().catch(fail);
     });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -422,9 +421,9 @@ describe('the handlers of API keys', () => {
       const received = await send(each);
       assert.deepEqual([received.status, await received.json()], [each.status, each.answer]);
       if (each.asked !== undefined) assert.deepEqual(asked, each.asked);
-      if (each.change !== undefined) assert.deepEqual(context.change, each.change);
-      if (each.status >= 400) assert.equal(context.change, undefined);
-      assert.doesNotMatch(JSON.stringify(context.change ?? {}), /secret|new/);
+      if (each.change !== undefined) assert.deepEqual(context.outcome.change, each.change);
+      if (each.status >= 400) assert.equal(context.outcome.change, undefined);
+      assert.doesNotMatch(JSON.stringify(context.outcome.change ?? {}), /secret|new/);
     });
   }
 
@@ -469,7 +468,7 @@ describe('the handlers of API keys', () => {
         ...body,
       });
       assert.deepEqual([received.status, received.headers.get('retry-after')], [503, '5'], id);
-      assert.equal(context.change, undefined, `${id} has changed nothing`);
+      assert.equal(context.outcome.change, undefined, `${id} has changed nothing`);
     }
   });
 });

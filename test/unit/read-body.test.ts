@@ -1,21 +1,24 @@
-// What the readers of handle/read-body.ts accept and refuse, over real sockets.
+// What the readers of body/read.ts accept and refuse, over real sockets.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { parseForm, readForm, readJsonObject, readOptionalJsonObject } from '../../src/body/read.ts';
+import { parseForm } from '../../src/body/parse.ts';
+import { attachContext, testBodies } from '../support/bodies.ts';
 import { type HttpError } from '../../src/http-errors.ts';
 import { asHttpError, sendError, sendJson } from '../../src/respond.ts';
 
 const LIMIT = 64;
-const readers: Record<string, (req: IncomingMessage) => Promise<unknown>> = {
-  '/json': (req) => readJsonObject(req, { limitBytes: LIMIT }),
-  '/any': (req) => readJsonObject(req, { limitBytes: LIMIT, contentType: 'any' }),
-  '/optional': async (req) => (await readOptionalJsonObject(req, { limitBytes: LIMIT })) ?? 'no body',
-  '/form': async (req) => [...(await readForm(req, LIMIT))],
+const bodies = testBodies();
+const readers: Record<string, (req: IncomingMessage, res: ServerResponse) => Promise<unknown>> = {
+  '/json': (req, res) => bodies.jsonObject(req, res, { limitBytes: LIMIT }),
+  '/any': (req, res) => bodies.jsonObject(req, res, { limitBytes: LIMIT, contentType: 'any' }),
+  '/optional': async (req, res) =>
+    (await bodies.optionalJsonObject(req, res, { limitBytes: LIMIT })) ?? 'no body',
+  '/form': async (req, res) => [...(await bodies.form(req, res, { limitBytes: LIMIT }))],
 };
 
 interface Row {
@@ -230,7 +233,8 @@ describe('request bodies that Couchgate reads itself', () => {
     server = createServer((req, res) => {
       const read = readers[req.url ?? ''];
       assert(read);
-      read(req).then(
+      attachContext(req);
+      read(req, res).then(
         (value) => sendJson(res, 200, value),
         (error: unknown) => sendError(req, res, (lastFailure = asHttpError(error))),
       );

@@ -1,0 +1,76 @@
+// Interprets how a request ended: the one place that access log, metrics and termination state read it from.
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type Context } from '../context.ts';
+
+/** Whether a request was permitted, and by which rule. */
+export interface Interpretation {
+  readonly decision: 'allow' | 'deny';
+  /** As the metrics count it; `refused` = ended before anything was decided. */
+  readonly counted: 'allow' | 'deny' | 'refused';
+  readonly rule: string;
+  readonly reason: string | undefined;
+}
+
+/** The rules that permit are few, and their names are written in the code. */
+const allowedBy = new Map<string, Interpretation>();
+
+function allowed(rule: string): Interpretation {
+  let made = allowedBy.get(rule);
+  if (made === undefined) {
+    made = Object.freeze({ decision: 'allow', counted: 'allow', rule, reason: undefined });
+    allowedBy.set(rule, made);
+  }
+  return made;
+}
+
+/**
+ * A refusal of a later step overrides a decision to permit; without any decision, the rule is that of the step that
+ * refused, or that was never reached. `status` is the status of the answer.
+ */
+export function interpret(context: Context, status: number): Interpretation {
+  const { decision, outcome } = context;
+  const { refusal } = outcome;
+  if (decision?.allow === true && refusal === undefined) return allowed(decision.rule);
+  if (outcome.isPreflight) {
+    const passed = status < 400;
+    return passed
+      ? allowed('preflight')
+      : { decision: 'deny', counted: 'allow', rule: 'preflight', reason: undefined };
+  }
+  const counted = decision === undefined ? 'refused' : 'deny';
+  if (refusal !== undefined) return { decision: 'deny', counted, rule: refusal.rule, reason: refusal.reason };
+  if (decision?.allow === false)
+    return { decision: 'deny', counted, rule: decision.rule, reason: decision.reason };
+  return { decision: 'deny', counted, rule: missingStep(context), reason: undefined };
+}
+
+/** A refusal before authorize without a rule of its own: named after the field that was never written. */
+function missingStep(context: Context): string {
+  if (context.client === undefined) return 'address';
+  if (context.target === undefined) return 'malformed';
+  if (context.identified === undefined) return 'credentials';
+  return 'undecided';
+}
+
+/**
+ * How the exchange ended, in HAProxy's letters, as Cloudant's log has them. First letter: C client, S CouchDB,
+ * P Couchgate, K cut by Couchgate while it ran, or -. Second letter, the phase: R request, H waiting for the head,
+ * D data, or -. Source: HAProxy configuration manual, "Session state at disconnection"; the cookie letters are always `--`.
+ */
+export function terminationState(context: Context, req: IncomingMessage, res: ServerResponse): string {
+  const { decision, outcome, upstream } = context;
+  const { cutShort } = outcome;
+  if (res.writableFinished) {
+    if (cutShort !== undefined) return `${party(cutShort)}D--`;
+    if (decision?.allow === true && outcome.refusal === undefined)
+      return upstream.sentAt !== undefined && res.statusCode >= 502 ? 'SH--' : '----';
+    return res.statusCode < 400 ? '----' : 'PR--';
+  }
+  const phase = !req.complete && upstream.answeredAt === undefined ? 'R' : res.headersSent ? 'D' : 'H';
+  return `${party(cutShort)}${phase}--`;
+}
+
+function party(cutShort: string | undefined): string {
+  if (cutShort === undefined || cutShort.startsWith('client')) return 'C';
+  return cutShort.startsWith('upstream') ? 'S' : 'K';
+}

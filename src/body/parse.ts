@@ -1,0 +1,52 @@
+// Parses decoded bodies: JSON and forms, each in one strict reading. The size is bounded by the reader (read.ts).
+import { BadRequest } from '../http-errors.ts';
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Strict UTF-8 and strict JSON. A lone surrogate is refused as CouchDB refuses it: it cannot be written back as
+ * UTF-8. Throws BadRequest.
+ */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    const text = strictUtf8.decode(bytes);
+    return /\\u[dD][89a-fA-F]/.test(text) ? JSON.parse(text, refuseLoneSurrogate) : JSON.parse(text);
+  } catch {
+    throw new BadRequest('invalid UTF-8 JSON');
+  }
+}
+
+function refuseLoneSurrogate(key: string, value: unknown): unknown {
+  encodeURIComponent(key); // throws URIError for a lone surrogate
+  if (typeof value === 'string') encodeURIComponent(value);
+  return value;
+}
+
+/**
+ * The fields of a form-encoded body in their order, repeated ones kept. Strict, unlike URLSearchParams alone, which
+ * turns bad bytes into U+FFFD: two different names would then read as one. Throws BadRequest.
+ */
+export function parseForm(bytes: Buffer): URLSearchParams {
+  const fields = new URLSearchParams();
+  try {
+    for (const pair of strictUtf8.decode(bytes).split('&')) {
+      if (pair === '') continue;
+      const equals = pair.indexOf('=');
+      const name = equals === -1 ? pair : pair.slice(0, equals);
+      fields.append(unescapeField(name), unescapeField(equals === -1 ? '' : pair.slice(equals + 1)));
+    }
+  } catch {
+    throw new BadRequest('Request body is not a valid UTF-8 form');
+  }
+  return fields;
+}
+
+function unescapeField(text: string): string {
+  return decodeURIComponent(text.replaceAll('+', ' '));
+}

@@ -1,0 +1,50 @@
+// The step behind authorize: checks what is forwarded but depends on its content. It never answers.
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import { encodingOf } from '../body/decode.ts';
+import { type GuardedId } from '../catalogue/catalogue.ts';
+import { type Context, contextOf, permitted } from '../context.ts';
+
+/**
+ * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body that CouchDB
+ * gets in place of the client's, or undefined to leave the body as it is.
+ */
+export type Guard = (
+  req: Request,
+  res: Response,
+  context: Context,
+) => Buffer | undefined | Promise<Buffer | undefined>;
+
+/** Exactly one guard for each endpoint that the catalogue says is guarded. */
+export type Guards = Readonly<Record<GuardedId, Guard>>;
+
+const compress = promisify(gzip);
+
+/** Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is never forwarded. */
+export function guardRequest(guards: Partial<Guards>): RequestHandler {
+  const byId = new Map<string, Guard>(Object.entries(guards));
+  return function guardRequestStep(req, res, next) {
+    const { id, servedBy } = permitted(contextOf(req)).endpoint;
+    if (servedBy !== 'guard') {
+      next();
+      return;
+    }
+    const guard = byId.get(id);
+    if (guard === undefined) throw new Error(`endpoint ${id} has no guard`);
+    return check(guard, req, res, next);
+  };
+}
+
+async function check(guard: Guard, req: Request, res: Response, next: NextFunction): Promise<void> {
+  const context = contextOf(req);
+  try {
+    const body = await guard(req, res, context);
+    // Content-Encoding is forwarded and must stay true.
+    if (body !== undefined) context.guardedBody = encodingOf(req) === 'gzip' ? await compress(body) : body;
+  } catch (thrown) {
+    context.outcome.refuseBy(thrown);
+    throw thrown;
+  }
+  next();
+}

@@ -1,0 +1,69 @@
+// A CouchDB in memory for Couchgate's own requests: it has every database, keeps their security objects, and knows one user, `x` with password `y`.
+import { type CouchClient } from '../../src/couch/client.ts';
+import { type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
+
+export interface MemoryCouch extends CouchClient {
+  /** What was asked, in order: `PUT /db`. */
+  readonly asked: readonly string[];
+  /** Grants that every security object holds, whatever is written into it. */
+  readonly grants: Map<string, readonly string[]>;
+}
+
+const USER = { _id: 'org.couchdb.user:x', name: 'x', roles: [], salt: 's', derived_key: 'd' };
+const CREDENTIALS = `Basic ${Buffer.from('x:y').toString('base64')}`;
+const OK = { status: 200, body: { ok: true } };
+const CREATED = { status: 201, body: { ok: true } };
+const MISSING = { status: 404, body: { error: 'not_found', reason: 'missing' } };
+const WRONG = { status: 401, body: { error: 'unauthorized', reason: 'Name or password is incorrect.' } };
+
+type SecurityObject = Readonly<Record<string, unknown>>;
+
+export function memoryCouch(): MemoryCouch {
+  const asked: string[] = [];
+  const grants = new Map<string, readonly string[]>();
+  const objects = new Map<string, SecurityObject>();
+
+  function securityObject({ method, body }: CouchRequest, database: string): CouchAnswer {
+    if (method === 'PUT') {
+      objects.set(database, body as SecurityObject);
+      return OK;
+    }
+    const stored = objects.get(database) ?? {};
+    const cloudant = { ...(stored['cloudant'] as object | undefined), ...Object.fromEntries(grants) };
+    return { status: 200, body: { ...stored, ...(grants.size === 0 ? {} : { cloudant }) } };
+  }
+
+  function answer(request: CouchRequest): CouchAnswer {
+    const { method, headers, body } = request;
+    const [path = ''] = request.path.split('?');
+    const [database = '', document] = path.split('/').slice(1).map(decodeURIComponent);
+    if (path === '/_session')
+      return headers?.['Authorization'] === CREDENTIALS ? { status: 200, body: { userCtx: USER } } : WRONG;
+    if (path === '/_node/_local/_config/admins') return { status: 200, body: { admin: '-pbkdf2-' } };
+    if (path === '/_replicator/_all_docs') {
+      const { keys } = body as { readonly keys: readonly string[] };
+      return { status: 200, body: { rows: keys.map((key) => ({ key, error: 'not_found' })) } };
+    }
+    if (document === '_security') return securityObject(request, database);
+    if (document === USER._id) return { status: 200, body: USER };
+    if (document !== undefined || database.startsWith('_')) return MISSING;
+    if (method === 'PUT') return CREATED;
+    if (method !== 'DELETE') return MISSING;
+    objects.delete(database);
+    return OK;
+  }
+
+  return {
+    asked,
+    grants,
+    ask(request) {
+      asked.push(`${request.method} ${request.path}`);
+      return Promise.resolve(answer(request));
+    },
+    follow(_database, on) {
+      queueMicrotask(() => on.state(true));
+      return { close: () => undefined };
+    },
+    close: () => Promise.resolve(),
+  };
+}
