@@ -287,6 +287,7 @@ describe('a database that is deleted and made again (H4)', () => {
       end: () => undefined,
     };
     const context = {
+      outcome: {},
       decision: { allow: true, endpoint: endpoint('db-create') },
       target: { segments: ['db'], path: '/db', query: '' },
       operation: { database: 'db' },

@@ -5,7 +5,7 @@ import http, { type IncomingMessage } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { guardReplication } from '../../src/guard/replication.ts';
 import { type Request, type Response } from 'express';
@@ -386,7 +386,7 @@ describe('H9: replication jobs', () => {
       assert.equal((await send('key', 'POST', '/_replicate', job(more))).status, status);
   });
 
-  it('looks inside a gzipped body, and sends it on gzipped', async () => {
+  it('looks inside a gzipped body', async () => {
     const gzipped = { 'content-encoding': 'gzip' };
     const closed = gzipSync(JSON.stringify({ source: 'http://10.0.0.7/', target: FAR }));
     assert.equal((await send('key', 'POST', '/_replicate', closed, gzipped)).status, 403);
@@ -401,6 +401,6 @@ describe('H9: replication jobs', () => {
     const [res] = (await once(req, 'response')) as [IncomingMessage];
     const chunks: Buffer[] = [];
     for await (const chunk of res) chunks.push(chunk as Buffer);
-    assert.deepEqual(JSON.parse(gunzipSync(Buffer.concat(chunks)).toString()), job);
+    assert.deepEqual(JSON.parse(Buffer.concat(chunks).toString()), job);
   });
 });

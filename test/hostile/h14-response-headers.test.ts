@@ -43,11 +43,11 @@ describe('H14: the head of an answer', () => {
       ...setup,
       judge: () => ({}),
       options: { publicUrl: 'https://couch.example' },
-      before: (_req, res) => {
-        res.setHeader('Vary', 'Origin');
-        res.setHeader('Access-Control-Allow-Origin', 'https://app.example');
-        res.setHeader('X-Couch-Request-ID', 'ours');
-        res.setHeader('X-Content-Type-Options', 'nosniff');
+      before: (context) => {
+        context.setAnswerHeader('Vary', 'Origin');
+        context.setAnswerHeader('Access-Control-Allow-Origin', 'https://app.example');
+        context.setAnswerHeader('X-Couch-Request-ID', 'ours');
+        context.setAnswerHeader('X-Content-Type-Options', 'nosniff');
       },
     });
   });

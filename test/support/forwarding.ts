@@ -1,9 +1,11 @@
 // The last step alone, behind a server that permits everything: what forwarding does shows without the steps before it.
-import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import http, { type IncomingMessage } from 'node:http';
 import { type AddressInfo } from 'node:net';
+import express from 'express';
+import { messageClasses } from '../../src/listen/messages.ts';
 import { type Endpoint, type Privilege, type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { type Destination } from '../../src/catalogue/operation.ts';
-import { Context, type Decision } from '../../src/context.ts';
+import { type Context, contextOf, type Decision } from '../../src/context.ts';
 import { type WatchedExchange } from '../../src/revocation/revocation-watch.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { createForwarding, type ForwardingOptions } from '../../src/forward/index.ts';
@@ -37,7 +39,7 @@ export interface ForwardingSetup {
   /** The key that a real CouchDB knows; one of the tests' own when left out. */
   readonly key?: { readonly jwtSecretBase64: string; readonly kid: string };
   /** Called before forwarding, as an earlier step that sets headers of the answer. */
-  readonly before?: (req: IncomingMessage, res: ServerResponse) => void;
+  readonly before?: (context: Context) => void;
 }
 
 export interface ForwardingFront {
@@ -97,8 +99,8 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
   context.identified = {
     principal: judged.principal ?? KEY,
     method: 'basic',
-    ...(judged.renewedCookie === undefined ? {} : { renewedCookie: judged.renewedCookie }),
   };
+  if (judged.renewedCookie !== undefined) context.setAnswerHeader('Set-Cookie', judged.renewedCookie);
   const decision: Decision = {
     allow: true,
     endpoint,
@@ -152,12 +154,11 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
     publicUrl: '',
     ...setup.options,
   });
-  const server = http.createServer((req, res) => {
-    const context = new Context();
+  const server = http.createServer(messageClasses(express()), (req, res) => {
+    const context = contextOf(req);
     contexts.push(context);
-    Object.assign(req, { context });
     judgedContext(context, req, setup.judge?.(req) ?? {});
-    setup.before?.(req, res);
+    setup.before?.(context);
     const next = (thrown: unknown): void => {
       const error = asHttpError(thrown);
       context.outcome.failure ??= error.detail;

@@ -5,6 +5,7 @@ import { type Settings } from '../../src/config/settings.ts';
 import { NO_WORKERS } from '../../src/cluster/worker-channel.ts';
 import { run } from '../../src/run.ts';
 import { type Services } from '../../src/services.ts';
+import { makeConfigFolder } from './config-folder.ts';
 import { rememberingLog } from './log.ts';
 import { memoryAccessLog } from './memory-access-log.ts';
 import { type CouchAccess } from './own-couch.ts';
@@ -33,15 +34,17 @@ export async function startIdentityFront(
   access: CouchAccess,
   { settings, sessionSecret, now, refusalQuantumMs }: IdentityFrontSetup = {},
 ): Promise<IdentityFront> {
+  const config = makeConfigFolder();
   const running = await run({
     settings: testSettings({
       metricsListen: 'off',
       jwtKid: access.kid,
       trustedProxies: ['127.0.0.1/32'],
+      configFolder: config.path,
       drainTimeoutSeconds: 0,
       ...settings,
     }),
-    env: { COUCHGATE_CONFIG: '/nonexistent' },
+    env: config.env,
     nodeUrls: access.urls,
     jwtSecret: Buffer.from(access.jwtSecretBase64, 'base64'),
     sessionSecret: sessionSecret ?? randomBytes(32),
@@ -67,6 +70,7 @@ export async function startIdentityFront(
     async close() {
       for (const server of running.servers) server.closeAllConnections();
       await running.drain();
+      config.remove();
     },
   });
 }

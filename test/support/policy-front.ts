@@ -1,10 +1,7 @@
 // The real Couchgate behind its real listener, with callers and permissions that a test names. CouchDB is a server that writes down what
 // is forwarded to it; Couchgate's own requests are answered from memory.
-import { mkdtempSync, rmSync } from 'node:fs';
 import http, { type IncomingHttpHeaders } from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Authenticator } from '../../src/authenticate/index.ts';
 import { type Settings } from '../../src/config/settings.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
@@ -12,6 +9,7 @@ import { NO_WORKERS } from '../../src/cluster/worker-channel.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet, type Role } from '../../src/permissions/role.ts';
 import { run } from '../../src/run.ts';
+import { makeConfigFolder } from './config-folder.ts';
 import { rememberingLog } from './log.ts';
 import { memoryAccessLog } from './memory-access-log.ts';
 import { memoryCouch } from './memory-couch.ts';
@@ -147,7 +145,7 @@ function settingsOf({ permissions: _, mayAdminister, couchdb, ...limits }: Polic
 
 export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<PolicyFront> {
   const upstream = await startUpstream(setup.couchdb?.url);
-  const configFolder = mkdtempSync(join(tmpdir(), 'couchgate-front-'));
+  const config = makeConfigFolder();
   const asked: string[] = [];
   const couch = memoryCouch();
   const accessLog = memoryAccessLog();
@@ -160,8 +158,8 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
     return { outcome: 'accepted', identified: { principal, method: 'basic' } };
   };
   const running = await run({
-    settings: { ...settingsOf(setup), configFolder },
-    env: { COUCHGATE_CONFIG: configFolder },
+    settings: { ...settingsOf(setup), configFolder: config.path },
+    env: config.env,
     nodeUrls: [upstream.url],
     jwtSecret: Buffer.from(setup.couchdb?.jwtSecretBase64 ?? 'no CouchDB checks it', 'base64'),
     sessionSecret: Buffer.from('the sessions of tests'),
@@ -211,7 +209,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
       for (const server of running.servers) server.closeAllConnections();
       await running.drain();
       await upstream.close();
-      rmSync(configFolder, { recursive: true, force: true });
+      config.remove();
     },
   };
 }
