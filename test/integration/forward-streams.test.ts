@@ -388,7 +388,7 @@ describe('a feed', () => {
 });
 
 describe('connections to CouchDB', () => {
-  it('are kept for JSON, and each made anew for what declares itself fresh', async () => {
+  it('are kept for JSON, and each made anew for what declares itself single-use', async () => {
     const upstream = await upstreamThat((req, res) => {
       req.resume();
       res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}');
@@ -398,7 +398,7 @@ describe('connections to CouchDB', () => {
     });
     for (let n = 0; n < 5; n += 1) await (await fetch(`${front.url}/db/pooled`)).text();
     assert.equal(upstream.connections, 1);
-    for (let n = 0; n < 3; n += 1) await (await fetch(`${front.url}/db/fresh`)).text();
+    for (let n = 0; n < 3; n += 1) await (await fetch(`${front.url}/db/single-use`)).text();
     assert.equal(upstream.connections, 4);
     for (let n = 0; n < 3; n += 1) await (await fetch(`${front.url}/db/pooled`)).text();
     assert.equal(upstream.connections, 4);
