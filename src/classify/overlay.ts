@@ -46,9 +46,9 @@ function unlessBlocked(replace: Overlay): Overlay {
   return (ordinary) => {
     if (ordinary.permit.kind === 'blocked') return ordinary;
     const replacement = replace(ordinary);
-    const transport = replacement.pool === 'single-use' ? 'single-use' : ordinary.pool;
-    const key = `${replacement.id} ${transport}`;
-    const overlaid = known.get(key) ?? Object.freeze({ ...replacement, transport });
+    const pool = replacement.pool === 'single-use' ? 'single-use' : ordinary.pool;
+    const key = `${replacement.id} ${pool}`;
+    const overlaid: Endpoint = known.get(key) ?? Object.freeze({ ...replacement, pool });
     known.set(key, overlaid);
     return overlaid;
   };
