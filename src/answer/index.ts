@@ -1,14 +1,14 @@
-// The step behind authorize: answers what Couchgate answers itself, checks what is guarded, and passes on what is forwarded.
+// The answer step: runs the handler or the guard of the endpoint, or passes the request on to forwarding.
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { type Context, contextOf, known, overrule } from '../context.ts';
 import { type AnsweredId, type GuardedId } from '../catalogue/catalogue.ts';
 
-/** Answers the request. Throws an HttpError to refuse it. */
+/** Sends the response. Throws an HttpError to refuse the request. */
 export type Handler = (req: Request, res: Response, context: Context) => void | Promise<void>;
 
 /**
- * Checks a request that is forwarded afterwards, and never answers. Throws an HttpError to refuse it. Returns the body that CouchDB gets,
- * or undefined to leave the body as it is.
+ * Checks a request before it is forwarded; never sends a response. Throws an HttpError to refuse it. Returns
+ * the body for CouchDB, or undefined to leave the body unchanged.
  */
 export type Guard = (
   req: Request,
@@ -16,8 +16,9 @@ export type Guard = (
   res: Response,
 ) => Buffer | undefined | Promise<Buffer | undefined>;
 
-/** Exactly one handler for each endpoint of the catalogue that needs one. */
+/** One handler for each endpoint with `servedBy: couchgate` that is not blocked. */
 export type Answers = Readonly<Record<AnsweredId, Handler>>;
+/** One guard for each endpoint with `servedBy: guard`. */
 export type Guards = Readonly<Record<GuardedId, Guard>>;
 
 export interface Handlers {
@@ -25,7 +26,10 @@ export interface Handlers {
   readonly guards: Guards;
 }
 
-/** Dispatches on the row that authorize applied. A row without its handler is a fault and is never forwarded. */
+/**
+ * Makes the step. It dispatches on the endpoint that authorize decided on. An endpoint without its handler is
+ * a programming error and is never forwarded.
+ */
 export function answerOwnEndpoint(handlers: {
   readonly answers: Partial<Answers>;
   readonly guards: Partial<Guards>;

@@ -1,5 +1,4 @@
-// Answers the security object of a database, under CouchDB's path and under Cloudant's. Who may see or change it was decided before; what it
-// means is permissions/security-document.ts's business.
+// Answers GET and PUT of the security object, under CouchDB's and Cloudant's paths.
 import { type Request, type Response } from 'express';
 import { callerOf, type Context, known } from '../context.ts';
 import { type BodyBudget, createBodyBudget } from '../body/budget.ts';
@@ -17,12 +16,18 @@ export interface SecurityDeps {
   readonly security: Pick<SecurityKeeper, 'documentOf' | 'change'>;
 }
 
-/** Room for forty thousand names. */
+/** Enough for 40 000 names. */
 const LIMIT_BYTES = 2_097_152;
-/** What is read grows twentyfold when it is parsed, and is kept until its turn comes; so only a few of the largest are kept at once. */
+/**
+ * A parsed body takes about twenty times its size, and waits for earlier changes. The budget therefore admits
+ * few of the largest at once.
+ */
 const BODIES_AT_ONCE = 4;
 
-/** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
+/**
+ * Creates the handlers. `/{db}/_security` and `/_api/v2/db/{db}/_security` are the same document.
+ * Source: IBM Cloudant, "Authorization".
+ */
 export function securityHandlers(
   deps: SecurityDeps,
 ): Pick<Answers, 'security-get' | 'security-put' | 'api-security-get' | 'api-security-put'> {
@@ -42,7 +47,10 @@ export function securityHandlers(
   };
 }
 
-/** The whole body is read and checked before anything changes; the answer leaves after every cache of this replica has the new one. */
+/**
+ * Reads and validates the whole body before it changes anything. The response is sent after every cache of
+ * this replica has the change.
+ */
 async function replaceSecurity(
   { security }: SecurityDeps,
   budget: BodyBudget,
@@ -53,7 +61,7 @@ async function replaceSecurity(
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
   const hold = budget(res, quotaKeyOf(callerOf(context)));
-  // Any Content-Type: CouchDB asks for none here, and curl -d sends a form's.
+  // Any Content-Type is accepted: CouchDB does not check it here, and `curl -d` sends a form type.
   const request = parseSecurityPut(
     await readJsonObject(req, { limitBytes: LIMIT_BYTES, contentType: 'any', hold }),
   );
