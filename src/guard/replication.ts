@@ -1,5 +1,5 @@
-// Reads the bodies of POST /_replicate and of writes to /_replicator, and says what CouchDB gets in their place (H9).
-// What a job may hold is replication-jobs.ts's business, who may call these endpoints at all authorize's.
+// Guard of POST /_replicate and of writes to /_replicator: validates the job and returns its canonical body
+// (H9).
 import { type IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
@@ -27,24 +27,24 @@ export interface ReplicationParameters {
   readonly publicUrl: string;
   readonly couchdbNodes: readonly string[];
   readonly replicationHosts: string;
-  /** Largest body, before and after gunzip. */
+  /** Largest body in bytes, before and after gunzip. */
   readonly limitBytes: number;
   readonly resolve?: Resolve;
 }
 
-/** The bytes that CouchDB gets, in the request's own Content-Encoding; undefined = the request has no body. */
+/** Returns the body for CouchDB in the request's Content-Encoding; undefined = the request has no body. */
 export type GuardReplication = (req: IncomingMessage, context: Context) => Promise<Buffer | undefined>;
 
 /**
- * A guard for the rows `replicate` and `replicator-write`: throws an HttpError for what may not be, and returns the body in the one spelling
- * that was judged. The owner is held to the same rules but for those that keep users apart.
+ * Creates the guard of the endpoints `replicate` and `replicator-write`. It throws an HttpError to refuse a
+ * request. The same rules apply to the owner, except those that separate users.
  */
 export function guardReplication(parameters: ReplicationParameters): GuardReplication {
   const { couch, publicUrl, limitBytes } = parameters;
   const hosts = createReplicationHosts(parameters);
   return async function guard(req, context) {
     const { principal, method } = known(context.identified, 'identified');
-    // CouchDB's own words: a job needs somebody whose it is.
+    // CouchDB's reason: a job needs an owner.
     if (principal.kind === 'nobody') throw new Unauthorized('You are not an authenticated user');
     const credentials = method === 'basic' ? basicCredentials(req) : undefined;
     const rules: JobRules = { hosts, publicUrl, credentials, principal };
@@ -84,8 +84,9 @@ async function guardBulk(body: JsonObject, rules: JobRules, couch: Pick<Couch, '
 }
 
 /**
- * `?new_edits=false` writes revisions as they are, also over another's job. A parameter given twice is taken at its worst (H7); to CouchDB
- * a semicolon ends a parameter as well (mochiweb_util.erl parse_qs).
+ * With `?new_edits=false`, CouchDB stores revisions unchecked, also over the job of another user. If the
+ * parameter is repeated, any value other than `true` counts (H7). CouchDB also ends a parameter at a
+ * semicolon (mochiweb_util.erl parse_qs).
  */
 function refuseForeignRevisions(query: string, rules: JobRules): void {
   if (rules.principal.kind === 'owner') return;
@@ -94,7 +95,7 @@ function refuseForeignRevisions(query: string, rules: JobRules): void {
   }
 }
 
-/** Multipart is refused with every other type: its parts would be a second reading of the job. */
+/** Reads the job. Only JSON is allowed: the parts of a multipart body could describe another job. */
 async function read(req: IncomingMessage, context: Context, limitBytes: number): Promise<JsonObject> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
   const { decision } = context;
@@ -113,13 +114,13 @@ async function read(req: IncomingMessage, context: Context, limitBytes: number):
   return value as JsonObject;
 }
 
-/** Encoded as the request was: its Content-Encoding goes on to CouchDB, and must stay true. */
+/** Keeps the encoding of the request, because its Content-Encoding header is forwarded. */
 function write(req: IncomingMessage, body: JsonObject): Buffer | Promise<Buffer> {
   const bytes = Buffer.from(written(body));
   return isGzipped(req) ? compress(bytes) : bytes;
 }
 
-/** JSON.stringify calls itself for every level, and a client may put more of them than the stack holds. */
+/** JSON.stringify recurses per level, so a deeply nested body can exceed the stack. */
 function written(body: JsonObject): string {
   try {
     return JSON.stringify(body);
@@ -133,7 +134,7 @@ function isGzipped(req: IncomingMessage): boolean {
   return (req.headers['content-encoding'] ?? 'identity').trim().toLowerCase() === 'gzip';
 }
 
-/** The caller's own credentials, which authenticate has accepted. */
+/** Returns the caller's credentials, which authenticate has accepted. */
 function basicCredentials(req: IncomingMessage): BasicCredentials | undefined {
   const [, encoded] = /^Basic +(\S+) *$/iu.exec(req.headers.authorization ?? '') ?? [];
   const text = Buffer.from(encoded ?? '', 'base64').toString('utf8');

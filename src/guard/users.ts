@@ -1,5 +1,5 @@
-// Looks at writes to `_users` before CouchDB does: a user may not have a name that means somebody else here (H13), and what changes a user
-// ends what was known of it. Only the owner gets as far as this.
+// Guard of writes to `_users`: refuses names that belong to another principal (H13), and publishes changed
+// users. Only the owner may call these endpoints.
 import { type Request, type Response } from 'express';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -15,7 +15,7 @@ export interface UsersDeps {
   readonly couch: Pick<Couch, 'ask'>;
   readonly keys: Pick<KeyStore, 'isKeyName'>;
   readonly bus: Pick<InvalidationBus, 'publish'>;
-  /** Largest body that is read, before and after gunzip. */
+  /** Largest body in bytes, before and after gunzip. */
   readonly limitBytes: number;
 }
 
@@ -23,7 +23,10 @@ const PREFIX = 'org.couchdb.user:';
 const WRITES = new Set(['PUT', 'POST', 'COPY', 'DELETE']);
 const compress = promisify(gzip);
 
-/** Source of the ids: docs.couchdb.org/en/stable/intro/security.html#users-documents */
+/**
+ * Creates the guard.
+ * Source of the ids: docs.couchdb.org/en/stable/intro/security.html#users-documents
+ */
 export function guardUsers(deps: UsersDeps): Guard {
   return (req, context, res) => (WRITES.has(req.method) ? guardWrite(deps, req, context, res) : undefined);
 }
@@ -35,9 +38,9 @@ async function guardWrite(
   res: Response,
 ): Promise<Buffer | undefined> {
   const { names, body } = await judge(deps, req, context);
-  // CouchDB has answered, and the client hears of it no sooner than this process does.
+  // `finish` follows CouchDB's answer, so caches that read again see the change.
   res.once('finish', () => {
-    // Where it cannot be told from here, the change feed of `_users` tells it a little later.
+    // If publishing fails, the change feed of `_users` invalidates the user shortly after.
     for (const name of names) deps.bus.publish({ kind: 'user', name }).catch(() => undefined);
   });
   return body;
@@ -46,11 +49,11 @@ async function guardWrite(
 interface Judged {
   /** Names of the users that the request changes. */
   readonly names: readonly string[];
-  /** The body, where it was read. */
+  /** The body, if it was read. */
   readonly body: Buffer | undefined;
 }
 
-/** Throws 403 for a user that would get a name of somebody else's, 400 and 415 for a body that cannot be read. */
+/** Throws 403 if a user would get the name of another principal. Throws 400 and 415 for an invalid body. */
 async function judge(deps: UsersDeps, req: Request, context: Context): Promise<Judged> {
   const { segments } = known(context.target, 'target');
   const named = [
@@ -69,7 +72,7 @@ async function judge(deps: UsersDeps, req: Request, context: Context): Promise<J
   return { names: changed, body: read?.body };
 }
 
-/** `POST /_users` and `POST /_users/_bulk_docs` name in the body whom they write. */
+/** True for `POST /_users` and `POST /_users/_bulk_docs`, whose bodies name the users. */
 function isBodyRead(method: string, segments: readonly string[]): boolean {
   return (
     method === 'POST' && (segments.length === 1 || (segments.length === 2 && segments[1] === '_bulk_docs'))
@@ -80,7 +83,7 @@ type UserDocument = Readonly<Record<string, unknown>>;
 
 interface ReadBody {
   readonly documents: readonly UserDocument[];
-  /** What was read, in the request's own Content-Encoding: what is forwarded. */
+  /** The body for CouchDB, in the Content-Encoding of the request. */
   readonly body: Buffer;
 }
 
@@ -97,7 +100,10 @@ async function documentsIn(deps: UsersDeps, req: Request, context: Context): Pro
   return { documents, body: isGzipped ? await compress(bytes) : bytes };
 }
 
-/** The id decides in CouchDB; its own rule that the name is the same can be edited away. */
+/**
+ * CouchDB identifies a user by the id. Its rule that the name must match can be removed by editing the design
+ * document.
+ */
 function idsOf({ _id, name }: UserDocument): readonly string[] {
   return [
     ...(typeof _id === 'string' ? [_id] : []),
@@ -114,7 +120,7 @@ async function refuseTaken(deps: UsersDeps, names: readonly string[], owner: str
   for (const name of names) {
     const reason = await whoseName(deps.keys, name, owners);
     if (reason !== undefined) {
-      throw new Forbidden(`A user cannot be called ${JSON.stringify(name)}: ${reason}`);
+      throw new Forbidden(`A user cannot have the name ${JSON.stringify(name)}: ${reason}`);
     }
   }
 }
@@ -124,13 +130,13 @@ async function whoseName(
   name: string,
   owners: ReadonlySet<string>,
 ): Promise<string | undefined> {
-  if (name === '') return 'a name is not empty';
-  if (name === 'nobody') return 'this is the name of the unauthenticated';
-  if (owners.has(name)) return 'this is a server admin of CouchDB';
-  return (await keys.isKeyName(name)) ? 'this is or was an API key' : undefined;
+  if (name === '') return 'the name is empty';
+  if (name === 'nobody') return 'the name is reserved for requests without credentials';
+  if (owners.has(name)) return 'a server admin of CouchDB has it';
+  return (await keys.isKeyName(name)) ? 'an API key has or had it' : undefined;
 }
 
-/** CouchDB's server admins, and whoever asks, for a node that does not tell them. */
+/** Returns the server admins of CouchDB and the caller, since some nodes do not list server admins. */
 async function ownersOf(couch: Pick<Couch, 'ask'>, owner: string): Promise<ReadonlySet<string>> {
   const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local/_config/admins' });
   return new Set([owner, ...(status === 200 && isObject(body) ? Object.keys(body) : [])]);
