@@ -60,7 +60,7 @@ function feedMetrics({ bus, revocationWatch }: Services, forwarding: Forwarding)
       name: 'open_feeds',
       help: 'Open feeds.',
       type: 'gauge',
-      read: () => forwarding.revocationWatch(),
+      read: () => forwarding.openFeeds(),
     },
     {
       name: 'watched_feeds',
