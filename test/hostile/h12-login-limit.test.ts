@@ -10,8 +10,8 @@ import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheckOptions } from '../../src/identity/credential-check.ts';
 import { createLoginLimit } from '../../src/limits/login-limit.ts';
 import { networkOf } from '../../src/principal/caller.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
-import { loudDesk } from '../support/loud-desk.ts';
+import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
+import { localBus } from '../support/loud-desk.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic as basicHeader, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
@@ -147,9 +147,9 @@ describe('wrong passwords (H12)', () => {
 
 describe('wrong passwords at two workers of one process (H12)', () => {
   it('are counted together, whichever worker the connection came to', async () => {
-    const bus = loudDesk();
+    const channel = loginFailureChannel(localBus());
     const settings = { loginFailures: 4, loginFailuresPerAddress: 100, loginFailureWindowSeconds: 300 };
-    const workers = [createLoginLimit(settings, bus), createLoginLimit(settings, bus)] as const;
+    const workers = [createLoginLimit(settings, channel), createLoginLimit(settings, channel)] as const;
     const ip = '192.0.2.1';
     for (const worker of [workers[0], workers[1], workers[0]]) await worker.count('alice', ip);
     for (const worker of workers) (await worker.enter('alice', ip))();
@@ -217,7 +217,7 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
         loginFailuresPerAddress: 100,
         loginFailureWindowSeconds: 300,
       },
-      loudDesk(),
+      loginFailureChannel(localBus()),
     ),
     bus,
     credentialCacheSeconds: 60,

@@ -22,6 +22,7 @@ import { guardUsers } from '../../src/guard/users.ts';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { createCredentialVersions } from '../../src/identity/credential-versions.ts';
+import { loginFailureChannel } from '../../src/invalidation/bus.ts';
 import { createLoginLimit } from '../../src/limits/login-limit.ts';
 import { createRevocationWatch, type WatchedExchange } from '../../src/revocation/revocation-watch.ts';
 import { createSessionCookie } from '../../src/identity/session-cookie.ts';
@@ -95,7 +96,7 @@ export async function startIdentityFront(
     cache: new CredentialCache(bus),
     keys,
     users: createUserCheck(couch),
-    limit: createLoginLimit(settings, bus),
+    limit: createLoginLimit(settings, loginFailureChannel(bus)),
     refusalQuantumMs: setup.refusalQuantumMs ?? 0,
   });
   const identity = createIdentity({

@@ -254,9 +254,9 @@ describe('a write of permissions', () => {
         order.push(`${name} ends`);
         if (fails) throw new Error(name);
       };
-    const first = store.alone('db', work('first', true));
-    const second = store.alone('db', work('second'));
-    const other = store.alone('other', work('other'));
+    const first = store.runExclusive('db', work('first', true));
+    const second = store.runExclusive('db', work('second'));
+    const other = store.runExclusive('other', work('other'));
     await assert.rejects(first, /first/);
     await Promise.all([second, other]);
     assert.ok(order.indexOf('first ends') < order.indexOf('second begins'));
