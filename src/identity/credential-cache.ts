@@ -1,5 +1,6 @@
 // Remembers which credentials were right, from where, and since when; never a secret. Checking them is credential-check.ts's business.
 import { hash, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { type Accepted } from './credential-check.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
@@ -13,13 +14,17 @@ export interface KnownCredentials {
   readonly addresses: Set<string>;
 }
 
-/** Credentials that are remembered at once; past that number the ones checked longest ago are forgotten. */
-const KEPT = 25_000;
-/** Addresses that are remembered for one of them. */
-const ADDRESSES_KEPT = 256;
+/** Credentials in memory; past this number, the least recently used ones are dropped. */
+const MAX_CREDENTIALS = 25_000;
+/** Addresses per credentials. In a plain set: an lru-cache of this size takes 6 kB, even for one address. */
+const MAX_ADDRESSES = 256;
 
 export class CredentialCache {
-  readonly #known = new Map<string, KnownCredentials>();
+  readonly #known = new LRUCache<string, KnownCredentials>({
+    max: MAX_CREDENTIALS,
+    noDisposeOnSet: true,
+    dispose: ({ verdict }, digest) => this.#unindex(verdict.principal.name, digest),
+  });
   readonly #digestsOf = new Map<string, Set<string>>();
   // A key of this process alone: what is in memory tells nothing about a password elsewhere. Two keys and two hashes are HMAC's construction.
   readonly #inner = randomBytes(32).toString('hex');
@@ -56,11 +61,8 @@ export class CredentialCache {
 
   remember(digest: string, verdict: Accepted, checkedAt: number, ip: string): void {
     const addresses = this.#known.get(digest)?.addresses ?? new Set<string>();
-    if (addresses.size >= ADDRESSES_KEPT) addresses.clear();
+    if (addresses.size >= MAX_ADDRESSES && !addresses.has(ip)) dropOldest(addresses);
     addresses.add(ip);
-    this.forget(digest);
-    const oldest = this.#known.size >= KEPT ? this.#known.keys().next() : undefined;
-    if (oldest?.done === false) this.forget(oldest.value);
     this.#known.set(digest, { verdict, checkedAt, holdUntil: 0, addresses });
     const { name } = verdict.principal;
     const digests = this.#digestsOf.get(name) ?? new Set();
@@ -68,12 +70,7 @@ export class CredentialCache {
   }
 
   forget(digest: string): void {
-    const name = this.#known.get(digest)?.verdict.principal.name;
-    if (name === undefined) return;
     this.#known.delete(digest);
-    const digests = this.#digestsOf.get(name);
-    digests?.delete(digest);
-    if (digests?.size === 0) this.#digestsOf.delete(name);
   }
 
   /** Nothing that was known of this name counts any more. */
@@ -84,5 +81,18 @@ export class CredentialCache {
 
   get size(): number {
     return this.#known.size;
+  }
+
+  #unindex(name: string, digest: string): void {
+    const digests = this.#digestsOf.get(name);
+    digests?.delete(digest);
+    if (digests?.size === 0) this.#digestsOf.delete(name);
+  }
+}
+
+function dropOldest(addresses: Set<string>): void {
+  for (const oldest of addresses) {
+    addresses.delete(oldest);
+    return;
   }
 }

@@ -1,6 +1,7 @@
 // Holds in memory what the store says of every key, and knows how fresh that is: at once from memory while the feed is up, read again when
 // it is not. What makes a password right is key-store.ts's business.
 import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { type ChangeRow } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import {
@@ -27,8 +28,8 @@ export interface KeyCopiesOptions {
   readonly now: () => number;
 }
 
-/** Names without a key whose absence is remembered; past it all are forgotten, which costs reads and nothing else. */
-const MOST_ABSENT = 10_000;
+/** Names whose last read is remembered; past this number, the least recently used ones are read again. */
+const MAX_READ_NAMES = 10_000;
 const ABSENT: KeyCopy = { record: undefined, revoked: false };
 
 export class KeyCopies {
@@ -39,7 +40,7 @@ export class KeyCopies {
   /** Names that news said have changed. */
   readonly #stale = new Set<string>();
   /** When a name was last read by itself. */
-  readonly #readAt = new Map<string, number>();
+  readonly #readAt = new LRUCache<string, number>({ max: MAX_READ_NAMES });
   readonly #reading = new Map<string, Promise<KeyCopy>>();
   #loaded = false;
   #lastUp = -Infinity;
@@ -152,7 +153,6 @@ export class KeyCopies {
       if (wasStale) this.#stale.add(name);
       throw error;
     }
-    if (this.#readAt.size >= MOST_ABSENT) this.#readAt.clear();
     this.#readAt.set(name, now());
     return this.#held(name);
   }

@@ -5,7 +5,7 @@ import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { NotFound, Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
-import { Absent } from './absent.ts';
+import { AbsentDatabases } from './absent.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NewestVersionGuard } from './newest-version-guard.ts';
@@ -80,7 +80,7 @@ class CachedSecurity implements SecurityKeeper {
   readonly #newest: NewestVersionGuard;
   readonly #changes = new KeyedMutex();
   readonly #recent: RecentChanges;
-  readonly #absent: Absent;
+  readonly #absent: AbsentDatabases;
   readonly #cache: ReadThrough<Cached>;
 
   constructor(options: SecurityStoreOptions) {
@@ -88,7 +88,7 @@ class CachedSecurity implements SecurityKeeper {
     this.#now = options.now ?? Date.now;
     this.#newest = new NewestVersionGuard(this.#now);
     this.#recent = new RecentChanges(this.#now);
-    this.#absent = new Absent(this.#now);
+    this.#absent = new AbsentDatabases(this.#now);
     this.#cache = new ReadThrough<Cached>({
       read: (database, caller) => this.#read(database, caller),
       freshUntil: (cached, readAt) => this.#freshUntil(cached, readAt),
@@ -114,7 +114,7 @@ class CachedSecurity implements SecurityKeeper {
 
   async documentOf(database: string, caller?: Caller): Promise<StoredSecurity | undefined> {
     const document = await getSecurity(this.#options.couch, database, caller);
-    if (document === undefined || this.#newest.newerOf(database, document).isNewest) return document;
+    if (document === undefined || this.#newest.newestOf(database, document).isNewest) return document;
     throw new Unavailable(BEING_CHANGED, { retryAfterSeconds: 1 });
   }
 
@@ -129,7 +129,7 @@ class CachedSecurity implements SecurityKeeper {
       if (error instanceof Unavailable) await this.#publish(database);
       throw error;
     }
-    const { permissions } = this.#newest.newerOf(database, stored);
+    const { permissions } = this.#newest.newestOf(database, stored);
     const changesBefore = this.#recent.countOf(database);
     await this.#publish(database);
     // CouchDB may still answer with the old object (H4), so cache the one that was written. One change more =
@@ -175,11 +175,11 @@ class CachedSecurity implements SecurityKeeper {
     const document = await getSecurity(this.#options.couch, database, caller);
     if (document === undefined) {
       // Check again after the read: the database may have been created in the meantime.
-      if (this.#recent.isSettled(database)) this.#absent.note(database, readAt);
+      if (this.#recent.isSettled(database)) this.#absent.add(database, readAt);
       return { permissions: undefined, settled };
     }
     this.#absent.drop(database);
-    const found = this.#newest.newerOf(database, document);
+    const found = this.#newest.newestOf(database, document);
     return { permissions: found.permissions, settled: settled && found.isNewest };
   }
 
