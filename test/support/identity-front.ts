@@ -1,5 +1,6 @@
-// One replica of Couchgate with every step that knows who asks and what it may, in front of a test's CouchDB: keys, users, sessions,
-// `_security`, databases and feeds are the real ones. Address, CORS and the access log have tests of their own.
+// One replica of Couchgate with every step that knows who asks and what it may, in front of a test's CouchDB:
+// keys, users, sessions, `_security`, databases and feeds are the real ones. Address, CORS and the access log
+// have tests of their own.
 import { randomBytes } from 'node:crypto';
 import { readTarget } from '../../src/admit/target.ts';
 import {
@@ -59,7 +60,7 @@ export interface IdentityFrontSetup {
   readonly refusalQuantumMs?: number;
 }
 
-/** Starts a replica and waits until it hears news. */
+/** Starts a replica and waits until the invalidation bus is up. */
 export async function startIdentityFront(
   access: CouchAccess,
   setup: IdentityFrontSetup = {},
