@@ -167,7 +167,7 @@ function openBus(
       else log.warn({ up }, 'invalidation feed is down');
     },
   });
-  workerChannel.listen((message) => bus.deliver(message as Invalidation));
+  workerChannel.onBroadcast((message) => bus.deliver(message as Invalidation));
   return bus;
 }
 
