@@ -88,8 +88,8 @@ async function serveAsWorker(start: Start): Promise<number> {
     workerChannel,
   );
   offerToPrimary(running.registry);
-  workerChannel.answer('readiness', running.readiness);
-  workerChannel.answer('addresses', () => running.addresses);
+  workerChannel.onRequest('readiness', running.readiness);
+  workerChannel.onRequest('addresses', () => running.addresses);
   workerChannel.onReload(() => running.reload());
   // The terminal's Ctrl-C and a hang-up reach the whole group of processes; the primary alone decides what they mean.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
@@ -111,7 +111,7 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
   const workers = startWorkers({ count, drainMs, log: start.log });
   await openMetrics(start, readWorkers(), () => readinessOf(workers, count));
   void workers.serving.then(async () => {
-    const [addresses] = await workers.gather('addresses');
+    const [addresses] = await workers.request('addresses');
     if (Array.isArray(addresses)) welcome(settings, start.secrets, addresses as readonly string[]);
   });
   process.on('SIGHUP', () => workers.reload());
@@ -121,7 +121,7 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
 
 /** The readiness of all workers put together: one that serves is enough. */
 async function readinessOf(workers: WorkerPool, count: number): Promise<Readiness> {
-  const answers = (await workers.gather('readiness')) as readonly Readiness[];
+  const answers = (await workers.request('readiness')) as readonly Readiness[];
   const ready = answers.filter((answer) => answer.ready);
   return {
     ready: ready.length > 0,

@@ -69,7 +69,7 @@ export interface Services extends ServiceInputs {
   readonly sessionParts: SessionParts;
   readonly revocationWatch: RevocationWatch;
   readonly bodies: BodyReader;
-  /** Begins to look at the nodes and to follow the news; resolves after the first look at the nodes, whatever it found. */
+  /** Starts the health checks and the change feeds. Resolves after the first probe of the nodes, whatever its result. */
   start(): Promise<void>;
   close(): Promise<void>;
 }
@@ -104,9 +104,9 @@ export function createServices(surroundings: ServiceInputs, overrides: Overrides
   const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
   const nodes = openNodes(surroundings, identity, ca, overrides.checkNode);
   const couch = overrides.couch ?? openCouch(surroundings, identity, nodes, ca);
-  const report = (sentence: string): void => log.warn({}, sentence);
+  const report: Report = (message, fields) => log.warn(fields, message);
   const store = overrides.store ?? createStore({ couch, database: settings.storeDatabase, report });
-  const bus = openNews(surroundings, couch, store, report);
+  const bus = openBus(surroundings, couch, store, report);
   const caches = { fallbackCacheSeconds, outageCacheSeconds };
   const keys = createKeyStore({ couch, store, bus, ...caches, now: Date.now });
   const security = createSecurityStore({ couch, bus, securityCacheSeconds, ...caches });
@@ -138,6 +138,8 @@ export function createServices(surroundings: ServiceInputs, overrides: Overrides
   return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
 }
 
+type Report = (message: string, fields: object) => void;
+
 type Parts = Omit<Services, keyof ServiceInputs | 'start' | 'close'>;
 
 async function start({ nodes, store, bus }: Parts): Promise<void> {
@@ -159,11 +161,11 @@ async function close(parts: Parts): Promise<void> {
   parts.nodes.stop();
 }
 
-function openNews(
+function openBus(
   { workerChannel, log }: ServiceInputs,
   couch: CouchClient,
   store: Store,
-  report: (sentence: string) => void,
+  report: Report,
 ): RunningInvalidationBus {
   const bus = createInvalidationBus({
     couch,
@@ -172,11 +174,11 @@ function openNews(
     report,
     now: Date.now,
     onState: (up) => {
-      if (up) log.info({ up }, 'news of other replicas arrive');
-      else log.warn({ up }, 'news of other replicas do not arrive');
+      if (up) log.info({ up }, 'invalidation feed is up');
+      else log.warn({ up }, 'invalidation feed is down');
     },
   });
-  workerChannel.listen((message) => bus.deliver(message as Invalidation));
+  workerChannel.onBroadcast((message) => bus.deliver(message as Invalidation));
   return bus;
 }
 

@@ -44,7 +44,7 @@ export function databaseHandlers(deps: DatabaseDeps): Pick<Answers, 'db-create' 
 
 async function create(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
-  const answer = await deps.security.alone(database, async () => {
+  const answer = await deps.security.runExclusive(database, async () => {
     const made = await ask(deps, context, 'PUT');
     if (!isDone(made)) return made;
     await deps.security.forget(database);
@@ -58,7 +58,7 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
 
 async function remove(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
-  const answer = await deps.security.alone(database, async () => {
+  const answer = await deps.security.runExclusive(database, async () => {
     try {
       return await ask(deps, context, 'DELETE');
     } finally {

@@ -1,7 +1,7 @@
-// A news desk that knows this process alone: what is published is heard at once.
+// An invalidation bus of this process alone: it delivers what is published at once.
 import { type Invalidation, type InvalidationBus } from '../../src/invalidation/bus.ts';
 
-export function loudDesk(): InvalidationBus {
+export function localBus(): InvalidationBus {
   const listeners: ((invalidation: Invalidation) => void)[] = [];
   return {
     up: true,
