@@ -59,7 +59,7 @@ function feedMetrics({ bus, revocationWatch }: Services, forwarding: Forwarding)
       name: 'open_feeds',
       help: 'Feeds that are open.',
       type: 'gauge',
-      read: () => forwarding.revocationWatch(),
+      read: () => forwarding.openFeeds(),
     },
     {
       name: 'watched_feeds',
