@@ -19,7 +19,7 @@ export function openNodes(
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
     idleTimeoutMs: settings.couchdbIdleTimeoutMs,
     keepAliveMs: settings.couchdbKeepaliveMs,
-    kept: settings.couchdbConnections,
+    maxIdle: settings.couchdbConnections,
     ca,
   };
   return new Nodes({

@@ -25,7 +25,7 @@ export class InternalIdScan {
   #rest = '';
 
   /** True when an id has been found that ends in this piece: it must not be passed on. */
-  finds(piece: Buffer): boolean {
+  containsInternalId(piece: Buffer): boolean {
     const text = this.#rest + piece.toString('latin1');
     this.#rest = text.slice(-LONGEST);
     return INTERNAL_ID.test(text);

@@ -1,4 +1,4 @@
-// Sends what was permitted to CouchDB and brings the answer back. Whether it is permitted was decided before; how each part is done is said in the files beside this one.
+// Builds the step that forwards permitted requests to CouchDB and returns CouchDB's answers.
 import { type RequestHandler } from 'express';
 import { contextOf, known } from '../context.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
@@ -11,14 +11,15 @@ export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'fee
 }
 
 export interface Forwarding {
-  /** The last step: every allowed request that no handler of ours has answered. */
+  /** The last step: forwards every permitted request that Couchgate does not answer itself. */
   readonly step: RequestHandler;
-  /** Ends the feeds that are open, and those to come, as soon as each is between two lines; the rest is left to the hard stop. */
+  /** Ends every open and every new feed at its next line end, for a drain. */
   readonly endFeeds: () => void;
-  /** Feeds that are open now. */
+  /** The number of open feeds. */
   readonly openFeeds: () => number;
 }
 
+/** Creates the forwarding of one process: http-proxy, the open feeds and the step. */
 export function createForwarding(options: ForwardingOptions): Forwarding {
   const feeds = new Feeds(options.revocationWatch);
   const services: ExchangeServices = { ...options, proxy: createCouchProxy(), feeds };

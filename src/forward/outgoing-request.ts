@@ -1,4 +1,4 @@
-// Puts together what CouchDB is sent for a permitted request: method, target, headers, identity and way. When it is sent, and where, is exchange.ts's business.
+// Builds the request that CouchDB gets: method, target, headers, token and connection plan.
 import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
@@ -17,6 +17,7 @@ import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 
 type Allowed = Extract<Decision, { allow: true }>;
 
+/** One permitted request in the form for CouchDB, the same for every attempt. */
 export class OutgoingRequest {
   readonly method: string;
   /** The path and query that were classified, byte for byte. */
@@ -24,7 +25,7 @@ export class OutgoingRequest {
   readonly plan: ConnectionPlan;
   readonly body: RequestBody;
   readonly multipart: boolean;
-  /** Whose share of a node it takes. */
+  /** Key of the quota of a node that the request counts against. */
   readonly caller: string;
   readonly #headers: OutgoingHttpHeaders;
   readonly #req: IncomingMessage;
@@ -33,7 +34,7 @@ export class OutgoingRequest {
   readonly #decision: Allowed;
   readonly #database: string | undefined;
 
-  /** Throws BadRequest for headers that cannot be passed on in one meaning. */
+  /** Throws BadRequest for headers that have more than one reading. */
   constructor(req: IncomingMessage, context: Context, decision: Allowed, identity: Identity) {
     const { headers } = req;
     const target = known(context.target, 'target');
@@ -58,12 +59,12 @@ export class OutgoingRequest {
     this.#database = known(context.operation, 'operation').database;
   }
 
-  /** GET and HEAD change nothing, so they may be sent twice. */
-  get repeatable(): boolean {
+  /** GET and HEAD are safe methods (RFC 9110 section 9.2.1), so they may be sent twice. */
+  get retryable(): boolean {
     return this.method === 'GET' || this.method === 'HEAD';
   }
 
-  /** The headers for one node, with a token that is good from now on. */
+  /** The headers for one node, with a token that is still valid when the node receives it. */
   headersFor(node: CouchNode): OutgoingHttpHeaders {
     const headers = this.#headers;
     headers['host'] = node.host;

@@ -124,7 +124,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
       connectTimeoutMs: 500,
       idleTimeoutMs: 60_000,
       keepAliveMs: 60_000,
-      kept: 64,
+      maxIdle: 64,
       ca: undefined,
       connections: 64,
       queue: 64,
