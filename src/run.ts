@@ -132,6 +132,7 @@ class ServingProcess implements Running {
     });
     log.info({ cut }, 'every connection is closed');
     this.#live.close();
+    this.#forwarding.close();
     await this.services.close();
     await this.#accessLog.close(1000);
   }

@@ -8,7 +8,11 @@ import {
   createBasicAuthenticator,
   createCookieAuthenticator,
 } from './authenticate/index.ts';
-import { decide } from './authorize/decide.ts';
+import {
+  createStillAuthenticated,
+  createStillPermitted,
+  type StillAuthenticated,
+} from './authorize/still-permitted.ts';
 import { SECURITY_LIMIT_BYTES } from './answer/security.ts';
 import { BodyReader } from './body/read.ts';
 import { type OperationalLog } from './config/operational-log.ts';
@@ -69,6 +73,8 @@ export interface Services extends ServiceInputs {
   readonly sessionParts: SessionParts;
   readonly revocationWatch: RevocationWatch;
   readonly bodies: BodyReader;
+  readonly isStillAuthenticated: StillAuthenticated;
+  readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
   /** Starts the health checks and the change feeds. Resolves after the first probe of the nodes, whatever its result. */
   start(): Promise<void>;
   close(): Promise<void>;
@@ -124,16 +130,28 @@ export function createServices(surroundings: ServiceInputs, overrides: Overrides
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
+  const decidedAgainBy = { keys, sessions: sessionParts.sessions, permissions };
+  const isStillAuthenticated = createStillAuthenticated(decidedAgainBy);
+  const isStillPermitted = createStillPermitted(decidedAgainBy);
   const revocationWatch = createRevocationWatch({
     bus,
-    isStillPermitted: (feed) => isStillPermitted(feed, keys, permissions, sessionParts),
+    isStillPermitted,
     outageSeconds: outageCacheSeconds,
   });
   const bodies = new BodyReader({
     scannedBytes: SCANNED_BODIES * settings.inspectLimitBytes,
     parsedBytes: PARSED_BODIES_BYTES,
   });
-  const known = { permissions, authenticators, credentials, sessionParts, revocationWatch, bodies };
+  const known = {
+    permissions,
+    authenticators,
+    credentials,
+    sessionParts,
+    revocationWatch,
+    bodies,
+    isStillAuthenticated,
+    isStillPermitted,
+  };
   const parts = { identity, nodes, couch, store, bus, keys, security, ...known };
   return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
 }
@@ -180,23 +198,4 @@ function openBus(
   });
   workerChannel.onBroadcast((message) => bus.deliver(message as Invalidation));
   return bus;
-}
-
-/**
- * Decides afresh what is still running (H17): the password of its key must be good, and its database's grants must still permit its row. A form
- * whose end has not come has named no database yet, and is decided about when it has.
- */
-async function isStillPermitted(
-  feed: WatchedExchange,
-  keys: RunningKeyStore,
-  store: SecurityStore,
-  { sessions }: SessionParts,
-): Promise<boolean> {
-  const { principal, database, endpoint, sessionId, keyVersion } = feed;
-  if (sessionId !== undefined && (await sessions.isEnded(sessionId))) return false;
-  if (keyVersion !== undefined && !(await keys.holds(principal.name, keyVersion))) return false;
-  if (endpoint.id === 'legacy-set-permissions') return true;
-  const permissions = database === undefined ? undefined : await store.permissionsOf(database);
-  const operation = { endpoint, alternatives: [], decidedByBody: undefined, database, documentId: undefined };
-  return decide(principal, operation, permissions, undefined).allow;
 }

@@ -29,11 +29,18 @@ export interface Condition {
   readonly canServe: () => boolean;
 }
 
-export function createForward({ settings, nodes, identity, revocationWatch }: Services): Forwarding {
+export function createForward({
+  settings,
+  nodes,
+  identity,
+  revocationWatch,
+  isStillPermitted,
+}: Services): Forwarding {
   return createForwarding({
     nodes,
     identity,
     revocationWatch,
+    isStillPermitted,
     publicUrl: settings.publicUrl,
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
@@ -42,7 +49,17 @@ export function createForward({ settings, nodes, identity, revocationWatch }: Se
 
 /** One of each, made once. */
 export function createSteps(services: Services, forwarding: Forwarding, condition: Condition): Steps {
-  const { settings, live, accessLog, metrics, bodies, permissions, revocationWatch } = services;
+  const {
+    settings,
+    live,
+    accessLog,
+    metrics,
+    bodies,
+    permissions,
+    revocationWatch,
+    isStillAuthenticated,
+    isStillPermitted,
+  } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
@@ -58,8 +75,9 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
       bodies,
       inspectLimitBytes,
       revocationWatch,
+      isStillAuthenticated,
     }),
-    guardRequest: guardRequest(createGuards(services, condition)),
+    guardRequest: guardRequest(createGuards(services, condition), isStillPermitted),
     answerOwnEndpoint: answerOwnEndpoint(createAnswers(services)),
     forwardToCouch: forwarding.step,
   };
@@ -74,7 +92,14 @@ function createAnswers(services: Services): Answers {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
     ...securityHandlers({ bodies, security }),
-    ...databaseHandlers({ couch, security, tokenFor, publicUrl, log }),
+    ...databaseHandlers({
+      couch,
+      security,
+      tokenFor,
+      publicUrl,
+      log,
+      isStillPermitted: services.isStillPermitted,
+    }),
     ...createApiKeyHandlers({ bodies, keys, keyRotationOverlapSeconds }),
     ...corsConfigHandlers(services),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),

@@ -11,6 +11,7 @@ import { versionOf } from '../permissions/security-document.ts';
 import { EMPTY_REQUEST } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
+import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 
 export interface DatabaseDeps {
@@ -25,6 +26,7 @@ export interface DatabaseDeps {
   /** Origin for the Location header; empty = a path alone. */
   readonly publicUrl: string;
   readonly log: OperationalLog;
+  readonly isStillPermitted: IsStillPermitted;
   readonly wait?: (milliseconds: number) => Promise<unknown>;
 }
 
@@ -45,6 +47,8 @@ export function databaseHandlers(deps: DatabaseDeps): Pick<Answers, 'db-create' 
 async function create(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
   const answer = await deps.security.runExclusive(database, async () => {
+    // Other changes of this database ran first, and may have revoked the permission (H19).
+    await requireStillPermitted(deps.isStillPermitted, context);
     const made = await ask(deps, context, 'PUT');
     if (!isDone(made)) return made;
     await deps.security.forget(database);
@@ -59,6 +63,8 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
 async function remove(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
   const answer = await deps.security.runExclusive(database, async () => {
+    // Other changes of this database ran first, and may have revoked the permission (H19).
+    await requireStillPermitted(deps.isStillPermitted, context);
     try {
       return await ask(deps, context, 'DELETE');
     } finally {

@@ -22,6 +22,7 @@ import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { decide, mustInspect } from './decide.ts';
+import { type StillAuthenticated } from './still-permitted.ts';
 
 export interface AuthorizeDeps {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
@@ -32,6 +33,7 @@ export interface AuthorizeDeps {
   readonly inspectLimitBytes: number;
   /** Watches a request whose body is still on its way. */
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
+  readonly isStillAuthenticated: StillAuthenticated;
 }
 
 interface Exchange {
@@ -111,7 +113,13 @@ async function decideAfterWaits(
 ): Promise<Decision> {
   const { context } = exchange;
   const operation = known(context.operation, 'operation');
-  const unread = decideUnread(context, await found);
+  let permissions = await found;
+  const authenticated = stillAuthenticated(deps, context);
+  if (authenticated instanceof Promise) {
+    await authenticated;
+    permissions = await currentPermissions(deps, context);
+  }
+  const unread = decideUnread(context, permissions);
   if (!bodyHasSay(exchange, unread)) return unread;
   return operation.decidedByBody === 'database-from-form'
     ? decideByForm(deps, exchange, operation)
@@ -120,13 +128,15 @@ async function decideAfterWaits(
 
 /** `POST /api/set_permissions`: the form names the database. */
 async function decideByForm(
-  { revocationWatch, bodies, storeDatabase, permissions }: AuthorizeDeps,
+  deps: AuthorizeDeps,
   { req, res, context }: Exchange,
   operation: Operation,
 ): Promise<Decision> {
+  const { revocationWatch, bodies, storeDatabase, permissions } = deps;
   const caller = callerOf(context);
   watchUpload(revocationWatch, { req, res }, { endpoint: operation.endpoint, identity: 'marker' });
   const named = await readDatabaseFromForm(req, res, operation, { bodies, storeDatabase });
+  await stillAuthenticated(deps, context);
   const found = named.isGrantable
     ? await permissions.permissionsOf(named.operation.database, caller)
     : undefined;
@@ -148,9 +158,22 @@ async function decideByIds(
     limitBytes: deps.inspectLimitBytes,
     place: decidedByBody,
   });
+  await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);
   return restrictOwner(context, decide(principal, operation, permissions, ids));
+}
+
+/** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */
+function stillAuthenticated(deps: AuthorizeDeps, context: Context): undefined | Promise<void> {
+  const valid = deps.isStillAuthenticated(known(context.identified, 'identified'));
+  if (valid instanceof Promise) return valid.then(requireValid);
+  requireValid(valid);
+  return undefined;
+}
+
+function requireValid(isValid: boolean): void {
+  if (!isValid) throw new Unauthorized('The credentials became invalid during the request.');
 }
 
 /** The owner's rights can be limited to some addresses (the whitelist's list for owner operations). */

@@ -2,7 +2,9 @@
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
-import { type HttpError } from '../http-errors.ts';
+import { type HttpError, Unavailable } from '../http-errors.ts';
+import { type IsStillPermitted, requireStillPermitted, revoked } from '../revocation/after-wait.ts';
+import { type RunningExchange, type RunningExchanges } from '../revocation/running-exchanges.ts';
 import { NodeTimeout } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type AnswerListener } from './answer-body.ts';
@@ -17,15 +19,17 @@ import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
 export interface ExchangeServices extends AnswerServices, AttemptServices, BodyLimits {
   readonly identity: Identity;
+  readonly running: RunningExchanges;
+  readonly isStillPermitted: IsStillPermitted;
 }
 
-export class Exchange implements Waiter, AttemptEvents, AnswerListener {
+export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
   readonly caller: string;
+  readonly context: Context;
   readonly #services: ExchangeServices;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #next: (error: unknown) => void;
-  readonly #context: Context;
   readonly #request: OutgoingRequest;
   readonly #body: OutgoingBody;
   #plan: ConnectionPlan;
@@ -33,6 +37,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener {
   #attempt: Attempt | undefined;
   #tried: Set<CouchNode> | undefined;
   #over = false;
+  /** True if it waited since authorize decided: it must be decided again before it is sent (H19). */
+  #waited = false;
 
   /** Throws BadRequest for headers that have more than one reading. */
   constructor(
@@ -47,7 +53,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener {
     this.#req = req;
     this.#res = res;
     this.#next = next;
-    this.#context = context;
+    this.context = context;
     this.#request = new OutgoingRequest(req, context, decision, services.identity);
     this.#plan = this.#request.plan;
     this.caller = this.#request.caller;
@@ -59,23 +65,45 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener {
     res.on('close', () => this.#clientClosed());
   }
 
-  /** Picks a node and sends the request, or waits in the queue of the node. */
+  /** Starts the exchange. */
   start(): void {
+    const { running } = this.#services;
+    running.add(this);
+    if (this.#plan.queue === 'feed') running.watch(this);
+    this.#choose();
+  }
+
+  /** Picks a node and sends the request, or waits in the queue of the node. */
+  #choose(): void {
     const { nodes } = this.#services;
     const node = nodes.pick(this.#plan.queue, this.caller, this.#tried);
     this.#node = node;
     if (node === undefined) this.fail(noNode(nodes.usable, this.#tried !== undefined));
-    else if (node.limiter(this.#plan.queue).acquire(this)) this.#send(node);
+    else if (!node.limiter(this.#plan.queue).acquire(this)) {
+      this.#waited = true;
+      this.#services.running.watch(this);
+    } else if (this.#waited) void this.#sendIfPermitted(node);
+    else this.#send(node);
   }
 
   granted(): void {
     const node = known(this.#node, 'upstream.node');
+    void this.#sendIfPermitted(node);
+  }
+
+  /** The slot of `node` is acquired; it is released where nothing is sent. */
+  async #sendIfPermitted(node: CouchNode): Promise<void> {
+    try {
+      if (!this.#over) await requireStillPermitted(this.#services.isStillPermitted, this.context);
+    } catch (error) {
+      this.fail(error);
+    }
     if (this.#over) node.limiter(this.#plan.queue).release(this.caller);
     else this.#send(node);
   }
 
   displaced(): void {
-    if (!this.#over) this.start();
+    if (!this.#over) this.#choose();
   }
 
   answered(answer: IncomingMessage, upstream: ClientRequest): void {
@@ -98,16 +126,17 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener {
       this.fail(failureOf(error, this.#request));
       return;
     }
-    this.#context.outcome.failure = `${node.host}: ${error.message}`;
+    this.context.outcome.failure = `${node.host}: ${error.message}`;
     // The node may close an idle connection at any time, so a failed reused connection does not exclude the
     // node.
     if (reused) this.#plan = onNewConnection(this.#plan);
     else (this.#tried ??= new Set()).add(node);
-    this.start();
+    this.#waited = true;
+    this.#choose();
   }
 
   #send(node: CouchNode): void {
-    const { upstream } = this.#context;
+    const { upstream } = this.context;
     upstream.node = node.host;
     upstream.sentAt = performance.now();
     try {
@@ -140,6 +169,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener {
 
   complete(upstream: ClientRequest): void {
     this.#over = true;
+    this.#services.running.remove(this);
     this.#body.stop();
     // CouchDB answered without reading the whole body, so the rest need not be sent.
     if (!upstream.writableFinished) upstream.destroy();
@@ -162,14 +192,27 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener {
    */
   end(reason: string, abort: boolean): void {
     if (this.#over) return;
-    this.#context.outcome.cut(reason);
+    this.context.outcome.cut(reason);
     this.#finish();
     if (abort) abortAnswer(this.#req, this.#res);
     else this.#res.end();
   }
 
+  /** The permission is revoked. A client that has seen nothing gets the refusal; another one sees its answer broken off. */
+  cut(reason: string): void {
+    if (this.#over) return;
+    if (this.#res.headersSent) {
+      this.end(reason, true);
+      return;
+    }
+    this.context.outcome.cut(reason);
+    this.fail(
+      reason === 'revoked' ? revoked(this.context) : new Unavailable('The permissions cannot be read.'),
+    );
+  }
+
   #clientClosed(): void {
-    if (!this.#over) this.#context.outcome.cut('client left');
+    if (!this.#over) this.context.outcome.cut('client left');
     this.#finish();
   }
 
@@ -181,12 +224,13 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener {
 
   /** Refuses a body whose content is forbidden or too large. */
   refuse(error: HttpError): void {
-    this.#context.outcome.refuseBy(error);
+    this.context.outcome.refuseBy(error);
     this.fail(error);
   }
 
   #finish(): void {
     this.#over = true;
+    this.#services.running.remove(this);
     this.#body.stop();
     this.#node?.limiter(this.#plan.queue).abandon(this);
     this.#attempt?.destroy();

@@ -1,7 +1,6 @@
-// Tracks the open feeds: registers each with the revocation watch, and ends all of them during a drain.
+// Tracks the open feeds, and ends all of them during a drain.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { contextOf, known } from '../context.ts';
-import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 
 interface Feed {
   readonly end: (reason: string, abort: boolean) => void;
@@ -15,13 +14,8 @@ const NEWLINE = 0x0a;
 
 /** The open feeds of this process. */
 export class Feeds {
-  readonly #watch: Pick<RevocationWatch, 'register'>;
   readonly #open = new Set<Feed>();
   #ending = false;
-
-  constructor(watch: Pick<RevocationWatch, 'register'>) {
-    this.#watch = watch;
-  }
 
   get count(): number {
     return this.#open.size;
@@ -38,19 +32,6 @@ export class Feeds {
     end: (reason: string, abort: boolean) => void,
   ): void {
     const context = contextOf(req);
-    const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
-    const { database } = known(context.operation, 'operation');
-    const decision = known(context.decision, 'decision');
-    if (!decision.allow) throw new Error('a refused request has an open feed');
-    const unregister = this.#watch.register({
-      principal,
-      database,
-      sessionId,
-      keyVersion,
-      endpoint: decision.endpoint,
-      identity: decision.identity,
-      cut: (reason) => end(reason, true),
-    });
     const { query } = known(context.target, 'target');
     const isLineBased = query.includes('feed=continuous') || query.includes('feed=eventsource');
     const feed: Feed = { end, isLineBased, isAtLineEnd: true };
@@ -59,10 +40,7 @@ export class Feeds {
       feed.isAtLineEnd = chunk[chunk.length - 1] === NEWLINE;
       if (this.#ending && feed.isAtLineEnd) this.#end(feed);
     });
-    res.on('close', () => {
-      this.#open.delete(feed);
-      unregister();
-    });
+    res.on('close', () => this.#open.delete(feed));
     if (this.#ending) this.#end(feed);
   }
 

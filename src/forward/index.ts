@@ -2,11 +2,12 @@
 import { type RequestHandler } from 'express';
 import { contextOf, known } from '../context.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
+import { RunningExchanges } from '../revocation/running-exchanges.ts';
 import { createCouchProxy } from './couch-proxy.ts';
 import { Exchange, type ExchangeServices } from './exchange.ts';
 import { Feeds } from './feeds.ts';
 
-export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds'> {
+export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds' | 'running'> {
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
 }
 
@@ -17,16 +18,20 @@ export interface Forwarding {
   readonly endFeeds: () => void;
   /** The number of open feeds. */
   readonly openFeeds: () => number;
+  /** Stops the timer of the running exchanges. */
+  readonly close: () => void;
 }
 
 /** Creates the forwarding of one process: http-proxy, the open feeds and the step. */
 export function createForwarding(options: ForwardingOptions): Forwarding {
-  const feeds = new Feeds(options.revocationWatch);
-  const services: ExchangeServices = { ...options, proxy: createCouchProxy(), feeds };
+  const feeds = new Feeds();
+  const running = new RunningExchanges(options.revocationWatch);
+  const services: ExchangeServices = { ...options, proxy: createCouchProxy(), feeds, running };
   return {
     step: forwardToCouch(services),
     endFeeds: () => feeds.endAll(),
     openFeeds: () => feeds.count,
+    close: () => running.close(),
   };
 }
 

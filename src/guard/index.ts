@@ -5,6 +5,7 @@ import { type NextFunction, type Request, type RequestHandler, type Response } f
 import { encodingOf } from '../body/decode.ts';
 import { type GuardedId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
+import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 
 /**
  * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body that CouchDB
@@ -22,7 +23,7 @@ export type Guards = Readonly<Record<GuardedId, Guard>>;
 const compress = promisify(gzip);
 
 /** Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is never forwarded. */
-export function guardRequest(guards: Partial<Guards>): RequestHandler {
+export function guardRequest(guards: Partial<Guards>, isStillPermitted: IsStillPermitted): RequestHandler {
   const byId = new Map<string, Guard>(Object.entries(guards));
   return function guardRequestStep(req, res, next) {
     const { id, servedBy } = permitted(contextOf(req)).endpoint;
@@ -32,14 +33,23 @@ export function guardRequest(guards: Partial<Guards>): RequestHandler {
     }
     const guard = byId.get(id);
     if (guard === undefined) throw new Error(`endpoint ${id} has no guard`);
-    return check(guard, req, res, next);
+    return check(guard, isStillPermitted, req, res, next);
   };
 }
 
-async function check(guard: Guard, req: Request, res: Response, next: NextFunction): Promise<void> {
+async function check(
+  guard: Guard,
+  isStillPermitted: IsStillPermitted,
+  req: Request,
+  res: Response,
+  next: NextFunction,
+): Promise<void> {
   const context = contextOf(req);
   try {
-    const body = await guard(req, res, context);
+    const result = guard(req, res, context);
+    const body = await result;
+    // A guard may wait for a body, for DNS or for CouchDB (H19).
+    if (result instanceof Promise) await requireStillPermitted(isStillPermitted, context);
     // Content-Encoding is forwarded and must stay true.
     if (body !== undefined) context.guardedBody = encodingOf(req) === 'gzip' ? await compress(body) : body;
   } catch (thrown) {

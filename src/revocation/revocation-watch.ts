@@ -24,8 +24,9 @@ export interface WatchedExchange {
 export interface RevocationWatch {
   /**
    * Watches an exchange. The caller must call the returned function when the exchange ends, for any reason.
+   * `checkNow` decides again at once, for an exchange that was decided earlier.
    */
-  register(exchange: WatchedExchange): () => void;
+  register(exchange: WatchedExchange, options?: { readonly checkNow: boolean }): () => void;
   /** Number of exchanges that are watched. */
   readonly count: number;
   /** Stops watching; cuts nothing. */
@@ -73,9 +74,10 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
   });
   const timer = setInterval(() => check(() => true), options.sweepMs ?? 1000).unref();
   return {
-    register(exchange) {
+    register(exchange, { checkNow } = { checkNow: false }) {
       const watch = new Watch(exchange, () => open.delete(watch));
       open.add(watch);
+      if (checkNow) watch.check(options.isStillPermitted, now, outageMs);
       return watch.remove;
     },
     get count() {

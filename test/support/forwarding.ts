@@ -149,6 +149,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
         return () => watched.delete(feed);
       },
     },
+    isStillPermitted: () => true,
     maxBodyBytes: 2 ** 32,
     multipartTimeoutMs: 60_000,
     publicUrl: '',

@@ -58,6 +58,7 @@ export interface PolicyFrontSetup {
   readonly inspectLimitBytes?: number;
   readonly maxBodyBytes?: number;
   readonly maxUrlBytes?: number;
+  readonly couchdbConnections?: number;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -139,7 +140,7 @@ const WIDE = {
 
 function settingsOf(setup: PolicyFrontSetup): Settings {
   const { mayAdminister, couchdb } = setup;
-  const limits = Object.entries(setup).filter(([name]) => name.endsWith('Bytes'));
+  const limits = Object.entries(setup).filter(([name]) => name.endsWith('Bytes') || name === 'couchdbConnections');
   return testSettings({
     ...WIDE,
     metricsListen: 'off',

@@ -47,6 +47,7 @@ function step(
     storeDatabase: 'couchgate',
     bodies: testBodies(),
     inspectLimitBytes: 1000,
+    isStillAuthenticated: () => true,
     revocationWatch: { register: () => () => undefined },
   });
   const later = new Promise<unknown>((resolve) => {
