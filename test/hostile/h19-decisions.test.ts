@@ -1,11 +1,11 @@
 // H19: a decision must hold at the moment of acting. A request waits for its body, for its turn, for a slot, for a
 // guard; its answer may take long. After each wait the permissions in force then decide.
 import assert from 'node:assert/strict';
-import http from 'node:http';
-import { type AddressInfo } from 'node:net';
+import http, { IncomingMessage } from 'node:http';
+import { type AddressInfo, Socket } from 'node:net';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { type Request, type Response } from 'express';
+import { type Request } from 'express';
 import { guardRequest } from '../../src/guard/index.ts';
 import { endpoint } from '../../src/catalogue/catalogue.ts';
 import { HttpError } from '../../src/http-errors.ts';
@@ -157,7 +157,7 @@ describe('a request that waits for CouchDB, and an answer that takes long (H19)'
 
 describe('a guard that waits (H19)', () => {
   it('does not forward a request whose permission was revoked meanwhile – POST /_replicate – 403', async () => {
-    const req = { headers: {} } as Request;
+    const req = Object.assign(new IncomingMessage(new Socket()), { headers: {} }) as Request;
     const context = attachContext(req, { kind: 'key', name: 'k' });
     context.operation = {
       endpoint: endpoint('replicate'),
@@ -182,7 +182,7 @@ describe('a guard that waits (H19)', () => {
     const step = guardRequest({ replicate: guard }, () => isPermitted);
     const forwarded: unknown[] = [];
     await assert.rejects(
-      Promise.resolve(step(req, {} as Response, (error?: unknown) => forwarded.push(error))),
+      Promise.resolve(step(req, undefined as never, (error?: unknown) => forwarded.push(error))),
       (error) => error instanceof HttpError && error.status === 403,
     );
     assert.deepEqual(forwarded, []);
