@@ -105,7 +105,7 @@ describe('a whole Couchgate', () => {
   it('warns when the news of other replicas cease, which costs CouchDB work', async () => {
     const alone = await startCouchgate({ backend });
     await alone.recorder.close();
-    const told = () => alone.log.lines.find(({ message }) => message.startsWith('news of other replicas do'));
+    const told = () => alone.log.lines.find(({ message }) => message === 'invalidation feed is down');
     await until(() => told() !== undefined);
     assert.equal(told()?.level, 'warn');
     await alone.close();
