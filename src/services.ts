@@ -1,5 +1,4 @@
-// Builds the knowledge that one serving process works with, and joins its parts. What each part does is in its own folder; the steps of a
-// request are built in steps.ts.
+// Builds and connects the services of one serving process.
 import { readFileSync } from 'node:fs';
 import { type AccessLog } from './audit/access-log.ts';
 import { type RequestMetrics } from './audit/request-metrics.ts';
@@ -41,13 +40,13 @@ import {
   type SecurityStore,
 } from './permissions/security-store.ts';
 
-/** What a serving process is given. */
+/** The inputs of a serving process. */
 export interface ServiceInputs {
   readonly settings: Settings;
-  /** The settings as the files say now; a reload replaces the object. */
+  /** The current settings; a reload replaces the object. */
   readonly live: Pick<LiveSettings, 'current' | 'reload'>;
   readonly env: Environment;
-  /** Addresses of the CouchDB nodes, the embedded one's where none are configured. */
+  /** URLs of the CouchDB nodes, or of the embedded node if none are configured. */
   readonly nodeUrls: readonly string[];
   readonly jwtSecret: Buffer;
   readonly sessionSecret: Buffer;
@@ -65,7 +64,7 @@ export interface Services extends ServiceInputs {
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
   readonly security: SecurityKeeper;
-  /** What authorize decides by. */
+  /** The permissions that authorize uses. */
   readonly permissions: SecurityStore;
   /** Tried in this order. */
   readonly authenticators: readonly Authenticator[];
@@ -80,45 +79,49 @@ export interface Services extends ServiceInputs {
   close(): Promise<void>;
 }
 
-/** Parts that a test may replace; everything else stays as it is in production. */
+/** Parts that a test may replace. All others are those of production. */
 export interface ReplaceableParts {
   readonly couch: CouchClient;
   readonly store: Store;
   readonly permissions: SecurityStore;
   readonly authenticators: readonly Authenticator[];
   readonly checkNode: (url: string) => Promise<void>;
-  /** Milliseconds since 1970, for sessions alone. */
+  /** Milliseconds since 1970; used by sessions only. */
   readonly sessionClock: () => number;
   readonly refusalQuantumMs: number;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
 
-/** Bodies of the largest size that may be in memory to be scanned, and bytes of those to be parsed, at the same time. */
+/** Number of bodies of the largest size that may be scanned at the same time. */
 const SCANNED_BODIES = 8;
+/** Bytes of bodies that may be parsed at the same time. */
 export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 
-/** Joins the parts; nothing is asked of CouchDB before `start`. The order matters where one listens to another's news (key store first). */
-export function createServices(surroundings: ServiceInputs, overrides: Overrides = {}): Services {
-  const { settings, log } = surroundings;
+/**
+ * Connects the services; sends nothing to CouchDB before `start`. The order matters: listeners of the
+ * invalidation bus run in the order of their registration, the key store first.
+ */
+export function createServices(inputs: ServiceInputs, overrides: Overrides = {}): Services {
+  const { settings, log } = inputs;
   const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;
   const identity = createIdentity({
-    secret: surroundings.jwtSecret,
+    secret: inputs.jwtSecret,
     kid: settings.jwtKid,
     lifetimeSeconds: settings.jwtLifetimeSeconds,
   });
   const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
-  const nodes = openNodes(surroundings, identity, ca, overrides.checkNode);
-  const couch = overrides.couch ?? openCouch(surroundings, identity, nodes, ca);
+  const nodes = openNodes(inputs, identity, ca, overrides.checkNode);
+  const couch = overrides.couch ?? openCouch(inputs, identity, nodes, ca);
   const report: Report = (message, fields) => log.warn(fields, message);
   const store = overrides.store ?? createStore({ couch, database: settings.storeDatabase, report });
-  const bus = openBus(surroundings, couch, store, report);
+  const bus = openInvalidationBus(inputs, couch, store, report);
   const caches = { fallbackCacheSeconds, outageCacheSeconds };
   const keys = createKeyStore({ couch, store, bus, ...caches, now: Date.now });
   const security = createSecurityStore({ couch, bus, securityCacheSeconds, ...caches });
   const permissions = overrides.permissions ?? security;
   const credentials = openCredentials({ settings, couch, bus, keys, ...overrides });
-  const secret = surroundings.sessionSecret;
+  const secret = inputs.sessionSecret;
   const sessionParts = openSessions({
     settings,
     secret,
@@ -153,7 +156,7 @@ export function createServices(surroundings: ServiceInputs, overrides: Overrides
     isStillPermitted,
   };
   const parts = { identity, nodes, couch, store, bus, keys, security, ...known };
-  return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
+  return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
 }
 
 type Report = (message: string, fields: object) => void;
@@ -166,7 +169,7 @@ async function start({ nodes, store, bus }: Parts): Promise<void> {
   bus.start();
 }
 
-/** In the opposite order of their making. */
+/** Closes in the reverse order of creation. */
 async function close(parts: Parts): Promise<void> {
   parts.revocationWatch.close();
   parts.sessionParts.sessions.close();
@@ -179,7 +182,7 @@ async function close(parts: Parts): Promise<void> {
   parts.nodes.stop();
 }
 
-function openBus(
+function openInvalidationBus(
   { workerChannel, log }: ServiceInputs,
   couch: CouchClient,
   store: Store,

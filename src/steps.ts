@@ -1,4 +1,4 @@
-// Builds the steps of a request and the handlers of Couchgate's own endpoints out of the services. Their order is app.ts's business.
+// Builds the steps of a request, and the handlers of Couchgate's own endpoints, from the services.
 import { refuseUnknownAddress } from './admit/address.ts';
 import { refuseAmbiguousFraming } from './admit/framing.ts';
 import { answerPreflight } from './admit/origin.ts';
@@ -23,12 +23,13 @@ import { guardUp } from './guard/up.ts';
 import { guardUsers } from './guard/users.ts';
 import { type Services } from './services.ts';
 
-/** What the process says of itself to whoever asks. */
-export interface Condition {
+/** The state of the process, for health checks. */
+export interface ServerState {
   readonly isDraining: () => boolean;
   readonly canServe: () => boolean;
 }
 
+/** Builds the forwarding with its settings. */
 export function createForward({
   settings,
   nodes,
@@ -47,8 +48,8 @@ export function createForward({
   });
 }
 
-/** One of each, made once. */
-export function createSteps(services: Services, forwarding: Forwarding, condition: Condition): Steps {
+/** Creates every step once. */
+export function createSteps(services: Services, forwarding: Forwarding, state: ServerState): Steps {
   const {
     settings,
     live,
@@ -77,13 +78,13 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
       revocationWatch,
       isStillAuthenticated,
     }),
-    guardRequest: guardRequest(createGuards(services, condition), isStillPermitted),
+    guardRequest: guardRequest(createGuards(services, state), isStillPermitted),
     answerOwnEndpoint: answerOwnEndpoint(createAnswers(services)),
     forwardToCouch: forwarding.step,
   };
 }
 
-/** A handler for each endpoint that Couchgate answers itself. */
+/** Creates a handler for each endpoint with `servedBy: couchgate`. */
 function createAnswers(services: Services): Answers {
   const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
   const { publicUrl, keyRotationOverlapSeconds } = settings;
@@ -106,8 +107,8 @@ function createAnswers(services: Services): Answers {
   };
 }
 
-/** A check for each endpoint that is forwarded only after one. */
-function createGuards(services: Services, condition: Condition): Guards {
+/** Creates a check for each endpoint with `servedBy: guard`. */
+function createGuards(services: Services, state: ServerState): Guards {
   const { settings, bodies, couch, keys, bus, nodeUrls } = services;
   const { publicUrl, replicationHosts, inspectLimitBytes: limitBytes } = settings;
   const replication = guardReplication({
@@ -119,7 +120,7 @@ function createGuards(services: Services, condition: Condition): Guards {
     limitBytes,
   });
   return {
-    up: guardUp(condition),
+    up: guardUp(state),
     replicate: replication,
     'replicator-write': replication,
     'users-any': guardUsers({ bodies, couch, keys, bus, limitBytes }),

@@ -1,5 +1,5 @@
-// The step that writes `context.decision`: finds the permissions, reads the body where it has a say, and decides on
-// the permissions that are in force after the last wait (H19). The rules are in decide.ts.
+// The step that writes `context.decision`. It finds the permissions, and reads the body if the decision
+// depends on it. It decides on the permissions that are in force after the last wait (H19).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
 import { inspectBody } from '../body/inspect.ts';
@@ -26,12 +26,12 @@ import { type StillAuthenticated } from './still-permitted.ts';
 
 export interface AuthorizeDeps {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
-  /** Name of Couchgate's own database, which a form may not name either. */
+  /** Name of Couchgate's own database. A form must not name it. */
   readonly storeDatabase: string;
   readonly bodies: BodyReader;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
-  /** Watches a request whose body is still on its way. */
+  /** Ends a request if its right is revoked while its body is still arriving. */
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
   readonly isStillAuthenticated: StillAuthenticated;
 }
@@ -44,33 +44,33 @@ interface Exchange {
 
 type Permissions = DatabasePermissions | undefined;
 
-/** Delay of the 503 for a caller with too many reads. */
+/** Delay of the 503 for a caller with too many concurrent reads. */
 const TOO_BUSY_DELAY_MS = 1000;
 
 /**
- * Writes `context.decision`, then passes the request on or refuses it. Decides without a promise while the permissions
- * are in memory and the body has no say. No byte of a body is read before the caller holds a right that some body
- * could use.
+ * Writes `context.decision`, then continues with the request or refuses it. Creates no promise if the
+ * permissions are in memory and the decision does not depend on the body. Reads no byte of a body before the
+ * caller holds a right that some body could use.
  */
 export function authorizeOperation(deps: AuthorizeDeps): RequestHandler {
   return function authorizeOperationStep(req, res, next) {
     const exchange: Exchange = { req, res, context: contextOf(req) };
     const found = currentPermissions(deps, exchange.context);
     if (!(found instanceof Promise)) {
-      const decision = decideUnread(exchange.context, found);
-      if (!bodyHasSay(exchange, decision)) {
+      const decision = decideWithoutBody(exchange.context, found);
+      if (!needsBody(exchange, decision)) {
         finish(deps, exchange, decision, next);
         return;
       }
     }
-    decideAfterWaits(deps, exchange, found).then(
+    decideAsync(deps, exchange, found).then(
       (decision) => finish(deps, exchange, decision, next),
       (error: unknown) => fail(error, next),
     );
   };
 }
 
-/** The permissions that the operation depends on, as they are now. */
+/** The current permissions that the operation depends on. */
 function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions | Promise<Permissions> {
   const operation = known(context.operation, 'operation');
   const caller = callerOf(context);
@@ -78,35 +78,44 @@ function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions 
   return database === undefined ? undefined : deps.permissions.permissionsOf(database, caller);
 }
 
-/** No permissions are needed for endpoints that no role opens, nor for the owner where they could change nothing. */
+/**
+ * The database whose permissions are needed. Undefined = no role opens the endpoint, or the caller is the
+ * owner and the permissions cannot change the decision.
+ */
 function databaseToRead(principal: Principal, { endpoint, database }: Operation): string | undefined {
   if (endpoint.permit.kind !== 'roles' || endpoint.permit.sets.length === 0) return undefined;
   const needsMarker = endpoint.privilege === 'member' || endpoint.privilege === 'dbadmin';
   return principal.kind === 'owner' && !needsMarker ? undefined : database;
 }
 
-/** The decision while the body is unread: whether any endpoint that the body could choose is open to the caller. */
-function decideUnread(context: Context, permissions: Permissions): Decision {
+/**
+ * The decision before the body is read: whether any endpoint that the body could select is open to the
+ * caller.
+ */
+function decideWithoutBody(context: Context, permissions: Permissions): Decision {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
   return restrictOwner(context, decide(principal, operation, permissions, undefined));
 }
 
-/** True when the body has to be read before the decision is final. */
-function bodyHasSay({ req, context }: Exchange, decision: Decision): boolean {
+/** True if the body must be read before the decision is final. */
+function needsBody({ req, context }: Exchange, decision: Decision): boolean {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
   if (operation.decidedByBody === undefined) return false;
   if (operation.decidedByBody === 'database-from-form') return principal.kind !== 'nobody';
-  return mustInspect(principal, operation, decision) || hidesIds(req, decision);
+  return mustInspect(principal, operation, decision) || isUnscannable(req, decision);
 }
 
-/** A streamed body is scanned for the ids that are closed to everybody (H10). In an encoded body they cannot be seen. */
-function hidesIds(req: IncomingMessage, decision: Decision): boolean {
+/**
+ * A streamed body is scanned for ids that are closed to everybody (H10). An encoded body cannot be scanned,
+ * so it must be read.
+ */
+function isUnscannable(req: IncomingMessage, decision: Decision): boolean {
   return decision.allow && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
 }
 
-async function decideAfterWaits(
+async function decideAsync(
   deps: AuthorizeDeps,
   exchange: Exchange,
   found: Permissions | Promise<Permissions>,
@@ -119,11 +128,11 @@ async function decideAfterWaits(
     await authenticated;
     permissions = await currentPermissions(deps, context);
   }
-  const unread = decideUnread(context, permissions);
-  if (!bodyHasSay(exchange, unread)) return unread;
+  const withoutBody = decideWithoutBody(context, permissions);
+  if (!needsBody(exchange, withoutBody)) return withoutBody;
   return operation.decidedByBody === 'database-from-form'
     ? decideByForm(deps, exchange, operation)
-    : decideByIds(deps, exchange, operation, unread);
+    : decideByIds(deps, exchange, operation, withoutBody);
 }
 
 /** `POST /api/set_permissions`: the form names the database. */
@@ -143,17 +152,20 @@ async function decideByForm(
   return restrictOwner(context, decide(caller.principal, named.operation, found, undefined));
 }
 
-/** The body may take long to arrive, so the permissions are read again after it. Pinned by h19-decisions.test.ts. */
+/**
+ * Reads the permissions again after the body, which may take long to arrive.
+ * Pinned by test/hostile/h19-decisions.test.ts.
+ */
 async function decideByIds(
   deps: AuthorizeDeps,
   exchange: Exchange,
   operation: Operation,
-  unread: Decision,
+  withoutBody: Decision,
 ): Promise<Decision> {
   const { req, res, context } = exchange;
   const { decidedByBody } = operation;
-  if (decidedByBody !== 'document-id' && decidedByBody !== 'bulk-ids') return unread;
-  if (unread.allow) watchUpload(deps.revocationWatch, exchange, unread);
+  if (decidedByBody !== 'document-id' && decidedByBody !== 'bulk-ids') return withoutBody;
+  if (withoutBody.allow) watchUpload(deps.revocationWatch, exchange, withoutBody);
   const ids = await inspectBody(deps.bodies, req, res, {
     limitBytes: deps.inspectLimitBytes,
     place: decidedByBody,
@@ -176,7 +188,7 @@ function requireValid(isValid: boolean): void {
   if (!isValid) throw new Unauthorized('The credentials became invalid during the request.');
 }
 
-/** The owner's rights can be limited to some addresses (the whitelist's list for owner operations). */
+/** Refuses the owner on addresses outside `owner_allow`. */
 function restrictOwner(context: Context, decision: Decision): Decision {
   if (!decision.allow || decision.rule !== 'owner' || context.client?.mayAdminister !== false)
     return decision;
@@ -200,8 +212,8 @@ function finish(deps: AuthorizeDeps, exchange: Exchange, decision: Decision, nex
 }
 
 /**
- * Delays the 503 of a caller with too many reads: thousands of connections that retry at once would starve the event
- * loop (H15).
+ * Continues with an error. Delays the 503 of a caller with too many reads: thousands of connections that
+ * retry at once would starve the event loop (H15).
  */
 function fail(error: unknown, next: NextFunction): void {
   if (error instanceof TooBusy) setTimeout(() => next(error), TOO_BUSY_DELAY_MS);

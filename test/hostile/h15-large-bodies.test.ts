@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it, mock } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { idsIn } from '../../src/body/inspect.ts';
-import { type HoldBytes } from '../../src/body/budget.ts';
+import { type ReserveBytes } from '../../src/body/budget.ts';
 import { gunzip } from '../../src/body/decode.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
@@ -109,12 +109,12 @@ describe('H15 a body that is read to decide', () => {
 
   it('counts while it is inflated, not only after – a bomb of 16 MiB, room for one – 503', async () => {
     let told = 0;
-    const hold: HoldBytes = (bytes) => {
+    const reserve: ReserveBytes = (bytes) => {
       told += bytes;
       return told > MIB ? new Unavailable('no room') : undefined;
     };
     const bomb = gzipSync(Buffer.alloc(16 * MIB, 32));
-    await assert.rejects(gunzip(bomb, 64 * MIB, hold), Unavailable);
+    await assert.rejects(gunzip(bomb, 64 * MIB, reserve), Unavailable);
     assert.ok(told < 2 * MIB, `${told} bytes were inflated`);
   });
 });

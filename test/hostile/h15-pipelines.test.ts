@@ -52,7 +52,7 @@ describe('H15: requests that are sent ahead', () => {
     const client = await connect();
     client.send(get('/open/small').repeat(1000));
     await client.end();
-    assert.ok(gate.log.lines.some(({ message }) => message.includes('too many requests ahead')));
+    assert.ok(gate.log.lines.some(({ message }) => message.includes('too many pipelined requests')));
   });
 
   it('do not save a client that reads nothing from being cut', async () => {
