@@ -140,7 +140,9 @@ const WIDE = {
 
 function settingsOf(setup: PolicyFrontSetup): Settings {
   const { mayAdminister, couchdb } = setup;
-  const limits = Object.entries(setup).filter(([name]) => name.endsWith('Bytes') || name === 'couchdbConnections');
+  const limits = Object.entries(setup).filter(
+    ([name]) => name.endsWith('Bytes') || name === 'couchdbConnections',
+  );
   return testSettings({
     ...WIDE,
     metricsListen: 'off',
