@@ -51,14 +51,6 @@ export type Decision =
       readonly needed: string;
     };
 
-/** A request body that Couchgate has read into memory (body/read.ts). */
-export interface ReadBody {
-  /** The bytes as the client sent them. */
-  readonly received: Buffer;
-  /** The bytes after Content-Encoding was removed; the same buffer without one. */
-  readonly decoded: Buffer;
-}
-
 /** What happened upstream, for the access log. */
 export interface UpstreamTimes {
   node: string | undefined;
@@ -135,8 +127,10 @@ export class Context {
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
   decision: Decision | undefined = undefined;
-  /** The body, where Couchgate has read it (body/read). */
-  body: ReadBody | undefined = undefined;
+  /** The body without its Content-Encoding, where Couchgate has read it (body/read). CouchDB gets these bytes. */
+  body: Buffer | undefined = undefined;
+  /** Bytes of that body as the client sent them (body/read). */
+  receivedBytes = 0;
   /** The body that CouchDB gets in its place, where a guard wrote it anew (guard/). */
   guardedBody: Buffer | undefined = undefined;
   readonly upstream: UpstreamTimes = {

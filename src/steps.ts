@@ -37,6 +37,8 @@ export function createForward({ settings, nodes, identity, revocationWatch }: Se
     publicUrl: settings.publicUrl,
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
+    maxJsonBody: settings.maxJsonBody,
+    maxQueryValues: settings.maxQueryValues,
   });
 }
 
@@ -57,6 +59,9 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
       storeDatabase,
       bodies,
       inspectLimitBytes,
+      maxBodyBytes: settings.maxBodyBytes,
+      maxJsonBody: settings.maxJsonBody,
+      maxQueryValues: settings.maxQueryValues,
       revocationWatch,
     }),
     guardRequest: guardRequest(createGuards(services, condition)),

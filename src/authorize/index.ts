@@ -3,6 +3,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
 import { inspectBody } from '../body/inspect.ts';
+import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
@@ -12,6 +13,7 @@ import {
   MethodNotAllowed,
   NotFound,
   TooBusy,
+  TooLarge,
   Unauthorized,
   type HttpError,
 } from '../http-errors.ts';
@@ -20,10 +22,11 @@ import { type SecurityStore } from '../permissions/security-store.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
+import { isTooLong, mustDecode, refuseByHead, refuseReadStructure } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { decide, mustInspect } from './decide.ts';
 
-export interface AuthorizeDeps {
+export interface AuthorizeDeps extends BodyLimits {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
   /** Name of Couchgate's own database, which a form may not name either. */
   readonly storeDatabase: string;
@@ -56,7 +59,7 @@ export function authorizeOperation(deps: AuthorizeDeps): RequestHandler {
     const found = currentPermissions(deps, exchange.context);
     if (!(found instanceof Promise)) {
       const decision = decideUnread(exchange.context, found);
-      if (!bodyHasSay(exchange, decision)) {
+      if (!mustRead(exchange, decision)) {
         finish(deps, exchange, decision, next);
         return;
       }
@@ -90,18 +93,12 @@ function decideUnread(context: Context, permissions: Permissions): Decision {
   return restrictOwner(context, decide(principal, operation, permissions, undefined));
 }
 
-/** True when the body has to be read before the decision is final. */
-function bodyHasSay({ req, context }: Exchange, decision: Decision): boolean {
+/** True when the body has to be read: it has a say in the decision, or CouchDB would have to decode it. */
+function mustRead({ req, context }: Exchange, decision: Decision): boolean {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  if (operation.decidedByBody === undefined) return false;
   if (operation.decidedByBody === 'database-from-form') return principal.kind !== 'nobody';
-  return mustInspect(principal, operation, decision) || hidesIds(req, decision);
-}
-
-/** A streamed body is scanned for the ids that are closed to everybody (H10). In an encoded body they cannot be seen. */
-function hidesIds(req: IncomingMessage, decision: Decision): boolean {
-  return decision.allow && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
+  return mustInspect(principal, operation, decision) || mustDecode(req, decision);
 }
 
 async function decideAfterWaits(
@@ -112,10 +109,33 @@ async function decideAfterWaits(
   const { context } = exchange;
   const operation = known(context.operation, 'operation');
   const unread = decideUnread(context, await found);
-  if (!bodyHasSay(exchange, unread)) return unread;
-  return operation.decidedByBody === 'database-from-form'
-    ? decideByForm(deps, exchange, operation)
+  if (!mustRead(exchange, unread)) return unread;
+  if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
+  if (unread.allow) {
+    refuseByHead(deps, exchange.req, unread.endpoint);
+    watchUpload(deps.revocationWatch, exchange, unread);
+  }
+  return operation.decidedByBody === undefined
+    ? decideEncoded(deps, exchange, operation, unread)
     : decideByIds(deps, exchange, operation, unread);
+}
+
+/** Reads the body only to decode it. The permissions are read again after it. */
+async function decideEncoded(
+  deps: AuthorizeDeps,
+  { req, res, context }: Exchange,
+  operation: Operation,
+  unread: Decision,
+): Promise<Decision> {
+  if (!unread.allow) return unread;
+  const { endpoint } = unread;
+  await deps.bodies.read(req, res, rulesOfEncoded(endpoint, deps));
+  await refuseReadStructure(deps, req, endpoint);
+  const { principal } = known(context.identified, 'identified');
+  return restrictOwner(
+    context,
+    decide(principal, operation, await currentPermissions(deps, context), undefined),
+  );
 }
 
 /** `POST /api/set_permissions`: the form names the database. */
@@ -143,11 +163,11 @@ async function decideByIds(
   const { req, res, context } = exchange;
   const { decidedByBody } = operation;
   if (decidedByBody !== 'document-id' && decidedByBody !== 'bulk-ids') return unread;
-  if (unread.allow) watchUpload(deps.revocationWatch, exchange, unread);
   const ids = await inspectBody(deps.bodies, req, res, {
-    limitBytes: deps.inspectLimitBytes,
+    limitBytes: Math.min(deps.inspectLimitBytes, deps.maxJsonBody),
     place: decidedByBody,
   });
+  await refuseReadStructure(deps, req, operation.endpoint);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);
   return restrictOwner(context, decide(principal, operation, permissions, ids));
@@ -170,6 +190,10 @@ function finish(deps: AuthorizeDeps, exchange: Exchange, decision: Decision, nex
   exchange.context.decision = decision;
   if (!decision.allow) {
     next(refusal(decision));
+    return;
+  }
+  if (isTooLong(deps, exchange.req, decision.endpoint)) {
+    next(new TooLarge());
     return;
   }
   watchUpload(deps.revocationWatch, exchange, decision);

@@ -1,6 +1,8 @@
 // One client request on its way through the cluster: whose turn it waits for, which node is tried next, and every way in which it can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
+import { meterOf } from '../body/json-meter.ts';
+import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
 import { type HttpError } from '../http-errors.ts';
 import { NodeSilent } from './agents.ts';
@@ -11,7 +13,7 @@ import { failureOf, isUnreadable, noNode } from './failures.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
-import { type BodyLimits, OutgoingBody } from './request-body.ts';
+import { OutgoingBody } from './request-body.ts';
 import { type Waiter } from '../limits/concurrency-limiter.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
@@ -53,7 +55,13 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     this.caller = this.#request.caller;
     // Ids in a body that was not read to decide are looked at as they pass.
     const scan = context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
-    this.#body = new OutgoingBody(this.#request.body, req, services, scan, this);
+    const limitBytes = bodyLimit(decision.endpoint, req, services);
+    const { body } = this.#request;
+    const meter =
+      body.kind === 'stream'
+        ? meterOf(structureLimits(decision.endpoint, req, services), body.length)
+        : undefined;
+    this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
     // The one sign that a client left: Node emits `aborted` only while the request is incomplete (M3).
     res.on('close', () => this.#clientClosed());
   }

@@ -1,14 +1,10 @@
 // Sends a request's body to CouchDB: bytes at once, a stream piece by piece as fast as the slower side takes it.
 import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { type JsonMeter } from '../body/json-meter.ts';
 import { type InternalIdScan } from '../body/stream-scan.ts';
 import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type RequestBody } from './request-headers.ts';
-
-export interface BodyLimits {
-  /** Largest body; a chunked one is cut when it turns out larger. */
-  readonly maxBodyBytes: number;
-}
 
 /** Hears of a body that may not go on: CouchDB acts on one only when it has all of it. */
 export interface Refusing {
@@ -19,9 +15,12 @@ export interface Refusing {
 export class OutgoingBody {
   readonly #body: RequestBody;
   readonly #req: IncomingMessage;
-  readonly #limits: BodyLimits;
+  /** Largest body; a chunked one is cut when it turns out larger. */
+  readonly #limitBytes: number;
   /** For a body whose ids nobody has read. */
   readonly #scan: InternalIdScan | undefined;
+  /** For a body that CouchDB parses. */
+  readonly #meter: JsonMeter | undefined;
   readonly #refusing: Refusing;
   #upstream: ClientRequest | undefined;
   #sent = 0;
@@ -31,14 +30,16 @@ export class OutgoingBody {
   constructor(
     body: RequestBody,
     req: IncomingMessage,
-    limits: BodyLimits,
+    limitBytes: number,
     scan: InternalIdScan | undefined,
+    meter: JsonMeter | undefined,
     refusing: Refusing,
   ) {
     this.#body = body;
     this.#req = req;
-    this.#limits = limits;
+    this.#limitBytes = limitBytes;
     this.#scan = scan;
+    this.#meter = meter;
     this.#refusing = refusing;
   }
 
@@ -73,12 +74,17 @@ export class OutgoingBody {
   readonly #onData = (chunk: Buffer): void => {
     this.#sent += chunk.length;
     // A stated length was compared before; only a chunked body can turn out too large.
-    if (this.#sent > this.#limits.maxBodyBytes) {
+    if (this.#sent > this.#limitBytes) {
       this.#refusing.refuse(new TooLarge());
       return;
     }
     if (this.#scan?.finds(chunk) === true) {
       this.#refusing.refuse(new Forbidden('Documents that CouchDB keeps for itself cannot be written.'));
+      return;
+    }
+    const refusal = this.#meter?.add(chunk);
+    if (refusal !== undefined) {
+      this.#refusing.refuse(refusal);
       return;
     }
     if (this.#upstream?.write(chunk) === false) this.#req.pause();

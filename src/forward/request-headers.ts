@@ -13,7 +13,6 @@ const PASSED = [
   'accept',
   'accept-encoding',
   'accept-language',
-  'content-encoding',
   'content-md5',
   'content-type',
   'if-match',
@@ -27,7 +26,12 @@ const PASSED = [
   'x-couch-persist',
 ] as const;
 
-const PASSED_NAMES: ReadonlySet<string> = new Set([...PASSED, 'content-length', 'transfer-encoding']);
+const PASSED_NAMES: ReadonlySet<string> = new Set([
+  ...PASSED,
+  'content-encoding',
+  'content-length',
+  'transfer-encoding',
+]);
 
 /** What is sent as the request's body. */
 export type RequestBody =
@@ -38,9 +42,9 @@ export type RequestBody =
 
 const NO_BODY: RequestBody = Object.freeze({ kind: 'none' });
 
-/** The body of a request: the bytes that were read to decide, or the client's stream. */
-export function bodyOf(headers: IncomingHttpHeaders, inspected: Buffer | undefined): RequestBody {
-  if (inspected !== undefined) return { kind: 'bytes', bytes: inspected };
+/** The body of a request: the decoded bytes that were read, or the client's stream. */
+export function bodyOf(headers: IncomingHttpHeaders, read: Buffer | undefined): RequestBody {
+  if (read !== undefined) return { kind: 'bytes', bytes: read };
   if (headers['transfer-encoding'] !== undefined) return { kind: 'stream', length: undefined };
   const length = headers['content-length'];
   return length === undefined || Number(length) === 0 ? NO_BODY : { kind: 'stream', length };
@@ -48,11 +52,13 @@ export function bodyOf(headers: IncomingHttpHeaders, inspected: Buffer | undefin
 
 /**
  * Headers for CouchDB, names in lower case, but for Host and Authorization, which belong to the attempt.
+ * `encoding` is the Content-Encoding of an attachment; no other body has one (H20).
  * Throws BadRequest when `Connection` names a header of the list: taken literally, CouchDB would read another request than was judged.
  */
 export function requestHeaders(
   headers: IncomingHttpHeaders,
   body: RequestBody,
+  encoding: string | undefined,
   context: Context,
 ): OutgoingHttpHeaders {
   const { connection } = headers;
@@ -63,6 +69,7 @@ export function requestHeaders(
     const value = headers[name];
     if (value !== undefined) passed[name] = value;
   }
+  if (encoding !== undefined) passed['content-encoding'] = encoding;
   if (body.kind === 'bytes') passed['content-length'] = body.bytes.length;
   else if (body.kind === 'stream') {
     if (body.length === undefined) passed['transfer-encoding'] = 'chunked';
@@ -96,9 +103,4 @@ export function refererForForm(headers: IncomingHttpHeaders, nodeHost: string): 
 /** True for the one kind of body on which CouchDB looks at Referer. */
 export function isForm(headers: IncomingHttpHeaders): boolean {
   return headers['content-type']?.toLowerCase().startsWith('multipart/form-data') === true;
-}
-
-/** True for the kinds of body that CouchDB reads part by part. */
-export function isMultipart(headers: IncomingHttpHeaders): boolean {
-  return headers['content-type']?.toLowerCase().startsWith('multipart/') === true;
 }

@@ -1,8 +1,5 @@
 // The step behind authorize: checks what is forwarded but depends on its content. It never answers.
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { encodingOf } from '../body/decode.ts';
 import { type GuardedId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
 
@@ -18,8 +15,6 @@ export type Guard = (
 
 /** Exactly one guard for each endpoint that the catalogue says is guarded. */
 export type Guards = Readonly<Record<GuardedId, Guard>>;
-
-const compress = promisify(gzip);
 
 /** Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is never forwarded. */
 export function guardRequest(guards: Partial<Guards>): RequestHandler {
@@ -39,9 +34,7 @@ export function guardRequest(guards: Partial<Guards>): RequestHandler {
 async function check(guard: Guard, req: Request, res: Response, next: NextFunction): Promise<void> {
   const context = contextOf(req);
   try {
-    const body = await guard(req, res, context);
-    // Content-Encoding is forwarded and must stay true.
-    if (body !== undefined) context.guardedBody = encodingOf(req) === 'gzip' ? await compress(body) : body;
+    context.guardedBody = await guard(req, res, context);
   } catch (thrown) {
     context.outcome.refuseBy(thrown);
     throw thrown;
