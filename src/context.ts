@@ -54,14 +54,6 @@ export type Decision =
       readonly needed: string;
     };
 
-/** A request body that Couchgate has read into memory (body/read.ts). */
-export interface ReadBody {
-  /** The bytes as the client sent them. */
-  readonly received: Buffer;
-  /** The bytes without Content-Encoding; the same buffer if the body is not encoded. */
-  readonly decoded: Buffer;
-}
-
 /** Facts about the upstream request, for the access log. */
 export interface UpstreamTimes {
   node: string | undefined;
@@ -144,9 +136,11 @@ export class Context {
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
   decision: Decision | undefined = undefined;
-  /** The request body, if Couchgate has read it (body/read). */
-  body: ReadBody | undefined = undefined;
-  /** The body that CouchDB gets instead, if a guard rewrote it (guard/). */
+  /** The body without its Content-Encoding, where Couchgate has read it (body/read). CouchDB gets these bytes. */
+  body: Buffer | undefined = undefined;
+  /** Bytes of that body as the client sent them (body/read). */
+  receivedBytes = 0;
+  /** The body that CouchDB gets in its place, where a guard wrote it anew (guard/). */
   guardedBody: Buffer | undefined = undefined;
   readonly upstream: UpstreamTimes = {
     node: undefined,

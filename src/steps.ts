@@ -45,6 +45,8 @@ export function createForward({
     publicUrl: settings.publicUrl,
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
+    maxJsonBody: settings.maxJsonBody,
+    maxQueryValues: settings.maxQueryValues,
   });
 }
 
@@ -75,6 +77,9 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
       storeDatabase,
       bodies,
       inspectLimitBytes,
+      maxBodyBytes: settings.maxBodyBytes,
+      maxJsonBody: settings.maxJsonBody,
+      maxQueryValues: settings.maxQueryValues,
       revocationWatch,
       isStillAuthenticated,
     }),

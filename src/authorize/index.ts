@@ -3,6 +3,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
 import { inspectBody } from '../body/inspect.ts';
+import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
@@ -12,6 +13,7 @@ import {
   MethodNotAllowed,
   NotFound,
   TooBusy,
+  TooLarge,
   Unauthorized,
   type HttpError,
 } from '../http-errors.ts';
@@ -20,11 +22,12 @@ import { type SecurityStore } from '../permissions/security-store.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
+import { isTooLong, mustDecode, refuseByHead, refuseReadStructure } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { decide, mustInspect } from './decide.ts';
 import { type StillAuthenticated } from './still-permitted.ts';
 
-export interface AuthorizeDeps {
+export interface AuthorizeDeps extends BodyLimits {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
   /** Name of Couchgate's own database. A form must not name it. */
   readonly storeDatabase: string;
@@ -98,21 +101,12 @@ function decideWithoutBody(context: Context, permissions: Permissions): Decision
   return restrictOwner(context, decide(principal, operation, permissions, undefined));
 }
 
-/** True if the body must be read before the decision is final. */
+/** True if the body must be read: it has a say in the decision, or CouchDB would have to decode it. */
 function needsBody({ req, context }: Exchange, decision: Decision): boolean {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  if (operation.decidedByBody === undefined) return false;
   if (operation.decidedByBody === 'database-from-form') return principal.kind !== 'nobody';
-  return mustInspect(principal, operation, decision) || isUnscannable(req, decision);
-}
-
-/**
- * A streamed body is scanned for ids that are closed to everybody (H10). An encoded body cannot be scanned,
- * so it must be read.
- */
-function isUnscannable(req: IncomingMessage, decision: Decision): boolean {
-  return decision.allow && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
+  return mustInspect(principal, operation, decision) || mustDecode(req, decision);
 }
 
 async function decideAsync(
@@ -130,9 +124,33 @@ async function decideAsync(
   }
   const withoutBody = decideWithoutBody(context, permissions);
   if (!needsBody(exchange, withoutBody)) return withoutBody;
-  return operation.decidedByBody === 'database-from-form'
-    ? decideByForm(deps, exchange, operation)
+  if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
+  if (withoutBody.allow) {
+    refuseByHead(deps, exchange.req, withoutBody.endpoint);
+    watchUpload(deps.revocationWatch, exchange, withoutBody);
+  }
+  return operation.decidedByBody === undefined
+    ? decideEncoded(deps, exchange, operation, withoutBody)
     : decideByIds(deps, exchange, operation, withoutBody);
+}
+
+/** Reads the body only to decode it. The permissions are read again after it. */
+async function decideEncoded(
+  deps: AuthorizeDeps,
+  { req, res, context }: Exchange,
+  operation: Operation,
+  unread: Decision,
+): Promise<Decision> {
+  if (!unread.allow) return unread;
+  const { endpoint } = unread;
+  await deps.bodies.read(req, res, rulesOfEncoded(endpoint, deps));
+  await refuseReadStructure(deps, req, endpoint);
+  await stillAuthenticated(deps, context);
+  const { principal } = known(context.identified, 'identified');
+  return restrictOwner(
+    context,
+    decide(principal, operation, await currentPermissions(deps, context), undefined),
+  );
 }
 
 /** `POST /api/set_permissions`: the form names the database. */
@@ -165,11 +183,11 @@ async function decideByIds(
   const { req, res, context } = exchange;
   const { decidedByBody } = operation;
   if (decidedByBody !== 'document-id' && decidedByBody !== 'bulk-ids') return withoutBody;
-  if (withoutBody.allow) watchUpload(deps.revocationWatch, exchange, withoutBody);
   const ids = await inspectBody(deps.bodies, req, res, {
-    limitBytes: deps.inspectLimitBytes,
+    limitBytes: Math.min(deps.inspectLimitBytes, deps.maxJsonBody),
     place: decidedByBody,
   });
+  await refuseReadStructure(deps, req, operation.endpoint);
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);
@@ -205,6 +223,10 @@ function finish(deps: AuthorizeDeps, exchange: Exchange, decision: Decision, nex
   exchange.context.decision = decision;
   if (!decision.allow) {
     next(refusal(decision));
+    return;
+  }
+  if (isTooLong(deps, exchange.req, decision.endpoint)) {
+    next(new TooLarge());
     return;
   }
   watchUpload(deps.revocationWatch, exchange, decision);

@@ -5,9 +5,17 @@ import { BadContentType, BadRequest, HttpError, TooLarge } from '../http-errors.
 import { type ReserveBytes } from './budget.ts';
 
 const GUNZIP_CHUNK_BYTES = 65_536;
+/** JSON of applications shrinks to a tenth. A bomb of 60 KiB would be 64 MiB. */
+const INFLATED_BYTES = 16_777_216;
+const INFLATED_PER_BYTE = 8;
 
-/** True if the head announces a body. RFC 9112 section 6.3: one of these two headers, or there is none. */
-export function announcesBody(req: IncomingMessage): boolean {
+/** Returns the largest decoded size of a gzip body of so many bytes (H20). */
+export function inflatedLimit(receivedBytes: number): number {
+  return INFLATED_BYTES + INFLATED_PER_BYTE * receivedBytes;
+}
+
+/** True when the head announces a body. RFC 9112 section 6.3: one of these two headers, or there is none. */
+export function announcesBody(req: Pick<IncomingMessage, 'headers'>): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? '0') !== 0;
 }
 
@@ -19,6 +27,16 @@ export function encodingOf(req: IncomingMessage): 'gzip' | 'identity' {
   const encoding = req.headers['content-encoding'] ?? 'identity';
   if (encoding === 'gzip' || encoding === 'identity') return encoding;
   throw new BadContentType('Content-Encoding must be gzip or identity');
+}
+
+/** True for a body with a Content-Encoding that changes its bytes. */
+export function isEncoded(req: Pick<IncomingMessage, 'headers'>): boolean {
+  return announcesBody(req) && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
+}
+
+/** True for the kinds of body that CouchDB reads part by part. */
+export function isMultipart(req: Pick<IncomingMessage, 'headers'>): boolean {
+  return req.headers['content-type']?.toLowerCase().startsWith('multipart/') === true;
 }
 
 /** The media type in lower case without its parameters; undefined without a Content-Type. */

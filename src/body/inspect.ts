@@ -35,8 +35,7 @@ export async function inspectBody(
   { limitBytes, place }: InspectRules,
 ): Promise<IdClass> {
   refuseOtherTypes(req);
-  const { decoded } = await bodies.read(req, res, { limitBytes });
-  return idsIn(decoded, place);
+  return idsIn(await bodies.read(req, res, { limitBytes }), place);
 }
 
 /**

@@ -1,10 +1,10 @@
 // Reads the body of a request into memory: once, decoded, within its limit and the memory budget.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { callerOf, contextOf, type ReadBody } from '../context.ts';
+import { callerOf, contextOf } from '../context.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type BodyBudget, createBodyBudget, type ReserveBytes } from './budget.ts';
-import { announcesBody, encodingOf, gunzip, mediaTypeOf } from './decode.ts';
+import { announcesBody, encodingOf, gunzip, inflatedLimit, isMultipart, mediaTypeOf } from './decode.ts';
 import { isJsonObject, type JsonObject, parseForm, parseJson } from './parse.ts';
 
 /** Bytes that all bodies of one kind may reserve at the same time. */
@@ -42,18 +42,18 @@ export class BodyReader {
   }
 
   /**
-   * Returns the body as received and as decoded. Throws 413 beyond the limit, also of the decoded size. Throws
-   * 415 for an unknown encoding, 400 for invalid gzip or an incomplete body, 503 if the budget is exhausted.
+   * The decoded body. Throws 413 past the limit (of the decoded size too, and for a body that was read before), 415
+   * for an unknown encoding or a multipart body with one, 400 for bad gzip or a body that was cut short, 503 where the
+   * budget has no room.
    */
-  async read(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<ReadBody> {
+  async read(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<Buffer> {
     const context = contextOf(req);
-    if (context.body !== undefined) return context.body;
     const { limitBytes, budget = 'scanned' } = rules;
-    const encoding = encodingOf(req);
-    const reserve = this.#budgets[budget](res, quotaKeyOf(callerOf(context)));
-    const received = await receive(req, limitBytes, reserve);
-    const isEncoded = encoding === 'gzip' && received.length > 0;
-    context.body = { received, decoded: isEncoded ? await gunzip(received, limitBytes, reserve) : received };
+    if (context.body === undefined) {
+      const reserve = this.#budgets[budget](res, quotaKeyOf(callerOf(context)));
+      context.body = await receiveDecoded(req, limitBytes, reserve);
+    }
+    if (context.body.length > limitBytes) throw new TooLarge();
     return context.body;
   }
 
@@ -75,9 +75,9 @@ export class BodyReader {
   ): Promise<JsonObject | undefined> {
     if (!announcesBody(req)) return undefined;
     if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-    const { decoded } = await this.read(req, res, rules);
-    if (decoded.length === 0) return undefined;
-    const value = parseJson(decoded);
+    const bytes = await this.read(req, res, rules);
+    if (bytes.length === 0) return undefined;
+    const value = parseJson(bytes);
     if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
     return value;
   }
@@ -90,8 +90,23 @@ export class BodyReader {
     if (mediaTypeOf(req) !== 'application/x-www-form-urlencoded') {
       throw new BadContentType('Content-Type must be application/x-www-form-urlencoded');
     }
-    return parseForm((await this.read(req, res, rules)).decoded);
+    return parseForm(await this.read(req, res, rules));
   }
+}
+
+/** The body without its Content-Encoding. The parts of a multipart body have encodings of their own. */
+async function receiveDecoded(
+  req: IncomingMessage,
+  limitBytes: number,
+  reserve: ReserveBytes,
+): Promise<Buffer> {
+  const encoding = encodingOf(req);
+  if (encoding === 'gzip' && isMultipart(req))
+    throw new BadContentType('A multipart body must not have a Content-Encoding');
+  const received = await receive(req, limitBytes, reserve);
+  contextOf(req).receivedBytes = received.length;
+  if (encoding === 'identity' || received.length === 0) return received;
+  return gunzip(received, Math.min(limitBytes, inflatedLimit(received.length)), reserve);
 }
 
 /**

@@ -1,6 +1,8 @@
 // Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
+import { meterOf } from '../body/json-meter.ts';
+import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
 import { type HttpError, Unavailable } from '../http-errors.ts';
 import { type IsStillPermitted, requireStillPermitted, revoked } from '../revocation/after-wait.ts';
@@ -13,7 +15,7 @@ import { failureOf, isInvalidHttp, noNode } from './failures.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
-import { type BodyLimits, OutgoingBody } from './request-body.ts';
+import { OutgoingBody } from './request-body.ts';
 import { type Waiter } from '../limits/concurrency-limiter.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
@@ -59,9 +61,14 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     this.caller = this.#request.caller;
     // A body that authorize did not read is scanned for reserved ids while it is streamed.
     const scan = context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
-    this.#body = new OutgoingBody(this.#request.body, req, services, scan, this);
-    // The only event for a client that disconnected: Node emits `aborted` only while the request is
-    // incomplete (M3).
+    const limitBytes = bodyLimit(decision.endpoint, req, services);
+    const { body } = this.#request;
+    const meter =
+      body.kind === 'stream'
+        ? meterOf(structureLimits(decision.endpoint, req, services), body.length)
+        : undefined;
+    this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
+    // The only event for a client that disconnected: Node emits `aborted` only while the request is incomplete (M3).
     res.on('close', () => this.#clientClosed());
   }
 

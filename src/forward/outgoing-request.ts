@@ -3,16 +3,10 @@ import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
+import { isEncoded, isMultipart } from '../body/decode.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
-import {
-  bodyOf,
-  isForm,
-  isMultipart,
-  refererForForm,
-  type RequestBody,
-  requestHeaders,
-} from './request-headers.ts';
+import { bodyOf, isForm, refererForForm, type RequestBody, requestHeaders } from './request-headers.ts';
 import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 
 type Allowed = Extract<Decision, { allow: true }>;
@@ -40,8 +34,12 @@ export class OutgoingRequest {
     const target = known(context.target, 'target');
     this.method = req.method ?? 'GET';
     this.url = target.path + target.query;
-    this.body = bodyOf(headers, context.guardedBody ?? context.body?.received);
-    this.multipart = isMultipart(headers);
+    this.body = bodyOf(headers, context.guardedBody ?? context.body);
+    this.multipart = isMultipart(req);
+    const isAttachment = decision.endpoint.body === 'attachment';
+    // Authorize reads and decodes such a body; CouchDB would inflate it without a limit (H20).
+    if (this.body.kind === 'stream' && !isAttachment && isEncoded(req))
+      throw new Error('an encoded body was not decoded');
     this.plan = planConnection(
       decision.endpoint.pool,
       target.path,
@@ -49,7 +47,12 @@ export class OutgoingRequest {
       this.body.kind !== 'none',
       target.query,
     );
-    this.#headers = requestHeaders(headers, this.body, context);
+    this.#headers = requestHeaders(
+      headers,
+      this.body,
+      isAttachment ? headers['content-encoding'] : undefined,
+      context,
+    );
     this.#req = req;
     this.#identity = identity;
     const caller = callerOf(context);

@@ -1,14 +1,10 @@
 // Sends the body of a request to CouchDB: bytes at once, or a stream with back-pressure.
 import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { type JsonMeter } from '../body/json-meter.ts';
 import { type InternalIdScan } from '../body/stream-scan.ts';
 import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type RequestBody } from './request-headers.ts';
-
-export interface BodyLimits {
-  /** Largest body. A chunked body is refused as soon as it exceeds this size. */
-  readonly maxBodyBytes: number;
-}
 
 /** Called with the refusal of a body. CouchDB has not acted on the body: it waits for its end. */
 export interface BodyRefusalListener {
@@ -19,9 +15,12 @@ export interface BodyRefusalListener {
 export class OutgoingBody {
   readonly #body: RequestBody;
   readonly #req: IncomingMessage;
-  readonly #limits: BodyLimits;
-  /** Set for a body whose document ids were not read by authorize. */
+  /** Largest body; a chunked one is cut when it turns out larger. */
+  readonly #limitBytes: number;
+  /** For a body whose ids nobody has read. */
   readonly #scan: InternalIdScan | undefined;
+  /** For a body that CouchDB parses. */
+  readonly #meter: JsonMeter | undefined;
   readonly #listener: BodyRefusalListener;
   #upstream: ClientRequest | undefined;
   #sent = 0;
@@ -34,14 +33,16 @@ export class OutgoingBody {
   constructor(
     body: RequestBody,
     req: IncomingMessage,
-    limits: BodyLimits,
+    limitBytes: number,
     scan: InternalIdScan | undefined,
+    meter: JsonMeter | undefined,
     listener: BodyRefusalListener,
   ) {
     this.#body = body;
     this.#req = req;
-    this.#limits = limits;
+    this.#limitBytes = limitBytes;
     this.#scan = scan;
+    this.#meter = meter;
     this.#listener = listener;
   }
 
@@ -77,13 +78,18 @@ export class OutgoingBody {
 
   readonly #onData = (chunk: Buffer): void => {
     this.#sent += chunk.length;
-    // admit has checked Content-Length, so only a chunked body can exceed the limit.
-    if (this.#sent > this.#limits.maxBodyBytes) {
+    // A stated length was compared before; only a chunked body can turn out too large.
+    if (this.#sent > this.#limitBytes) {
       this.#listener.refuse(new TooLarge());
       return;
     }
     if (this.#scan?.containsInternalId(chunk) === true) {
       this.#listener.refuse(new Forbidden("CouchDB's internal documents cannot be written."));
+      return;
+    }
+    const refusal = this.#meter?.add(chunk);
+    if (refusal !== undefined) {
+      this.#listener.refuse(refusal);
       return;
     }
     if (this.#upstream?.write(chunk) === false) this.#req.pause();

@@ -14,7 +14,6 @@ const PASSED = [
   'accept',
   'accept-encoding',
   'accept-language',
-  'content-encoding',
   'content-md5',
   'content-type',
   'if-match',
@@ -28,7 +27,12 @@ const PASSED = [
   'x-couch-persist',
 ] as const;
 
-const PASSED_NAMES: ReadonlySet<string> = new Set([...PASSED, 'content-length', 'transfer-encoding']);
+const PASSED_NAMES: ReadonlySet<string> = new Set([
+  ...PASSED,
+  'content-encoding',
+  'content-length',
+  'transfer-encoding',
+]);
 
 /** The body of the request to CouchDB. */
 export type RequestBody =
@@ -39,9 +43,9 @@ export type RequestBody =
 
 const NO_BODY: RequestBody = Object.freeze({ kind: 'none' });
 
-/** Returns the bytes that an earlier step read (`inspected`), else the client's stream. */
-export function bodyOf(headers: IncomingHttpHeaders, inspected: Buffer | undefined): RequestBody {
-  if (inspected !== undefined) return { kind: 'bytes', bytes: inspected };
+/** The body of a request: the decoded bytes that were read, or the client's stream. */
+export function bodyOf(headers: IncomingHttpHeaders, read: Buffer | undefined): RequestBody {
+  if (read !== undefined) return { kind: 'bytes', bytes: read };
   if (headers['transfer-encoding'] !== undefined) return { kind: 'stream', length: undefined };
   const length = headers['content-length'];
   return length === undefined || Number(length) === 0 ? NO_BODY : { kind: 'stream', length };
@@ -55,6 +59,7 @@ export function bodyOf(headers: IncomingHttpHeaders, inspected: Buffer | undefin
 export function requestHeaders(
   headers: IncomingHttpHeaders,
   body: RequestBody,
+  encoding: string | undefined,
   context: Context,
 ): OutgoingHttpHeaders {
   const { connection } = headers;
@@ -65,6 +70,7 @@ export function requestHeaders(
     const value = headers[name];
     if (value !== undefined) passed[name] = value;
   }
+  if (encoding !== undefined) passed['content-encoding'] = encoding;
   if (body.kind === 'bytes') passed['content-length'] = body.bytes.length;
   else if (body.kind === 'stream') {
     if (body.length === undefined) passed['transfer-encoding'] = 'chunked';
@@ -99,9 +105,4 @@ export function refererForForm(headers: IncomingHttpHeaders, nodeHost: string): 
 /** True for form uploads: CouchDB checks Referer for this type only. */
 export function isForm(headers: IncomingHttpHeaders): boolean {
   return headers['content-type']?.toLowerCase().startsWith('multipart/form-data') === true;
-}
-
-/** True for bodies that CouchDB reads part by part. */
-export function isMultipart(headers: IncomingHttpHeaders): boolean {
-  return headers['content-type']?.toLowerCase().startsWith('multipart/') === true;
 }

@@ -1,8 +1,5 @@
 // The step behind authorize: checks what is forwarded but depends on its content. It never answers.
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { encodingOf } from '../body/decode.ts';
 import { type GuardedId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
@@ -19,8 +16,6 @@ export type Guard = (
 
 /** Exactly one guard for each endpoint that the catalogue says is guarded. */
 export type Guards = Readonly<Record<GuardedId, Guard>>;
-
-const compress = promisify(gzip);
 
 /** Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is never forwarded. */
 export function guardRequest(guards: Partial<Guards>, isStillPermitted: IsStillPermitted): RequestHandler {
@@ -50,8 +45,7 @@ async function check(
     const body = await result;
     // A guard may wait for a body, for DNS or for CouchDB (H19).
     if (result instanceof Promise) await requireStillPermitted(isStillPermitted, context);
-    // Content-Encoding is forwarded and must stay true.
-    if (body !== undefined) context.guardedBody = encodingOf(req) === 'gzip' ? await compress(body) : body;
+    context.guardedBody = body;
   } catch (thrown) {
     context.outcome.refuseBy(thrown);
     throw thrown;

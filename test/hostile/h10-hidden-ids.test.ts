@@ -141,14 +141,14 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     });
   }
   for (const body of ORDINARY) {
-    it(`asks as member, with the very bytes – POST /h10 ${body}`, async () => {
+    it(`asks as member, with the very bytes, decoded – POST /h10 ${body}`, async () => {
       for (const sent of [Buffer.from(body), gzipSync(body)]) {
         const headers = sent.length === Buffer.byteLength(body) ? [] : [GZIP];
         const answer = await gate.send(post('writer', sent, ...headers));
         assert.equal(privilegeOf(answer), 'member');
         const [request] = answer.reached;
-        assert.deepEqual(request?.body, sent);
-        assert.equal(request.headers['content-encoding'], headers.length === 0 ? undefined : 'gzip');
+        assert.deepEqual(request?.body, Buffer.from(body));
+        assert.equal(request.headers['content-encoding'], undefined);
         if (gate.couchdb !== undefined) assert.ok([201, 400, 409].includes(answer.status), answer.body);
       }
     });

@@ -59,6 +59,8 @@ export interface PolicyFrontSetup {
   readonly maxBodyBytes?: number;
   readonly maxUrlBytes?: number;
   readonly couchdbConnections?: number;
+  readonly maxJsonBody?: number;
+  readonly maxQueryValues?: number;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -138,11 +140,11 @@ const WIDE = {
   drainTimeoutSeconds: 0,
 } satisfies Partial<Settings>;
 
+const LIMITS = /Bytes$|^maxJsonBody$|^maxQueryValues$|^couchdbConnections$/;
+
 function settingsOf(setup: PolicyFrontSetup): Settings {
   const { mayAdminister, couchdb } = setup;
-  const limits = Object.entries(setup).filter(
-    ([name]) => name.endsWith('Bytes') || name === 'couchdbConnections',
-  );
+  const limits = Object.entries(setup).filter(([name]) => LIMITS.test(name));
   return testSettings({
     ...WIDE,
     metricsListen: 'off',

@@ -48,6 +48,9 @@ function step(
     bodies: testBodies(),
     inspectLimitBytes: 1000,
     isStillAuthenticated: () => true,
+    maxBodyBytes: 1e6,
+    maxJsonBody: 1000,
+    maxQueryValues: 1000,
     revocationWatch: { register: () => () => undefined },
   });
   const later = new Promise<unknown>((resolve) => {
