@@ -16,6 +16,11 @@ export interface HealthOptions {
    * credentials.
    */
   readonly check: (url: string) => Promise<void>;
+  /**
+   * Returns the Authorization header of the probe. A node with `[chttpd] require_valid_user = true` answers an
+   * anonymous `GET /_up` with 401.
+   */
+  readonly authorization?: () => string;
   readonly limits: ConnectionLimits;
   readonly onState?: StateListener;
 }
@@ -97,6 +102,8 @@ export class HealthWatch {
       // As HAProxy's disable-on-404: CouchDB answers 404 in maintenance mode and while it is seeding.
       // https://docs.couchdb.org/en/stable/api/server/common.html#up
       if (status === 404) return ['draining', 'GET /_up answers 404'];
+      // The check of the token says why: the status alone does not name the setting.
+      if (status === 401) await this.#options.check(node.url);
       if (status !== 200) return ['down', `GET /_up answers ${status}`];
       if (node.state === 'up' && !withToken) return ['up', ''];
       await this.#options.check(node.url);
@@ -116,10 +123,12 @@ export class HealthWatch {
   #requestUp(node: CouchNode): Promise<number> {
     const url = new URL('/_up', node.url);
     const agent = this.#agents.get(url.protocol);
+    const { authorization } = this.#options;
     const get = url.protocol === 'https:' ? https.get : http.get;
     return new Promise((resolve, reject) => {
       const options = {
         ...(agent === undefined ? {} : { agent }),
+        ...(authorization === undefined ? {} : { headers: { Authorization: authorization() } }),
         signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
       };
       const request = get(url, options, (answer: IncomingMessage) => {
