@@ -12,7 +12,7 @@ import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { answerJson, startScriptedNode } from '../support/scripted-node.ts';
 
 const LIMITS = {
-  ...{ connectTimeoutMs: 500, idleTimeoutMs: 5000, keepAliveMs: 5000, kept: 4, ca: undefined },
+  ...{ connectTimeoutMs: 500, idleTimeoutMs: 5000, keepAliveMs: 5000, maxIdle: 4, ca: undefined },
   ...{ connections: 2, queue: 2, feeds: 3, share: 1 },
 };
 
