@@ -68,10 +68,7 @@ export interface Services extends ServiceInputs {
   readonly sessionParts: SessionParts;
   readonly revocationWatch: RevocationWatch;
   readonly bodies: BodyReader;
-  /**
-   * Starts the probes and the invalidation feeds. Resolves after the first probe of every node, whatever its
-   * result.
-   */
+  /** Starts probes and invalidation feeds. Resolves after the first probe of every node. */
   start(): Promise<void>;
   close(): Promise<void>;
 }
@@ -95,10 +92,7 @@ const SCANNED_BODIES = 8;
 /** Bytes of bodies that may be parsed at the same time. */
 export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 
-/**
- * Connects the services; sends nothing to CouchDB before `start`. The order matters: listeners of the
- * invalidation bus run in the order of their registration, the key store first.
- */
+/** Connects the services; sends nothing before `start`. The key store must be first to listen to the bus. */
 export function createServices(inputs: ServiceInputs, overrides: Overrides = {}): Services {
   const { settings, log } = inputs;
   const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;
@@ -187,9 +181,8 @@ function openInvalidationBus(
 }
 
 /**
- * Decides whether a running exchange is still permitted (H17): its session is not ended, its key version is
- * valid, and the grants of its database permit its endpoint. A form upload has not named its database yet; it
- * is decided when the form is complete.
+ * Decides whether the session, the key version and the grants still permit a running exchange (H17).
+ * A form upload has not named its database yet, so it is decided when the form is complete.
  */
 async function isStillPermitted(
   exchange: WatchedExchange,
