@@ -30,11 +30,7 @@ export interface Steps {
 /** Called with every error that is not an HttpError, for the operational log. */
 export type Report = (thrown: unknown, requestId: string) => void;
 
-/**
- * Creates the Express application. Every request ends in one of its steps or in `answerError`. A request that
- * Express cannot route, because it fails to parse the target, is refused by `refuseUnroutable` and recorded
- * too.
- */
+/** Creates the application. Every request ends in a step, in `answerError` or in `refuseUnroutable`. */
 export function createApp(steps: Steps, report: Report): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', false);
@@ -57,9 +53,7 @@ export function createApp(steps: Steps, report: Report): Express {
   return app;
 }
 
-/**
- * The only error handler: sends the public sentence to the client, and stores the private detail for the log.
- */
+/** The only error handler: sends the public sentence and stores the private detail for the log. */
 function errorExit(report: Report): ErrorRequestHandler {
   // Express recognises an error handler by its four parameters.
   return function answerError(thrown: unknown, req: Request, res: Response, _next: NextFunction): void {
@@ -71,10 +65,7 @@ function errorExit(report: Report): ErrorRequestHandler {
   };
 }
 
-/**
- * Returns the fallback for requests that reach no step: Express's router does not run for targets that it
- * cannot parse. Answers 400.
- */
+/** Returns the fallback that answers 400 to targets that Express's router cannot parse. */
 export function refuseUnroutable(steps: Pick<Steps, 'recordRequest'>) {
   return (req: Request, res: Response): void => {
     if (res.headersSent || res.writableEnded) return;

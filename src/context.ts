@@ -22,10 +22,7 @@ export interface Identified {
   readonly method: AuthenticationMethod;
   /** Id of the session, for the cookie method; `DELETE /_session` ends it. */
   readonly sessionId?: string;
-  /**
-   * Version of the API key's password. If the version is revoked, running requests of this credential are
-   * ended.
-   */
+  /** Version of the API key's password. Its revocation ends running requests of this credential. */
   readonly keyVersion?: string;
   /** Value of the Set-Cookie header that renews the session. */
   readonly renewedCookie?: string;
@@ -98,9 +95,7 @@ export class Outcome {
     this.#refusal ??= { rule, reason };
   }
 
-  /**
-   * Records `error` as a refusal if it denies a right. For errors after authorize has permitted the request.
-   */
+  /** Records `error`, thrown after authorize has permitted the request, if it denies a right. */
   refuseBy(error: unknown, rule?: string): void {
     if (!(error instanceof HttpError)) return;
     const refusalRule = rule ?? RULE_BY_STATUS[error.status];
@@ -124,9 +119,7 @@ export class Context {
   readonly startedAt = performance.now();
   /** The accepted or generated X-Couch-Request-ID (audit/record). */
   id = '';
-  /**
-   * Headers of every answer to this request, as alternating names and values (listen/messages writes them).
-   */
+  /** Headers of every answer, as alternating names and values (listen/messages writes them). */
   readonly answerHeaders: string[] = [];
   /** Further headers of every answer that is a page (listen/security-headers). */
   pageHeaders: readonly string[] = [];
@@ -175,10 +168,7 @@ export function contextOf(req: IncomingMessage): Context {
   return (req as IncomingMessage & { readonly context: Context }).context;
 }
 
-/**
- * Returns a field that an earlier step must have written. Throws if it is missing: that is a fault in the
- * order of steps.
- */
+/** Returns a field that an earlier step must have written. Throws if the order of steps is wrong. */
 export function known<T>(value: T | undefined, field: string): T {
   if (value === undefined) throw new Error(`context.${field} was read before its step wrote it`);
   return value;
@@ -189,9 +179,7 @@ export function callerOf({ identified, client }: Context): Caller {
   return { principal: known(identified, 'identified').principal, ip: known(client, 'client').ip };
 }
 
-/**
- * Returns the decision of a permitted request. Throws for a refused one, which must not reach later steps.
- */
+/** Returns the decision of a permitted request. Throws for a refused one: no later step may run. */
 export function permitted(context: Context): Extract<Decision, { allow: true }> {
   const decision = known(context.decision, 'decision');
   if (!decision.allow) throw new Error('a refused request reached a later step');

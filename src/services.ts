@@ -98,10 +98,7 @@ const SCANNED_BODIES = 8;
 /** Bytes of bodies that may be parsed at the same time. */
 export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 
-/**
- * Connects the services; sends nothing to CouchDB before `start`. The order matters: listeners of the
- * invalidation bus run in the order of their registration, the key store first.
- */
+/** Connects the services; sends nothing before `start`. The key store must be first to listen to the bus. */
 export function createServices(inputs: ServiceInputs, overrides: Overrides = {}): Services {
   const { settings, log } = inputs;
   const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;

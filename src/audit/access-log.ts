@@ -26,10 +26,7 @@ export interface AccessLogParameters {
   readonly log: OperationalLog;
   /** Bytes that may wait for a slow sink before lines are dropped. */
   readonly bufferBytes?: number;
-  /**
-   * Several processes write to the sink, so that a write must be atomic: a pipe guarantees that up to 4096
-   * bytes (POSIX PIPE_BUF).
-   */
+  /** True if several processes write to the sink. A write must then fit in PIPE_BUF (POSIX). */
   readonly shared?: boolean;
 }
 
@@ -44,9 +41,7 @@ const BATCH_DELAY_MS = 10;
 const PIPE_BUF = 4096;
 const LINE_FEED = 10;
 
-/**
- * Opens the sink. Throws if the file cannot be opened, so that the problem is found before the first request.
- */
+/** Opens the sink. Throws if the file cannot be opened, before the first request is served. */
 export function openAccessLog(parameters: AccessLogParameters): AccessLog {
   if (parameters.target === 'off') return NO_LOG;
   return new SinkLog(parameters);
@@ -61,10 +56,7 @@ const NO_LOG: AccessLog = Object.freeze({
   close: () => Promise.resolve(),
 });
 
-/**
- * Lines that wait to be written. They are stored as bytes: for a string, the sink counts characters and
- * encodes twice.
- */
+/** Waiting lines, as bytes: of a string, the sink counts characters and encodes it twice. */
 class Batch {
   readonly #bytes: Buffer;
   #used = 0;
@@ -144,10 +136,7 @@ class SinkLog implements AccessLog {
     return !this.#refuses || !(this.#failing || this.#full);
   }
 
-  /**
-   * Lines are passed to the sink a hundred times a second. A write per turn of the event loop costs a busy
-   * Couchgate 5 % of its time.
-   */
+  /** Batched: a write per turn of the event loop costs a busy Couchgate 5 % of its time. */
   write(line: string): void {
     if (!this.#batch.hasRoomFor(line)) this.#flushBatch();
     if (!this.#isFlushScheduled) {
@@ -197,8 +186,7 @@ class SinkLog implements AccessLog {
     this.#flushBatch();
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        // On exit, Node waits for the thread that is blocked in a write. If nothing reads stdout, the process
-        // would never end.
+        // On exit, Node waits for a blocked write. If nothing reads stdout, the process would never end.
         if (this.#target === 'stdout') process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
         this.#log.error({ target: this.#target }, 'access log could not be flushed: its last lines are lost');
         resolve();

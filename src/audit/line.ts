@@ -12,10 +12,7 @@ export interface LineParts {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly connection: ConnectionFacts;
-  /**
-   * Bytes sent (`bytesRead`) and received (`bytesUploaded`) for this request, heads included: Cloudant's
-   * names.
-   */
+  /** Bytes sent and received for this request, heads included. The names are Cloudant's. */
   readonly bytesRead: number;
   readonly bytesUploaded: number;
   /** `performance.now()` at the end of the exchange. */
@@ -63,10 +60,7 @@ function agentFields(agent: string): string {
 let second = 0;
 let secondText = '';
 
-/**
- * The time in ISO 8601. The date is formatted once a second, because that costs more than the rest of the
- * line.
- */
+/** The time in ISO 8601. The date is formatted once a second: it costs more than the rest of the line. */
 function now(): string {
   const time = Date.now();
   const thisSecond = Math.floor(time / 1000);
@@ -78,10 +72,7 @@ function now(): string {
   return `${secondText}${milliseconds < 10 ? '00' : milliseconds < 100 ? '0' : ''}${milliseconds}Z`;
 }
 
-/**
- * A string as JSON. Printable ASCII is only quoted; characters that could end the line or the string are
- * escaped.
- */
+/** A string as JSON. Printable ASCII is only quoted; what could end the line or the string is escaped. */
 export function quote(text: string): string {
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
@@ -112,10 +103,7 @@ function targetFields(context: Context, req: IncomingMessage): string {
   return `,"httpRequest":${raw.startsWith('/') ? quote(maskPath(raw, raw)) : '"(not a path)"'}`;
 }
 
-/**
- * `//name:password@host/db` is parsed as a path, but its author meant an address, so its first segment is
- * masked.
- */
+/** `//name:password@host/db` is parsed as a path but meant as an address: its first segment is masked. */
 function maskPath(path: string, raw: string): string {
   if (!raw.startsWith('//') || !raw.includes('@')) return maskTarget(path);
   const start = path.search(/[^/]/);
@@ -125,10 +113,7 @@ function maskPath(path: string, raw: string): string {
 
 const fieldsOfEndpoint = new WeakMap<Endpoint, string>();
 
-/**
- * The fields of the endpoint that was applied, or of the classified one if none was applied. Cached per
- * endpoint.
- */
+/** The fields of the endpoint that was applied, else of the classified one. Cached per endpoint. */
 function operationFields(context: Context): string {
   const { decision, operation } = context;
   const endpoint = decision?.allow === true ? decision.endpoint : operation?.endpoint;
@@ -176,10 +161,7 @@ function answerFields({ context, req, res, bytesRead, bytesUploaded }: LineParts
   return fields;
 }
 
-/**
- * Milliseconds: `wait` until the request was sent to CouchDB, `upstream` until the head of the answer,
- * `transfer` until its end, `response` in total.
- */
+/** Milliseconds until the request was sent, the head arrived and the answer ended, and in total. */
 function timingFields({ startedAt, upstream }: Context, endedAt: number): string {
   const { sentAt, answeredAt } = upstream;
   const response = roundToTenths(endedAt - startedAt);

@@ -30,7 +30,6 @@ const SECURITY_ENDPOINTS = new Set([
  * Decides `operation` for `principal`. `permissions` are those of `operation.database`; undefined = it does
  * not exist or does not matter. `ids` are the kinds of document ids in the body; undefined = the body has not
  * been read. Then the decision says whether any endpoint that the body could select is open to the principal.
- *
  * Sources: IBM Cloudant's role tables, hazards H1, H8, H10, H11, H16.
  */
 export function decide(
@@ -55,19 +54,13 @@ export function decide(
   return decideByRoles(principal, operation, held, ids);
 }
 
-/**
- * The roles of the principal on a database. The entry `nobody` is for requests without credentials only: an
- * account of that name does not get it (H13).
- */
+/** The principal's roles. Only requests without credentials have those of the entry `nobody` (H13). */
 export function rolesOn(principal: Principal, permissions: DatabasePermissions): RoleSet {
   if (principal.kind !== 'nobody' && principal.name === 'nobody') return NO_ROLES;
   return permissions.grants.get(principal.name) ?? NO_ROLES;
 }
 
-/**
- * True if `held` contains one of the endpoint's role sets, or `_admin`. An endpoint without role sets is for
- * the owner only.
- */
+/** True if `held` has one of the role sets, or `_admin`. Endpoints without sets are for the owner only. */
 export function isPermitted(endpoint: Endpoint, held: RoleSet): boolean {
   if (endpoint.permit.kind !== 'roles') return false;
   const { sets } = endpoint.permit;
@@ -99,9 +92,7 @@ function decideByRoles(
   return allow(endpoint, endpoint.privilege, held, (held & ADMIN) !== 0 ? 'admin grant' : 'grant');
 }
 
-/**
- * The endpoint that applies. The body selects it; while the body is unread, it is the first one that is open.
- */
+/** The endpoint that the body selects; the first open one while the body is unread. */
 function selectEndpoint(operation: Operation, held: RoleSet, ids: IdClass | undefined): Endpoint | Missing {
   const { endpoint: first, alternatives, decidedByBody } = operation;
   if (decidedByBody === undefined) return first;
@@ -113,10 +104,8 @@ function selectEndpoint(operation: Operation, held: RoleSet, ids: IdClass | unde
 
 /**
  * The owner may call every endpoint that is not closed. CouchDB gets the server-admin privilege in two cases.
- * First, where it would not accept the markers: a database older than Couchgate, a system database, a missing
- * database.
- * Second, where functions of the database look for `_admin` in the caller's roles, as many validation
- * functions do.
+ * 1. It would not accept the markers: a database older than Couchgate, a system database, a missing database.
+ * 2. Functions of the database look for `_admin` in the caller's roles, as many validation functions do.
  */
 function allowOwner(
   operation: Operation,
@@ -131,10 +120,7 @@ function allowOwner(
   return allow(endpoint, asAdmin ? 'server_admin' : endpoint.privilege, NO_ROLES, 'owner');
 }
 
-/**
- * True if functions of the database see the caller's roles: validation, filter, show, list and update
- * functions.
- */
+/** True if validation, filter, show, list or update functions see the caller's roles. */
 function runsFunctions({ id, action }: Endpoint): boolean {
   return action === 'write' || action === 'feed' || FUNCTION_ENDPOINTS.has(id);
 }
@@ -167,10 +153,7 @@ function delegateToCouch(
   };
 }
 
-/**
- * Signed-in callers get 404 for a missing database, as in CouchDB. Anonymous callers get 401 for missing and
- * for closed databases, so that they cannot probe names.
- */
+/** 404 for signed-in callers. Anonymous callers get 401 for missing and closed databases alike. */
 function refuseWithoutDatabase(principal: Principal, operation: Operation): Decision {
   const missing = missingFor(operation.endpoint, NO_ROLES);
   const isOwnerOnly = missing.needed === 'server_admin';

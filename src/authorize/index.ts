@@ -91,10 +91,7 @@ function databaseToRead(principal: Principal, { endpoint, database }: Operation)
   return principal.kind === 'owner' && !needsMarker ? undefined : database;
 }
 
-/**
- * The decision before the body is read: whether any endpoint that the body could select is open to the
- * caller.
- */
+/** The decision before the body is read: whether an endpoint that it could select is open to the caller. */
 function decideWithoutBody(context: Context, permissions: Permissions): Decision {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
@@ -170,10 +167,7 @@ async function decideByForm(
   return restrictOwner(context, decide(caller.principal, named.operation, found, undefined));
 }
 
-/**
- * Reads the permissions again after the body, which may take long to arrive.
- * Pinned by test/hostile/h19-decisions.test.ts.
- */
+/** Reads the permissions again after the body, which may arrive slowly. See test/hostile/h19-*.test.ts. */
 async function decideByIds(
   deps: AuthorizeDeps,
   exchange: Exchange,

@@ -114,12 +114,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   answered(answer: IncomingMessage, upstream: ClientRequest): void {
-    const upstreamAnswer = {
-      answer,
-      upstream,
-      node: known(this.#node, 'upstream.node'),
-      queue: this.#plan.queue,
-    };
+    const node = known(this.#node, 'upstream.node');
+    const upstreamAnswer = { answer, upstream, node, queue: this.#plan.queue };
     relayAnswer(this.#services, upstreamAnswer, this.#req, this.#res, this);
   }
 
@@ -193,10 +189,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     this.end('upstream truncated', true);
   }
 
-  /**
-   * Ends an answer that has begun. `abort` = breaks the client's connection, so that the answer is seen as
-   * incomplete.
-   */
+  /** Ends an answer that has begun. `abort` = the client sees the answer as incomplete. */
   end(reason: string, abort: boolean): void {
     if (this.#over) return;
     this.context.outcome.cut(reason);
