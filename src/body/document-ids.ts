@@ -1,5 +1,5 @@
 // Says which kinds of ids stand at the places where CouchDB looks for them in a body (H10). Reading JSON is json-scan.ts's business.
-import { classOfId, ORDINARY, type IdClass } from '../catalogue/document-id.ts';
+import { classOfId, NOT_UTF8_ID, ORDINARY, type IdClass } from '../catalogue/document-id.ts';
 import { BadRequest } from '../http-errors.ts';
 import { type JsonKind, type JsonListener } from './json-scan.ts';
 
@@ -14,6 +14,8 @@ const NO_OBJECT = new BadRequest('Request body must be a JSON object');
 const NO_DOCS = new BadRequest('`docs` parameter must be an array.');
 const NO_DOCUMENT = new BadRequest('Document must be a JSON object');
 const BAD_ID = new BadRequest('Document id must be a string', 'illegal_docid');
+/** A path cannot name such an id. CouchDB refuses the whole body, with less to go by. */
+const NOT_UTF8 = new BadRequest(NOT_UTF8_ID, 'illegal_docid');
 
 const UNDERSCORE = 0x5f;
 const BACKSLASH = 0x5c;
@@ -92,8 +94,10 @@ export class DocumentIds implements JsonListener {
   }
 
   #takeId(kind: JsonKind, from: number, to: number): void {
-    this.#documentFault = kind === 'string' ? undefined : BAD_ID;
-    if (kind === 'string') this.#document = this.#classOf(from, to);
+    this.#documentFault = BAD_ID;
+    if (kind !== 'string') return;
+    this.#documentFault = isWellFormed(this.#json, from, to) ? undefined : NOT_UTF8;
+    this.#document = this.#classOf(from, to);
   }
 
   #endDocument(): void {
@@ -117,6 +121,18 @@ export class DocumentIds implements JsonListener {
       beginning += String.fromCharCode(characterAt(this.#json, at));
     return classOfId(beginning);
   }
+}
+
+/** True if every escaped surrogate of the text is one of a pair. The text has no others, because it is UTF-8. */
+function isWellFormed(json: Buffer, from: number, to: number): boolean {
+  let awaitsLow = false;
+  for (let at = from; at < to; at += lengthAt(json, at)) {
+    const isEscape = json[at] === BACKSLASH && json[at + 1] === SMALL_U;
+    const kind = isEscape ? characterAt(json, at) & 0xfc00 : 0;
+    if ((kind === 0xdc00) !== awaitsLow) return false;
+    awaitsLow = kind === 0xd800;
+  }
+  return !awaitsLow;
 }
 
 /** How many bytes of a well-formed text are one character, or a part of one beyond ASCII. */

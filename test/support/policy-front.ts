@@ -58,6 +58,7 @@ export interface PolicyFrontSetup {
   readonly inspectLimitBytes?: number;
   readonly maxBodyBytes?: number;
   readonly maxUrlBytes?: number;
+  readonly publicUrl?: string;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -145,6 +146,7 @@ function settingsOf(setup: PolicyFrontSetup): Settings {
     metricsListen: 'off',
     ...(mayAdminister === false ? { ownerAllow: ['192.0.2.1/32'] } : {}),
     ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
+    ...(setup.publicUrl === undefined ? {} : { publicUrl: setup.publicUrl }),
     ...(Object.fromEntries(limits) as Partial<Settings>),
   });
 }
