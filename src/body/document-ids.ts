@@ -1,5 +1,5 @@
 // Determines the kinds of document ids in a JSON body, at the places where CouchDB reads them (H10).
-import { classOfId, ORDINARY, type IdClass } from '../catalogue/document-id.ts';
+import { classOfId, NOT_UTF8_ID, ORDINARY, type IdClass } from '../catalogue/document-id.ts';
 import { BadRequest } from '../http-errors.ts';
 import { type JsonKind, type JsonListener } from './json-scan.ts';
 
@@ -14,6 +14,8 @@ const NO_OBJECT = new BadRequest('Request body must be a JSON object');
 const NO_DOCS = new BadRequest('`docs` parameter must be an array.');
 const NO_DOCUMENT = new BadRequest('Document must be a JSON object');
 const BAD_ID = new BadRequest('Document id must be a string', 'illegal_docid');
+/** A path cannot name such an id. CouchDB refuses the whole body, with less to go by. */
+const NOT_UTF8 = new BadRequest(NOT_UTF8_ID, 'illegal_docid');
 
 const UNDERSCORE = 0x5f;
 const BACKSLASH = 0x5c;
@@ -95,8 +97,10 @@ export class DocumentIds implements JsonListener {
   }
 
   #readId(kind: JsonKind, from: number, to: number): void {
-    this.#documentFault = kind === 'string' ? undefined : BAD_ID;
-    if (kind === 'string') this.#document = this.#classOf(from, to);
+    this.#documentFault = BAD_ID;
+    if (kind !== 'string') return;
+    this.#documentFault = isWellFormed(this.#json, from, to) ? undefined : NOT_UTF8;
+    this.#document = this.#classOf(from, to);
   }
 
   #endDocument(): void {
@@ -122,10 +126,19 @@ export class DocumentIds implements JsonListener {
   }
 }
 
-/**
- * Number of bytes of the character at `at` in a valid JSON string. A byte of a multi-byte character counts as
- * one.
- */
+/** True if every escaped surrogate of the text is one of a pair. The text has no others, because it is UTF-8. */
+function isWellFormed(json: Buffer, from: number, to: number): boolean {
+  let awaitsLow = false;
+  for (let at = from; at < to; at += lengthAt(json, at)) {
+    const isEscape = json[at] === BACKSLASH && json[at + 1] === SMALL_U;
+    const kind = isEscape ? characterAt(json, at) & 0xfc00 : 0;
+    if ((kind === 0xdc00) !== awaitsLow) return false;
+    awaitsLow = kind === 0xd800;
+  }
+  return !awaitsLow;
+}
+
+/** Length of the character in a valid JSON string. A byte of a multi-byte character counts as one. */
 function lengthAt(json: Buffer, at: number): number {
   if (json[at] !== BACKSLASH) return 1;
   return json[at + 1] === SMALL_U ? 6 : 2;

@@ -61,6 +61,7 @@ export interface PolicyFrontSetup {
   readonly couchdbConnections?: number;
   readonly maxJsonBody?: number;
   readonly maxQueryValues?: number;
+  readonly publicUrl?: string;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -150,6 +151,7 @@ function settingsOf(setup: PolicyFrontSetup): Settings {
     metricsListen: 'off',
     ...(mayAdminister === false ? { ownerAllow: ['192.0.2.1/32'] } : {}),
     ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
+    ...(setup.publicUrl === undefined ? {} : { publicUrl: setup.publicUrl }),
     ...(Object.fromEntries(limits) as Partial<Settings>),
   });
 }
