@@ -12,6 +12,8 @@ export interface ClientAddress {
   readonly port: number;
   /** True when the client's own hop is TLS, as seen here or as a trusted proxy says. */
   readonly secure: boolean;
+  /** True if `secure` is certain: TLS ends here, or a trusted proxy named the scheme. */
+  readonly schemeKnown?: boolean;
   /** True when the whitelist permits owner operations from this address. */
   readonly mayAdminister: boolean;
 }

@@ -58,6 +58,7 @@ export interface PolicyFrontSetup {
   readonly inspectLimitBytes?: number;
   readonly maxBodyBytes?: number;
   readonly maxUrlBytes?: number;
+  readonly settings?: Partial<Settings>;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -146,6 +147,7 @@ function settingsOf(setup: PolicyFrontSetup): Settings {
     ...(mayAdminister === false ? { ownerAllow: ['192.0.2.1/32'] } : {}),
     ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
     ...(Object.fromEntries(limits) as Partial<Settings>),
+    ...setup.settings,
   });
 }
 
