@@ -67,7 +67,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
     refuseUnknownAddress: refuseUnknownAddress(live),
-    answerPreflight: answerPreflight(live),
+    answerPreflight: answerPreflight(live, settings),
     refuseAmbiguousFraming: refuseAmbiguousFraming(settings),
     readTarget: readTarget(settings),
     classifyRequest: classifyRequest(settings),

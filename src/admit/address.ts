@@ -16,6 +16,17 @@ export interface LiveAddressSettings {
   readonly current: AddressSettings;
 }
 
+/** What is known of the scheme in the client's URL. */
+interface Scheme {
+  readonly secure: boolean;
+  readonly schemeKnown: boolean;
+}
+
+const HTTPS: Scheme = { secure: true, schemeKnown: true };
+const HTTP: Scheme = { secure: false, schemeKnown: true };
+/** Plain HTTP here: a proxy that is not declared may end TLS in front. */
+const UNKNOWN: Scheme = { secure: false, schemeKnown: false };
+
 /** Address of a client, and whether the whitelist allows it. */
 interface Verdict {
   readonly client: ClientAddress;
@@ -48,9 +59,10 @@ class AddressRules {
     return this.#proxies.has(ip);
   }
 
-  judge(ip: string, port: number, secure: boolean): Verdict {
+  judge(ip: string, port: number, { secure, schemeKnown }: Scheme): Verdict {
     const allowed = this.#allow.has(ip);
-    return { allowed, client: { ip, port, secure, mayAdminister: allowed && this.#ownerAllow.has(ip) } };
+    const mayAdminister = allowed && this.#ownerAllow.has(ip);
+    return { allowed, client: { ip, port, secure, schemeKnown, mayAdminister } };
   }
 
   /**
@@ -59,29 +71,29 @@ class AddressRules {
    * to its left is chosen by the client (oauth2-proxy issues 1778, 3506).
    * If an entry is not an address, the client has no address, and no whitelist allows it.
    */
-  judgeForwarded(peer: string, header: string, secure: boolean): Verdict {
+  judgeForwarded(peer: string, header: string, scheme: Scheme): Verdict {
     // An empty header does not name the client, so the peer decides, and the header cannot be the cache key.
-    if (header === '' || header.length > LONGEST_REMEMBERED) return this.#readForwarded(peer, header, secure);
-    const key = secure ? `s${header}` : header;
+    if (header === '' || header.length > LONGEST_REMEMBERED) return this.#readForwarded(peer, header, scheme);
+    const key = scheme === UNKNOWN ? header : `${scheme === HTTPS ? 's' : 'p'}${header}`;
     const known = this.#forwarded.get(key);
     if (known !== undefined) return known;
-    const verdict = this.#readForwarded(peer, header, secure);
+    const verdict = this.#readForwarded(peer, header, scheme);
     this.#forwarded.set(key, verdict);
     return verdict;
   }
 
-  #readForwarded(peer: string, header: string, secure: boolean): Verdict {
+  #readForwarded(peer: string, header: string, scheme: Scheme): Verdict {
     let client = { ip: peer, port: 0 };
     let end = header.length;
     while (end > 0) {
       const comma = header.lastIndexOf(',', end - 1);
       const entry = readEntry(header.slice(comma + 1, end).trim());
-      if (entry === undefined) return this.judge('', 0, secure);
+      if (entry === undefined) return this.judge('', 0, scheme);
       client = entry;
       if (!this.isProxy(client.ip)) break;
       end = comma;
     }
-    return this.judge(client.ip, client.port, secure);
+    return this.judge(client.ip, client.port, scheme);
   }
 }
 
@@ -103,6 +115,7 @@ interface Peer {
   readonly rules: AddressRules;
   readonly ip: string;
   readonly isProxy: boolean;
+  readonly scheme: Scheme;
   readonly direct: Verdict;
 }
 
@@ -110,8 +123,9 @@ type PeerSocket = Socket & { readonly encrypted?: boolean; addressOfPeer?: Peer 
 
 function meet(socket: PeerSocket, rules: AddressRules): Peer {
   const ip = normalizeAddress(socket.remoteAddress ?? '') ?? '';
-  const direct = rules.judge(ip, socket.remotePort ?? 0, socket.encrypted === true);
-  const peer = { rules, ip, isProxy: rules.isProxy(ip), direct };
+  const scheme = socket.encrypted === true ? HTTPS : UNKNOWN;
+  const direct = rules.judge(ip, socket.remotePort ?? 0, scheme);
+  const peer = { rules, ip, isProxy: rules.isProxy(ip), scheme, direct };
   socket.addressOfPeer = peer;
   return peer;
 }
@@ -139,20 +153,22 @@ export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler 
   };
 }
 
-/**
- * Finds the client behind a proxy. X-Forwarded-Proto is a list if there are several proxies. The connection
- * counts as secure only if every entry is `https`.
- */
+/** Finds the client behind a proxy. */
 function behindProxy(req: IncomingMessage, peer: Peer): Verdict {
   const forwardedFor = req.headers['x-forwarded-for'];
   const proto = req.headers['x-forwarded-proto'];
-  const secure =
-    proto === undefined
-      ? peer.direct.client.secure
-      : String(proto)
-          .split(',')
-          .every((one) => one.trim().toLowerCase() === 'https');
+  const scheme = proto === undefined ? peer.scheme : schemeIn(String(proto));
   if (forwardedFor === undefined)
-    return secure === peer.direct.client.secure ? peer.direct : peer.rules.judge(peer.ip, 0, secure);
-  return peer.rules.judgeForwarded(peer.ip, String(forwardedFor), secure);
+    return scheme === peer.scheme ? peer.direct : peer.rules.judge(peer.ip, 0, scheme);
+  return peer.rules.judgeForwarded(peer.ip, String(forwardedFor), scheme);
+}
+
+/**
+ * X-Forwarded-Proto is a list if there are several proxies. The connection counts as secure only if every
+ * entry is `https`.
+ */
+function schemeIn(list: string): Scheme {
+  const names = list.split(',').map((one) => one.trim().toLowerCase());
+  if (names.every((name) => name === 'https')) return HTTPS;
+  return names.every((name) => name === 'http') ? HTTP : UNKNOWN;
 }

@@ -10,6 +10,7 @@ import {
 } from '../config/cors-rule.ts';
 import { type Context, contextOf } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
+import { foreignWriteRule, type ForeignWriteRule, type OwnOrigin } from './foreign-page.ts';
 
 /** Reloadable settings. A reload replaces the object. */
 export interface LiveCorsSettings {
@@ -46,6 +47,7 @@ const MAX_AGE_SECONDS = '600';
 interface CurrentRule {
   readonly settings: CorsSettings;
   readonly rule: CorsRule;
+  readonly isForeignWrite: ForeignWriteRule;
   /**
    * True if responses depend on the Origin header. Then every response needs `Vary: Origin`, also if the
    * request has no Origin.
@@ -53,10 +55,12 @@ interface CurrentRule {
   readonly varies: boolean;
 }
 
-function currentRule(settings: CorsSettings): CurrentRule {
+function currentRule(settings: CorsSettings, own: OwnOrigin): CurrentRule {
+  const rule = corsRule(settings);
   return {
     settings,
-    rule: corsRule(settings),
+    rule,
+    isForeignWrite: foreignWriteRule(settings, rule, own),
     varies: settings.enableCors && !settings.origins.includes('*'),
   };
 }
@@ -67,10 +71,10 @@ function currentRule(settings: CorsSettings): CurrentRule {
  * It adds the CORS headers to other responses. Forwarding removes those of CouchDB, so there is exactly one
  * set.
  */
-export function answerPreflight(live: LiveCorsSettings): RequestHandler {
-  let cors = currentRule(live.current);
+export function answerPreflight(live: LiveCorsSettings, own: OwnOrigin): RequestHandler {
+  let cors = currentRule(live.current, own);
   return function answerPreflightStep(req, res, next) {
-    if (live.current !== cors.settings) cors = currentRule(live.current);
+    if (live.current !== cors.settings) cors = currentRule(live.current, own);
     if (cors.varies) contextOf(req).setAnswerHeader('Vary', 'Origin');
     const { origin } = req.headers;
     if (req.method === 'OPTIONS') {
@@ -79,7 +83,7 @@ export function answerPreflight(live: LiveCorsSettings): RequestHandler {
       if (refused !== undefined) next(new Forbidden(refused));
       return;
     }
-    if (isForeignWrite(cors, req)) {
+    if (cors.isForeignWrite(req, contextOf(req).client)) {
       contextOf(req).outcome.refuse('foreign page');
       next(new Forbidden('Pages of this origin may not send this request.'));
       return;
@@ -87,20 +91,6 @@ export function answerPreflight(live: LiveCorsSettings): RequestHandler {
     if (origin !== undefined && cors.settings.enableCors) markAnswer(cors, contextOf(req), origin);
     next();
   };
-}
-
-/**
- * True if the browser reports a write from a page of another origin. Browsers send a form without a
- * preflight, but with cookies and stored passwords. Only origins that CORS allows with credentials may write.
- * Source: W3C, "Fetch Metadata Request Headers", Sec-Fetch-Site.
- */
-function isForeignWrite({ settings, rule }: CurrentRule, { method, headers }: IncomingMessage): boolean {
-  const site = headers['sec-fetch-site'];
-  if (site === undefined || site === 'same-origin' || site === 'none') return false;
-  if (method === 'GET' || method === 'HEAD') return false;
-  const { origin, cookie } = headers;
-  if (origin === undefined || !rule.judge(origin).allow) return true;
-  return cookie !== undefined && !settings.allowCredentials;
 }
 
 /** Answers an OPTIONS request. Returns the reason of a refusal, or undefined if the response was sent. */

@@ -85,7 +85,7 @@ export const SETTINGS = {
     type: 'url',
     default: '',
     description:
-      'URL that clients use to reach Couchgate. It is used in Location headers and in replications of local databases. Empty = relative Location.',
+      'URL that clients use to reach Couchgate. It is used in Location headers, in replications of local databases, and to recognise pages of other origins. Empty = relative Location, and the Host header of each request.',
   },
   data: {
     type: 'path',

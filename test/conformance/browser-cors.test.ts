@@ -77,8 +77,9 @@ describe('a browser', { skip }, () => {
     rmSync(profile, { recursive: true, force: true });
   });
 
-  async function visit(url: string): Promise<readonly Seen[]> {
+  async function visit(url: string, ...more: readonly string[]): Promise<readonly Seen[]> {
     const options = [
+      ...more,
       '--headless',
       '--no-sandbox',
       '--disable-gpu',
@@ -121,4 +122,70 @@ describe('a browser', { skip }, () => {
       other.close();
     }
   });
+
+  it('sends no Sec-Fetch-Site over plain HTTP, and writes from the own origin alone (H22)', async () => {
+    const front = await serveInFront(gate.url);
+    const names = ['--host-resolver-rules=MAP *.test 127.0.0.1'];
+    const own = `http://couch.test:${front.port}`;
+    try {
+      for (const [origin, statuses] of [
+        [own, [401, 201]],
+        [`http://evil.test:${front.port}`, [403, 403]],
+      ] as const) {
+        const page = `${origin}/page?${encodeURIComponent(own)}`;
+        await visit(page, ...names);
+        const taken = front.take();
+        assert.deepEqual(
+          taken.map(({ status }) => status),
+          statuses,
+          JSON.stringify(taken),
+        );
+        for (const { headers } of taken) assert.equal(headers['sec-fetch-site'], undefined);
+      }
+    } finally {
+      front.close();
+    }
+  });
+
+  /** Serves a page of writes at /page under every host name, and passes everything else to Couchgate, as the owner. */
+  async function serveInFront(target: string) {
+    const owner = `Basic ${Buffer.from(`${gate.owner.name}:${gate.owner.password}`).toString('base64')}`;
+    const taken: { readonly headers: http.IncomingHttpHeaders; readonly status: number }[] = [];
+    const server = http.createServer((req, res) => {
+      if (req.url?.startsWith('/page') === true) {
+        res.setHeader('Content-Type', 'text/html; charset=utf-8');
+        res.end(WRITES);
+        return;
+      }
+      // In place of a password that the browser has stored.
+      const headers = req.url === '/_session' ? req.headers : { ...req.headers, authorization: owner };
+      const onward = http.request(target + (req.url ?? ''), { method: req.method, headers }, (answer) => {
+        if (req.method === 'POST') taken.push({ headers: req.headers, status: answer.statusCode ?? 0 });
+        res.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+        answer.pipe(res);
+      });
+      req.pipe(onward);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    return {
+      port: (server.address() as AddressInfo).port,
+      take: () => taken.splice(0),
+      close: () => {
+        server.close();
+        server.closeAllConnections();
+      },
+    };
+  }
 });
+
+/** What a form can send: no preflight, and the page need not see the answer. */
+const WRITES = `<!doctype html><title>working</title><script type="module">
+  const target = decodeURIComponent(location.search.slice(1));
+  const form = (path, fields) =>
+    fetch(target + path, { method: 'POST', mode: 'no-cors', credentials: 'include', body: new URLSearchParams(fields) });
+  await form('/_session', { name: 'somebody', password: 'else' });
+  await form('/_api/v2/api_keys', {});
+  const pre = document.createElement('pre');
+  pre.textContent = 'SEEN' + encodeURIComponent('[]') + 'END';
+  document.body.append(pre);
+</script>`;

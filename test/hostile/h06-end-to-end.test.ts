@@ -50,7 +50,8 @@ describeHostile('H6: request headers', { databases: ['h06', 'h06-b'] }, (gate) =
       ['POST /h06/_find', '{"selector":{}}'],
     ] as const) {
       it(`drops ${header} – ${line}`, async () => {
-        const headers = ['Content-Type: application/json', header];
+        // Sec-Fetch-Site: without it, a write with a foreign Origin is refused (H22).
+        const headers = ['Content-Type: application/json', 'Sec-Fetch-Site: none', header];
         const { reached } = await gate.send({ line, as: 'reader', headers, body });
         assert.equal(reached.length, 1);
         const [request] = reached;
@@ -71,6 +72,7 @@ describeHostile('H6: request headers', { databases: ['h06', 'h06-b'] }, (gate) =
     const expect = 'Expect: 100-continue';
     const headers = [
       'Content-Type: application/json',
+      'Sec-Fetch-Site: none',
       expect,
       ...FORGED.filter((h) => !h.startsWith('Cookie: x')),
     ];

@@ -37,7 +37,7 @@ async function serve(files: Readonly<Record<string, string>>, env: Record<string
   const handlers = corsConfigHandlers({ bodies: testBodies(), live, env });
   const changes: unknown[] = [];
   const server = await serveSteps([
-    answerPreflight(live),
+    answerPreflight(live, { publicUrl: '' }),
     (req: Request, res: ExpressResponse) => {
       const context = attachContext(req);
       res.on('close', () => changes.push(context.outcome.change));

@@ -62,6 +62,7 @@ export interface PolicyFrontSetup {
   readonly maxJsonBody?: number;
   readonly maxQueryValues?: number;
   readonly publicUrl?: string;
+  readonly settings?: Partial<Settings>;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -153,6 +154,7 @@ function settingsOf(setup: PolicyFrontSetup): Settings {
     ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
     ...(setup.publicUrl === undefined ? {} : { publicUrl: setup.publicUrl }),
     ...(Object.fromEntries(limits) as Partial<Settings>),
+    ...setup.settings,
   });
 }
 
