@@ -3,12 +3,14 @@
 import { type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type RequestHandler } from 'express';
+import { isProbe } from '../catalogue/probe.ts';
 import { AddressSet, normalizeAddress } from '../config/address-set.ts';
 import { type Settings } from '../config/settings.ts';
 import { contextOf, type ClientAddress } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
 
-export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'trustedProxies'>;
+export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'trustedProxies'> &
+  Partial<Pick<Settings, 'probeAllow'>>;
 
 /** Reloadable settings. A reload replaces the object. */
 export interface LiveAddressSettings {
@@ -34,6 +36,7 @@ class AddressRules {
   readonly #allow: AddressSet;
   readonly #ownerAllow: AddressSet;
   readonly #proxies: AddressSet;
+  readonly #probeAllow: AddressSet;
   readonly #forwarded = new Map<string, Verdict>();
 
   constructor(settings: AddressSettings) {
@@ -41,10 +44,15 @@ class AddressRules {
     this.#allow = new AddressSet(settings.allow);
     this.#ownerAllow = new AddressSet(settings.ownerAllow);
     this.#proxies = new AddressSet(settings.trustedProxies);
+    this.#probeAllow = new AddressSet(settings.probeAllow ?? []);
   }
 
   isProxy(ip: string): boolean {
     return this.#proxies.has(ip);
+  }
+
+  mayProbe(ip: string): boolean {
+    return this.#probeAllow.has(ip);
   }
 
   judge(ip: string, port: number, secure: boolean): Verdict {
@@ -130,7 +138,7 @@ export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler 
     const verdict = peer.isProxy ? behindProxy(req, peer) : peer.direct;
     const context = contextOf(req);
     context.client = verdict.client;
-    if (verdict.allowed) {
+    if (verdict.allowed || (isProbe(req) && rules.mayProbe(verdict.client.ip))) {
       next();
       return;
     }
