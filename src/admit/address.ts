@@ -4,12 +4,14 @@ import { type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type RequestHandler } from 'express';
 import { LRUCache } from 'lru-cache';
+import { isProbe } from '../catalogue/probe.ts';
 import { AddressSet, normalizeAddress } from '../config/address-set.ts';
 import { type Settings } from '../config/settings.ts';
 import { contextOf, type ClientAddress } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
 
-export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'trustedProxies'>;
+export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'trustedProxies'> &
+  Partial<Pick<Settings, 'probeAllow'>>;
 
 /** Reloadable settings. A reload replaces the object. */
 export interface LiveAddressSettings {
@@ -46,6 +48,7 @@ class AddressRules {
   readonly #allow: AddressSet;
   readonly #ownerAllow: AddressSet;
   readonly #proxies: AddressSet;
+  readonly #probeAllow: AddressSet;
   readonly #forwarded = new LRUCache<string, Verdict>({ max: MOST_REMEMBERED });
 
   constructor(settings: AddressSettings) {
@@ -53,10 +56,15 @@ class AddressRules {
     this.#allow = new AddressSet(settings.allow);
     this.#ownerAllow = new AddressSet(settings.ownerAllow);
     this.#proxies = new AddressSet(settings.trustedProxies);
+    this.#probeAllow = new AddressSet(settings.probeAllow ?? []);
   }
 
   isProxy(ip: string): boolean {
     return this.#proxies.has(ip);
+  }
+
+  mayProbe(ip: string): boolean {
+    return this.#probeAllow.has(ip);
   }
 
   judge(ip: string, port: number, { secure, schemeKnown }: Scheme): Verdict {
@@ -144,7 +152,7 @@ export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler 
     const verdict = peer.isProxy ? behindProxy(req, peer) : peer.direct;
     const context = contextOf(req);
     context.client = verdict.client;
-    if (verdict.allowed) {
+    if (verdict.allowed || (isProbe(req) && rules.mayProbe(verdict.client.ip))) {
       next();
       return;
     }

@@ -74,7 +74,8 @@ export const SETTINGS = {
   tls_redirect: {
     type: 'flag',
     default: false,
-    description: 'Answer every plain HTTP request with a redirect to the HTTPS listener.',
+    description:
+      'Answer every plain HTTP request with a redirect to the HTTPS listener, except `GET /_up`: load balancers take a redirect for healthy.',
   },
   hsts_seconds: {
     type: 'seconds',
@@ -356,6 +357,15 @@ export const SETTINGS = {
     env: 'COUCHGATE_IP_OWNER_ALLOW',
     description:
       'Subset of `allow` that may perform operations of the owner. Default: all of `allow`; `[]` = no address.',
+    reloadable: true,
+  },
+  probe_allow: {
+    type: 'cidrs',
+    default: [],
+    file: 'ip-whitelist.yaml',
+    env: 'COUCHGATE_IP_PROBE_ALLOW',
+    description:
+      'Addresses outside of `allow` that may send `GET /_up` without credentials, and nothing else: load balancers that check the health.',
     reloadable: true,
   },
   trusted_proxies: {

@@ -105,13 +105,15 @@ function createPlainServer(
   refusals: RefusalLog,
 ): Server | undefined {
   if (settings.listen === 'off') return undefined;
+  const serve = serializePipelining(withoutUpgrades(app), refusals);
   const listener: RequestListener = settings.tlsRedirect
     ? redirectToHttps({
         publicUrl: settings.publicUrl,
         port: () => (secure?.address() as AddressInfo | null)?.port ?? 443,
         log: refusals,
+        probe: serve,
       })
-    : serializePipelining(withoutUpgrades(app), refusals);
+    : serve;
   return http.createServer(serverOptions(app, settings), withSecurityHeaders({ hstsSeconds: 0 }, listener));
 }
 

@@ -59,6 +59,26 @@ describe('refuseUnknownAddress', () => {
       } else assert.equal(text, may);
     });
 
+  it('lets an address of probe_allow ask whether Couchgate is up, without credentials, and nothing else', async () => {
+    live.current = { allow: [], ownerAllow: [], trustedProxies: [], probeAllow: ['127.0.0.1/32'] };
+    const ask = async (path: string, init: RequestInit = {}): Promise<number> => {
+      const answer = await fetch(server.url + path, init);
+      const text = await answer.text();
+      if (answer.status === 200 && init.method !== 'HEAD') assert.equal(text, 'false', 'never as an owner');
+      return answer.status;
+    };
+    assert.equal(await ask('/_up'), 200);
+    assert.equal(await ask('/_up', { method: 'HEAD' }), 200);
+    for (const path of ['/', '/_up/', '/_up?a', '/%5Fup', '//_up', '/_session', '/db/_up'])
+      assert.equal(await ask(path), 403, path);
+    for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS'])
+      assert.equal(await ask('/_up', { method }), 403, method);
+    for (const headers of [{ Authorization: 'Basic YTpi' }, { Cookie: 'AuthSession=x' }])
+      assert.equal(await ask('/_up', { headers }), 403, JSON.stringify(headers));
+    live.current = { allow: [], ownerAllow: [], trustedProxies: [], probeAllow: ['10.0.0.0/8'] };
+    assert.equal(await ask('/_up'), 403, 'another address');
+  });
+
   it('holds a new list against the next request of a connection that is open', async () => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
     const ports = new Set<number | undefined>();

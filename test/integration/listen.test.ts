@@ -320,6 +320,30 @@ describe('the HTTPS listener', () => {
     );
   });
 
+  it('redirects everything but the probe of a load balancer, which must see the truth – GET /_up', async () => {
+    const { urls } = await listen({
+      tlsListen: '127.0.0.1:0',
+      tlsRedirect: true,
+      ...tlsFiles('probe', first),
+    });
+    const [plain = ''] = urls;
+    const ask = async (path: string, method = 'GET', headers = {}): Promise<number> =>
+      (await fetch(plain + path, { method, headers, redirect: 'manual' })).status;
+    assert.equal(await ask('/_up'), 200);
+    assert.equal(await ask('/_up', 'HEAD'), 200);
+    for (const [path, method] of [
+      ['/_up/', 'GET'],
+      ['/_up?a=1', 'GET'],
+      ['/%5Fup', 'GET'],
+      ['/_up', 'POST'],
+      ['/_up', 'DELETE'],
+      ['/_session', 'GET'],
+    ] as const)
+      assert.equal(await ask(path, method), 308, `${method} ${path}`);
+    for (const headers of [{ Authorization: 'Basic YTpi' }, { Cookie: 'AuthSession=x' }])
+      assert.equal(await ask('/_up', 'GET', headers), 308, JSON.stringify(headers));
+  });
+
   it('answers a TLS handshake that is plain HTTP by closing, and goes on', async () => {
     const { urls } = await listen({ listen: 'off', tlsListen: '127.0.0.1:0', ...tlsFiles('plain', first) });
     const url = urls[0] ?? '';
