@@ -11,7 +11,7 @@ import { createCredentialCheck, type CredentialCheckOptions } from '../../src/id
 import { createLoginLimit } from '../../src/limits/login-limit.ts';
 import { networkOf } from '../../src/principal/caller.ts';
 import { type Invalidation } from '../../src/invalidation/bus.ts';
-import { loudDesk } from '../support/loud-desk.ts';
+import { localBus } from '../support/local-bus.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic as basicHeader, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
@@ -147,7 +147,7 @@ describe('wrong passwords (H12)', () => {
 
 describe('wrong passwords at two workers of one process (H12)', () => {
   it('are counted together, whichever worker the connection came to', async () => {
-    const bus = loudDesk();
+    const bus = localBus();
     const settings = { loginFailures: 4, loginFailuresPerAddress: 100, loginFailureWindowSeconds: 300 };
     const workers = [createLoginLimit(settings, bus), createLoginLimit(settings, bus)] as const;
     const ip = '192.0.2.1';
@@ -217,7 +217,7 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
         loginFailuresPerAddress: 100,
         loginFailureWindowSeconds: 300,
       },
-      loudDesk(),
+      localBus(),
     ),
     bus,
     credentialCacheSeconds: 60,

@@ -1,7 +1,7 @@
-// A news desk that knows this process alone: what is published is heard at once.
+// An invalidation bus within this process: a publish calls every listener before it resolves.
 import { type Invalidation, type InvalidationBus } from '../../src/invalidation/bus.ts';
 
-export function loudDesk(): InvalidationBus {
+export function localBus(): InvalidationBus {
   const listeners: ((invalidation: Invalidation) => void)[] = [];
   return {
     up: true,
