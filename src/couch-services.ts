@@ -1,10 +1,14 @@
-// Builds the two ways to CouchDB: the nodes that requests are forwarded to, and Couchgate's own client.
+// Builds the two connections to CouchDB: the nodes for forwarded requests, and the client for internal
+// requests.
 import { createCouch, type CouchClient } from './couch/client.ts';
 import { checkNode } from './couch/node-check.ts';
 import { type Identity } from './forward/identity.ts';
 import { Nodes } from './forward/nodes.ts';
 import { type ServiceInputs } from './services.ts';
 
+/**
+ * Builds the pool of nodes. `check` replaces the health check in tests; `ca` = PEM of the CA of https nodes.
+ */
 export function openNodes(
   { settings, nodeUrls, log }: ServiceInputs,
   identity: Identity,
@@ -26,7 +30,8 @@ export function openNodes(
       queue: settings.couchdbQueue,
       feeds: settings.couchdbFeeds,
       share: settings.couchdbCallerShare / 100,
-      // Long enough for a node that only has too much to do, and for several looks; short enough for whoever waits for one that is gone.
+      // Long enough for a busy node and for several health checks; short enough for clients that wait for a
+      // node that is gone.
       vanishedMs: Math.max(60_000, 3 * settings.healthIntervalMs),
     },
     intervalMs: settings.healthIntervalMs,
@@ -34,12 +39,13 @@ export function openNodes(
       check ?? ((url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) })),
     onState: (node, state, reason) => {
       const fields = { node: node.host, state, reason };
-      if (state === 'up') log.info(fields, 'a CouchDB node is asked');
-      else log.warn(fields, 'a CouchDB node changed its state');
+      if (state === 'up') log.info(fields, 'CouchDB node is up');
+      else log.warn(fields, 'CouchDB node changed state');
     },
   });
 }
 
+/** Builds the client of internal requests. */
 export function openCouch(
   { settings, log }: ServiceInputs,
   identity: Identity,
@@ -50,8 +56,7 @@ export function openCouch(
     pickNode: (tried) => nodes.pickForSelf(tried),
     authorization: () => `Bearer ${identity.tokenForSelf()}`,
     nodeFailed: (url) => nodes.markSuspectUrl(url),
-    feedFailed: (database, reason) =>
-      log.warn({ database, reason }, 'the changes of a database cannot be followed'),
+    feedFailed: (database, reason) => log.warn({ database, reason }, 'change feed of a database failed'),
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
     keepAliveMs: settings.couchdbKeepaliveMs,
     reads: { share: settings.couchdbCallerShare / 100 },

@@ -1,6 +1,9 @@
-// The closed list of refusals and failures that leave Couchgate as an HTTP answer. How they are written is respond.ts's business.
+// Defines the errors that Couchgate sends as HTTP responses.
 
-/** A refusal with a public sentence in CouchDB's `{error, reason}` shape. `detail` is for the log alone, never for the client, and never holds a credential. */
+/**
+ * An error in CouchDB's format `{error, reason}`. `reason` is public. `detail` is written to the log only,
+ * and must not contain a credential.
+ */
 export class HttpError extends Error {
   readonly status: number;
   readonly error: string;
@@ -22,7 +25,7 @@ export class HttpError extends Error {
     this.detail = options.detail;
   }
 
-  /** What the client gets. */
+  /** Body of the response. */
   get body(): Readonly<Record<string, string>> {
     return { error: this.error, reason: this.reason };
   }
@@ -52,7 +55,7 @@ export class NotFound extends HttpError {
   }
 }
 
-/** CouchDB's answer to GET /_up for a node in maintenance. */
+/** CouchDB's response to GET /_up of a node in maintenance. */
 export class MaintenanceMode extends HttpError {
   constructor() {
     super(404, 'maintenance_mode', 'Couchgate is draining.');
@@ -99,7 +102,10 @@ export class TooManyRequests extends HttpError {
   }
 }
 
-/** CouchDB, or what Couchgate needs of it, cannot be had at present. Never 401 or 408: clients take those as final (the CouchDB replicator gives a job up). */
+/**
+ * CouchDB is unreachable, or a part of Couchgate that depends on it is not ready. The status is not 401 or
+ * 408: clients treat those as final. For example, the CouchDB replicator stops the job.
+ */
 export class Unavailable extends HttpError {
   constructor(reason: string, options: { retryAfterSeconds?: number; detail?: string } = {}) {
     super(503, 'service_unavailable', reason, {
@@ -109,10 +115,13 @@ export class Unavailable extends HttpError {
   }
 }
 
-/** Too much waits for CouchDB already. That says nothing about CouchDB: nothing that was kept for an outage decides in its place. */
+/**
+ * A queue of requests to CouchDB is full. It does not mean an outage, so caches must not use their outage
+ * time.
+ */
 export class TooBusy extends Unavailable {
   constructor() {
-    super('Too many requests wait for CouchDB.', { retryAfterSeconds: 1 });
+    super('Too many requests are waiting for CouchDB.', { retryAfterSeconds: 1 });
   }
 }
 

@@ -1,8 +1,10 @@
-// Writes Couchgate's own answers in CouchDB's shape: JSON, a newline behind it, must-revalidate. The one exit for errors.
+// Sends Couchgate's own responses in the format of CouchDB, and converts errors to responses.
 import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import { HttpError } from './http-errors.ts';
 
-/** Sends `body` as CouchDB sends JSON; a HEAD request gets the same head without the body. */
+/**
+ * Sends `body` as JSON with a newline, as CouchDB does. A HEAD request gets the same head without the body.
+ */
 export function sendJson(
   res: ServerResponse,
   status: number,
@@ -20,8 +22,9 @@ export function sendJson(
 }
 
 /**
- * Sends an error as CouchDB does. After the head has left nothing honest can be said any more, so the connection is cut.
- * A request whose body nobody read is answered with `Connection: close`: its rest must never be taken for a next request.
+ * Sends an error. If the head was already sent, the connection is closed, because the client could not see
+ * the error otherwise. If the request body was not read, the response has `Connection: close`, so that the
+ * rest is never parsed as a request.
  */
 export function sendError(req: IncomingMessage, res: ServerResponse, error: HttpError): void {
   if (res.headersSent) {
@@ -34,12 +37,12 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Http
   sendJson(res, error.status, error.body, { ...error.headers, ...(unread ? { Connection: 'close' } : {}) });
 }
 
-/** Any thrown value as the error a client may see: what is not an HttpError is a 500 without detail. */
+/** Converts a thrown value to an HttpError. Any other value becomes a 500 without detail. */
 export function asHttpError(thrown: unknown): HttpError {
   if (thrown instanceof HttpError) return thrown;
   return new HttpError(
     500,
     'internal_server_error',
-    'The request could not be completed; the log has the detail under its request id.',
+    'The request failed; the log has the details under its request id.',
   );
 }

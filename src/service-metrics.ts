@@ -1,4 +1,4 @@
-// The numbers that the services keep, as Prometheus shall see them. Counting requests is audit's business.
+// Defines the metrics of the services.
 import { type MetricSource } from './audit/metrics.ts';
 import { type LiveSettings } from './config/reload.ts';
 import { type Forwarding } from './forward/index.ts';
@@ -8,6 +8,7 @@ import { type Services } from './services.ts';
 
 const STATES: readonly NodeState[] = ['unknown', 'up', 'half-open', 'draining', 'down'];
 
+/** Metrics of nodes, feeds, caches and files, without the prefix `couchgate_`. */
 export function serviceMetrics(
   services: Services,
   forwarding: Forwarding,
@@ -27,7 +28,7 @@ function nodeMetrics(nodes: Nodes): readonly MetricSource[] {
   return [
     {
       name: 'node_state',
-      help: 'Whether a CouchDB node is in that state: 1 or 0.',
+      help: '1 if the CouchDB node is in this state, else 0.',
       type: 'gauge',
       aggregator: 'min',
       read: () =>
@@ -40,7 +41,7 @@ function nodeMetrics(nodes: Nodes): readonly MetricSource[] {
     },
     {
       name: 'node_requests',
-      help: 'Requests that run at a CouchDB node, or wait for a connection to it.',
+      help: 'Requests at a CouchDB node: running, waiting for a connection, or feed.',
       type: 'gauge',
       read: () =>
         nodes.report().flatMap(({ url, running, waiting, feeds }) =>
@@ -57,19 +58,19 @@ function feedMetrics({ bus, revocationWatch }: Services, forwarding: Forwarding)
   return [
     {
       name: 'open_feeds',
-      help: 'Feeds that are open.',
+      help: 'Open feeds.',
       type: 'gauge',
-      read: () => forwarding.revocationWatch(),
+      read: () => forwarding.openFeeds(),
     },
     {
       name: 'watched_feeds',
-      help: 'Feeds, and bodies on their way, that a revocation would end.',
+      help: 'Feeds and incomplete request bodies that a revocation would end.',
       type: 'gauge',
       read: () => revocationWatch.count,
     },
     {
       name: 'news_up',
-      help: 'Whether changes made through other replicas are known to arrive; caches keep things only briefly otherwise.',
+      help: '1 if the invalidation feed works; otherwise 0, and caches use their fallback times.',
       type: 'gauge',
       aggregator: 'min',
       read: () => (bus.up ? 1 : 0),
@@ -81,20 +82,20 @@ function cacheMetrics({ bus, security }: Services): readonly MetricSource[] {
   return [
     {
       name: 'cache_age_seconds',
-      help: 'Since when what is cached may miss the changes made through other replicas, to within one reading of the metrics; 0 = it misses none.',
+      help: 'Seconds since the invalidation feed last worked, measured when metrics are read; 0 = it works.',
       type: 'gauge',
       aggregator: 'max',
       read: cacheAge(bus),
     },
     {
       name: 'security_cache_hits_total',
-      help: 'Permissions found in the cache.',
+      help: 'Reads of permissions answered from the cache.',
       type: 'counter',
       read: () => security.stats.hits,
     },
     {
       name: 'security_cache_misses_total',
-      help: 'Permissions that CouchDB was asked for.',
+      help: 'Reads of permissions sent to CouchDB.',
       type: 'counter',
       read: () => security.stats.misses,
     },
@@ -105,20 +106,20 @@ function fileMetrics({ accessLog }: Services, live: LiveSettings): readonly Metr
   return [
     {
       name: 'access_log_dropped_lines_total',
-      help: 'Lines of the access log that were lost.',
+      help: 'Lost lines of the access log.',
       type: 'counter',
       read: () => accessLog.dropped,
     },
     {
       name: 'reloads_total',
-      help: 'Configurations that came into force since the start.',
+      help: 'Configuration reloads applied since the start.',
       type: 'counter',
       aggregator: 'max',
       read: () => live.reloads,
     },
     {
       name: 'reload_failures_total',
-      help: 'Configurations that were refused since the start.',
+      help: 'Configuration reloads rejected since the start.',
       type: 'counter',
       aggregator: 'max',
       read: () => live.failures,
@@ -126,7 +127,7 @@ function fileMetrics({ accessLog }: Services, live: LiveSettings): readonly Metr
   ];
 }
 
-/** Seconds since a reading of the metrics last found the news up. */
+/** Returns the seconds since a read of the metrics last found the feed up; 0 = it is up. */
 function cacheAge(bus: Services['bus']): () => number {
   let freshAt = performance.now();
   return () => {

@@ -1,4 +1,4 @@
-// Builds what tells one caller from another: the check of passwords, and sessions. Joining it to the rest is services.ts's business.
+// Builds the services for passwords and sessions.
 import { type Settings } from './config/settings.ts';
 import { type CouchClient } from './couch/client.ts';
 import { CredentialCache } from './identity/credential-cache.ts';
@@ -12,7 +12,7 @@ import { createSessionStore, type SessionStore } from './identity/session-store.
 import { createSessionTokens, type SessionTokens } from './identity/session-token.ts';
 import { createUserCheck } from './identity/user-check.ts';
 
-/** What sessions are made of, for the step that reads them and the handler that begins and ends them. */
+/** Services of sessions, for cookie authentication and for the handlers of /_session. */
 export interface SessionParts {
   readonly cookie: SessionCookie;
   readonly tokens: SessionTokens;
@@ -22,7 +22,7 @@ export interface SessionParts {
   readonly now: () => number;
 }
 
-/** The check of a name and a password, with its cache and its limit. */
+/** Builds the check of credentials, with its cache and login limit. */
 export function openCredentials({
   settings,
   couch,
@@ -47,6 +47,7 @@ export function openCredentials({
   });
 }
 
+/** Builds the services of sessions. */
 export function openSessions({
   settings,
   secret,

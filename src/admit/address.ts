@@ -1,4 +1,5 @@
-// Decides from which address a request comes and whether that address may use Couchgate, before a credential is read.
+// Finds the address of the client, and refuses addresses that the whitelist does not contain. Runs before any
+// credential is read.
 import { type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type RequestHandler } from 'express';
@@ -9,22 +10,25 @@ import { Forbidden } from '../http-errors.ts';
 
 export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'trustedProxies'>;
 
-/** Settings that may be replaced by a reload: a new object, never a changed one. */
+/** Reloadable settings. A reload replaces the object. */
 export interface LiveAddressSettings {
   readonly current: AddressSettings;
 }
 
-/** A client whose address is known, and whether it may come in. */
+/** Address of a client, and whether the whitelist allows it. */
 interface Verdict {
   readonly client: ClientAddress;
   readonly allowed: boolean;
 }
 
-/** How many different forwarded headers are remembered. A client can put what it likes into one, so long ones are read every time. */
+/**
+ * Limits of the cache of forwarded headers. Clients choose the content of these headers, so long ones are not
+ * cached.
+ */
 const MOST_REMEMBERED = 10_000;
 const LONGEST_REMEMBERED = 256;
 
-/** The rules of one version of the settings, with what they said so far. */
+/** Rules of one version of the settings, with a cache of their results. */
 class AddressRules {
   readonly settings: AddressSettings;
   readonly #allow: AddressSet;
@@ -49,12 +53,13 @@ class AddressRules {
   }
 
   /**
-   * The client behind trusted proxies. X-Forwarded-For is read from the right: each proxy adds the address it saw at the end, so the first one that is
-   * no proxy of ours is the last that can be believed; what stands left of it is the client's own invention (oauth2-proxy 1778, 3506).
-   * An entry that is no address makes the client unknown, and the unknown is let in by no list.
+   * Finds the client behind trusted proxies. X-Forwarded-For is read from the right, because each proxy
+   * appends the address that it saw. The first address that is not a trusted proxy is the client. Everything
+   * to its left is chosen by the client (oauth2-proxy issues 1778, 3506).
+   * If an entry is not an address, the client has no address, and no whitelist allows it.
    */
   judgeForwarded(peer: string, header: string, secure: boolean): Verdict {
-    // An empty header says nothing of the client, so the peer, which is another every time, counts.
+    // An empty header does not name the client, so the peer decides, and the header cannot be the cache key.
     if (header === '' || header.length > LONGEST_REMEMBERED) return this.#readForwarded(peer, header, secure);
     const key = secure ? `s${header}` : header;
     const known = this.#forwarded.get(key);
@@ -80,7 +85,9 @@ class AddressRules {
   }
 }
 
-/** `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`: some proxies add the port. */
+/**
+ * Parses `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`; some proxies append the port.
+ */
 function readEntry(text: string): { readonly ip: string; readonly port: number } | undefined {
   const plain = normalizeAddress(text);
   if (plain !== undefined) return { ip: plain, port: 0 };
@@ -89,7 +96,9 @@ function readEntry(text: string): { readonly ip: string; readonly port: number }
   return ip === undefined ? undefined : { ip, port: Number(match?.[3] ?? 0) };
 }
 
-/** What is known of a connection: kept on its socket, since all its requests come from the same peer. */
+/**
+ * Result for the peer of a connection, kept on its socket: all requests of a connection have the same peer.
+ */
 interface Peer {
   readonly rules: AddressRules;
   readonly ip: string;
@@ -108,8 +117,8 @@ function meet(socket: PeerSocket, rules: AddressRules): Peer {
 }
 
 /**
- * Writes `context.client`; refuses with 403 what the whitelist does not name. A reload holds for the next request of every connection, also of
- * those that are open.
+ * Makes the step that writes `context.client`, and answers 403 for addresses outside the whitelist. A reload
+ * applies to the next request of every connection, open ones included.
  */
 export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler {
   let rules = new AddressRules(live.current);
@@ -126,11 +135,14 @@ export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler 
       return;
     }
     context.outcome.refuse('address');
-    next(new Forbidden('This address may not use this server.'));
+    next(new Forbidden('This client address is not allowed.'));
   };
 }
 
-/** X-Forwarded-Proto may be a list after several proxies; the client's hop is safe only if none of them says otherwise. */
+/**
+ * Finds the client behind a proxy. X-Forwarded-Proto is a list if there are several proxies. The connection
+ * counts as secure only if every entry is `https`.
+ */
 function behindProxy(req: IncomingMessage, peer: Peer): Verdict {
   const forwardedFor = req.headers['x-forwarded-for'];
   const proto = req.headers['x-forwarded-proto'];

@@ -1,11 +1,13 @@
-// The one reading of a COPY's Destination header (H10). Whether the caller may write there is authorize's business.
+// Parses the Destination header of a COPY (H10).
 import { type Destination } from '../catalogue/operation.ts';
 import { BadRequest } from '../http-errors.ts';
 
 /**
- * Reads the header as CouchDB does: cut at `?`, percent- and plus-decoded once, an id in the same database whatever slashes it holds
- * (couch_httpd_db.erl, parse_copy_destination_header; docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid).
- * `header` is its one re-encoded spelling. Throws BadRequest when it is missing, names another server, or can be read in two ways.
+ * Parses the header as CouchDB does: it cuts at `?`, decodes percent escapes and plus signs once, and takes
+ * the rest as an id in the same database. The id may contain slashes. Source: couch_httpd_db.erl,
+ * parse_copy_destination_header; docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid.
+ * The returned `header` is the canonical encoding. Throws BadRequest if the header is missing, names another
+ * server, or is ambiguous.
  */
 export function parseDestination(header: string | readonly string[] | undefined): Destination {
   if (typeof header !== 'string' || header === '') {
@@ -15,7 +17,7 @@ export function parseDestination(header: string | readonly string[] | undefined)
   const id = decodedId(mark === -1 ? header : header.slice(0, mark));
   const revision = mark === -1 ? '' : header.slice(mark);
   if (mark !== -1 && !isRevision(revision)) {
-    throw new BadRequest('Destination may carry nothing but ?rev= and a revision behind the document id.');
+    throw new BadRequest('Destination must be a document id, optionally followed by ?rev=<revision>.');
   }
   return { id, header: encodeURIComponent(id) + revision };
 }
@@ -24,7 +26,7 @@ function decodedId(text: string): string {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code <= 0x20 || code >= 0x7f || code === 0x23) {
-      throw new BadRequest('Destination holds a byte that must be percent-encoded.');
+      throw new BadRequest('Destination contains a byte that must be percent-encoded.');
     }
   }
   const start = text.slice(0, 8).toLowerCase();
@@ -38,12 +40,15 @@ function decodedId(text: string): string {
     throw new BadRequest('Destination is not valid percent-encoded UTF-8.');
   }
   if (id === '' || id === '_design/' || id === '_local/' || id.includes('\0')) {
-    throw new BadRequest('Destination is no document id.', 'illegal_docid');
+    throw new BadRequest('Destination is not a document id.', 'illegal_docid');
   }
   return id;
 }
 
-/** `?rev=` with a number, a dash, and letters or digits: nothing that could be read as a second parameter. */
+/**
+ * True for `?rev=` with a number, a dash, and letters or digits. Anything else could contain a second
+ * parameter.
+ */
 function isRevision(text: string): boolean {
   if (!text.startsWith('?rev=')) return false;
   const dash = text.indexOf('-', 5);

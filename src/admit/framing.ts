@@ -1,15 +1,15 @@
-// Refuses requests whose head can be read in two ways: repeated headers of which others may take another one than we do, and doubtful body lengths (H6, H15).
+// Refuses ambiguous request heads: repeated headers, and unclear body lengths (H6, H15).
 import { type RequestHandler } from 'express';
 import { BadRequest, HttpError, TooLarge } from '../http-errors.ts';
 
 export interface FramingLimits {
-  /** Largest announced body. */
+  /** Largest announced body in bytes. */
   readonly maxBodyBytes: number;
 }
 
 /**
- * Headers that may come once only: Node keeps the first or joins them, CouchDB joins them, so a second one is a second reading.
- * Their bits tell a repetition.
+ * Headers that must not be repeated, as bits. Node keeps the first value or joins all, CouchDB joins all, so
+ * the two would disagree.
  */
 const ONCE: ReadonlyMap<string, number> = new Map(
   [
@@ -25,20 +25,23 @@ const ONCE: ReadonlyMap<string, number> = new Map(
 const CONTENT_LENGTH = ONCE.get('content-length') ?? 0;
 const TRANSFER_ENCODING = ONCE.get('transfer-encoding') ?? 0;
 
-/** By length first: most headers are told apart from all of ONCE without a lower-case copy. */
+/** Lengths of these names: a quick filter, so that most headers need no lower-case copy. */
 const LENGTHS = new Uint8Array(64);
 for (const name of ONCE.keys()) LENGTHS[name.length] = 1;
 
 /**
- * Refuses with 400 a repeated header of ONCE, both Transfer-Encoding and Content-Length, any transfer coding but `chunked` (RFC 9112
- * sections 6.1 and 6.3); with 413 an announced body past the limit; with 417 an expectation other than `100-continue`. An `Upgrade` header is taken off: no protocol but HTTP/1.1 is spoken.
+ * Makes the step that refuses ambiguous framing:
+ * 400 for a repeated header of ONCE, for Transfer-Encoding with Content-Length, and for a transfer coding
+ * other than `chunked` (RFC 9112 sections 6.1 and 6.3);
+ * 413 for an announced body above the limit; 417 for an expectation other than `100-continue`.
+ * It removes an `Upgrade` header, because Couchgate supports HTTP/1.1 only.
  */
 export function refuseAmbiguousFraming(limits: FramingLimits): RequestHandler {
   return function refuseAmbiguousFramingStep(req, _res, next) {
     const seen = headersSeen(req.rawHeaders);
     if ((seen & TRANSFER_ENCODING) !== 0) {
       if ((seen & CONTENT_LENGTH) !== 0) {
-        throw new BadRequest('Transfer-Encoding and Content-Length must not come together.');
+        throw new BadRequest('Transfer-Encoding and Content-Length must not be combined.');
       }
       if (req.headers['transfer-encoding']?.toLowerCase() !== 'chunked') {
         throw new BadRequest('Transfer-Encoding must be chunked.');
@@ -48,7 +51,7 @@ export function refuseAmbiguousFraming(limits: FramingLimits): RequestHandler {
     }
     const { expect } = req.headers;
     if (expect !== undefined && expect.toLowerCase() !== '100-continue')
-      throw new HttpError(417, 'expectation_failed', 'Only Expect: 100-continue is understood');
+      throw new HttpError(417, 'expectation_failed', 'Only Expect: 100-continue is supported');
     if (req.headers.upgrade !== undefined) delete req.headers.upgrade;
     next();
   };
@@ -67,7 +70,7 @@ function headersSeen(rawHeaders: readonly string[]): number {
   return seen;
 }
 
-/** Digits only: `+11` and `0x1` are lengths to some readers. */
+/** Only digits are allowed: some parsers accept `+11` and `0x1`. */
 function refuseLength(text: string, limits: FramingLimits): void {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);

@@ -1,4 +1,4 @@
-// Answers what browsers ask before they let a page of another origin read or write, and marks the answers they may show it. Which origins may is config/cors-rule.ts's business.
+// Answers CORS preflights, adds CORS headers to responses, and refuses writes from foreign pages.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type RequestHandler } from 'express';
 import {
@@ -11,11 +11,15 @@ import {
 import { type Context, contextOf } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
 
+/** Reloadable settings. A reload replaces the object. */
 export interface LiveCorsSettings {
   readonly current: CorsSettings;
 }
 
-/** Answer headers that CouchDB clients read; browsers show a page only these. Source: CouchDB's chttpd_cors.erl, and what PouchDB and the Cloudant SDKs use. */
+/**
+ * Response headers that browsers show to pages of another origin. Source: CouchDB's chttpd_cors.erl, and the
+ * headers that PouchDB and the Cloudant SDKs use.
+ */
 const EXPOSED = [
   'Accept-Ranges',
   'Cache-Control',
@@ -36,13 +40,16 @@ const EXPOSED = [
 ].join(', ');
 
 const METHODS = CORS_METHODS.join(', ');
-/** Short, so that a change of the rules is felt soon. The same as CouchDB's own default. */
+/** Short, so that a change of the rules takes effect soon; CouchDB's default. */
 const MAX_AGE_SECONDS = '600';
 
 interface CurrentRule {
   readonly settings: CorsSettings;
   readonly rule: CorsRule;
-  /** The answer depends on the Origin header: every answer must say so to caches, also one to a request without it. */
+  /**
+   * True if responses depend on the Origin header. Then every response needs `Vary: Origin`, also if the
+   * request has no Origin.
+   */
   readonly varies: boolean;
 }
 
@@ -55,8 +62,10 @@ function currentRule(settings: CorsSettings): CurrentRule {
 }
 
 /**
- * Answers every OPTIONS request here, without asking who it is: browsers send no credentials with it, and CouchDB must never see it (H8, H15).
- * For other requests, puts the CORS headers on the answer; CouchDB's own are dropped by forward, so there is exactly one set.
+ * Makes the step that answers every OPTIONS request without authentication: browsers send no credentials with
+ * it, and CouchDB must not receive it (H8, H15).
+ * It adds the CORS headers to other responses. Forwarding removes those of CouchDB, so there is exactly one
+ * set.
  */
 export function answerPreflight(live: LiveCorsSettings): RequestHandler {
   let cors = currentRule(live.current);
@@ -72,7 +81,7 @@ export function answerPreflight(live: LiveCorsSettings): RequestHandler {
     }
     if (isForeignWrite(cors, req)) {
       contextOf(req).outcome.refuse('foreign page');
-      next(new Forbidden('A page of another origin may not ask for this.'));
+      next(new Forbidden('Pages of this origin may not send this request.'));
       return;
     }
     if (origin !== undefined && cors.settings.enableCors) markAnswer(cors, contextOf(req), origin);
@@ -81,8 +90,9 @@ export function answerPreflight(live: LiveCorsSettings): RequestHandler {
 }
 
 /**
- * True when a browser says that a page of another origin makes its user write. For a form no browser asks first, and it sends cookies
- * and the password it remembers along; only pages that CORS lets in with them may do so. W3C, "Fetch Metadata Request Headers", Sec-Fetch-Site.
+ * True if the browser reports a write from a page of another origin. Browsers send a form without a
+ * preflight, but with cookies and stored passwords. Only origins that CORS allows with credentials may write.
+ * Source: W3C, "Fetch Metadata Request Headers", Sec-Fetch-Site.
  */
 function isForeignWrite({ settings, rule }: CurrentRule, { method, headers }: IncomingMessage): boolean {
   const site = headers['sec-fetch-site'];
@@ -93,7 +103,7 @@ function isForeignWrite({ settings, rule }: CurrentRule, { method, headers }: In
   return cookie !== undefined && !settings.allowCredentials;
 }
 
-/** The reason to refuse, or undefined when it has been answered. */
+/** Answers an OPTIONS request. Returns the reason of a refusal, or undefined if the response was sent. */
 function answerOptions(
   cors: CurrentRule,
   req: IncomingMessage,
@@ -115,7 +125,7 @@ function answerOptions(
   };
   if (headers !== '') answer['Access-Control-Allow-Headers'] = headers;
   if (cors.settings.allowCredentials) answer['Access-Control-Allow-Credentials'] = 'true';
-  // A page on the internet that talks to a server in a private network is asked about by Chrome; only a named origin may.
+  // Chrome asks whether a public page may call a server in a private network. Only a listed origin may.
   if (req.headers['access-control-request-private-network'] === 'true' && verdict.origin !== '*')
     answer['Access-Control-Allow-Private-Network'] = 'true';
   const vary = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers';
@@ -123,7 +133,10 @@ function answerOptions(
   return undefined;
 }
 
-/** 204 without a body; a request body that nobody read ends the connection, so that it is never taken for a request. */
+/**
+ * Sends 204 without a body. If the request has an unread body, the connection is closed, so that the body is
+ * never parsed as a request.
+ */
 function sendEmpty(req: IncomingMessage, res: ServerResponse, headers: Record<string, string>): void {
   const { Vary: vary, ...others } = headers;
   if (vary !== undefined) contextOf(req).setAnswerHeader('Vary', vary);

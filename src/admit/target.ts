@@ -1,4 +1,4 @@
-// The one reading of a request's target, as CouchDB reads it (H7). What has two readings is refused here; what it asks for is classify's business.
+// Parses the request target as CouchDB does, and refuses ambiguous targets (H7).
 import { type RequestHandler } from 'express';
 import { contextOf } from '../context.ts';
 import { type Target } from '../catalogue/operation.ts';
@@ -6,63 +6,65 @@ import { BadRequest, TooLong } from '../http-errors.ts';
 import { parseDestination } from './destination.ts';
 
 export interface TargetLimits {
-  /** Longest request target, path and query together. */
+  /** Longest request target in bytes: path and query together. */
   readonly maxUrlBytes: number;
 }
 
-// What the bytes of a target mean, as bits. A byte that means nothing is refused: control bytes, space, non-ASCII, and `#`, where CouchDB
-// cuts the path and others do not.
+// Classes of bytes in a target, as bits. A byte without a class is refused: control bytes, space, non-ASCII,
+// and `#`, where CouchDB cuts the path and other parsers do not.
 const PLAIN = 1;
-const ENCODED_WHEN_SENT = 2;
+const NEEDS_ENCODING = 2;
 const ESCAPE = 4;
 
-const MEANING = new Uint8Array(256);
+const BYTE_CLASS = new Uint8Array(256);
 for (let code = 0x21; code < 0x7f; code++) {
   const character = String.fromCharCode(code);
-  MEANING[code] = encodeURIComponent(character) === character ? PLAIN : ENCODED_WHEN_SENT;
+  BYTE_CLASS[code] = encodeURIComponent(character) === character ? PLAIN : NEEDS_ENCODING;
 }
-for (const character of '/?') MEANING[character.charCodeAt(0)] = PLAIN;
-for (const character of '%+') MEANING[character.charCodeAt(0)] = ESCAPE;
-MEANING['#'.charCodeAt(0)] = 0;
+for (const character of '/?') BYTE_CLASS[character.charCodeAt(0)] = PLAIN;
+for (const character of '%+') BYTE_CLASS[character.charCodeAt(0)] = ESCAPE;
+BYTE_CLASS['#'.charCodeAt(0)] = 0;
 
 const SLASH = 47;
 const DOT = 46;
 const UNDERSCORE = 95;
 
 /**
- * Reads the raw target as CouchDB does: cut at the first `?`, split at `/`, empty segments dropped, each decoded once with `+` as a
- * space (chttpd.erl, handle_request_int), `_design%2Fx` and `_local%2Fx` taken as two segments. `path` is made anew from the segments.
- * Throws BadRequest for what could be read in two ways: no leading slash, a scheme, `#`, control or non-ASCII bytes, bad escapes,
- * invalid UTF-8, NUL, `.` and `..` segments; TooLong past the limit. The query is only looked at for its bytes and goes on as it came.
+ * Parses the raw target as CouchDB does (chttpd.erl, handle_request_int). It cuts at the first `?`, splits at
+ * `/`, drops empty segments, and decodes each once, with `+` as a space. `_design%2Fx` and `_local%2Fx`
+ * become two segments. `path` is encoded again from the segments.
+ * Throws BadRequest for ambiguous targets: no leading slash, a scheme, `#`, control or non-ASCII bytes, bad
+ * escapes, invalid UTF-8, NUL, `.` and `..` segments. Throws TooLong above the limit. Only the bytes of the
+ * query are checked; it is forwarded unchanged.
  */
 export function parseTarget(raw: string, limits: TargetLimits): Target {
   if (raw.length > limits.maxUrlBytes) throw new TooLong();
   if (raw.charCodeAt(0) !== SLASH) throw new BadRequest('The request target must begin with a slash.');
-  const mark = raw.indexOf('?');
-  const end = mark === -1 ? raw.length : mark;
-  const seen = meaningOf(raw, 0, end);
-  if (mark !== -1) meaningOf(raw, mark, raw.length);
-  const query = mark === -1 ? '' : raw.slice(mark);
+  const queryAt = raw.indexOf('?');
+  const end = queryAt === -1 ? raw.length : queryAt;
+  const classes = classesOf(raw, 0, end);
+  if (queryAt !== -1) classesOf(raw, queryAt, raw.length);
+  const query = queryAt === -1 ? '' : raw.slice(queryAt);
   const parts = raw.slice(1, end).split('/');
-  const asSent = seen === PLAIN && isCanonical(parts);
-  const segments = asSent ? parts : readSegments(parts, (seen & ESCAPE) !== 0);
-  return { segments, path: asSent ? raw.slice(0, end) : pathOf(segments, parts), query };
+  const isCanonicalPath = classes === PLAIN && isCanonical(parts);
+  const segments = isCanonicalPath ? parts : readSegments(parts, (classes & ESCAPE) !== 0);
+  return { segments, path: isCanonicalPath ? raw.slice(0, end) : pathOf(segments, parts), query };
 }
 
-/** All meanings between two places as one number; throws for a byte without one. */
-function meaningOf(raw: string, from: number, to: number): number {
-  let seen = 0;
+/** Returns the classes of all bytes in a range; throws for a byte without a class. */
+function classesOf(raw: string, from: number, to: number): number {
+  let classes = 0;
   for (let i = from; i < to; i++) {
-    const meaning = MEANING[raw.charCodeAt(i)];
-    if (meaning === undefined || meaning === 0) {
-      throw new BadRequest('The request target holds a byte that must be percent-encoded.');
+    const byteClass = BYTE_CLASS[raw.charCodeAt(i)];
+    if (byteClass === undefined || byteClass === 0) {
+      throw new BadRequest('The request target contains a byte that must be percent-encoded.');
     }
-    seen |= meaning;
+    classes |= byteClass;
   }
-  return seen;
+  return classes;
 }
 
-/** True when nothing has to be dropped: then the path is already the spelling that would be made of its segments. */
+/** True if no segment must be dropped. The raw path then equals the canonical path. */
 function isCanonical(parts: readonly string[]): boolean {
   for (const part of parts) {
     if (part === '') return false;
@@ -86,7 +88,10 @@ function readSegments(parts: readonly string[], escaped: boolean): readonly stri
   return segments;
 }
 
-/** CouchDB takes `_design%2Fx` and `_local%2Fx` as the ids that `_design/x` and `_local/x` are; one spelling is enough. */
+/**
+ * Splits `_design%2Fx` and `_local%2Fx`: CouchDB treats them as `_design/x` and `_local/x`, and later steps
+ * must see one spelling.
+ */
 function pushDocumentId(segments: string[], segment: string): void {
   const slash = segment.startsWith('_design/') || segment.startsWith('_local/') ? segment.indexOf('/') : -1;
   if (slash === -1) {
@@ -103,7 +108,10 @@ function isInDatabase(first: string): boolean {
   return first.charCodeAt(0) !== UNDERSCORE || first === '_users' || first === '_replicator';
 }
 
-/** Decodes once. `+` is a space in CouchDB's paths; NUL ends strings elsewhere, so it is no part of a name. */
+/**
+ * Decodes a segment once. `+` is a space in CouchDB's paths. NUL is refused, because other parsers end
+ * strings at it.
+ */
 function decoded(part: string): string {
   const spaced = part.includes('+') ? part.replaceAll('+', ' ') : part;
   if (!spaced.includes('%')) return spaced;
@@ -113,17 +121,20 @@ function decoded(part: string): string {
   } catch {
     throw new BadRequest('The request target is not valid percent-encoded UTF-8.', 'invalid_url_encoding');
   }
-  if (text.includes('\0')) throw new BadRequest('The request target holds a NUL.');
+  if (text.includes('\0')) throw new BadRequest('The request target contains a NUL.');
   return text;
 }
 
-/** `.` and `..` are names to CouchDB and steps to everything that normalises a path. */
+/** Refuses `.` and `..`: CouchDB treats them as names, but other parsers normalise the path. */
 function refuseDots(segment: string): void {
   if (segment.charCodeAt(0) !== DOT) return;
-  if (segment === '.' || segment === '..') throw new BadRequest('The request target holds a dot segment.');
+  if (segment === '.' || segment === '..') throw new BadRequest('The request target contains a dot segment.');
 }
 
-/** The only spelling that is ever sent. `/_utils/` keeps its last slash: CouchDB redirects there when it is missing. */
+/**
+ * Encodes the canonical path, which is sent to CouchDB. `/_utils/` keeps its last slash, because CouchDB
+ * redirects `/_utils` there.
+ */
 function pathOf(segments: readonly string[], parts: readonly string[]): string {
   if (segments.length === 1 && segments[0] === '_utils' && parts.at(-1) === '') return '/_utils/';
   let path = '';
@@ -131,7 +142,7 @@ function pathOf(segments: readonly string[], parts: readonly string[]): string {
   return path === '' ? '/' : path;
 }
 
-/** Writes `context.target` and, for COPY, `context.destination`. */
+/** Makes the step that writes `context.target` and, for COPY, `context.destination`. */
 export function readTarget(limits: TargetLimits): RequestHandler {
   return function readTargetStep(req, _res, next) {
     const context = contextOf(req);

@@ -1,5 +1,4 @@
-// Answers the endpoints of API keys: make, list, look at, change, revoke, rotate. Whether the caller may is authorize's business, how keys
-// are kept the key store's.
+// Answers the API-key endpoints: create, list, describe, change, revoke, rotate.
 import { type Request, type Response } from 'express';
 import { type Context, known } from '../context.ts';
 import { type KeyStore } from '../identity/api-key.ts';
@@ -12,18 +11,19 @@ import { type BodyReader } from '../body/read.ts';
 export interface ApiKeyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create' | 'list' | 'describe' | 'change' | 'revoke' | 'rotate'>;
-  /** How long the old password of a rotated key stays good where the request does not say. */
+  /** Default overlap of a rotation: how long the old password stays valid. */
   readonly keyRotationOverlapSeconds: number;
   readonly now?: () => number;
 }
 
 const RULES = { limitBytes: 16_384 } as const;
-/** An answer that holds a password: no cache on its way may keep it. */
+/** The response contains a password, so no cache may store it. */
 const SECRET = { 'Cache-Control': 'no-store' };
 
 /**
- * Handlers by catalogue id. Each change is answered only after every worker of this replica acts on it.
- * Source of the first: https://cloud.ibm.com/apidocs/cloudant#postapikeys; the others are Couchgate's own.
+ * Creates the handlers. Each change is answered after all workers of this replica have applied it.
+ * Source of `api-keys`: https://cloud.ibm.com/apidocs/cloudant#postapikeys. The others are extensions of
+ * Couchgate.
  */
 export function createApiKeyHandlers(
   deps: ApiKeyDeps,
@@ -55,7 +55,7 @@ export function createApiKeyHandlers(
   };
 }
 
-/** Makes a key and answers it, once; the deprecated `/api/generate_api_key` does the same without a body. */
+/** Creates a key and sends it with its password. `/api/generate_api_key` uses it too, without a body. */
 export async function answerNewKey(
   keys: Pick<KeyStore, 'create'>,
   fields: { readonly label?: string | null; readonly expiresAt?: string | null },
@@ -73,7 +73,7 @@ async function createKey(deps: ApiKeyDeps, req: Request, res: Response, context:
   const { expiresAt } = fields;
   const now = (deps.now ?? Date.now)();
   if (typeof expiresAt === 'string' && Date.parse(expiresAt) <= now) {
-    throw new BadRequest('`expires_at` is over already');
+    throw new BadRequest('`expires_at` is in the past');
   }
   await answerNewKey(deps.keys, fields, { res, context });
 }
@@ -87,7 +87,7 @@ async function rotateKey(deps: ApiKeyDeps, req: Request, res: Response, context:
   sendJson(res, 200, { ok: true, key, password, old_password_valid_until: oldValidUntil }, SECRET);
 }
 
-/** `/_api/v2/api_keys/{key}[/rotate]` */
+/** Returns the key of `/_api/v2/api_keys/{key}[/rotate]`. */
 function keyNameIn(context: Context): string {
   return known(known(context.target, 'target').segments[3], 'target.segments[3]');
 }
@@ -98,5 +98,5 @@ function found<T>(value: T | undefined): T {
 }
 
 function noSuchKey(): NotFound {
-  return new NotFound('There is no such API key, or it is revoked.');
+  return new NotFound('The API key does not exist or is revoked.');
 }

@@ -1,4 +1,4 @@
-// Answers GET and PUT /_api/v2/user/config/cors in Cloudant's shape. Who may ask is authorize's business, what the settings do admit/origin.ts's.
+// Answers GET and PUT /_api/v2/user/config/cors in Cloudant's format.
 import { corsProblems, ReadOnlyConfiguration, writeCorsFile } from '../config/cors-file.ts';
 import { type CorsSettings } from '../config/cors-rule.ts';
 import { type LiveSettings } from '../config/reload.ts';
@@ -18,7 +18,7 @@ export interface CorsConfigParameters {
 const LIMIT_BYTES = 1_048_576;
 const FIELDS = ['enable_cors', 'allow_credentials', 'origins'];
 
-/** Cloudant's names of the settings. */
+/** The settings with the field names of Cloudant. */
 interface CorsDocument {
   readonly enable_cors: boolean;
   readonly allow_credentials: boolean;
@@ -30,8 +30,9 @@ function documentOf({ enableCors, allowCredentials, origins }: CorsSettings): Co
 }
 
 /**
- * The handlers of both rows. A PUT writes config/cors.yaml and takes it into force before it answers; it is refused with 400 for what the file could
- * not hold, with 409 when the file cannot be changed, and then nothing has changed. Source: IBM Cloudant API, "Set and get CORS".
+ * Creates the handlers. A PUT writes config/cors.yaml and reloads it before it answers. It answers 400 for
+ * invalid settings, and 409 if the file cannot be changed; then nothing has changed.
+ * Source: IBM Cloudant API, "Set and get CORS".
  */
 export function corsConfigHandlers({
   bodies,
@@ -50,7 +51,10 @@ export function corsConfigHandlers({
   };
 }
 
-/** A field left out has a fixed meaning: whoever sends origins wants CORS on, and credentials are never allowed by silence. */
+/**
+ * Parses the body. Defaults: CORS is enabled, without credentials, so an absent field never allows
+ * credentials.
+ */
 function settingsOf(body: JsonObject): CorsSettings {
   const unknown = Object.keys(body).filter((name) => !FIELDS.includes(name));
   if (unknown.length > 0) throw new BadRequest(`Unknown fields: ${unknown.join(', ')}`);
@@ -77,9 +81,9 @@ function putIntoForce(live: CorsConfigParameters['live'], next: CorsSettings, en
     const reloaded = live.reload();
     if (reloaded.outcome !== 'refused') return;
     putBack();
-    throw new ReadOnlyConfiguration(`the configuration cannot be read again: ${reloaded.reason}`);
+    throw new ReadOnlyConfiguration(`the configuration cannot be reloaded: ${reloaded.reason}`);
   } catch (error) {
     if (!(error instanceof ReadOnlyConfiguration)) throw error;
-    throw new Conflict(`CORS cannot be changed here: ${error.message}.`, 'read_only');
+    throw new Conflict(`The CORS settings cannot be changed: ${error.message}.`, 'read_only');
   }
 }

@@ -1,4 +1,5 @@
-// Creates and deletes databases, so that a new one has its markers before its creator hears of it, and nothing of a deleted one is remembered.
+// Creates and deletes databases. A new database gets its markers before the response is sent; a deletion
+// clears the caches.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
@@ -15,22 +16,25 @@ import { type Answers } from './index.ts';
 export interface DatabaseDeps {
   readonly couch: Pick<Couch, 'ask'>;
   readonly security: SecurityKeeper;
-  /** The token that CouchDB gets for a permitted request: it logs who created and who deleted. */
+  /** Token for the request to CouchDB, so that its log names the caller. */
   readonly tokenFor: (
     principal: Principal,
     scope: Extract<Decision, { allow: true }>,
     database: string | undefined,
   ) => string | undefined;
-  /** Address in front of the path of a Location; empty = none. */
+  /** Origin for the Location header; empty = a path alone. */
   readonly publicUrl: string;
   readonly log: OperationalLog;
   readonly wait?: (milliseconds: number) => Promise<unknown>;
 }
 
-/** CouchDB makes the shards of a database on every node before it answers. */
+/** CouchDB creates the shards on every node before it answers. */
 const TIMEOUT_MS = 60_000;
 
-/** `PUT|DELETE /{db}`. Source: docs.couchdb.org/en/stable/api/database/common.html */
+/**
+ * Creates the handlers of `PUT|DELETE /{db}`.
+ * Source: docs.couchdb.org/en/stable/api/database/common.html
+ */
 export function databaseHandlers(deps: DatabaseDeps): Pick<Answers, 'db-create' | 'db-delete'> {
   return {
     'db-create': (_req, res, context) => create(deps, res, context),
@@ -58,7 +62,7 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
     try {
       return await ask(deps, context, 'DELETE');
     } finally {
-      // Whatever CouchDB said, or did not say any more: it may be gone.
+      // The database may be deleted even if the response is an error or is lost.
       await deps.security.forget(database);
     }
   });
@@ -67,16 +71,16 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
 }
 
 /**
- * Puts the markers on a database that was just made. Until then CouchDB's own default lets server admins in alone, and it stays so
- * where this fails: closed to all but the owner (H4).
+ * Sets the markers of a new database. Before that, CouchDB's default admits server admins only. If it fails,
+ * the database stays usable by the owner only (H4).
  */
 async function mark({ security, log, wait = delay }: DatabaseDeps, database: string): Promise<void> {
-  // Not every node knows a new database at once.
+  // A new database is not visible on every node immediately.
   for (const pauseMs of [50, 100, 200, 400, 800, 0]) {
     try {
       const document = await security.documentOf(database);
       if (document !== undefined) {
-        // Somebody's grants were quicker.
+        // Another request may have set permissions already.
         if (versionOf(document) === 0) await security.write(database, document, EMPTY_REQUEST);
         return;
       }
@@ -84,7 +88,7 @@ async function mark({ security, log, wait = delay }: DatabaseDeps, database: str
       const detail = error instanceof HttpError ? (error.detail ?? error.reason) : 'unexpected failure';
       log.warn(
         { database, detail },
-        'a new database could not be marked: it is closed to all but the owner until a grant',
+        'new database has no markers: only the owner can use it until permissions are set',
       );
       return;
     }
@@ -92,7 +96,7 @@ async function mark({ security, log, wait = delay }: DatabaseDeps, database: str
   }
   log.warn(
     { database },
-    'a new database was not found again: it is closed to all but the owner until a grant',
+    'new database was not found after its creation: only the owner can use it until permissions are set',
   );
 }
 
@@ -107,7 +111,7 @@ function ask(
   const { principal } = known(context.identified, 'identified');
   const token = tokenFor(principal, decision, databaseOf(context));
   if (token === undefined) throw new Error('a database cannot be made or deleted anonymously');
-  // Written anew from its fields: what is sent has one spelling.
+  // Encodes the query again, so that CouchDB gets the canonical spelling.
   const fields = new URLSearchParams(query).toString();
   return couch.ask({
     method,
@@ -121,14 +125,19 @@ function isDone({ status }: CouchAnswer): boolean {
   return status >= 200 && status < 300;
 }
 
-/** CouchDB's answer as it came. That it refuses our token is a fault of the set-up, not of the client's credentials. */
+/**
+ * Sends the response of CouchDB. If CouchDB refuses the token, the configuration is at fault, not the client,
+ * so the client gets 503.
+ */
 function relay(
   res: Response,
   { status, body }: CouchAnswer,
   headers: Readonly<Record<string, string>>,
 ): void {
   if (status === 401 || status === 403) {
-    throw new Unavailable('The cluster cannot do this at present.', { detail: `CouchDB answered ${status}` });
+    throw new Unavailable('The cluster cannot serve this request at present.', {
+      detail: `CouchDB answered ${status}`,
+    });
   }
   sendJson(res, status, body, headers);
 }

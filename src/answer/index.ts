@@ -3,7 +3,7 @@ import { type Request, type RequestHandler, type Response } from 'express';
 import { type AnsweredId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
 
-/** Answers the request. Throws an HttpError to refuse it. */
+/** Sends the response. Throws an HttpError to refuse the request. */
 export type Handler = (req: Request, res: Response, context: Context) => void | Promise<void>;
 
 /** Exactly one handler for each endpoint that the catalogue says Couchgate serves. */

@@ -1,4 +1,4 @@
-// Checks what an owner writes about an API key: label, end and overlap. What is done with it is api-keys.ts's business.
+// Validates the fields of API-key requests: label, expiry and overlap.
 import { BadRequest } from '../http-errors.ts';
 import { type JsonObject } from '../body/parse.ts';
 
@@ -9,14 +9,17 @@ export interface KeyFields {
 }
 
 const LONGEST_LABEL = 256;
-/** 30 days: an old password that is good for longer was never rotated. */
+/** 30 days: a longer overlap would defeat the rotation. */
 const LONGEST_OVERLAP_SECONDS = 2_592_000;
-/** RFC 3339: a date without an offset would mean another moment on every machine. */
+/** RFC 3339. The offset is required: without it, the time would depend on the time zone of the server. */
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/u;
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/u;
 
-/** The fields of a new or changed key; absent ones stay absent. Throws BadRequest naming the field. */
+/**
+ * Parses the fields of a new or changed key; absent fields stay absent. Throws BadRequest with the name of
+ * the field.
+ */
 export function parseKeyFields(body: JsonObject): KeyFields {
   refuseUnknown(body, ['label', 'expires_at']);
   const { label, expires_at: expiresAt } = body;
@@ -26,7 +29,7 @@ export function parseKeyFields(body: JsonObject): KeyFields {
   };
 }
 
-/** The overlap of a rotation, or the usual one. Throws BadRequest. */
+/** Parses the overlap of a rotation; the default is `usualSeconds`. Throws BadRequest. */
 export function parseOverlap(body: JsonObject, usualSeconds: number): number {
   refuseUnknown(body, ['overlap_seconds']);
   const { overlap_seconds: seconds = usualSeconds } = body;
@@ -40,7 +43,7 @@ function parseLabel(label: unknown): string | null {
   if (label === null) return null;
   if (typeof label !== 'string' || label.length > LONGEST_LABEL || CONTROL.test(label)) {
     throw new BadRequest(
-      `\`label\` must be a text of at most ${LONGEST_LABEL} characters on one line, or null`,
+      `\`label\` must be a string of at most ${LONGEST_LABEL} characters without line breaks, or null`,
     );
   }
   return label;
@@ -55,10 +58,10 @@ function parseMoment(value: unknown): string | null {
   return new Date(time).toISOString();
 }
 
-/** A misspelt `expires_at` must not make a key without end. */
+/** Refuses unknown fields: a misspelt `expires_at` must not create a key without expiry. */
 function refuseUnknown(body: JsonObject, known: readonly string[]): void {
   const unknown = Object.keys(body).find((field) => !known.includes(field));
   if (unknown !== undefined) {
-    throw new BadRequest(`${JSON.stringify(unknown)} is not a field here; known: ${known.join(', ')}`);
+    throw new BadRequest(`Unknown field ${JSON.stringify(unknown)}; allowed: ${known.join(', ')}`);
   }
 }

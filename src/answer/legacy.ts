@@ -1,4 +1,4 @@
-// Answers Cloudant's two deprecated endpoints as Cloudant did, and says that they are deprecated. Who may call them is authorize's business.
+// Answers the two deprecated endpoints of Cloudant, with deprecation headers.
 import { type Context, known } from '../context.ts';
 import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
@@ -18,12 +18,15 @@ export interface LegacyDeps {
   readonly permissions: Pick<SecurityKeeper, 'change'>;
 }
 
-/** RFC 9745: the moment from which it is deprecated, in seconds; here the day on which Couchgate began, since it never was anything else. */
+/**
+ * RFC 9745: start of the deprecation in seconds since the epoch. It is the day of the first version of
+ * Couchgate, since these endpoints were always deprecated.
+ */
 const DEPRECATION = '@1795305600';
 /** authorize has read the form within the same limit. */
 const LIMIT_BYTES = 65_536;
 
-/** Handlers by catalogue id. */
+/** Creates the handlers of the two endpoints. */
 export function createLegacyHandlers(
   deps: LegacyDeps,
 ): Pick<Answers, 'legacy-generate-api-key' | 'legacy-set-permissions'> {
@@ -34,7 +37,7 @@ export function createLegacyHandlers(
   };
 }
 
-/** Puts the name's roles in place of those it had, and leaves everybody else's as they are. */
+/** Replaces the roles of one name, and keeps all other grants. */
 async function setPermissions(
   { bodies, permissions }: LegacyDeps,
   req: Request,

@@ -1,13 +1,16 @@
-// Says where a login or logout may send the browser next: to a path of this very server, and nowhere else.
+// Validates the redirect target of a login or logout: a path on this server.
 import { BadRequest } from '../http-errors.ts';
 
-/** Printable ASCII without the backslash, which browsers take for a slash. No blanks, no control characters: a header is made of it (H3). */
+/**
+ * Printable ASCII without the backslash, which browsers treat as a slash. Blanks and control characters are
+ * excluded, because the value becomes a header (H3).
+ */
 const PLAIN = /^\/[!-[\]-~]*$/;
 
 /**
- * The value of the first query parameter of that name, to be sent as Location; undefined where there is none.
- * Throws 400 for what leads elsewhere: `//host`, `/\host`, `https://host`, or holds a line break.
- * CouchDB puts the value behind its own address unchecked (hazard H3).
+ * Returns the value of the first query parameter with this name, for the Location header; undefined if there
+ * is none. Throws 400 for other targets: `//host`, `/\host`, `https://host`, or a value with a line break.
+ * CouchDB appends the value to its own URL without a check (H3).
  */
 export function localPathIn(query: string, parameter: string): string | undefined {
   const path = new URLSearchParams(query).get(parameter);

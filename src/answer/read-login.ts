@@ -1,4 +1,4 @@
-// Reads the body of POST /_session: a form or JSON, with CouchDB's two names for the name.
+// Reads the body of POST /_session: a form or JSON, with `name` or `username`.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { BadContentType, BadRequest } from '../http-errors.ts';
 import { mediaTypeOf } from '../body/decode.ts';
@@ -10,8 +10,8 @@ export interface Login {
 }
 
 /**
- * About what a Basic header can hold. CouchDB takes 1 MiB, of which anybody could have Couchgate keep as many as there are connections, or parse
- * one after the other. Pinned by test/hostile/h12-login-bodies.test.ts.
+ * Limit in bytes: about the maximum of a Basic header. CouchDB accepts 1 MiB. Anonymous clients could then
+ * occupy that much memory per connection, and parsing time. Pinned by test/hostile/h12-login-bodies.test.ts.
  */
 const LIMIT_BYTES = 16_384;
 
@@ -43,7 +43,7 @@ function oneName(name: unknown, username: unknown): string {
   return found;
 }
 
-/** A field that is there twice has two readings. */
+/** A repeated field is ambiguous. */
 function onlyValue(form: URLSearchParams, field: string): string | undefined {
   const values = form.getAll(field);
   if (values.length > 1) throw new BadRequest(`request body contains ${field} more than once`);

@@ -1,5 +1,4 @@
-// Answers the security object of a database, under CouchDB's path and under Cloudant's. Who may see or change it was decided before; what it
-// means is permissions/security-document.ts's business.
+// Answers GET and PUT of the security object, under CouchDB's and Cloudant's paths.
 import { type Request, type Response } from 'express';
 import { callerOf, type Context, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
@@ -16,10 +15,13 @@ export interface SecurityDeps {
   readonly security: Pick<SecurityKeeper, 'documentOf' | 'change'>;
 }
 
-/** Room for forty thousand names. */
+/** Enough for 40 000 names. */
 export const SECURITY_LIMIT_BYTES = 2_097_152;
 
-/** `GET|PUT /{db}/_security` and `GET|PUT /_api/v2/db/{db}/_security`: one document. Source: IBM Cloudant, "Authorization". */
+/**
+ * Creates the handlers. `/{db}/_security` and `/_api/v2/db/{db}/_security` are the same document.
+ * Source: IBM Cloudant, "Authorization".
+ */
 export function securityHandlers(
   deps: SecurityDeps,
 ): Pick<Answers, 'security-get' | 'security-put' | 'api-security-get' | 'api-security-put'> {
@@ -38,7 +40,10 @@ export function securityHandlers(
   };
 }
 
-/** The whole body is read and checked before anything changes; the answer leaves after every cache of this replica has the new one. */
+/**
+ * Reads and validates the whole body before it changes anything. The response is sent after every cache of
+ * this replica has the change.
+ */
 async function replaceSecurity(
   { bodies, security }: SecurityDeps,
   req: Request,
@@ -47,7 +52,7 @@ async function replaceSecurity(
 ): Promise<void> {
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
-  // Any Content-Type: CouchDB asks for none here, and curl -d sends a form's.
+  // Any Content-Type is accepted: CouchDB does not check it here, and `curl -d` sends a form type.
   const request = parseSecurityPut(
     await bodies.jsonObject(req, res, {
       limitBytes: SECURITY_LIMIT_BYTES,

@@ -1,4 +1,4 @@
-// Answers /_session: who am I, log in, log out, in CouchDB's exact shapes. Whether a password is right is identity/credential-check.ts's business.
+// Answers /_session in the format of CouchDB: describe the session, sign in, sign out.
 import { type Request, type Response } from 'express';
 import { type Context, known } from '../context.ts';
 import { type HttpError, Unauthorized } from '../http-errors.ts';
@@ -26,13 +26,20 @@ export interface SessionDeps {
   readonly now?: () => number;
 }
 
-/** Ways to sign in here, by CouchDB's names. */
+/** Authentication handlers of Couchgate, by the names of CouchDB. */
 const HANDLERS = ['cookie', 'default'] as const;
-/** In place of a name with a colon, which in Basic would read as another one: nobody has this name, and its check goes the same way. */
+/**
+ * Replaces a name with a colon, which Basic would decode as another name. Nobody has the empty name, so its
+ * check fails in the usual time.
+ */
 const NO_NAME = writeBasic('', '') ?? '';
 const WRONG = new Unauthorized('Name or password is incorrect.');
 
-/** Source: docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication, and the shapes of CouchDB 3.5. */
+/**
+ * Creates the handlers.
+ * Source: docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication, and responses of CouchDB
+ * 3.5.
+ */
 export function sessionHandlers(
   deps: SessionDeps,
 ): Pick<Answers, 'session-get' | 'session-login' | 'session-logout'> {
@@ -58,7 +65,7 @@ function describeSession(res: Response, context: Context): void {
   });
 }
 
-/** A key has no roles of its own: what it may is in the databases. */
+/** API keys have no roles of their own; databases grant roles to them. */
 function rolesShown(principal: Principal): readonly string[] {
   return 'roles' in principal ? principal.roles : [];
 }
@@ -88,7 +95,10 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
   );
 }
 
-/** A wrong password clears the cookie and may send a browser elsewhere; a lock does neither, for the session may be somebody's. */
+/**
+ * Refuses a sign-in. A wrong password clears the cookie and may redirect. A lock does neither, because the
+ * cookie may belong to another user.
+ */
 function refuseLogin(
   deps: SessionDeps,
   res: Response,
@@ -120,13 +130,13 @@ async function openSession(deps: SessionDeps, { principal, version }: Accepted):
   });
 }
 
-/** Ends the session of the cookie that came along, on every replica and for good, even when a Basic header decided who asks. */
+/** Ends the session of the cookie on every replica, also if a Basic header authenticated the request. */
 async function logout(deps: SessionDeps, req: Request, res: Response, context: Context): Promise<void> {
   const next = localPathIn(known(context.target, 'target').query, 'next');
   const token = deps.cookie.read(req.headers.cookie);
   const read = token === undefined ? undefined : deps.tokens.read(token);
   if (read?.outcome === 'valid') {
-    // Before: here it ends at once, also while the other replicas cannot be told.
+    // Written before `end`: this process ends the session even if publishing to other replicas fails.
     context.outcome.change = { action: 'logout', name: read.session.name };
     await deps.sessions.end(read.session.id);
   }

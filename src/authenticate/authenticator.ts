@@ -1,15 +1,21 @@
-// What one way of proving who one is says about a request.
+// Interface of an authentication method.
 import { type IncomingMessage } from 'node:http';
 import { type Context, type Identified } from '../context.ts';
 import { type HttpError } from '../http-errors.ts';
 
-/** First the one that is responsible: `notMine` passes the question on, the other two end it. */
+/**
+ * Result of one method. `notMine` = the request has no credentials of this method, and the next method is
+ * tried. `accepted` and `refused` are final.
+ */
 export type Outcome =
   | { readonly outcome: 'accepted'; readonly identified: Identified }
   | { readonly outcome: 'notMine' }
   | { readonly outcome: 'refused'; readonly error: HttpError };
 
-/** At once where memory is enough, else a promise. Throws `Unavailable` when it cannot be known at present, 400 for what cannot be read. */
+/**
+ * Authenticates a request: directly from memory, or by a promise. Throws 400 for malformed credentials, and
+ * `Unavailable` if CouchDB cannot be reached.
+ */
 export type Authenticator = (req: IncomingMessage, context: Context) => Outcome | Promise<Outcome>;
 
 export const NOT_MINE: Outcome = Object.freeze({ outcome: 'notMine' });

@@ -1,4 +1,4 @@
-// Reads the Authorization header. Whether a name and a password are right is identity/credential-check.ts's business.
+// Authenticates requests by the Authorization header.
 import { type Identified, known } from '../context.ts';
 import { Unauthorized } from '../http-errors.ts';
 import { type Accepted, type CredentialCheck, type CredentialVerdict } from '../identity/credential-check.ts';
@@ -7,9 +7,10 @@ import { type Authenticator, NOT_MINE, type Outcome } from './authenticator.ts';
 const SCHEME = 'basic ';
 
 /**
- * Basic authentication. The header decides alone where it is there: its credentials are right, or the request is refused, whatever cookie
- * comes with it. Of CouchDB's readings two are not followed, because a sender would take itself for signed in: `basic` in lower case is
- * Basic (RFC 9110 section 11.1), and another scheme is a 401 instead of nobody.
+ * Creates Basic authentication. If the header is present, it alone decides: the request is accepted or
+ * refused, whatever cookie it has.
+ * Two cases differ from CouchDB, because the client would otherwise assume that it is signed in. `basic` is
+ * case-insensitive (RFC 9110 section 11.1). Another scheme gets 401 instead of anonymous access.
  */
 export function createBasicAuthenticator(credentials: CredentialCheck): Authenticator {
   return function authenticateBasic(req, context) {
@@ -31,7 +32,7 @@ const UNKNOWN_SCHEME: Outcome = Object.freeze({
   error: new Unauthorized('The Authorization scheme must be Basic.'),
 });
 
-/** Outcomes of credentials that are known: made once for each. */
+/** Outcomes of cached verdicts, so that a repeated request allocates none. */
 const outcomes = new WeakMap<Accepted, Outcome>();
 
 function outcomeOf(verdict: CredentialVerdict): Outcome {

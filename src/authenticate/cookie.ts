@@ -1,4 +1,4 @@
-// Reads the session cookie: who it stands for as of now, and whether it is renewed. What the token holds is identity/session-token.ts's business.
+// Authenticates requests by the session cookie, and renews it.
 import { type ClientAddress, type Context, known } from '../context.ts';
 import { BadRequest } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
@@ -19,12 +19,13 @@ export interface CookieOptions {
   readonly now?: () => number;
 }
 
-/** A session is renewed when more than a tenth of its time is gone, as CouchDB does. */
+/** A session is renewed after a tenth of its lifetime, as in CouchDB. */
 const RENEW_AFTER = 0.1;
 
 /**
- * Cookie authentication. A cookie that is over, ended, altered or whose credential changed is none, as in CouchDB: the request goes on as
- * nobody's, and is told that it needs a login by what nobody may not do.
+ * Creates cookie authentication. A cookie that is expired, ended, altered, or bound to a changed credential
+ * counts as absent, as in CouchDB. The request continues as `nobody`, and gets 401 if `nobody` lacks the
+ * permission.
  */
 export function createCookieAuthenticator(options: CookieOptions): Authenticator {
   const now = options.now ?? Date.now;
@@ -59,7 +60,7 @@ export function createCookieAuthenticator(options: CookieOptions): Authenticator
   };
 }
 
-/** Whom the session's credential stands for now; undefined when it is no longer good. */
+/** Returns the principal of the session; undefined if its credential is no longer valid. */
 function holderOf(
   { keys, versions }: CookieOptions,
   { kind, name, version }: Session,

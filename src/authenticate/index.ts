@@ -1,4 +1,4 @@
-// Finds out who asks, by asking each way of authenticating in its order. What the principal may do is authorize's business.
+// The authenticate step: finds the principal of a request by trying each method in order.
 import { type NextFunction, type RequestHandler } from 'express';
 import { type Context, contextOf, type Identified } from '../context.ts';
 import { NOBODY } from '../principal/principal.ts';
@@ -11,8 +11,9 @@ export { createCookieAuthenticator, type CookieOptions } from './cookie.ts';
 const UNAUTHENTICATED: Identified = Object.freeze({ principal: NOBODY, method: 'none' });
 
 /**
- * The first that is responsible decides: accepted, or refused. Where none is, the request is nobody's. Wrong credentials are refused
- * and never a fall back to nobody (H12). A renewed cookie is put on the answer here, whoever writes it later.
+ * Makes the step. The first method that does not return `notMine` decides. If there is none, the principal is
+ * `nobody`. Wrong credentials are refused and never fall back to `nobody` (H12). A renewed cookie is added to
+ * the response here.
  */
 export function identifyPrincipal(authenticators: readonly Authenticator[]): RequestHandler {
   return function identifyPrincipalStep(req, _res, next) {
@@ -36,7 +37,7 @@ interface Exchange {
   readonly next: NextFunction;
 }
 
-/** The same, once an answer has to be waited for. */
+/** Continues asynchronously from the first method that returned a promise. */
 async function finishLater(
   rest: readonly Authenticator[],
   first: Promise<Outcome>,
@@ -58,7 +59,7 @@ async function finishLater(
   next();
 }
 
-/** Acts on an outcome; false when nobody was responsible yet. */
+/** Applies an outcome; false for `notMine`. */
 function settle(outcome: Outcome, context: Context, next: NextFunction): boolean {
   if (outcome.outcome === 'notMine') return false;
   if (outcome.outcome === 'refused') {

@@ -1,4 +1,4 @@
-// The catalogue: every endpoint there is. Classify, authorize, the audit log, the documentation and the tests read this list.
+// The catalogue: the table of all endpoints that Couchgate permits or refuses by name.
 import { DESIGN, LOCAL, ORDINARY } from './document-id.ts';
 import { type Endpoint, type ServedBy } from './endpoint.ts';
 import { parseEndpoints, type Row } from './parse.ts';
@@ -49,7 +49,11 @@ const SERVER = [
   ['unknown-method', '*', '/{anything*}', 'blocked method', 'none', 'couchgate', 'pooled', 'read', 'api/basics.html'],
 ] as const satisfies readonly Row[];
 
-/** Databases that CouchDB or Couchgate keeps for itself. These rows replace the rows of an ordinary database; what is blocked there is blocked here. */
+/**
+ * Endpoints of the system databases, of the store, and of names that CouchDB does not allow. Those of
+ * `_users`, `_replicator` and prefixed system databases replace the endpoints of an ordinary database. An
+ * endpoint that is blocked on an ordinary database stays blocked there.
+ */
 // prettier-ignore
 const SYSTEM = [
   ['users-create-delete', 'PUT DELETE', '/_users', 'server_admin', 'server_admin', 'couchdb', 'pooled', 'administer', 'intro/security.html'],
@@ -114,7 +118,10 @@ const DATABASE = [
   ['db-unknown-underscore', '*', '/{db}/_{unknown}[/{rest*}]', 'blocked missing', 'none', 'couchgate', 'pooled', 'read', 'api/database/index.html'],
 ] as const satisfies readonly Row[];
 
-/** Endpoints below a partition. CouchDB routes them to the endpoints of the database (H11), so each needs what its counterpart needs. */
+/**
+ * Endpoints of a partition. CouchDB routes them to the endpoints of the database (H11), so each requires the
+ * roles of its counterpart.
+ */
 // prettier-ignore
 const PARTITION = [
   ['partition-info', 'GET HEAD', '/{db}/_partition/{partition}', '_reader', 'member', 'couchdb', 'pooled', 'read', 'api/partitioned-dbs.html'],
@@ -136,7 +143,7 @@ const PARTITION = [
   ['partition-ddoc-attachment', 'GET HEAD', '/{db}/_partition/{partition}/_design/{ddoc}/_{name*}', '_reader _design', 'member', 'couchdb', 'single-use', 'read', 'api/partitioned-dbs.html'],
 ] as const satisfies readonly Row[];
 
-/** A design document, its attachments, and what its functions serve. */
+/** Design documents, their attachments, and the endpoints that their functions and indexes serve. */
 // prettier-ignore
 const DESIGN_DOCUMENT = [
   ['ddoc-get', 'GET HEAD', '/{db}/_design/{ddoc}', '_reader _design _replicator', 'member', 'couchdb', 'pooled', 'read', 'api/ddoc/common.html'],
@@ -196,7 +203,7 @@ const ATTACHMENT = [
   ['att-delete', 'DELETE', '/{db}/{doc_id}/{att*}', '_writer', 'member', 'couchdb', 'pooled', 'write', 'api/document/attachments.html'],
 ] as const satisfies readonly Row[];
 
-/** Cloudant's own API, and what Couchgate adds to it for the life of a key. */
+/** Cloudant's API, and Couchgate's additions for managing API keys. */
 // prettier-ignore
 const CLOUDANT = [
   ['api-keys', 'POST', '/_api/v2/api_keys', 'server_admin', 'none', 'couchgate', 'pooled', 'key', 'https://cloud.ibm.com/apidocs/cloudant#postapikeys'],
@@ -225,10 +232,11 @@ type CatalogueRow =
   | (typeof ATTACHMENT)[number]
   | (typeof CLOUDANT)[number];
 
+/** Id of an endpoint: the name of the operation in the access log. */
 export type EndpointId = CatalogueRow[0];
 
-/** Ids of the rows with this `servedBy` that somebody may call. */
-type OpenIdOf<By extends ServedBy, R = CatalogueRow> = R extends readonly [
+/** Ids of the endpoints with this `servedBy` that are not blocked. */
+type OpenIdOf<By extends ServedBy, Line = CatalogueRow> = Line extends readonly [
   infer Id,
   unknown,
   unknown,
@@ -242,13 +250,15 @@ type OpenIdOf<By extends ServedBy, R = CatalogueRow> = R extends readonly [
     : Id
   : never;
 
-/** What Couchgate answers itself, after authorize. admit/origin.ts answers a preflight before. */
+/** Endpoints that have a handler in answer/. admit/origin.ts answers a preflight before authorization. */
 export type AnsweredId = Exclude<OpenIdOf<'couchgate'>, 'options-preflight'>;
-/** What Couchgate checks before it is forwarded. */
+/** Endpoints that have a guard in guard/. */
 export type GuardedId = OpenIdOf<'guard'>;
 
+/** The endpoints of SYSTEM: classify/ applies them by database name, not by path. */
 export const SYSTEM_ENDPOINTS: readonly Endpoint[] = parseEndpoints('server', SYSTEM);
 
+/** All endpoints, in the order of docs/endpoints.md. */
 export const ENDPOINTS: readonly Endpoint[] = Object.freeze([
   ...parseEndpoints('server', SERVER),
   ...SYSTEM_ENDPOINTS,
@@ -261,10 +271,10 @@ export const ENDPOINTS: readonly Endpoint[] = Object.freeze([
   ...parseEndpoints('cloudant', CLOUDANT),
 ]);
 
-const BY_ID = new Map<string, Endpoint>(ENDPOINTS.map((row) => [row.id, row]));
-if (BY_ID.size !== ENDPOINTS.length) throw new Error('two rows of the catalogue have the same id');
+const BY_ID = new Map<string, Endpoint>(ENDPOINTS.map((each) => [each.id, each]));
+if (BY_ID.size !== ENDPOINTS.length) throw new Error('two endpoints of the catalogue have the same id');
 
-/** The row of that id. */
+/** Returns the endpoint with this id. */
 export function endpoint(id: EndpointId): Endpoint {
   const found = BY_ID.get(id);
   if (found === undefined) throw new Error(`there is no endpoint ${id}`);

@@ -1,6 +1,8 @@
-// Which database names exist for CouchDB, and which of them are its own. Who may use them is the catalogue's business.
+// Classifies database names by the rules of CouchDB.
 
-/** `ordinary`, one of CouchDB's system databases below another name (`x/_users`), or a name CouchDB would not create. */
+/**
+ * `system` = a system database behind a prefix, such as `x/_users`; `illegal` = CouchDB does not create it.
+ */
 export type NameKind = 'ordinary' | 'system' | 'illegal';
 
 const SYSTEM = new Set(['_dbs', '_global_changes', '_metadata', '_nodes', '_replicator', '_users']);
@@ -12,8 +14,10 @@ const A = 97;
 const Z = 122;
 
 /**
- * CouchDB's rule for names: `^[a-z][a-z0-9_$()+/-]*$` (docs.couchdb.org/en/stable/api/database/common.html#put--db).
- * A legal name whose last part is that of a system database is one (couch_db:is_system_db_name): `x/_replicator` runs jobs (H9).
+ * Classifies a decoded database name. CouchDB allows `^[a-z][a-z0-9_$()+/-]*$`
+ * (docs.couchdb.org/en/stable/api/database/common.html#put--db).
+ * A legal name whose last part is the name of a system database is a system database itself
+ * (couch_db:is_system_db_name). For example, CouchDB runs the replication jobs in `x/_replicator` (H9).
  */
 export function kindOfName(name: string): NameKind {
   const first = name.charCodeAt(0);
@@ -36,7 +40,7 @@ function hasSystemSuffix(name: string): boolean {
   return SYSTEM.has(name.slice(name.lastIndexOf('/', end - 1) + 1, end));
 }
 
-/** CouchDB's own words for a name it does not create. */
+/** CouchDB's reason for refusing to create a database with an illegal name. */
 export function illegalNameReason(name: string): string {
   return `Name: '${name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.`;
 }

@@ -1,25 +1,33 @@
-// What one row of the endpoint catalogue says. The rows are catalogue.ts's business, finding one is classify's.
+// Types of an endpoint of the catalogue.
 import { type Role, type RoleSet } from '../permissions/role.ts';
 import { type IdClass } from './document-id.ts';
 import { type DecidedByBody } from './operation.ts';
 
-/** What CouchDB is asked to concede: nothing, the database's member marker, its dbadmin marker, or `_admin`. */
+/**
+ * Right that CouchDB requires for an operation. `none` = no token; `member` and `dbadmin` = the marker of the
+ * database (H5); `server_admin` = the role `_admin`.
+ */
 export type Privilege = 'none' | 'member' | 'dbadmin' | 'server_admin';
 
+/** Kind of resource that the path names. docs/endpoints.md has one section for each. */
 export type Scope = 'server' | 'db' | 'partition' | 'design' | 'local' | 'doc' | 'attachment' | 'cloudant';
 
-/** Methods the project knows at all; every other one is refused before a path is looked at. */
+/** Known methods. A request with another method is refused before its path is classified. */
 export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY', 'PATCH', 'OPTIONS'] as const;
 
 export type Method = (typeof METHODS)[number];
 
-/** What the owner is told by a blocked row: 403, or what CouchDB itself says where it has nothing to serve. Others get 401 or 403. */
+/**
+ * Status that the owner gets for a blocked endpoint: 403, or the status of CouchDB if CouchDB does not serve
+ * the path either. Other signed-in callers get 403, callers without credentials 401.
+ */
 export type ClosedStatus = 400 | 403 | 404 | 405;
 
 /**
- * Who may call a row. The owner may call every row that is not `blocked`, `_admin` on the database every row that names a role.
- * `roles` is a choice of sets: `[['_reader'], ['_design', '_writer']]` = `_reader`, or both of the others; empty = the owner alone.
- * `sets` are the same sets as bits.
+ * Who may call an endpoint. The owner may call every endpoint that is not `blocked`. A principal with
+ * `_admin` on the database may call every endpoint that names a role.
+ * `roles` lists alternative sets: `[['_reader'], ['_design', '_writer']]` = `_reader`, or both `_design` and
+ * `_writer`. An empty list = the owner alone. `sets` holds the same sets as bits.
  */
 export type Permit =
   | { readonly kind: 'public' }
@@ -31,40 +39,52 @@ export type Permit =
       readonly sets: readonly RoleSet[];
     };
 
-/** Where several rows share method and path: what decides between them, and the document ids for which this row is meant. */
+/**
+ * Chooses between endpoints with the same method and path: `by` names the source of the document ids, and
+ * `ids` holds the classes of ids that select this endpoint.
+ */
 export interface Choice {
   readonly by: DecidedByBody | 'destination';
   readonly ids: IdClass;
 }
 
 /**
- * Who serves a row: `couchdb` = the request is forwarded as it is; `guard` = Couchgate checks the request or its body, then forwards it;
- * `couchgate` = Couchgate answers itself, a closed row with a refusal.
+ * `couchdb` = the request is forwarded unchanged. `guard` = Couchgate checks the request or its body, then
+ * forwards it. `couchgate` = Couchgate answers itself; a blocked endpoint is always refused.
  */
 export type ServedBy = 'couchdb' | 'guard' | 'couchgate';
 
-/** Which upstream connection may carry it: `pooled` keep-alive, `fresh` never reused (H2, H3), `feed` long-lived. */
+/**
+ * Kind of upstream connection: `pooled` = keep-alive; `single-use` = never reused (H2, H3); `feed` =
+ * long-lived.
+ */
 export type PoolKind = 'pooled' | 'single-use' | 'feed';
 
+/** One endpoint of the catalogue: one or more methods on one path pattern. */
 export interface Endpoint {
   readonly id: string;
   readonly methods: readonly Method[] | '*';
-  /** The row's pattern as documented, for example `/{db}/_design/{ddoc}/_view/{view}`. */
+  /**
+   * Path pattern, for example `/{db}/_design/{ddoc}/_view/{view}`; classify/pattern.ts defines the syntax.
+   */
   readonly path: string;
   readonly scope: Scope;
   readonly permit: Permit;
   readonly privilege: Privilege;
   readonly servedBy: ServedBy;
   readonly pool: PoolKind;
-  /** Operation class of metrics and audit: bounded, never a name. */
+  /**
+   * Label of metrics and audit events. The set of values is fixed, so a label never holds a name from a
+   * request.
+   */
   readonly action: AuditAction;
-  /** Address of the page that describes the endpoint. */
+  /** URL of the manual page that describes the endpoint. */
   readonly manual: string;
-  /** Undefined where method and path alone name the row. */
+  /** Undefined if method and path identify the endpoint. */
   readonly choice?: Choice | undefined;
 }
 
-/** Classes by which the audit log and the metrics group operations. */
+/** Classes of operations in the audit log and the metrics. */
 export type AuditAction =
   | 'read'
   | 'write'

@@ -1,60 +1,77 @@
-// Writes docs/endpoints.md out of the catalogue, as text. Putting it into the file, and checking that it is there, is the script's business.
+// Renders the catalogue as Markdown: docs/endpoints.md.
 import { ENDPOINTS } from './catalogue.ts';
 import { type Endpoint, type Permit, type Scope } from './endpoint.ts';
 
 const SECTIONS: Readonly<Record<Scope, string>> = {
-  server: 'The server, and the databases that CouchDB keeps for itself',
+  server: 'The server and the system databases',
   db: 'A database',
   partition: 'A partition',
-  design: 'Design documents and what they serve',
+  design: 'Design documents, their functions and indexes',
   local: 'Local documents',
   doc: 'Documents',
   attachment: 'Attachments',
-  cloudant: "Cloudant's own API",
+  cloudant: "Cloudant's API",
 };
 
 const INTRODUCTION = `# Endpoints
 
-Generated from the catalogue in \`src/endpoints/\` by \`npm run docs\`. It is the list by which Couchgate decides: what is not on it is refused.
+\`npm run docs\` generates this page from the catalogue in \`src/catalogue/\`. Couchgate decides by this
+catalogue: it refuses every request that matches no endpoint.
 
-- **Who may.** Roles are those that the caller's name holds in the \`cloudant\` map of the database's \`_security\` (\`nobody\` for callers without
-  credentials); any of the alternatives will do, \`a + b\` means both. \`_admin\` on a database permits every line that names a role. The *owner* is a
-  server admin of CouchDB and may do everything that is not closed.
-- **CouchDB is asked as** the least privilege the operation needs: \`none\` = without a name, \`member\` or \`dbadmin\` of that one database, \`server_admin\`.
-  *Couchgate* = Couchgate gives the answer itself. *(checked)* = Couchgate checks the request, and may refuse it, before CouchDB gets it. The owner is \`server_admin\` wherever functions of the database are told who asks
-  (writes, feeds, shows and lists), so that a validation function which lets only admins write lets the owner.
-- **Closed** lines are refused for everybody. The owner gets the status given there, other signed-in callers 403, callers without credentials 401.
-- **Refused** otherwise: 401 without credentials, 403 with them, and a reason such as \`_reader access is required for this request\` or
-  \`one of _design, _reader is required for this request\`. A database that does not exist is 404, but 401 for callers without credentials.
-- **Paths.** \`{name}\` is one segment, \`{name*}\` one or more up to the end, \`[…]\` may be missing, \`(a|b)\` is one of these. Other spellings of a
-  path that CouchDB reads alike (escapes, repeated slashes, \`_design%2Fname\`) are the same line.
-- A database with \`couchdb_auth_only\` is guarded by CouchDB: lines asked as \`member\` or \`dbadmin\` go there with the caller's own name and roles;
-  \`_security\` and lines asked as \`server_admin\` stay with Couchgate.
+- **operation**: the name of the endpoint in the access log. It links to the manual page.
+- **methods**: *every other* = all methods that no other endpoint with the same path has.
+- **path**: \`{name}\` = one segment; \`{name*}\` = one or more segments up to the end; \`[…]\` = optional;
+  \`(a|b)\` = one of these. CouchDB reads some spellings of a path alike: escapes, repeated slashes,
+  \`_design%2Fname\`. All of them match the same endpoint.
+- **who may**: the roles that permit the operation. The \`cloudant\` map of the database's \`_security\`
+  grants roles to the name of the caller; the name is \`nobody\` for callers without credentials. Alternatives
+  are separated by commas; \`a + b\` means that both roles are required. \`_admin\` on a database permits
+  every endpoint that names a role. The *owner* is a server admin of CouchDB and may call every endpoint that
+  is not closed.
+- **privilege**: the right with which Couchgate sends the request to CouchDB. \`none\` = without a name;
+  \`member\` and \`dbadmin\` = for this one database; \`server_admin\` = server admin. *Couchgate* = Couchgate
+  answers itself. *(checked)* = Couchgate checks the request, and may refuse it, before it forwards it.
 
-The first column is the name of the operation in the access log.
+Rules for all endpoints:
+
+- A *closed* endpoint is refused for everybody. The owner gets the status in parentheses, other signed-in
+  callers get 403, callers without credentials 401.
+- If the caller lacks a role, the status is 401 without credentials and 403 with them. The reason is for
+  example \`_reader access is required for this request\` or \`one of _design, _reader is required for this
+  request\`.
+- If a database does not exist, signed-in callers get 404 and callers without credentials get 401.
+- The owner's requests carry \`server_admin\` if functions of the database receive the identity of the caller:
+  writes, feeds, shows and lists. A validation function that permits only admins therefore permits the owner.
+- If a database has \`couchdb_auth_only\`, CouchDB decides about operations with the privilege \`member\` or
+  \`dbadmin\`: Couchgate forwards them with the caller's own name and roles. Couchgate still decides about
+  \`_security\` and about operations with the privilege \`server_admin\`.
 `;
 
-/** The whole document. */
+/**
+ * Returns the content of docs/endpoints.md. `npm run docs` writes it; `npm run docs:check` compares it with
+ * the file.
+ */
 export function endpointsDocument(): string {
   const scopes = Object.keys(SECTIONS) as Scope[];
   return [INTRODUCTION, ...scopes.map(section)].join('\n');
 }
 
 function section(scope: Scope): string {
-  const rows = ENDPOINTS.filter((row) => row.scope === scope).map(line);
+  const lines = ENDPOINTS.filter((endpoint) => endpoint.scope === scope).map(lineOf);
   return [
     `## ${SECTIONS[scope]}\n`,
-    '| operation | methods | path | who may | CouchDB is asked as |',
+    '| operation | methods | path | who may | privilege |',
     '| --- | --- | --- | --- | --- |',
-    ...rows,
+    ...lines,
     '',
   ].join('\n');
 }
 
-function line(row: Endpoint): string {
-  const methods = row.methods === '*' ? 'every other' : row.methods.join(' ');
-  const path = `\`${row.path.replaceAll('|', '\\|')}\``;
-  const cells = [`[${row.id}](${row.manual})`, methods, path, permitText(row.permit), askedAs(row)];
+function lineOf(endpoint: Endpoint): string {
+  const methods = endpoint.methods === '*' ? 'every other' : endpoint.methods.join(' ');
+  const path = `\`${endpoint.path.replaceAll('|', '\\|')}\``;
+  const { id, manual, permit } = endpoint;
+  const cells = [`[${id}](${manual})`, methods, path, permitText(permit), privilegeText(endpoint)];
   return `| ${cells.join(' | ')} |`;
 }
 
@@ -66,7 +83,7 @@ function permitText(permit: Permit): string {
   return permit.roles.map((set) => set.map((role) => `\`${role}\``).join(' + ')).join(', ');
 }
 
-function askedAs({ permit, servedBy, privilege }: Endpoint): string {
+function privilegeText({ permit, servedBy, privilege }: Endpoint): string {
   if (permit.kind === 'blocked') return '';
   if (servedBy === 'couchgate') return '*Couchgate*';
   return servedBy === 'guard' ? `${privilege} *(checked)*` : privilege;

@@ -1,34 +1,39 @@
-// One reading of a request: the target as segments, and the operation it asks for. Reading is admit's business, matching classify's.
+// Types of a parsed request: its target and its operation.
 import { type Endpoint } from './endpoint.ts';
 
-/** The request target, read once the way CouchDB reads it. `path` is re-encoded from `segments` and is what CouchDB gets. */
+/** The request target, parsed once by the rules of CouchDB (H7). */
 export interface Target {
-  /** Decoded path segments without empty ones; `_design%2Fx` is already two segments. */
+  /** Decoded path segments without empty ones. `_design%2Fx` is split into two segments. */
   readonly segments: readonly string[];
-  /** `/` + the encoded segments, the only spelling that is ever forwarded. */
+  /** Path that is sent to CouchDB: the segments, encoded again. */
   readonly path: string;
-  /** Query string with its `?`, or the empty string; forwarded as it came. */
+  /** Query string with its `?`, or the empty string; forwarded unchanged. */
   readonly query: string;
 }
 
-/** Where a COPY writes: the decoded Destination header, and its one re-encoded spelling with the `?rev=` it had. */
+/** Target of a COPY: the decoded id, and the header that is sent to CouchDB with its `?rev=`. */
 export interface Destination {
   readonly id: string;
   readonly header: string;
 }
 
-/** Which part of a request body has a say: ids in the choice of the row (hazards H10), a form's `database` in whose grants decide. */
+/**
+ * Part of the body that decides. `document-id` and `bulk-ids`: the ids choose the endpoint (H10).
+ * `database-from-form`: the field `database` of a form names the database whose grants apply.
+ */
 export type DecidedByBody = 'document-id' | 'bulk-ids' | 'database-from-form';
 
-/** What a request asks for. */
+/** The operation that a request asks for. */
 export interface Operation {
-  /** The row; where the body decides between several, the first of `alternatives`. */
+  /** The endpoint. If the body chooses between several, this is the first of `alternatives`. */
   readonly endpoint: Endpoint;
-  /** The rows between which the body decides, empty where it has no say. */
+  /** The endpoints between which the body chooses; empty if method and path identify one. */
   readonly alternatives: readonly Endpoint[];
   readonly decidedByBody: DecidedByBody | undefined;
-  /** The database whose grants decide; undefined for server endpoints. */
+  /** Database whose grants apply; undefined for server endpoints. */
   readonly database: string | undefined;
-  /** The document id as CouchDB will read it (`_design/x`, `_local/x` included), where the path names one. */
+  /**
+   * Document id as CouchDB parses it, including `_design/` or `_local/`; undefined if the path names none.
+   */
   readonly documentId: string | undefined;
 }

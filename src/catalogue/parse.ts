@@ -1,4 +1,4 @@
-// Parses the rows of the catalogue's tables into endpoints.
+// Parses the tuples of the catalogue into endpoints.
 import { roleSet, isRole, type Role } from '../permissions/role.ts';
 import {
   METHODS,
@@ -15,9 +15,10 @@ import {
 } from './endpoint.ts';
 
 /**
- * id · methods (`*` = every one) · path · who may · privilege · who serves it · connection · action · manual page [· choice].
- * Who may: `public`, `authenticated`, `server_admin` (the owner alone), `blocked …` as CLOSED says,
- * or roles: a blank is "or", a plus is "and", as in `_reader+_writer _design+_writer`.
+ * One tuple of the table: id, methods (`*` = every one), path, permit, privilege, server, connection, action,
+ * manual page, and optionally choice.
+ * Permit: `public`, `authenticated`, `server_admin` (the owner alone), a key of CLOSED, or roles. A blank
+ * separates alternatives and a plus joins roles, as in `_reader+_writer _design+_writer`.
  */
 export type Row = readonly [
   id: string,
@@ -26,7 +27,7 @@ export type Row = readonly [
   permit: string,
   privilege: Privilege,
   servedBy: ServedBy,
-  transport: PoolKind,
+  pool: PoolKind,
   action: AuditAction,
   manual: string,
   choice?: Choice,
@@ -34,7 +35,10 @@ export type Row = readonly [
 
 const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
 
-/** What the owner is told where a row is closed, by what the table says of it. 405 gets its methods where the row is placed. */
+/**
+ * Status and reason that the owner gets, by the permit of a blocked endpoint. The reason of 405 lists the
+ * methods of the path; classify/trie.ts fills it in.
+ */
 const CLOSED: Readonly<Record<string, readonly [status: ClosedStatus, reason: string]>> = {
   blocked: [403, 'This endpoint is closed for everybody.'],
   'blocked attachment': [400, '_local documents do not accept attachments.'],
@@ -44,9 +48,9 @@ const CLOSED: Readonly<Record<string, readonly [status: ClosedStatus, reason: st
   'blocked method': [405, ''],
 };
 
-/** The rows of one scope as endpoints. Throws at start on a role, method or status that does not exist. */
+/** Parses the tuples of one scope. Throws at start for an unknown role or method. */
 export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly Endpoint[] {
-  return rows.map(([id, methods, path, permit, privilege, servedBy, transport, action, manual, choice]) =>
+  return rows.map(([id, methods, path, permit, privilege, servedBy, pool, action, manual, choice]) =>
     Object.freeze({
       id,
       methods: methods === '*' ? '*' : methods.split(' ').map((name) => methodNamed(name, id)),
@@ -55,7 +59,7 @@ export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly End
       permit: permitOf(permit, id),
       privilege,
       servedBy,
-      pool: transport,
+      pool,
       action,
       manual: manual.startsWith('https://') ? manual : COUCHDB_MANUAL + manual,
       choice,
@@ -63,12 +67,12 @@ export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly End
   );
 }
 
-/** A blocked permit with what the owner is told. */
+/** Makes a blocked permit with the status and the reason that the owner gets. */
 export function blocked(owner: ClosedStatus, reason: string): Permit {
   return Object.freeze({ kind: 'blocked', owner, reason });
 }
 
-/** A permit for any of these sets of roles; none = the owner alone. */
+/** Makes a permit for any of these sets of roles. An empty list = the owner alone. */
 export function grantedTo(roles: readonly (readonly Role[])[]): Permit {
   return Object.freeze({ kind: 'roles', roles, sets: roles.map(roleSet) });
 }

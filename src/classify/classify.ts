@@ -1,4 +1,4 @@
-// Decides which operation a request asks for: one row of the catalogue, the database and the document. Whether it is permitted is authorize's business.
+// Finds the operation of a request: endpoint, database and document.
 import { endpoint } from '../catalogue/catalogue.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../catalogue/document-id.ts';
@@ -6,7 +6,7 @@ import { METHODS, type Endpoint } from '../catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from '../catalogue/operation.ts';
 import { blocked } from '../catalogue/parse.ts';
 import { ordinaryTrie, prefixedSystemTrie, replicatorTrie, serverTrie, usersTrie } from './trees.ts';
-import { type Leaf, type Rows, type Trie } from './trie.ts';
+import { type Leaf, type Matches, type Trie } from './trie.ts';
 
 const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
 const UNDERSCORE = 95;
@@ -24,7 +24,7 @@ const LOCAL_INTERNAL = endpoint('local-internal');
 const API_OTHER = endpoint('api-other');
 const GENERATE_API_KEY = endpoint('legacy-generate-api-key');
 
-/** Server endpoints whose roles are those held on a system database. */
+/** Server endpoints that require roles on a system database. */
 const GRANTED_ON: Readonly<Record<string, string>> = {
   'db-updates': '_global_changes',
   replicate: '_replicator',
@@ -32,8 +32,8 @@ const GRANTED_ON: Readonly<Record<string, string>> = {
 
 const NO_ALTERNATIVES: readonly Endpoint[] = Object.freeze([]);
 
-/** The database is named in the form that is the body. */
-const SETTING_PERMISSIONS: Operation = Object.freeze({
+/** The field `database` of the form in the body names the database. */
+const SET_PERMISSIONS: Operation = Object.freeze({
   endpoint: endpoint('legacy-set-permissions'),
   alternatives: NO_ALTERNATIVES,
   decidedByBody: 'database-from-form',
@@ -41,11 +41,13 @@ const SETTING_PERMISSIONS: Operation = Object.freeze({
   documentId: undefined,
 });
 
+/** Finds the operation of one request; `destination` is the parsed header of a COPY. */
 export type Classify = (method: string, target: Target, destination: Destination | undefined) => Operation;
 
 /**
- * Makes the pure function from a request's one reading to its operation. It always finds one: what the catalogue does not
- * describe is an operation of a blocked row. `storeDatabase` is closed to everybody, under every spelling (its keys are in it).
+ * Makes the function that finds the operation of a request. It is pure and always returns an operation: a
+ * request that matches no endpoint gets a blocked one. `storeDatabase` is blocked for everybody in every
+ * spelling, because it holds the API keys.
  */
 export function createClassify(rules: { readonly storeDatabase: string }): Classify {
   const { storeDatabase } = rules;
@@ -64,7 +66,7 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
     }
     if (first === 'api' && method === 'POST' && segments.length === 2) {
       if (segments[1] === 'generate_api_key') return operation(GENERATE_API_KEY, undefined, undefined);
-      if (segments[1] === 'set_permissions') return SETTING_PERMISSIONS;
+      if (segments[1] === 'set_permissions') return SET_PERMISSIONS;
     }
     if (first === storeDatabase) return operation(STORE, first, undefined);
     const kind = kindOfName(first);
@@ -77,11 +79,14 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
 }
 
 function onServer(method: string, segments: readonly string[]): Operation {
-  const { first } = rowsFor(serverTrie.walk(segments, 0), method);
+  const { first } = matchesFor(serverTrie.walk(segments, 0), method);
   return operation(first, GRANTED_ON[first.id], undefined);
 }
 
-/** `/_api/v2/db/{db}/_security`, where the slashes of a database name may come unencoded (IBM writes `<path:db>`), and the rest of `/_api`. */
+/**
+ * Classifies `/_api`. In `/_api/v2/db/{db}/_security`, the database name may hold unencoded slashes: IBM
+ * declares it as `<path:db>`.
+ */
 function inApi(method: string, segments: readonly string[], storeDatabase: string): Operation {
   const last = segments.length - 1;
   if (segments[1] !== 'v2' || segments[2] !== 'db' || last < 4 || segments[last] !== '_security') {
@@ -92,7 +97,7 @@ function inApi(method: string, segments: readonly string[], storeDatabase: strin
   if (database !== '_replicator' && kindOfName(database) !== 'ordinary') {
     return operation(API_OTHER, database, undefined);
   }
-  const { first } = rowsFor(ordinaryTrie.walk(['', '_security'], 1), method);
+  const { first } = matchesFor(ordinaryTrie.walk(['', '_security'], 1), method);
   return operation(API_SECURITY[first.id] ?? first, database, undefined);
 }
 
@@ -107,43 +112,47 @@ function inDatabase(
   segments: readonly string[],
   destination: Destination | undefined,
 ): Operation {
-  const rows = rowsFor(trie.walk(segments, 1), method);
+  const matches = matchesFor(trie.walk(segments, 1), method);
   const database = segments[0];
-  const id = documentId(rows, segments);
-  if (rows.names === 'local' && isInternalLocal(segments[2] ?? '')) {
+  const id = documentId(matches, segments);
+  if (matches.names === 'local' && isInternalLocal(segments[2] ?? '')) {
     return operation(LOCAL_INTERNAL, database, id);
   }
-  if (method === 'COPY') return operation(copyRow(rows, destination), database, id);
-  if (rows.by === undefined || rows.by === 'destination') return operation(rows.first, database, id);
+  if (method === 'COPY') return operation(copyEndpoint(matches, destination), database, id);
+  if (matches.by === undefined || matches.by === 'destination') return operation(matches.first, database, id);
   return {
-    endpoint: rows.first,
-    alternatives: rows.alternatives,
-    decidedByBody: rows.by,
+    endpoint: matches.first,
+    alternatives: matches.alternatives,
+    decidedByBody: matches.by,
     database,
     documentId: id,
   };
 }
 
-/** A COPY is judged by where it writes as well. An id that CouchDB would refuse, or keeps for itself, is nobody's. */
-function copyRow(rows: Rows, destination: Destination | undefined): Endpoint {
-  if (rows.first.permit.kind === 'blocked') return rows.first;
+/**
+ * Chooses the endpoint of a COPY by the class of its destination. Ids that CouchDB refuses or reserves get a
+ * blocked endpoint (H10).
+ */
+function copyEndpoint(matches: Matches, destination: Destination | undefined): Endpoint {
+  if (matches.first.permit.kind === 'blocked') return matches.first;
   const ids = destination === undefined ? RESERVED : classOfId(destination.id);
   if (ids === INTERNAL) return LOCAL_INTERNAL;
   if (ids === RESERVED) return UNKNOWN_IN_DATABASE;
-  if (rows.by === undefined) return rows.first;
-  return rows.alternatives.find((row) => ((row.choice?.ids ?? 0) & ids) !== 0) ?? UNKNOWN_IN_DATABASE;
+  if (matches.by === undefined) return matches.first;
+  return matches.alternatives.find((each) => ((each.choice?.ids ?? 0) & ids) !== 0) ?? UNKNOWN_IN_DATABASE;
 }
 
-function documentId(rows: Rows, segments: readonly string[]): string | undefined {
-  if (rows.names === 'doc' || rows.names === 'attachment') return segments[1];
-  if (rows.names === 'design' || rows.names === 'local') return `${segments[1] ?? ''}/${segments[2] ?? ''}`;
+function documentId(matches: Matches, segments: readonly string[]): string | undefined {
+  if (matches.names === 'doc' || matches.names === 'attachment') return segments[1];
+  if (matches.names === 'design' || matches.names === 'local')
+    return `${segments[1] ?? ''}/${segments[2] ?? ''}`;
   return undefined;
 }
 
-function rowsFor(leaf: Leaf, method: string): Rows {
+function matchesFor(leaf: Leaf, method: string): Matches {
   return leaf.byMethod.get(method) ?? leaf.otherwise;
 }
 
-function operation(row: Endpoint, database: string | undefined, id: string | undefined): Operation {
-  return { endpoint: row, alternatives: NO_ALTERNATIVES, decidedByBody: undefined, database, documentId: id };
+function operation(endpoint: Endpoint, database: string | undefined, id: string | undefined): Operation {
+  return { endpoint, alternatives: NO_ALTERNATIVES, decidedByBody: undefined, database, documentId: id };
 }

@@ -1,9 +1,12 @@
-// The step that writes the operation of a request. Finding it is classify.ts's business.
+// The classify step: writes the operation of a request to its context.
 import { type RequestHandler } from 'express';
 import { contextOf, known } from '../context.ts';
 import { createClassify } from './classify.ts';
 
-/** Writes `context.operation` from `context.target` and `context.destination`; never refuses: an unknown endpoint is a blocked operation. */
+/**
+ * Makes the step. It writes `context.operation` from `context.target` and `context.destination`. It never
+ * refuses a request: an unknown endpoint becomes a blocked operation.
+ */
 export function classifyRequest(rules: { readonly storeDatabase: string }): RequestHandler {
   const classify = createClassify(rules);
   return function classifyRequestStep(req, _res, next) {

@@ -1,10 +1,14 @@
-// Which row stands for an ordinary one on the databases that CouchDB keeps for itself. What is closed on a database is closed there too.
+// Replaces the endpoints of an ordinary database on system databases (SYSTEM in the catalogue).
 import { endpoint, type EndpointId } from '../catalogue/catalogue.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 
-type Overlay = (row: Endpoint) => Endpoint;
+type Overlay = (ordinary: Endpoint) => Endpoint;
 
-/** Rows of `_replicator` by the ordinary row they stand for. Reads that could show another owner's credentials are not among them (H9). */
+/**
+ * Endpoints of `_replicator` by the ordinary endpoint that they replace; any other becomes
+ * `replicator-other`, which requires the owner. Reads that may show another user's credentials must not be in
+ * this list (H9).
+ */
 const REPLICATOR: Readonly<Record<string, EndpointId>> = {
   'db-create': 'replicator-create-delete',
   'db-delete': 'replicator-create-delete',
@@ -33,28 +37,32 @@ const REPLICATOR: Readonly<Record<string, EndpointId>> = {
 };
 
 /**
- * Blocked rows stay. The others keep the connection of the row whose place they take, for its feed is a feed here too, unless theirs is used
- * once: what a whole system database answers is trusted no further than an attachment (H3). Pinned by test/hostile/h03-response-splitting.test.ts.
+ * Keeps blocked endpoints. A replacement keeps the pool of the endpoint that it replaces, so that a feed
+ * stays a feed. If the replacement is `single-use`, it stays `single-use`: responses from system databases
+ * may hold arbitrary bytes, as attachments do (H3). Pinned by test/hostile/h03-response-splitting.test.ts.
  */
 function unlessBlocked(replace: Overlay): Overlay {
-  const made = new Map<string, Endpoint>();
-  return (row) => {
-    if (row.permit.kind === 'blocked') return row;
-    const replacement = replace(row);
-    const transport = replacement.pool === 'single-use' ? 'single-use' : row.pool;
-    const key = `${replacement.id} ${transport}`;
-    const known = made.get(key) ?? Object.freeze({ ...replacement, transport });
-    made.set(key, known);
-    return known;
+  const known = new Map<string, Endpoint>();
+  return (ordinary) => {
+    if (ordinary.permit.kind === 'blocked') return ordinary;
+    const replacement = replace(ordinary);
+    const pool = replacement.pool === 'single-use' ? 'single-use' : ordinary.pool;
+    const key = `${replacement.id} ${pool}`;
+    const overlaid: Endpoint = known.get(key) ?? Object.freeze({ ...replacement, pool });
+    known.set(key, overlaid);
+    return overlaid;
   };
 }
 
-export const onReplicator: Overlay = unlessBlocked((row) =>
-  endpoint(REPLICATOR[row.id] ?? 'replicator-other'),
+/** Overlay of `_replicator`. */
+export const onReplicator: Overlay = unlessBlocked((ordinary) =>
+  endpoint(REPLICATOR[ordinary.id] ?? 'replicator-other'),
 );
 
-export const onUsers: Overlay = unlessBlocked((row) =>
-  endpoint(row.id === 'db-create' || row.id === 'db-delete' ? 'users-create-delete' : 'users-any'),
+/** Overlay of `_users`. */
+export const onUsers: Overlay = unlessBlocked((ordinary) =>
+  endpoint(ordinary.id === 'db-create' || ordinary.id === 'db-delete' ? 'users-create-delete' : 'users-any'),
 );
 
+/** Overlay of system databases behind a prefix, such as `x/_users`. */
 export const onPrefixedSystem: Overlay = unlessBlocked(() => endpoint('prefixed-system-db'));

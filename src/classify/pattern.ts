@@ -1,15 +1,22 @@
-// Reads the catalogue's path patterns into segments. Walking them is trie.ts's business.
+// Parses the path patterns of the catalogue into tokens.
 //
-// `{name}` one segment · `{name*}` one or more segments to the end · `_{name}` the same, beginning with an underscore ·
-// `[…]` may be missing · `(a|b)` one of these. `{db}`, `{doc_id}` and `{att}` never begin with an underscore: what does is CouchDB's own.
+// `{name}` one segment · `{name*}` one or more segments to the end. `_{name}` the same, beginning with an
+// underscore · `[…]` optional · `(a|b)` one of these. `{db}`, `{doc_id}` and `{att}` do not match an
+// underscore at the start: CouchDB reserves those names.
 
+/**
+ * One segment of a pattern: `literal` = this text; `one` = one segment; `rest` = one or more segments to the
+ * end. `first` limits the first character: `plain` = no underscore, `underscored` = an underscore.
+ */
 export type Token =
   | { readonly kind: 'literal'; readonly text: string }
   | { readonly kind: 'one' | 'rest'; readonly first: 'any' | 'plain' | 'underscored' };
 
 const PLAIN_NAMES = new Set(['db', 'doc_id', 'att']);
 
-/** Every spelling that a pattern stands for, as tokens. Runs at start only; throws on a pattern that is not closed. */
+/**
+ * Expands a pattern into all its spellings, as tokens. Used at start only. Throws if a bracket is not closed.
+ */
 export function tokensOf(pattern: string): readonly (readonly Token[])[] {
   return expand(pattern).map((path) =>
     path
@@ -28,7 +35,7 @@ function tokenOf(segment: string): Token {
   return { kind: rest ? 'rest' : 'one', first };
 }
 
-/** Resolves the first bracket and goes on with what comes of it. */
+/** Expands the first bracket, then the brackets of each result. */
 function expand(pattern: string): readonly string[] {
   const open = firstOf(pattern, '([');
   if (open === -1) return [pattern];
@@ -51,7 +58,7 @@ function closing(text: string, open: number): number {
     if ('(['.includes(text.charAt(i))) depth++;
     if (')]'.includes(text.charAt(i)) && --depth === 0) return i;
   }
-  throw new Error(`pattern ${text} is not closed`);
+  throw new Error(`pattern ${text} has an unclosed bracket`);
 }
 
 function alternatives(text: string): readonly string[] {

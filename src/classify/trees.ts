@@ -1,11 +1,11 @@
-// The trees of rows that classify walks: one for the server, one for each kind of database. Built once.
+// Builds the search trees at start: one for the server, and one for each kind of database.
 import { ENDPOINTS, endpoint, SYSTEM_ENDPOINTS } from '../catalogue/catalogue.ts';
 import { type Endpoint, type Scope } from '../catalogue/endpoint.ts';
 import { onPrefixedSystem, onReplicator, onUsers } from './overlay.ts';
 import { buildTrie, type Trie } from './trie.ts';
 
-/** Rows that no pattern of segments can find: index.ts names them itself. */
-const NAMED_BY_HAND = new Set([
+/** Endpoints that classify.ts selects without a tree. */
+const SELECTED_BY_CODE = new Set([
   'unrouted-underscore',
   'options-preflight',
   'unknown-method',
@@ -19,15 +19,15 @@ const NAMED_BY_HAND = new Set([
 
 const IN_DATABASE = new Set<Scope>(['db', 'partition', 'design', 'local', 'doc', 'attachment']);
 
-/** These stand for rows of an ordinary database, see overlay.ts. */
+/** overlay.ts applies these to the paths of an ordinary database. */
 const OVERLAYS = new Set(SYSTEM_ENDPOINTS);
 
-const found = ENDPOINTS.filter((row) => !NAMED_BY_HAND.has(row.id));
+const searchable = ENDPOINTS.filter((each) => !SELECTED_BY_CODE.has(each.id));
 const wrongMethod = endpoint('unknown-method');
 
-function databaseTrie(overlay?: (row: Endpoint) => Endpoint): Trie {
+function databaseTrie(overlay?: (ordinary: Endpoint) => Endpoint): Trie {
   return buildTrie({
-    endpoints: found.filter((row) => IN_DATABASE.has(row.scope)),
+    endpoints: searchable.filter((each) => IN_DATABASE.has(each.scope)),
     skip: 1,
     unknown: endpoint('db-unknown-underscore'),
     wrongMethod,
@@ -35,13 +35,15 @@ function databaseTrie(overlay?: (row: Endpoint) => Endpoint): Trie {
   });
 }
 
+/** Tree of all paths outside a database. */
 export const serverTrie: Trie = buildTrie({
-  endpoints: found.filter((row) => !IN_DATABASE.has(row.scope) && !OVERLAYS.has(row)),
+  endpoints: searchable.filter((each) => !IN_DATABASE.has(each.scope) && !OVERLAYS.has(each)),
   skip: 0,
   unknown: endpoint('unrouted-underscore'),
   wrongMethod,
 });
 
+/** Trees of the paths in a database, by kind of database. */
 export const ordinaryTrie: Trie = databaseTrie();
 export const usersTrie: Trie = databaseTrie(onUsers);
 export const replicatorTrie: Trie = databaseTrie(onReplicator);

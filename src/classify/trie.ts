@@ -1,29 +1,29 @@
-// Finds the rows of a path by walking its segments once, without backtracking. Which tree to walk is index.ts's business.
+// Search tree over path segments. A lookup visits each segment once, without backtracking.
 import { blocked } from '../catalogue/parse.ts';
 import { type DecidedByBody } from '../catalogue/operation.ts';
 import { METHODS, type Endpoint, type Method, type Scope } from '../catalogue/endpoint.ts';
 import { tokensOf, type Token } from './pattern.ts';
 
-/** What one method may mean on one path: a row, or several between which a body or a Destination header decides. */
-export interface Rows {
+/** Endpoints of one method on one path. If there are several, a body or a Destination header chooses. */
+export interface Matches {
   readonly first: Endpoint;
-  /** All of them where there are several, else empty. */
+  /** All endpoints if there are several, else empty. */
   readonly alternatives: readonly Endpoint[];
   readonly by: DecidedByBody | 'destination' | undefined;
-  /** Which document the path names, if any. */
+  /** Scope of the ordinary endpoint; it decides how the path names a document. */
   readonly names: Scope;
 }
 
-/** The end of a path: the rows by method, and what any other method gets. */
+/** End of a path: its endpoints by method, and the refusal for any other method. */
 export interface Leaf {
-  readonly byMethod: ReadonlyMap<string, Rows>;
-  readonly otherwise: Rows;
+  readonly byMethod: ReadonlyMap<string, Matches>;
+  readonly otherwise: Matches;
 }
 
 interface Entry {
-  /** The row that is applied. */
+  /** The endpoint that is applied. */
   readonly endpoint: Endpoint;
-  /** The row whose place it is: the same one, but for overlaid databases. */
+  /** The endpoint of this path before an overlay; the same one without an overlay. */
   readonly place: Endpoint;
 }
 
@@ -34,37 +34,42 @@ class Node {
   restPlain: Leaf | undefined = undefined;
   restUnderscored: Leaf | undefined = undefined;
   leaf: Leaf | undefined = undefined;
-  /** Where a walk ends that goes on from here in a way no pattern describes. */
+  /** Leaf for paths that continue below this node but match no pattern. */
   deadEnd: Leaf | undefined = undefined;
   readonly entries: Entry[] = [];
   readonly restEntries: { plain: Entry[]; underscored: Entry[] } = { plain: [], underscored: [] };
 }
 
+/** A search tree. */
 export interface Trie {
-  /** The leaf of the segments from `from` on; never nothing: what no row describes is `unknown`. */
+  /** Returns the leaf of the segments from index `from` on. If no endpoint matches, the leaf is `unknown`. */
   walk(segments: readonly string[], from: number): Leaf;
 }
 
+/** Input of a search tree. */
 export interface TrieRules {
   readonly endpoints: readonly Endpoint[];
-  /** How many leading segments of the patterns are left out, because the caller has already read them. */
+  /** Number of leading pattern segments to skip, because the caller has already checked them. */
   readonly skip: number;
-  /** The row of paths that no pattern describes. */
+  /** Endpoint of paths that match no pattern. */
   readonly unknown: Endpoint;
-  /** The row that a wrong method is refused by. */
+  /** Endpoint that refuses a wrong method. */
   readonly wrongMethod: Endpoint;
-  /** Replaces rows, for the databases whose rows are overlaid; a replaced row keeps its place. */
+  /**
+   * Replaces endpoints on system databases (overlay.ts). The methods and scope of the replaced endpoint stay
+   * in effect.
+   */
   readonly overlay?: (endpoint: Endpoint) => Endpoint;
 }
 
 const UNDERSCORE = 95;
 
-/** Builds the tree of `endpoints`. Throws at start when two patterns claim the same place in different ways. */
+/** Builds the tree of `endpoints`. Throws at start if two patterns contradict each other. */
 export function buildTrie(rules: TrieRules): Trie {
   const root = new Node();
-  for (const row of rules.endpoints) {
-    const entry: Entry = { endpoint: rules.overlay?.(row) ?? row, place: row };
-    for (const tokens of tokensOf(row.path)) insert(root, tokens.slice(rules.skip), entry);
+  for (const place of rules.endpoints) {
+    const entry: Entry = { endpoint: rules.overlay?.(place) ?? place, place };
+    for (const tokens of tokensOf(place.path)) insert(root, tokens.slice(rules.skip), entry);
   }
   const unknown = leafOf([{ endpoint: rules.unknown, place: rules.unknown }], rules);
   finish(root, rules, unknown);
@@ -106,53 +111,58 @@ function named(node: Node, first: 'any' | 'plain' | 'underscored'): Node {
   const next = known ?? new Node();
   if (first !== 'underscored') node.plain = next;
   if (first !== 'plain') {
-    if (first === 'any' && node.underscored !== known) throw new Error('two patterns claim one segment');
+    if (first === 'any' && node.underscored !== known)
+      throw new Error('two patterns contradict each other on one segment');
     node.underscored = next;
   }
   return next;
 }
 
-/** A dead end falls to the nearest pattern above that closes everything else (`/_node/{node}/{anything*}`), else to `unknown`. */
+/**
+ * Sets the leaves of a node and of all nodes below. A dead end gets the nearest pattern above that blocks
+ * everything else, such as `/_node/{node}/{anything*}`. Without one it gets `unknown`.
+ */
 function finish(node: Node, rules: TrieRules, deadEnd: Leaf): void {
   const { plain, underscored } = node.restEntries;
   if (node.entries.length > 0) node.leaf = leafOf(node.entries, rules);
   if (plain.length > 0) node.restPlain = leafOf(plain, rules);
   if (underscored.length > 0) node.restUnderscored = leafOf(underscored, rules);
-  const closes = underscored.length > 0 && underscored.every(({ endpoint }) => isClosed(endpoint));
-  node.deadEnd = closes ? node.restUnderscored : deadEnd;
+  const isBlocked =
+    underscored.length > 0 && underscored.every(({ endpoint }) => blocksEveryMethod(endpoint));
+  node.deadEnd = isBlocked ? node.restUnderscored : deadEnd;
   const children = new Set([...node.literals.values(), node.plain, node.underscored]);
   for (const child of children) if (child !== undefined) finish(child, rules, node.deadEnd ?? deadEnd);
 }
 
-function isClosed(endpoint: Endpoint): boolean {
+function blocksEveryMethod(endpoint: Endpoint): boolean {
   return endpoint.permit.kind === 'blocked' && endpoint.methods === '*';
 }
 
 function leafOf(entries: readonly Entry[], rules: TrieRules): Leaf {
-  const byMethod = new Map<string, Rows>();
+  const byMethod = new Map<string, Matches>();
   for (const method of METHODS) {
-    const rows = entries.filter(({ place }) => serves(place, method));
-    if (rows.length > 0) byMethod.set(method, rowsOf(rows));
+    const matching = entries.filter(({ place }) => serves(place, method));
+    if (matching.length > 0) byMethod.set(method, matchesOf(matching));
   }
   const allowed = METHODS.filter((method) => byMethod.has(method)).join(',');
   const wrong: Endpoint = Object.freeze({ ...rules.wrongMethod, permit: blocked(405, allowed) });
-  return { byMethod, otherwise: rowsOf([{ endpoint: wrong, place: entries[0]?.place ?? wrong }]) };
+  return { byMethod, otherwise: matchesOf([{ endpoint: wrong, place: entries[0]?.place ?? wrong }]) };
 }
 
 function serves(endpoint: Endpoint, method: Method): boolean {
   return endpoint.methods === '*' || endpoint.methods.includes(method);
 }
 
-function rowsOf(entries: readonly Entry[]): Rows {
+function matchesOf(entries: readonly Entry[]): Matches {
   const endpoints = [...new Set(entries.map(({ endpoint }) => endpoint))];
   const [entry] = entries;
   const [first] = endpoints;
-  if (entry === undefined || first === undefined) throw new Error('a path without a row');
+  if (entry === undefined || first === undefined) throw new Error('a path has no endpoint');
   if (endpoints.length === 1)
     return { first, alternatives: [], by: first.choice?.by, names: entry.place.scope };
   const by = first.choice?.by;
   if (by === undefined || endpoints.some((other) => other.choice?.by !== by)) {
-    throw new Error(`rows ${endpoints.map(({ id }) => id).join(', ')} share a path and a method`);
+    throw new Error(`endpoints ${endpoints.map(({ id }) => id).join(', ')} share a path and a method`);
   }
   return { first, alternatives: endpoints, by, names: entry.place.scope };
 }

@@ -16,7 +16,7 @@ export interface Forwarding {
   /** Ends the feeds that are open, and those to come, as soon as each is between two lines; the rest is left to the hard stop. */
   readonly endFeeds: () => void;
   /** Feeds that are open now. */
-  readonly revocationWatch: () => number;
+  readonly openFeeds: () => number;
 }
 
 export function createForwarding(options: ForwardingOptions): Forwarding {
@@ -25,7 +25,7 @@ export function createForwarding(options: ForwardingOptions): Forwarding {
   return {
     step: forwardToCouch(services),
     endFeeds: () => feeds.endAll(),
-    revocationWatch: () => feeds.count,
+    openFeeds: () => feeds.count,
   };
 }
 

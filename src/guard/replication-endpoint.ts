@@ -1,10 +1,10 @@
-// Decides what `source` and `target` of a replication may hold, and turns a local name into Couchgate's own address, where the job is
-// decided about like any other client (H9). Which hosts are allowed is replication-hosts.ts's business.
+// Validates `source` and `target` of a replication. A local database name becomes a URL of Couchgate with the
+// caller's credentials, so that the job gets the caller's permissions (H9).
 import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
 import { type JsonObject } from '../body/parse.ts';
 import { type ReplicationHosts } from './replication-hosts.ts';
 
-/** The caller's own Basic credentials. */
+/** Basic credentials of the caller. */
 export interface BasicCredentials {
   readonly username: string;
   readonly password: string;
@@ -13,25 +13,28 @@ export interface BasicCredentials {
 export interface EndpointRules {
   readonly hosts: ReplicationHosts;
   readonly publicUrl: string;
-  /** Undefined for a caller who signed in with a cookie: it ends long before a job does. */
+  /** Undefined for a caller with a session cookie: the session expires long before the job ends. */
   readonly credentials: BasicCredentials | undefined;
 }
 
 export interface GuardedEndpoint {
-  /** What CouchDB is told: the one spelling that was judged. */
+  /** Value for CouchDB, in canonical form. */
   readonly value: string | JsonObject;
-  /** True when the job reaches it through Couchgate. */
+  /** True if the job reaches this endpoint through Couchgate. */
   readonly isLocal: boolean;
 }
 
 const ENDPOINT_FIELDS = new Set(['url', 'headers', 'auth']);
 const DATABASE_NAME = /^[a-z_][a-z0-9_$()+/-]*$/u;
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/u;
-/** What CouchDB obeys (H6) and what frames a message. */
+/** Headers that grant rights at CouchDB (H6), and headers that frame a message. */
 const REFUSED_HEADER =
   /^(?:x-auth-.*|x-couchdb-.*|x-forwarded-.*|forwarded|x-http-method-override|cookie|host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*)$/iu;
 
-/** The endpoint as it may go to CouchDB. Throws BadRequest or Forbidden with the field's name. */
+/**
+ * Validates an endpoint and returns its value for CouchDB. Throws BadRequest or Forbidden with the name of
+ * the field.
+ */
 export async function guardEndpoint(
   field: 'source' | 'target',
   value: unknown,
@@ -44,7 +47,7 @@ export async function guardEndpoint(
   const headers = guardHeaders(field, endpoint['headers']);
   const auth = guardAuth(field, endpoint['auth']);
   const isLocal = rules.hosts.isPublic(url);
-  // A text stays a text: whoever reads the job back finds what was sent.
+  // A string stays a string, so that readers of the job see the format that was sent.
   if (typeof value === 'string') return { value: url.href, isLocal };
   return {
     value: {
@@ -67,7 +70,7 @@ function asEndpoint(field: string, value: unknown): JsonObject {
   return value as JsonObject;
 }
 
-/** The address, or undefined for a local name. */
+/** Parses a URL; undefined for a local database name. */
 function remoteUrl(field: string, text: unknown): URL | undefined {
   if (typeof text !== 'string') throw new BadRequest(`\`${field}\` has no url.`);
   if (DATABASE_NAME.test(text)) return undefined;
@@ -76,21 +79,23 @@ function remoteUrl(field: string, text: unknown): URL | undefined {
     throw new BadRequest(`\`${field}\` must be an http or https URL, or the name of a database.`);
   }
   if (url.search !== '' || url.hash !== '') {
-    throw new BadRequest(`The URL of \`${field}\` must end with the database's name.`);
+    throw new BadRequest(`The URL of \`${field}\` must end with the name of the database.`);
   }
   return url;
 }
 
 function localEndpoint(field: string, endpoint: JsonObject, rules: EndpointRules): GuardedEndpoint {
   if (Object.keys(endpoint).length > 1) {
-    throw new BadRequest(`\`${field}\` is a local database, which is reached with your own credentials.`);
+    throw new BadRequest(
+      `\`${field}\` is a local database: only \`url\` is allowed, with your own credentials.`,
+    );
   }
   if (rules.publicUrl === '') {
-    throw new Unavailable(`A local \`${field}\` needs the setting public_url; give a URL instead.`);
+    throw new Unavailable(`A local \`${field}\` requires the setting public_url; send a URL instead.`);
   }
   if (rules.credentials === undefined) {
     throw new BadRequest(
-      `A local \`${field}\` needs Basic credentials, which the job keeps using; a session ends before it.`,
+      `A local \`${field}\` requires Basic credentials: a session would expire before the job ends.`,
     );
   }
   const url = `${rules.publicUrl.replace(/\/+$/u, '')}/${encodeURIComponent(String(endpoint['url']))}`;
@@ -104,14 +109,14 @@ function guardHeaders(field: string, value: unknown): JsonObject | undefined {
   }
   for (const [name, content] of Object.entries(value)) {
     if (!HEADER_NAME.test(name) || typeof content !== 'string' || !/^[\t\x20-\x7e]*$/u.test(content)) {
-      throw new BadRequest(`\`${field}.headers\` holds what is no header.`);
+      throw new BadRequest(`\`${field}.headers\` contains an invalid header.`);
     }
-    if (REFUSED_HEADER.test(name)) throw new Forbidden(`\`${field}.headers\` may not hold ${name}.`);
+    if (REFUSED_HEADER.test(name)) throw new Forbidden(`\`${field}.headers\` must not contain ${name}.`);
   }
   return value as JsonObject;
 }
 
-/** Only `basic`: what other kinds make of their fields is up to plug-ins of CouchDB. */
+/** Only `basic` is allowed: CouchDB plug-ins interpret the other kinds. */
 function guardAuth(field: string, value: unknown): JsonObject | undefined {
   if (value === undefined) return undefined;
   const basic = (value as Partial<Record<string, unknown>> | null)?.['basic'] as

@@ -1,32 +1,39 @@
-// Decides with which hosts a replication job may speak: it runs inside CouchDB's network, so that an address is a way in (H9).
-// What else an endpoint may hold is replication-endpoint.ts's business.
+// Decides which hosts a replication job may connect to. Jobs run inside the network of CouchDB, so an
+// internal address would give access to it (H9).
 import { lookup } from 'node:dns/promises';
 import ipaddr from 'ipaddr.js';
 import { Forbidden } from '../http-errors.ts';
 
-/** All addresses of a host name; rejects when there are none. */
+/** Returns all addresses of a host name; rejects if there are none. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>;
 
 export interface ReplicationHosts {
-  /** True for Couchgate's own public address: it decides about such a request like about any other. */
+  /** True for Couchgate's public URL: Couchgate authorizes those requests itself. */
   isPublic(url: URL): boolean;
-  /** Resolves when jobs may speak with the host of `url`; throws Forbidden, with the same words whatever the reason, when not. */
+  /**
+   * Resolves if jobs may connect to the host of `url`. Otherwise throws Forbidden, with one reason for all
+   * causes.
+   */
   check(url: URL, field: string): Promise<void>;
 }
 
 export interface HostRules {
-  /** Couchgate's own public address; empty = none. */
+  /** Public URL of Couchgate; empty = none. */
   readonly publicUrl: string;
   readonly couchdbNodes: readonly string[];
-  /** Host names that are allowed although their addresses are private, separated by commas. */
+  /**
+   * Host names that are allowed although their addresses are private, separated by commas (setting
+   * `replication_hosts`).
+   */
   readonly replicationHosts: string;
   readonly resolve?: Resolve;
 }
 
 /**
- * Everything that is not an ordinary public address is refused: private, loopback, link-local (cloud metadata), carrier-grade NAT, and
- * the IPv6 forms that hide an IPv4 address. CouchDB resolves the name once more later and follows redirects, which only a filter of the
- * CouchDB hosts' outgoing traffic can hold.
+ * Creates the rule. It refuses every address that is not public: private, loopback, link-local (cloud
+ * metadata), carrier-grade NAT, and IPv6 forms that embed an IPv4 address.
+ * CouchDB resolves the name again later and follows redirects. Only a filter of the outgoing traffic of the
+ * CouchDB hosts can prevent an abuse of that.
  */
 export function createReplicationHosts(rules: HostRules): ReplicationHosts {
   const resolve = rules.resolve ?? resolveByDns;
@@ -43,14 +50,14 @@ export function createReplicationHosts(rules: HostRules): ReplicationHosts {
     const isNamed = named.has(hostOf(url));
     const addresses = await resolve(hostOf(url));
     if (addresses.length === 0 || (!isNamed && !addresses.every(isPublicAddress))) return false;
-    // A host that is named may run other things than CouchDB; the node's own port stays closed.
+    // A listed host may run other services than CouchDB. The port of a node stays forbidden.
     const forbidden = nodes.filter((node) => !isNamed || portOf(node) === portOf(url));
     const nodeAddresses = new Set((await Promise.all(forbidden.map((node) => addressesOf(node)))).flat());
     return !addresses.map(plain).some((address) => nodeAddresses.has(address));
   }
 
   async function addressesOf(node: URL): Promise<readonly string[]> {
-    // A node whose name is not known at present cannot be compared; then the job is refused.
+    // If the name of a node cannot be resolved, the addresses cannot be compared, and the job is refused.
     return (await resolve(hostOf(node))).map(plain);
   }
 
@@ -74,7 +81,7 @@ async function resolveByDns(hostname: string): Promise<readonly string[]> {
   return found.map(({ address }) => address);
 }
 
-/** `unicast` is ipaddr.js's word for an address of none of the special ranges (RFC 6890). */
+/** ipaddr.js calls an address `unicast` if it is in none of the special ranges (RFC 6890). */
 function isPublicAddress(address: string): boolean {
   return ipaddr.isValid(address) && ipaddr.process(address).range() === 'unicast';
 }
@@ -83,7 +90,7 @@ function plain(address: string): string {
   return ipaddr.isValid(address) ? ipaddr.process(address).toNormalizedString() : address;
 }
 
-/** The bare name: without the brackets of an IPv6 address, and without the dot that makes a name absolute. */
+/** Returns the host name without the brackets of an IPv6 address and without the dot of an absolute name. */
 function hostOf(url: URL): string {
   return url.hostname.replace(/^\[|\]$/gu, '').replace(/\.$/u, '');
 }

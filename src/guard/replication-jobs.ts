@@ -1,4 +1,4 @@
-// Decides about the fields of a replication job other than its endpoints, and whose job a document of _replicator is (H9).
+// Validates the fields of a replication job, and the owner of documents in `_replicator` (H9).
 import { type Couch } from '../couch/couch.ts';
 import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -9,12 +9,12 @@ export interface JobRules extends EndpointRules {
   readonly principal: Principal;
 }
 
-/** What would send a job, or its credentials, by way of a third party. */
+/** Fields that would send a job or its credentials through a third party. */
 const PROXIES = ['proxy', 'source_proxy', 'target_proxy'] as const;
-/** Words of CouchDB itself (couch_replicator_docs.erl): the replicator and its users know them. */
+/** Reason of CouchDB (couch_replicator_docs.erl), which clients parse. */
 const OTHERS_JOB = "Can't update replication documents from other users.";
 
-/** The body of POST /_replicate. A cancellation by id names no endpoints. */
+/** Validates the body of POST /_replicate. A cancellation by id has no endpoints. */
 export async function guardRequest(body: JsonObject, rules: JobRules): Promise<JsonObject> {
   const isById = ['id', 'replication_id', '_local_id'].some((field) => body[field] !== undefined);
   const needsEndpoints = body['cancel'] !== true || !isById;
@@ -22,8 +22,8 @@ export async function guardRequest(body: JsonObject, rules: JobRules): Promise<J
 }
 
 /**
- * One document of _replicator. Only the owner may write others than jobs there (design documents are code, `_local/` ones checkpoints).
- * A deletion holds no job any more.
+ * Validates one document of `_replicator`. Only the owner may write other documents there: design documents
+ * hold code, and `_local/` documents hold checkpoints. A deletion needs no endpoints.
  */
 export async function guardDocument(
   document: JsonObject,
@@ -54,12 +54,14 @@ async function guardJob(job: JsonObject, rules: JobRules, needsEndpoints: boolea
   return { ...rest, source: source.value, target: target.value };
 }
 
-/** `user_ctx` has had no effect since CouchDB 3.2; clients still send their own name, and roles of no meaning. */
+/**
+ * `user_ctx` has no effect since CouchDB 3.2. Clients still send their own name, and roles without meaning.
+ */
 function refuseForgedUser(userContext: unknown, principal: Principal): void {
   if (userContext === undefined) return;
   const { name } = (userContext ?? {}) as { readonly name?: unknown };
   if (name !== undefined && name !== null && name !== principal.name) {
-    throw new Forbidden('`user_ctx` must name yourself.');
+    throw new Forbidden('`user_ctx.name` must be your own name.');
   }
 }
 
@@ -71,8 +73,8 @@ function refuseForgedOwner(document: JsonObject, principal: Principal): void {
 }
 
 /**
- * Throws Forbidden when one of these documents exists and is somebody else's: CouchDB lets whoever leaves `owner` out take a job over, and
- * whoever may write delete it.
+ * Throws Forbidden if one of these documents exists and has another owner. CouchDB itself lets a writer take
+ * over a job by omitting `owner`, and lets every writer delete it.
  */
 export async function refuseOthersJobs(
   couch: Pick<Couch, 'ask'>,
@@ -85,17 +87,20 @@ export async function refuseOthersJobs(
   if (answer.status === 404) return;
   const { rows } = (answer.body ?? {}) as { readonly rows?: unknown };
   if (answer.status !== 200 || !Array.isArray(rows)) {
-    throw new Unavailable('The owner of a replication cannot be found out at present.');
+    throw new Unavailable('The owner of the replication document cannot be read at present.');
   }
   for (const row of rows as readonly { readonly doc?: JsonObject | null; readonly error?: unknown }[]) {
     if (row.error !== undefined && row.error !== 'not_found')
-      throw new Unavailable('The owner of a replication cannot be found out at present.');
+      throw new Unavailable('The owner of the replication document cannot be read at present.');
     if (row.doc !== undefined && row.doc !== null && row.doc['owner'] !== principal.name)
       throw new Forbidden(OTHERS_JOB);
   }
 }
 
-/** The documents of a _bulk_docs body. Without `new_edits` CouchDB takes revisions as they are written, also over another's job. */
+/**
+ * Returns the documents of a `_bulk_docs` body. With `new_edits: false`, CouchDB stores revisions unchecked,
+ * also over the job of another user, so only the owner may use it.
+ */
 export function documentsOf(body: JsonObject, principal: Principal): readonly JsonObject[] {
   const { docs, new_edits: newEdits } = body;
   if (newEdits !== undefined && typeof newEdits !== 'boolean')
@@ -107,7 +112,7 @@ export function documentsOf(body: JsonObject, principal: Principal): readonly Js
   return docs;
 }
 
-/** The `_id` of a document in a body. */
+/** Returns the `_id` of a document. */
 export function idOf(document: JsonObject): string | undefined {
   const { _id: id } = document;
   if (id !== undefined && typeof id !== 'string') throw new BadRequest('`_id` must be a string.');

@@ -1,5 +1,5 @@
-// Reads the bodies of POST /_replicate and of writes to /_replicator, and says what CouchDB gets in their place (H9).
-// What a job may hold is replication-jobs.ts's business, who may call these endpoints at all authorize's.
+// Guard of POST /_replicate and of writes to /_replicator: validates the job and returns its canonical body
+// (H9).
 import { type IncomingMessage } from 'node:http';
 import { type Request, type Response } from 'express';
 import { known } from '../context.ts';
@@ -27,21 +27,21 @@ export interface ReplicationParameters {
   readonly publicUrl: string;
   readonly couchdbNodes: readonly string[];
   readonly replicationHosts: string;
-  /** Largest body, before and after gunzip. */
+  /** Largest body in bytes, before and after gunzip. */
   readonly limitBytes: number;
   readonly resolve?: Resolve;
 }
 
 /**
- * A guard for the rows `replicate` and `replicator-write`: throws an HttpError for what may not be, and returns the body in the one spelling
- * that was judged. The owner is held to the same rules but for those that keep users apart.
+ * Creates the guard of the endpoints `replicate` and `replicator-write`. It throws an HttpError to refuse a
+ * request. The same rules apply to the owner, except those that separate users.
  */
 export function guardReplication(parameters: ReplicationParameters): Guard {
   const { couch, publicUrl } = parameters;
   const hosts = createReplicationHosts(parameters);
   return async function guard(req, res, context) {
     const { principal, method } = known(context.identified, 'identified');
-    // CouchDB's own words: a job needs somebody whose it is.
+    // CouchDB's reason: a job needs an owner.
     if (principal.kind === 'nobody') throw new Unauthorized('You are not an authenticated user');
     const credentials = method === 'basic' ? basicCredentials(req) : undefined;
     const rules: JobRules = { hosts, publicUrl, credentials, principal };
@@ -81,8 +81,9 @@ async function guardBulk(body: JsonObject, rules: JobRules, couch: Pick<Couch, '
 }
 
 /**
- * `?new_edits=false` writes revisions as they are, also over another's job. A parameter given twice is taken at its worst (H7); to CouchDB
- * a semicolon ends a parameter as well (mochiweb_util.erl parse_qs).
+ * With `?new_edits=false`, CouchDB stores revisions unchecked, also over the job of another user. If the
+ * parameter is repeated, any value other than `true` counts (H7). CouchDB also ends a parameter at a
+ * semicolon (mochiweb_util.erl parse_qs).
  */
 function refuseForeignRevisions(query: string, rules: JobRules): void {
   if (rules.principal.kind === 'owner') return;
@@ -104,7 +105,7 @@ async function readJob(
   return value;
 }
 
-/** JSON.stringify calls itself for every level, and a client may put more of them than the stack holds. */
+/** JSON.stringify recurses per level, so a deeply nested body can exceed the stack. */
 function write(body: JsonObject): Buffer {
   try {
     return Buffer.from(JSON.stringify(body));
@@ -114,7 +115,7 @@ function write(body: JsonObject): Buffer {
   }
 }
 
-/** The caller's own credentials, which authenticate has accepted. */
+/** Returns the caller's credentials, which authenticate has accepted. */
 function basicCredentials(req: IncomingMessage): BasicCredentials | undefined {
   const [, encoded] = /^Basic +(\S+) *$/iu.exec(req.headers.authorization ?? '') ?? [];
   const text = Buffer.from(encoded ?? '', 'base64').toString('utf8');

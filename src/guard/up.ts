@@ -1,21 +1,22 @@
-// Refuses GET /_up while Couchgate cannot serve; otherwise a CouchDB node answers.
+// Guard of GET /_up: refuses it while Couchgate cannot serve. Otherwise a CouchDB node answers.
 import { MaintenanceMode, Unavailable } from '../http-errors.ts';
 import { type Guard } from './index.ts';
 
 export interface UpDeps {
   readonly isDraining: () => boolean;
-  /** True while at least one node can be asked and the store of API keys is known. */
+  /** True while at least one node is available and the API keys are loaded. */
   readonly canServe: () => boolean;
 }
 
 /**
- * 404 while draining, in CouchDB's words for a node in maintenance, which load balancers in front of CouchDB know as "send nobody here";
- * 503 while no node can be asked. Source: docs.couchdb.org/en/stable/api/server/common.html#up
+ * Creates the guard. While draining, it answers 404 as a CouchDB node in maintenance does. Load balancers
+ * then send no more requests. It answers 503 while no node is available.
+ * Source: docs.couchdb.org/en/stable/api/server/common.html#up
  */
 export function guardUp({ isDraining, canServe }: UpDeps): Guard {
   return () => {
     if (isDraining()) throw new MaintenanceMode();
-    if (!canServe()) throw new Unavailable('No CouchDB node can be asked at present.');
+    if (!canServe()) throw new Unavailable('No CouchDB node is available at present.');
     return undefined;
   };
 }

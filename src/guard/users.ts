@@ -1,5 +1,5 @@
-// Looks at writes to `_users` before CouchDB does: a user may not have a name that means somebody else here (H13), and what changes a user
-// ends what was known of it. Only the owner gets as far as this.
+// Guard of writes to `_users`: refuses names that belong to another principal (H13), and publishes changed
+// users. Only the owner may call these endpoints.
 import { type Request, type Response } from 'express';
 import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
@@ -16,19 +16,22 @@ export interface UsersDeps {
   readonly couch: Pick<Couch, 'ask'>;
   readonly keys: Pick<KeyStore, 'isKeyName'>;
   readonly bus: Pick<InvalidationBus, 'publish'>;
-  /** Largest body that is read, before and after gunzip. */
+  /** Largest body in bytes, before and after gunzip. */
   readonly limitBytes: number;
 }
 
 const PREFIX = 'org.couchdb.user:';
 const WRITES = new Set(['PUT', 'POST', 'COPY', 'DELETE']);
 
-/** Source of the ids: docs.couchdb.org/en/stable/intro/security.html#users-documents */
+/**
+ * Creates the guard.
+ * Source of the ids: docs.couchdb.org/en/stable/intro/security.html#users-documents
+ */
 export function guardUsers(deps: UsersDeps): Guard {
   return (req, res, context) => (WRITES.has(req.method) ? guardWrite(deps, req, res, context) : undefined);
 }
 
-/** Throws 403 for a user that would get a name of somebody else's, 400 and 415 for a body that cannot be read. */
+/** Throws 403 if a user would get the name of another principal. Throws 400 and 415 for an invalid body. */
 async function guardWrite(
   deps: UsersDeps,
   req: Request,
@@ -46,7 +49,8 @@ async function guardWrite(
   if (names.length > 0)
     await refuseTaken(deps, names, known(context.identified, 'identified').principal.name);
   const changed = namesIn([...named, ...inBody.flatMap(idsOf)]);
-  // Published before the client has the whole answer. Where this process cannot tell, the change feed of `_users` does.
+  // `finish` follows CouchDB's answer, so caches that read again see the change. If it does not come, the change
+  // feed of `_users` invalidates the user shortly after.
   res.once('finish', () => {
     for (const name of changed) deps.bus.publish({ kind: 'user', name }).catch(() => undefined);
   });
@@ -57,7 +61,7 @@ function namesIn(ids: readonly string[]): readonly string[] {
   return ids.filter((id) => id.startsWith(PREFIX)).map((id) => id.slice(PREFIX.length));
 }
 
-/** `POST /_users` and `POST /_users/_bulk_docs` name in the body whom they write. */
+/** True for `POST /_users` and `POST /_users/_bulk_docs`, whose bodies name the users. */
 function isBodyRead(method: string, segments: readonly string[]): boolean {
   return (
     method === 'POST' && (segments.length === 1 || (segments.length === 2 && segments[1] === '_bulk_docs'))
@@ -81,7 +85,10 @@ async function documentsIn(
   return documents;
 }
 
-/** The id decides in CouchDB; its own rule that the name is the same can be edited away. */
+/**
+ * CouchDB identifies a user by the id. Its rule that the name must match can be removed by editing the design
+ * document.
+ */
 function idsOf({ _id, name }: UserDocument): readonly string[] {
   return [
     ...(typeof _id === 'string' ? [_id] : []),
@@ -98,7 +105,7 @@ async function refuseTaken(deps: UsersDeps, names: readonly string[], owner: str
   for (const name of names) {
     const reason = await whoseName(deps.keys, name, owners);
     if (reason !== undefined) {
-      throw new Forbidden(`A user cannot be called ${JSON.stringify(name)}: ${reason}`);
+      throw new Forbidden(`A user cannot have the name ${JSON.stringify(name)}: ${reason}`);
     }
   }
 }
@@ -108,13 +115,13 @@ async function whoseName(
   name: string,
   owners: ReadonlySet<string>,
 ): Promise<string | undefined> {
-  if (name === '') return 'a name is not empty';
-  if (name === 'nobody') return 'this is the name of the unauthenticated';
-  if (owners.has(name)) return 'this is a server admin of CouchDB';
-  return (await keys.isKeyName(name)) ? 'this is or was an API key' : undefined;
+  if (name === '') return 'the name is empty';
+  if (name === 'nobody') return 'the name is reserved for requests without credentials';
+  if (owners.has(name)) return 'a server admin of CouchDB has it';
+  return (await keys.isKeyName(name)) ? 'an API key has or had it' : undefined;
 }
 
-/** CouchDB's server admins, and whoever asks, for a node that does not tell them. */
+/** Returns the server admins of CouchDB and the caller, since some nodes do not list server admins. */
 async function ownersOf(couch: Pick<Couch, 'ask'>, owner: string): Promise<ReadonlySet<string>> {
   const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local/_config/admins' });
   return new Set([owner, ...(status === 200 && isObject(body) ? Object.keys(body) : [])]);

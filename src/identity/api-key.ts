@@ -1,54 +1,69 @@
-// What the rest of the project knows of API keys: how one is checked, made, changed and ended. How they are kept is key-store.ts's business.
+// Interface of the API-key store.
 
-/** What a name and a password are to the key store. A name is a key's or is not: a wrong password for a key is never tried as a user's (H13). */
+/**
+ * Result of checking a name and a password against the key store. If the name is a key's, a wrong password is
+ * never checked against the users of CouchDB (H13).
+ */
 export type KeyVerdict =
-  /** `version` names the password that was right; a session is bound to it. `until` = milliseconds since the epoch, Infinity without end. */
+  /**
+   * `version` identifies the password that matched; a session is bound to it. `until` = end of validity in
+   * milliseconds since the epoch, or Infinity.
+   */
   | { readonly outcome: 'accepted'; readonly version: string; readonly until: number }
-  /** A key's name with another password, or a revoked key. */
+  /** The name of a key with a wrong password, or a revoked key. */
   | { readonly outcome: 'wrong' }
-  /** The right password of a key whose time is over. */
+  /** The correct password of an expired key. */
   | { readonly outcome: 'expired' }
   | { readonly outcome: 'notAKey' };
 
-/** A key as its owner may see it; times in ISO 8601. */
+/** Properties of a key that the owner may see; times in ISO 8601. */
 export interface KeySummary {
   readonly key: string;
   readonly label: string | null;
   readonly created_by: string;
   readonly created_at: string;
   readonly expires_at: string | null;
-  /** To the hour. */
+  /** Rounded down to the hour. */
   readonly last_used: string | null;
 }
 
-export interface KeyOrder {
+/** Properties of a new key. */
+export interface NewKey {
   readonly label: string | null;
   /** ISO 8601. */
   readonly expiresAt: string | null;
-  /** Name of the owner who asks. */
+  /** Name of the owner that creates the key. */
   readonly by: string;
 }
 
-/** Answers that are not promises come from memory; a promise means that CouchDB is asked, and throws `Unavailable` when it cannot be. */
+/**
+ * The store of API keys. A result that is not a promise comes from memory. A promise means a read from
+ * CouchDB; it rejects with `Unavailable` if CouchDB cannot be reached.
+ */
 export interface KeyStore {
-  /** Checks a password; takes the same time for a name that is no key. */
+  /** Checks a password. Takes the same time for a name that is not a key's (H12). */
   verify(name: string, password: string): KeyVerdict | Promise<KeyVerdict>;
-  /** True while the password named by `version` is good: what a session of the key lives by. */
+  /**
+   * True while the password with this `version` is valid. Sessions and feeds of the key end when it becomes
+   * false.
+   */
   holds(name: string, version: string): boolean | Promise<boolean>;
-  /** True for every name that is or ever was a key's: nobody else may take it (H13). */
+  /** True if the name is a key's or was a revoked key's: no user may have it (H13). */
   isKeyName(name: string): boolean | Promise<boolean>;
-  /** Resolves when a quorum of the cluster holds the key; until then the password has left this function for nobody. */
-  create(order: KeyOrder): Promise<{ readonly key: string; readonly password: string }>;
+  /** Creates a key. Resolves once a quorum of the cluster holds it; the password is not returned before. */
+  create(properties: NewKey): Promise<{ readonly key: string; readonly password: string }>;
+  /** All keys that are not revoked, the oldest first. */
   list(): Promise<readonly KeySummary[]>;
+  /** `undefined` = no such key, or a revoked one. */
   describe(name: string): Promise<KeySummary | undefined>;
-  /** Absent fields stay as they are. `undefined` = no such key. */
+  /** Changes the given fields. `undefined` = no such key. */
   change(
     name: string,
     fields: { readonly label?: string | null; readonly expiresAt?: string | null },
   ): Promise<KeySummary | undefined>;
-  /** Ends the key for good; its name stays taken. False = no such key. */
+  /** Revokes the key permanently; its name stays reserved. False = no such key. */
   revoke(name: string, by: string): Promise<boolean>;
-  /** A second password; the ones before it stay good for the overlap. `undefined` = no such key. */
+  /** Adds a password. The older passwords stay valid for the overlap. `undefined` = no such key. */
   rotate(
     name: string,
     overlapSeconds: number,

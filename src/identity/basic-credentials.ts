@@ -1,22 +1,24 @@
-// Reads and writes a name and a password as Basic authentication carries them. Whether they are right is credential-check.ts's business.
+// Encodes and decodes Basic credentials.
 import { BadRequest } from '../http-errors.ts';
 
-export interface GivenCredentials {
+export interface ParsedCredentials {
   readonly name: string;
   readonly password: string;
-  /** The one base64 form of both, for CouchDB. */
+  /** Canonical base64 of both, as CouchDB gets it. */
   readonly basic: string;
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * The base64 part of a Basic header. `undefined` = nobody in particular: nothing at all, or `_:_`, by which CouchDB's own clients say so.
- * Throws CouchDB's 400 for what is not base64 in its one spelling; and a 400 where CouchDB would silently see nobody: a sender of
- * something without a colon, or that is not UTF-8, believes that it signed in.
+ * Decodes the base64 part of a Basic header. `undefined` = no credentials: an empty value, or `_:_`, which
+ * CouchDB's own clients send for an anonymous request.
+ * Throws CouchDB's 400 for invalid or non-canonical base64. Also throws 400 for a value without a colon or
+ * with invalid UTF-8. CouchDB would treat such a request as anonymous, and the client would assume that it is
+ * signed in.
  * Source: RFC 7617 section 2; couch_httpd_auth.erl, basic_name_pw.
  */
-export function readBasic(value: string): GivenCredentials | undefined {
+export function readBasic(value: string): ParsedCredentials | undefined {
   const bytes = Buffer.from(value, 'base64');
   if (bytes.toString('base64') !== value)
     throw new BadRequest('Authorization header has invalid base64 value');
@@ -27,7 +29,10 @@ export function readBasic(value: string): GivenCredentials | undefined {
   return { name: text.slice(0, colon), password: text.slice(colon + 1), basic: value };
 }
 
-/** The base64 part for a name and a password; `undefined` = the name holds a colon, and would be read back as another one. */
+/**
+ * Encodes a name and a password. `undefined` = the name contains a colon, so decoding would return another
+ * name.
+ */
 export function writeBasic(name: string, password: string): string | undefined {
   return name.includes(':') ? undefined : Buffer.from(`${name}:${password}`).toString('base64');
 }

@@ -1,12 +1,13 @@
-// Reads what CouchDB keeps of its users and server admins, and makes principals of it. Which password is theirs is user-check.ts's business.
+// Reads CouchDB's users and server admins, and converts them to principals.
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { isMarker } from '../principal/marker.ts';
 import { type Principal } from '../principal/principal.ts';
 
+/** A document of `_users`. */
 export type UserDocument = Readonly<Record<string, unknown>>;
 
-/** The `_users` document of a name; `undefined` = there is none. Throws `Unavailable`. */
+/** Reads the `_users` document of a name; `undefined` = there is none. Throws `Unavailable`. */
 export async function readUserDocument(
   couch: Pick<Couch, 'ask'>,
   name: string,
@@ -16,7 +17,8 @@ export async function readUserDocument(
 }
 
 /**
- * What a node's configuration says of a server admin of that name, its password's digest; `undefined` = it has none, or is down. Throws `Unavailable`.
+ * Reads the password digest of a server admin from a node's configuration. `undefined` = the node has no such
+ * server admin, or is down. Throws `Unavailable`.
  * Source: docs.couchdb.org/en/stable/api/server/configuration.html
  */
 export function readAdmin(couch: Pick<Couch, 'ask'>, node: string, name: string): Promise<unknown> {
@@ -26,22 +28,24 @@ export function readAdmin(couch: Pick<Couch, 'ask'>, node: string, name: string)
   );
 }
 
+/** Makes the principal of a `_users` document. */
 export function userIn({ roles }: UserDocument, name: string): Principal {
   return userOf(name, Array.isArray(roles) ? (roles as readonly unknown[]) : []);
 }
 
+/** Makes the principal of a server admin. */
 export function ownerOf(name: string): Principal & { readonly kind: 'owner' } {
   return Object.freeze({ kind: 'owner', name, roles: Object.freeze(['_admin']) });
 }
 
-/** A user with those of its roles that cannot be taken for another one (H13). */
+/** Makes the principal of a user. It drops roles that could be taken for other roles (H13). */
 export function userOf(name: string, roles: readonly unknown[]): Principal & { readonly kind: 'user' } {
   return Object.freeze({ kind: 'user', name, roles: Object.freeze(roles.filter(isPlainRole)) });
 }
 
 /**
- * A `_users` document may hold any text for a role. A comma or a blank would make two of one in a header, a leading underscore is
- * CouchDB's and Cloudant's, and our prefix a marker's (H13).
+ * A `_users` document may hold any string as a role. A comma or a blank would split the role in a header. A
+ * leading underscore is reserved by CouchDB and Cloudant, and MARKER_PREFIX by Couchgate (H13).
  */
 function isPlainRole(role: unknown): role is string {
   return typeof role === 'string' && /^[!-+\--~]+$/.test(role) && !role.startsWith('_') && !isMarker(role);
@@ -50,7 +54,7 @@ function isPlainRole(role: unknown): role is string {
 async function readOrNothing(couch: Pick<Couch, 'ask'>, path: string): Promise<unknown> {
   const { status, body } = await couch.ask({ method: 'GET', path });
   if (status === 200) return body ?? {};
-  // 412: the node that is asked about is down.
+  // 412: the node named in the path is down.
   if (status === 404 || status === 412) return undefined;
   throw new Unavailable('Credentials cannot be checked at present.', {
     detail: `CouchDB answered ${status}`,

@@ -1,27 +1,36 @@
-// Remembers which credentials were right, from where, and since when; never a secret. Checking them is credential-check.ts's business.
+// Caches verified credentials under a keyed digest, with the client addresses that they came from.
 import { hash, randomBytes } from 'node:crypto';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { type Accepted } from './credential-check.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 
+/** A cache entry. `checkedAt` is in milliseconds since the epoch. */
 export interface KnownCredentials {
   readonly verdict: Accepted;
   readonly checkedAt: number;
-  /** In an outage: not checked again before that time. */
+  /** During an outage of CouchDB, the credentials are not checked again before this time. */
   holdUntil: number;
-  /** Client addresses from which they were right. From another one they count only where no lock stands in the way. */
+  /**
+   * Client addresses that sent these credentials. A request from another address is checked again, so that
+   * the login limit applies to it.
+   */
   readonly addresses: Set<string>;
 }
 
-/** Credentials that are remembered at once; past that number the ones checked longest ago are forgotten. */
+/** Maximum number of cached credentials. The ones that were checked longest ago are evicted first. */
 const KEPT = 25_000;
-/** Addresses that are remembered for one of them. */
+/** Maximum number of addresses per entry. */
 const ADDRESSES_KEPT = 256;
 
+/**
+ * Cache of verified credentials. It drops a name when the invalidation bus reports a change of its key or
+ * user.
+ */
 export class CredentialCache {
   readonly #known = new Map<string, KnownCredentials>();
   readonly #digestsOf = new Map<string, Set<string>>();
-  // A key of this process alone: what is in memory tells nothing about a password elsewhere. Two keys and two hashes are HMAC's construction.
+  // Keys of this process: a digest alone does not allow offline guessing. Two keys and two hashes are the
+  // construction of HMAC.
   readonly #inner = randomBytes(32).toString('hex');
   readonly #outer = randomBytes(32).toString('hex');
   readonly #settling: RecentChanges;
@@ -35,12 +44,12 @@ export class CredentialCache {
     });
   }
 
-  /** False for a user that changed so lately that CouchDB may still take the password it had before. */
+  /** False if the user changed so recently that CouchDB may still accept its old password. */
   isSettled(name: string): boolean {
     return this.#settling.isSettled(name);
   }
 
-  /** Keyed digest of credentials, under which they are known. */
+  /** Returns the cache key of Basic credentials: their keyed digest. */
   digestOf(credentials: string): string {
     return hash('sha256', this.#outer + hash('sha256', this.#inner + credentials));
   }
@@ -49,7 +58,10 @@ export class CredentialCache {
     return this.#known.get(digest);
   }
 
-  /** How often anything was dropped: a check that began before a drop must not be remembered after it. */
+  /**
+   * Number of calls of `drop` so far. If it changes during a check, the result of the check must not be
+   * cached.
+   */
   get drops(): number {
     return this.#drops;
   }
@@ -76,7 +88,7 @@ export class CredentialCache {
     if (digests?.size === 0) this.#digestsOf.delete(name);
   }
 
-  /** Nothing that was known of this name counts any more. */
+  /** Removes all entries of a name. */
   drop(name: string): void {
     this.#drops += 1;
     for (const digest of [...(this.#digestsOf.get(name) ?? [])]) this.forget(digest);

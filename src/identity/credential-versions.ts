@@ -1,5 +1,5 @@
-// Names the present password of a CouchDB user or server admin without knowing it, so that a session ends when it changes. API keys have
-// their own versions in the key store.
+// Identifies the current password of a user or a server admin by a fingerprint of CouchDB's digest. Sessions
+// are bound to it, so a changed password ends them.
 import { createHmac } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../invalidation/read-through-cache.ts';
@@ -8,9 +8,15 @@ import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { type Principal } from '../principal/principal.ts';
 
 export interface CredentialVersions {
-  /** The version of a principal's present password; empty where CouchDB keeps none that could be named. Throws `Unavailable`. */
+  /**
+   * Returns the version of the principal's current password. An empty string = CouchDB stores no digest that
+   * Couchgate can read. Throws `Unavailable`.
+   */
   versionOf(principal: Principal & { readonly kind: 'user' | 'owner' }): Promise<string>;
-  /** The principal as it is now, its roles included, while `version` is good; else undefined. At once from memory, or a promise that may throw `Unavailable`. */
+  /**
+   * Returns the principal with its current roles if `version` is still current, else undefined. A promise
+   * means a read from CouchDB; it may reject with `Unavailable`.
+   */
   holder(
     kind: 'user' | 'owner',
     name: string,
@@ -22,7 +28,10 @@ export interface CredentialVersions {
 export interface CredentialVersionsOptions {
   readonly couch: Pick<Couch, 'ask'>;
   readonly bus: InvalidationBus;
-  /** Keys the fingerprints: they travel in cookies, and must not help to guess at a digest. The same on every replica. */
+  /**
+   * Key of the fingerprints. Fingerprints travel in cookies; without a key they would allow offline guessing.
+   * All replicas use the same key.
+   */
   readonly secret: Buffer;
   readonly credentialCacheSeconds: number;
   readonly fallbackCacheSeconds: number;
@@ -30,15 +39,20 @@ export interface CredentialVersionsOptions {
   readonly now?: () => number;
 }
 
+/** A principal with the version of its current password. */
 interface Holder {
   readonly version: string;
   readonly principal: Principal;
 }
 
+/**
+ * Creates the versions of credentials, read through a cache. The invalidation bus drops changed users from
+ * the cache.
+ */
 export function createCredentialVersions(options: CredentialVersionsOptions): CredentialVersions {
   const { couch, bus } = options;
-  const print: Fingerprint = (digest) => fingerprint(options.secret, digest);
-  const keeping = {
+  const toFingerprint: Fingerprint = (digest) => fingerprint(options.secret, digest);
+  const cacheOptions = {
     freshUntil: (_holder: unknown, readAt: number) =>
       holdsUntil(bus, readAt, options.credentialCacheSeconds, options.fallbackCacheSeconds),
     outageMs: options.outageCacheSeconds * 1000,
@@ -46,12 +60,12 @@ export function createCredentialVersions(options: CredentialVersionsOptions): Cr
     ...(options.now === undefined ? {} : { now: options.now }),
   };
   const users = new ReadThrough<Holder | undefined>({
-    ...keeping,
-    read: (name) => readUser(couch, name, print),
+    ...cacheOptions,
+    read: (name) => readUser(couch, name, toFingerprint),
   });
   const owners = new ReadThrough<Holder | undefined>({
-    ...keeping,
-    read: (slot) => readOwner(couch, slot, print),
+    ...cacheOptions,
+    read: (slot) => readOwner(couch, slot, toFingerprint),
   });
   bus.onInvalidation((item) => {
     if (item.kind === 'user') users.drop(item.name);
@@ -63,7 +77,8 @@ export function createCredentialVersions(options: CredentialVersionsOptions): Cr
       return slot === undefined ? '' : ((await owners.get(slot))?.version ?? '');
     },
     holder(kind, name, version) {
-      // Nothing to compare with: such a session lives until it is over, and is not renewed.
+      // An owner without a version has no digest to compare with. Such a session is valid until it expires,
+      // and is not renewed.
       if (version === '') return kind === 'owner' ? ownerOf(name) : undefined;
       const found = kind === 'user' ? users.get(name) : owners.get(slotOf(nodeIn(version), name));
       return found instanceof Promise
@@ -103,7 +118,7 @@ async function readUser(
 }
 
 /**
- * Every node keeps its server admins itself, and salts their passwords itself, so a version of theirs names the node it is from.
+ * Every node stores its server admins with its own salt, so their version includes the node name.
  * Source: docs.couchdb.org/en/stable/api/server/configuration.html
  */
 async function readOwner(
@@ -117,7 +132,10 @@ async function readOwner(
   return { version: `${node} ${fingerprint(JSON.stringify([name, digest]))}`, principal: ownerOf(name) };
 }
 
-/** The node that answers now, and the name; undefined where CouchDB does not say (the embedded node has no such thing). */
+/**
+ * Returns the slot of a server admin on the node that answers now. Undefined if the response has no node
+ * name, as from the embedded node.
+ */
 async function ownerSlot(couch: Pick<Couch, 'ask'>, name: string): Promise<string | undefined> {
   const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local' });
   const node = status === 200 ? ((body ?? {}) as { name?: unknown }).name : undefined;

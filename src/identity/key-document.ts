@@ -1,6 +1,7 @@
-// How an API key stands in its documents, and what is read back from them. When they are read is key-copies.ts's business.
-// Three documents for a key: `key:<name>` its credentials and description, `revoked:<name>` its end, `used:<name>` its last use. The end is a
-// document of its own that is written once and never changed, so that no conflicting write of the first can bring a revoked key back.
+// Format of the documents of API keys: `key:<name>`, `revoked:<name>`, `used:<name>`.
+// A key has three documents: credentials and description, revocation, and last use. The revocation is a
+// document of its own that is written once and never changed. A conflicting write of `key:<name>` therefore
+// cannot restore a revoked key.
 import { type KeySummary } from './api-key.ts';
 import { type Digest } from './secret.ts';
 import { type StoredDocument } from '../couch/store.ts';
@@ -9,27 +10,31 @@ export const KEY = 'key:';
 export const REVOKED = 'revoked:';
 export const USED = 'used:';
 
-/** An hour, the grain of `last_used`. */
+/** One hour: the resolution of `last_used`. */
 export const HOUR_MS = 3_600_000;
 
+/** A parsed `key:` document. */
 export interface KeyRecord {
   readonly name: string;
   readonly rev: string;
   readonly digests: readonly Digest[];
-  /** Milliseconds since the epoch; Infinity = without end. */
+  /** Milliseconds since the epoch; Infinity = does not expire. */
   readonly until: number;
   readonly label: string | null;
   readonly createdBy: string;
   readonly createdAt: string;
 }
 
-/** All that is known of one key. */
-export interface KeyCopy {
+/** What the memory holds about one name. */
+export interface CachedKey {
   readonly record: KeyRecord | undefined;
   readonly revoked: boolean;
 }
 
-/** Reads a `key:` document. What cannot be understood opens nothing: a digest that is damaged is left out, a damaged time is over. */
+/**
+ * Parses a `key:` document. Damaged parts grant nothing: a damaged digest is dropped, and a damaged time
+ * counts as expired.
+ */
 export function parseKey(document: StoredDocument): KeyRecord {
   const { label, created_by, created_at, digests } = document;
   return {
@@ -43,7 +48,7 @@ export function parseKey(document: StoredDocument): KeyRecord {
   };
 }
 
-/** The `key:` document of a record, with its revision where it has one. */
+/** Formats a record as a `key:` document, with its revision if it has one. */
 export function writeKey(record: KeyRecord): StoredDocument {
   return {
     _id: KEY + record.name,
@@ -60,6 +65,7 @@ export function writeKey(record: KeyRecord): StoredDocument {
   };
 }
 
+/** Converts a record for the API. `usedHour` = hours since the epoch. */
 export function summarise(record: KeyRecord, usedHour: number | undefined): KeySummary {
   return {
     key: record.name,
@@ -71,8 +77,8 @@ export function summarise(record: KeyRecord, usedHour: number | undefined): KeyS
   };
 }
 
-/** True when the two let in different passwords or for different times: a new label is nobody's concern. */
-export function letsInOthers(before: KeyCopy, after: KeyCopy): boolean {
+/** True if the change affects access: other passwords, or other times. A new label does not. */
+export function changesAccess(before: CachedKey, after: CachedKey): boolean {
   if (before.revoked !== after.revoked) return true;
   if (before.record === undefined || after.record === undefined) return before.record !== after.record;
   const others = after.record.digests;
@@ -83,13 +89,13 @@ export function letsInOthers(before: KeyCopy, after: KeyCopy): boolean {
   );
 }
 
-/** CouchDB's own order of revisions: the longer history wins, then the greater hash. */
+/** Compares revisions by CouchDB's order: the longer history wins, then the greater hash. */
 export function isNewer(rev: string, than: string): boolean {
   const difference = Number.parseInt(rev, 10) - Number.parseInt(than, 10);
   return difference === 0 ? rev > than : difference > 0;
 }
 
-/** ISO 8601, or null for what has no end. */
+/** Formats a time as ISO 8601; null = does not expire. */
 export function formatTime(until: number): string | null {
   return until === Infinity ? null : new Date(until).toISOString();
 }

@@ -1,9 +1,8 @@
-// Decides whether a password is an API key's, at once from memory where that can be. What memory holds and how fresh it is, is
-// key-copies.ts's business; how keys are made, changed and ended, key-writes.ts's.
+// Checks the passwords of API keys, from memory if possible.
 import { type Couch } from '../couch/couch.ts';
-import { type KeyOrder, type KeyStore, type KeySummary, type KeyVerdict } from './api-key.ts';
-import { KeyCopies } from './key-copies.ts';
-import { type KeyCopy, type KeyRecord, summarise } from './key-document.ts';
+import { type NewKey, type KeyStore, type KeySummary, type KeyVerdict } from './api-key.ts';
+import { KeyCache } from './key-cache.ts';
+import { type CachedKey, type KeyRecord, summarise } from './key-document.ts';
 import { KeyUse } from './key-use.ts';
 import { KeyWrites } from './key-writes.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
@@ -20,42 +19,45 @@ export interface KeyStoreOptions {
 }
 
 export interface RunningKeyStore extends KeyStore {
-  /** Writes what is left to write of the last uses. */
+  /** Writes the pending `last_used` times. */
   close(): Promise<void>;
 }
 
-const REFUSED: KeyVerdict = { outcome: 'wrong' };
+const WRONG: KeyVerdict = { outcome: 'wrong' };
 const EXPIRED: KeyVerdict = { outcome: 'expired' };
 const NOT_A_KEY: KeyVerdict = { outcome: 'notAKey' };
 
-/** Must be made before whoever else listens to the desk: a listener that asks for a changed key then gets the change. */
+/**
+ * Creates the key store. It must be created before other listeners of the invalidation bus, so that they read
+ * the changed key.
+ */
 export function createKeyStore(options: KeyStoreOptions): RunningKeyStore {
   return new CouchKeyStore(options);
 }
 
 class CouchKeyStore implements RunningKeyStore {
   readonly #options: KeyStoreOptions;
-  readonly #copies: KeyCopies;
+  readonly #cache: KeyCache;
   readonly #writes: KeyWrites;
   readonly #use: KeyUse;
 
   constructor(options: KeyStoreOptions) {
     const { store, bus, now } = options;
     this.#options = options;
-    this.#copies = new KeyCopies({
+    this.#cache = new KeyCache({
       store,
       now,
       fallbackMs: options.fallbackCacheSeconds * 1000,
       outageMs: options.outageCacheSeconds * 1000,
       onChange: (name) => {
         bus.deliver({ kind: 'key', name });
-        this.#copies.markFresh(name);
+        this.#cache.markFresh(name);
       },
     });
-    this.#writes = new KeyWrites(options, this.#copies);
-    this.#use = new KeyUse({ store, now, lastUse: (name) => this.#copies.lastUse(name) });
-    bus.onInvalidation((bus) => {
-      if (bus.kind === 'key') this.#copies.markStale(bus.name);
+    this.#writes = new KeyWrites(options, this.#cache);
+    this.#use = new KeyUse({ store, now, lastUse: (name) => this.#cache.lastUse(name) });
+    bus.onInvalidation((item) => {
+      if (item.kind === 'key') this.#cache.markStale(item.name);
     });
   }
 
@@ -68,60 +70,60 @@ class CouchKeyStore implements RunningKeyStore {
       matchPassword([], password);
       return NOT_A_KEY;
     }
-    const copy = this.#copies.find(name);
-    return copy instanceof Promise
-      ? copy.then((read) => this.#verify(name, read, password))
-      : this.#verify(name, copy, password);
+    const cached = this.#cache.find(name);
+    return cached instanceof Promise
+      ? cached.then((read) => this.#verify(name, read, password))
+      : this.#verify(name, cached, password);
   }
 
-  #verify(name: string, copy: KeyCopy, password: string): KeyVerdict | Promise<KeyVerdict> {
-    const verdict = this.#judge(copy, password);
-    if (verdict !== REFUSED || copy.revoked) return verdict;
-    // Another replica may have given the key a new password a moment ago.
-    return this.#copies.confirm(name)?.then((read) => this.#judge(read, password)) ?? verdict;
+  #verify(name: string, cached: CachedKey, password: string): KeyVerdict | Promise<KeyVerdict> {
+    const verdict = this.#check(cached, password);
+    if (verdict !== WRONG || cached.revoked) return verdict;
+    // Another replica may have rotated the key just now.
+    return this.#cache.confirm(name)?.then((read) => this.#check(read, password)) ?? verdict;
   }
 
-  #judge({ record, revoked }: KeyCopy, password: string): KeyVerdict {
+  #check({ record, revoked }: CachedKey, password: string): KeyVerdict {
     const digest = matchPassword(record?.digests ?? [], password);
-    if (revoked) return REFUSED;
+    if (revoked) return WRONG;
     if (record === undefined) return NOT_A_KEY;
-    if (digest === undefined) return REFUSED;
+    if (digest === undefined) return WRONG;
     const now = this.#options.now();
     const until = Math.min(digest.until, record.until);
-    if (until <= now) return digest.until <= now ? REFUSED : EXPIRED;
+    if (until <= now) return digest.until <= now ? WRONG : EXPIRED;
     this.#use.note(record.name);
     return { outcome: 'accepted', version: digest.salt, until };
   }
 
   holds(name: string, version: string): boolean | Promise<boolean> {
     if (!isKeyShaped(name)) return false;
-    const copy = this.#copies.find(name);
-    if (copy instanceof Promise) return copy.then((read) => this.#isGood(read, version));
-    if (this.#isGood(copy, version)) return true;
-    return this.#copies.confirm(name)?.then((read) => this.#isGood(read, version)) ?? false;
+    const cached = this.#cache.find(name);
+    if (cached instanceof Promise) return cached.then((read) => this.#isValid(read, version));
+    if (this.#isValid(cached, version)) return true;
+    return this.#cache.confirm(name)?.then((read) => this.#isValid(read, version)) ?? false;
   }
 
-  #isGood({ record, revoked }: KeyCopy, version: string): boolean {
+  #isValid({ record, revoked }: CachedKey, version: string): boolean {
     const now = this.#options.now();
     if (record === undefined || revoked || record.until <= now) return false;
-    const good = record.digests.some(({ salt, until }) => salt === version && until > now);
-    if (good) this.#use.note(record.name);
-    return good;
+    const isValid = record.digests.some(({ salt, until }) => salt === version && until > now);
+    if (isValid) this.#use.note(record.name);
+    return isValid;
   }
 
   isKeyName(name: string): boolean | Promise<boolean> {
     if (!isKeyShaped(name)) return false;
-    const isKey = ({ record, revoked }: KeyCopy): boolean => record !== undefined || revoked;
-    const copy = this.#copies.find(name);
-    return copy instanceof Promise ? copy.then(isKey) : isKey(copy);
+    const isKey = ({ record, revoked }: CachedKey): boolean => record !== undefined || revoked;
+    const cached = this.#cache.find(name);
+    return cached instanceof Promise ? cached.then(isKey) : isKey(cached);
   }
 
-  create(order: KeyOrder): ReturnType<KeyStore['create']> {
-    return this.#writes.create(order);
+  create(properties: NewKey): ReturnType<KeyStore['create']> {
+    return this.#writes.create(properties);
   }
 
   async list(): Promise<readonly KeySummary[]> {
-    const records = await this.#copies.all();
+    const records = await this.#cache.all();
     return records
       .toSorted((a, b) => (a.createdAt + a.name < b.createdAt + b.name ? -1 : 1))
       .map((record) => this.#summary(record));
@@ -129,7 +131,7 @@ class CouchKeyStore implements RunningKeyStore {
 
   async describe(name: string): Promise<KeySummary | undefined> {
     if (!isKeyShaped(name)) return undefined;
-    const { record, revoked } = await this.#copies.find(name);
+    const { record, revoked } = await this.#cache.find(name);
     return record === undefined || revoked ? undefined : this.#summary(record);
   }
 
@@ -147,6 +149,6 @@ class CouchKeyStore implements RunningKeyStore {
   }
 
   #summary(record: KeyRecord): KeySummary {
-    return summarise(record, this.#copies.lastUse(record.name)?.hour);
+    return summarise(record, this.#cache.lastUse(record.name)?.hour);
   }
 }

@@ -1,11 +1,11 @@
-// Notes when keys were last used, to the hour, and writes it down now and then, off the way of requests. What is lost when the process dies
-// is at most the notes of the last minute.
+// Records the hour in which each API key was last used, and writes it to the store once a minute. If the
+// process dies, the records of the last minute are lost.
 import { HOUR_MS, USED } from './key-document.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 
 export interface KeyUseOptions {
   readonly store: Store;
-  /** What the store holds of a key's last use. */
+  /** Last use of a key according to the store. */
   readonly lastUse: (name: string) => { readonly hour: number; readonly rev: string } | undefined;
   readonly now: () => number;
   readonly writeEveryMs?: number;
@@ -13,9 +13,10 @@ export interface KeyUseOptions {
 
 const BATCH = 500;
 
+/** Collects last uses and writes them in batches. */
 export class KeyUse {
   readonly #options: KeyUseOptions;
-  /** The hour for which a key has been noted; a request costs one look at it. */
+  /** Hour in which a use of each key was recorded. A request costs one lookup. */
   readonly #noted = new Map<string, number>();
   readonly #unwritten = new Map<string, number>();
   readonly #timer: NodeJS.Timeout;
@@ -25,6 +26,7 @@ export class KeyUse {
     this.#timer = setInterval(() => void this.write(), options.writeEveryMs ?? 60_000).unref();
   }
 
+  /** Records a use of the key now. */
   note(name: string): void {
     const hour = Math.floor(this.#options.now() / HOUR_MS);
     if (this.#noted.get(name) === hour) return;
@@ -39,7 +41,7 @@ export class KeyUse {
     for (let from = 0; from < names.length; from += BATCH) {
       const batch = names.slice(from, from + BATCH).flatMap(([name, hour]): StoredDocument[] => {
         const held = lastUse(name);
-        // Another replica or an earlier life of this one has written it.
+        // Another replica, or this one before a restart, has already written it.
         if (held !== undefined && held.hour >= hour) return [];
         const last_used = new Date(hour * HOUR_MS).toISOString();
         return [{ _id: USED + name, ...(held === undefined ? {} : { _rev: held.rev }), last_used }];
@@ -47,7 +49,7 @@ export class KeyUse {
       try {
         if (batch.length > 0) await store.writeAll(batch);
       } catch {
-        // CouchDB is away: the next round tries again.
+        // CouchDB is unreachable; the next interval retries.
         for (const [name, hour] of names.slice(from)) {
           if (!this.#unwritten.has(name)) this.#unwritten.set(name, hour);
         }

@@ -1,9 +1,9 @@
-// Makes, changes and ends API keys in the store so that no crash, conflict or lost answer leaves a half-made key that opens anything.
-// Who may ask for it is authorize's business.
+// Creates, changes, rotates and revokes API keys in the store. No crash, conflict or lost response leaves a
+// partly created key that grants access.
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
-import { type KeyOrder, type KeyStore } from './api-key.ts';
-import { type KeyCopies } from './key-copies.ts';
+import { type NewKey, type KeyStore } from './api-key.ts';
+import { type KeyCache } from './key-cache.ts';
 import { formatTime, KEY, type KeyRecord, parseKey, REVOKED, writeKey } from './key-document.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { digestPassword, isKeyShaped, makeKeyName, makePassword } from './secret.ts';
@@ -16,23 +16,30 @@ export interface KeyWritesOptions {
   readonly now: () => number;
 }
 
-/** Passwords of one key that are good at once; the oldest gives way. */
-const MOST_PASSWORDS = 4;
-const MOST_TRIES = 5;
+/** Maximum number of valid passwords per key; the oldest is removed first. */
+const MAX_PASSWORDS = 4;
+const MAX_ATTEMPTS = 5;
 
-/** The part of the key store that writes. Every function returns when the news of its change has been acted on here. */
+/**
+ * Writes of the key store. Every method resolves after all workers of this replica have applied the
+ * invalidation.
+ */
 export class KeyWrites {
   readonly #options: KeyWritesOptions;
-  readonly #copies: KeyCopies;
+  readonly #cache: KeyCache;
 
-  constructor(options: KeyWritesOptions, copies: KeyCopies) {
+  constructor(options: KeyWritesOptions, cache: KeyCache) {
     this.#options = options;
-    this.#copies = copies;
+    this.#cache = cache;
   }
 
-  async create(order: KeyOrder): ReturnType<KeyStore['create']> {
+  /**
+   * Creates a key with a name that neither a key nor a user has. Throws `Unavailable`, also if too few nodes
+   * stored it.
+   */
+  async create(properties: NewKey): ReturnType<KeyStore['create']> {
     const { store, now } = this.#options;
-    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const name = makeKeyName();
       if (await this.#isUser(name)) continue;
       const password = makePassword();
@@ -40,22 +47,22 @@ export class KeyWrites {
         name,
         rev: '',
         digests: [digestPassword(password)],
-        until: order.expiresAt === null ? Infinity : Date.parse(order.expiresAt),
-        label: order.label,
-        createdBy: order.by,
+        until: properties.expiresAt === null ? Infinity : Date.parse(properties.expiresAt),
+        label: properties.label,
+        createdBy: properties.by,
         createdAt: new Date(now()).toISOString(),
       };
       const written = await store.write(writeKey(record));
       if (written.outcome === 'conflict') continue;
       if (!written.quorum) {
         await store.write({ _id: KEY + name, _rev: written.rev, _deleted: true }).catch(() => undefined);
-        throw tooFewNodes();
+        throw noQuorum();
       }
-      this.#copies.wrote({ ...record, rev: written.rev });
-      await this.#tell(name);
+      this.#cache.wrote({ ...record, rev: written.rev });
+      await this.#publish(name);
       return { key: name, password };
     }
-    throw new Unavailable('No unused name was found for the key.');
+    throw new Unavailable('No unused name for the API key was found; try again.');
   }
 
   async change(name: string, fields: Parameters<KeyStore['change']>[1]): Promise<KeyRecord | undefined> {
@@ -66,49 +73,58 @@ export class KeyWrites {
       ...(expiresAt === undefined ? {} : { until: expiresAt === null ? Infinity : Date.parse(expiresAt) }),
     }));
     if (changed === undefined) return undefined;
-    await this.#tell(name);
+    await this.#publish(name);
     return changed.after;
   }
 
-  /** True when the key is revoked, now or before: a caller whose answer was lost may ask again. */
+  /**
+   * True if the key is revoked, by this call or before. A client that lost the response may therefore repeat
+   * the request.
+   */
   async revoke(name: string, by: string): Promise<boolean> {
     const { store, now } = this.#options;
     if (!isKeyShaped(name) || (await store.read(KEY + name)) === undefined) return false;
-    // A conflict is somebody else's revocation, which serves as well; and what fewer nodes have than should, these nodes pass on.
+    // A conflict means that another request revoked the key. Without a quorum the write still counts: CouchDB
+    // replicates it to the other nodes.
     await store.write({ _id: REVOKED + name, revoked_by: by, revoked_at: new Date(now()).toISOString() });
-    this.#copies.wroteRevocation(name);
-    await this.#tell(name);
-    // The revocation stands without it: this only keeps no digest for longer than it serves.
+    this.#cache.wroteRevocation(name);
+    await this.#publish(name);
+    // Removes the digests, which are no longer needed. The revocation is valid even if this fails.
     await this.#update(name, (record) => ({ ...record, digests: [] }), { revokedToo: true }).catch(
       () => undefined,
     );
     return true;
   }
 
+  /**
+   * Adds a password; the older ones end after the overlap. Throws `Unavailable`, also if too few nodes stored
+   * it.
+   */
   async rotate(name: string, overlapSeconds: number): ReturnType<KeyStore['rotate']> {
     const now = this.#options.now();
     const password = makePassword();
-    const fresh = digestPassword(password);
+    const added = digestPassword(password);
     const oldUntil = now + overlapSeconds * 1000;
     const changed = await this.#update(name, (record) => {
       const old = record.digests.map((digest) => ({ ...digest, until: Math.min(digest.until, oldUntil) }));
       return {
         ...record,
-        digests: [fresh, ...old.filter(({ until }) => until > now)].slice(0, MOST_PASSWORDS),
+        digests: [added, ...old.filter(({ until }) => until > now)].slice(0, MAX_PASSWORDS),
       };
     });
     if (changed === undefined) return undefined;
     if (!changed.quorum) {
-      // A password that may yet be lost is not handed out, so the old one must not end either.
+      // The new password may be lost, so it is not returned and the old one must stay valid.
       await this.#update(name, (record) => ({ ...record, digests: changed.before.digests })).catch(
         () => undefined,
       );
-      throw tooFewNodes();
+      throw noQuorum();
     }
-    await this.#tell(name);
+    await this.#publish(name);
     return { password, oldValidUntil: formatTime(oldUntil) ?? '' };
   }
 
+  /** Edits a `key:` document, and retries after a conflict. Undefined = no such key, or a revoked one. */
   async #update(
     name: string,
     edit: (record: KeyRecord) => KeyRecord,
@@ -116,7 +132,7 @@ export class KeyWrites {
   ): Promise<{ before: KeyRecord; after: KeyRecord; quorum: boolean } | undefined> {
     const { store } = this.#options;
     if (!isKeyShaped(name)) return undefined;
-    for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const [document, revocation] = await Promise.all([store.read(KEY + name), store.read(REVOKED + name)]);
       if (document === undefined || (revocation !== undefined && !revokedToo)) return undefined;
       const before = parseKey(document);
@@ -124,20 +140,23 @@ export class KeyWrites {
       const written = await store.write(writeKey(edited));
       if (written.outcome === 'conflict') continue;
       const after = { ...edited, rev: written.rev };
-      this.#copies.wrote(after);
+      this.#cache.wrote(after);
       return { before, after, quorum: written.quorum };
     }
-    throw new Unavailable('The key is being changed by others at present.');
+    throw new Unavailable('Other requests change this API key at present; try again.');
   }
 
-  /** Our own copy is the newest there is, so the news makes only the others' stale. */
-  async #tell(name: string): Promise<void> {
-    const told = this.#options.bus.publish({ kind: 'key', name });
-    this.#copies.markFresh(name);
-    await told;
+  /**
+   * Publishes the change. The memory of this process is current, so only the other processes must read the
+   * key again.
+   */
+  async #publish(name: string): Promise<void> {
+    const published = this.#options.bus.publish({ kind: 'key', name });
+    this.#cache.markFresh(name);
+    await published;
   }
 
-  /** A key must not take over what `_users` has given to a name (H13). */
+  /** True if `_users` has the name: a key must not take the name of a user (H13). */
   async #isUser(name: string): Promise<boolean> {
     const { status } = await this.#options.couch.ask({
       method: 'HEAD',
@@ -145,10 +164,12 @@ export class KeyWrites {
     });
     if (status === 200) return true;
     if (status === 404) return false;
-    throw new Unavailable('The users cannot be read at present.', { detail: `_users answered ${status}` });
+    throw new Unavailable('CouchDB users cannot be read at present.', {
+      detail: `_users answered ${status}`,
+    });
   }
 }
 
-function tooFewNodes(): Unavailable {
+function noQuorum(): Unavailable {
   return new Unavailable('Too few CouchDB nodes could store the change; nothing was changed.');
 }

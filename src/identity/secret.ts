@@ -1,4 +1,4 @@
-// Makes names and passwords of API keys, and digests a password. Where the digests are kept is the key store's business.
+// Generates names and passwords of API keys, and digests passwords.
 import { hash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 
 const CONSONANTS = 'bcdfghjklmnprstvwxz';
@@ -6,31 +6,37 @@ const VOWELS = 'aeiou';
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 const LENGTH = 24;
 
-/** A password as it is kept. */
+/** Stored digest of a password. */
 export interface Digest {
-  /** 32 hexadecimal digits; names the password as well, since no two have the same. */
+  /** 32 hexadecimal digits. It is unique, so it also identifies the password as its version. */
   readonly salt: string;
   /** SHA-256 of the salt's digits followed by the password. */
   readonly digest: Buffer;
-  /** Milliseconds since the epoch; Infinity = without end. */
+  /** End of validity in milliseconds since the epoch; Infinity = does not expire. */
   readonly until: number;
 }
 
-/** Twelve syllables of two letters, 78 bits: the form of Cloudant's own key names, which clients and people recognise. */
+/**
+ * Generates a key name: twelve syllables of two letters, 78 bits. Cloudant's key names have the same form,
+ * which clients and people recognise.
+ */
 export function makeKeyName(): string {
   let name = '';
   for (let i = 0; i < LENGTH / 2; i += 1) name += pick(CONSONANTS) + pick(VOWELS);
   return name;
 }
 
-/** 24 characters of letters and digits, 142 bits: no dictionary reaches it, so its digest needs no slow hash. */
+/**
+ * Generates a password: 24 letters and digits, 142 bits. No dictionary covers that space, so its digest needs
+ * no slow hash.
+ */
 export function makePassword(): string {
   let password = '';
   for (let i = 0; i < LENGTH; i += 1) password += pick(ALPHABET);
   return password;
 }
 
-/** True for names that makeKeyName could have made. Every other name is no key's, without asking anybody. */
+/** True for names with the form of makeKeyName. Any other name cannot be a key's, so no lookup is needed. */
 export function isKeyShaped(name: string): boolean {
   if (name.length !== LENGTH) return false;
   for (let i = 0; i < LENGTH; i += 1) {
@@ -40,6 +46,7 @@ export function isKeyShaped(name: string): boolean {
   return true;
 }
 
+/** Digests a password with a new salt. */
 export function digestPassword(password: string, until = Infinity): Digest {
   const salt = randomBytes(16).toString('hex');
   return { salt, digest: sha256(salt, password), until };
@@ -48,8 +55,9 @@ export function digestPassword(password: string, until = Infinity): Digest {
 const DUMMY: readonly Digest[] = [digestPassword(makePassword())];
 
 /**
- * The digest of this password, time limits aside. Every digest is compared, and a dummy where there is none,
- * so that the time taken does not tell a key's name from another (H12; pinned by test/hostile/h12-key-passwords.test.ts).
+ * Returns the digest that matches the password; it does not check `until`. It compares every digest, or a
+ * dummy if there is none, so that the timing does not reveal key names (H12). Pinned by
+ * test/hostile/h12-key-passwords.test.ts.
  */
 export function matchPassword(digests: readonly Digest[], password: string): Digest | undefined {
   let match: Digest | undefined;

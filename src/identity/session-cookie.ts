@@ -1,4 +1,4 @@
-// How a session token travels: the AuthSession cookie. What is in the token is session-token.ts's business.
+// Parses and formats the AuthSession cookie.
 
 export interface CookieRules {
   readonly sessionTimeoutSeconds: number;
@@ -8,9 +8,12 @@ export interface CookieRules {
 }
 
 export interface SessionCookie {
-  /** The token in a Cookie header; `undefined` = none, or an empty one. */
+  /** Returns the token from a Cookie header; `undefined` = no cookie, or an empty one. */
   read(header: string | undefined): string | undefined;
-  /** Value of the one Set-Cookie header of an answer. `secure` = the client's own hop is TLS. An empty token clears the cookie. */
+  /**
+   * Formats the Set-Cookie header. `secure` = the client's connection uses TLS. An empty token clears the
+   * cookie.
+   */
   write(token: string, secure: boolean): string;
 }
 
@@ -18,7 +21,8 @@ const NAME = 'AuthSession';
 const SAME_SITE: Readonly<Record<string, string>> = { lax: 'Lax', strict: 'Strict', none: 'None' };
 
 /**
- * CouchDB's cookie, attribute by attribute in its order. Clients read Max-Age and need something after it: it is never the last.
+ * Creates the cookie with CouchDB's attributes in CouchDB's order. Some clients parse Max-Age only if an
+ * attribute follows, so it is never the last.
  * Source: docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication
  */
 export function createSessionCookie(rules: CookieRules): SessionCookie {
@@ -28,7 +32,7 @@ export function createSessionCookie(rules: CookieRules): SessionCookie {
     read: readCookie,
     write(token, secure) {
       const marked = secure || rules.cookieSecure === 'always';
-      // Browsers refuse SameSite=None without Secure, and with it the whole cookie.
+      // Browsers reject a cookie with SameSite=None but without Secure.
       const sameSite =
         rules.cookieSameSite === 'none' && !marked ? undefined : SAME_SITE[rules.cookieSameSite];
       const expires = dateOf(now() + seconds * 1000);
@@ -40,7 +44,10 @@ export function createSessionCookie(rules: CookieRules): SessionCookie {
   };
 }
 
-/** The first cookie of that name decides, as in CouchDB; browsers send the one of the longest path first (RFC 6265 section 5.4). */
+/**
+ * The first cookie with the name counts, as in CouchDB. Browsers send the cookie with the longest path first
+ * (RFC 6265 section 5.4).
+ */
 function readCookie(header: string | undefined): string | undefined {
   if (header === undefined || !header.includes(NAME)) return undefined;
   for (let start = 0; start < header.length;) {
@@ -60,7 +67,7 @@ function unquoted(value: string): string {
   return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
 }
 
-/** The date form of CouchDB's cookies, with dashes: `Sat, 21-Nov-2026 22:59:29 GMT`. */
+/** Date format of CouchDB's cookies, with dashes: `Sat, 21-Nov-2026 22:59:29 GMT`. */
 function dateOf(milliseconds: number): string {
   const text = new Date(milliseconds).toUTCString();
   return `${text.slice(0, 7)}-${text.slice(8, 11)}-${text.slice(12)}`;

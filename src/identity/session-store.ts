@@ -1,4 +1,4 @@
-// Knows which sessions were ended before their time, here or on another replica. That a token is genuine is session-token.ts's business.
+// Keeps track of sessions that ended before they expired, on all replicas.
 import { randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../invalidation/read-through-cache.ts';
@@ -8,11 +8,17 @@ import { type Principal } from '../principal/principal.ts';
 import { SessionsDuringPasswordChange } from './sessions-during-password-change.ts';
 
 export interface SessionStore {
-  /** The id of a new session, known to be open without asking: 128 random bits. */
+  /**
+   * Returns the id of a new session: 128 random bits. The session is cached as open, so its first use needs
+   * no read.
+   */
   begin(principal: Principal): string;
-  /** True for an ended session: at once from memory, else a promise. Throws `Unavailable`. */
+  /** True if the session has ended. A promise means a read from CouchDB; it may reject with `Unavailable`. */
   isEnded(id: string): boolean | Promise<boolean>;
-  /** Ends it here at once; resolves when every replica will know, restarted ones included. Throws `Unavailable` when that is not sure. */
+  /**
+   * Ends a session. This process applies it immediately. Resolves once the store holds it, so that every
+   * replica applies it, also after a restart. Throws `Unavailable` if that is uncertain.
+   */
   end(id: string): Promise<void>;
   close(): void;
 }
@@ -28,15 +34,21 @@ export interface SessionStoreOptions {
   readonly now?: () => number;
 }
 
-/** Under this id the news of a session's end stays in the store, until no token of it can be valid any more. */
+/**
+ * Prefix of the document that records the end of a session. The store keeps it until no token of the session
+ * can be valid.
+ */
 const ENDED = 'news:session:';
 
-/** Clocks of replicas differ, and one may renew a session in the moment in which another ends it. */
+/**
+ * Added to the lifetime of the record: clocks of replicas differ, and one replica may renew a session while
+ * another ends it.
+ */
 const SLACK_MS = 120_000;
 
 /**
- * A session is open unless the store holds the news of its end, so a replica that was away needs no history: a session costs the store
- * one read on each replica that sees it.
+ * Creates the session store. A session is open unless the store holds a record of its end. A replica that was
+ * offline therefore needs no history; each replica reads the store once per session.
  */
 export function createSessionStore(options: SessionStoreOptions): SessionStore {
   const { couch, bus } = options;
@@ -44,7 +56,7 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
   const root = `/${encodeURIComponent(options.storeDatabase)}`;
   const ended = new ReadThrough<boolean>({
     read: (id) => readEnd(couch, pathOf(root, id)),
-    // An end is for good, though the news of it may not have reached the store yet.
+    // An end is permanent, even if its record has not reached the store yet.
     freshUntil: (isEnded, readAt) =>
       isEnded
         ? Infinity
@@ -61,18 +73,18 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
     const expiresAt = now() + options.sessionTimeoutSeconds * 1000 + SLACK_MS;
     await bus.publish({ kind: 'session', id, expiresAt });
   };
-  const young = new SessionsDuringPasswordChange(now);
+  const recent = new SessionsDuringPasswordChange(now);
   bus.onInvalidation((item) => {
     if (item.kind === 'session') ended.put(item.id, true);
     if (item.kind !== 'user') return;
-    // What cannot be told to the others now, the news desk tells later.
-    for (const id of young.suspects(item.name)) end(id).catch(() => undefined);
+    // If publishing fails, the outbox of the invalidation bus retries.
+    for (const id of recent.takeSuspects(item.name)) end(id).catch(() => undefined);
   });
   return {
     begin(principal) {
       const id = randomBytes(16).toString('base64url');
       ended.put(id, false);
-      young.begin(id, principal);
+      recent.begin(id, principal);
       return id;
     },
     isEnded: (id) => ended.get(id),
@@ -88,8 +100,10 @@ function pathOf(root: string, id: string): string {
 async function readEnd(couch: Pick<Couch, 'ask'>, path: string): Promise<boolean> {
   const { status, body } = await couch.ask({ method: 'GET', path });
   if (status === 200) return true;
-  // "missing" or "deleted"; another 404 says that the store itself is not there, and then nothing is known.
+  // With another reason, the store itself is missing, and the state of the session is unknown.
   const { reason } = (body ?? {}) as { reason?: unknown };
   if (status === 404 && (reason === 'missing' || reason === 'deleted')) return false;
-  throw new Unavailable('Sessions cannot be checked at present.', { detail: `the store answered ${status}` });
+  throw new Unavailable('Sessions cannot be checked at present.', {
+    detail: `the store answered ${status}`,
+  });
 }

@@ -1,27 +1,34 @@
-// Makes and reads session tokens: signed by Couchgate, bound to one credential. Whether the session was ended is session-store.ts's business,
-// how the token travels session-cookie.ts's.
+// Signs and verifies session tokens. A token is bound to the credential that started the session.
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 
 export type SessionKind = 'key' | 'user' | 'owner';
 
+/** The content of a session token. */
 export interface Session {
   readonly kind: SessionKind;
   readonly name: string;
-  /** Stays the same over renewals: what DELETE /_session ends. */
+  /** Kept by renewals; DELETE /_session ends the session with this id. */
   readonly id: string;
-  /** Names the credential that was shown; the session is over when it is no longer good. Empty = cannot be named, so it is not renewed. */
+  /**
+   * Identifies the credential that started the session; the session ends when it changes. An empty version
+   * cannot be compared, so the session is not renewed.
+   */
   readonly version: string;
-  /** Milliseconds since 1970, in whole seconds. */
+  /** Milliseconds since the epoch, rounded down to seconds. */
   readonly issuedAt: number;
   readonly expiresAt: number;
 }
 
-/** `void` = not ours, altered, or over: CouchDB takes such a cookie for none. `malformed` = no cookie that CouchDB or Couchgate ever made. */
+/**
+ * `void` = wrong signature or expired; CouchDB treats such a cookie as absent. `malformed` = a format that
+ * neither CouchDB nor Couchgate uses.
+ */
 export type ReadToken =
   | { readonly outcome: 'valid'; readonly session: Session }
   | { readonly outcome: 'void' }
   | { readonly outcome: 'malformed' };
 
+/** Signer and verifier of session tokens. */
 export interface SessionTokens {
   sign(session: Session): string;
   read(token: string): ReadToken;
@@ -31,10 +38,13 @@ const VOID: ReadToken = Object.freeze({ outcome: 'void' });
 const MALFORMED: ReadToken = Object.freeze({ outcome: 'malformed' });
 const KINDS: Readonly<Record<SessionKind, string>> = { key: 'k', user: 'u', owner: 'o' };
 const KIND_OF: Readonly<Record<string, SessionKind>> = { k: 'key', u: 'user', o: 'owner' };
-/** Longer ones are not even looked at. */
+/** Longer tokens are rejected without verification. */
 const MAX_LENGTH = 4096;
 
-/** Tokens signed with `secret`, the same on every replica, and never CouchDB's own: whoever has that one could sign as anybody (H6). */
+/**
+ * Creates the signer. All replicas use the same `secret`. It must differ from CouchDB's own secret, which
+ * allows signing in as anybody (H6).
+ */
 export function createSessionTokens(options: {
   readonly secret: Buffer;
   readonly now?: () => number;
@@ -58,19 +68,19 @@ export function createSessionTokens(options: {
   };
 }
 
-/** Compared as text: a second spelling of the same bytes is not the same token. */
+/** Compares the encoded text: another encoding of the same bytes is not the same token. */
 function isSame(given: string, expected: string): boolean {
   const a = Buffer.from(given);
   const b = Buffer.from(expected);
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-/** The words before the payload keep this use of the secret apart from any other. */
+/** Authenticates a payload. The prefix separates this use of the secret from other uses. */
 function macOf(key: KeyObject, payload: string): string {
   return createHmac('sha256', key).update(`couchgate session 1.${payload}`).digest('base64url');
 }
 
-/** Only called for what we signed ourselves. */
+/** Decodes a payload; call it only after the signature was verified. */
 function sessionIn(payload: string): Session {
   const fields = JSON.parse(Buffer.from(payload, 'base64url').toString()) as [
     string,
@@ -92,7 +102,8 @@ function sessionIn(payload: string): Session {
 }
 
 /**
- * CouchDB answers 400 for a cookie that is not base64url, or decodes to fewer than three fields between colons; one of ours has a dot.
+ * True for the formats of CouchDB and Couchgate. CouchDB answers 400 for a cookie that is not base64url, or
+ * that decodes to fewer than three fields separated by colons. A token of Couchgate has a dot.
  * Source: couch_httpd_auth.erl, cookie_authentication_handler.
  */
 function isWellFormed(token: string): boolean {

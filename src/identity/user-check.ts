@@ -1,5 +1,4 @@
-// Asks CouchDB whether a name and a password are right: its users and its server admins are its own. Remembering the answer is
-// credential-cache.ts's business.
+// Checks the passwords of users and server admins at CouchDB.
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { ownerOf, readAdmin, readUserDocument, userIn, userOf } from './couch-accounts.ts';
@@ -9,26 +8,32 @@ import { isPasswordOf } from './user-password.ts';
 export type UserVerdict =
   | { readonly outcome: 'accepted'; readonly principal: Principal & { readonly kind: 'user' | 'owner' } }
   | { readonly outcome: 'wrong' }
-  /** CouchDB itself refuses further tries, the right password included. */
+  /** CouchDB has locked the account: it also refuses the correct password. */
   | { readonly outcome: 'locked' };
 
 export interface UserCheck {
-  /** Throws `Unavailable`, never more than a stated number of checks at once. */
+  /** Checks a password at CouchDB, with at most MAX_CONCURRENT checks at once. Throws `Unavailable`. */
   check(name: string, basic: string, ip: string): Promise<UserVerdict>;
-  /** The user as its document is now, where that has this password. Throws `Unavailable`. */
+  /** Returns the user of the current document if the document has this password. Throws `Unavailable`. */
   current(name: string, password: string): Promise<Principal | undefined>;
-  /** False only where CouchDB says that it has no server admin of that name. Throws `Unavailable`. */
+  /** False only if CouchDB reports that it has no server admin of this name. Throws `Unavailable`. */
   isOwnerName(name: string): Promise<boolean>;
 }
 
-/** One check costs CouchDB up to a third of a second of a core (H12): a storm of them must not take all there is. */
-const AT_ONCE = 16;
-/** CouchDB breaks off at a header of some 8 KB, so a longer one has never signed anybody in; that it breaks off must not pass for an outage. */
-const LONGEST_BASIC = 7000;
+/**
+ * A check costs CouchDB up to a third of a second of one core (H12). The limit keeps many checks from using
+ * all cores.
+ */
+const MAX_CONCURRENT = 16;
+/**
+ * CouchDB closes the connection for a header of about 8 KB. A longer value is therefore wrong, and must not
+ * count as an outage.
+ */
+const MAX_BASIC_LENGTH = 7000;
 
 /**
- * `GET /_session` with the caller's own credentials, `basic` being their one base64 form, and the one client address: CouchDB's
- * lockout counts by it, and Couchgate alone says what it is (H6, H12).
+ * Creates the check: `GET /_session` with the caller's credentials (`basic` is their canonical base64) and
+ * the client address. CouchDB's lockout counts by that address; only Couchgate sets it (H6, H12).
  * Source: docs.couchdb.org/en/stable/api/server/authn.html#get--_session
  */
 export function createUserCheck(couch: Pick<Couch, 'ask'>): UserCheck {
@@ -36,15 +41,15 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>): UserCheck {
   let running = 0;
   return {
     async check(name, basic, ip) {
-      if (basic.length > LONGEST_BASIC) return { outcome: 'wrong' };
-      if (running < AT_ONCE) running += 1;
+      if (basic.length > MAX_BASIC_LENGTH) return { outcome: 'wrong' };
+      if (running < MAX_CONCURRENT) running += 1;
       else await new Promise<void>((resolve) => waiting.push(resolve));
       try {
         const headers = { Authorization: `Basic ${basic}`, 'X-Forwarded-For': ip };
         const { status, body } = await couch.ask({ method: 'GET', path: '/_session', headers });
         return verdictOf(name, status, body);
       } finally {
-        // The place goes to the next in line, or is free.
+        // Passes the slot to the next waiting check, or frees it.
         const next = waiting.shift();
         if (next === undefined) running -= 1;
         else next();
@@ -68,7 +73,7 @@ function verdictOf(name: string, status: number, body: unknown): UserVerdict {
       detail: `_session answered ${status}`,
     });
   }
-  // An anonymous answer means that CouchDB did not take the header for credentials; another name, that it read it otherwise than we did.
+  // An anonymous response: CouchDB ignored the header. Another name: CouchDB parsed the header differently.
   if (userCtx.name !== name) return { outcome: 'wrong' };
   const roles = Array.isArray(userCtx.roles) ? (userCtx.roles as readonly unknown[]) : [];
   if (roles.includes('_admin')) return { outcome: 'accepted', principal: ownerOf(name) };

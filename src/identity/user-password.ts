@@ -1,10 +1,14 @@
-// Checks a password against a `_users` document, as CouchDB hashed it. Only used where CouchDB's own answer may be behind the document.
+// Checks a password against the hash in a `_users` document. It is used when the user cache of CouchDB may be
+// outdated.
 import { createHash, pbkdf2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 
 const derive = promisify(pbkdf2);
 
-/** Names of hash functions in `pbkdf2_prf`; documents older than CouchDB 3.4 have none, and were made with SHA-1. */
+/**
+ * Hash functions by the value of `pbkdf2_prf`. Documents from before CouchDB 3.4 lack the field and use
+ * SHA-1.
+ */
 const DIGESTS: Readonly<Record<string, string>> = {
   sha: 'sha1',
   sha224: 'sha224',
@@ -14,8 +18,8 @@ const DIGESTS: Readonly<Record<string, string>> = {
 };
 
 /**
- * True when the document's password is this one; false for a document that cannot be read as well. Costs what it costs CouchDB: up to a
- * third of a second, off the event loop.
+ * True if the password matches the document; false also for an unreadable document. It takes up to a third of
+ * a second, as in CouchDB, outside the event loop.
  * Source: docs.couchdb.org/en/stable/intro/security.html#users-documents
  */
 export async function isPasswordOf(

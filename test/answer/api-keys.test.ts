@@ -30,7 +30,7 @@ const SUMMARY = {
   last_used: null,
 };
 const NOW = Date.parse('2030-01-01T00:00:00Z');
-const noSuchKey = { error: 'not_found', reason: 'There is no such API key, or it is revoked.' };
+const noSuchKey = { error: 'not_found', reason: 'The API key does not exist or is revoked.' };
 
 let asked: unknown[] = [];
 let broken = false;
@@ -139,13 +139,13 @@ const ROWS: readonly Row[] = [
     title: 'refuses an unknown field',
     row: 'api-keys',
     ...json({ expires: '2030-06-01T00:00:00Z' }),
-    ...bad('"expires" is not a field here; known: label, expires_at'),
+    ...bad('Unknown field "expires"; allowed: label, expires_at'),
   },
   {
     title: 'refuses a key that is over before it begins',
     row: 'api-keys',
     ...json({ expires_at: '2029-12-31T23:59:59Z' }),
-    ...bad('`expires_at` is over already'),
+    ...bad('`expires_at` is in the past'),
   },
   ...['2030-06-01', '2030-06-01T00:00:00', '2030-13-01T00:00:00Z', 'soon', 1900000000000, true].map(
     (expires_at) => ({
@@ -159,7 +159,7 @@ const ROWS: readonly Row[] = [
     title: `refuses ${JSON.stringify(label).slice(0, 12)} as a label`,
     row: 'api-keys',
     ...json({ label }),
-    ...bad('`label` must be a text of at most 256 characters on one line, or null'),
+    ...bad('`label` must be a string of at most 256 characters without line breaks, or null'),
   })),
   {
     title: 'lists keys',

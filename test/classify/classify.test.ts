@@ -19,6 +19,10 @@ function idOf(line: string): string {
   return operation.endpoint.id;
 }
 
+function poolOf(method: string, path: string): string {
+  return classify(method, parseTarget(path, { maxUrlBytes: 4096 }), undefined).endpoint.pool;
+}
+
 const ROWS: Readonly<Record<string, string>> = {
   'GET /': 'root',
   'POST /': 'unknown-method',
@@ -155,6 +159,13 @@ describe('classify', () => {
       ({ path }) => path.startsWith('/_users') || path.startsWith('/_replicator'),
     );
     for (const { id } of overlays) assert.ok(reached.has(id), id);
+  });
+
+  it('keeps the pool of the ordinary endpoint – GET /_replicator/_all_docs and GET /_replicator/_changes', () => {
+    assert.equal(poolOf('GET', '/_replicator/_all_docs'), 'pooled');
+    assert.equal(poolOf('GET', '/_replicator/_changes'), 'feed');
+    assert.equal(poolOf('GET', '/_replicator/doc'), 'single-use');
+    assert.equal(poolOf('GET', '/_users/_changes'), 'single-use');
   });
 
   it('names the database and the document that CouchDB will read', () => {

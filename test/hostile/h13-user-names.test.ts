@@ -102,7 +102,7 @@ describe('a user document with the name of somebody else (H13)', () => {
           ...(headers === undefined ? {} : { headers }),
         });
         assert.equal(answer.status, 403, `${whose}: ${JSON.stringify(answer.body)}`);
-        assert.match((answer.body as { reason: string }).reason, /^A user cannot be called ".*": /);
+        assert.match((answer.body as { reason: string }).reason, /^A user cannot have the name ".*": /);
         assert.deepEqual(gate.recorder.take(), [], whose);
       }
     });

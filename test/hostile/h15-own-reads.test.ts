@@ -47,7 +47,10 @@ describe('H15: databases that Couchgate has to read about', () => {
       for (const { status, headers, body } of answers) {
         assert.equal(status, 503);
         assert.equal(headers.get('retry-after'), '1');
-        assert.equal((body as { readonly reason: string }).reason, 'Too many requests wait for CouchDB.');
+        assert.equal(
+          (body as { readonly reason: string }).reason,
+          'Too many requests are waiting for CouchDB.',
+        );
       }
       const other = as() === undefined ? key : undefined;
       assert.equal((await gate.ask('GET', `/none${status}/x`, { as: other })).status, other ? 404 : 401);

@@ -54,7 +54,7 @@ describe('refuseUnknownAddress', () => {
       assert.equal(reached, status === 200 ? 1 : 0);
       const text = await answer.text();
       if (status === 403) {
-        assert.equal(text, '{"error":"forbidden","reason":"This address may not use this server."}\n');
+        assert.equal(text, '{"error":"forbidden","reason":"This client address is not allowed."}\n');
         assert.equal(endedBy, 'address');
       } else assert.equal(text, may);
     });

@@ -284,7 +284,7 @@ describe('a node that is full', () => {
     await until(() => front.nodes.report()[0]?.waiting === 3);
     assert.equal(
       await readError(await fetch(`${front.url}/db/6`)),
-      '503 service_unavailable: Too many requests wait for CouchDB.',
+      '503 service_unavailable: Too many requests are waiting for CouchDB.',
     );
     for (let n = 0; n < 5; n += 1) {
       await until(() => upstream.held.length > 0);

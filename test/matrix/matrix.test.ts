@@ -1,8 +1,6 @@
 // Every row of the catalogue, spelled as requests, for every kind of caller: test/matrix/expected.md, cell by cell, over sockets.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
@@ -14,56 +12,9 @@ import {
   startPolicyFront,
   type PolicyFront,
 } from '../support/policy-front.ts';
-
-interface Line {
-  readonly row: string;
-  readonly request: string;
-  /** What each caller gets, by caller. */
-  readonly cells: ReadonlyMap<string, string>;
-}
-
-function readTable(): readonly Line[] {
-  const table = readFileSync(join(import.meta.dirname, 'expected.md'), 'utf8')
-    .split('\n')
-    .filter((line) => line.startsWith('| '))
-    .map((line) =>
-      line
-        .split(/(?<!\\)\|/)
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    );
-  const [header = [], , ...lines] = table;
-  const callers = header.slice(2);
-  return lines.map(([row = '', request = '', ...cells]) => ({
-    row,
-    request: request.replaceAll('`', '').replaceAll('\\|', '|'),
-    cells: new Map(callers.map((caller, index) => [caller, cells[index] ?? ''])),
-  }));
-}
+import { readTable, spelled, type Line } from './table.ts';
 
 const LINES = readTable();
-
-interface Spelled {
-  readonly method: string;
-  readonly target: string;
-  readonly destination: string | undefined;
-  readonly body: string | undefined;
-  readonly type: string | undefined;
-}
-
-/** `POST /db {"a":1}`, `COPY /db/doc -> copy`, `PUT /db/doc/att x`, `POST /db/doc form`. */
-function spelled(request: string): Spelled {
-  const [method = '', target = '', ...rest] = request.split(' ');
-  const destination = rest[0] === '->' ? rest[1] : undefined;
-  const body = destination === undefined && rest.length > 0 ? rest.join(' ') : undefined;
-  return { method, target, destination, body, type: body === undefined ? undefined : typeOf(body) };
-}
-
-function typeOf(body: string): string {
-  if (body === 'form') return 'multipart/form-data; boundary=b';
-  if (body === 'x') return 'application/octet-stream';
-  return body.startsWith('database=') ? 'application/x-www-form-urlencoded' : 'application/json';
-}
 
 describe('the matrix of rows and callers', () => {
   let front: PolicyFront;

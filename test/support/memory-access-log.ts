@@ -3,7 +3,7 @@ import { type AccessLog } from '../../src/audit/access-log.ts';
 
 export interface MemoryAccessLog extends AccessLog {
   /** A JSON line for each request that is over. */
-  readonly lines: readonly string[];
+  readonly lines: string[];
 }
 
 export function memoryAccessLog(): MemoryAccessLog {

@@ -1,4 +1,5 @@
-// A CouchDB in memory for Couchgate's own requests: it has every database, keeps their security objects, and knows one user, `x` with password `y`.
+// A CouchDB in memory for Couchgate's own requests: it has every database, keeps their security objects, and knows the user `x` and the
+// server admin `admin`, both with the password `y`.
 import { type CouchClient } from '../../src/couch/client.ts';
 import { type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
 
@@ -10,7 +11,11 @@ export interface MemoryCouch extends CouchClient {
 }
 
 const USER = { _id: 'org.couchdb.user:x', name: 'x', roles: [], salt: 's', derived_key: 'd' };
-const CREDENTIALS = `Basic ${Buffer.from('x:y').toString('base64')}`;
+const ADMIN = { name: 'admin', roles: ['_admin'] };
+const SIGNED_IN: Readonly<Record<string, object>> = {
+  [`Basic ${Buffer.from('x:y').toString('base64')}`]: USER,
+  [`Basic ${Buffer.from('admin:y').toString('base64')}`]: ADMIN,
+};
 const OK = { status: 200, body: { ok: true } };
 const CREATED = { status: 201, body: { ok: true } };
 const MISSING = { status: 404, body: { error: 'not_found', reason: 'missing' } };
@@ -37,8 +42,12 @@ export function memoryCouch(): MemoryCouch {
     const { method, headers, body } = request;
     const [path = ''] = request.path.split('?');
     const [database = '', document] = path.split('/').slice(1).map(decodeURIComponent);
-    if (path === '/_session')
-      return headers?.['Authorization'] === CREDENTIALS ? { status: 200, body: { userCtx: USER } } : WRONG;
+    if (path === '/_session') {
+      const userCtx = SIGNED_IN[headers?.['Authorization'] ?? ''];
+      return userCtx === undefined ? WRONG : { status: 200, body: { userCtx } };
+    }
+    if (path === '/_node/_local') return { status: 200, body: { name: 'node@memory' } };
+    if (path === '/_node/node%40memory/_config/admins/admin') return { status: 200, body: '-pbkdf2-' };
     if (path === '/_node/_local/_config/admins') return { status: 200, body: { admin: '-pbkdf2-' } };
     if (path === '/_replicator/_all_docs') {
       const { keys } = body as { readonly keys: readonly string[] };

@@ -39,6 +39,8 @@ export interface PolicyFront {
   takeAll(): readonly Reached[];
   /** The line that an exchange left in the access log, once it is there. */
   lineOf(exchange: string): Promise<AccessLine>;
+  /** What was added to the access log since the last call. */
+  takeLines(): readonly AccessLine[];
   /** Databases whose permissions were asked for. */
   readonly asked: string[];
   readonly failures: readonly unknown[];
@@ -50,6 +52,8 @@ export interface PolicyFront {
 export interface PolicyFrontSetup {
   /** The permissions of a database; by default every caller's roles are those of its name, on every database. */
   readonly permissions?: (database: string) => DatabasePermissions | undefined | Promise<DatabasePermissions>;
+  /** True: names and passwords and `_security` decide, as in production. The user `x` and the owner `admin` have the password `y`. */
+  readonly realCredentials?: boolean;
   readonly mayAdminister?: boolean;
   readonly inspectLimitBytes?: number;
   readonly maxBodyBytes?: number;
@@ -133,13 +137,15 @@ const WIDE = {
   drainTimeoutSeconds: 0,
 } satisfies Partial<Settings>;
 
-function settingsOf({ permissions: _, mayAdminister, couchdb, ...limits }: PolicyFrontSetup): Settings {
+function settingsOf(setup: PolicyFrontSetup): Settings {
+  const { mayAdminister, couchdb } = setup;
+  const limits = Object.entries(setup).filter(([name]) => name.endsWith('Bytes'));
   return testSettings({
     ...WIDE,
     metricsListen: 'off',
     ...(mayAdminister === false ? { ownerAllow: ['192.0.2.1/32'] } : {}),
     ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
-    ...limits,
+    ...(Object.fromEntries(limits) as Partial<Settings>),
   });
 }
 
@@ -157,6 +163,13 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
     if (principal.kind === 'key') couch.grants.set(principal.name, rolesNamed(principal.name));
     return { outcome: 'accepted', identified: { principal, method: 'basic' } };
   };
+  const permissions = {
+    permissionsOf(database: string) {
+      asked.push(database);
+      if (setup.permissions !== undefined) return setup.permissions(database);
+      return { database, grants: byName, couchdbAuthOnly: false, marked: true };
+    },
+  };
   const running = await run({
     settings: { ...settingsOf(setup), configFolder: config.path },
     env: config.env,
@@ -170,14 +183,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
     overrides: {
       couch,
       store: new MemoryStore(),
-      authenticators: [authenticate],
-      permissions: {
-        permissionsOf(database) {
-          asked.push(database);
-          if (setup.permissions !== undefined) return setup.permissions(database);
-          return { database, grants: byName, couchdbAuthOnly: false, marked: true };
-        },
-      },
+      ...(setup.realCredentials === true ? {} : { authenticators: [authenticate], permissions }),
       checkNode: () => Promise.resolve(),
       refusalQuantumMs: 0,
     },
@@ -195,6 +201,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
       await until(() => findLine(exchange) !== undefined, `a line of the access log for ${exchange}`);
       return JSON.parse(findLine(exchange) ?? '') as AccessLine;
     },
+    takeLines: () => accessLog.lines.splice(0).map((line) => JSON.parse(line) as AccessLine),
     asked,
     get failures() {
       return log.lines.filter(({ level }) => level === 'error').map(({ fields }) => fields);

@@ -1,6 +1,10 @@
 // Speaks bytes to a server, for requests that no HTTP client would send.
+import { appendFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
+
+/** What is sent is appended to this file, a JSON text a line: test/fence/ sends it again. */
+const KEPT_IN = process.env['COUCHGATE_KEEP_REQUESTS'];
 
 /** Sends `bytes` and resolves with all that comes back until the server closes (or `until` is found in it). */
 export function exchangeBytes(
@@ -8,6 +12,7 @@ export function exchangeBytes(
   bytes: string,
   options: { readonly until?: string; readonly ca?: string } = {},
 ): Promise<string> {
+  if (KEPT_IN !== undefined) appendFileSync(KEPT_IN, `${JSON.stringify(bytes)}\n`);
   const { protocol, hostname, port } = new URL(url);
   const place = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) };
   return new Promise((resolve, reject) => {

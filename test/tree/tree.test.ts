@@ -60,6 +60,11 @@ const local = (file: SourceFile): readonly string[] =>
 
 const folderOf = (path: string): string => (path.includes('/') ? (path.split('/')[0] ?? '') : '');
 
+/** Comments do not count: a docstring must not force a split. */
+function codeLines({ lines }: SourceFile): number {
+  return lines.filter((line) => !/^\s*(?:\/\/|\/\*\*|\*)/.test(line)).length;
+}
+
 function offences(rule: (file: SourceFile) => readonly string[]): readonly string[] {
   return files.flatMap((file) => rule(file).map((offence) => `${file.path}: ${offence}`));
 }
@@ -127,12 +132,12 @@ describe('the source tree', () => {
     );
   });
 
-  it('keeps app.ts under 80 lines and every other file under 200, the tables of settings and endpoints excepted', () => {
-    const tables = new Set(['config/settings.ts', 'endpoints/catalogue.ts']);
+  it('keeps app.ts under 80 lines of code and every other file under 200, the tables of settings and endpoints excepted', () => {
+    const tables = new Set(['config/settings.ts', 'catalogue/catalogue.ts']);
     const limit = (path: string): number => (path === 'app.ts' ? 80 : tables.has(path) ? 600 : 201);
     assert.deepEqual(
       offences((file) =>
-        file.lines.length > limit(file.path) ? [`${String(file.lines.length)} lines`] : [],
+        codeLines(file) > limit(file.path) ? [`${String(codeLines(file))} lines of code`] : [],
       ),
       [],
     );

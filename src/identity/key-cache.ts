@@ -1,11 +1,11 @@
-// Holds in memory what the store says of every key, and knows how fresh that is: at once from memory while the feed is up, read again when
-// it is not. What makes a password right is key-store.ts's business.
+// Keeps all API keys in memory. While the change feed of the store is up, the memory is current; otherwise it
+// reads keys from CouchDB.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import {
-  type KeyCopy,
-  letsInOthers,
+  type CachedKey,
+  changesAccess,
   HOUR_MS,
   isNewer,
   KEY,
@@ -16,35 +16,39 @@ import {
 } from './key-document.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 
-export interface KeyCopiesOptions {
+export interface KeyCacheOptions {
   readonly store: Store;
-  /** How long a read is good while the feed is down; also how often a key is read again on suspicion. */
+  /** Validity of a single read while the feed is down; also the minimum time between two reads of one key. */
   readonly fallbackMs: number;
-  /** How long memory still decides while CouchDB cannot be asked. */
+  /** How long the memory stays valid while CouchDB is unreachable. */
   readonly outageMs: number;
-  /** Told when a row of the feed changed who is let in. */
+  /** Called when a change from the feed affects the access of a key. */
   readonly onChange: (name: string) => void;
   readonly now: () => number;
 }
 
-/** Names without a key whose absence is remembered; past it all are forgotten, which costs reads and nothing else. */
-const MOST_ABSENT = 10_000;
-const ABSENT: KeyCopy = { record: undefined, revoked: false };
+/**
+ * Maximum number of single reads to remember, of absent names above all. Beyond it, all are forgotten, which
+ * only costs more reads.
+ */
+const MAX_READ_NAMES = 10_000;
+const ABSENT: CachedKey = { record: undefined, revoked: false };
 
-export class KeyCopies {
-  readonly #options: KeyCopiesOptions;
+/** The API keys in memory. */
+export class KeyCache {
+  readonly #options: KeyCacheOptions;
   readonly #records = new Map<string, KeyRecord>();
   readonly #revoked = new Set<string>();
   readonly #used = new Map<string, { hour: number; rev: string }>();
-  /** Names that news said have changed. */
+  /** Names that an invalidation marked as changed. */
   readonly #stale = new Set<string>();
-  /** When a name was last read by itself. */
+  /** Time of the last single read of a name. */
   readonly #readAt = new Map<string, number>();
-  readonly #reading = new Map<string, Promise<KeyCopy>>();
+  readonly #reading = new Map<string, Promise<CachedKey>>();
   #loaded = false;
   #lastUp = -Infinity;
 
-  constructor(options: KeyCopiesOptions) {
+  constructor(options: KeyCacheOptions) {
     this.#options = options;
     options.store.onRow((row) => this.#apply(row));
     options.store.onState((up) => {
@@ -55,31 +59,35 @@ export class KeyCopies {
   }
 
   /**
-   * The copy of a name: at once while it is known to be fresh, else as soon as CouchDB has given it. Throws `Unavailable`, but lets memory
-   * decide for a stated time while CouchDB is away; never for a name that news said has changed.
+   * Returns the entry of a name: directly if it is current, else after a read from CouchDB. Throws
+   * `Unavailable`. If CouchDB is unreachable, the memory decides for `outageMs`, except for names that an
+   * invalidation marked as changed.
    */
-  find(name: string): KeyCopy | Promise<KeyCopy> {
+  find(name: string): CachedKey | Promise<CachedKey> {
     if (this.#stale.has(name)) return this.read(name);
-    const copy = this.#held(name);
-    if (copy === ABSENT) {
-      // Asked for even while the feed is up: another replica may have made the key a moment ago.
-      return this.#recent(name) ? copy : this.read(name);
+    const cached = this.#held(name);
+    if (cached === ABSENT) {
+      // Absent names are read even while the feed is up: another replica may have created the key just now.
+      return this.#recent(name) ? cached : this.read(name);
     }
-    if ((this.#options.store.up && this.#loaded) || this.#recent(name)) return copy;
+    if ((this.#options.store.up && this.#loaded) || this.#recent(name)) return cached;
     return this.read(name).catch((error: unknown) => {
       const away = this.#options.now() - this.#lastUp;
-      if (error instanceof Unavailable && away < this.#options.outageMs) return copy;
+      if (error instanceof Unavailable && away < this.#options.outageMs) return cached;
       throw error;
     });
   }
 
-  /** Reads a name again unless that was done a moment ago; `undefined` = memory is as good as it gets. */
-  confirm(name: string): Promise<KeyCopy> | undefined {
+  /**
+   * Reads a name again. `undefined` = it was read within `fallbackMs`, so the memory is as current as
+   * possible.
+   */
+  confirm(name: string): Promise<CachedKey> | undefined {
     return this.#recent(name) ? undefined : this.read(name);
   }
 
-  /** Reads a name from CouchDB, with its quorum. Throws `Unavailable`. */
-  read(name: string): Promise<KeyCopy> {
+  /** Reads a name from CouchDB, with its read quorum. Throws `Unavailable`. */
+  read(name: string): Promise<CachedKey> {
     const running = this.#reading.get(name);
     if (running !== undefined) return running;
     const reading = this.#read(name).finally(() => {
@@ -89,7 +97,7 @@ export class KeyCopies {
     return reading;
   }
 
-  /** Everything, from the beginning: at start, and for a list while the feed is down. */
+  /** Loads all keys: at start, and for a list while the feed is down. */
   async load(): Promise<void> {
     for (const prefix of [REVOKED, KEY, USED]) {
       await this.#options.store.each(prefix, (document) => this.#take(document));
@@ -97,38 +105,41 @@ export class KeyCopies {
     this.#loaded = true;
   }
 
-  /** Every key that is not revoked, fresh. */
+  /** All keys that are not revoked, read again if the memory is not current. */
   async all(): Promise<readonly KeyRecord[]> {
     if (!this.#loaded || !this.#options.store.up) await this.load();
     await Promise.all([...this.#stale].map((name) => this.read(name)));
     return [...this.#records.values()].filter(({ name }) => !this.#revoked.has(name));
   }
 
-  /** Takes over what this process has just written. */
+  /** Applies a write of this process. */
   wrote(record: KeyRecord): void {
     const held = this.#records.get(record.name);
     if (held === undefined || isNewer(record.rev, held.rev)) this.#records.set(record.name, record);
   }
 
+  /** Applies a revocation of this process. */
   wroteRevocation(name: string): void {
     this.#revoked.add(name);
   }
 
-  /** Memory is out of date, and so is what a read that already runs will bring. */
+  /** Marks a name as changed, and detaches a read that is in progress, because its result may be outdated. */
   markStale(name: string): void {
     this.#stale.add(name);
     this.#reading.delete(name);
   }
 
+  /** Removes the mark of `markStale`. */
   markFresh(name: string): void {
     this.#stale.delete(name);
   }
 
+  /** Hour (since the epoch) and revision of the `used:` document of a key. */
   lastUse(name: string): { readonly hour: number; readonly rev: string } | undefined {
     return this.#used.get(name);
   }
 
-  #held(name: string): KeyCopy {
+  #held(name: string): CachedKey {
     const record = this.#records.get(name);
     const revoked = this.#revoked.has(name);
     return record === undefined && !revoked ? ABSENT : { record, revoked };
@@ -139,9 +150,9 @@ export class KeyCopies {
     return at !== undefined && this.#options.now() - at < this.#options.fallbackMs;
   }
 
-  async #read(name: string): Promise<KeyCopy> {
+  async #read(name: string): Promise<CachedKey> {
     const { store, now } = this.#options;
-    // News that comes while the answer is under way makes the name stale anew.
+    // An invalidation during the read marks the name again.
     const wasStale = this.#stale.delete(name);
     try {
       const [key, revocation] = await Promise.all([store.read(KEY + name), store.read(REVOKED + name)]);
@@ -152,7 +163,7 @@ export class KeyCopies {
       if (wasStale) this.#stale.add(name);
       throw error;
     }
-    if (this.#readAt.size >= MOST_ABSENT) this.#readAt.clear();
+    if (this.#readAt.size >= MAX_READ_NAMES) this.#readAt.clear();
     this.#readAt.set(name, now());
     return this.#held(name);
   }
@@ -185,6 +196,6 @@ export class KeyCopies {
     if (deleted && prefix === KEY) this.#records.delete(name);
     else if (deleted) this.#revoked.delete(name);
     else if (doc !== undefined) this.#take(doc as StoredDocument);
-    if (letsInOthers(before, this.#held(name))) this.#options.onChange(name);
+    if (changesAccess(before, this.#held(name))) this.#options.onChange(name);
   }
 }
