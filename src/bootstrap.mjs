@@ -2,6 +2,7 @@
 // Plain JavaScript without dependencies: it runs before they are installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -64,25 +65,27 @@ function build() {
 
 function test(patterns) {
   const files = readdirSync(join(ROOT, 'test'), { recursive: true })
-    .map(String)
+    .map((file) => join('test', String(file)))
     .filter(
       (file) =>
         file.endsWith('.test.ts') &&
         (patterns.length === 0 || patterns.some((pattern) => file.includes(pattern))),
     )
-    .sort()
-    .map((file) => join('test', file));
+    .sort();
   if (files.length === 0) stop(`no test file matches ${patterns.join(' ')}`);
   const args = [
     '--import',
     'tsx',
     '--test',
     '--test-reporter=spec',
-    '--test-concurrency=2',
+    // One more file than cores: a file that waits for a process or a timer leaves its core to another.
+    `--test-concurrency=${availableParallelism() + 1}`,
     '--test-timeout=300000',
     ...files,
   ];
-  const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
+  // Tests that start Couchgate as a process take the build: it starts in half the time of the sources.
+  const env = { ...process.env, TESTED_PROGRAM: join(ROOT, 'dist', 'main.js') };
+  const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env });
   process.exit(status ?? 1);
 }
 

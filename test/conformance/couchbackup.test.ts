@@ -26,7 +26,7 @@ interface Backup {
 // It has no types of its own.
 const couchbackup = createRequire(import.meta.url)('@cloudant/couchbackup') as Backup;
 
-describe('couchbackup', { timeout: 120_000 }, () => {
+describe('couchbackup', () => {
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-backup-'));
   const file = join(folder, 'backup.txt');
   let couchgate: Couchgate;

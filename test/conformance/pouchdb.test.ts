@@ -11,7 +11,7 @@ const ROLES = [
   ['_replicator', '_writer'],
 ] as const;
 
-describe('PouchDB', { timeout: 60_000 }, () => {
+describe('PouchDB', () => {
   let couchgate: Couchgate;
   before(async () => {
     couchgate = await startCouchgate();

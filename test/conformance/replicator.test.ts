@@ -16,7 +16,7 @@ interface Job {
 
 const DOCUMENTS = 30;
 
-describe("CouchDB's replicator", { skip: withoutCouchdb, timeout: 120_000 }, () => {
+describe("CouchDB's replicator", { skip: withoutCouchdb }, () => {
   let couchgate: Couchgate;
   let url: string;
   let lastJob = 0;
@@ -61,17 +61,13 @@ describe("CouchDB's replicator", { skip: withoutCouchdb, timeout: 120_000 }, () 
     const put = await couchgate.ask('PUT', `/_replicator/${id}`, { as: couchgate.owner, body });
     assert.equal(put.status, 201, JSON.stringify(put.body));
     let job: Job = { state: null, info: null };
-    await until(
-      async () => {
-        const { body: found } = await couchgate.ask('GET', `/_scheduler/docs/_replicator/${id}`, {
-          as: couchgate.owner,
-        });
-        job = found as Job;
-        return ['completed', 'failed', 'crashing'].includes(String(job.state));
-      },
-      `the job ends, it is ${String(job.state)}`,
-      60_000,
-    );
+    await until(async () => {
+      const { body: found } = await couchgate.ask('GET', `/_scheduler/docs/_replicator/${id}`, {
+        as: couchgate.owner,
+      });
+      job = found as Job;
+      return ['completed', 'failed', 'crashing'].includes(String(job.state));
+    }, 'the replication job ends');
     return job;
   }
 

@@ -1,6 +1,6 @@
 // Hazard H2: CouchDB stops reading a multipart body at its closing boundary and runs the bytes behind it as the next request on the connection.
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { type Socket } from 'node:net';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { withoutCouchdb } from '../support/cluster.ts';
@@ -8,6 +8,7 @@ import { type ForwardingFront, startForwarding } from '../support/forwarding.ts'
 import { exchangeBytes } from '../support/raw-http.ts';
 import { head } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startRawUpstream } from '../support/scripted-upstream.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 /** CouchDB reads the body in pieces of this size, and drops what is left of the piece that holds the closing boundary. */
 const PIECE = 4096;
@@ -58,11 +59,11 @@ describe('H2: a request hidden behind a multipart body', () => {
   let upstream: ScriptedUpstream;
   let front: ForwardingFront;
   const ran: string[] = [];
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startRawUpstream(readLikeCouchdb(ran));
-    front = await startForwarding({ upstreams: [upstream], nodes: { connections: 1 }, health: {} });
+    upstream = await started(startRawUpstream(readLikeCouchdb(ran)));
+    front = await started(startForwarding({ upstreams: [upstream], nodes: { connections: 1 }, health: {} }));
   });
-  after(() => Promise.all([front.close(), upstream.close()]));
 
   const TYPES: readonly string[] = [
     'multipart/related; boundary="b"',
@@ -95,22 +96,21 @@ describe('H2: a request hidden behind a multipart body', () => {
 describe('H2 on a real CouchDB', { skip: withoutCouchdb }, () => {
   let backend: Backend;
   let front: ForwardingFront;
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend();
-    front = await startForwarding({
-      upstreams: backend.urls.map((url) => ({ url })),
-      key: backend,
-      nodes: { connections: 1 },
-      judge: (req) => ({
-        privilege: 'server_admin',
-        ...(req.url?.includes('doc') === true ? { transport: 'pooled' } : {}),
+    backend = await started(startBackend());
+    front = await started(
+      startForwarding({
+        upstreams: backend.urls.map((url) => ({ url })),
+        key: backend,
+        nodes: { connections: 1 },
+        judge: (req) => ({
+          privilege: 'server_admin',
+          ...(req.url?.includes('doc') === true ? { transport: 'pooled' } : {}),
+        }),
       }),
-    });
+    );
     for (const database of ['attacked', 'victim']) await fetch(`${front.url}/${database}`, { method: 'PUT' });
-  });
-  after(async () => {
-    await front.close();
-    await backend.close();
   });
 
   it('leaves the victim alone, however often the next request is the owner’s', async () => {

@@ -2,7 +2,7 @@
 // along, or end the head early and leave a forged answer on the connection for whoever uses it next.
 import assert from 'node:assert/strict';
 import net, { type Socket } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
@@ -13,6 +13,7 @@ import { describeHostile } from '../support/hostile.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { head } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startRawUpstream } from '../support/scripted-upstream.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const FORGED_BODY = '{"cloudant":{"attacker":["_admin"]}}';
 const FORGED = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${FORGED_BODY.length}\r\n\r\n${FORGED_BODY}`;
@@ -34,24 +35,26 @@ describe('H3: an answer that was forged beforehand', () => {
   let tail = '';
   /** The connection that carried it; whoever uses it again gets a forged answer. */
   let used: Socket | undefined;
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startRawUpstream((socket: Socket) => {
-      socket.on('data', (chunk: Buffer) => {
-        const request = chunk.toString('latin1');
-        const id = `X-Couch-Request-ID: ${/x-couch-request-id: (.*)\r/i.exec(request)?.[1] ?? ''}`;
-        if (request.includes('/_up')) socket.end(head('HTTP/1.1 200 OK', 'Content-Length: 0'));
-        else if (request.startsWith('GET /db/first')) {
-          used = socket;
-          socket.write(`${stored.replace(ID, id)}body${tail}`);
-        } else {
-          const lines = ['Content-Type: application/json', `Content-Length: ${TRUE_BODY.length}`, id];
-          socket.write((socket === used ? FORGED : '') + head('HTTP/1.1 200 OK', ...lines) + TRUE_BODY);
-        }
-      });
-    });
-    front = await startForwarding({ upstreams: [upstream] });
+    upstream = await started(
+      startRawUpstream((socket: Socket) => {
+        socket.on('data', (chunk: Buffer) => {
+          const request = chunk.toString('latin1');
+          const id = `X-Couch-Request-ID: ${/x-couch-request-id: (.*)\r/i.exec(request)?.[1] ?? ''}`;
+          if (request.includes('/_up')) socket.end(head('HTTP/1.1 200 OK', 'Content-Length: 0'));
+          else if (request.startsWith('GET /db/first')) {
+            used = socket;
+            socket.write(`${stored.replace(ID, id)}body${tail}`);
+          } else {
+            const lines = ['Content-Type: application/json', `Content-Length: ${TRUE_BODY.length}`, id];
+            socket.write((socket === used ? FORGED : '') + head('HTTP/1.1 200 OK', ...lines) + TRUE_BODY);
+          }
+        });
+      }),
+    );
+    front = await started(startForwarding({ upstreams: [upstream] }));
   });
-  after(() => Promise.all([front.close(), upstream.close()]));
 
   const first = (...lines: readonly string[]): Promise<string> => {
     stored = head('HTTP/1.1 200 OK', 'Content-Length: 4', ...lines, ID);
@@ -257,22 +260,20 @@ describe('H3 on a real CouchDB', { skip: withoutCouchdb }, () => {
   let front: ForwardingFront;
   let relay: ScriptedUpstream;
   const FIRST_LINES = 'application/octet-stream\r\nX-Ends: here\r\n\r\n-';
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend();
-    relay = await startRelay(backend.urls[0] ?? '');
-    front = await startForwarding({
-      upstreams: [relay],
-      key: backend,
-      // The next request then takes the connection at once, while the tail of the answer is still under way.
-      nodes: { connections: 1 },
-      judge: () => ({ privilege: 'server_admin' }),
-    });
+    backend = await started(startBackend());
+    relay = await started(startRelay(backend.urls[0] ?? ''));
+    front = await started(
+      startForwarding({
+        upstreams: [relay],
+        key: backend,
+        // The next request then takes the connection at once, while the tail of the answer is still under way.
+        nodes: { connections: 1 },
+        judge: () => ({ privilege: 'server_admin' }),
+      }),
+    );
     await fetch(`${front.url}/split`, { method: 'PUT' });
-  });
-  after(async () => {
-    await front.close();
-    await relay.close();
-    await backend.close();
   });
 
   const store = async (id: string, type: string, data: Buffer): Promise<void> => {

@@ -2,7 +2,7 @@
 // with an older copy of it. None of that may open a database.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { type CouchRequest } from '../../src/couch/couch.ts';
 import { databaseHandlers } from '../../src/answer/database.ts';
 import { endpoint } from '../../src/catalogue/catalogue.ts';
@@ -16,22 +16,19 @@ import { ownCouch } from '../support/own-couch.ts';
 import { rememberingLog } from '../support/log.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 let backend: Backend;
 let gate: Couchgate;
 let alice: Credentials;
 let couch: ReturnType<typeof ownCouch>;
 
+const started = closedAfterSuite();
 before(async () => {
-  backend = await startBackend({ nodes: 3 });
-  gate = await startCouchgate({ backend });
-  couch = ownCouch(gate.backend);
+  backend = await started(startBackend({ nodes: 3 }));
+  gate = await started(startCouchgate({ backend }));
+  couch = await started(ownCouch(gate.backend));
   alice = await gate.key();
-});
-after(async () => {
-  await couch.close();
-  await gate.close();
-  await backend.close();
 });
 
 const newName = (): string => `h04-${randomBytes(4).toString('hex')}`;

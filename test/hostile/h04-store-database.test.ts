@@ -1,23 +1,21 @@
 // H4: the store of keys must be shut to everybody but server admins before anything is written to it, whatever its security object was.
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { createStore } from '../../src/couch/store.ts';
 import { type CouchClient } from '../../src/couch/client.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { ownCouch } from '../support/own-couch.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 describe('the store database (H4)', () => {
   let backend: Backend;
   let couch: CouchClient;
 
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend();
-    couch = ownCouch(backend);
-  });
-  after(async () => {
-    await couch.close();
-    await backend.close();
+    backend = await started(startBackend());
+    couch = await started(ownCouch(backend));
   });
 
   const anonymous = async (path: string): Promise<number> =>

@@ -1,30 +1,35 @@
 // Hazard H6: headers by which a client could tell CouchDB who it is, what it asks, or where it comes from.
 import assert from 'node:assert/strict';
 import { type IncomingMessage } from 'node:http';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { before, beforeEach, describe, it } from 'node:test';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { head } from '../support/raw-client.ts';
 import { claimsOf } from '../support/recorder.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 describe('H6: what a client sends in headers', () => {
   let upstream: ScriptedUpstream;
   let front: ForwardingFront;
   let seen: IncomingMessage[] = [];
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startUpstream((req, res) => {
-      seen.push(req);
-      req.resume();
-      res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}\n');
-    });
-    front = await startForwarding({
-      upstreams: [upstream],
-      judge: (req) => (req.method === 'COPY' ? { destination: { id: 'b', header: 'b?rev=1-x' } } : {}),
-    });
+    upstream = await started(
+      startUpstream((req, res) => {
+        seen.push(req);
+        req.resume();
+        res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}\n');
+      }),
+    );
+    front = await started(
+      startForwarding({
+        upstreams: [upstream],
+        judge: (req) => (req.method === 'COPY' ? { destination: { id: 'b', header: 'b?rev=1-x' } } : {}),
+      }),
+    );
   });
   beforeEach(() => (seen = []));
-  after(() => Promise.all([front.close(), upstream.close()]));
 
   const ask = async (...lines: readonly string[]): Promise<IncomingMessage | undefined> => {
     await exchangeBytes(front.url, head(...lines, 'Connection: close'));

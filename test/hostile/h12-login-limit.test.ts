@@ -2,7 +2,7 @@
 // second of a core; an unknown name answers in a hundredth of that. Couchgate counts by the real address, before CouchDB is asked.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { type CouchRequest } from '../../src/couch/couch.ts';
 import { TooManyRequests, Unavailable } from '../../src/http-errors.ts';
@@ -11,11 +11,12 @@ import { createCredentialCheck, type CredentialCheckOptions } from '../../src/id
 import { createLoginLimit } from '../../src/limits/login-limit.ts';
 import { networkOf } from '../../src/principal/caller.ts';
 import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
-import { localBus } from '../support/loud-desk.ts';
+import { localBus } from '../support/local-bus.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic as basicHeader, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
 import { startRecorder, type Recorder } from '../support/recorder.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const LOCKED = 'Account is temporarily locked due to multiple authentication failures';
 const alice = `alice-${randomBytes(4).toString('hex')}`;
@@ -26,12 +27,15 @@ describe('wrong passwords (H12)', () => {
   let recorder: Recorder;
   let front: IdentityFront;
 
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend();
-    recorder = await startRecorder(backend.urls[0] ?? '');
-    front = await startIdentityFront(
-      { ...backend, urls: [recorder.url] },
-      { settings: { loginFailures: 3, loginFailuresPerAddress: 8, storeDatabase: `s-${bob}` } },
+    backend = await started(startBackend());
+    recorder = await started(startRecorder(backend.urls[0] ?? ''));
+    front = await started(
+      startIdentityFront(
+        { ...backend, urls: [recorder.url] },
+        { settings: { loginFailures: 3, loginFailuresPerAddress: 8, storeDatabase: `s-${bob}` } },
+      ),
     );
     await front.replica.couch.ask({ method: 'PUT', path: '/_users' });
     for (const name of [alice, bob]) {
@@ -39,11 +43,6 @@ describe('wrong passwords (H12)', () => {
       const body = { name, password: 'right', roles: [], type: 'user' };
       assert.equal((await front.replica.couch.ask({ method: 'PUT', path, body })).status, 201);
     }
-  });
-  after(async () => {
-    await front.close();
-    await recorder.close();
-    await backend.close();
   });
 
   const tryBasic = (

@@ -6,7 +6,7 @@ import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
 import { createLoginLimit } from '../../src/limits/login-limit.ts';
 import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
-import { localBus } from '../support/loud-desk.ts';
+import { localBus } from '../support/local-bus.ts';
 
 const BASIC = Buffer.from('key:secret').toString('base64');
 

@@ -1,11 +1,12 @@
 // Hazard H14: headers of CouchDB's answers that would mislead a client, a browser or a cache.
 import assert from 'node:assert/strict';
 import { type OutgoingHttpHeaders } from 'node:http';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { head } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 interface Answer {
   readonly status: number;
@@ -29,29 +30,33 @@ describe('H14: the head of an answer', () => {
   let relative: ForwardingFront;
   let published: ForwardingFront;
   let script: { readonly status: number; readonly headers: OutgoingHttpHeaders; readonly body?: string };
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startUpstream((req, res) => {
-      req.resume();
-      res.writeHead(script.status, script.headers).end(script.body ?? '{"ok":true}\n');
-    });
+    upstream = await started(
+      startUpstream((req, res) => {
+        req.resume();
+        res.writeHead(script.status, script.headers).end(script.body ?? '{"ok":true}\n');
+      }),
+    );
     const setup = {
       upstreams: [upstream],
       judge: () => ({ renewedCookie: 'AuthSession=new; Path=/; HttpOnly' }),
     };
-    relative = await startForwarding(setup);
-    published = await startForwarding({
-      ...setup,
-      judge: () => ({}),
-      options: { publicUrl: 'https://couch.example' },
-      before: (context) => {
-        context.setAnswerHeader('Vary', 'Origin');
-        context.setAnswerHeader('Access-Control-Allow-Origin', 'https://app.example');
-        context.setAnswerHeader('X-Couch-Request-ID', 'ours');
-        context.setAnswerHeader('X-Content-Type-Options', 'nosniff');
-      },
-    });
+    relative = await started(startForwarding(setup));
+    published = await started(
+      startForwarding({
+        ...setup,
+        judge: () => ({}),
+        options: { publicUrl: 'https://couch.example' },
+        before: (context) => {
+          context.setAnswerHeader('Vary', 'Origin');
+          context.setAnswerHeader('Access-Control-Allow-Origin', 'https://app.example');
+          context.setAnswerHeader('X-Couch-Request-ID', 'ours');
+          context.setAnswerHeader('X-Content-Type-Options', 'nosniff');
+        },
+      }),
+    );
   });
-  after(() => Promise.all([relative.close(), published.close(), upstream.close()]));
 
   const ask = async (
     front: ForwardingFront,

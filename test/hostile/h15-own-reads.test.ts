@@ -128,7 +128,7 @@ describe("H15: Couchgate's own reads", () => {
 
   it('are refused to everybody when the line is full, and taken again when a read is over', async () => {
     const { node, ask, hold } = await open({ atOnce: 2, waiting: 2 });
-    const soon = ask('/held', { caller: 'a', timeoutMs: 200 });
+    const soon = ask('/held', { caller: 'a', timeoutMs: 2000 });
     hold(1, 'b');
     await until(() => node.received.length === 2);
     const waits = [ask('/x', { caller: 'c' }), ask('/x', { caller: 'd' })];

@@ -1,11 +1,12 @@
 // Hazard H15: what CouchDB and a strict server read differently in the framing of a request, and what HTTP has beside requests.
 import assert from 'node:assert/strict';
 import { type IncomingHttpHeaders } from 'node:http';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { before, beforeEach, describe, it } from 'node:test';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
 import { connectRaw, head } from '../support/raw-client.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 interface Got {
   readonly method: string | undefined;
@@ -18,23 +19,27 @@ describe('H15: framing', () => {
   let upstream: ScriptedUpstream;
   let front: ForwardingFront;
   let seen: Got[] = [];
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startUpstream((req, res) => {
-      const got: Got = { method: req.method, url: req.url, headers: req.headers, body: '' };
-      seen.push(got);
-      req.on('data', (chunk: Buffer) => (got.body += chunk.toString('latin1')));
-      req.on('end', () => {
-        res.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': 12 });
-        res.end('{"ok":true}\n');
-      });
-    });
-    front = await startForwarding({
-      upstreams: [upstream],
-      judge: (req) => (req.url === '/db/inspected' ? { body: Buffer.from('{"é":1}') } : {}),
-    });
+    upstream = await started(
+      startUpstream((req, res) => {
+        const got: Got = { method: req.method, url: req.url, headers: req.headers, body: '' };
+        seen.push(got);
+        req.on('data', (chunk: Buffer) => (got.body += chunk.toString('latin1')));
+        req.on('end', () => {
+          res.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': 12 });
+          res.end('{"ok":true}\n');
+        });
+      }),
+    );
+    front = await started(
+      startForwarding({
+        upstreams: [upstream],
+        judge: (req) => (req.url === '/db/inspected' ? { body: Buffer.from('{"é":1}') } : {}),
+      }),
+    );
   });
   beforeEach(() => (seen = []));
-  after(() => Promise.all([front.close(), upstream.close()]));
 
   const send = async (lines: readonly string[], body = ''): Promise<string> =>
     exchangeBytes(front.url, head(...lines, 'Host: x', 'Connection: close') + body);

@@ -59,9 +59,9 @@ function ask(front: ForwardingFront, path: string, who: string): Promise<number>
     const request = http.get(`${front.url}${path}`, {
       agent: false,
       headers: { 'x-who': who },
-      timeout: 5000,
+      timeout: 60_000,
     });
-    request.on('timeout', () => request.destroy(new Error('no answer in five seconds')));
+    request.on('timeout', () => request.destroy(new Error('no answer in a minute')));
     request.on('error', reject);
     request.on('response', (answer) => {
       answer.destroy();

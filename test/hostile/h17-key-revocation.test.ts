@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { type AddressInfo, type Socket } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startReplica, type Replica } from '../support/own-couch.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const order = { label: null, expiresAt: null, by: 'admin' };
 
@@ -27,7 +28,10 @@ async function startWay(target: string): Promise<Way> {
     hold: false,
     refuse: false,
     cut: () => sockets.forEach((socket) => socket.destroy()),
-    close: () => server.close(),
+    close() {
+      server.close();
+      way.cut();
+    },
   };
   const server = http.createServer((req, res) => {
     if (way.refuse && req.url?.includes('_changes') === true) return void res.destroy();
@@ -59,18 +63,13 @@ describe('a revoked key on another replica (H17)', () => {
   let there: Replica;
   let way: Way;
 
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend();
-    way = await startWay(backend.urls[0] ?? '');
-    here = startReplica(backend, { database: 'h17' });
-    there = startReplica({ ...backend, urls: [way.url] }, { database: 'h17' });
+    backend = await started(startBackend());
+    way = await started(startWay(backend.urls[0] ?? ''));
+    here = await started(startReplica(backend, { database: 'h17' }));
+    there = await started(startReplica({ ...backend, urls: [way.url] }, { database: 'h17' }));
     await until(() => here.bus.up && there.bus.up);
-  });
-  after(async () => {
-    await Promise.all([here.close(), there.close()]);
-    way.close();
-    way.cut();
-    await backend.close();
   });
 
   for (const [title, disturb] of [

@@ -2,26 +2,23 @@
 // and when no news can tell of it.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic, startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const ALLOWED = { 'see a change': ['_reader'], replicate: ['_replicator'] } as const;
 let backend: Backend;
 let here: Couchgate;
 let there: Couchgate;
 
+const started = closedAfterSuite();
 before(async () => {
-  backend = await startBackend({ nodes: 3 });
+  backend = await started(startBackend({ nodes: 3 }));
   const sessionSecret = randomBytes(32);
-  here = await startCouchgate({ backend, sessionSecret });
-  there = await startCouchgate({ backend, sessionSecret });
-});
-after(async () => {
-  await here.close();
-  await there.close();
-  await backend.close();
+  here = await started(startCouchgate({ backend, sessionSecret }));
+  there = await started(startCouchgate({ backend, sessionSecret }));
 });
 
 interface Feed {

@@ -45,7 +45,7 @@ describe('H18: the shipped settings of CouchDB', () => {
   });
 });
 
-describe('H18: a node that runs with them', { timeout: 60_000 }, () => {
+describe('H18: a node that runs with them', () => {
   let backend: Backend;
   let url: string;
   before(async () => {

@@ -1,10 +1,11 @@
 // Fault M1 of http-proxy 1.18.1: a chunked DELETE or OPTIONS is announced as empty while its chunks are sent, and pass for a second request.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { before, beforeEach, describe, it } from 'node:test';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { head } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const HIDDEN = head('DELETE /victim HTTP/1.1', 'Host: x', 'X-Hidden: 1');
 
@@ -12,19 +13,21 @@ describe('M1: a request hidden in the chunks of another', () => {
   let upstream: ScriptedUpstream;
   let front: ForwardingFront;
   let ran: { readonly line: string; readonly body: string }[] = [];
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startUpstream((req, res) => {
-      let body = '';
-      req.on('data', (chunk: Buffer) => (body += chunk.toString('latin1')));
-      req.on('end', () => {
-        ran.push({ line: `${req.method ?? ''} ${req.url ?? ''}`, body });
-        res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}\n');
-      });
-    });
-    front = await startForwarding({ upstreams: [upstream] });
+    upstream = await started(
+      startUpstream((req, res) => {
+        let body = '';
+        req.on('data', (chunk: Buffer) => (body += chunk.toString('latin1')));
+        req.on('end', () => {
+          ran.push({ line: `${req.method ?? ''} ${req.url ?? ''}`, body });
+          res.writeHead(200, { 'Content-Type': 'application/json' }).end('{}\n');
+        });
+      }),
+    );
+    front = await started(startForwarding({ upstreams: [upstream] }));
   });
   beforeEach(() => (ran = []));
-  after(() => Promise.all([front.close(), upstream.close()]));
 
   const chunked = (method: string, ...lines: readonly string[]): string =>
     head(`${method} /db/doc HTTP/1.1`, 'Host: x', 'Transfer-Encoding: chunked', ...lines) +

@@ -1,26 +1,29 @@
 // Fault M2 of http-proxy 1.18.1: a request with Expect skips the event in which headers are commonly stripped and injected.
 import assert from 'node:assert/strict';
 import { type IncomingHttpHeaders } from 'node:http';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
 import { connectRaw, head } from '../support/raw-client.ts';
 import { claimsOf } from '../support/recorder.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 describe('M2: Expect: 100-continue', () => {
   let upstream: ScriptedUpstream;
   let front: ForwardingFront;
   const seen: { readonly headers: IncomingHttpHeaders; body: string }[] = [];
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startUpstream((req, res) => {
-      const request = { headers: req.headers, body: '' };
-      seen.push(request);
-      req.on('data', (chunk: Buffer) => (request.body += chunk.toString()));
-      req.on('end', () => res.writeHead(201, { 'Content-Type': 'application/json' }).end('{"ok":true}\n'));
-    });
-    front = await startForwarding({ upstreams: [upstream] });
+    upstream = await started(
+      startUpstream((req, res) => {
+        const request = { headers: req.headers, body: '' };
+        seen.push(request);
+        req.on('data', (chunk: Buffer) => (request.body += chunk.toString()));
+        req.on('end', () => res.writeHead(201, { 'Content-Type': 'application/json' }).end('{"ok":true}\n'));
+      }),
+    );
+    front = await started(startForwarding({ upstreams: [upstream] }));
   });
-  after(() => Promise.all([front.close(), upstream.close()]));
 
   it('is answered here, and takes no forged header past us – PUT /db/doc', async () => {
     const client = await connectRaw(front.port);

@@ -1,31 +1,36 @@
 // Fault M4 of http-proxy 1.18.1: when CouchDB dies in the middle of an answer, the client waits for the rest for ever, without an error.
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
 import { connectRaw, head } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startUpstream } from '../support/scripted-upstream.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 // Without its guard the client would wait for ever.
-describe('M4: CouchDB dies in the middle of an answer', { timeout: 20_000 }, () => {
+describe('M4: CouchDB dies in the middle of an answer', () => {
   let upstream: ScriptedUpstream;
   let front: ForwardingFront;
+  const started = closedAfterSuite();
   before(async () => {
-    upstream = await startUpstream((req, res) => {
-      const length = req.url?.includes('length') === true ? { 'Content-Length': '1000' } : {};
-      res.writeHead(200, { 'Content-Type': 'application/json', ...length });
-      res.write('{"rows":[', () => {
-        if (req.url?.includes('reset') === true) req.socket.resetAndDestroy();
-        else req.socket.end();
-      });
-    });
-    front = await startForwarding({
-      upstreams: [upstream],
-      judge: (req) => (req.url?.includes('feed') === true ? { transport: 'feed' } : {}),
-    });
+    upstream = await started(
+      startUpstream((req, res) => {
+        const length = req.url?.includes('length') === true ? { 'Content-Length': '1000' } : {};
+        res.writeHead(200, { 'Content-Type': 'application/json', ...length });
+        res.write('{"rows":[', () => {
+          if (req.url?.includes('reset') === true) req.socket.resetAndDestroy();
+          else req.socket.end();
+        });
+      }),
+    );
+    front = await started(
+      startForwarding({
+        upstreams: [upstream],
+        judge: (req) => (req.url?.includes('feed') === true ? { transport: 'feed' } : {}),
+      }),
+    );
   });
-  after(() => Promise.all([front.close(), upstream.close()]));
 
   for (const path of [
     '/db/chunked',

@@ -1,10 +1,11 @@
 // API keys on a real cluster whose nodes die: what still works with one node less, and what is refused with two less.
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { Unavailable } from '../../src/http-errors.ts';
 import { startCluster, withoutCouchdb, type Cluster } from '../support/cluster.ts';
 import { startReplica, type Replica } from '../support/own-couch.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const order = { label: null, expiresAt: null, by: 'admin' };
 
@@ -12,14 +13,11 @@ describe('API keys on a cluster that loses nodes', { skip: withoutCouchdb }, () 
   let cluster: Cluster;
   let replica: Replica;
 
+  const started = closedAfterSuite();
   before(async () => {
-    cluster = await startCluster({ nodes: 3 });
-    replica = startReplica(cluster, { database: 'couchgate' });
+    cluster = await started(startCluster({ nodes: 3 }));
+    replica = await started(startReplica(cluster, { database: 'couchgate' }));
     await until(() => replica.bus.up);
-  });
-  after(async () => {
-    await replica.close();
-    await cluster.close();
   });
 
   it('makes, finds and revokes keys with one node less, and follows the news from another node', async () => {

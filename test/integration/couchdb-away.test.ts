@@ -6,6 +6,7 @@ import { after, before, describe, it, mock } from 'node:test';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startCouchgate, type Answer, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const OUTAGE_SECONDS = 60;
 /** Longer than anything is kept with the default settings: what the preparation left in memory decides nothing. */
@@ -161,7 +162,7 @@ function assertUnavailable({ status, headers, body }: Answer): void {
   assert.doesNotMatch(headers.get('set-cookie') ?? '', /AuthSession=;/, 'a session is not taken away');
 }
 
-describe('while CouchDB is away', { timeout: 280_000 }, () => {
+describe('while CouchDB is away', () => {
   const sessionSecret = randomBytes(32);
   const settings = { healthIntervalMs: 100, outageCacheSeconds: OUTAGE_SECONDS };
   const cookies: Partial<Record<Caller, string>> = {};
@@ -235,9 +236,10 @@ describe('while CouchDB is away', { timeout: 280_000 }, () => {
     await until(() => couchgate.running.readiness().ready, 'the node is asked again');
   }
 
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend();
-    couchgate = await startCouchgate({ backend, sessionSecret, settings });
+    backend = await started(startBackend());
+    couchgate = await started(startCouchgate({ backend, sessionSecret, settings }));
     const { owner } = couchgate;
     key = await couchgate.key();
     spare = await couchgate.key();
@@ -265,10 +267,6 @@ describe('while CouchDB is away', { timeout: 280_000 }, () => {
     pass(OLD_SECONDS);
     await sendUsual(couchgate);
     await leave();
-  });
-  after(async () => {
-    await couchgate.close();
-    await backend.close();
   });
 
   for (const row of DECIDED) {

@@ -74,81 +74,77 @@ async function isRefused({ url }: Owner): Promise<boolean> {
 }
 
 for (const workers of ['1', '2']) {
-  describe(
-    `SIGTERM to a Couchgate of ${workers} worker${workers === '1' ? '' : 's'}`,
-    { timeout: 60_000 },
-    () => {
-      it('finishes a running upload, ends a feed, accepts nothing new, and exits with 0', () =>
+  describe(`SIGTERM to a Couchgate of ${workers} worker${workers === '1' ? '' : 's'}`, () => {
+    it('finishes a running upload, ends a feed, accepts nothing new, and exits with 0', () =>
+      withProgram({ COUCHGATE_WORKERS: workers }, async (program, owner) => {
+        const feed = await openFeed(owner);
+        const upload = beginUpload(owner);
+        const stored = once(upload, 'response') as Promise<[IncomingMessage]>;
+        program.child.kill('SIGTERM');
+        // Its lines are whole, so that its end lacks nothing: it ends like any other answer.
+        assert.doesNotMatch(await text(feed), /[^\n]$/u);
+        await until(() => isRefused(owner), 'new connections are refused');
+        upload.end('-then');
+        const [res] = await stored;
+        assert.equal(res.statusCode, 201);
+        assert.equal(await program.ended, 0);
+      }));
+
+    it(
+      'ends the same way when every process gets the signal, as from systemd',
+      { skip: workers === '1' },
+      () =>
         withProgram({ COUCHGATE_WORKERS: workers }, async (program, owner) => {
-          const feed = await openFeed(owner);
+          const pid = String(program.child.pid);
+          // The compiler that tsx may have started is a child too.
+          const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+            .trim()
+            .split(' ')
+            .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('main.'));
+          assert.equal(children.length, 2);
           const upload = beginUpload(owner);
           const stored = once(upload, 'response') as Promise<[IncomingMessage]>;
-          program.child.kill('SIGTERM');
-          // Its lines are whole, so that its end lacks nothing: it ends like any other answer.
-          assert.doesNotMatch(await text(feed), /[^\n]$/u);
+          // One more request has been answered by each worker: the upload has arrived.
+          for (let n = 0; n < 4; n += 1) await ask(owner, 'GET', '/docs');
+          for (const each of [pid, ...children]) process.kill(Number(each), 'SIGTERM');
           await until(() => isRefused(owner), 'new connections are refused');
           upload.end('-then');
           const [res] = await stored;
           assert.equal(res.statusCode, 201);
           assert.equal(await program.ended, 0);
-        }));
+        }),
+    );
 
-      it(
-        'ends the same way when every process gets the signal, as from systemd',
-        { skip: workers === '1' },
-        () =>
-          withProgram({ COUCHGATE_WORKERS: workers }, async (program, owner) => {
-            const pid = String(program.child.pid);
-            // The compiler that tsx may have started is a child too.
-            const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-              .trim()
-              .split(' ')
-              .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('main.ts'));
-            assert.equal(children.length, 2);
-            const upload = beginUpload(owner);
-            const stored = once(upload, 'response') as Promise<[IncomingMessage]>;
-            // One more request has been answered by each worker: the upload has arrived.
-            for (let n = 0; n < 4; n += 1) await ask(owner, 'GET', '/docs');
-            for (const each of [pid, ...children]) process.kill(Number(each), 'SIGTERM');
-            await until(() => isRefused(owner), 'new connections are refused');
-            upload.end('-then');
-            const [res] = await stored;
-            assert.equal(res.statusCode, 201);
-            assert.equal(await program.ended, 0);
-          }),
-      );
+    // One process shows the rest: the workers' part of it is workers.test.ts's.
+    if (workers !== '1') return;
 
-      // One process shows the rest: the workers' part of it is workers.test.ts's.
-      if (workers !== '1') return;
+    it('says first that it is going, and goes later – GET /_up', () =>
+      withProgram(
+        { COUCHGATE_WORKERS: workers, COUCHGATE_DRAIN_DELAY_SECONDS: '2' },
+        async (program, owner) => {
+          assert.equal(await ask(owner, 'GET', '/_up'), 200);
+          program.child.kill('SIGTERM');
+          await until(
+            async () => (await ask(owner, 'GET', '/_up')) !== 200,
+            '_up says no while connections are taken',
+          );
+          assert.equal(await ask(owner, 'GET', '/docs'), 200, 'and requests are still answered');
+          assert.equal(await program.ended, 0);
+        },
+      ));
 
-      it('says first that it is going, and goes later – GET /_up', () =>
-        withProgram(
-          { COUCHGATE_WORKERS: workers, COUCHGATE_DRAIN_DELAY_SECONDS: '2' },
-          async (program, owner) => {
-            assert.equal(await ask(owner, 'GET', '/_up'), 200);
-            program.child.kill('SIGTERM');
-            await until(
-              async () => (await ask(owner, 'GET', '/_up')) !== 200,
-              '_up says no while connections are taken',
-            );
-            assert.equal(await ask(owner, 'GET', '/docs'), 200, 'and requests are still answered');
-            assert.equal(await program.ended, 0);
-          },
-        ));
-
-      it('cuts what does not come to an end', () =>
-        withProgram(
-          { COUCHGATE_WORKERS: workers, COUCHGATE_DRAIN_TIMEOUT_SECONDS: '1' },
-          async (program, owner) => {
-            const upload = beginUpload(owner);
-            const failed = once(upload, 'error');
-            // One more request of the same kind has been answered: the upload has arrived.
-            await ask(owner, 'GET', '/docs');
-            program.child.kill('SIGTERM');
-            await failed;
-            assert.equal(await program.ended, 0);
-          },
-        ));
-    },
-  );
+    it('cuts what does not come to an end', () =>
+      withProgram(
+        { COUCHGATE_WORKERS: workers, COUCHGATE_DRAIN_TIMEOUT_SECONDS: '1' },
+        async (program, owner) => {
+          const upload = beginUpload(owner);
+          const failed = once(upload, 'error');
+          // One more request of the same kind has been answered: the upload has arrived.
+          await ask(owner, 'GET', '/docs');
+          program.child.kill('SIGTERM');
+          await failed;
+          assert.equal(await program.ended, 0);
+        },
+      ));
+  });
 }

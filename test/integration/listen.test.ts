@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
-import express, { type Express } from 'express';
+import express, { type Express, type Response } from 'express';
+import { endpoint } from '../../src/catalogue/catalogue.ts';
 import { Context, contextOf } from '../../src/context.ts';
 import { sparingLog } from '../../src/listen/refusals.ts';
 import { createListeners, type Listeners } from '../../src/listen/server.ts';
@@ -161,18 +162,25 @@ describe('the HTTP listener', () => {
 
   it('cuts a client that stops sending its body, and leaves alone one that waits for CouchDB', async () => {
     const closed: string[] = [];
+    let waiting: Response | undefined;
     const app = express().use((req, res) => {
       res.on('close', () => closed.push(req.url));
-      if (req.url === '/waits') setTimeout(() => void res.end('late'), 200);
-      else req.resume();
+      if (req.url === '/waits') waiting = res;
+      else {
+        req.resume();
+        // The other has been silent for longer.
+        res.on('close', () => waiting?.end('late'));
+      }
     });
     const { urls } = await listen({ clientIdleTimeoutMs: 50 }, app);
-    const [cut, late] = await Promise.all([
-      exchangeBytes(urls[0] ?? '', 'POST /stops HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc'),
-      exchangeBytes(urls[0] ?? '', 'GET /waits HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'),
-    ]);
-    assert.equal(cut, '');
-    assert.match(late, /late$/);
+    const late = exchangeBytes(urls[0] ?? '', 'GET /waits HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    await until(() => waiting !== undefined, 'the request that waits has come');
+    const cut = exchangeBytes(
+      urls[0] ?? '',
+      'POST /stops HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc',
+    );
+    assert.equal(await cut, '');
+    assert.match(await late, /late$/);
     assert.deepEqual(closed, ['/stops', '/waits']);
   });
 
@@ -202,7 +210,17 @@ describe('the HTTP listener', () => {
   });
 
   it('gives data nosniff alone, and pages the whole set', async () => {
-    const { urls } = await listen({});
+    const app = express().use((req, res) => {
+      contextOf(req).operation = {
+        endpoint: endpoint(req.path === '/_utils/' ? 'utils' : 'doc-get'),
+        alternatives: [],
+        decidedByBody: undefined,
+        database: undefined,
+        documentId: undefined,
+      };
+      res.end('ok');
+    });
+    const { urls } = await listen({}, app);
     const data = await get(`${urls[0] ?? ''}/db/doc`);
     assert.equal(data.headers['x-content-type-options'], 'nosniff');
     assert.equal(data.headers['content-security-policy'], undefined);

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { withoutCouchdb } from '../support/cluster.ts';
 import { basic, startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const READERS = 8;
 const WRITERS = 4;
@@ -54,7 +55,7 @@ class Load {
   /** Waits for this many more reads, so that something has happened since. */
   async more(reads: number): Promise<void> {
     const wanted = this.reads + reads;
-    await until(() => this.reads >= wanted, `${reads} more reads`, 60_000);
+    await until(() => this.reads >= wanted, `${reads} more reads`);
   }
 
   async stop(): Promise<void> {
@@ -154,23 +155,20 @@ async function idsOf(couchgate: Couchgate, key: Credentials): Promise<Set<string
   return new Set((body as { readonly rows: readonly { readonly id: string }[] }).rows.map(({ id }) => id));
 }
 
-describe('a node that is killed', { skip: withoutCouchdb, timeout: 180_000 }, () => {
+describe('a node that is killed', { skip: withoutCouchdb }, () => {
   let backend: Backend;
   let couchgate: Couchgate;
   let key: Credentials;
   const seeded = Array.from({ length: 50 }, (_, n) => `seed-${n}`);
 
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend({ nodes: 3 });
-    couchgate = await startCouchgate({ backend, settings: { healthIntervalMs: 500 } });
+    backend = await started(startBackend({ nodes: 3 }));
+    couchgate = await started(startCouchgate({ backend, settings: { healthIntervalMs: 500 } }));
     key = await couchgate.key();
     await couchgate.database('load', { [key.name]: ['_reader', '_writer'] });
     const body = { docs: seeded.map((id) => ({ _id: id })) };
     assert.equal((await couchgate.ask('POST', '/load/_bulk_docs', { as: key, body })).status, 201);
-  });
-  after(async () => {
-    await couchgate.close();
-    await backend.close();
   });
 
   it('costs no read, no acknowledged write, and no feed more than a visible end', async (t) => {
@@ -194,21 +192,16 @@ describe('a node that is killed', { skip: withoutCouchdb, timeout: 180_000 }, ()
     assert.deepEqual(load.failedReads, []);
     let there = new Set<string>();
     // A list is read from one copy of each document, and the copies of the node that came back take their time.
-    await until(
-      async () => {
-        there = await idsOf(couchgate, key);
-        return [...load.acknowledged].every((id) => there.has(id));
-      },
-      'every acknowledged write is there',
-      30_000,
-    );
+    await until(async () => {
+      there = await idsOf(couchgate, key);
+      return [...load.acknowledged].every((id) => there.has(id));
+    }, 'every acknowledged write is there');
     const ended = feeds.filter((feed) => feed.ends > 0).length;
     assert.ok(ended > 0, 'the feeds of the killed node ended');
     for (const feed of feeds)
       await until(
         () => [...there].every((id) => id.startsWith('seed-') || feed.seen.has(id)),
         'a feed tells of every write',
-        30_000,
       );
     t.diagnostic(`${ended} of ${FEEDS} feeds ended and went on; none missed a write`);
   });

@@ -3,25 +3,23 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic, startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const CANARY = 'canary-7d1f';
 
 describe('a whole Couchgate', () => {
   let backend: Backend;
   let gate: Couchgate;
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend();
-    gate = await startCouchgate({ backend });
+    backend = await started(startBackend());
+    gate = await started(startCouchgate({ backend }));
     await gate.database('operation');
-  });
-  after(async () => {
-    await gate.close();
-    await backend.close();
   });
   const lineOf = async (id: string): Promise<Readonly<Record<string, unknown>>> => {
     await until(async () => (await gate.accessLog()).some((line) => line['id'] === id));

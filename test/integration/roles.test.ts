@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { markersOf } from '../support/markers.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const DATABASE = 'roles';
 
@@ -12,16 +13,13 @@ describe('a key on one database', () => {
   let couchgate: Couchgate;
   let key: Credentials;
   let written = 0;
+  const started = closedAfterSuite();
   before(async () => {
-    backend = await startBackend({ nodes: 3 });
-    couchgate = await startCouchgate({ backend });
+    backend = await started(startBackend({ nodes: 3 }));
+    couchgate = await started(startCouchgate({ backend }));
     key = await couchgate.key();
     await couchgate.database(DATABASE);
     await couchgate.ask('PUT', `/${DATABASE}/apple`, { as: couchgate.owner, body: { kind: 'fruit' } });
-  });
-  after(async () => {
-    await couchgate.close();
-    await backend.close();
   });
 
   const get = (as?: Credentials) => couchgate.ask('GET', `/${DATABASE}/apple`, { as });

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { gzipSync } from 'node:zlib';
 import { randomBytes } from 'node:crypto';
-import { after, before, beforeEach, describe, it } from 'node:test';
+import { before, beforeEach, describe, it } from 'node:test';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
 import { until } from '../support/until.ts';
+import { closedAfterSuite } from '../support/started.ts';
 
 const clock = { skew: 0 };
 const now = (): number => Date.now() + clock.skew;
@@ -18,20 +19,16 @@ let other: IdentityFront;
 let owner: Record<string, string>;
 let key: { key: string; password: string };
 
+const started = closedAfterSuite();
 before(async () => {
-  backend = await startBackend({ nodes: 3 });
+  backend = await started(startBackend({ nodes: 3 }));
   owner = basic(backend.owner.name, backend.owner.password);
   const setup = { sessionSecret, settings: { storeDatabase: store }, now };
-  front = await startIdentityFront(backend, setup);
-  other = await startIdentityFront(backend, setup);
+  front = await started(startIdentityFront(backend, setup));
+  other = await started(startIdentityFront(backend, setup));
   await front.replica.couch.ask({ method: 'PUT', path: '/_users' });
   await putUser(alice, 'wonder', ['staff']);
   key = await newKey();
-});
-after(async () => {
-  await front.close();
-  await other.close();
-  await backend.close();
 });
 
 beforeEach(() => {

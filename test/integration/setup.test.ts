@@ -14,7 +14,7 @@ import { startProgram } from '../support/program.ts';
 
 const HANDLERS = '/_node/_local/_config/chttpd/authentication_handlers';
 
-describe('couchgate setup', { skip: withoutCouchdb, timeout: 120_000 }, () => {
+describe('couchgate setup', { skip: withoutCouchdb }, () => {
   let cluster: Cluster;
   let admins: readonly Admin[];
   let first: Admin;
@@ -270,7 +270,7 @@ describe('couchgate setup before there is a secret', () => {
   });
 });
 
-describe('couchgate setup --join', { skip: withoutCouchdb, timeout: 120_000 }, () => {
+describe('couchgate setup --join', { skip: withoutCouchdb }, () => {
   it('makes one cluster of three nodes that know nothing of each other, as docker-compose.yml has it done', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'couchgate-secrets-'));
     const cluster = await startCluster({ nodes: 3, joined: false });

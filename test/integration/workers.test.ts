@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { afterEach, describe, it } from 'node:test';
+import { until, within } from '../support/until.ts';
 
 const PROGRAM = join(import.meta.dirname, '../support/worker-program.ts');
 
@@ -25,7 +26,6 @@ interface Line {
 class Program {
   readonly child: ChildProcess;
   readonly lines: Line[] = [];
-  readonly #more = new Set<() => void>();
 
   constructor(env: Readonly<Record<string, string>>) {
     this.child = spawn(process.execPath, ['--import', 'tsx', PROGRAM], {
@@ -35,22 +35,14 @@ class Program {
     if (this.child.stdout === null) throw new Error('no stdout');
     createInterface(this.child.stdout).on('line', (line) => {
       this.lines.push(JSON.parse(line) as Line);
-      this.#more.forEach((check) => check());
     });
   }
 
   /** Resolves with the lines that hold the field, when there are `count` of them. */
-  saying(field: keyof Line, count = 1): Promise<readonly Line[]> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        const found = this.lines.filter((line) => line[field] !== undefined);
-        if (found.length < count) return;
-        this.#more.delete(check);
-        resolve(found);
-      };
-      this.#more.add(check);
-      check();
-    });
+  async saying(field: keyof Line, count = 1): Promise<readonly Line[]> {
+    const found = (): readonly Line[] => this.lines.filter((line) => line[field] !== undefined);
+    await until(() => found().length >= count, `${count} lines with ${field}`);
+    return found();
   }
 
   /** The port, which all workers share, once `workers` of them serve. */
@@ -60,7 +52,8 @@ class Program {
   }
 
   async exitCode(): Promise<number | null> {
-    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'exit');
+    if (this.child.exitCode === null && this.child.signalCode === null)
+      await within(once(this.child, 'exit'), 'the end of the program');
     return this.child.exitCode;
   }
 }
@@ -73,9 +66,8 @@ function start(env: Readonly<Record<string, string>> = {}): Program {
   return program;
 }
 
-async function get(port: number, path: string): Promise<string> {
-  // While workers stop listening, the primary may keep a connection that none of them takes from it.
-  const req = http.get({ port, host: '127.0.0.1', path, agent: false, signal: AbortSignal.timeout(5000) });
+async function get(port: number, path: string, limitMs = 60_000): Promise<string> {
+  const req = http.get({ port, host: '127.0.0.1', path, agent: false, signal: AbortSignal.timeout(limitMs) });
   const [res] = (await once(req, 'response')) as [IncomingMessage];
   return await text(res);
 }
@@ -96,11 +88,7 @@ async function open(port: number, path: string): Promise<Exchange> {
   return { req, res, said: chunk.toString().trim() };
 }
 
-async function until(done: () => Promise<boolean>): Promise<void> {
-  while (!(await done())) await new Promise(setImmediate);
-}
-
-describe('worker processes', { timeout: 60_000 }, () => {
+describe('worker processes', () => {
   afterEach(async () => {
     for (const program of programs.splice(0)) {
       program.child.kill('SIGKILL');
@@ -117,7 +105,7 @@ describe('worker processes', { timeout: 60_000 }, () => {
       // The first answer of each worker after the broadcast resolved: it had no time to catch up.
       if (!lastMessages.has(pid)) lastMessages.set(pid, words.join(' '));
       return lastMessages.size === 3;
-    });
+    }, 'each of three workers has answered');
     lastMessages.delete(sender);
     assert.deepEqual([...lastMessages.values()], ['a message', 'a message']);
   });
@@ -134,7 +122,7 @@ describe('worker processes', { timeout: 60_000 }, () => {
     assert.equal(second.res.readableEnded, false);
     assert.equal(second.res.destroyed, false);
     const pids = new Set<string>();
-    await until(async () => pids.add(await get(port, '/pid')).size === 2);
+    await until(async () => pids.add(await get(port, '/pid')).size === 2, 'two workers have answered');
     assert.ok(!pids.has(first.said), 'the dead worker still answers');
     second.req.destroy();
   });
@@ -148,11 +136,14 @@ describe('worker processes', { timeout: 60_000 }, () => {
     program.child.kill('SIGTERM');
     await feedBroken;
     await program.saying('draining', 2);
-    await until(() =>
-      get(port, '/pid').then(
-        () => false,
-        () => true,
-      ),
+    // While workers stop listening, the primary may keep a connection that none of them takes from it.
+    await until(
+      () =>
+        get(port, '/pid', 1000).then(
+          () => false,
+          () => true,
+        ),
+      'new connections are refused',
     );
     slow.req.end();
     assert.equal(await text(slow.res), 'finished');

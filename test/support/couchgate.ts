@@ -11,6 +11,7 @@ import { run, type Running } from '../../src/run.ts';
 import { startBackend, type Backend } from './backend.ts';
 import { rememberingLog, type RememberedLog } from './log.ts';
 import { startRecorder, type Recorder } from './recorder.ts';
+import { startTogether, type Started } from './started.ts';
 
 export interface Credentials {
   readonly name: string;
@@ -67,12 +68,17 @@ export function basic({ name, password }: Credentials): string {
 }
 
 /** Starts Couchgate and waits until it has heard of the API keys; never on a fixed port. */
-export async function startCouchgate(options: CouchgateOptions = {}): Promise<Couchgate> {
-  const backend = options.backend ?? (await startBackend());
+export function startCouchgate(options: CouchgateOptions = {}): Promise<Couchgate> {
+  return startTogether((open) => start(options, open));
+}
+
+async function start(options: CouchgateOptions, open: Started): Promise<Couchgate> {
+  const backend = options.backend ?? (await open.add(startBackend()));
   const [first = '', ...others] = backend.urls;
-  const recorder = await startRecorder(first);
+  const recorder = await open.add(startRecorder(first));
   if (options.away === true) await recorder.leave();
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-test-'));
+  await open.add({ close: () => rmSync(folder, { recursive: true, force: true }) });
   const configFolder = join(folder, 'config');
   mkdirSync(configFolder);
   const accessLog = join(folder, 'access.log');
@@ -97,6 +103,7 @@ export async function startCouchgate(options: CouchgateOptions = {}): Promise<Co
     workerChannel: NO_WORKERS,
     sharesLog: false,
   });
+  await open.add({ close: () => running.drain() });
   const [url = ''] = running.addresses;
   const ask = (method: string, path: string, how: AskOptions = {}): Promise<Answer> =>
     send(url, method, path, how);
@@ -126,12 +133,7 @@ export async function startCouchgate(options: CouchgateOptions = {}): Promise<Co
         .split('\n')
         .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
     },
-    async close() {
-      await running.drain();
-      await recorder.close();
-      if (options.backend === undefined) await backend.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    close: () => open.close(),
   };
 }
 

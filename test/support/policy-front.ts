@@ -16,6 +16,7 @@ import { memoryCouch } from './memory-couch.ts';
 import { MemoryStore } from './memory-store.ts';
 import { claimsOf, type Recorded } from './recorder.ts';
 import { testSettings } from './settings.ts';
+import { startTogether, type Started } from './started.ts';
 import { until } from './until.ts';
 
 /** Names the caller: nothing = nobody, `owner`, or roles joined by `+` (`user` = none of them), held on every database. */
@@ -158,9 +159,14 @@ function settingsOf(setup: PolicyFrontSetup): Settings {
   });
 }
 
-export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<PolicyFront> {
-  const upstream = await startUpstream(setup.couchdb?.url);
+export function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<PolicyFront> {
+  return startTogether((open) => start(setup, open));
+}
+
+async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFront> {
   const config = makeConfigFolder();
+  await open.add({ close: () => config.remove() });
+  const upstream = await open.add(startUpstream(setup.couchdb?.url));
   const asked: string[] = [];
   const couch = memoryCouch();
   const accessLog = memoryAccessLog();
@@ -197,6 +203,12 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
       refusalQuantumMs: 0,
     },
   });
+  await open.add({
+    close() {
+      for (const server of running.servers) server.closeAllConnections();
+      return running.drain();
+    },
+  });
   const [url = ''] = running.addresses;
   const findLine = (exchange: string): string | undefined =>
     accessLog.lines.findLast((line) => line.includes(`"id":"${exchange}"`));
@@ -221,12 +233,7 @@ export async function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<Po
           error === null ? resolve(count) : reject(error),
         );
       }),
-    async close() {
-      for (const server of running.servers) server.closeAllConnections();
-      await running.drain();
-      await upstream.close();
-      config.remove();
-    },
+    close: () => open.close(),
   };
 }
 

@@ -1,4 +1,4 @@
-// Couchgate as an operator runs it: a process of its own, started from source, with a folder and an environment of its own.
+// Couchgate as an operator runs it: a process of its own, with a folder and an environment of its own.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
-const MAIN = join(ROOT, 'src/main.ts');
+/** `npm test` names the build that it has just made. Without it, the sources run: a build could be old. */
+const BUILT = process.env['TESTED_PROGRAM'];
+const PROGRAM =
+  BUILT === undefined || BUILT === '' ? ['--import', 'tsx', join(ROOT, 'src/main.ts')] : [BUILT];
 const LISTENS = /Couchgate listens on (http:\/\/\S+)/u;
 
 export interface Program {
@@ -34,7 +37,7 @@ export function startProgram(env: Readonly<Record<string, string>>, words: reado
   const inherited = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('COUCHGATE_') && !name.startsWith('NODE_TEST'),
   );
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...words], {
+  const child = spawn(process.execPath, [...PROGRAM, ...words], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {

@@ -34,8 +34,8 @@ export async function connectRaw(port: number): Promise<RawClient> {
       return closed;
     },
     send: (bytes) => void socket.write(bytes),
-    sees: (text) => until(() => received.includes(text), `"${text}" in ${JSON.stringify(received)}`, 5000),
-    end: () => until(() => closed, 'the server ends the connection', 5000),
+    sees: (text) => until(() => received.includes(text), `"${text}" in ${JSON.stringify(received)}`),
+    end: () => until(() => closed, 'the server ends the connection'),
   };
 }
 

@@ -1,14 +1,29 @@
-// Waits for something that another process or a later turn of the event loop will bring about.
+// Waits for what another process or a later turn of the event loop brings about.
 
-/** Asks again and again until `isSo` says yes; rejects after `timeoutMs`, so that a test names what never happened. */
-export async function until(
-  isSo: () => boolean | Promise<boolean>,
-  what = String(isSo),
-  timeoutMs = 20_000,
-): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
+/**
+ * A limit that a loaded machine does not reach, below the runner's limit for a file: the failure names what is
+ * missing.
+ */
+const LIMIT_MS = 120_000;
+
+/** Polls until `isSo` is true. Rejects after two minutes with the name of the condition. */
+export async function until(isSo: () => boolean | Promise<boolean>, what = String(isSo)): Promise<void> {
+  const deadline = Date.now() + LIMIT_MS;
   while (!(await isSo())) {
     if (Date.now() > deadline) throw new Error(`this never became true: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Waits for a promise. Rejects after two minutes with the name of what did not come. */
+export async function within<T>(awaited: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`this never came: ${what}`)), LIMIT_MS);
+  });
+  try {
+    return await Promise.race([awaited, limit]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -163,7 +163,7 @@ describe('asking CouchDB', () => {
     const silent = await node(() => undefined);
     const up = await node((_, res) => answerJson(res, 200, {}));
     const { couch, failed } = client([silent.url, up.url]);
-    assert.equal((await couch.ask({ method: 'GET', path: '/', timeoutMs: 400 })).status, 200);
+    assert.equal((await couch.ask({ method: 'GET', path: '/', timeoutMs: 2000 })).status, 200);
     assert.deepEqual(failed, [`${silent.url} timeout`]);
   });
 

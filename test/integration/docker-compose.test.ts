@@ -76,7 +76,7 @@ async function layOut(home: string): Promise<number> {
   return port;
 }
 
-describe('the steps of docker-compose.yml', { skip: withoutCouchdb, timeout: 120_000 }, () => {
+describe('the steps of docker-compose.yml', { skip: withoutCouchdb }, () => {
   const { services } = parse(readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8'), {
     merge: true,
   }) as Compose;

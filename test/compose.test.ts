@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { compose } from '../../src/compose.ts';
+import { compose } from '../src/compose.ts';
 
 const nothing: unknown = {};
 const req = nothing as Request;
