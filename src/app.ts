@@ -1,4 +1,4 @@
-// The order in which a request passes through Couchgate, and nothing else. What each step decides is in its own folder.
+// Defines the order of the steps that every request passes.
 import express, {
   type ErrorRequestHandler,
   type Express,
@@ -12,7 +12,7 @@ import { BadRequest } from './http-errors.ts';
 import { compose } from './compose.ts';
 import { asHttpError, sendError } from './respond.ts';
 
-/** One handler for each step, made once at start by services.ts. */
+/** One handler per step, created at start. */
 export interface Steps {
   readonly recordRequest: RequestHandler;
   readonly refuseUnknownAddress: RequestHandler;
@@ -27,13 +27,10 @@ export interface Steps {
   readonly forwardToCouch: RequestHandler;
 }
 
-/** Called with what could not be answered otherwise, for the operational log. */
+/** Called with every error that is not an HttpError, for the operational log. */
 export type Report = (thrown: unknown, requestId: string) => void;
 
-/**
- * The Express application. Every request leaves through one of its steps or through `answerError`; what Express itself cannot
- * route (a target that it fails to parse) is refused by the fallback, recorded like any other.
- */
+/** Creates the application. Every request ends in a step, in `answerError` or in `refuseUnroutable`. */
 export function createApp(steps: Steps, report: Report): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', false);
@@ -56,9 +53,9 @@ export function createApp(steps: Steps, report: Report): Express {
   return app;
 }
 
-/** The one exit for errors: the public sentence to the client, the private detail to the log. */
+/** The only error handler: sends the public sentence and stores the private detail for the log. */
 function errorExit(report: Report): ErrorRequestHandler {
-  // Express takes a function of four parameters for an error handler.
+  // Express recognises an error handler by its four parameters.
   return function answerError(thrown: unknown, req: Request, res: Response, _next: NextFunction): void {
     const context = contextOf(req);
     const error = asHttpError(thrown);
@@ -68,7 +65,7 @@ function errorExit(report: Report): ErrorRequestHandler {
   };
 }
 
-/** What Express calls when no step could be reached at all: its router gives up on targets that it cannot parse. */
+/** Returns the fallback that answers 400 to targets that Express's router cannot parse. */
 export function refuseUnroutable(steps: Pick<Steps, 'recordRequest'>) {
   return (req: Request, res: Response): void => {
     if (res.headersSent || res.writableEnded) return;

@@ -1,33 +1,33 @@
-// Makes one handler of several, for the path of every request. Their order is app.ts's business.
+// Composes several Express handlers into one, for the steps of every request.
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 
 /**
- * One handler that lets each step hand on to the next one; what a step throws, rejects with or hands on as an error leaves by `next` of
- * the whole. That is what Express does with a layer for each, which looks at the path, the parameters and the traces again for every
- * step and costs as much as the steps themselves.
+ * Returns a handler that runs the steps in order. If a step throws, rejects or passes an error to `next`, the
+ * remaining steps are skipped and the handler passes the error on. Express can do the same with one layer per
+ * step, but it matches path and parameters again for each layer, which costs as much as the steps themselves.
  */
 export function compose(steps: readonly RequestHandler[]): RequestHandler {
-  return function takeTurns(req: Request, res: Response, leave: NextFunction): void {
-    let turn = 0;
+  return function runSteps(req: Request, res: Response, done: NextFunction): void {
+    let index = 0;
     function next(error?: unknown): void {
-      const step = steps[turn];
+      const step = steps[index];
       if (error !== undefined || step === undefined) {
-        leave(error);
+        done(error);
         return;
       }
-      turn += 1;
+      index += 1;
       try {
-        const done: unknown = step(req, res, next);
-        if (done instanceof Promise) done.catch((thrown: unknown) => fail(leave, thrown));
+        const result: unknown = step(req, res, next);
+        if (result instanceof Promise) result.catch((thrown: unknown) => fail(done, thrown));
       } catch (thrown) {
-        fail(leave, thrown);
+        fail(done, thrown);
       }
     }
     next();
   };
 }
 
-/** Nothing at all may be thrown as well; that must not pass for leave to go on. */
-function fail(leave: NextFunction, thrown: unknown): void {
-  leave(thrown ?? new Error('a step failed without saying why'));
+/** A step may throw `undefined`. Passed on as it is, Express would take it for success. */
+function fail(done: NextFunction, thrown: unknown): void {
+  done(thrown ?? new Error('a step threw undefined'));
 }

@@ -1,4 +1,4 @@
-// The record of one request. Each step writes its own field once; later steps read it through `known`.
+// The state of one request. Each step writes its own field once; later steps read it through `known`.
 import { type IncomingMessage } from 'node:http';
 import { type Endpoint, type Privilege } from './catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from './catalogue/operation.ts';
@@ -6,13 +6,13 @@ import { HttpError } from './http-errors.ts';
 import { type AuthenticationMethod, type Caller, type Principal } from './principal/principal.ts';
 import { type RoleSet } from './permissions/role.ts';
 
-/** Where the request came from, after trusted proxies were removed (admit/address). */
+/** The client's address, after removal of trusted proxies (admit/address). */
 export interface ClientAddress {
   readonly ip: string;
   readonly port: number;
-  /** True when the client's own hop is TLS, as seen here or as a trusted proxy says. */
+  /** True if the client's connection uses TLS, as seen here or as reported by a trusted proxy. */
   readonly secure: boolean;
-  /** True when the whitelist permits owner operations from this address. */
+  /** True if the whitelist permits owner operations from this address. */
   readonly mayAdminister: boolean;
 }
 
@@ -22,7 +22,7 @@ export interface Identified {
   readonly method: AuthenticationMethod;
   /** Id of the session, for the cookie method; `DELETE /_session` ends it. */
   readonly sessionId?: string;
-  /** Version of the API key's password that was used: when it is no longer valid, what still runs is cut. */
+  /** Version of the API key's password. Its revocation ends running requests of this credential. */
   readonly keyVersion?: string;
   /** Value of the Set-Cookie header that renews the session. */
   readonly renewedCookie?: string;
@@ -32,43 +32,35 @@ export interface Identified {
 export type Decision =
   | {
       readonly allow: true;
-      /** The endpoint that was applied, after the body had its say. */
+      /** The endpoint that was applied; the body may have selected it. */
       readonly endpoint: Endpoint;
       readonly privilege: Privilege;
       /** `identity: 'own'` = couchdb_auth_only: CouchDB decides with the caller's own name and roles. */
       readonly identity: 'marker' | 'own';
-      /** The caller's roles on the database: they are sent along for validate_doc_update. */
+      /** The caller's roles on the database, forwarded for validate_doc_update. */
       readonly roles: RoleSet;
       /** Name of the rule that decided, for the access log. */
       readonly rule: string;
     }
   | {
       readonly allow: false;
-      /** 400 and 405 are sent to the owner only, for endpoints that are closed to everybody. */
+      /** 400 and 405 are sent only to the owner, for endpoints that are closed to everybody. */
       readonly status: 400 | 401 | 403 | 404 | 405;
       readonly reason: string;
       readonly rule: string;
       readonly needed: string;
     };
 
-/** A request body that Couchgate has read into memory (body/read.ts). */
-export interface ReadBody {
-  /** The bytes as the client sent them. */
-  readonly received: Buffer;
-  /** The bytes after Content-Encoding was removed; the same buffer without one. */
-  readonly decoded: Buffer;
-}
-
-/** What happened upstream, for the access log. */
+/** Facts about the upstream request, for the access log. */
 export interface UpstreamTimes {
   node: string | undefined;
   status: number | undefined;
-  /** `performance.now()` when the request left for CouchDB, and when the head of its answer arrived. */
+  /** `performance.now()` when the request was sent to CouchDB, and when the head of its answer arrived. */
   sentAt: number | undefined;
   answeredAt: number | undefined;
 }
 
-/** A refusal by any step but authorize. CouchDB's refusals are none. */
+/** A refusal by a step other than authorize. Refusals by CouchDB are not recorded here. */
 export interface Refusal {
   /** As in a decision, for the access log. */
   readonly rule: string;
@@ -76,17 +68,17 @@ export interface Refusal {
 }
 
 /**
- * How a request ended. Every fact has one writer; of two, the first counts. audit/outcome.ts is the only place that
- * interprets it.
+ * The facts about the end of a request. Each fact has one writer; if it is set twice, the first value counts.
+ * audit/outcome.ts is the only place that interprets them.
  */
 export class Outcome {
   #refusal: Refusal | undefined = undefined;
   #cutShort: string | undefined = undefined;
-  /** True when a CORS preflight was answered (admit/origin). */
+  /** True if the request was a CORS preflight that Couchgate answered (admit/origin). */
   isPreflight = false;
   /** Private detail of the last failure, for the log. */
   failure: string | undefined = undefined;
-  /** What a management event has changed (never a secret); written when it is done. */
+  /** The change made by a management event, without secrets; set after the change was made. */
   change: Readonly<Record<string, unknown>> | undefined = undefined;
 
   get refusal(): Refusal | undefined {
@@ -98,23 +90,25 @@ export class Outcome {
     return this.#cutShort;
   }
 
+  /** Records a refusal by a step other than authorize. */
   refuse(rule: string, reason?: string): void {
     this.#refusal ??= { rule, reason };
   }
 
-  /** Records an error that ends a request which authorize had permitted, if it is a refusal. */
+  /** Records `error`, thrown after authorize has permitted the request, if it denies a right. */
   refuseBy(error: unknown, rule?: string): void {
     if (!(error instanceof HttpError)) return;
-    const late = rule ?? RULE_BY_STATUS[error.status];
-    if (late !== undefined) this.refuse(late, error.reason);
+    const refusalRule = rule ?? RULE_BY_STATUS[error.status];
+    if (refusalRule !== undefined) this.refuse(refusalRule, error.reason);
   }
 
+  /** Records why the answer ended early. */
   cut(reason: string): void {
     this.#cutShort ??= reason;
   }
 }
 
-/** Other errors of a handler say that a request is wrong, or cannot be served: they refuse nobody a right. */
+/** The rule by status. Other statuses mean an invalid or unserviceable request; they do not deny a right. */
 const RULE_BY_STATUS: Readonly<Record<number, string>> = {
   401: 'not signed in',
   403: 'content',
@@ -125,7 +119,7 @@ export class Context {
   readonly startedAt = performance.now();
   /** The accepted or generated X-Couch-Request-ID (audit/record). */
   id = '';
-  /** Headers of every answer to this request, name and value in turn (listen/messages writes them). */
+  /** Headers of every answer, as alternating names and values (listen/messages writes them). */
   readonly answerHeaders: string[] = [];
   /** Further headers of every answer that is a page (listen/security-headers). */
   pageHeaders: readonly string[] = [];
@@ -135,8 +129,10 @@ export class Context {
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
   decision: Decision | undefined = undefined;
-  /** The body, where Couchgate has read it (body/read). */
-  body: ReadBody | undefined = undefined;
+  /** The body without its Content-Encoding, where Couchgate has read it (body/read). CouchDB gets these bytes. */
+  body: Buffer | undefined = undefined;
+  /** Bytes of that body as the client sent them (body/read). */
+  receivedBytes = 0;
   /** The body that CouchDB gets in its place, where a guard wrote it anew (guard/). */
   guardedBody: Buffer | undefined = undefined;
   readonly upstream: UpstreamTimes = {
@@ -147,7 +143,7 @@ export class Context {
   };
   readonly outcome = new Outcome();
 
-  /** Sets a header of the answer, whoever writes it; replaces one of the same name. */
+  /** Sets a header of every answer to this request; replaces one of the same name. */
   setAnswerHeader(name: string, value: string): void {
     const headers = this.answerHeaders;
     for (let at = 0; at < headers.length; at += 2) {
@@ -167,23 +163,23 @@ export class Context {
   }
 }
 
-/** The context of a request. listen/messages makes it with the request itself, so a missing one is a programming error. */
+/** Returns the context of a request. listen/messages creates it together with the request. */
 export function contextOf(req: IncomingMessage): Context {
   return (req as IncomingMessage & { readonly context: Context }).context;
 }
 
-/** A field that an earlier step must have written. Its absence is a fault in the order of steps, and fails closed. */
+/** Returns a field that an earlier step must have written. Throws if the order of steps is wrong. */
 export function known<T>(value: T | undefined, field: string): T {
   if (value === undefined) throw new Error(`context.${field} was read before its step wrote it`);
   return value;
 }
 
-/** The principal and its address, once authenticate has run. */
+/** Returns the principal and its address. Throws before authenticate has run. */
 export function callerOf({ identified, client }: Context): Caller {
   return { principal: known(identified, 'identified').principal, ip: known(client, 'client').ip };
 }
 
-/** The decision of a request that authorize has permitted. Throws when it was refused: no later step may see it. */
+/** Returns the decision of a permitted request. Throws for a refused one: no later step may run. */
 export function permitted(context: Context): Extract<Decision, { allow: true }> {
   const decision = known(context.decision, 'decision');
   if (!decision.allow) throw new Error('a refused request reached a later step');

@@ -19,7 +19,7 @@ export function openNodes(
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
     idleTimeoutMs: settings.couchdbIdleTimeoutMs,
     keepAliveMs: settings.couchdbKeepaliveMs,
-    kept: settings.couchdbConnections,
+    maxIdle: settings.couchdbConnections,
     ca,
   };
   return new Nodes({
@@ -35,8 +35,13 @@ export function openNodes(
       vanishedMs: Math.max(60_000, 3 * settings.healthIntervalMs),
     },
     intervalMs: settings.healthIntervalMs,
+    authorization: () => `Bearer ${identity.tokenForSelf()}`,
     check:
-      check ?? ((url) => checkNode(url, identity.tokenForSelf(), { ...(ca === undefined ? {} : { ca }) })),
+      check ??
+      (async (url) => {
+        const notice = await checkNode(url, identity.tokenForSelf(), ca === undefined ? {} : { ca });
+        if (notice !== undefined) log.warn({ notice }, 'CouchDB node has a setting that restricts clients');
+      }),
     onState: (node, state, reason) => {
       const fields = { node: node.host, state, reason };
       if (state === 'up') log.info(fields, 'CouchDB node is up');

@@ -1,5 +1,4 @@
-// Runs one serving process from its first to its last moment: services, listeners, reload, drain. What starts it, and how often, is main.ts's
-// business.
+// Runs one serving process: creates services and listeners, reloads settings, drains.
 import { type Server } from 'node:http';
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Express } from 'express';
@@ -23,15 +22,15 @@ import { createForward, createSteps } from './steps.ts';
 export interface RunParameters {
   readonly settings: Settings;
   readonly env: Environment;
-  /** Addresses of the CouchDB nodes, the embedded one's where none are configured. */
+  /** URLs of the CouchDB nodes, or of the embedded node if none are configured. */
   readonly nodeUrls: readonly string[];
   readonly jwtSecret: Buffer;
   readonly sessionSecret: Buffer;
   readonly log: OperationalLog;
   readonly workerChannel: WorkerChannel;
-  /** Several processes share the access log's file or pipe. */
+  /** True if several processes write to the same access log. */
   readonly sharesLog: boolean;
-  /** In place of the access log that the settings name. */
+  /** Replaces the access log of the settings. */
   readonly accessLog?: AccessLog;
   readonly overrides?: Overrides;
 }
@@ -44,22 +43,32 @@ export interface Running {
   readonly registry: ReturnType<typeof createRegistry>;
   readonly metrics: () => Promise<string>;
   readonly readiness: () => Readiness;
-  /** Reads the files again and opens the access log's file anew, as on SIGHUP. */
+  /** Reads the configuration files again and reopens the access log, as on SIGHUP. */
   reload(): void;
-  /** Ends as SIGTERM asks: readiness off, running requests finish, feeds end, the rest is cut after `drain_timeout_seconds`. */
+  /**
+   * Drains as on SIGTERM: readiness off, running requests finish, feeds end. After `drain_timeout_seconds`
+   * the remaining connections are closed.
+   */
   drain(): Promise<void>;
 }
 
-/** How long the opening of the listeners waits for the API keys: a client that is answered 503 in the first second comes back much later. */
-const FIRST_NEWS_MS = 5000;
+/**
+ * Time, in ms, that `start` waits for the API keys before it opens the listeners. Clients that get 503 in the
+ * first second retry much later.
+ */
+const BUS_WAIT_MS = 5000;
 
-/** Starts to serve. Rejects when a file, a certificate or an address cannot be used; CouchDB's absence is no reason not to start. */
+/**
+ * Starts serving. Rejects if a file, a certificate or a listen address cannot be used. Starts also if CouchDB
+ * is not available.
+ */
 export async function run(parameters: RunParameters): Promise<Running> {
   const process = new ServingProcess(parameters);
   await process.start();
   return process;
 }
 
+/** The parts of a serving process, and their start and end. */
 class ServingProcess implements Running {
   readonly #parameters: RunParameters;
   readonly #accessLog: AccessLog;
@@ -90,8 +99,8 @@ class ServingProcess implements Running {
     });
     this.#live.onChange((next) => (log.level = next.logLevel));
     const metrics = new RequestMetrics();
-    const surroundings = { ...parameters, live: this.#live, accessLog: this.#accessLog, metrics };
-    this.services = createServices(surroundings, parameters.overrides);
+    const inputs = { ...parameters, live: this.#live, accessLog: this.#accessLog, metrics };
+    this.services = createServices(inputs, parameters.overrides);
     this.#forwarding = createForward(this.services);
     this.#listeners = createListeners({ app: this.#createApp(), settings, log });
     this.registry = createRegistry(metrics, serviceMetrics(this.services, this.#forwarding, this.#live));
@@ -100,7 +109,7 @@ class ServingProcess implements Running {
   async start(): Promise<void> {
     const { services } = this;
     await services.start();
-    await untilTrue(() => services.bus.up, FIRST_NEWS_MS);
+    await untilTrue(() => services.bus.up, BUS_WAIT_MS);
     this.addresses = await this.#listeners.open();
     this.#parameters.workerChannel.ready();
   }
@@ -130,8 +139,9 @@ class ServingProcess implements Running {
       delayMs: settings.drainDelaySeconds * 1000,
       timeoutMs: settings.drainTimeoutSeconds * 1000,
     });
-    log.info({ cut }, 'every connection is closed');
+    log.info({ cut }, 'all connections closed');
     this.#live.close();
+    this.#forwarding.close();
     await this.services.close();
     await this.#accessLog.close(1000);
   }
@@ -142,11 +152,9 @@ class ServingProcess implements Running {
 
   #createApp(): Express {
     const { log } = this.#parameters;
-    const condition = { isDraining: () => this.#isDraining, canServe: () => this.#canServe() };
-    const steps = createSteps(this.services, this.#forwarding, condition);
-    return createApp(steps, (error, id) =>
-      log.error({ err: error, id }, 'a request failed without a reason of ours'),
-    );
+    const state = { isDraining: () => this.#isDraining, canServe: () => this.#canServe() };
+    const steps = createSteps(this.services, this.#forwarding, state);
+    return createApp(steps, (error, id) => log.error({ err: error, id }, 'unhandled error in request'));
   }
 
   #canServe(): boolean {
@@ -154,6 +162,7 @@ class ServingProcess implements Running {
   }
 }
 
+/** Resolves when `condition` is true, or after `limitMs`. */
 async function untilTrue(condition: () => boolean, limitMs: number): Promise<void> {
   const limit = performance.now() + limitMs;
   while (!condition() && performance.now() < limit) await wait(20);

@@ -1,5 +1,6 @@
-// Starts Couchgate as configured: secrets, the embedded node where no CouchDB is configured, one process or several, signals.
-// What one process does is run.ts's business.
+// Starts Couchgate as configured: secrets, the embedded node if no CouchDB is configured, one process or
+// several,
+// signals.
 import cluster from 'node:cluster';
 import { join } from 'node:path';
 import { createOperationalLog } from './audit/log.ts';
@@ -15,7 +16,7 @@ import { startWorkers, workerCount, type WorkerPool } from './cluster/worker-poo
 import { run, type Running } from './run.ts';
 import { welcome } from './welcome.ts';
 
-/** How the primary tells its workers of the embedded node that runs in it; no option of an operator's. */
+/** Internal command-line option by which the primary passes the URL of its embedded node to the workers. */
 export const EMBEDDED_OPTION = '--embedded-node=';
 
 interface Start {
@@ -26,7 +27,10 @@ interface Start {
   readonly nodeUrls: readonly string[];
 }
 
-/** Serves until a signal ends it; resolves with the exit code. Rejects with an error that main.ts puts into one line when it cannot start. */
+/**
+ * Serves until a signal ends it; resolves with the exit code. Rejects if it cannot start; main.ts prints the
+ * error as one line.
+ */
 export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv): Promise<number> {
   const { settings } = configuration;
   const log = createOperationalLog(settings.logLevel);
@@ -58,7 +62,7 @@ async function startEmbedded({
   const owner = { name: settings.owner, password: secrets.ownerPassword };
   log.warn(
     {},
-    'no couchdb_nodes are configured: an embedded node is started, for a first look and for tests, not for production',
+    'no couchdb_nodes configured: starting the embedded node, for evaluation and tests only, not for production',
   );
   return startEmbeddedNode({
     folder: join(settings.data, 'embedded'),
@@ -88,14 +92,14 @@ async function serveAsWorker(start: Start): Promise<number> {
     workerChannel,
   );
   offerToPrimary(running.registry);
-  workerChannel.answer('readiness', running.readiness);
-  workerChannel.answer('addresses', () => running.addresses);
+  workerChannel.onRequest('readiness', running.readiness);
+  workerChannel.onRequest('addresses', () => running.addresses);
   workerChannel.onReload(() => running.reload());
-  // The terminal's Ctrl-C and a hang-up reach the whole group of processes; the primary alone decides what they mean.
+  // Ctrl-C and a hang-up signal the whole process group. Only the primary acts on them.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
   await new Promise<void>((resolve) => {
     workerChannel.onDrain(resolve);
-    // systemd sends SIGTERM to every process of a service; by itself it would break what this one is doing.
+    // systemd sends SIGTERM to every process of a service. The default action would abort running requests.
     process.on('SIGTERM', () => resolve());
   });
   await running.drain();
@@ -111,7 +115,7 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
   const workers = startWorkers({ count, drainMs, log: start.log });
   await openMetrics(start, readWorkers(), () => readinessOf(workers, count));
   void workers.serving.then(async () => {
-    const [addresses] = await workers.gather('addresses');
+    const [addresses] = await workers.request('addresses');
     if (Array.isArray(addresses)) welcome(settings, start.secrets, addresses as readonly string[]);
   });
   process.on('SIGHUP', () => workers.reload());
@@ -119,9 +123,9 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
   return workers.ended;
 }
 
-/** The readiness of all workers put together: one that serves is enough. */
+/** Combines the readiness of all workers: one ready worker is enough. */
 async function readinessOf(workers: WorkerPool, count: number): Promise<Readiness> {
-  const answers = (await workers.gather('readiness')) as readonly Readiness[];
+  const answers = (await workers.request('readiness')) as readonly Readiness[];
   const ready = answers.filter((answer) => answer.ready);
   return {
     ready: ready.length > 0,
@@ -159,17 +163,17 @@ async function openMetrics(
     readiness,
     log: start.log,
   });
-  if (server !== undefined) start.log.info({ url: server.url }, 'metrics and health checks are served');
+  if (server !== undefined) start.log.info({ url: server.url }, 'metrics listener is open');
 }
 
-/** Resolves on the first signal to end; a second one ends at once. */
+/** Resolves on the first SIGTERM or SIGINT. A second one ends the process immediately. */
 function terminated(): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false;
+    let isTerminating = false;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
-        if (asked) process.exit(1);
-        asked = true;
+        if (isTerminating) process.exit(1);
+        isTerminating = true;
         resolve();
       });
     }

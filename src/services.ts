@@ -1,5 +1,4 @@
-// Builds the knowledge that one serving process works with, and joins its parts. What each part does is in its own folder; the steps of a
-// request are built in steps.ts.
+// Builds and connects the services of one serving process.
 import { readFileSync } from 'node:fs';
 import { type AccessLog } from './audit/access-log.ts';
 import { type RequestMetrics } from './audit/request-metrics.ts';
@@ -8,7 +7,11 @@ import {
   createBasicAuthenticator,
   createCookieAuthenticator,
 } from './authenticate/index.ts';
-import { decide } from './authorize/decide.ts';
+import {
+  createStillAuthenticated,
+  createStillPermitted,
+  type StillAuthenticated,
+} from './authorize/still-permitted.ts';
 import { SECURITY_LIMIT_BYTES } from './answer/security.ts';
 import { BodyReader } from './body/read.ts';
 import { type OperationalLog } from './config/operational-log.ts';
@@ -37,13 +40,13 @@ import {
   type SecurityStore,
 } from './permissions/security-store.ts';
 
-/** What a serving process is given. */
+/** The inputs of a serving process. */
 export interface ServiceInputs {
   readonly settings: Settings;
-  /** The settings as the files say now; a reload replaces the object. */
+  /** The current settings; a reload replaces the object. */
   readonly live: Pick<LiveSettings, 'current' | 'reload'>;
   readonly env: Environment;
-  /** Addresses of the CouchDB nodes, the embedded one's where none are configured. */
+  /** URLs of the CouchDB nodes, or of the embedded node if none are configured. */
   readonly nodeUrls: readonly string[];
   readonly jwtSecret: Buffer;
   readonly sessionSecret: Buffer;
@@ -61,7 +64,7 @@ export interface Services extends ServiceInputs {
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
   readonly security: SecurityKeeper;
-  /** What authorize decides by. */
+  /** The permissions that authorize uses. */
   readonly permissions: SecurityStore;
   /** Tried in this order. */
   readonly authenticators: readonly Authenticator[];
@@ -69,50 +72,53 @@ export interface Services extends ServiceInputs {
   readonly sessionParts: SessionParts;
   readonly revocationWatch: RevocationWatch;
   readonly bodies: BodyReader;
-  /** Begins to look at the nodes and to follow the news; resolves after the first look at the nodes, whatever it found. */
+  readonly isStillAuthenticated: StillAuthenticated;
+  readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
+  /** Starts the health checks and the change feeds. Resolves after the first probe of the nodes, whatever its result. */
   start(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Parts that a test may replace; everything else stays as it is in production. */
+/** Parts that a test may replace. All others are those of production. */
 export interface ReplaceableParts {
   readonly couch: CouchClient;
   readonly store: Store;
   readonly permissions: SecurityStore;
   readonly authenticators: readonly Authenticator[];
   readonly checkNode: (url: string) => Promise<void>;
-  /** Milliseconds since 1970, for sessions alone. */
+  /** Milliseconds since 1970; used by sessions only. */
   readonly sessionClock: () => number;
   readonly refusalQuantumMs: number;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
 
-/** Bodies of the largest size that may be in memory to be scanned, and bytes of those to be parsed, at the same time. */
+/** Number of bodies of the largest size that may be scanned at the same time. */
 const SCANNED_BODIES = 8;
+/** Bytes of bodies that may be parsed at the same time. */
 export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 
-/** Joins the parts; nothing is asked of CouchDB before `start`. The order matters where one listens to another's news (key store first). */
-export function createServices(surroundings: ServiceInputs, overrides: Overrides = {}): Services {
-  const { settings, log } = surroundings;
+/** Connects the services; sends nothing before `start`. The key store must be first to listen to the bus. */
+export function createServices(inputs: ServiceInputs, overrides: Overrides = {}): Services {
+  const { settings, log } = inputs;
   const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;
   const identity = createIdentity({
-    secret: surroundings.jwtSecret,
+    secret: inputs.jwtSecret,
     kid: settings.jwtKid,
     lifetimeSeconds: settings.jwtLifetimeSeconds,
   });
   const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
-  const nodes = openNodes(surroundings, identity, ca, overrides.checkNode);
-  const couch = overrides.couch ?? openCouch(surroundings, identity, nodes, ca);
-  const report = (sentence: string): void => log.warn({}, sentence);
+  const nodes = openNodes(inputs, identity, ca, overrides.checkNode);
+  const couch = overrides.couch ?? openCouch(inputs, identity, nodes, ca);
+  const report: Report = (message, fields) => log.warn(fields, message);
   const store = overrides.store ?? createStore({ couch, database: settings.storeDatabase, report });
-  const bus = openNews(surroundings, couch, store, report);
+  const bus = openInvalidationBus(inputs, couch, store, report);
   const caches = { fallbackCacheSeconds, outageCacheSeconds };
   const keys = createKeyStore({ couch, store, bus, ...caches, now: Date.now });
   const security = createSecurityStore({ couch, bus, securityCacheSeconds, ...caches });
   const permissions = overrides.permissions ?? security;
   const credentials = openCredentials({ settings, couch, bus, keys, ...overrides });
-  const secret = surroundings.sessionSecret;
+  const secret = inputs.sessionSecret;
   const sessionParts = openSessions({
     settings,
     secret,
@@ -124,19 +130,33 @@ export function createServices(surroundings: ServiceInputs, overrides: Overrides
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
+  const decidedAgainBy = { keys, sessions: sessionParts.sessions, permissions };
+  const isStillAuthenticated = createStillAuthenticated(decidedAgainBy);
+  const isStillPermitted = createStillPermitted(decidedAgainBy);
   const revocationWatch = createRevocationWatch({
     bus,
-    isStillPermitted: (feed) => isStillPermitted(feed, keys, permissions, sessionParts),
+    isStillPermitted,
     outageSeconds: outageCacheSeconds,
   });
   const bodies = new BodyReader({
     scannedBytes: SCANNED_BODIES * settings.inspectLimitBytes,
     parsedBytes: PARSED_BODIES_BYTES,
   });
-  const known = { permissions, authenticators, credentials, sessionParts, revocationWatch, bodies };
+  const known = {
+    permissions,
+    authenticators,
+    credentials,
+    sessionParts,
+    revocationWatch,
+    bodies,
+    isStillAuthenticated,
+    isStillPermitted,
+  };
   const parts = { identity, nodes, couch, store, bus, keys, security, ...known };
-  return { ...surroundings, ...parts, start: () => start(parts), close: () => close(parts) };
+  return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
 }
+
+type Report = (message: string, fields: object) => void;
 
 type Parts = Omit<Services, keyof ServiceInputs | 'start' | 'close'>;
 
@@ -146,7 +166,7 @@ async function start({ nodes, store, bus }: Parts): Promise<void> {
   bus.start();
 }
 
-/** In the opposite order of their making. */
+/** Closes in the reverse order of creation. */
 async function close(parts: Parts): Promise<void> {
   parts.revocationWatch.close();
   parts.sessionParts.sessions.close();
@@ -159,11 +179,11 @@ async function close(parts: Parts): Promise<void> {
   parts.nodes.stop();
 }
 
-function openNews(
+function openInvalidationBus(
   { workerChannel, log }: ServiceInputs,
   couch: CouchClient,
   store: Store,
-  report: (sentence: string) => void,
+  report: Report,
 ): RunningInvalidationBus {
   const bus = createInvalidationBus({
     couch,
@@ -172,29 +192,10 @@ function openNews(
     report,
     now: Date.now,
     onState: (up) => {
-      if (up) log.info({ up }, 'news of other replicas arrive');
-      else log.warn({ up }, 'news of other replicas do not arrive');
+      if (up) log.info({ up }, 'invalidation feed is up');
+      else log.warn({ up }, 'invalidation feed is down');
     },
   });
-  workerChannel.listen((message) => bus.deliver(message as Invalidation));
+  workerChannel.onBroadcast((message) => bus.deliver(message as Invalidation));
   return bus;
-}
-
-/**
- * Decides afresh what is still running (H17): the password of its key must be good, and its database's grants must still permit its row. A form
- * whose end has not come has named no database yet, and is decided about when it has.
- */
-async function isStillPermitted(
-  feed: WatchedExchange,
-  keys: RunningKeyStore,
-  store: SecurityStore,
-  { sessions }: SessionParts,
-): Promise<boolean> {
-  const { principal, database, endpoint, sessionId, keyVersion } = feed;
-  if (sessionId !== undefined && (await sessions.isEnded(sessionId))) return false;
-  if (keyVersion !== undefined && !(await keys.holds(principal.name, keyVersion))) return false;
-  if (endpoint.id === 'legacy-set-permissions') return true;
-  const permissions = database === undefined ? undefined : await store.permissionsOf(database);
-  const operation = { endpoint, alternatives: [], decidedByBody: undefined, database, documentId: undefined };
-  return decide(principal, operation, permissions, undefined).allow;
 }

@@ -6,6 +6,7 @@ import { createCredentialCheck, type CredentialCheck } from './identity/credenti
 import { createCredentialVersions, type CredentialVersions } from './identity/credential-versions.ts';
 import { type RunningKeyStore } from './identity/key-store.ts';
 import { createLoginLimit } from './limits/login-limit.ts';
+import { loginFailureChannel } from './invalidation/bus.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { createSessionCookie, type SessionCookie } from './identity/session-cookie.ts';
 import { createSessionStore, type SessionStore } from './identity/session-store.ts';
@@ -42,7 +43,7 @@ export function openCredentials({
     cache: new CredentialCache(bus),
     keys,
     users: createUserCheck(couch),
-    limit: createLoginLimit(settings, bus),
+    limit: createLoginLimit(settings, loginFailureChannel(bus)),
     bus,
   });
 }

@@ -1,4 +1,4 @@
-// Builds the steps of a request and the handlers of Couchgate's own endpoints out of the services. Their order is app.ts's business.
+// Builds the steps of a request, and the handlers of Couchgate's own endpoints, from the services.
 import { refuseUnknownAddress } from './admit/address.ts';
 import { refuseAmbiguousFraming } from './admit/framing.ts';
 import { answerPreflight } from './admit/origin.ts';
@@ -23,26 +23,46 @@ import { guardUp } from './guard/up.ts';
 import { guardUsers } from './guard/users.ts';
 import { type Services } from './services.ts';
 
-/** What the process says of itself to whoever asks. */
-export interface Condition {
+/** The state of the process, for health checks. */
+export interface ServerState {
   readonly isDraining: () => boolean;
   readonly canServe: () => boolean;
 }
 
-export function createForward({ settings, nodes, identity, revocationWatch }: Services): Forwarding {
+/** Builds the forwarding with its settings. */
+export function createForward({
+  settings,
+  nodes,
+  identity,
+  revocationWatch,
+  isStillPermitted,
+}: Services): Forwarding {
   return createForwarding({
     nodes,
     identity,
     revocationWatch,
+    isStillPermitted,
     publicUrl: settings.publicUrl,
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
+    maxJsonBody: settings.maxJsonBody,
+    maxQueryValues: settings.maxQueryValues,
   });
 }
 
-/** One of each, made once. */
-export function createSteps(services: Services, forwarding: Forwarding, condition: Condition): Steps {
-  const { settings, live, accessLog, metrics, bodies, permissions, revocationWatch } = services;
+/** Creates every step once. */
+export function createSteps(services: Services, forwarding: Forwarding, state: ServerState): Steps {
+  const {
+    settings,
+    live,
+    accessLog,
+    metrics,
+    bodies,
+    permissions,
+    revocationWatch,
+    isStillAuthenticated,
+    isStillPermitted,
+  } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
@@ -57,15 +77,19 @@ export function createSteps(services: Services, forwarding: Forwarding, conditio
       storeDatabase,
       bodies,
       inspectLimitBytes,
+      maxBodyBytes: settings.maxBodyBytes,
+      maxJsonBody: settings.maxJsonBody,
+      maxQueryValues: settings.maxQueryValues,
       revocationWatch,
+      isStillAuthenticated,
     }),
-    guardRequest: guardRequest(createGuards(services, condition)),
+    guardRequest: guardRequest(createGuards(services, state), isStillPermitted),
     answerOwnEndpoint: answerOwnEndpoint(createAnswers(services)),
     forwardToCouch: forwarding.step,
   };
 }
 
-/** A handler for each endpoint that Couchgate answers itself. */
+/** Creates a handler for each endpoint with `servedBy: couchgate`. */
 function createAnswers(services: Services): Answers {
   const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
   const { publicUrl, keyRotationOverlapSeconds } = settings;
@@ -74,15 +98,22 @@ function createAnswers(services: Services): Answers {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
     ...securityHandlers({ bodies, security }),
-    ...databaseHandlers({ couch, security, tokenFor, publicUrl, log }),
+    ...databaseHandlers({
+      couch,
+      security,
+      tokenFor,
+      publicUrl,
+      log,
+      isStillPermitted: services.isStillPermitted,
+    }),
     ...createApiKeyHandlers({ bodies, keys, keyRotationOverlapSeconds }),
     ...corsConfigHandlers(services),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),
   };
 }
 
-/** A check for each endpoint that is forwarded only after one. */
-function createGuards(services: Services, condition: Condition): Guards {
+/** Creates a check for each endpoint with `servedBy: guard`. */
+function createGuards(services: Services, state: ServerState): Guards {
   const { settings, bodies, couch, keys, bus, nodeUrls } = services;
   const { publicUrl, replicationHosts, inspectLimitBytes: limitBytes } = settings;
   const replication = guardReplication({
@@ -94,7 +125,7 @@ function createGuards(services: Services, condition: Condition): Guards {
     limitBytes,
   });
   return {
-    up: guardUp(condition),
+    up: guardUp(state),
     replicate: replication,
     'replicator-write': replication,
     'users-any': guardUsers({ bodies, couch, keys, bus, limitBytes }),

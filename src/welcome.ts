@@ -40,7 +40,9 @@ export function welcomeLines(
   ];
 }
 
-/** Example commands: create a database, a key and a grant; then a permitted read and a refused write. */
+/**
+ * Returns example commands: create a database, a key and a grant; then a permitted read and a refused write.
+ */
 export function walkThrough(url: string, owner: string, password: string): readonly string[] {
   const json = `-H 'Content-Type: application/json'`;
   return [

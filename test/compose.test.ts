@@ -1,4 +1,4 @@
-// The steps of a request in turn: none is left out, and nothing that goes wrong passes for leave to go on.
+// Composed steps: none is skipped, and no failure counts as success.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
@@ -8,7 +8,10 @@ const nothing: unknown = {};
 const req = nothing as Request;
 const res = nothing as Response;
 
-/** Runs the steps; resolves with the names of those that ran and with what the whole handed on. */
+/**
+ * Runs the steps; resolves with the number of those that ran and the error that the composed handler passed
+ * on.
+ */
 async function run(
   steps: readonly RequestHandler[],
 ): Promise<{ readonly ran: number; readonly left: unknown }> {
@@ -26,13 +29,13 @@ async function run(
 const pass: RequestHandler = (_req, _res, next) => next();
 const passLater: RequestHandler = (_req, _res, next) => void setImmediate(next);
 
-describe('inTurn', () => {
-  it('lets one step after the other hand on, at once or later, and leaves behind the last', async () => {
+describe('compose', () => {
+  it('runs the steps in order, synchronous or not, and calls next after the last one', async () => {
     assert.deepEqual(await run([pass, passLater, pass]), { ran: 3, left: undefined });
     assert.deepEqual(await run([]), { ran: 0, left: undefined });
   });
 
-  it('goes no further than a step that answers', () => {
+  it('stops at a step that answers', () => {
     let reached = false;
     void compose([() => undefined, () => (reached = true)])(req, res, () => (reached = true));
     assert.equal(reached, false);
@@ -40,15 +43,15 @@ describe('inTurn', () => {
 
   const error = new Error('refused');
   const failures: Readonly<Record<string, RequestHandler>> = {
-    'hands on an error': (_req, _res, next: NextFunction) => next(error),
-    'hands on an error later': (_req, _res, next: NextFunction) => void setImmediate(() => next(error)),
+    'passes on an error': (_req, _res, next: NextFunction) => next(error),
+    'passes on an error later': (_req, _res, next: NextFunction) => void setImmediate(() => next(error)),
     throws: () => {
       throw error;
     },
     rejects: () => Promise.reject(error),
   };
   for (const [what, failing] of Object.entries(failures))
-    it(`leaves with the error of a step that ${what}, and runs none behind it`, async () => {
+    it(`passes on the error of a step that ${what}, and skips the steps after it`, async () => {
       assert.deepEqual(await run([pass, failing, pass]), { ran: 2, left: error });
     });
 
@@ -61,7 +64,7 @@ describe('inTurn', () => {
     rejects: () => Promise.reject(undefined),
   };
   for (const [what, failing] of Object.entries(SILENT))
-    it(`leaves with an error when a step ${what} with nothing at all`, async () => {
+    it(`passes on an error when a step ${what} with undefined`, async () => {
       const { ran, left } = await run([failing, pass]);
       assert.equal(ran, 1);
       assert.equal(left instanceof Error, true);

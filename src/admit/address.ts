@@ -3,6 +3,7 @@
 import { type IncomingMessage } from 'node:http';
 import { type Socket } from 'node:net';
 import { type RequestHandler } from 'express';
+import { LRUCache } from 'lru-cache';
 import { AddressSet, normalizeAddress } from '../config/address-set.ts';
 import { type Settings } from '../config/settings.ts';
 import { contextOf, type ClientAddress } from '../context.ts';
@@ -34,7 +35,7 @@ class AddressRules {
   readonly #allow: AddressSet;
   readonly #ownerAllow: AddressSet;
   readonly #proxies: AddressSet;
-  readonly #forwarded = new Map<string, Verdict>();
+  readonly #forwarded = new LRUCache<string, Verdict>({ max: MOST_REMEMBERED });
 
   constructor(settings: AddressSettings) {
     this.settings = settings;
@@ -65,7 +66,6 @@ class AddressRules {
     const known = this.#forwarded.get(key);
     if (known !== undefined) return known;
     const verdict = this.#readForwarded(peer, header, secure);
-    if (this.#forwarded.size >= MOST_REMEMBERED) this.#forwarded.clear();
     this.#forwarded.set(key, verdict);
     return verdict;
   }

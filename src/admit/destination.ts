@@ -1,13 +1,16 @@
 // Parses the Destination header of a COPY (H10).
+import { NOT_UTF8_ID } from '../catalogue/document-id.ts';
 import { type Destination } from '../catalogue/operation.ts';
 import { BadRequest } from '../http-errors.ts';
+import { decodeBytes } from './percent-encoding.ts';
 
 /**
  * Parses the header as CouchDB does: it cuts at `?`, decodes percent escapes and plus signs once, and takes
- * the rest as an id in the same database. The id may contain slashes. Source: couch_httpd_db.erl,
- * parse_copy_destination_header; docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid.
+ * the rest as an id in the same database. The id may contain slashes, and a percent sign that begins no escape
+ * is itself. Raw bytes are UTF-8. Source: couch_httpd_db.erl, parse_copy_destination_header;
+ * docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid.
  * The returned `header` is the canonical encoding. Throws BadRequest if the header is missing, names another
- * server, or is ambiguous.
+ * server, is ambiguous, or holds an id that CouchDB refuses.
  */
 export function parseDestination(header: string | readonly string[] | undefined): Destination {
   if (typeof header !== 'string' || header === '') {
@@ -23,23 +26,13 @@ export function parseDestination(header: string | readonly string[] | undefined)
 }
 
 function decodedId(text: string): string {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code <= 0x20 || code >= 0x7f || code === 0x23) {
-      throw new BadRequest('Destination contains a byte that must be percent-encoded.');
-    }
-  }
   const start = text.slice(0, 8).toLowerCase();
   if (start.startsWith('http://') || start.startsWith('https://')) {
     throw new BadRequest('Destination URL must be relative.');
   }
-  let id: string;
-  try {
-    id = decodeURIComponent(text.replaceAll('+', ' '));
-  } catch {
-    throw new BadRequest('Destination is not valid percent-encoded UTF-8.');
-  }
-  if (id === '' || id === '_design/' || id === '_local/' || id.includes('\0')) {
+  const id = decodeBytes(text);
+  if (id === undefined) throw new BadRequest(NOT_UTF8_ID, 'illegal_docid');
+  if (id === '' || id === '_design/' || id === '_local/') {
     throw new BadRequest('Destination is not a document id.', 'illegal_docid');
   }
   return id;

@@ -1,13 +1,21 @@
 // Parses the request target as CouchDB does, and refuses ambiguous targets (H7).
 import { type RequestHandler } from 'express';
 import { contextOf } from '../context.ts';
+import { NOT_UTF8_ID } from '../catalogue/document-id.ts';
 import { type Target } from '../catalogue/operation.ts';
 import { BadRequest, TooLong } from '../http-errors.ts';
+import { originForm } from './absolute-target.ts';
 import { parseDestination } from './destination.ts';
+import { isEscapeAt } from './percent-encoding.ts';
 
 export interface TargetLimits {
-  /** Longest request target in bytes: path and query together. */
+  /** Longest target of a GET in bytes: path and query together. */
   readonly maxUrlBytes: number;
+}
+
+export interface TargetRules extends TargetLimits {
+  /** Origin under which clients reach Couchgate; an absolute target may name it. */
+  readonly publicUrl: string;
 }
 
 // Classes of bytes in a target, as bits. A byte without a class is refused: control bytes, space, non-ASCII,
@@ -32,10 +40,11 @@ const UNDERSCORE = 95;
 /**
  * Parses the raw target as CouchDB does (chttpd.erl, handle_request_int). It cuts at the first `?`, splits at
  * `/`, drops empty segments, and decodes each once, with `+` as a space. `_design%2Fx` and `_local%2Fx`
- * become two segments. `path` is encoded again from the segments.
- * Throws BadRequest for ambiguous targets: no leading slash, a scheme, `#`, control or non-ASCII bytes, bad
- * escapes, invalid UTF-8, NUL, `.` and `..` segments. Throws TooLong above the limit. Only the bytes of the
- * query are checked; it is forwarded unchanged.
+ * become two segments. Behind the name of a database, `.` and `..` are names, and NUL is a character, because
+ * ids and attachments can have such names. `path` is encoded again from the segments.
+ * Throws BadRequest for ambiguous targets: no leading slash, `#`, control or non-ASCII bytes, bad escapes,
+ * invalid UTF-8, and `.`, `..` or NUL outside a database. Throws TooLong above the limit. Only the bytes of
+ * the query are checked; it is forwarded unchanged.
  */
 export function parseTarget(raw: string, limits: TargetLimits): Target {
   if (raw.length > limits.maxUrlBytes) throw new TooLong();
@@ -64,12 +73,9 @@ function classesOf(raw: string, from: number, to: number): number {
   return classes;
 }
 
-/** True if no segment must be dropped. The raw path then equals the canonical path. */
+/** True if no segment must be dropped or escaped. The raw path then equals the canonical path. */
 function isCanonical(parts: readonly string[]): boolean {
-  for (const part of parts) {
-    if (part === '') return false;
-    refuseDots(part);
-  }
+  for (const part of parts) if (part === '' || isDots(part)) return false;
   return true;
 }
 
@@ -77,11 +83,13 @@ function readSegments(parts: readonly string[], escaped: boolean): readonly stri
   const segments: string[] = [];
   for (const part of parts) {
     if (part === '') continue;
-    const segment = escaped ? decoded(part) : part;
-    if (segments.length === 1 && segment.charCodeAt(0) === UNDERSCORE && isInDatabase(segments[0] ?? '')) {
+    const segment = escaped ? decoded(part, namesDocument(segments)) : part;
+    if (!isInDatabase(segments)) {
+      refuseOutsideDatabase(segment);
+      segments.push(segment);
+    } else if (segments.length === 1 && segment.charCodeAt(0) === UNDERSCORE) {
       pushDocumentId(segments, segment);
     } else {
-      refuseDots(segment);
       segments.push(segment);
     }
   }
@@ -100,35 +108,56 @@ function pushDocumentId(segments: string[], segment: string): void {
   }
   const name = segment.slice(slash + 1);
   if (name === '') throw new BadRequest(`Illegal document id \`${segment}\``, 'illegal_docid');
-  refuseDots(name);
   segments.push(segment.slice(0, slash), name);
 }
 
-function isInDatabase(first: string): boolean {
+/** True if the next segment stands behind the name of a database. */
+function isInDatabase(segments: readonly string[]): boolean {
+  const [first] = segments;
+  if (first === undefined) return false;
   return first.charCodeAt(0) !== UNDERSCORE || first === '_users' || first === '_replicator';
 }
 
-/**
- * Decodes a segment once. `+` is a space in CouchDB's paths. NUL is refused, because other parsers end
- * strings at it.
- */
-function decoded(part: string): string {
-  const spaced = part.includes('+') ? part.replaceAll('+', ' ') : part;
-  if (!spaced.includes('%')) return spaced;
-  let text: string;
-  try {
-    text = decodeURIComponent(spaced);
-  } catch {
-    throw new BadRequest('The request target is not valid percent-encoded UTF-8.', 'invalid_url_encoding');
-  }
-  if (text.includes('\0')) throw new BadRequest('The request target contains a NUL.');
-  return text;
+/** True if the next segment is a document id, or the part of one behind `_design/` or `_local/`. */
+function namesDocument(segments: readonly string[]): boolean {
+  if (!isInDatabase(segments)) return false;
+  return (
+    segments.length === 1 ||
+    (segments.length === 2 && (segments[1] === '_design' || segments[1] === '_local'))
+  );
 }
 
-/** Refuses `.` and `..`: CouchDB treats them as names, but other parsers normalise the path. */
-function refuseDots(segment: string): void {
-  if (segment.charCodeAt(0) !== DOT) return;
-  if (segment === '.' || segment === '..') throw new BadRequest('The request target contains a dot segment.');
+/** Decodes a segment once. `+` is a space in CouchDB's paths. */
+function decoded(part: string, isId: boolean): string {
+  const spaced = part.includes('+') ? part.replaceAll('+', ' ') : part;
+  if (!spaced.includes('%')) return spaced;
+  try {
+    return decodeURIComponent(spaced);
+  } catch {
+    if (isId && isEscaped(part)) throw new BadRequest(NOT_UTF8_ID, 'illegal_docid');
+    throw new BadRequest('The request target is not valid percent-encoded UTF-8.', 'invalid_url_encoding');
+  }
+}
+
+/** True if every percent sign begins an escape. */
+function isEscaped(part: string): boolean {
+  for (let at = part.indexOf('%'); at !== -1; at = part.indexOf('%', at + 1)) {
+    if (!isEscapeAt(part, at)) return false;
+  }
+  return true;
+}
+
+/**
+ * Outside a database no name is `.` or `..` or holds NUL. Other parsers would normalise the path, and reach
+ * another database, or end the string at NUL.
+ */
+function refuseOutsideDatabase(segment: string): void {
+  if (isDots(segment)) throw new BadRequest('The request target contains a dot segment.');
+  if (segment.includes('\0')) throw new BadRequest('The request target contains a NUL.');
+}
+
+function isDots(segment: string): boolean {
+  return segment.charCodeAt(0) === DOT && (segment === '.' || segment === '..');
 }
 
 /**
@@ -138,15 +167,31 @@ function refuseDots(segment: string): void {
 function pathOf(segments: readonly string[], parts: readonly string[]): string {
   if (segments.length === 1 && segments[0] === '_utils' && parts.at(-1) === '') return '/_utils/';
   let path = '';
-  for (const segment of segments) path += `/${encodeURIComponent(segment)}`;
+  for (const segment of segments) path += `/${encodedSegment(segment)}`;
   return path === '' ? '/' : path;
 }
 
-/** Makes the step that writes `context.target` and, for COPY, `context.destination`. */
-export function readTarget(limits: TargetLimits): RequestHandler {
+/** `.` and `..` are escaped, so that no program on the way takes them for a step in the path. */
+function encodedSegment(segment: string): string {
+  if (isDots(segment)) return segment === '.' ? '%2E' : '%2E%2E';
+  return encodeURIComponent(segment);
+}
+
+/**
+ * Makes the step that writes `context.target` and, for COPY, `context.destination`. The limit is that of
+ * CouchDB's request line, so a method that is longer than GET leaves less for the target.
+ */
+export function readTarget(rules: TargetRules): RequestHandler {
+  const { maxUrlBytes } = rules;
   return function readTargetStep(req, _res, next) {
     const context = contextOf(req);
-    context.target = parseTarget(req.url, limits);
+    const { url } = req;
+    const target = parseTarget(
+      url.charCodeAt(0) === SLASH ? url : originForm(req, url, rules.publicUrl),
+      rules,
+    );
+    if (req.method.length - 3 + target.path.length + target.query.length > maxUrlBytes) throw new TooLong();
+    context.target = target;
     if (req.method === 'COPY') context.destination = parseDestination(req.headers['destination']);
     next();
   };

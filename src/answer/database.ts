@@ -11,6 +11,7 @@ import { versionOf } from '../permissions/security-document.ts';
 import { EMPTY_REQUEST } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
+import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 
 export interface DatabaseDeps {
@@ -25,6 +26,7 @@ export interface DatabaseDeps {
   /** Origin for the Location header; empty = a path alone. */
   readonly publicUrl: string;
   readonly log: OperationalLog;
+  readonly isStillPermitted: IsStillPermitted;
   readonly wait?: (milliseconds: number) => Promise<unknown>;
 }
 
@@ -44,7 +46,9 @@ export function databaseHandlers(deps: DatabaseDeps): Pick<Answers, 'db-create' 
 
 async function create(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
-  const answer = await deps.security.alone(database, async () => {
+  const answer = await deps.security.runExclusive(database, async () => {
+    // Other changes of this database ran first, and may have revoked the permission (H19).
+    await requireStillPermitted(deps.isStillPermitted, context);
     const made = await ask(deps, context, 'PUT');
     if (!isDone(made)) return made;
     await deps.security.forget(database);
@@ -58,7 +62,9 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
 
 async function remove(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
-  const answer = await deps.security.alone(database, async () => {
+  const answer = await deps.security.runExclusive(database, async () => {
+    // Other changes of this database ran first, and may have revoked the permission (H19).
+    await requireStillPermitted(deps.isStillPermitted, context);
     try {
       return await ask(deps, context, 'DELETE');
     } finally {

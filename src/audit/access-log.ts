@@ -1,46 +1,47 @@
-// Where the lines of the access log go: stdout or a file, never at the cost of the requests. What a line says is line.ts's business.
+// Writes the lines of the access log to stdout or a file, in batches, without blocking requests.
 import { closeSync, openSync } from 'node:fs';
 import sonicBoom from 'sonic-boom';
 import { type OperationalLog } from '../config/operational-log.ts';
 
 export interface AccessLog {
-  /** False when there is no access log, so that no line need be made. */
+  /** False if the access log is off, so that no line is built. */
   readonly enabled: boolean;
-  /** False while lines cannot be written and the policy is to refuse requests then. */
+  /** False while lines cannot be written and the policy is `refuse`. */
   readonly accepting: boolean;
-  /** Lines lost since the start. */
+  /** Number of lines that were lost since the start. */
   readonly dropped: number;
-  /** Adds a line, which ends in a line feed. Never blocks, never throws. */
+  /** Adds a line, which must end with a line feed. Never blocks and never throws. */
   write(line: string): void;
-  /** Opens the file again by its name, after a log rotation moved it away. */
+  /** Opens the file by its name again, after log rotation. */
   reopen(): void;
-  /** Writes out what is held back, as far as that works within `timeoutMs`. */
+  /** Writes the lines that are still in memory, for at most `timeoutMs`. */
   close(timeoutMs: number): Promise<void>;
 }
 
 export interface AccessLogParameters {
-  /** `stdout`, `off`, or a file. */
+  /** `stdout`, `off`, or a path. */
   readonly target: string;
+  /** `drop` or `refuse` (setting `access_log_policy`). */
   readonly policy: string;
   readonly log: OperationalLog;
-  /** How much may wait for a slow sink before lines are dropped. */
+  /** Bytes that may wait for a slow sink before lines are dropped. */
   readonly bufferBytes?: number;
-  /** Several processes share the sink, so that one write must be one piece (a pipe keeps 4096 bytes together, POSIX PIPE_BUF). */
+  /** True if several processes write to the sink. A write must then fit in PIPE_BUF (POSIX). */
   readonly shared?: boolean;
 }
 
 const { SonicBoom } = sonicBoom;
 
-/** A sink whose contentMode is `buffer` takes bytes, which its types do not know. */
+/** With contentMode `buffer`, the sink takes bytes; its types do not know this. */
 type ByteSink = Omit<sonicBoom.SonicBoom, 'write'> & { write(bytes: Buffer): boolean };
 
 const RETRY_MS = 1000;
 const BATCH_BYTES = 65_536;
-const GATHER_MS = 10;
+const BATCH_DELAY_MS = 10;
 const PIPE_BUF = 4096;
 const LINE_FEED = 10;
 
-/** Opens the sink. Throws when the file cannot be opened: a log that must be kept is missed before the first request, not after. */
+/** Opens the sink. Throws if the file cannot be opened, before the first request is served. */
 export function openAccessLog(parameters: AccessLogParameters): AccessLog {
   if (parameters.target === 'off') return NO_LOG;
   return new SinkLog(parameters);
@@ -55,7 +56,7 @@ const NO_LOG: AccessLog = Object.freeze({
   close: () => Promise.resolve(),
 });
 
-/** Lines that wait to be written, as bytes: of text, the sink would take the length, and encode it twice. */
+/** Waiting lines, as bytes: of a string, the sink counts characters and encodes it twice. */
 class Batch {
   readonly #bytes: Buffer;
   #used = 0;
@@ -70,7 +71,7 @@ class Batch {
 
   hasRoomFor(line: string): boolean {
     const free = this.#bytes.length - this.#used;
-    // No character takes more than three bytes, so most lines need not be measured.
+    // A UTF-16 code unit takes at most three bytes, so most lines need not be measured.
     return line.length * 3 <= free || Buffer.byteLength(line) <= free;
   }
 
@@ -78,7 +79,7 @@ class Batch {
     this.#used += this.#bytes.write(line, this.#used);
   }
 
-  /** All of them, in memory of their own. */
+  /** Empties the batch and returns a copy of its bytes. */
   take(): Buffer {
     const lines = Buffer.from(this.#bytes.subarray(0, this.#used));
     this.#used = 0;
@@ -94,11 +95,11 @@ class SinkLog implements AccessLog {
   readonly #log: OperationalLog;
   readonly #target: string;
   readonly #refuses: boolean;
-  readonly #endGathering = (): void => {
-    this.#gathering = false;
-    this.#passOn();
+  readonly #onFlushTimer = (): void => {
+    this.#isFlushScheduled = false;
+    this.#flushBatch();
   };
-  #gathering = false;
+  #isFlushScheduled = false;
   #failing = false;
   #full = false;
   #reopening = false;
@@ -109,7 +110,7 @@ class SinkLog implements AccessLog {
     this.#target = target;
     this.#refuses = policy === 'refuse';
     if (target !== 'stdout') closeSync(openSync(target, 'a', 0o640));
-    // To a file every write is one piece, whatever its size: it is opened for appending.
+    // A write to a file is atomic at any size: the file is opened for appending.
     const largest = shared && target === 'stdout' ? PIPE_BUF : BATCH_BYTES;
     this.#sink = new SonicBoom({
       dest: target === 'stdout' ? 1 : target,
@@ -119,12 +120,14 @@ class SinkLog implements AccessLog {
       contentMode: 'buffer',
     }) as unknown as ByteSink;
     this.#batch = new Batch(largest);
-    this.#sink.on('drop', (lines: Buffer) => this.#lose(lines));
-    this.#sink.on('error', (error: NodeJS.ErrnoException) => this.#fail(error.code ?? 'unknown error'));
-    this.#sink.on('write', () => this.#recover());
+    this.#sink.on('drop', (lines: Buffer) => this.#countDropped(lines));
+    this.#sink.on('error', (error: NodeJS.ErrnoException) =>
+      this.#onWriteError(error.code ?? 'unknown error'),
+    );
+    this.#sink.on('write', () => this.#onWriteSuccess());
     this.#sink.on('ready', () => {
       this.#reopening = false;
-      this.#recover();
+      this.#onWriteSuccess();
     });
     this.#sink.on('drain', () => (this.#full = false));
   }
@@ -133,31 +136,31 @@ class SinkLog implements AccessLog {
     return !this.#refuses || !(this.#failing || this.#full);
   }
 
-  /** Lines are handed over a hundred times a second: a write for every turn of the event loop would cost a busy Couchgate 5 % of its time. */
+  /** Batched: a write per turn of the event loop costs a busy Couchgate 5 % of its time. */
   write(line: string): void {
-    if (!this.#batch.hasRoomFor(line)) this.#passOn();
-    if (!this.#gathering) {
-      this.#gathering = true;
-      setTimeout(this.#endGathering, GATHER_MS);
+    if (!this.#batch.hasRoomFor(line)) this.#flushBatch();
+    if (!this.#isFlushScheduled) {
+      this.#isFlushScheduled = true;
+      setTimeout(this.#onFlushTimer, BATCH_DELAY_MS);
     }
     if (this.#batch.hasRoomFor(line)) this.#batch.add(line);
     else this.#sink.write(Buffer.from(line));
   }
 
-  #passOn(): void {
+  #flushBatch(): void {
     if (!this.#batch.isEmpty) this.#sink.write(this.#batch.take());
   }
 
-  #lose(lines: Buffer): void {
+  #countDropped(lines: Buffer): void {
     if (!this.#full)
-      this.#log.error({ target: this.#target }, 'the access log takes no more: lines are lost');
+      this.#log.error({ target: this.#target }, 'access log buffer is full: lines are dropped');
     this.#full = true;
     for (let at = lines.indexOf(LINE_FEED); at !== -1; at = lines.indexOf(LINE_FEED, at + 1))
       this.dropped += 1;
   }
 
-  #fail(code: string): void {
-    if (!this.#failing) this.#log.error({ target: this.#target, code }, 'the access log cannot be written');
+  #onWriteError(code: string): void {
+    if (!this.#failing) this.#log.error({ target: this.#target, code }, 'access log cannot be written');
     this.#failing = true;
     if (this.#retrying) return;
     this.#retrying = true;
@@ -168,8 +171,8 @@ class SinkLog implements AccessLog {
     }, RETRY_MS).unref();
   }
 
-  #recover(): void {
-    if (this.#failing) this.#log.warn({ target: this.#target }, 'the access log can be written again');
+  #onWriteSuccess(): void {
+    if (this.#failing) this.#log.warn({ target: this.#target }, 'access log can be written again');
     this.#failing = false;
   }
 
@@ -180,12 +183,12 @@ class SinkLog implements AccessLog {
   }
 
   close(timeoutMs: number): Promise<void> {
-    this.#passOn();
+    this.#flushBatch();
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        // At its end Node waits for the thread that is stuck in a write; when nobody reads, it would wait for good.
+        // On exit, Node waits for a blocked write. If nothing reads stdout, the process would never end.
         if (this.#target === 'stdout') process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
-        this.#log.error({ target: this.#target }, 'the access log takes no more: its last lines are lost');
+        this.#log.error({ target: this.#target }, 'access log could not be flushed: its last lines are lost');
         resolve();
       }, timeoutMs);
       this.#sink.flush(() => {

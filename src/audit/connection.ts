@@ -1,11 +1,14 @@
-// Remembers on a client's socket what is the same for all its requests, and where its byte counts stood.
+// Stores on a client's socket the log fields of its connection and its byte counters.
 import { type Socket } from 'node:net';
 import { type TLSSocket } from 'node:tls';
 import { type ClientAddress } from '../context.ts';
 import { type Principal } from '../principal/principal.ts';
 
-/** The text made of the last key: the requests of a connection mostly come from the same client, who says the same of himself. */
-class LastText<Key> {
+/**
+ * Caches the text for the last key: the requests of a connection mostly have the same client, principal and
+ * agent.
+ */
+class CachedText<Key> {
   #key: Key | undefined = undefined;
   #text = '';
 
@@ -18,18 +21,19 @@ class LastText<Key> {
   }
 }
 
-/** What the log says of a connection. */
+/** The facts of a connection that its log lines repeat. */
 export class ConnectionFacts {
   readonly ip: string;
   readonly port: number;
-  /** The log fields of its TLS, or the empty text. */
+  /** Log fields of TLS; empty for plain HTTP. */
   readonly tlsFields: string;
-  /** Log fields of its requests, made again only when they change. */
-  readonly client = new LastText<ClientAddress>();
-  readonly principal = new LastText<Principal>();
-  readonly agent = new LastText<string>();
-  readSoFar = 0;
-  writtenSoFar = 0;
+  /** Log fields of its requests, built again only if their source changes. */
+  readonly client = new CachedText<ClientAddress>();
+  readonly principal = new CachedText<Principal>();
+  readonly agent = new CachedText<string>();
+  /** The socket's byte counters at the end of the last request. */
+  lastBytesRead = 0;
+  lastBytesWritten = 0;
 
   constructor(socket: Socket) {
     this.ip = socket.remoteAddress ?? '';
@@ -45,12 +49,15 @@ function tlsFieldsOf(
   return `,"sslVersion":${JSON.stringify(socket.getProtocol?.())},"cipherSuite":${JSON.stringify(socket.getCipher?.().standardName)}`;
 }
 
-interface Remembering {
+interface SocketWithFacts {
   connectionFacts?: ConnectionFacts;
 }
 
-/** The facts of a socket, found out at its first request. A property, since a WeakMap costs more on every request. */
+/**
+ * Returns the facts of a socket; creates them at its first request. A property, because a WeakMap costs more
+ * per request.
+ */
 export function connectionOf(socket: Socket): ConnectionFacts {
-  const remembering = socket as Remembering;
-  return (remembering.connectionFacts ??= new ConnectionFacts(socket));
+  const withFacts = socket as SocketWithFacts;
+  return (withFacts.connectionFacts ??= new ConnectionFacts(socket));
 }

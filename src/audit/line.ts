@@ -1,4 +1,4 @@
-// Writes the one line of the access log that a request leaves. Its fields are documented in docs/audit-log.md. Where it goes is access-log.ts's business.
+// Builds the access-log line of a request. docs/audit-log.md documents its fields.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type ClientAddress, type Context } from '../context.ts';
 import { type Endpoint, type Permit } from '../catalogue/endpoint.ts';
@@ -12,18 +12,19 @@ export interface LineParts {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly connection: ConnectionFacts;
-  /** Bytes sent and received for this request, heads included. */
+  /** Bytes sent and received for this request, heads included. The names are Cloudant's. */
   readonly bytesRead: number;
   readonly bytesUploaded: number;
-  /** `performance.now()` when the exchange was over. */
+  /** `performance.now()` at the end of the exchange. */
   readonly endedAt: number;
 }
 
-const LONGEST_USER_AGENT = 512;
+const MAX_USER_AGENT_LENGTH = 512;
 
 /**
- * One JSON line. Built by hand, since a general serialiser costs several times as much and this is paid by every request. Fields that Cloudant's
- * logs have keep Cloudant's names (IBM Cloudant, "IBM Cloud Logs integration", table "Log lines").
+ * Returns one JSON line, ended by a line feed. It is built by hand: a general serialiser costs several times
+ * as much for every request. Fields that Cloudant's logs have keep Cloudant's names (IBM Cloudant, "IBM Cloud
+ * Logs integration", table "Log lines").
  */
 export function accessLine(parts: LineParts): string {
   const { context, req, connection } = parts;
@@ -35,7 +36,7 @@ export function accessLine(parts: LineParts): string {
   if (identified !== undefined)
     line += `${connection.principal.textOf(identified.principal, principalFields)},"authMethod":"${identified.method}"`;
   const database = context.operation?.database;
-  // CouchDB allows no @ in the name of a database; what has one is something else, that may hold a password.
+  // CouchDB does not allow @ in a database name. A segment with @ may contain a password.
   if (database !== undefined) line += `,"dbName":${quote(database.includes('@') ? '***' : database)}`;
   line += operationFields(context) + decisionFields(context, parts.res.statusCode);
   line += answerFields(parts) + timingFields(context, parts.endedAt);
@@ -53,13 +54,13 @@ function principalFields({ name, kind }: Principal): string {
 }
 
 function agentFields(agent: string): string {
-  return `,"userAgent":${quote(agent.slice(0, LONGEST_USER_AGENT))}`;
+  return `,"userAgent":${quote(agent.slice(0, MAX_USER_AGENT_LENGTH))}`;
 }
 
 let second = 0;
 let secondText = '';
 
-/** The time in ISO 8601; a date is formatted once a second, since formatting it costs more than the rest of the line. */
+/** The time in ISO 8601. The date is formatted once a second: it costs more than the rest of the line. */
 function now(): string {
   const time = Date.now();
   const thisSecond = Math.floor(time / 1000);
@@ -71,7 +72,7 @@ function now(): string {
   return `${secondText}${milliseconds < 10 ? '00' : milliseconds < 100 ? '0' : ''}${milliseconds}Z`;
 }
 
-/** A text as JSON. Printable ASCII is only put in quotes; whatever could end the line or the text early is escaped. */
+/** A string as JSON. Printable ASCII is only quoted; what could end the line or the string is escaped. */
 export function quote(text: string): string {
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
@@ -80,7 +81,7 @@ export function quote(text: string): string {
   return `"${text}"`;
 }
 
-/** JSON escapes line feeds, but not U+2028 and the C1 controls that terminals obey. */
+/** JSON.stringify does not escape U+2028, U+2029 and the C1 controls, which terminals interpret. */
 function escape(text: string): string {
   return JSON.stringify(text).replace(
     /[\u007f-\u009f\u2028\u2029]/g,
@@ -88,19 +89,22 @@ function escape(text: string): string {
   );
 }
 
-/** The target as it was judged; one that was refused unread is shown only if it is a path, for anything else might hold a password. */
+/**
+ * The fields of the canonical target. If the target was refused before it was parsed, it is shown only if it
+ * is a path: other forms may contain a password.
+ */
 function targetFields(context: Context, req: IncomingMessage): string {
   const { target } = context;
   if (target !== undefined) {
     const query = target.query === '' ? '' : `,"rawQueryString":${quote(maskTarget(target.query).slice(1))}`;
-    return `,"httpRequest":${quote(shownPath(target.path, req.url ?? ''))}${query}`;
+    return `,"httpRequest":${quote(maskPath(target.path, req.url ?? ''))}${query}`;
   }
   const raw = req.url ?? '';
-  return `,"httpRequest":${raw.startsWith('/') ? quote(shownPath(raw, raw)) : '"(not a path)"'}`;
+  return `,"httpRequest":${raw.startsWith('/') ? quote(maskPath(raw, raw)) : '"(not a path)"'}`;
 }
 
-/** `//name:password@host/db` is a path to us and to CouchDB, but whoever wrote it meant an address: its first segment is not shown. */
-function shownPath(path: string, raw: string): string {
+/** `//name:password@host/db` is parsed as a path but meant as an address: its first segment is masked. */
+function maskPath(path: string, raw: string): string {
   if (!raw.startsWith('//') || !raw.includes('@')) return maskTarget(path);
   const start = path.search(/[^/]/);
   const end = path.indexOf('/', start);
@@ -109,7 +113,7 @@ function shownPath(path: string, raw: string): string {
 
 const fieldsOfEndpoint = new WeakMap<Endpoint, string>();
 
-/** What was asked, by the row that was applied, or where none was yet, by the row that was found. The same for every request of a row, so made once. */
+/** The fields of the endpoint that was applied, else of the classified one. Cached per endpoint. */
 function operationFields(context: Context): string {
   const { decision, operation } = context;
   const endpoint = decision?.allow === true ? decision.endpoint : operation?.endpoint;
@@ -124,13 +128,13 @@ function operationFields(context: Context): string {
   return fields;
 }
 
-/** Who may call a row, in a few words: `public`, `owner`, `_reader`, `_reader or _design+_writer`. */
+/** Who may call an endpoint: `public`, `owner`, `_reader`, `_reader or _design+_writer`. */
 export function describePermit(permit: Permit): string {
   if (permit.kind !== 'roles') return permit.kind;
   return permit.roles.length === 0 ? 'owner' : permit.roles.map((all) => all.join('+')).join(' or ');
 }
 
-/** Why it was permitted or refused. */
+/** The decision, its rule, and the reason of a refusal. */
 function decisionFields(context: Context, status: number): string {
   const { decision, rule, reason } = interpret(context, status);
   if (decision === 'allow') return allowedFields(rule);
@@ -140,7 +144,7 @@ function decisionFields(context: Context, status: number): string {
 
 const fieldsOfRule = new Map<string, string>();
 
-/** The rules that permit are few, and their names are written in the code. */
+/** Cached: only few rules permit, and all their names are in the code. */
 function allowedFields(rule: string): string {
   let fields = fieldsOfRule.get(rule);
   if (fields === undefined) fieldsOfRule.set(rule, (fields = `,"decision":"allow","rule":${quote(rule)}`));
@@ -157,31 +161,31 @@ function answerFields({ context, req, res, bytesRead, bytesUploaded }: LineParts
   return fields;
 }
 
-/** Milliseconds: before it left for CouchDB, until CouchDB's head came, until all was sent, and altogether. */
+/** Milliseconds until the request was sent, the head arrived and the answer ended, and in total. */
 function timingFields({ startedAt, upstream }: Context, endedAt: number): string {
   const { sentAt, answeredAt } = upstream;
-  const response = tenths(endedAt - startedAt);
+  const response = roundToTenths(endedAt - startedAt);
   if (sentAt === undefined) return `,"timings":{"response":${response}}`;
-  const wait = tenths(sentAt - startedAt);
+  const wait = roundToTenths(sentAt - startedAt);
   if (answeredAt === undefined) return `,"timings":{"wait":${wait},"response":${response}}`;
-  return `,"timings":{"wait":${wait},"upstream":${tenths(answeredAt - sentAt)},"transfer":${tenths(endedAt - answeredAt)},"response":${response}}`;
+  return `,"timings":{"wait":${wait},"upstream":${roundToTenths(answeredAt - sentAt)},"transfer":${roundToTenths(endedAt - answeredAt)},"response":${response}}`;
 }
 
-function tenths(milliseconds: number): number {
+function roundToTenths(milliseconds: number): number {
   return Math.round(milliseconds * 10) / 10;
 }
 
-const MANAGEMENT = new Set(['session', 'permissions', 'key', 'configuration']);
+const MANAGEMENT_ACTIONS = new Set(['session', 'permissions', 'key', 'configuration']);
 
-/** Marks what an auditor asks for first: changes of keys, permissions, sessions and configuration, with what they changed. */
+/** Marks changes of keys, permissions, sessions and configuration, with the new values. Never a secret. */
 function changeFields(context: Context, req: IncomingMessage): string {
   const { operation } = context;
   const { change } = context.outcome;
-  const managing =
+  const isManagement =
     operation !== undefined &&
-    MANAGEMENT.has(operation.endpoint.action) &&
+    MANAGEMENT_ACTIONS.has(operation.endpoint.action) &&
     req.method !== 'GET' &&
     req.method !== 'HEAD';
-  if (change === undefined) return managing ? ',"management":true' : '';
+  if (change === undefined) return isManagement ? ',"management":true' : '';
   return `,"management":true,"change":${JSON.stringify(change)}`;
 }

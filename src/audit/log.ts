@@ -1,8 +1,11 @@
-// Writes the operational log: what happens to Couchgate itself, as JSON lines on stderr. Requests are the access log's business.
+// Writes the operational log: JSON lines on stderr about Couchgate itself.
 import pino, { type Logger } from 'pino';
 import { maskTarget } from './mask.ts';
 
-/** A logger that never writes what it was not given field by field: no serialisers for requests, no bindings but the time. */
+/**
+ * Creates the logger. It writes only the fields that it is given, and of errors only name, message, code and
+ * stack.
+ */
 export function createOperationalLog(level: string, destination: pino.DestinationStream = stderr()): Logger {
   return pino(
     {
@@ -17,12 +20,12 @@ export function createOperationalLog(level: string, destination: pino.Destinatio
   );
 }
 
-/** Not waited for, since a reader of stderr that stands still must not stop the requests; pino writes out the rest when the process ends. */
+/** Asynchronous: a reader of stderr that stops must not block requests. pino flushes the buffer on exit. */
 function stderr(): pino.DestinationStream {
   return pino.destination({ dest: 2, sync: false, maxLength: 1_048_576 });
 }
 
-/** The words and the place of an error, none of its other fields: a nano error carries its request's body, and with it passwords (M5). */
+/** Drops all other fields of an error: a nano error contains the request body, and with it passwords (M5). */
 function shortError(error: unknown): unknown {
   if (!(error instanceof Error)) return undefined;
   const { code } = error as NodeJS.ErrnoException;

@@ -1,43 +1,47 @@
-// Takes out of a target what might be a credential. Credentials have no place there, but people put them there.
+// Masks credentials in request targets and error messages.
 
 const MASK = '***';
 
-/** `scheme://name:password` before an `@`, with or without percent-encoding of its signs. */
+/** `://name:password` before an `@`, with or without percent-encoding of its signs. */
 const USER_INFO = /((?::|%3A)(?:\/|%2F){2})[^/?#&]+$/i;
-/** `%3A%2F/` is the longest beginning that can end with a plain slash. */
-const LONGEST_START = 6;
+/** Length of `%3A%2F/`, the longest start that can end with a plain slash, minus that slash. */
+const MAX_START_LENGTH = 6;
 const ENDS_USER_INFO = /[/?#&]/;
 const AT_SIGN = /(@|%40)/;
-/** CouchDB lets a semicolon end a parameter as well. */
+/** CouchDB accepts a semicolon as separator of parameters too. */
 const BETWEEN_PARAMETERS = /([&;])/;
 const SECRET_NAME = /passw|secret|token|credential/i;
 
-/** The path or query with user-info and the values of parameters named like a secret masked. Cheap for those that have none. */
+/**
+ * Masks user-info, and the values of parameters whose name looks like a secret. Cheap for targets without
+ * them.
+ */
 export function maskTarget(text: string): string {
-  const shown = text.includes('@') || text.includes('%40') ? maskUserInfo(text) : text;
-  return SECRET_NAME.test(shown) ? maskParameters(shown) : shown;
+  const masked = text.includes('@') || text.includes('%40') ? maskUserInfo(text) : text;
+  return SECRET_NAME.test(masked) ? maskParameters(masked) : masked;
 }
 
 /**
- * Looks back from every at sign to the one before it, and no further than a sign that ends user-info: so every character is looked at
- * a few times at most, whatever a stranger sends. What stands between two at signs behind a mask is the rest of the same password.
+ * Searches backwards from every at sign to the previous one, and stops at a character that ends user-info. So
+ * every character is read a few times at most, whatever a client sends. Text between two at signs after a
+ * mask belongs to the same password.
  */
 function maskUserInfo(text: string): string {
   const pieces: string[] = text.split(AT_SIGN);
   let masking = false;
   for (let i = 0; i + 2 < pieces.length; i += 2) {
     const piece = pieces[i] ?? '';
-    const shown: string = masking && !ENDS_USER_INFO.test(piece) ? MASK : maskEnd(piece);
-    masking = shown !== piece;
-    pieces[i] = shown;
+    const masked: string = masking && !ENDS_USER_INFO.test(piece) ? MASK : maskEnd(piece);
+    masking = masked !== piece;
+    pieces[i] = masked;
   }
   return pieces.join('');
 }
 
 function maskEnd(piece: string): string {
   const end = Math.max(...['/', '?', '#', '&'].map((sign) => piece.lastIndexOf(sign)));
-  // Of the slashes before a name, the last may be plain and the first encoded.
-  const start = Math.max(0, end - LONGEST_START);
+  // The first slash before a name may be encoded while the last one is plain.
+  const start = Math.max(0, end - MAX_START_LENGTH);
   return piece.slice(0, start) + piece.slice(start).replace(USER_INFO, `$1${MASK}`);
 }
 

@@ -1,4 +1,4 @@
-// Answers /metrics, /healthz and /readyz on a listener of its own. What the numbers are is metrics.ts's business, whether Couchgate is ready its caller's.
+// Serves /metrics, /healthz and /readyz on a separate listener.
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { parseListenAddress } from '../config/listen-address.ts';
@@ -6,14 +6,14 @@ import { type OperationalLog } from '../config/operational-log.ts';
 
 export interface Readiness {
   readonly ready: boolean;
-  /** Why not, or what is worth knowing: bounded words, no secrets. */
+  /** Details of the state. Values come from a bounded set; no secrets. */
   readonly checks: Readonly<Record<string, string | number | boolean>>;
 }
 
 export interface MetricsServerParameters {
   /** `metrics_listen`. */
   readonly address: string;
-  /** True when the operator chose the address: then a port that is taken is an error, not a warning. */
+  /** True if the operator configured the address: then a port in use is an error, not a warning. */
   readonly chosen: boolean;
   readonly metrics: () => Promise<string>;
   readonly readiness: () => Readiness | Promise<Readiness>;
@@ -26,7 +26,10 @@ export interface MetricsServer {
   close(): Promise<void>;
 }
 
-/** Opens the listener; undefined when it is `off`, or when the default port is taken (a second Couchgate on one machine must start). */
+/**
+ * Opens the listener. Returns undefined for `off`, and if the default port is in use: a second Couchgate on
+ * one machine must start. Throws any other error of `listen`.
+ */
 export async function openMetricsServer(
   parameters: MetricsServerParameters,
 ): Promise<MetricsServer | undefined> {
@@ -34,8 +37,8 @@ export async function openMetricsServer(
   if (place === undefined) return undefined;
   const server = http.createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (req, res) => {
     answer(parameters, req, res).catch((error: unknown) => {
-      parameters.log.error({ err: error }, 'the metrics could not be read');
-      send(res, 503, 'text/plain', 'the metrics could not be read\n');
+      parameters.log.error({ err: error }, 'metrics could not be read');
+      send(res, 503, 'text/plain', 'metrics could not be read\n');
     });
   });
   try {
@@ -47,7 +50,7 @@ export async function openMetricsServer(
     const { address } = parameters;
     parameters.log.warn(
       { address },
-      'metrics_listen is taken: no metrics and health checks; set another address',
+      'metrics_listen is in use: no metrics and health checks; set another address',
     );
     return undefined;
   }

@@ -1,10 +1,10 @@
-// Offers the counters to Prometheus, of one process or of all workers together. Counting is request-metrics.ts's business, and of whom the sources belong to.
+// Exports metrics in Prometheus format, of one process or of all workers.
 import { AggregatorRegistry, collectDefaultMetrics, Registry, type Metric } from 'prom-client';
 import {
   ACTIONS,
   BUCKETS_SECONDS,
   DECISIONS,
-  requestSlot,
+  counterIndex,
   STATUSES,
   type Durations,
   type RequestMetrics,
@@ -17,13 +17,13 @@ export interface Sample {
   readonly value: number;
 }
 
-/** A number that another part of Couchgate keeps, read when Prometheus asks. Label values must come from a bounded set. */
+/** A metric that is read when Prometheus scrapes. Label values must come from a bounded set. */
 export interface MetricSource {
-  /** Without its prefix `couchgate_`; a counter ends in `_total`. */
+  /** Without the prefix `couchgate_`; the name of a counter ends in `_total`. */
   readonly name: string;
   readonly help: string;
   readonly type: 'gauge' | 'counter';
-  /** How the workers' numbers are put together; the sum when left out. */
+  /** How the values of the workers are combined; the sum by default. */
   readonly aggregator?: 'sum' | 'max' | 'min' | 'average';
   readonly read: () => number | readonly Sample[];
 }
@@ -32,7 +32,10 @@ interface NamedSample extends Sample {
   readonly metricName?: string;
 }
 
-/** The registry of this process: Couchgate's own metrics, those of `sources`, and Node's (event-loop delay, memory, CPU). */
+/**
+ * Creates the registry of this process: Couchgate's own metrics, `sources`, and Node's (event-loop delay,
+ * memory, CPU).
+ */
 export function createRegistry(metrics: RequestMetrics, sources: readonly MetricSource[]): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -51,13 +54,13 @@ export function createRegistry(metrics: RequestMetrics, sources: readonly Metric
   registerDurations(
     registry,
     'couchgate_request_duration_seconds',
-    'Time from the head of a request to the end of its answer.',
+    'Time from the request head to the end of the answer.',
     () => ACTIONS.map((action, index) => [{ action }, metrics.durations[index]] as const),
   );
   registerDurations(
     registry,
     'couchgate_node_duration_seconds',
-    'Time from the sending of a request to a node to the head of its answer.',
+    'Time from sending a request to a node to the head of its answer.',
     () => [...metrics.nodes].map(([node, { durations }]) => [{ node }, durations] as const),
   );
   return registry;
@@ -67,13 +70,13 @@ function ownSources(metrics: RequestMetrics): readonly MetricSource[] {
   return [
     {
       name: 'requests_total',
-      help: 'Requests that ended, by operation class, decision and status class.',
+      help: 'Finished requests, by operation class, decision and status class.',
       type: 'counter',
       read: () => requestSamples(metrics),
     },
     {
       name: 'requests_in_flight',
-      help: 'Requests that run at present, feeds included.',
+      help: 'Requests that are running, feeds included.',
       type: 'gauge',
       read: () => metrics.inFlight,
     },
@@ -85,7 +88,7 @@ function ownSources(metrics: RequestMetrics): readonly MetricSource[] {
     },
     {
       name: 'node_answers_total',
-      help: 'Exchanges with CouchDB nodes, by status class; cut = no answer came.',
+      help: 'Exchanges with CouchDB nodes, by status class; cut = no answer.',
       type: 'counter',
       read: () =>
         [...metrics.nodes].flatMap(([node, { statuses }]) =>
@@ -100,7 +103,7 @@ function requestSamples(metrics: RequestMetrics): readonly Sample[] {
   ACTIONS.forEach((action, a) => {
     DECISIONS.forEach((decision, d) => {
       STATUSES.forEach((status, s) => {
-        const value = metrics.requests[requestSlot(a, d, s)] ?? 0;
+        const value = metrics.requests[counterIndex(a, d, s)] ?? 0;
         if (value > 0) samples.push({ labels: { action, decision, status }, value });
       });
     });
@@ -108,7 +111,7 @@ function requestSamples(metrics: RequestMetrics): readonly Sample[] {
   return samples;
 }
 
-/** Puts numbers that are kept elsewhere into a registry: it asks a metric for nothing but `get` and `reset`. */
+/** Registers values that are stored elsewhere. The registry calls only `get` and `reset` of a metric. */
 function register(
   registry: Registry,
   name: string,
@@ -141,6 +144,7 @@ function registerDurations(
   );
 }
 
+/** Cumulates the buckets, as Prometheus histograms require. No samples before the first observation. */
 function buckets(name: string, labels: Labels, { counts, sumSeconds }: Durations): readonly NamedSample[] {
   let total = 0;
   const samples = Array.from(counts, (count, index) => {
@@ -160,13 +164,13 @@ function buckets(name: string, labels: Labels, { counts, sumSeconds }: Durations
   ];
 }
 
-/** In a worker process: lets the primary ask for this registry. */
+/** In a worker process: makes this registry available to the primary. */
 export function offerToPrimary(registry: Registry): void {
   AggregatorRegistry.setRegistries(registry);
   new AggregatorRegistry();
 }
 
-/** In the primary: the metrics of all workers put together, as Prometheus text. */
+/** In the primary: returns a function that reads the combined metrics of all workers, as Prometheus text. */
 export function readWorkers(): () => Promise<string> {
   const aggregator = new AggregatorRegistry();
   return () => aggregator.clusterMetrics();

@@ -1,17 +1,17 @@
-// Interprets how a request ended: the one place that access log, metrics and termination state read it from.
+// Interprets how a request ended. Access log, metrics and termination state use this interpretation only.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context } from '../context.ts';
 
-/** Whether a request was permitted, and by which rule. */
+/** Whether a request was permitted, by which rule, and why not. */
 export interface Interpretation {
   readonly decision: 'allow' | 'deny';
-  /** As the metrics count it; `refused` = ended before anything was decided. */
+  /** The decision in the metrics; `refused` = ended before authorize decided. */
   readonly counted: 'allow' | 'deny' | 'refused';
   readonly rule: string;
   readonly reason: string | undefined;
 }
 
-/** The rules that permit are few, and their names are written in the code. */
+/** Cached: only few rules permit, and all their names are in the code. */
 const allowedBy = new Map<string, Interpretation>();
 
 function allowed(rule: string): Interpretation {
@@ -24,8 +24,8 @@ function allowed(rule: string): Interpretation {
 }
 
 /**
- * A refusal of a later step overrides a decision to permit; without any decision, the rule is that of the step that
- * refused, or that was never reached. `status` is the status of the answer.
+ * A refusal by a later step overrides a decision to permit. Without a decision, the rule is that of the step
+ * that refused, or of the first step that was not reached. `status` is the status of the answer.
  */
 export function interpret(context: Context, status: number): Interpretation {
   const { decision, outcome } = context;
@@ -44,7 +44,7 @@ export function interpret(context: Context, status: number): Interpretation {
   return { decision: 'deny', counted, rule: missingStep(context), reason: undefined };
 }
 
-/** A refusal before authorize without a rule of its own: named after the field that was never written. */
+/** The rule of a refusal before authorize that recorded no rule, derived from the first missing field. */
 function missingStep(context: Context): string {
   if (context.client === undefined) return 'address';
   if (context.target === undefined) return 'malformed';
@@ -53,9 +53,10 @@ function missingStep(context: Context): string {
 }
 
 /**
- * How the exchange ended, in HAProxy's letters, as Cloudant's log has them. First letter: C client, S CouchDB,
- * P Couchgate, K cut by Couchgate while it ran, or -. Second letter, the phase: R request, H waiting for the head,
- * D data, or -. Source: HAProxy configuration manual, "Session state at disconnection"; the cookie letters are always `--`.
+ * How the exchange ended, in HAProxy's letters, as in Cloudant's log. First letter: C client, S CouchDB, P
+ * Couchgate, K ended by Couchgate while it ran, or -. Second letter, the phase: R request, H waiting for the
+ * head, D data, or -. Source: HAProxy configuration manual, "Session state at disconnection". The cookie
+ * letters are always `--`.
  */
 export function terminationState(context: Context, req: IncomingMessage, res: ServerResponse): string {
   const { decision, outcome, upstream } = context;

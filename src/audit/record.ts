@@ -1,4 +1,4 @@
-// Begins and ends the record of a request: its id, and when it is over its line in the access log and its place in the metrics.
+// Records a request: assigns its id, then writes its access-log line and counts it when it ends.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type RequestHandler } from 'express';
 import { contextOf } from '../context.ts';
@@ -15,8 +15,8 @@ export interface RecordParameters {
 }
 
 /**
- * The first step. Takes over the client's X-Couch-Request-ID or makes one, and sends it with every answer. When the log must be complete and cannot
- * be written, nothing is done that it would not show: 503.
+ * The first step. Uses the client's X-Couch-Request-ID or creates one, and sends it with every answer. If the
+ * log must be complete and cannot be written, answers 503: no request may run without a line.
  */
 export function recordRequest({ accessLog, metrics }: RecordParameters): RequestHandler {
   const makeId = requestIdMaker();
@@ -25,15 +25,15 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     const req: IncomingMessage = this.req;
     const context = contextOf(req);
     const endedAt = performance.now();
-    metrics.ended(context, this.headersSent ? this.statusCode : 0, endedAt);
+    metrics.requestEnded(context, this.headersSent ? this.statusCode : 0, endedAt);
     if (!accessLog.enabled) return;
     const { socket } = req;
     const connection = connectionOf(socket);
     const { bytesRead: read, bytesWritten: written } = socket;
-    const bytesRead = written - connection.writtenSoFar;
-    const bytesUploaded = read - connection.readSoFar;
-    connection.readSoFar = read;
-    connection.writtenSoFar = written;
+    const bytesRead = written - connection.lastBytesWritten;
+    const bytesUploaded = read - connection.lastBytesRead;
+    connection.lastBytesRead = read;
+    connection.lastBytesWritten = written;
     accessLog.write(accessLine({ context, req, res: this, connection, bytesRead, bytesUploaded, endedAt }));
   }
 
@@ -43,13 +43,13 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     context.id = isRequestId(given) ? given : makeId();
     context.answerHeaders.push('X-Couch-Request-ID', context.id);
     connectionOf(req.socket);
-    metrics.begun();
+    metrics.requestStarted();
     res.on('close', finishRecord);
     if (accessLog.accepting) {
       next();
       return;
     }
     context.outcome.refuse('access-log');
-    next(new Unavailable('The access log cannot be written, and nothing may happen unseen.'));
+    next(new Unavailable('The access log cannot be written. No request is served without it.'));
   };
 }

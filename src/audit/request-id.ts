@@ -1,11 +1,11 @@
-// Chooses the id under which a request is known to the client, to CouchDB and to the log.
+// Validates and creates request ids (X-Couch-Request-ID).
 import { randomFillSync } from 'node:crypto';
 
-const LONGEST = 36;
+const MAX_LENGTH = 36;
 
-/** The rule by which CouchDB itself accepts an X-Couch-Request-ID: 1 to 36 of `A-Z a-z 0-9 _ -` (chttpd.erl). */
+/** CouchDB's own rule for an X-Couch-Request-ID: 1 to 36 of `A-Z a-z 0-9 _ -` (chttpd.erl). */
 export function isRequestId(text: string | readonly string[] | undefined): text is string {
-  if (typeof text !== 'string' || text.length === 0 || text.length > LONGEST) return false;
+  if (typeof text !== 'string' || text.length === 0 || text.length > MAX_LENGTH) return false;
   for (let i = 0; i < text.length; i += 1) {
     const code = text.charCodeAt(i);
     const letter = (code >= 97 && code <= 122) || (code >= 65 && code <= 90);
@@ -15,12 +15,13 @@ export function isRequestId(text: string | readonly string[] | undefined): text 
 }
 
 const ID_BYTES = 10;
-/** Random bytes are fetched for many ids at once: the call costs more than the bytes. */
+/** Random bytes are generated for many ids at once: the call costs more than the bytes. */
 const POOL_BYTES = ID_BYTES * 400;
 
 /**
- * A maker of ids, 20 hexadecimal digits each. Nobody can guess one before it is used: by finding it again behind CouchDB's own headers,
- * forward/ knows that nobody who wrote into a database has ended the head of the answer early (H3).
+ * Returns a generator of ids, 20 hexadecimal digits each. An id cannot be guessed before it is used. CouchDB
+ * repeats it behind its own headers, so stored data that ends the head of an answer early can be detected
+ * (H3).
  */
 export function requestIdMaker(): () => string {
   const pool = Buffer.alloc(POOL_BYTES);

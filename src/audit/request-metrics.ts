@@ -1,9 +1,9 @@
-// Counts requests as they end. Every label has a bounded set of values: never a path, a database or a name. How it is read is metrics.ts's business.
+// Counts finished requests. Every label has a bounded set of values: never a path, a database or a name.
 import { type Context } from '../context.ts';
 import { interpret } from './outcome.ts';
 import { type AuditAction } from '../catalogue/endpoint.ts';
 
-/** Operation classes in the order of their counters; `none` is a request that named no known operation. */
+/** Operation classes in the order of their counters; `none` = the request matched no endpoint. */
 export const ACTIONS: readonly (AuditAction | 'none')[] = [
   'read',
   'write',
@@ -18,21 +18,21 @@ export const ACTIONS: readonly (AuditAction | 'none')[] = [
   'status',
   'none',
 ];
-/** `refused` was ended before anything was decided: an unknown address, a malformed request, wrong credentials. */
+/** `refused` = ended before authorize decided: unknown address, malformed request, wrong credentials. */
 export const DECISIONS = ['allow', 'deny', 'refused'] as const;
-/** `cut` had no answer at all. */
+/** `cut` = no answer. */
 export const STATUSES = ['cut', '1xx', '2xx', '3xx', '4xx', '5xx'] as const;
-/** Upper bounds of the duration histograms, in seconds; behind the last one comes infinity. */
+/** Upper bounds of the duration histograms, in seconds; the last bucket has no upper bound. */
 export const BUCKETS_SECONDS = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60, 3600,
 ] as const;
 
 const INDEX = new Map<string, number>(ACTIONS.map((action, index) => [action, index]));
 const NO_ACTION = ACTIONS.length - 1;
-/** CouchDB nodes come from the configuration, so they are few; should that ever fail, the memory is bounded all the same. */
-const MOST_NODES = 256;
+/** Limits memory in case a label is not from the configured nodes. */
+const MAX_NODES = 256;
 
-/** Durations in buckets, not cumulated. */
+/** A histogram; `counts` are not cumulative. */
 export class Durations {
   readonly counts = new Float64Array(BUCKETS_SECONDS.length + 1);
   sumSeconds = 0;
@@ -51,7 +51,7 @@ export interface NodeCounts {
   readonly durations: Durations;
 }
 
-/** Plain numbers, added to without an allocation: a labelled prom-client counter costs a hash of its labels every time. */
+/** The counters are plain numbers: a labelled prom-client counter hashes its labels at every increment. */
 export class RequestMetrics {
   inFlight = 0;
   addressRefusals = 0;
@@ -59,18 +59,18 @@ export class RequestMetrics {
   readonly durations: readonly Durations[] = ACTIONS.map(() => new Durations());
   readonly nodes = new Map<string, NodeCounts>();
 
-  begun(): void {
+  requestStarted(): void {
     this.inFlight += 1;
   }
 
-  /** Counts a request that is over; `status` 0 = it had no answer. */
-  ended(context: Context, status: number, endedAt: number): void {
+  /** Counts a finished request; `status` 0 = no answer. */
+  requestEnded(context: Context, status: number, endedAt: number): void {
     this.inFlight -= 1;
     const { operation, outcome, upstream } = context;
     const action = operation === undefined ? NO_ACTION : (INDEX.get(operation.endpoint.action) ?? NO_ACTION);
     const decided = DECISIONS.indexOf(interpret(context, status).counted);
-    const slot = requestSlot(action, decided, statusIndex(status));
-    this.requests[slot] = (this.requests[slot] ?? 0) + 1;
+    const counter = counterIndex(action, decided, statusIndex(status));
+    this.requests[counter] = (this.requests[counter] ?? 0) + 1;
     this.durations[action]?.add(endedAt - context.startedAt);
     if (outcome.refusal?.rule === 'address') this.addressRefusals += 1;
     if (upstream.node !== undefined) this.#countNode(upstream.node, context);
@@ -79,7 +79,7 @@ export class RequestMetrics {
   #countNode(node: string, { upstream: { status, sentAt, answeredAt } }: Context): void {
     let counts = this.nodes.get(node);
     if (counts === undefined) {
-      if (this.nodes.size >= MOST_NODES) return;
+      if (this.nodes.size >= MAX_NODES) return;
       counts = { statuses: new Float64Array(STATUSES.length), durations: new Durations() };
       this.nodes.set(node, counts);
     }
@@ -89,8 +89,8 @@ export class RequestMetrics {
   }
 }
 
-/** Where the counter of a combination of labels stands. */
-export function requestSlot(action: number, decision: number, status: number): number {
+/** Index of the counter for a combination of labels. */
+export function counterIndex(action: number, decision: number, status: number): number {
   return (action * DECISIONS.length + decision) * STATUSES.length + status;
 }
 

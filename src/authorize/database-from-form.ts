@@ -1,4 +1,4 @@
-// Reads the database that the form of `POST /api/set_permissions` names, whose permissions decide the request.
+// Reads which database the form of `POST /api/set_permissions` names; its permissions decide the request.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type BodyReader } from '../body/read.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
@@ -13,17 +13,23 @@ export interface FormDeps {
 }
 
 export interface NamedOperation {
-  /** The operation on the named database; on one that cannot be granted, the endpoint that is closed to everybody. */
+  /**
+   * The operation on the named database. If the database cannot have grants, the endpoint is one that is
+   * closed to everybody.
+   */
   readonly operation: Operation & { readonly database: string };
-  /** True when the security object of the database can hold a `cloudant` map. */
+  /** True if the security object of the database may have a `cloudant` map. */
   readonly isGrantable: boolean;
 }
 
-/** Room for a database, a name and eight roles many times over. */
+/** Largest form, far above a database name, a name and eight roles. */
 export const FORM_LIMIT_BYTES = 65_536;
-const STORE = endpoint('store-database');
+const STORE_ENDPOINT = endpoint('store-database');
 
-/** Throws BadContentType for what is not a form, BadRequest for one without exactly one database, and what `BodyReader.read` throws. */
+/**
+ * Throws BadContentType for other types, BadRequest unless the form names exactly one database, and what
+ * `BodyReader.form` throws.
+ */
 export async function readDatabaseFromForm(
   req: IncomingMessage,
   res: ServerResponse,
@@ -34,7 +40,10 @@ export async function readDatabaseFromForm(
   const form = await bodies.form(req, res, { limitBytes: FORM_LIMIT_BYTES });
   const database = databaseOfForm(form, principal);
   const isGrantable = database !== storeDatabase && isOpenToGrants(database);
-  return { operation: { ...operation, database, ...(isGrantable ? {} : { endpoint: STORE }) }, isGrantable };
+  return {
+    operation: { ...operation, database, ...(isGrantable ? {} : { endpoint: STORE_ENDPOINT }) },
+    isGrantable,
+  };
 }
 
 function isOpenToGrants(database: string): boolean {

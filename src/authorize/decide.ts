@@ -1,6 +1,6 @@
-// Decides whether an operation is allowed, and with which privilege CouchDB is asked. Pure: finding the permissions and reading a body is index.ts's business.
+// Decides whether an operation is permitted, and which privilege CouchDB must see. Pure functions.
 import { type Decision } from '../context.ts';
-import { endpoint } from '../catalogue/catalogue.ts';
+import { endpoint as endpointOf } from '../catalogue/catalogue.ts';
 import { illegalNameReason } from '../catalogue/database-name.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
 import { type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
@@ -8,16 +8,17 @@ import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { NO_ROLES, roleSet, type RoleSet } from '../permissions/role.ts';
-import { endpointForBulk, endpointForDocument, streamsBulk } from './endpoint-by-ids.ts';
-import { A_NAME, missingFor, SERVER_ADMIN, type Missing } from './missing-roles.ts';
+import { endpointForBulk, endpointForDocument, mayStreamBulk } from './endpoint-by-ids.ts';
+import { ANY_NAME, missingFor, SERVER_ADMIN, type Missing } from './missing-roles.ts';
 
 const ADMIN = roleSet(['_admin']);
-const ILLEGAL_CREATION = endpoint('db-illegal-create');
+const ILLEGAL_CREATION = endpointOf('db-illegal-create');
 const CLOSED: Missing = { reason: 'This endpoint is closed for everybody.', needed: 'nothing opens it' };
-const LOCAL_INTERNAL = endpoint('local-internal');
-/** Rows of no writing in which functions of the database are told who asks; and those that write more than their class says. */
-const FUNCTION_ROWS = new Set(['show', 'list', 'partition-show-list', 'bulk-docs-design-holder']);
-const SECURITY_ROWS = new Set([
+const LOCAL_INTERNAL = endpointOf('local-internal');
+/** Endpoints whose action is neither write nor feed, but whose database functions see the caller's roles. */
+const FUNCTION_ENDPOINTS = new Set(['show', 'list', 'partition-show-list', 'bulk-docs-design-holder']);
+/** Endpoints of the security object, which `couchdb_auth_only` does not leave to CouchDB. */
+const SECURITY_ENDPOINTS = new Set([
   'security-get',
   'security-put',
   'api-security-get',
@@ -26,9 +27,10 @@ const SECURITY_ROWS = new Set([
 ]);
 
 /**
- * Decides `operation` for `principal`. `permissions` are those of `operation.database`, undefined when it does not exist or has no say.
- * `ids` are the kinds of document ids found in the body; undefined = it has not been read: then the answer says whether any row that the
- * body might choose is open to the caller. Sources: IBM Cloudant's role tables, hazards H1, H8, H10, H11, H16.
+ * Decides `operation` for `principal`. `permissions` are those of `operation.database`; undefined = it does
+ * not exist or does not matter. `ids` are the kinds of document ids in the body; undefined = the body has not
+ * been read. Then the decision says whether any endpoint that the body could select is open to the principal.
+ * Sources: IBM Cloudant's role tables, hazards H1, H8, H10, H11, H16.
  */
 export function decide(
   principal: Principal,
@@ -43,39 +45,39 @@ export function decide(
     return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'public');
   if (principal.kind === 'owner') return allowOwner(operation, permissions, ids);
   if (permit.kind === 'authenticated') {
-    if (principal.kind === 'nobody') return refuse(principal, A_NAME, 'not signed in');
+    if (principal.kind === 'nobody') return refuse(principal, ANY_NAME, 'not signed in');
     return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'signed in');
   }
   if (permissions === undefined) return refuseWithoutDatabase(principal, operation);
-  const held = heldBy(principal, permissions);
-  if (permissions.couchdbAuthOnly) return decideByCouch(principal, operation, held, ids);
+  const held = rolesOn(principal, permissions);
+  if (permissions.couchdbAuthOnly) return delegateToCouch(principal, operation, held, ids);
   return decideByRoles(principal, operation, held, ids);
 }
 
-/** What the principal holds on a database. `nobody` is the entry of the unauthenticated alone: a name cannot claim it (H13). */
-export function heldBy(principal: Principal, permissions: DatabasePermissions): RoleSet {
+/** The principal's roles. Only requests without credentials have those of the entry `nobody` (H13). */
+export function rolesOn(principal: Principal, permissions: DatabasePermissions): RoleSet {
   if (principal.kind !== 'nobody' && principal.name === 'nobody') return NO_ROLES;
   return permissions.grants.get(principal.name) ?? NO_ROLES;
 }
 
-/** True when the row names roles and one of its sets is held, or `_admin` is; a row without roles is the owner's alone. */
-export function isPermitted(row: Endpoint, held: RoleSet): boolean {
-  if (row.permit.kind !== 'roles') return false;
-  const { sets } = row.permit;
+/** True if `held` has one of the role sets, or `_admin`. Endpoints without sets are for the owner only. */
+export function isPermitted(endpoint: Endpoint, held: RoleSet): boolean {
+  if (endpoint.permit.kind !== 'roles') return false;
+  const { sets } = endpoint.permit;
   if ((held & ADMIN) !== 0) return sets.length > 0;
   for (const set of sets) if ((held & set) === set) return true;
   return false;
 }
 
 /**
- * True when the body has to be read before CouchDB may see the request. Bulk writes of a caller whose only way is `_writer` go on as they
- * come: CouchDB, asked as member, refuses each design document among them by itself (H10).
+ * True if the body must be read before the request is forwarded. A bulk write by a caller that has only
+ * `_writer` is streamed: CouchDB gets it with member privilege and refuses every design document in it (H10).
  */
 export function mustInspect(principal: Principal, operation: Operation, decision: Decision): boolean {
   if (!decision.allow || operation.decidedByBody === undefined) return false;
   if (operation.decidedByBody === 'document-id') return true;
   if (decision.identity === 'own') return false;
-  return principal.kind === 'owner' || !streamsBulk(decision.roles);
+  return principal.kind === 'owner' || !mayStreamBulk(decision.roles);
 }
 
 function decideByRoles(
@@ -84,79 +86,79 @@ function decideByRoles(
   held: RoleSet,
   ids: IdClass | undefined,
 ): Decision {
-  const row = chosenRow(operation, held, ids);
-  if (!('id' in row)) return refuse(principal, row, 'grant');
-  if (!isPermitted(row, held)) return refuse(principal, missingFor(row, held), 'grant');
-  return allow(row, row.privilege, held, (held & ADMIN) !== 0 ? 'admin grant' : 'grant');
+  const endpoint = selectEndpoint(operation, held, ids);
+  if (!('id' in endpoint)) return refuse(principal, endpoint, 'grant');
+  if (!isPermitted(endpoint, held)) return refuse(principal, missingFor(endpoint, held), 'grant');
+  return allow(endpoint, endpoint.privilege, held, (held & ADMIN) !== 0 ? 'admin grant' : 'grant');
 }
 
-/** The row that applies: the body's choice where it has one, or the first that is open while the body is unread. */
-function chosenRow(operation: Operation, held: RoleSet, ids: IdClass | undefined): Endpoint | Missing {
+/** The endpoint that the body selects; the first open one while the body is unread. */
+function selectEndpoint(operation: Operation, held: RoleSet, ids: IdClass | undefined): Endpoint | Missing {
   const { endpoint: first, alternatives, decidedByBody } = operation;
   if (decidedByBody === undefined) return first;
-  if (ids === undefined) return alternatives.find((row) => isPermitted(row, held)) ?? first;
+  if (ids === undefined) return alternatives.find((each) => isPermitted(each, held)) ?? first;
   return decidedByBody === 'document-id'
     ? endpointForDocument(alternatives, ids)
     : endpointForBulk(alternatives, held, ids);
 }
 
 /**
- * The owner may do everything that is not closed. CouchDB is asked as server admin where it would not know the markers (a database older
- * than Couchgate, one that CouchDB guards itself, one that does not exist), and where functions of the database look for `_admin` among the
- * roles of who asks, as the validation functions of most databases do that only an admin may write to.
+ * The owner may call every endpoint that is not closed. CouchDB gets the server-admin privilege in two cases.
+ * 1. It would not accept the markers: a database older than Couchgate, a system database, a missing database.
+ * 2. Functions of the database look for `_admin` in the caller's roles, as many validation functions do.
  */
 function allowOwner(
   operation: Operation,
   permissions: DatabasePermissions | undefined,
   ids: IdClass | undefined,
 ): Decision {
-  const row = chosenRow(operation, ADMIN, ids);
-  if (!('id' in row)) throw new Error('a body without a row for the owner');
-  const needsMarker = row.privilege === 'member' || row.privilege === 'dbadmin';
+  const endpoint = selectEndpoint(operation, ADMIN, ids);
+  if (!('id' in endpoint)) throw new Error('no endpoint of the owner matches the body');
+  const needsMarker = endpoint.privilege === 'member' || endpoint.privilege === 'dbadmin';
   const hasMarker = permissions?.marked === true && !permissions.couchdbAuthOnly;
-  const asAdmin = needsMarker && (!hasMarker || meetsFunctions(row));
-  return allow(row, asAdmin ? 'server_admin' : row.privilege, NO_ROLES, 'owner');
+  const asAdmin = needsMarker && (!hasMarker || runsFunctions(endpoint));
+  return allow(endpoint, asAdmin ? 'server_admin' : endpoint.privilege, NO_ROLES, 'owner');
 }
 
-/** Validation functions see who writes, filters who reads changes; shows, lists and updates are told as well. */
-function meetsFunctions({ id, action }: Endpoint): boolean {
-  return action === 'write' || action === 'feed' || FUNCTION_ROWS.has(id);
+/** True if validation, filter, show, list or update functions see the caller's roles. */
+function runsFunctions({ id, action }: Endpoint): boolean {
+  return action === 'write' || action === 'feed' || FUNCTION_ENDPOINTS.has(id);
 }
 
 /**
- * `couchdb_auth_only`: CouchDB decides by its own members and admins, with the caller's own name and roles. Not handed over are rows that
- * need a server admin, which CouchDB would be asked as, and the security object, which CouchDB lets every member read and which Couchgate
- * writes itself: these take a grant of the `cloudant` map.
+ * `couchdb_auth_only`: CouchDB decides by its own members and admins, with the caller's own name and roles.
+ * Endpoints that need server-admin privilege are refused. The endpoints of the security object need a grant
+ * of the `cloudant` map: in CouchDB every member can read the object, and Couchgate writes it itself.
  */
-function decideByCouch(
+function delegateToCouch(
   principal: Principal,
   operation: Operation,
   held: RoleSet,
   ids: IdClass | undefined,
 ): Decision {
   const first = operation.endpoint;
-  if (SECURITY_ROWS.has(first.id)) return decideByRoles(principal, operation, held, undefined);
+  if (SECURITY_ENDPOINTS.has(first.id)) return decideByRoles(principal, operation, held, undefined);
   if (first.privilege === 'server_admin') return refuse(principal, SERVER_ADMIN, 'couchdb_auth_only');
-  const row =
+  const endpoint =
     operation.decidedByBody === 'document-id' && ids !== undefined
       ? endpointForDocument(operation.alternatives, ids)
       : first;
   return {
     allow: true,
-    endpoint: row,
-    privilege: row.privilege,
+    endpoint,
+    privilege: endpoint.privilege,
     identity: 'own',
     roles: held,
     rule: 'couchdb_auth_only',
   };
 }
 
-/** A database that does not exist is a 404 to the signed-in, as in CouchDB; nobody learns which names exist. */
+/** 404 for signed-in callers. Anonymous callers get 401 for missing and closed databases alike. */
 function refuseWithoutDatabase(principal: Principal, operation: Operation): Decision {
   const missing = missingFor(operation.endpoint, NO_ROLES);
-  const isOwners = missing.needed === 'server_admin';
-  const { database, endpoint: row } = operation;
-  if (principal.kind === 'nobody' || database === undefined || row.scope === 'server' || isOwners) {
+  const isOwnerOnly = missing.needed === 'server_admin';
+  const { database, endpoint } = operation;
+  if (principal.kind === 'nobody' || database === undefined || endpoint.scope === 'server' || isOwnerOnly) {
     return refuse(principal, missing, 'grant');
   }
   return {
@@ -168,12 +170,12 @@ function refuseWithoutDatabase(principal: Principal, operation: Operation): Deci
   };
 }
 
-/** Closed rows are closed to everybody; only the owner is told what CouchDB would say. */
-function refuseClosed(principal: Principal, operation: Operation, row: Endpoint): Decision {
-  const { permit } = row;
-  if (permit.kind !== 'blocked') throw new Error(`endpoint ${row.id} is not blocked`);
+/** Refuses a blocked endpoint. Only the owner gets the status and the reason that CouchDB would send. */
+function refuseClosed(principal: Principal, operation: Operation, endpoint: Endpoint): Decision {
+  const { permit } = endpoint;
+  if (permit.kind !== 'blocked') throw new Error(`endpoint ${endpoint.id} is not blocked`);
   if (principal.kind !== 'owner' || permit.owner === 403) return refuse(principal, CLOSED, 'blocked');
-  if (row === ILLEGAL_CREATION) {
+  if (endpoint === ILLEGAL_CREATION) {
     const reason = illegalNameReason(operation.database ?? '');
     return { allow: false, status: 400, reason, rule: 'illegal_database_name', needed: CLOSED.needed };
   }
@@ -191,6 +193,6 @@ function refuse(principal: Principal, missing: Missing, rule: string): Decision 
   return { allow: false, status: principal.kind === 'nobody' ? 401 : 403, reason, rule, needed };
 }
 
-function allow(row: Endpoint, privilege: Privilege, roles: RoleSet, rule: string): Decision {
-  return { allow: true, endpoint: row, privilege, identity: 'marker', roles, rule };
+function allow(endpoint: Endpoint, privilege: Privilege, roles: RoleSet, rule: string): Decision {
+  return { allow: true, endpoint, privilege, identity: 'marker', roles, rule };
 }

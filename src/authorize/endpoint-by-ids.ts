@@ -1,4 +1,4 @@
-// Which row applies once the document ids in a body are known (H10). Reading the ids is inspect.ts's business.
+// Selects the endpoint of a write by the kinds of document ids in its body (H10).
 import { DESIGN, LOCAL, ORDINARY, RESERVED, type IdClass } from '../catalogue/document-id.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { roleSet, type RoleSet } from '../permissions/role.ts';
@@ -13,42 +13,53 @@ const NEEDS_WRITER = access(['_writer']);
 const NEEDS_DESIGN = access(['_design']);
 const NEEDS_LOCAL = access(['_replicator', '_writer']);
 
-/** `POST /{db}`: the row of the one id. An id that CouchDB reserves is refused by CouchDB, so it counts as ordinary. */
-export function endpointForDocument(rows: readonly Endpoint[], ids: IdClass): Endpoint {
-  return rowOf(rows, ids === RESERVED ? ORDINARY : ids);
+/**
+ * `POST /{db}`: the endpoint of its single id. CouchDB refuses a reserved id itself, so it counts as
+ * ordinary.
+ */
+export function endpointForDocument(alternatives: readonly Endpoint[], ids: IdClass): Endpoint {
+  return firstFor(alternatives, ids === RESERVED ? ORDINARY : ids);
 }
 
 /**
- * `_bulk_docs`: who may write ordinary documents is asked for as dbadmin only when a design document is among them; who may not has to
- * hold a role for every kind of id that occurs.
+ * `_bulk_docs`: a caller that may write ordinary documents needs dbadmin privilege only if the body has a
+ * design document. Any other caller needs a role for every kind of id in the body. Returns what is missing if
+ * a role is not held.
  */
-export function endpointForBulk(rows: readonly Endpoint[], held: RoleSet, ids: IdClass): Endpoint | Missing {
+export function endpointForBulk(
+  alternatives: readonly Endpoint[],
+  held: RoleSet,
+  ids: IdClass,
+): Endpoint | Missing {
   const hasDesign = (ids & DESIGN) !== 0;
   if ((held & (WRITER | ADMIN)) !== 0) {
-    if (!hasDesign) return rowOf(rows, ORDINARY);
-    return (held & (DESIGNER | ADMIN)) !== 0 ? rowOf(rows, ORDINARY | DESIGN) : NEEDS_DESIGN;
+    if (!hasDesign) return firstFor(alternatives, ORDINARY);
+    return (held & (DESIGNER | ADMIN)) !== 0 ? firstFor(alternatives, ORDINARY | DESIGN) : NEEDS_DESIGN;
   }
   if ((ids & (ORDINARY | RESERVED)) !== 0) return NEEDS_WRITER;
   if (hasDesign && (held & DESIGNER) === 0) return NEEDS_DESIGN;
   if ((ids & LOCAL) !== 0 && (held & REPLICATOR) === 0) return NEEDS_LOCAL;
-  return hasDesign || (held & REPLICATOR) === 0 ? exactRow(rows, DESIGN) : exactRow(rows, LOCAL);
+  return hasDesign || (held & REPLICATOR) === 0
+    ? onlyFor(alternatives, DESIGN)
+    : onlyFor(alternatives, LOCAL);
 }
 
-/** True when `held` can write ordinary documents and nothing that would change the privilege. */
-export function streamsBulk(held: RoleSet): boolean {
+/** True if `held` permits ordinary writes and nothing that needs another privilege. */
+export function mayStreamBulk(held: RoleSet): boolean {
   return (held & WRITER) !== 0 && (held & (DESIGNER | ADMIN)) === 0;
 }
 
-/** The first row that is meant for all of `ids`. */
-function rowOf(rows: readonly Endpoint[], ids: IdClass): Endpoint {
-  return found(rows.find((row) => ((row.choice?.ids ?? 0) & ids) === ids));
+/** The first endpoint that covers all of `ids`. */
+function firstFor(alternatives: readonly Endpoint[], ids: IdClass): Endpoint {
+  return found(alternatives.find((each) => ((each.choice?.ids ?? 0) & ids) === ids));
 }
 
-function exactRow(rows: readonly Endpoint[], ids: IdClass): Endpoint {
-  return found(rows.find((row) => row.choice?.ids === ids));
+/** The endpoint that covers exactly `ids`. */
+function onlyFor(alternatives: readonly Endpoint[], ids: IdClass): Endpoint {
+  return found(alternatives.find((each) => each.choice?.ids === ids));
 }
 
-function found(row: Endpoint | undefined): Endpoint {
-  if (row === undefined) throw new Error('the catalogue has no row for these ids');
-  return row;
+function found(endpoint: Endpoint | undefined): Endpoint {
+  if (endpoint === undefined) throw new Error('the catalogue has no endpoint for these ids');
+  return endpoint;
 }

@@ -1,8 +1,9 @@
-// The step that writes `context.decision`: finds the permissions, reads the body where it has a say, and decides on
-// the permissions that are in force after the last wait (H19). The rules are in decide.ts.
+// The step that writes `context.decision`. It finds the permissions, and reads the body if the decision
+// depends on it. It decides on the permissions that are in force after the last wait (H19).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
 import { inspectBody } from '../body/inspect.ts';
+import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
@@ -12,6 +13,7 @@ import {
   MethodNotAllowed,
   NotFound,
   TooBusy,
+  TooLarge,
   Unauthorized,
   type HttpError,
 } from '../http-errors.ts';
@@ -20,18 +22,21 @@ import { type SecurityStore } from '../permissions/security-store.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
+import { isTooLong, mustDecode, refuseByHead, refuseReadStructure } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { decide, mustInspect } from './decide.ts';
+import { type StillAuthenticated } from './still-permitted.ts';
 
-export interface AuthorizeDeps {
+export interface AuthorizeDeps extends BodyLimits {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
-  /** Name of Couchgate's own database, which a form may not name either. */
+  /** Name of Couchgate's own database. A form must not name it. */
   readonly storeDatabase: string;
   readonly bodies: BodyReader;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
-  /** Watches a request whose body is still on its way. */
+  /** Ends a request if its right is revoked while its body is still arriving. */
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
+  readonly isStillAuthenticated: StillAuthenticated;
 }
 
 interface Exchange {
@@ -42,33 +47,33 @@ interface Exchange {
 
 type Permissions = DatabasePermissions | undefined;
 
-/** Delay of the 503 for a caller with too many reads. */
+/** Delay of the 503 for a caller with too many concurrent reads. */
 const TOO_BUSY_DELAY_MS = 1000;
 
 /**
- * Writes `context.decision`, then passes the request on or refuses it. Decides without a promise while the permissions
- * are in memory and the body has no say. No byte of a body is read before the caller holds a right that some body
- * could use.
+ * Writes `context.decision`, then continues with the request or refuses it. Creates no promise if the
+ * permissions are in memory and the decision does not depend on the body. Reads no byte of a body before the
+ * caller holds a right that some body could use.
  */
 export function authorizeOperation(deps: AuthorizeDeps): RequestHandler {
   return function authorizeOperationStep(req, res, next) {
     const exchange: Exchange = { req, res, context: contextOf(req) };
     const found = currentPermissions(deps, exchange.context);
     if (!(found instanceof Promise)) {
-      const decision = decideUnread(exchange.context, found);
-      if (!bodyHasSay(exchange, decision)) {
+      const decision = decideWithoutBody(exchange.context, found);
+      if (!needsBody(exchange, decision)) {
         finish(deps, exchange, decision, next);
         return;
       }
     }
-    decideAfterWaits(deps, exchange, found).then(
+    decideAsync(deps, exchange, found).then(
       (decision) => finish(deps, exchange, decision, next),
       (error: unknown) => fail(error, next),
     );
   };
 }
 
-/** The permissions that the operation depends on, as they are now. */
+/** The current permissions that the operation depends on. */
 function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions | Promise<Permissions> {
   const operation = known(context.operation, 'operation');
   const caller = callerOf(context);
@@ -76,84 +81,126 @@ function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions 
   return database === undefined ? undefined : deps.permissions.permissionsOf(database, caller);
 }
 
-/** No permissions are needed for endpoints that no role opens, nor for the owner where they could change nothing. */
+/**
+ * The database whose permissions are needed. Undefined = no role opens the endpoint, or the caller is the
+ * owner and the permissions cannot change the decision.
+ */
 function databaseToRead(principal: Principal, { endpoint, database }: Operation): string | undefined {
   if (endpoint.permit.kind !== 'roles' || endpoint.permit.sets.length === 0) return undefined;
   const needsMarker = endpoint.privilege === 'member' || endpoint.privilege === 'dbadmin';
   return principal.kind === 'owner' && !needsMarker ? undefined : database;
 }
 
-/** The decision while the body is unread: whether any endpoint that the body could choose is open to the caller. */
-function decideUnread(context: Context, permissions: Permissions): Decision {
+/** The decision before the body is read: whether an endpoint that it could select is open to the caller. */
+function decideWithoutBody(context: Context, permissions: Permissions): Decision {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
   return restrictOwner(context, decide(principal, operation, permissions, undefined));
 }
 
-/** True when the body has to be read before the decision is final. */
-function bodyHasSay({ req, context }: Exchange, decision: Decision): boolean {
+/** True if the body must be read: it has a say in the decision, or CouchDB would have to decode it. */
+function needsBody({ req, context }: Exchange, decision: Decision): boolean {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  if (operation.decidedByBody === undefined) return false;
   if (operation.decidedByBody === 'database-from-form') return principal.kind !== 'nobody';
-  return mustInspect(principal, operation, decision) || hidesIds(req, decision);
+  return mustInspect(principal, operation, decision) || mustDecode(req, decision);
 }
 
-/** A streamed body is scanned for the ids that are closed to everybody (H10). In an encoded body they cannot be seen. */
-function hidesIds(req: IncomingMessage, decision: Decision): boolean {
-  return decision.allow && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
-}
-
-async function decideAfterWaits(
+async function decideAsync(
   deps: AuthorizeDeps,
   exchange: Exchange,
   found: Permissions | Promise<Permissions>,
 ): Promise<Decision> {
   const { context } = exchange;
   const operation = known(context.operation, 'operation');
-  const unread = decideUnread(context, await found);
-  if (!bodyHasSay(exchange, unread)) return unread;
-  return operation.decidedByBody === 'database-from-form'
-    ? decideByForm(deps, exchange, operation)
-    : decideByIds(deps, exchange, operation, unread);
+  let permissions = await found;
+  const authenticated = stillAuthenticated(deps, context);
+  if (authenticated instanceof Promise) {
+    await authenticated;
+    permissions = await currentPermissions(deps, context);
+  }
+  const withoutBody = decideWithoutBody(context, permissions);
+  if (!needsBody(exchange, withoutBody)) return withoutBody;
+  if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
+  if (withoutBody.allow) {
+    refuseByHead(deps, exchange.req, withoutBody.endpoint);
+    watchUpload(deps.revocationWatch, exchange, withoutBody);
+  }
+  return operation.decidedByBody === undefined
+    ? decideEncoded(deps, exchange, operation, withoutBody)
+    : decideByIds(deps, exchange, operation, withoutBody);
+}
+
+/** Reads the body only to decode it. The permissions are read again after it. */
+async function decideEncoded(
+  deps: AuthorizeDeps,
+  { req, res, context }: Exchange,
+  operation: Operation,
+  unread: Decision,
+): Promise<Decision> {
+  if (!unread.allow) return unread;
+  const { endpoint } = unread;
+  await deps.bodies.read(req, res, rulesOfEncoded(endpoint, deps));
+  await refuseReadStructure(deps, req, endpoint);
+  await stillAuthenticated(deps, context);
+  const { principal } = known(context.identified, 'identified');
+  return restrictOwner(
+    context,
+    decide(principal, operation, await currentPermissions(deps, context), undefined),
+  );
 }
 
 /** `POST /api/set_permissions`: the form names the database. */
 async function decideByForm(
-  { revocationWatch, bodies, storeDatabase, permissions }: AuthorizeDeps,
+  deps: AuthorizeDeps,
   { req, res, context }: Exchange,
   operation: Operation,
 ): Promise<Decision> {
+  const { revocationWatch, bodies, storeDatabase, permissions } = deps;
   const caller = callerOf(context);
   watchUpload(revocationWatch, { req, res }, { endpoint: operation.endpoint, identity: 'marker' });
   const named = await readDatabaseFromForm(req, res, operation, { bodies, storeDatabase });
+  await stillAuthenticated(deps, context);
   const found = named.isGrantable
     ? await permissions.permissionsOf(named.operation.database, caller)
     : undefined;
   return restrictOwner(context, decide(caller.principal, named.operation, found, undefined));
 }
 
-/** The body may take long to arrive, so the permissions are read again after it. Pinned by h19-decisions.test.ts. */
+/** Reads the permissions again after the body, which may arrive slowly. See test/hostile/h19-*.test.ts. */
 async function decideByIds(
   deps: AuthorizeDeps,
   exchange: Exchange,
   operation: Operation,
-  unread: Decision,
+  withoutBody: Decision,
 ): Promise<Decision> {
   const { req, res, context } = exchange;
   const { decidedByBody } = operation;
-  if (decidedByBody !== 'document-id' && decidedByBody !== 'bulk-ids') return unread;
-  if (unread.allow) watchUpload(deps.revocationWatch, exchange, unread);
+  if (decidedByBody !== 'document-id' && decidedByBody !== 'bulk-ids') return withoutBody;
   const ids = await inspectBody(deps.bodies, req, res, {
-    limitBytes: deps.inspectLimitBytes,
+    limitBytes: Math.min(deps.inspectLimitBytes, deps.maxJsonBody),
     place: decidedByBody,
   });
+  await refuseReadStructure(deps, req, operation.endpoint);
+  await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);
   return restrictOwner(context, decide(principal, operation, permissions, ids));
 }
 
-/** The owner's rights can be limited to some addresses (the whitelist's list for owner operations). */
+/** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */
+function stillAuthenticated(deps: AuthorizeDeps, context: Context): undefined | Promise<void> {
+  const valid = deps.isStillAuthenticated(known(context.identified, 'identified'));
+  if (valid instanceof Promise) return valid.then(requireValid);
+  requireValid(valid);
+  return undefined;
+}
+
+function requireValid(isValid: boolean): void {
+  if (!isValid) throw new Unauthorized('The credentials became invalid during the request.');
+}
+
+/** Refuses the owner on addresses outside `owner_allow`. */
 function restrictOwner(context: Context, decision: Decision): Decision {
   if (!decision.allow || decision.rule !== 'owner' || context.client?.mayAdminister !== false)
     return decision;
@@ -172,13 +219,17 @@ function finish(deps: AuthorizeDeps, exchange: Exchange, decision: Decision, nex
     next(refusal(decision));
     return;
   }
+  if (isTooLong(deps, exchange.req, decision.endpoint)) {
+    next(new TooLarge());
+    return;
+  }
   watchUpload(deps.revocationWatch, exchange, decision);
   next();
 }
 
 /**
- * Delays the 503 of a caller with too many reads: thousands of connections that retry at once would starve the event
- * loop (H15).
+ * Continues with an error. Delays the 503 of a caller with too many reads: thousands of connections that
+ * retry at once would starve the event loop (H15).
  */
 function fail(error: unknown, next: NextFunction): void {
   if (error instanceof TooBusy) setTimeout(() => next(error), TOO_BUSY_DELAY_MS);

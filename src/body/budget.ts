@@ -1,41 +1,47 @@
-// Bounds the memory that request bodies take together while they are read. Which bodies, and how large one may be, is their readers' business.
+// Limits the memory that request bodies use together while they are read.
 import { type ServerResponse } from 'node:http';
 import { Unavailable } from '../http-errors.ts';
 import { Quota } from '../limits/quota.ts';
 
-/** Counts bytes that are held for one exchange; answers with Unavailable when all exchanges together, or all of one caller, would hold too many. */
-export type HoldBytes = (bytes: number) => Unavailable | undefined;
+/**
+ * Reserves bytes for one exchange. Returns Unavailable if all exchanges together, or all of one caller, would
+ * hold too many.
+ */
+export type ReserveBytes = (bytes: number) => Unavailable | undefined;
 
-/** What one exchange of a caller (`callerOf`) holds is counted until its answer is over. */
-export type BodyBudget = (res: ServerResponse, caller: string) => HoldBytes;
+/**
+ * Opens a reservation for one exchange of a caller (`quotaKeyOf`). It is released when the response closes.
+ */
+export type BodyBudget = (res: ServerResponse, caller: string) => ReserveBytes;
 
-/** What one caller may take. */
+/** Part of the budget that one caller may use. */
 const SHARE = 1 / 2;
 
 /**
- * One limit on one body is no limit on memory: a key that may write could send many at once. Past `totalBytes` further bodies are
- * refused with 503, which clients take for a reason to try again. A body whose last byte does not come holds its place for minutes, so one
- * caller gets no more than half (H15). Pinned by test/hostile/h15-large-bodies.test.ts.
+ * Creates a budget of `totalBytes`. A limit per body does not limit memory: one key could send many bodies at
+ * once. Beyond the budget, further bodies are refused with 503, which clients retry. A body whose last byte
+ * does not arrive keeps its bytes for minutes, so one caller gets at most half (H15). Pinned by
+ * test/hostile/h15-large-bodies.test.ts.
  */
 export function createBodyBudget(totalBytes: number): BodyBudget {
-  const shares = new Quota(totalBytes, SHARE);
-  let held = 0;
+  const quota = new Quota(totalBytes, SHARE);
+  let reservedBytes = 0;
   return (res, caller) => {
-    let own = 0;
-    let isOver = false;
+    let exchangeBytes = 0;
+    let isReleased = false;
     res.once('close', () => {
-      isOver = true;
-      held -= own;
-      shares.remove(caller, own);
+      isReleased = true;
+      reservedBytes -= exchangeBytes;
+      quota.remove(caller, exchangeBytes);
     });
     return (bytes) => {
-      // What is still inflated for a client that has left would be counted for good.
-      if (isOver || held + bytes > totalBytes || !shares.hasRoom(caller, bytes)) {
+      // After the release, bytes that are still being decoded would be counted forever.
+      if (isReleased || reservedBytes + bytes > totalBytes || !quota.hasRoom(caller, bytes)) {
         return new Unavailable('Too many request bodies are being read at once.', { retryAfterSeconds: 1 });
       }
-      held += bytes;
-      own += bytes;
-      shares.add(caller, bytes);
+      reservedBytes += bytes;
+      exchangeBytes += bytes;
+      quota.add(caller, bytes);
       return undefined;
     };
   };

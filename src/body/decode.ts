@@ -2,23 +2,41 @@
 import { type IncomingMessage } from 'node:http';
 import { createGunzip } from 'node:zlib';
 import { BadContentType, BadRequest, HttpError, TooLarge } from '../http-errors.ts';
-import { type HoldBytes } from './budget.ts';
+import { type ReserveBytes } from './budget.ts';
 
 const GUNZIP_CHUNK_BYTES = 65_536;
+/** JSON of applications shrinks to a tenth. A bomb of 60 KiB would be 64 MiB. */
+const INFLATED_BYTES = 16_777_216;
+const INFLATED_PER_BYTE = 8;
+
+/** Returns the largest decoded size of a gzip body of so many bytes (H20). */
+export function inflatedLimit(receivedBytes: number): number {
+  return INFLATED_BYTES + INFLATED_PER_BYTE * receivedBytes;
+}
 
 /** True when the head announces a body. RFC 9112 section 6.3: one of these two headers, or there is none. */
-export function announcesBody(req: IncomingMessage): boolean {
+export function announcesBody(req: Pick<IncomingMessage, 'headers'>): boolean {
   return req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length'] ?? '0') !== 0;
 }
 
 /**
- * The encoding of the body. Throws BadContentType for one that CouchDB does not know: it knows `gzip` and
- * `identity`, in these spellings alone (chttpd.erl, maybe_decompress; H10).
+ * The encoding of the body. Throws BadContentType for an encoding that CouchDB does not accept: it accepts
+ * only `gzip` and `identity`, in lower case (chttpd.erl, maybe_decompress; H10).
  */
 export function encodingOf(req: IncomingMessage): 'gzip' | 'identity' {
   const encoding = req.headers['content-encoding'] ?? 'identity';
   if (encoding === 'gzip' || encoding === 'identity') return encoding;
   throw new BadContentType('Content-Encoding must be gzip or identity');
+}
+
+/** True for a body with a Content-Encoding that changes its bytes. */
+export function isEncoded(req: Pick<IncomingMessage, 'headers'>): boolean {
+  return announcesBody(req) && (req.headers['content-encoding'] ?? 'identity') !== 'identity';
+}
+
+/** True for the kinds of body that CouchDB reads part by part. */
+export function isMultipart(req: Pick<IncomingMessage, 'headers'>): boolean {
+  return req.headers['content-type']?.toLowerCase().startsWith('multipart/') === true;
 }
 
 /** The media type in lower case without its parameters; undefined without a Content-Type. */
@@ -30,10 +48,11 @@ export function mediaTypeOf(req: IncomingMessage): string | undefined {
 }
 
 /**
- * Decodes gzip, all members, as CouchDB does (H10). Throws BadRequest for what is not gzip, TooLarge past
- * `limitBytes` of decoded size, and what `hold` returns: many small bodies that grow at once are a bomb, too (H15).
+ * Decodes all members of a gzip body, as CouchDB does (H10). Throws BadRequest for invalid gzip, TooLarge
+ * beyond `limitBytes` of decoded size, and the refusal that `reserve` returns: many small bodies that
+ * decompress at once are a decompression bomb too (H15).
  */
-export async function gunzip(body: Buffer, limitBytes: number, hold?: HoldBytes): Promise<Buffer> {
+export async function gunzip(body: Buffer, limitBytes: number, reserve?: ReserveBytes): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   const stream = createGunzip({ chunkSize: GUNZIP_CHUNK_BYTES });
@@ -41,7 +60,7 @@ export async function gunzip(body: Buffer, limitBytes: number, hold?: HoldBytes)
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       size += chunk.length;
-      const refusal = size > limitBytes ? new TooLarge() : hold?.(chunk.length);
+      const refusal = size > limitBytes ? new TooLarge() : reserve?.(chunk.length);
       if (refusal !== undefined) throw refusal;
       chunks.push(chunk);
     }

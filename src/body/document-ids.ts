@@ -1,24 +1,26 @@
-// Says which kinds of ids stand at the places where CouchDB looks for them in a body (H10). Reading JSON is json-scan.ts's business.
-import { classOfId, ORDINARY, type IdClass } from '../catalogue/document-id.ts';
+// Determines the kinds of document ids in a JSON body, at the places where CouchDB reads them (H10).
+import { classOfId, NOT_UTF8_ID, ORDINARY, type IdClass } from '../catalogue/document-id.ts';
 import { BadRequest } from '../http-errors.ts';
 import { type JsonKind, type JsonListener } from './json-scan.ts';
 
-/** Where the ids stand: the `_id` of one document, or of every member of `docs`. */
+/** Where the ids are: in the `_id` of one document, or of every member of `docs`. */
 export type IdPlace = 'document-id' | 'bulk-ids';
 
-/** So many characters of an id tell its class. */
-const TELLING = '_local/shard-sync-'.length;
+/** Number of leading characters that determine the class of an id. */
+const CLASS_PREFIX_LENGTH = '_local/shard-sync-'.length;
 
-/** Made once: a body may have millions of faults, of which one is told. */
+/** Created once: a body may have millions of faults, and only one is reported. */
 const NO_OBJECT = new BadRequest('Request body must be a JSON object');
 const NO_DOCS = new BadRequest('`docs` parameter must be an array.');
 const NO_DOCUMENT = new BadRequest('Document must be a JSON object');
 const BAD_ID = new BadRequest('Document id must be a string', 'illegal_docid');
+/** A path cannot name such an id. CouchDB refuses the whole body, with less to go by. */
+const NOT_UTF8 = new BadRequest(NOT_UTF8_ID, 'illegal_docid');
 
 const UNDERSCORE = 0x5f;
 const BACKSLASH = 0x5c;
 const SMALL_U = 0x75;
-/** What stands for another character behind a backslash. */
+/** Escapes of control characters: the letter after the backslash, and the character. */
 const CONTROLS: readonly (readonly [string, string])[] = [
   ['b', '\b'],
   ['f', '\f'],
@@ -26,23 +28,23 @@ const CONTROLS: readonly (readonly [string, string])[] = [
   ['r', '\r'],
   ['t', '\t'],
 ];
-const MEANT = Uint8Array.from({ length: 256 }, (_, byte) => byte);
-for (const [written, meant] of CONTROLS) MEANT[written.charCodeAt(0)] = meant.charCodeAt(0);
+const UNESCAPED = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+for (const [escape, unescaped] of CONTROLS) UNESCAPED[escape.charCodeAt(0)] = unescaped.charCodeAt(0);
 
 /**
- * Keeps the classes, and the first fault, of what it hears. Of duplicate keys the last one counts, as it does for CouchDB, which has jiffy
- * drop the others (`dedupe_keys`).
+ * Collects the classes of ids, and the first fault, from the events of a JSON scan. Of duplicate keys the
+ * last one counts, as in CouchDB, where jiffy drops the others (`dedupe_keys`).
  */
 export class DocumentIds implements JsonListener {
-  readonly deepest: number;
+  readonly maxDepth: number;
   readonly #json: Buffer;
-  /** The depth at which documents stand. */
+  /** The depth of the documents. */
   readonly #base: number;
   #fault: BadRequest | undefined;
-  /** What is wrong with the document that is being read. */
+  /** The fault of the current document. */
   #documentFault: BadRequest | undefined;
   #ids: IdClass = 0;
-  /** What it is if nothing is wrong; 0 before the first one. */
+  /** The class of the current document's id; 0 before the first document. */
   #document: IdClass = 0;
   #isInDocs: boolean;
   #isAtId = false;
@@ -50,7 +52,7 @@ export class DocumentIds implements JsonListener {
   constructor(json: Buffer, place: IdPlace) {
     this.#json = json;
     this.#base = place === 'document-id' ? 0 : 2;
-    this.deepest = this.#base + 1;
+    this.maxDepth = this.#base + 1;
     this.#isInDocs = place === 'document-id';
     if (place === 'bulk-ids') this.#fault = NO_DOCS;
   }
@@ -64,14 +66,17 @@ export class DocumentIds implements JsonListener {
     if (depth === this.#base) {
       if (this.#isInDocs) this.#beginDocument(kind);
     } else if (depth === this.#base + 1) {
-      if (this.#isAtId) this.#takeId(kind, from, to);
+      if (this.#isAtId) this.#readId(kind, from, to);
       this.#isAtId = false;
     } else if (depth === 1) {
       if (this.#isInDocs) this.#beginDocs(kind);
     } else if (kind !== 'object') this.#fault = NO_OBJECT;
   }
 
-  /** The classes of all ids, after the last value. Throws BadRequest where CouchDB would not find what it looks for. */
+  /**
+   * The classes of all ids, after the last value. Throws BadRequest with CouchDB's sentence if a document or
+   * an id is missing or has the wrong type.
+   */
   classes(): IdClass {
     this.#endDocument();
     if (this.#fault !== undefined) throw this.#fault;
@@ -91,9 +96,11 @@ export class DocumentIds implements JsonListener {
     this.#documentFault = kind === 'object' ? undefined : NO_DOCUMENT;
   }
 
-  #takeId(kind: JsonKind, from: number, to: number): void {
-    this.#documentFault = kind === 'string' ? undefined : BAD_ID;
-    if (kind === 'string') this.#document = this.#classOf(from, to);
+  #readId(kind: JsonKind, from: number, to: number): void {
+    this.#documentFault = BAD_ID;
+    if (kind !== 'string') return;
+    this.#documentFault = isWellFormed(this.#json, from, to) ? undefined : NOT_UTF8;
+    this.#document = this.#classOf(from, to);
   }
 
   #endDocument(): void {
@@ -112,25 +119,40 @@ export class DocumentIds implements JsonListener {
 
   #classOf(from: number, to: number): IdClass {
     if (from === to || characterAt(this.#json, from) !== UNDERSCORE) return ORDINARY;
-    let beginning = '';
-    for (let at = from; at < to && beginning.length < TELLING; at += lengthAt(this.#json, at))
-      beginning += String.fromCharCode(characterAt(this.#json, at));
-    return classOfId(beginning);
+    let prefix = '';
+    for (let at = from; at < to && prefix.length < CLASS_PREFIX_LENGTH; at += lengthAt(this.#json, at))
+      prefix += String.fromCharCode(characterAt(this.#json, at));
+    return classOfId(prefix);
   }
 }
 
-/** How many bytes of a well-formed text are one character, or a part of one beyond ASCII. */
+/** True if every escaped surrogate of the text is one of a pair. The text has no others, because it is UTF-8. */
+function isWellFormed(json: Buffer, from: number, to: number): boolean {
+  let awaitsLow = false;
+  for (let at = from; at < to; at += lengthAt(json, at)) {
+    const isEscape = json[at] === BACKSLASH && json[at + 1] === SMALL_U;
+    const kind = isEscape ? characterAt(json, at) & 0xfc00 : 0;
+    if ((kind === 0xdc00) !== awaitsLow) return false;
+    awaitsLow = kind === 0xd800;
+  }
+  return !awaitsLow;
+}
+
+/** Length of the character in a valid JSON string. A byte of a multi-byte character counts as one. */
 function lengthAt(json: Buffer, at: number): number {
   if (json[at] !== BACKSLASH) return 1;
   return json[at + 1] === SMALL_U ? 6 : 2;
 }
 
-/** The character that they stand for. A part of one comes out as another one beyond ASCII: no name that is looked for has such. */
+/**
+ * The character code at `at`, unescaped. Bytes of a multi-byte character give other codes beyond ASCII, which
+ * match no name.
+ */
 function characterAt(json: Buffer, at: number): number {
   const byte = json[at] ?? 0;
   if (byte !== BACKSLASH) return byte;
   const escaped = json[at + 1] ?? 0;
   return escaped === SMALL_U
     ? Number.parseInt(json.toString('latin1', at + 2, at + 6), 16)
-    : (MEANT[escaped] ?? 0);
+    : (UNESCAPED[escaped] ?? 0);
 }

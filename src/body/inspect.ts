@@ -1,4 +1,4 @@
-// Finds the kinds of document ids in a body, reading it as CouchDB's own JSON reader does (H10).
+// Finds the kinds of document ids in a request body, with the reading of CouchDB's JSON parser (H10).
 import { isUtf8 } from 'node:buffer';
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -15,15 +15,18 @@ export interface InspectRules {
   readonly place: IdPlace;
 }
 
-/** Bytes that are scanned before other requests have their turn. */
+/** Bytes that are scanned before the event loop handles other requests. */
 const PORTION_BYTES = 262_144;
-/** An id that is not ordinary contains one of these: a prefix as it is, or an escape that can stand for one of its characters. */
+/**
+ * An id that is not ordinary contains one of these: a reserved prefix, or an escape for one of its
+ * characters.
+ */
 const SUSPICIOUS = ['_design/', '_local/', '\\u', '\\/'];
-const LONGEST = Math.max(...SUSPICIOUS.map(({ length }) => length));
+const MAX_SUSPICIOUS_LENGTH = Math.max(...SUSPICIOUS.map(({ length }) => length));
 
 /**
- * Reads the body and returns the kinds of ids that it writes. Throws BadContentType for what is not JSON, what
- * `BodyReader.read` throws, and BadRequest for what is not JSON or has an id that is no string.
+ * Reads the body and returns the kinds of ids that it writes. Throws BadContentType for a type other than
+ * JSON, BadRequest for invalid JSON or an id that is not a string, and what `BodyReader.read` throws.
  */
 export async function inspectBody(
   bodies: BodyReader,
@@ -32,16 +35,16 @@ export async function inspectBody(
   { limitBytes, place }: InspectRules,
 ): Promise<IdClass> {
   refuseOtherTypes(req);
-  const { decoded } = await bodies.read(req, res, { limitBytes });
-  return idsIn(decoded, place);
+  return idsIn(await bodies.read(req, res, { limitBytes }), place);
 }
 
 /**
- * The kinds of ids that the JSON writes. Strict as jiffy where an id may hide: no byte order mark, no invalid UTF-8,
- * nothing behind the value. A body without suspicious bytes is not checked: CouchDB refuses it if it is not JSON.
+ * Returns the kinds of ids in the JSON. As strict as jiffy if an id may be hidden: no byte order mark, no
+ * invalid UTF-8, nothing after the value. A body without suspicious bytes is not checked: CouchDB refuses it
+ * if it is not JSON.
  */
 export async function idsIn(json: Buffer, place: IdPlace): Promise<IdClass> {
-  if (await isSurelyOrdinary(json)) return ORDINARY;
+  if (await hasOnlyOrdinaryIds(json)) return ORDINARY;
   if (!isUtf8(json)) throw new BadRequest('invalid UTF-8 JSON');
   const ids = new DocumentIds(json, place);
   const scan = new JsonScan(json, ids);
@@ -49,17 +52,17 @@ export async function idsIn(json: Buffer, place: IdPlace): Promise<IdClass> {
   return ids.classes();
 }
 
-/** True when nothing in it is suspicious. */
-async function isSurelyOrdinary(json: Buffer): Promise<boolean> {
+/** True if the JSON contains no suspicious bytes. */
+async function hasOnlyOrdinaryIds(json: Buffer): Promise<boolean> {
   for (let at = 0; at < json.length; at += PORTION_BYTES) {
     if (at > 0) await nextTurn();
-    const portion = json.subarray(at, at + PORTION_BYTES + LONGEST);
+    const portion = json.subarray(at, at + PORTION_BYTES + MAX_SUSPICIOUS_LENGTH);
     if (SUSPICIOUS.some((text) => portion.includes(text))) return false;
   }
   return true;
 }
 
-/** CouchDB takes a body without a Content-Type as JSON (couch_httpd:validate_ctype). */
+/** CouchDB reads a body without a Content-Type as JSON (couch_httpd:validate_ctype). */
 function refuseOtherTypes(req: IncomingMessage): void {
   const media = mediaTypeOf(req);
   if (media !== undefined && media !== 'application/json') throw new BadContentType();

@@ -1,12 +1,15 @@
-// Reads JSON as a row of keys and values, strictly and without building any of them. What they mean is its listener's business.
+// Scans JSON and reports keys and values as events, strictly and without building objects.
 import { BadRequest } from '../http-errors.ts';
 
 export type JsonKind = 'object' | 'array' | 'string' | 'other';
 
-/** Hears of keys and values in their order. `depth` counts the objects and arrays around them, `from` and `to` are where a text's bytes lie. */
+/**
+ * Receives keys and values in document order. `depth` is the number of enclosing objects and arrays; `from`
+ * and `to` are the byte range of a string.
+ */
 export interface JsonListener {
-  /** Nothing that lies deeper is told. */
-  readonly deepest: number;
+  /** Events beyond this depth are not reported. */
+  readonly maxDepth: number;
   key(depth: number, from: number, to: number): void;
   value(depth: number, kind: JsonKind, from: number, to: number): void;
 }
@@ -25,56 +28,60 @@ const SMALL_U = 0x75;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** 1 for every byte that may stand alone behind a backslash. */
+/** 1 for every byte that may follow a backslash as a whole escape. */
 const SHORT_ESCAPES = new Uint8Array(256);
 for (const byte of Buffer.from('"\\/bfnrt')) SHORT_ESCAPES[byte] = 1;
 
 const WORDS = ['true', 'false', 'null'].map((word) => [...Buffer.from(word)]);
 
-/** Levels that are kept in mind; whoever nests deeper means harm. */
-const DEEPEST = 100_000;
+/** Maximum nesting; deeper JSON is treated as an attack. */
+const MAX_DEPTH = 100_000;
 
-/** What may come next. */
+/** The token that the grammar expects next. */
 const Next = { value: 0, firstValue: 1, key: 2, firstKey: 3, colon: 4, separator: 5, nothing: 6 } as const;
 type Next = (typeof Next)[keyof typeof Next];
 
 /**
- * One reading of JSON in UTF-8 (whether it is UTF-8 was looked at before), in portions, so that other requests come in between. A body of 64 MiB
- * can hold twenty million objects: JSON.parse would stop everybody for twenty seconds and take gigabytes (H15). Pinned by
- * test/hostile/h15-large-bodies.test.ts, and to JSON.parse itself by test/property/inspected-ids.test.ts.
+ * Scans JSON in portions, so that other requests run in between. The input must be valid UTF-8. A body of 64
+ * MiB can hold twenty million objects: JSON.parse would block the process for twenty seconds and use
+ * gigabytes (H15). Pinned by test/hostile/h15-large-bodies.test.ts, and to JSON.parse itself by
+ * test/property/inspected-ids.test.ts.
  */
 export class JsonScan {
   readonly #json: Buffer;
   readonly #listener: JsonListener;
-  /** True = an object, for every level that is open. */
+  /** For every open level, true = an object. */
   readonly #open: boolean[] = [];
   #next: Next = Next.value;
   #at = 0;
-  /** Where the text began whose end has not come yet. */
-  #textFrom: number | undefined;
+  /** Start of the string that is being read. */
+  #stringFrom: number | undefined;
 
   constructor(json: Buffer, listener: JsonListener) {
     this.#json = json;
     this.#listener = listener;
   }
 
-  /** Reads on for about so many bytes. False = nothing is left. Throws BadRequest for what is no JSON. */
+  /**
+   * Scans about `bytes` further bytes. Returns false at the end of the input. Throws BadRequest for invalid
+   * JSON.
+   */
   read(bytes: number): boolean {
     const json = this.#json;
     const end = Math.min(this.#at + bytes, json.length);
     while (this.#at < end) {
       const byte = json[this.#at] ?? 0;
-      if (this.#textFrom !== undefined) this.#text(this.#textFrom, end);
+      if (this.#stringFrom !== undefined) this.#string(this.#stringFrom, end);
       else if (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) this.#at += 1;
       else this.#token(byte);
     }
     if (this.#at < json.length) return true;
-    if (this.#next !== Next.nothing || this.#textFrom !== undefined) throw malformed();
+    if (this.#next !== Next.nothing || this.#stringFrom !== undefined) throw malformed();
     return false;
   }
 
   #token(byte: number): void {
-    if (byte === QUOTE) this.#textFrom = this.#at += 1;
+    if (byte === QUOTE) this.#stringFrom = this.#at += 1;
     else if (byte === OPEN_OBJECT) this.#enter(true, Next.firstKey);
     else if (byte === OPEN_ARRAY) this.#enter(false, Next.firstValue);
     else if (byte === CLOSE_OBJECT) this.#leave(true, Next.firstKey);
@@ -92,7 +99,7 @@ export class JsonScan {
 
   #enter(isObject: boolean, next: Next): void {
     this.#value(isObject ? 'object' : 'array', 0, 0);
-    if (this.#open.length >= DEEPEST) throw new BadRequest('The request body is nested too deeply.');
+    if (this.#open.length >= MAX_DEPTH) throw new BadRequest('The request body is nested too deeply.');
     this.#open.push(isObject);
     this.#next = next;
     this.#at += 1;
@@ -105,16 +112,16 @@ export class JsonScan {
     this.#at += 1;
   }
 
-  /** Reads on in a text, to its end if that comes before `end`. Only then it is known to be one, and told. */
-  #text(from: number, end: number): void {
-    this.#at = endOfText(this.#json, this.#at, end);
+  /** Continues a string up to `end`. Reports it when its closing quote is found. */
+  #string(from: number, end: number): void {
+    this.#at = endOfString(this.#json, this.#at, end);
     if (this.#json[this.#at] !== QUOTE || this.#at >= end) return;
     const depth = this.#open.length;
     if (this.#next === Next.key || this.#next === Next.firstKey) {
-      if (depth <= this.#listener.deepest) this.#listener.key(depth, from, this.#at);
+      if (depth <= this.#listener.maxDepth) this.#listener.key(depth, from, this.#at);
       this.#next = Next.colon;
     } else this.#value('string', from, this.#at);
-    this.#textFrom = undefined;
+    this.#stringFrom = undefined;
     this.#at += 1;
   }
 
@@ -127,7 +134,7 @@ export class JsonScan {
   #value(kind: JsonKind, from: number, to: number): void {
     if (this.#next !== Next.value && this.#next !== Next.firstValue) throw malformed();
     const depth = this.#open.length;
-    if (depth <= this.#listener.deepest) this.#listener.value(depth, kind, from, to);
+    if (depth <= this.#listener.maxDepth) this.#listener.value(depth, kind, from, to);
     this.#next = depth === 0 ? Next.nothing : Next.separator;
   }
 }
@@ -136,8 +143,8 @@ function malformed(): BadRequest {
   return new BadRequest('invalid UTF-8 JSON');
 }
 
-/** The place of the quote that ends the text, or the first place at or behind `end` where it may go on. */
-function endOfText(json: Buffer, from: number, end: number): number {
+/** The index of the closing quote, or the first index at or after `end` where the string continues. */
+function endOfString(json: Buffer, from: number, end: number): number {
   let at = from;
   while (at < end) {
     const byte = json[at] ?? 0;
@@ -148,6 +155,7 @@ function endOfText(json: Buffer, from: number, end: number): number {
   return at;
 }
 
+/** RFC 8259 section 7. */
 function lengthOfEscape(json: Buffer, at: number): number {
   const byte = json[at + 1] ?? 0;
   if (SHORT_ESCAPES[byte] === 1) return 2;

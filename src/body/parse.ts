@@ -1,4 +1,4 @@
-// Parses decoded bodies: JSON and forms, each in one strict reading. The size is bounded by the reader (read.ts).
+// Parses decoded bodies, strictly: JSON and forms.
 import { BadRequest } from '../http-errors.ts';
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -10,8 +10,8 @@ export function isJsonObject(value: unknown): value is JsonObject {
 }
 
 /**
- * Strict UTF-8 and strict JSON. A lone surrogate is refused as CouchDB refuses it: it cannot be written back as
- * UTF-8. Throws BadRequest.
+ * Parses JSON. Throws BadRequest for invalid UTF-8, invalid JSON, and a lone surrogate, which CouchDB refuses
+ * too: it cannot be written back as UTF-8.
  */
 export function parseJson(bytes: Buffer): unknown {
   try {
@@ -29,8 +29,9 @@ function refuseLoneSurrogate(key: string, value: unknown): unknown {
 }
 
 /**
- * The fields of a form-encoded body in their order, repeated ones kept. Strict, unlike URLSearchParams alone, which
- * turns bad bytes into U+FFFD: two different names would then read as one. Throws BadRequest.
+ * Parses a form-encoded body. Fields keep their order, repeated ones are kept. Throws BadRequest for invalid
+ * UTF-8: URLSearchParams alone would replace bad bytes with U+FFFD, and two different names would become
+ * equal.
  */
 export function parseForm(bytes: Buffer): URLSearchParams {
   const fields = new URLSearchParams();

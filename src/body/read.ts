@@ -1,13 +1,13 @@
-// Reads the body of a request into memory: once per request, decoded, within a limit and within the memory budget.
+// Reads the body of a request into memory: once, decoded, within its limit and the memory budget.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { callerOf, contextOf, type ReadBody } from '../context.ts';
+import { callerOf, contextOf } from '../context.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
-import { type BodyBudget, createBodyBudget, type HoldBytes } from './budget.ts';
-import { announcesBody, encodingOf, gunzip, mediaTypeOf } from './decode.ts';
+import { type BodyBudget, createBodyBudget, type ReserveBytes } from './budget.ts';
+import { announcesBody, encodingOf, gunzip, inflatedLimit, isMultipart, mediaTypeOf } from './decode.ts';
 import { isJsonObject, type JsonObject, parseForm, parseJson } from './parse.ts';
 
-/** Bytes that all bodies of one kind may hold at the same time. */
+/** Bytes that all bodies of one kind may reserve at the same time. */
 export interface BodyBudgets {
   /** Bodies that are scanned, and small ones (logins, keys, forms). */
   readonly scannedBytes: number;
@@ -23,11 +23,17 @@ export interface BodyRules {
 }
 
 export interface JsonRules extends BodyRules {
-  /** `json` (default) demands `application/json`; `any` reads JSON under every type, as CouchDB does for `PUT /{db}/_security`. */
+  /**
+   * `json` (default) requires `application/json`. `any` reads JSON of every type, as CouchDB does for `PUT
+   * /{db}/_security`.
+   */
   readonly contentType?: 'json' | 'any';
 }
 
-/** The only reader of request bodies. What it read stands in `context.body`; a second call returns the same bytes. */
+/**
+ * The only reader of request bodies. It stores a body in `context.body`; a second call returns the same
+ * bytes.
+ */
 export class BodyReader {
   readonly #budgets: Readonly<Record<'scanned' | 'parsed', BodyBudget>>;
 
@@ -36,22 +42,25 @@ export class BodyReader {
   }
 
   /**
-   * The body as received and as decoded. Throws 413 past the limit (of the decoded size too), 415 for an unknown
-   * encoding, 400 for bad gzip or a body that was cut short, 503 where the budget has no room.
+   * The decoded body. Throws 413 past the limit (of the decoded size too, and for a body that was read before), 415
+   * for an unknown encoding or a multipart body with one, 400 for bad gzip or a body that was cut short, 503 where the
+   * budget has no room.
    */
-  async read(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<ReadBody> {
+  async read(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<Buffer> {
     const context = contextOf(req);
-    if (context.body !== undefined) return context.body;
     const { limitBytes, budget = 'scanned' } = rules;
-    const encoding = encodingOf(req);
-    const hold = this.#budgets[budget](res, quotaKeyOf(callerOf(context)));
-    const received = await receive(req, limitBytes, hold);
-    const isEncoded = encoding === 'gzip' && received.length > 0;
-    context.body = { received, decoded: isEncoded ? await gunzip(received, limitBytes, hold) : received };
+    if (context.body === undefined) {
+      const reserve = this.#budgets[budget](res, quotaKeyOf(callerOf(context)));
+      context.body = await receiveDecoded(req, limitBytes, reserve);
+    }
+    if (context.body.length > limitBytes) throw new TooLarge();
     return context.body;
   }
 
-  /** A JSON object from the body. Throws what `read` throws, 415 for another type, and CouchDB's own 400 sentences. */
+  /**
+   * Returns the body as a JSON object. Throws what `read` throws, 415 for another type, and CouchDB's own 400
+   * sentences.
+   */
   async jsonObject(req: IncomingMessage, res: ServerResponse, rules: JsonRules): Promise<JsonObject> {
     const object = await this.optionalJsonObject(req, res, rules);
     if (object === undefined) throw new BadRequest('Missing request body');
@@ -66,55 +75,75 @@ export class BodyReader {
   ): Promise<JsonObject | undefined> {
     if (!announcesBody(req)) return undefined;
     if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-    const { decoded } = await this.read(req, res, rules);
-    if (decoded.length === 0) return undefined;
-    const value = parseJson(decoded);
+    const bytes = await this.read(req, res, rules);
+    if (bytes.length === 0) return undefined;
+    const value = parseJson(bytes);
     if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
     return value;
   }
 
-  /** The fields of a form in their order, repeated ones kept. Throws what `read` throws, 415, and 400 for bad UTF-8. */
+  /**
+   * Returns the fields of a form in order, with repeated ones. Throws what `read` throws, 415, and 400 for
+   * invalid UTF-8.
+   */
   async form(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<URLSearchParams> {
     if (mediaTypeOf(req) !== 'application/x-www-form-urlencoded') {
       throw new BadContentType('Content-Type must be application/x-www-form-urlencoded');
     }
-    return parseForm((await this.read(req, res, rules)).decoded);
+    return parseForm(await this.read(req, res, rules));
   }
 }
 
+/** The body without its Content-Encoding. The parts of a multipart body have encodings of their own. */
+async function receiveDecoded(
+  req: IncomingMessage,
+  limitBytes: number,
+  reserve: ReserveBytes,
+): Promise<Buffer> {
+  const encoding = encodingOf(req);
+  if (encoding === 'gzip' && isMultipart(req))
+    throw new BadContentType('A multipart body must not have a Content-Encoding');
+  const received = await receive(req, limitBytes, reserve);
+  contextOf(req).receivedBytes = received.length;
+  if (encoding === 'identity' || received.length === 0) return received;
+  return gunzip(received, Math.min(limitBytes, inflatedLimit(received.length)), reserve);
+}
+
 /**
- * The body's bytes as they came. Rejects with TooLarge past the limit (at once where the head announces it), with
- * BadRequest when the client leaves before the end, and with what `hold` returns: it is asked before a part is kept.
+ * Reads the bytes of a body. Rejects with TooLarge beyond the limit, at once if Content-Length exceeds it.
+ * Rejects with BadRequest if the client disconnects before the end. `reserve` is called before a chunk is
+ * stored; its refusal rejects too.
  */
-export function receive(req: IncomingMessage, limitBytes: number, hold?: HoldBytes): Promise<Buffer> {
+export function receive(req: IncomingMessage, limitBytes: number, reserve?: ReserveBytes): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? '0') > limitBytes) return Promise.reject(new TooLarge());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const stop = (): void => {
-      req.off('data', take).off('end', finish).off('close', fail).off('error', fail);
+    const removeListeners = (): void => {
+      req.off('data', onData).off('end', onEnd).off('close', onAbort).off('error', onAbort);
     };
-    const take = (chunk: Buffer): void => {
+    const onData = (chunk: Buffer): void => {
       size += chunk.length;
-      const refusal = size > limitBytes ? new TooLarge() : hold?.(chunk.length);
+      const refusal = size > limitBytes ? new TooLarge() : reserve?.(chunk.length);
       if (refusal === undefined) {
         chunks.push(chunk);
         return;
       }
-      // The rest is not drained: the answer closes the connection, so a sender cannot make us read for ever.
-      stop();
+      // The rest is not read: the answer closes the connection, so a client cannot make Couchgate read
+      // forever.
+      removeListeners();
       req.pause();
       reject(refusal);
     };
-    const finish = (): void => {
-      stop();
+    const onEnd = (): void => {
+      removeListeners();
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
     };
-    const fail = (): void => {
-      stop();
-      reject(new BadRequest('Request body was cut short'));
+    const onAbort = (): void => {
+      removeListeners();
+      reject(new BadRequest('Request body is incomplete'));
     };
-    if (req.destroyed || req.readableEnded) fail();
-    else req.on('data', take).on('end', finish).on('close', fail).on('error', fail);
+    if (req.destroyed || req.readableEnded) onAbort();
+    else req.on('data', onData).on('end', onEnd).on('close', onAbort).on('error', onAbort);
   });
 }

@@ -1,12 +1,17 @@
-// Finds, in a JSON body that streams by, ids of documents that CouchDB keeps for itself (H10). Ending the request is its reader's business.
+// Finds ids of CouchDB's internal documents in a JSON body while it is streamed (H10).
 
 const NAMES = ['_local/purge-', '_local/shard-sync-'] as const;
-/** A name, each of its characters escaped, with the quote before it and what stands before that. */
-const LONGEST = 2 + 6 * Math.max(...NAMES.map((name) => name.length));
-/** The quote that opens a text has no backslash before it. */
+/**
+ * Longest match: a name with every character escaped, its opening quote, and the character before that quote.
+ */
+const MAX_MATCH_LENGTH = 2 + 6 * Math.max(...NAMES.map((name) => name.length));
+/** A quote after a backslash does not open a string. */
 const INTERNAL_ID = new RegExp(`(?<!\\\\)"(?:${NAMES.map(inEverySpelling).join('|')})`);
 
-/** As `isInternalLocal` knows them (document-id.ts), in any of JSON's spellings: `_`, `\u005f`, `\u005F`; `/` also as `\/`. */
+/**
+ * The ids of `isInternalLocal` (document-id.ts), in every JSON spelling: `_`, `\u005f`, `\u005F`; `/` also as
+ * `\/`.
+ */
 function inEverySpelling(name: string): string {
   return Array.from(name)
     .map((character) => {
@@ -18,16 +23,16 @@ function inEverySpelling(name: string): string {
 }
 
 /**
- * Reads one body, piece by piece, keeping next to nothing of it. Any text that begins like such an id counts, in whatever field it
- * stands: what a field means is known only after the whole body.
+ * Scans one body, chunk by chunk, and stores only the end of the last chunk. A match in any field counts: the
+ * meaning of a field is known only after the whole body.
  */
 export class InternalIdScan {
   #rest = '';
 
-  /** True when an id has been found that ends in this piece: it must not be passed on. */
-  finds(piece: Buffer): boolean {
-    const text = this.#rest + piece.toString('latin1');
-    this.#rest = text.slice(-LONGEST);
+  /** True if such an id ends in this chunk. The chunk must not be forwarded then. */
+  containsInternalId(chunk: Buffer): boolean {
+    const text = this.#rest + chunk.toString('latin1');
+    this.#rest = text.slice(-MAX_MATCH_LENGTH);
     return INTERNAL_ID.test(text);
   }
 }

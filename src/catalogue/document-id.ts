@@ -14,6 +14,9 @@ export const INTERNAL: IdClass = 8;
 /** Any other id that begins with an underscore. CouchDB refuses to write one. */
 export const RESERVED: IdClass = 16;
 
+/** CouchDB's reason for refusing an id; the error is `illegal_docid`. */
+export const NOT_UTF8_ID = 'Document id must be valid UTF-8';
+
 const UNDERSCORE = 95;
 
 /**

@@ -60,6 +60,14 @@ export type ServedBy = 'couchdb' | 'guard' | 'couchgate';
  */
 export type PoolKind = 'pooled' | 'single-use' | 'feed';
 
+/**
+ * What CouchDB does with a request body (H20). `attachment` = stores it as it comes. `document` = parses it, but
+ * stores a multipart body part by part. `write` = parses it as one or more documents. `text` = gives it to a function
+ * unparsed. `selector` = parses it and rewrites its selector. `query` = parses it; the endpoint also has this kind if it
+ * takes no body.
+ */
+export type BodyKind = 'attachment' | 'document' | 'write' | 'text' | 'selector' | 'query';
+
 /** One endpoint of the catalogue: one or more methods on one path pattern. */
 export interface Endpoint {
   readonly id: string;
@@ -73,6 +81,8 @@ export interface Endpoint {
   readonly privilege: Privilege;
   readonly servedBy: ServedBy;
   readonly pool: PoolKind;
+  /** Endpoints of system databases have the kind of the endpoint that they replace. */
+  readonly body: BodyKind;
   /**
    * Label of metrics and audit events. The set of values is fixed, so a label never holds a name from a
    * request.

@@ -3,6 +3,7 @@ import { roleSet, isRole, type Role } from '../permissions/role.ts';
 import {
   METHODS,
   type AuditAction,
+  type BodyKind,
   type Choice,
   type ClosedStatus,
   type Endpoint,
@@ -48,6 +49,36 @@ const CLOSED: Readonly<Record<string, readonly [status: ClosedStatus, reason: st
   'blocked method': [405, ''],
 };
 
+/** Endpoints whose body is no query. */
+const BODIES: Readonly<Record<string, BodyKind>> = {
+  'att-put': 'attachment',
+  'ddoc-att-put': 'attachment',
+  'doc-put': 'document',
+  'ddoc-put': 'document',
+  'local-put': 'document',
+  'doc-post-form': 'document',
+  'ddoc-post-form': 'document',
+  'local-post-form': 'document',
+  'db-post-doc': 'write',
+  'db-post-design': 'write',
+  'db-post-local': 'write',
+  'bulk-docs': 'write',
+  'bulk-docs-design-holder': 'write',
+  'bulk-docs-design-only': 'write',
+  'bulk-docs-local-only': 'write',
+  find: 'selector',
+  explain: 'selector',
+  'index-create': 'selector',
+  'partition-find': 'selector',
+  'partition-explain': 'selector',
+  'partition-index-create': 'selector',
+  changes: 'selector',
+  show: 'text',
+  'update-null': 'text',
+  'update-doc': 'text',
+  'partition-update': 'text',
+};
+
 /** Parses the tuples of one scope. Throws at start for an unknown role or method. */
 export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly Endpoint[] {
   return rows.map(([id, methods, path, permit, privilege, servedBy, pool, action, manual, choice]) =>
@@ -60,6 +91,7 @@ export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly End
       privilege,
       servedBy,
       pool,
+      body: BODIES[id] ?? 'query',
       action,
       manual: manual.startsWith('https://') ? manual : COUCHDB_MANUAL + manual,
       choice,

@@ -38,7 +38,7 @@ const REPLICATOR: Readonly<Record<string, EndpointId>> = {
 
 /**
  * Keeps blocked endpoints. A replacement keeps the pool of the endpoint that it replaces, so that a feed
- * stays a feed. If the replacement is `single-use`, it stays `single-use`: responses from system databases
+ * stays a feed, and its kind of body, so that an attachment stays one (H20). If the replacement is `single-use`, it stays `single-use`: responses from system databases
  * may hold arbitrary bytes, as attachments do (H3). Pinned by test/hostile/h03-response-splitting.test.ts.
  */
 function unlessBlocked(replace: Overlay): Overlay {
@@ -47,8 +47,9 @@ function unlessBlocked(replace: Overlay): Overlay {
     if (ordinary.permit.kind === 'blocked') return ordinary;
     const replacement = replace(ordinary);
     const pool = replacement.pool === 'single-use' ? 'single-use' : ordinary.pool;
-    const key = `${replacement.id} ${pool}`;
-    const overlaid: Endpoint = known.get(key) ?? Object.freeze({ ...replacement, pool });
+    const { body } = ordinary;
+    const key = `${replacement.id} ${pool} ${body}`;
+    const overlaid: Endpoint = known.get(key) ?? Object.freeze({ ...replacement, pool, body });
     known.set(key, overlaid);
     return overlaid;
   };

@@ -39,8 +39,8 @@ const OPTIONS = {
 class UsageError extends Error {}
 
 /**
- * Prints the matching lines. Exit code 2: invalid usage, or a file cannot be read. Lines that are not JSON
- * are counted and skipped.
+ * Prints the matching entries. Exit code 2: invalid usage, or a file cannot be read. Other lines are counted
+ * and skipped.
  */
 export const audit: Command = async (words, io) => {
   try {
@@ -50,11 +50,14 @@ export const audit: Command = async (words, io) => {
     let unreadable = 0;
     for (const name of positionals.length === 0 ? ['-'] : positionals)
       for await (const text of createInterface({ input: open(name, io), crlfDelay: Infinity })) {
-        const line = parse(text);
-        if (line === undefined) unreadable += text.trim() === '' ? 0 : 1;
-        else if (fits.every((fit) => fit(line))) io.stdout.write(`${show(line, text)}\n`);
+        const entry = parse(text);
+        if (entry === undefined) unreadable += text.trim() === '' ? 0 : 1;
+        else if (fits.every((fit) => fit(entry.line))) io.stdout.write(`${show(entry.line, entry.json)}\n`);
       }
-    if (unreadable > 0) io.stderr.write(`${unreadable} lines skipped: not access log entries\n`);
+    if (unreadable > 0)
+      io.stderr.write(
+        `Skipped ${unreadable} ${unreadable === 1 ? 'line that is not an entry' : 'lines that are not entries'} of an access log.\n`,
+      );
     return 0;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
@@ -83,14 +86,24 @@ function open(name: string, { stdin }: CommandIo): Readable {
   return file.pipe(text);
 }
 
-function parse(text: string): Line | undefined {
-  if (!text.startsWith('{')) return undefined;
+/**
+ * Returns the entry in a line of text, or undefined for every other line: the operational log is JSON too.
+ * Tools that collect logs put a prefix before the JSON, often with terminal escape sequences, as in
+ * `docker compose logs`. The JSON itself contains no control character.
+ */
+function parse(text: string): { readonly line: Line; readonly json: string } | undefined {
+  const start = text.indexOf('{');
+  if (start === -1) return undefined;
+  const json = text.slice(start, text.lastIndexOf('}') + 1);
   try {
-    return JSON.parse(text) as Line;
+    const line = JSON.parse(json) as Line;
+    return FIELDS_OF_EVERY_ENTRY.every((field) => field in line) ? { line, json } : undefined;
   } catch {
     return undefined;
   }
 }
+
+const FIELDS_OF_EVERY_ENTRY = ['time', 'id', 'decision', 'statusCode'];
 
 function conditions(values: Values): readonly Fits[] {
   const fits: Fits[] = [];

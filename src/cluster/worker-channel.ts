@@ -1,18 +1,25 @@
-// How one worker process speaks with its siblings, by way of the primary: news that every one of them must act on, and questions of the primary.
-// What the messages mean is their senders' business; forking and replacing workers is workers.ts's.
+// Connects a worker to the primary process: broadcasts to the other workers, and requests and commands of the
+// primary.
 
-/** What travels between a worker and the primary; `couchgate` marks our own messages among those of other packages. */
+/**
+ * A message between a worker and the primary. The field `couchgate` distinguishes it from other packages'
+ * messages.
+ */
 export type Envelope =
-  | { readonly couchgate: 'hello' }
-  | { readonly couchgate: 'news'; readonly id: number; readonly message: unknown }
-  | { readonly couchgate: 'acted'; readonly id: number }
-  | { readonly couchgate: 'told'; readonly id: number }
-  | { readonly couchgate: 'question'; readonly id: number; readonly question: string }
-  | { readonly couchgate: 'answer'; readonly id: number; readonly answer: unknown }
+  /** To the primary: this worker serves. */
+  | { readonly couchgate: 'ready' }
+  /** To the primary, which sends it to all other workers. */
+  | { readonly couchgate: 'broadcast'; readonly id: number; readonly message: unknown }
+  /** To the primary: this worker has handled the broadcast. */
+  | { readonly couchgate: 'handled'; readonly id: number }
+  /** To the sender of a broadcast: all other workers have handled it. */
+  | { readonly couchgate: 'delivered'; readonly id: number }
+  | { readonly couchgate: 'request'; readonly id: number; readonly name: string }
+  | { readonly couchgate: 'response'; readonly id: number; readonly value: unknown }
   | { readonly couchgate: 'drain' }
   | { readonly couchgate: 'reload' };
 
-/** The end of the channel to the other process; `process` itself in a worker. */
+/** The connection to the primary; `process` itself in a worker. */
 export interface Channel {
   send?(message: Envelope): unknown;
   on(event: 'message', listener: (message: unknown) => void): unknown;
@@ -20,57 +27,59 @@ export interface Channel {
 
 export interface WorkerChannel {
   /**
-   * Tells every other worker. Resolves when each has acted, or when those that have not were given up (`timeoutMs`): then a worker
-   * is stuck, and decides nothing meanwhile. Never rejects: without siblings there is nobody to tell.
+   * Sends a message to every other worker. Resolves when all have handled it, or after `timeoutMs`: a worker
+   * that has not handled it by then is stuck and serves no requests. Never rejects.
    */
   broadcast(message: unknown): Promise<void>;
-  /** What to do with a sibling's broadcast; it counts as acted when the promise is settled. */
-  listen(listener: (message: unknown) => void | Promise<void>): void;
-  /** Answers the primary's question of this name; the answer must survive JSON. */
-  answer(question: string, respond: () => unknown): void;
-  /** Says that this worker serves; a primary whose first workers never say so gives up instead of starting them for ever. */
+  /** Handles broadcasts of other workers. A broadcast counts as handled when the promise settles. */
+  onBroadcast(listener: (message: unknown) => void | Promise<void>): void;
+  /** Responds to the primary's requests of this name. The response must survive JSON. */
+  onRequest(name: string, respond: () => unknown): void;
+  /** Tells the primary that this worker serves. A primary whose first workers never do so exits. */
   ready(): void;
-  /** Called when the primary asks this worker to end, and when it asks to read the files again. */
+  /** Called when the primary wants this worker to drain and exit. */
   onDrain(drain: () => void): void;
+  /** Called when the primary wants this worker to read its configuration again. */
   onReload(reload: () => void): void;
 }
 
 export interface WorkerChannelOptions {
   readonly channel: Channel;
-  /** How long a broadcast waits for the primary's word, milliseconds. */
+  /** How long `broadcast` waits for the primary, in milliseconds. */
   readonly timeoutMs?: number;
 }
 
-/** A process without siblings: nothing to tell, nobody to ask. */
+/** The channel of a process without other workers: every call does nothing. */
 export const NO_WORKERS: WorkerChannel = Object.freeze({
   broadcast: () => Promise.resolve(),
-  listen: () => undefined,
-  answer: () => undefined,
+  onBroadcast: () => undefined,
+  onRequest: () => undefined,
   ready: () => undefined,
   onDrain: () => undefined,
   onReload: () => undefined,
 });
 
+/** Returns the message if it is one of Couchgate's. */
 export function asEnvelope(message: unknown): Envelope | undefined {
   return typeof message === 'object' && message !== null && 'couchgate' in message
     ? (message as Envelope)
     : undefined;
 }
 
-/** The worker's end of the channel. */
+/** Creates the worker's end of the channel. */
 export function createWorkerChannel({ channel, timeoutMs = 5000 }: WorkerChannelOptions): WorkerChannel {
   return new ProcessChannel(channel, timeoutMs);
 }
 
 class ProcessChannel implements WorkerChannel {
   readonly #channel: Channel;
-  /** The primary gives a silent worker up sooner; this limit is for a primary that is gone. */
+  /** Longer than the primary's timeout for a stuck worker: this one is for a primary that is gone. */
   readonly #timeoutMs: number;
   readonly #waiting = new Map<number, () => void>();
   readonly #listeners: ((message: unknown) => void | Promise<void>)[] = [];
   readonly #responders = new Map<string, () => unknown>();
-  readonly #drain = new Occasion();
-  readonly #reload = new Occasion();
+  readonly #drain = new BufferedEvent();
+  readonly #reload = new BufferedEvent();
   #lastId = 0;
 
   constructor(channel: Channel, timeoutMs: number) {
@@ -78,7 +87,7 @@ class ProcessChannel implements WorkerChannel {
     this.#timeoutMs = timeoutMs;
     channel.on('message', (message) => {
       const envelope = asEnvelope(message);
-      if (envelope !== undefined) this.#take(envelope);
+      if (envelope !== undefined) this.#receive(envelope);
     });
   }
 
@@ -92,20 +101,20 @@ class ProcessChannel implements WorkerChannel {
       };
       const timer = setTimeout(done, this.#timeoutMs);
       this.#waiting.set(id, done);
-      this.#send({ couchgate: 'news', id, message });
+      this.#send({ couchgate: 'broadcast', id, message });
     });
   }
 
-  listen(listener: (message: unknown) => void | Promise<void>): void {
+  onBroadcast(listener: (message: unknown) => void | Promise<void>): void {
     this.#listeners.push(listener);
   }
 
-  answer(question: string, respond: () => unknown): void {
-    this.#responders.set(question, respond);
+  onRequest(name: string, respond: () => unknown): void {
+    this.#responders.set(name, respond);
   }
 
   ready(): void {
-    this.#send({ couchgate: 'hello' });
+    this.#send({ couchgate: 'ready' });
   }
 
   onDrain(drain: () => void): void {
@@ -120,37 +129,37 @@ class ProcessChannel implements WorkerChannel {
     this.#channel.send?.(envelope);
   }
 
-  #take(envelope: Envelope): void {
+  #receive(envelope: Envelope): void {
     const { couchgate } = envelope;
-    if (couchgate === 'news') void this.#act(envelope.id, envelope.message);
-    else if (couchgate === 'told') this.#waiting.get(envelope.id)?.();
-    else if (couchgate === 'drain') this.#drain.come();
-    else if (couchgate === 'reload') this.#reload.come();
-    else if (couchgate === 'question') {
-      const answer = this.#responders.get(envelope.question)?.();
-      this.#send({ couchgate: 'answer', id: envelope.id, answer });
+    if (couchgate === 'broadcast') void this.#handle(envelope.id, envelope.message);
+    else if (couchgate === 'delivered') this.#waiting.get(envelope.id)?.();
+    else if (couchgate === 'drain') this.#drain.emit();
+    else if (couchgate === 'reload') this.#reload.emit();
+    else if (couchgate === 'request') {
+      const value = this.#responders.get(envelope.name)?.();
+      this.#send({ couchgate: 'response', id: envelope.id, value });
     }
   }
 
-  async #act(id: number, message: unknown): Promise<void> {
+  async #handle(id: number, message: unknown): Promise<void> {
     await Promise.allSettled(this.#listeners.map(async (listener) => listener(message)));
-    this.#send({ couchgate: 'acted', id });
+    this.#send({ couchgate: 'handled', id });
   }
 }
 
-/** Something that may come before anybody has said what to do then. */
-class Occasion {
-  readonly #actions: (() => void)[] = [];
-  #missed = false;
+/** An event that may be emitted before the first listener is added; the listener then gets it at once. */
+class BufferedEvent {
+  readonly #listeners: (() => void)[] = [];
+  #isPending = false;
 
-  on(action: () => void): void {
-    this.#actions.push(action);
-    if (this.#missed) action();
-    this.#missed = false;
+  on(listener: () => void): void {
+    this.#listeners.push(listener);
+    if (this.#isPending) listener();
+    this.#isPending = false;
   }
 
-  come(): void {
-    if (this.#actions.length === 0) this.#missed = true;
-    for (const action of this.#actions) action();
+  emit(): void {
+    if (this.#listeners.length === 0) this.#isPending = true;
+    for (const listener of this.#listeners) listener();
   }
 }

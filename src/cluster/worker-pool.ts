@@ -1,94 +1,97 @@
-// The primary of several worker processes: forks them, replaces one that dies, and ends them together.
-// What a worker does is main.ts's business; how they speak with each other is relay.ts's and siblings.ts's.
+// Runs the worker processes of a primary: forks them, replaces those that die, and stops them together.
 import cluster, { type Worker } from 'node:cluster';
 import { availableParallelism } from 'node:os';
 import { PrimaryChannel, send } from './primary-channel.ts';
 
 export interface WorkersLog {
-  info(fields: object, sentence: string): void;
-  warn(fields: object, sentence: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
 }
 
 export interface WorkerPoolOptions {
   readonly count: number;
-  /** Time that a draining worker has before it is killed: the drain's own pause and limit together, milliseconds. */
+  /** How long a worker may drain before it is killed, in milliseconds: the drain's delay plus its timeout. */
   readonly drainMs: number;
   readonly log: WorkersLog;
-  /** How long a broadcast waits for a worker that does not act, milliseconds. */
+  /** How long a broadcast waits for a worker that does not handle it, in milliseconds. */
   readonly broadcastTimeoutMs?: number;
 }
 
 export interface WorkerPool {
-  /** Exit code for this process, when all workers are gone for good. */
+  /** Resolves with the exit code of this process when all workers have exited for good. */
   readonly ended: Promise<number>;
-  /** Resolves when every worker of the first ones serves; never, if that never comes about. */
+  /** Resolves when all of the first workers serve; never, if one of them does not. */
   readonly serving: Promise<void>;
-  /** Asks every serving worker a question (siblings.answer); those that do not answer in time are left out. */
-  gather(question: string, timeoutMs?: number): Promise<readonly unknown[]>;
-  /** Lets every worker finish and end; the second call ends them at once. */
+  /**
+   * Sends a request to all serving workers. Resolves with the responses that arrived in time (1 s by
+   * default).
+   */
+  request(name: string, timeoutMs?: number): Promise<readonly unknown[]>;
+  /** Drains and stops every worker; the second call kills them. */
   drain(): void;
-  /** Has every worker read its files again. */
+  /** Makes every worker read its configuration again. */
   reload(): void;
 }
 
-const SHORTEST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 10_000;
-/** A worker that lived this long had started well; its death starts the pauses afresh. */
-const GOOD_LIFE_MS = 10_000;
-/** What a worker may need beyond its drain to close its files. */
+const MIN_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 10_000;
+/** The death of a worker that ran this long resets the pause: it did not fail on start. */
+const STABLE_AFTER_MS = 10_000;
+/** Time for a worker to close its files after the drain. */
 const EXIT_GRACE_MS = 5000;
-const GATHER_TIMEOUT_MS = 1000;
+const REQUEST_TIMEOUT_MS = 1000;
 const BROADCAST_TIMEOUT_MS = 2000;
 
-/** The number of worker processes that the setting `workers` asks for: `auto` = one a core that this process may use. */
+/** Number of workers for the setting `workers`: `auto` = one per core that this process may use. */
 export function workerCount(setting: string): number {
   return setting === 'auto' ? availableParallelism() : Number(setting);
 }
 
 /**
- * Starts the workers; each runs this same program with `cluster.isWorker`. A worker that dies takes its own connections with it, and another
- * takes its place, after a pause that doubles while workers die young. When none has ever served, the program cannot run at all
- * (its port is taken, its configuration is wrong): then it ends with the worker's exit code instead of trying for ever.
+ * Starts the workers; each runs this same program with `cluster.isWorker`. A worker that dies loses its
+ * connections and is replaced, after a pause that doubles while workers die soon after their start. If no
+ * worker has ever served, the program cannot run (port taken, wrong configuration): it exits with the
+ * worker's exit code.
  */
 export function startWorkers(options: WorkerPoolOptions): WorkerPool {
   const { log, broadcastTimeoutMs = BROADCAST_TIMEOUT_MS } = options;
-  const relay = new PrimaryChannel({
+  const channel = new PrimaryChannel({
     timeoutMs: broadcastTimeoutMs,
-    onSilence: (workers) => log.warn({ workers }, 'workers did not act on a message in time'),
+    onSilence: (workers) => log.warn({ workers }, 'workers did not handle a message in time'),
   });
-  const crew = new Crew(options, relay);
-  for (let number = 0; number < options.count; number += 1) crew.fork();
+  const pool = new Pool(options, channel);
+  for (let number = 0; number < options.count; number += 1) pool.fork();
   return {
-    ended: crew.ended,
-    serving: crew.serving,
-    gather: (question, timeoutMs = GATHER_TIMEOUT_MS) => relay.gather(question, timeoutMs),
-    drain: () => crew.drain(),
-    reload: () => crew.tell({ couchgate: 'reload' }),
+    ended: pool.ended,
+    serving: pool.serving,
+    request: (name, timeoutMs = REQUEST_TIMEOUT_MS) => channel.request(name, timeoutMs),
+    drain: () => pool.drain(),
+    reload: () => pool.sendToAll({ couchgate: 'reload' }),
   };
 }
 
-class Crew {
+class Pool {
   readonly ended: Promise<number>;
   readonly serving: Promise<void>;
   readonly #options: WorkerPoolOptions;
-  readonly #relay: PrimaryChannel;
+  readonly #channel: PrimaryChannel;
   readonly #alive = new Set<Worker>();
   readonly #pauses = new Set<NodeJS.Timeout>();
-  #end: (code: number) => void = () => undefined;
-  #allServe: () => void = () => undefined;
+  #resolveEnded: (code: number) => void = () => undefined;
+  #resolveServing: () => void = () => undefined;
   #state: 'running' | 'draining' | 'killing' = 'running';
   #hasServed = false;
   #exitCode = 0;
-  #pauseMs = SHORTEST_PAUSE_MS;
+  #pauseMs = MIN_PAUSE_MS;
 
-  constructor(options: WorkerPoolOptions, relay: PrimaryChannel) {
+  constructor(options: WorkerPoolOptions, channel: PrimaryChannel) {
     this.#options = options;
-    this.#relay = relay;
+    this.#channel = channel;
     this.ended = new Promise((resolve) => {
-      this.#end = resolve;
+      this.#resolveEnded = resolve;
     });
     this.serving = new Promise((resolve) => {
-      this.#allServe = resolve;
+      this.#resolveServing = resolve;
     });
   }
 
@@ -96,19 +99,19 @@ class Crew {
     const worker = cluster.fork();
     const startedAt = performance.now();
     this.#alive.add(worker);
-    this.#relay.add(worker);
+    this.#channel.add(worker);
     worker.on('message', () => {
-      this.#hasServed ||= this.#relay.serves(worker);
-      if ([...this.#alive].every((each) => this.#relay.serves(each))) this.#allServe();
+      this.#hasServed ||= this.#channel.serves(worker);
+      if ([...this.#alive].every((each) => this.#channel.serves(each))) this.#resolveServing();
     });
     worker.once('exit', (code: number | null, signal: string | null) => {
       this.#alive.delete(worker);
-      this.#relay.remove(worker);
+      this.#channel.remove(worker);
       this.#replace({ worker: worker.id, pid: worker.process.pid, code, signal }, startedAt);
     });
   }
 
-  tell(envelope: { readonly couchgate: 'drain' } | { readonly couchgate: 'reload' }): void {
+  sendToAll(envelope: { readonly couchgate: 'drain' } | { readonly couchgate: 'reload' }): void {
     for (const worker of this.#alive) send(worker, envelope);
   }
 
@@ -116,9 +119,9 @@ class Crew {
     if (this.#state === 'running') {
       this.#state = 'draining';
       for (const pause of this.#pauses) clearTimeout(pause);
-      this.tell({ couchgate: 'drain' });
+      this.sendToAll({ couchgate: 'drain' });
       setTimeout(() => this.#kill(), this.#options.drainMs + EXIT_GRACE_MS).unref();
-      if (this.#alive.size === 0) this.#end(this.#exitCode);
+      if (this.#alive.size === 0) this.#resolveEnded(this.#exitCode);
     } else this.#kill();
   }
 
@@ -128,26 +131,26 @@ class Crew {
   }
 
   #replace(
-    death: { readonly code: number | null; readonly [field: string]: unknown },
+    exit: { readonly code: number | null; readonly [field: string]: unknown },
     startedAt: number,
   ): void {
     const { log } = this.#options;
     if (this.#state === 'running' && !this.#hasServed) {
-      log.warn(death, 'a worker died before any had served: giving up');
-      this.#exitCode = death.code === 0 || death.code === null ? 1 : death.code;
+      log.warn(exit, 'worker exited before any worker served: giving up');
+      this.#exitCode = exit.code === 0 || exit.code === null ? 1 : exit.code;
       this.drain();
     }
     if (this.#state !== 'running') {
-      if (this.#alive.size === 0) this.#end(this.#exitCode);
+      if (this.#alive.size === 0) this.#resolveEnded(this.#exitCode);
       return;
     }
-    if (performance.now() - startedAt > GOOD_LIFE_MS) this.#pauseMs = SHORTEST_PAUSE_MS;
-    log.warn({ ...death, pauseMs: this.#pauseMs }, 'a worker died; another takes its place');
+    if (performance.now() - startedAt > STABLE_AFTER_MS) this.#pauseMs = MIN_PAUSE_MS;
+    log.warn({ ...exit, pauseMs: this.#pauseMs }, 'worker exited and is replaced');
     const pause = setTimeout(() => {
       this.#pauses.delete(pause);
       this.fork();
     }, this.#pauseMs);
     this.#pauses.add(pause);
-    this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+    this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS);
   }
 }

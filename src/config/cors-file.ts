@@ -11,11 +11,11 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseDocument } from 'yaml';
 import { type CorsSettings } from './cors-rule.ts';
 import { SETTINGS, type Setting } from './settings.ts';
-import { variableOf, type Environment, type SettingName } from './sources.ts';
+import { CORS_FILE, variableOf, type Environment, type SettingName } from './sources.ts';
 import { readValue } from './value.ts';
 
 /** Thrown if cors.yaml cannot be changed; the message gives the reason. */
@@ -39,23 +39,26 @@ export function corsProblems(proposed: Readonly<Record<(typeof NAMES)[number], u
 }
 
 /**
- * Replaces the settings in the file, and returns a function that restores the previous content. Throws
+ * Replaces the settings in the file (COUCHGATE_CORS_FILE, else cors.yaml in `folder`), and returns a function that restores the previous content. Throws
  * ReadOnlyConfiguration if an environment variable sets CORS or the file cannot be written.
  */
 export function writeCorsFile(folder: string, settings: CorsSettings, env: Environment): () => void {
   const variable = NAMES.map(variableOf).find((name) => (env[name] ?? '') !== '');
   if (variable !== undefined)
     throw new ReadOnlyConfiguration(`CORS is set by an environment variable (${variable})`);
-  const path = join(folder, 'cors.yaml');
+  const elsewhere = env[CORS_FILE] ?? '';
+  const path = elsewhere === '' ? join(folder, 'cors.yaml') : elsewhere;
   try {
     const before = readIfThere(path);
     const document = parseDocument(
-      before ?? '# CORS, see docs/configuration.md. Written by PUT /_api/v2/user/config/cors.\n',
+      before ??
+        readIfThere(join(folder, 'cors.yaml')) ??
+        '# CORS, see docs/configuration.md. Written by PUT /_api/v2/user/config/cors.\n',
     );
     document.set('enable_cors', settings.enableCors);
     document.set('allow_credentials', settings.allowCredentials);
     document.set('origins', [...settings.origins]);
-    mkdirSync(folder, { recursive: true });
+    mkdirSync(dirname(path), { recursive: true });
     replaceFile(path, String(document));
     return () => {
       if (before === undefined) rmSync(path);
@@ -63,7 +66,10 @@ export function writeCorsFile(folder: string, settings: CorsSettings, env: Envir
     };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new ReadOnlyConfiguration(`the file ${path} cannot be written (${code})`, { cause: error });
+    throw new ReadOnlyConfiguration(
+      `the file ${path} cannot be written (${code}); ${CORS_FILE} can name a writable place for it`,
+      { cause: error },
+    );
   }
 }
 

@@ -15,13 +15,14 @@ the files. An empty variable counts as not set. Lists in variables are comma-sep
   contains only the secret.
 - **Errors** prevent the start. Couchgate reports all of them at once, with file and line: unknown settings, unknown
   \`*.yaml\` files, values of a wrong type, settings without a value, duplicate settings, and insecure combinations.
-  \`couchgate --check-config\` reports the same and exits with 1. \`couchgate --print-config\` prints the effective
-  settings with the source of each; secrets are masked.
+  \`npm start -- --check-config\` reports the same and exits with 1. \`npm start -- --print-config\` prints the
+  effective settings with the source of each; secrets are masked.
 - **Reload.** A setting marked *reload* takes effect without a restart, within a second after its file changes, or
   at once on SIGHUP. A swapped symbolic link, as in Kubernetes, counts as a change. Couchgate reads all files
   together and applies all of them or none. If a file is invalid or was removed, the previous configuration stays in
   effect; Couchgate logs this and counts it in \`couchgate_reload_failures_total\`. Running requests continue.
-  Certificate files are checked for changes too.
+  Certificate files are checked for changes too. A new file with an unknown name also counts as an
+  error.
 - **Relative paths** are relative to the working directory of Couchgate.
 - Editors with the YAML language server validate a file that begins with
   \`# yaml-language-server: $schema=../docs/schema/couchgate.schema.json\` (or \`ip-whitelist\`, \`cors\`).
@@ -49,8 +50,9 @@ an address, the client address is unknown and the request is refused. The proxy 
 sees; it must not pass the header on unchanged.
 `,
   'cors.yaml': `Couchgate answers preflights itself, before authentication. Origins must match exactly:
-\`couchgate cors-check <origin>\` explains the result for one origin. \`PUT /_api/v2/user/config/cors\` (owner)
-writes this file if it is writable, and keeps its comments.
+\`npm start -- cors-check <origin>\` explains the result for one origin. \`PUT /_api/v2/user/config/cors\` (owner)
+writes this file and keeps its comments. If the folder is read-only, \`COUCHGATE_CORS_FILE\` can name another place
+for the file, as in docker-compose.yml. Once a file exists there, it replaces \`cors.yaml\` of the folder.
 `,
 };
 

@@ -7,6 +7,7 @@ import { type Settings } from './settings.ts';
 import {
   fileOf,
   gatherSources,
+  pathOf,
   SETTING_NAMES,
   settingOf,
   variableOf,
@@ -65,11 +66,19 @@ export function loadConfiguration({ env, folder, purpose = 'serve' }: LoadParame
   }
   const settings = assemble(values, configFolder);
   const place = (name: SettingName): Pick<Problem, 'file' | 'line' | 'path'> =>
-    placeOf(sources, name, configFolder);
+    placeOf(sources, name, configFolder, env);
   const { errors, warnings } = checkCombinations(settings, purpose);
   problems.push(...errors.map(({ setting, reason }) => ({ ...place(setting), reason })));
   if (problems.length > 0) throw new ConfigurationError(problems);
-  return { settings, origins, warnings };
+  return { settings, origins, warnings: [...warnings, ...ignoredCorsFile(configFolder, env)] };
+}
+
+/** After CORS was set over HTTP, edits of the file in the folder have no effect: say so. */
+function ignoredCorsFile(folder: string, env: Environment): readonly string[] {
+  const used = pathOf(folder, 'cors.yaml', env);
+  const other = join(folder, 'cors.yaml');
+  if (used === other || !existsSync(other)) return [];
+  return [`${other} has no effect: ${used} exists and is used instead. To use it again, remove ${used}`];
 }
 
 function originOf(source: Source): string {
@@ -106,12 +115,13 @@ function placeOf(
   sources: readonly Source[],
   name: SettingName,
   folder: string,
+  env: Environment,
 ): Pick<Problem, 'file' | 'line' | 'path'> {
   const source = sources.findLast((one) => one.name === name);
   if (source === undefined)
     return settingOf(name).type === 'secret'
       ? { file: 'environment', path: variableOf(name) }
-      : { file: join(folder, fileOf(name)), path: name };
+      : { file: pathOf(folder, fileOf(name), env), path: name };
   const { file, line, path } = source;
   return line === undefined ? { file, path } : { file, line, path };
 }

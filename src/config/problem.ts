@@ -30,3 +30,10 @@ export class ConfigurationError extends Error {
     this.problems = problems;
   }
 }
+
+/** Completes a sentence about a file that cannot be read. EACCES names the user, because it is often not the expected one. */
+export function readFailure(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+  if (code !== 'EACCES') return `cannot be read (${code})`;
+  return `cannot be read (EACCES): the user of this process (uid ${process.getuid?.() ?? '?'}) may not read it`;
+}

@@ -5,7 +5,7 @@ import { camelCase, loadConfiguration, type Configuration, type LoadParameters }
 import { type OperationalLog } from './operational-log.ts';
 import { pollFiles } from './poll-files.ts';
 import { type Settings } from './settings.ts';
-import { SETTING_FILES, SETTING_NAMES, settingOf } from './sources.ts';
+import { CORS_FILE, pathOf, SETTING_FILES, SETTING_NAMES, settingOf, type Environment } from './sources.ts';
 
 /** Result of a reload. */
 export type ReloadOutcome =
@@ -38,7 +38,7 @@ export interface LiveParameters extends LoadParameters {
 }
 
 const RELOADABLE = SETTING_NAMES.filter((name) => settingOf(name).reloadable === true).map(
-  (name) => camelCase(name) as keyof Settings,
+  (name) => [name, camelCase(name) as keyof Settings] as const,
 );
 const FIXED = SETTING_NAMES.filter((name) => settingOf(name).reloadable !== true).map(
   (name) => [name, camelCase(name) as keyof Settings] as const,
@@ -68,7 +68,7 @@ class WatchedSettings implements LiveSettings {
     this.current = parameters.initial;
     this.#reader = createReader(parameters);
     this.#read = this.#reader.first;
-    const files = (): readonly string[] => filesOf(this.current);
+    const files = (): readonly string[] => filesOf(this.current, parameters.env);
     this.close = pollFiles(files, parameters.intervalMs ?? 300, () => this.reload()).close;
   }
 
@@ -89,15 +89,20 @@ class WatchedSettings implements LiveSettings {
   }
 
   #apply(read: Settings): ReloadOutcome {
-    const changed = RELOADABLE.filter((key) => !same(read[key], this.#read[key]));
-    const next = replace(this.current, read, changed);
+    const changes = RELOADABLE.filter(([, key]) => !same(read[key], this.#read[key]));
+    const next = replace(
+      this.current,
+      read,
+      changes.map(([, key]) => key),
+    );
     // Also if no setting has changed: the content of the certificate files may have.
     this.#parameters.acceptCertificates(next);
     this.#read = read;
-    if (changed.length === 0) return { outcome: 'unchanged' };
+    if (changes.length === 0) return { outcome: 'unchanged' };
     this.current = next;
     this.reloads += 1;
-    this.#parameters.log.info({ changed }, 'configuration reloaded');
+    // The names that an operator writes, not those of the code.
+    this.#parameters.log.info({ changed: changes.map(([name]) => name) }, 'configuration reloaded');
     for (const listener of this.#listeners) listener(next);
     return { outcome: 'changed' };
   }
@@ -112,9 +117,9 @@ interface Reader {
 
 /** Builds the reader, which also logs warnings and changes that need a restart. */
 function createReader({ env, folder, initial, log }: LiveParameters): Reader {
-  const paths = SETTING_FILES.map((file) => join(initial.configFolder, file));
+  const paths = (): readonly string[] => SETTING_FILES.map((file) => pathOf(initial.configFolder, file, env));
   const load = (): Configuration => loadConfiguration(folder === undefined ? { env } : { env, folder });
-  let present: readonly string[] = paths.filter((path) => existsSync(path));
+  let present: readonly string[] = paths().filter((path) => existsSync(path));
   const { settings: first, warnings: known } = load();
   let warned = JSON.stringify([[], known]);
   function read(): Settings {
@@ -122,7 +127,7 @@ function createReader({ env, folder, initial, log }: LiveParameters): Reader {
     const gone = present.find((path) => !existsSync(path));
     if (gone !== undefined) throw new Error(`${gone} no longer exists`);
     const { settings, warnings } = load();
-    present = paths.filter((path) => existsSync(path));
+    present = paths().filter((path) => existsSync(path));
     const waiting = FIXED.filter(([, key]) => !same(settings[key], first[key])).map(([name]) => name);
     const said = JSON.stringify([waiting, warnings]);
     if (said !== warned && waiting.length > 0)
@@ -141,9 +146,12 @@ function replace(current: Settings, read: Settings, changed: readonly (keyof Set
   return Object.freeze({ ...current, ...(Object.fromEntries(changes) as Partial<Settings>) });
 }
 
-function filesOf(settings: Settings): readonly string[] {
-  const own = SETTING_FILES.map((file) => join(settings.configFolder, file));
-  return [...own, settings.tlsCertificate, settings.tlsKey, settings.tlsClientCa].filter(
+function filesOf(settings: Settings, env: Environment): readonly string[] {
+  const { configFolder } = settings;
+  const own = SETTING_FILES.map((file) => join(configFolder, file));
+  // The folder itself: a new file with an unknown name must be reported at once, not at the next start.
+  const others = [configFolder, env[CORS_FILE] ?? ''];
+  return [...own, ...others, settings.tlsCertificate, settings.tlsKey, settings.tlsClientCa].filter(
     (path) => path !== '',
   );
 }

@@ -284,6 +284,20 @@ export const SETTINGS = {
     default: 4_294_967_296,
     description: 'Maximum size of a request body, like max_http_request_size of CouchDB.',
   },
+  max_json_body: {
+    type: 'bytes',
+    min: 1,
+    default: 67_108_864,
+    description:
+      'Maximum size, before and after gunzip, of a body that CouchDB parses: every body except attachments and multipart documents.',
+  },
+  max_query_values: {
+    type: 'count',
+    min: 1,
+    default: 50_000,
+    description:
+      'Maximum number of JSON values in a request body that is no document: keys, lists of revisions; a fifth of it in a selector. CouchDB needs gigabytes of memory for a few million.',
+  },
   inspect_limit_bytes: {
     type: 'bytes',
     min: 1,

@@ -1,9 +1,9 @@
 // Collects the values of settings from files and environment, and reports unknown settings, files and
 // variables.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { nearest } from './nearest.ts';
-import { type Problem } from './problem.ts';
+import { readFailure, type Problem } from './problem.ts';
 import { SETTINGS, type Setting, type SettingFile } from './settings.ts';
 import { readYamlFile, type Entry } from './yaml-file.ts';
 
@@ -44,11 +44,26 @@ export function variableOf(name: SettingName): string {
   return settingOf(name).env ?? `COUCHGATE_${name.toUpperCase()}`;
 }
 
+/**
+ * Variable that names a writable place for cors.yaml. `PUT /_api/v2/user/config/cors` writes the file there if
+ * the folder is read-only, as in docker-compose.yml.
+ */
+export const CORS_FILE = 'COUCHGATE_CORS_FILE';
+
+/** Returns the path of a configuration file. cors.yaml may have another place, once it exists there. */
+export function pathOf(folder: string, file: SettingFile, env: Environment): string {
+  const elsewhere = file === 'cors.yaml' ? (env[CORS_FILE] ?? '') : '';
+  return elsewhere !== '' && existsSync(elsewhere) ? elsewhere : join(folder, file);
+}
+
 /** Returns the values and problems of all files in `folder` and of the environment. */
 export function gatherSources(folder: string, env: Environment): Gathered {
+  const known = filesIn(folder);
+  // If the folder cannot be read, neither can its files: report that once.
+  if (known.problems.some(({ file }) => file === folder)) return known;
   const parts = [
-    unknownFiles(folder),
-    ...SETTING_FILES.map((file) => fromFile(folder, file)),
+    known,
+    ...SETTING_FILES.map((file) => fromFile(pathOf(folder, file, env), file)),
     fromEnvironment(env),
   ];
   return {
@@ -57,18 +72,20 @@ export function gatherSources(folder: string, env: Environment): Gathered {
   };
 }
 
+/** Hint for a folder that a restrictive umask has closed. Secrets are not in it. */
+const READABLE = `. Make it readable, for example: chmod -R a+rX config`;
+
 /**
  * Reports files with unknown names: Couchgate would silently ignore the rules in a misspelt
  * `ip-whitelist.yml`.
  */
-function unknownFiles(folder: string): Gathered {
+function filesIn(folder: string): Gathered {
   let names: readonly string[] = [];
   try {
     names = readdirSync(folder);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    if (code !== 'ENOENT')
-      return { sources: [], problems: [{ file: folder, path: '', reason: `cannot be read (${code})` }] };
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      return { sources: [], problems: [{ file: folder, path: '', reason: readFailure(error) + READABLE }] };
   }
   const unknown = names.filter(
     (name) => /^[^.].*\.ya?ml$/i.test(name) && !(SETTING_FILES as readonly string[]).includes(name),
@@ -86,8 +103,7 @@ function hint(name: string, known: readonly string[]): string {
   return near === undefined ? '' : `; did you mean ${near}?`;
 }
 
-function fromFile(folder: string, file: SettingFile): Gathered {
-  const path = join(folder, file);
+function fromFile(path: string, file: SettingFile): Gathered {
   const { entries, problems } = readYamlFile(path, path);
   const sources: Source[] = [];
   const found = [...problems];
@@ -133,9 +149,7 @@ function readSecretFile(
     const raw = readFileSync(path, 'utf8').replace(/\s+$/, '');
     return raw === '' ? problem('names an empty file') : { ...place, name, raw };
   } catch (error) {
-    return problem(
-      `names a file that cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
-    );
+    return problem(`names a file that ${readFailure(error)}`);
   }
 }
 
@@ -145,7 +159,7 @@ function readSecretFile(
  */
 export const ADMIN_USER = 'COUCHGATE_ADMIN_USER';
 export const ADMIN_PASSWORD = 'COUCHGATE_ADMIN_PASSWORD';
-const OTHER_VARIABLES = ['COUCHGATE_CONFIG', ADMIN_USER, ADMIN_PASSWORD];
+const OTHER_VARIABLES = ['COUCHGATE_CONFIG', CORS_FILE, ADMIN_USER, ADMIN_PASSWORD];
 
 /** Variables that Kubernetes sets in every pod if a service is named `couchgate…`. */
 const KUBERNETES_VARIABLE =

@@ -10,7 +10,7 @@ import {
   type Node,
   type Pair,
 } from 'yaml';
-import { type Problem } from './problem.ts';
+import { readFailure, type Problem } from './problem.ts';
 
 export interface Entry {
   readonly key: string;
@@ -36,9 +36,8 @@ export function readYamlFile(path: string, name: string): YamlFile {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    if (code === 'ENOENT') return { entries: [], problems: [] };
-    return { entries: [], problems: [{ file: name, path: '', reason: `cannot be read (${code})` }] };
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { entries: [], problems: [] };
+    return { entries: [], problems: [{ file: name, path: '', reason: readFailure(error) }] };
   }
   if (text.length > LARGEST_BYTES)
     return { entries: [], problems: [{ file: name, path: '', reason: 'is larger than 1 MiB' }] };

@@ -14,15 +14,22 @@ export interface NodeReport {
   readonly url: string;
   /** Sentence for the operator; undefined = the node is usable. */
   readonly problem: string | undefined;
+  /** Sentence about a setting of a usable node that some clients notice. */
+  readonly notice?: string;
 }
 
 /**
- * Resolves if the node accepts the token (a JWT without `Bearer `). Rejects with a sentence that names the
- * node and the fix.
+ * Resolves if the node accepts the token (a JWT without `Bearer `), with a sentence if one of its settings
+ * restricts clients. Rejects with a sentence that names the node and the fix.
  */
-export async function checkNode(url: string, token: string, options: NodeCheckOptions = {}): Promise<void> {
-  const { problem } = await examineNode(url, token, options);
+export async function checkNode(
+  url: string,
+  token: string,
+  options: NodeCheckOptions = {},
+): Promise<string | undefined> {
+  const { problem, notice } = await examineNode(url, token, options);
   if (problem !== undefined) throw new Error(problem);
+  return notice;
 }
 
 /**
@@ -46,7 +53,17 @@ export async function examineNode(
     const node = `CouchDB node ${nodeName(url)}`;
     if (!outcome.answered) return { url, problem: `${node} cannot be reached: ${outcome.failure.reason}` };
     const fault = faultIn(outcome.answer, token);
-    return { url, problem: fault === undefined ? undefined : `${node} ${fault}` };
+    if (fault !== undefined) return { url, problem: `${node} ${fault}` };
+    const anonymous = await exchange(agent, {
+      node: url,
+      request: { method: 'GET', path: '/_session' },
+      headers: {},
+      timeoutMs,
+    });
+    // Requests of nobody carry no token, `/_up` of a load balancer included.
+    if (!anonymous.answered || anonymous.answer.status !== 401) return { url, problem: undefined };
+    const notice = `${node} refuses requests without credentials: [chttpd] require_valid_user is true. Public databases and GET /_up get 401. Run \`npm start -- setup\` to set it to false`;
+    return { url, problem: undefined, notice };
   } finally {
     await agent.destroy();
   }

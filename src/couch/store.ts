@@ -1,5 +1,5 @@
-// The database in which Couchgate keeps what CouchDB does not know: opened, read, written and followed. What its documents mean is the
-// key store's and the news desk's business.
+// Opens, reads, writes and follows the store: the database for Couchgate's own documents (API keys, ended
+// sessions, invalidations).
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow, type Couch, type CouchAnswer } from './couch.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -10,37 +10,44 @@ export interface StoredDocument {
   readonly [field: string]: unknown;
 }
 
-/** `quorum` is false when fewer nodes than CouchDB wants have the document (202): it may yet be lost with them. */
+/**
+ * `quorum` is false if fewer nodes stored the document than CouchDB's quorum (202): it is lost if they fail.
+ * https://docs.couchdb.org/en/stable/cluster/sharding.html
+ */
 export type WriteOutcome =
   | { readonly outcome: 'written'; readonly rev: string; readonly quorum: boolean }
   | { readonly outcome: 'conflict' };
 
 export interface Store {
-  /** True while every change of the store is known to arrive here. */
+  /** True while the change feed of the store is up. */
   readonly up: boolean;
-  /** Opens the database, created where it is missing, and follows it; goes on trying until it can. */
+  /** Opens the database, creates it if it is missing, and follows it. Retries until it succeeds. */
   start(): void;
+  /** Called for every change, in the order of the feed. */
   onRow(listener: (row: ChangeRow) => void): void;
+  /** Called when the feed goes up or down. */
   onState(listener: (up: boolean) => void): void;
-  /** Throws `Unavailable`, as all that follow. */
+  /** Reads a document; `undefined` = missing or deleted. Throws `Unavailable`, as do all functions below. */
   read(id: string): Promise<StoredDocument | undefined>;
   write(document: StoredDocument): Promise<WriteOutcome>;
-  /** Writes what it can; conflicts are left to their winners. */
+  /** Writes the documents that do not conflict; conflicts are ignored. */
   writeAll(documents: readonly StoredDocument[]): Promise<void>;
-  /** Hands out all documents whose id begins with `prefix`. */
+  /** Calls `take` for all documents whose id starts with `prefix`, in the order of their ids. */
   each(prefix: string, take: (document: StoredDocument) => void): Promise<void>;
   close(): void;
 }
 
-/** Written before anything else is: with a missing object or another one the database could be open to its members (H4). */
+/** Written before any document: another security object could give clients access to the store (H4). */
 const SECURITY = { admins: { names: [], roles: ['_admin'] }, members: { names: [], roles: ['_admin'] } };
-const PAGE = 2000;
-const LONGEST_PAUSE_MS = 5000;
+const PAGE_ROWS = 2000;
+const MAX_PAUSE_MS = 5000;
 
+/** Creates the store; it sends nothing to CouchDB before `start`. */
 export function createStore(options: {
   readonly couch: Couch;
   readonly database: string;
-  readonly report: (message: string) => void;
+  /** Logs a warning: a constant message, and fields for what varies. */
+  readonly report: (message: string, fields: object) => void;
 }): Store {
   return new CouchStore(options.couch, options.database, options.report);
 }
@@ -49,14 +56,14 @@ class CouchStore implements Store {
   readonly #couch: Couch;
   readonly #database: string;
   readonly #path: string;
-  readonly #report: (message: string) => void;
+  readonly #report: (message: string, fields: object) => void;
   readonly #rowListeners: ((row: ChangeRow) => void)[] = [];
   readonly #stateListeners: ((up: boolean) => void)[] = [];
   readonly #stop = new AbortController();
   #feed: { readonly close: () => void } | undefined = undefined;
   #up = false;
 
-  constructor(couch: Couch, database: string, report: (message: string) => void) {
+  constructor(couch: Couch, database: string, report: (message: string, fields: object) => void) {
     this.#couch = couch;
     this.#database = database;
     this.#path = `/${encodeURIComponent(database)}`;
@@ -108,9 +115,9 @@ class CouchStore implements Store {
   async each(prefix: string, take: (document: StoredDocument) => void): Promise<void> {
     const end = encodeURIComponent(JSON.stringify(`${prefix}\ufff0`));
     let start = prefix;
-    for (let rows = PAGE, skip = 0; rows === PAGE; skip = 1) {
+    for (let rows = PAGE_ROWS, skip = 0; rows === PAGE_ROWS; skip = 1) {
       const range = `startkey=${encodeURIComponent(JSON.stringify(start))}&endkey=${end}&skip=${skip}`;
-      const path = `${this.#path}/_all_docs?include_docs=true&limit=${PAGE}&${range}`;
+      const path = `${this.#path}/_all_docs?include_docs=true&limit=${PAGE_ROWS}&${range}`;
       const page = expect(await this.#couch.ask({ method: 'GET', path, timeoutMs: 60_000 }), 200) as {
         readonly rows: readonly { readonly id: string; readonly doc: StoredDocument | null }[];
       };
@@ -124,14 +131,14 @@ class CouchStore implements Store {
 
   async #open(): Promise<void> {
     const signal = this.#stop.signal;
-    for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       try {
         await ensureDatabase(this.#couch, this.#path);
         this.#follow();
         return;
       } catch (error) {
         const detail = error instanceof Unavailable ? (error.detail ?? error.reason) : 'unexpected failure';
-        this.#report(`The store database cannot be opened yet: ${detail}`);
+        this.#report('store database cannot be opened yet', { database: this.#database, detail });
         await delay(pauseMs, undefined, { signal }).catch(() => undefined);
       }
     }
@@ -155,11 +162,15 @@ class CouchStore implements Store {
   }
 }
 
-/** Creates the database where it is missing, and shuts it to everybody but server admins. Throws `Unavailable`. */
+/**
+ * Creates the database if it is missing, and gives access only to server admins. `path` is its encoded path
+ * (`/name`). Throws `Unavailable`.
+ */
 export async function ensureDatabase(couch: Couch, path: string): Promise<void> {
   const found = await couch.ask({ method: 'GET', path });
   if (found.status === 404) {
-    // Few and small documents: q=2 keeps the change feed of every replica cheap. 412 = another replica was quicker.
+    // Few and small documents: two shards (q=2) make the change feed of every replica cheap. 412 = another
+    // replica created it first.
     expect(await couch.ask({ method: 'PUT', path: `${path}?q=2` }), 201, 202, 412);
   } else {
     expect(found, 200);
@@ -172,8 +183,8 @@ export async function ensureDatabase(couch: Couch, path: string): Promise<void> 
 
 function expect(answer: CouchAnswer, ...statuses: readonly number[]): unknown {
   if (statuses.includes(answer.status)) return answer.body;
-  // 401 and 403 too: CouchDB refuses Couchgate, which is no fault of the client that waits.
-  throw new Unavailable('The credential store cannot be used at present.', {
+  // Also for 401 and 403: they concern Couchgate's own credentials, not the client's.
+  throw new Unavailable('The credential store is not available at present.', {
     detail: `the store answered ${answer.status}`,
   });
 }

@@ -1,4 +1,4 @@
-// Decides how connections to a CouchDB node are made, kept and given up. Which request goes on which of them is transport.ts's business.
+// Creates the agents that open, reuse, time out and close the connections to a CouchDB node.
 import http from 'node:http';
 import https from 'node:https';
 import { Socket } from 'node:net';
@@ -6,56 +6,62 @@ import { type Duplex } from 'node:stream';
 
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number;
-  /** Longest silence of an exchange, in both directions at once. */
+  /** A connection in use is closed when it transfers no data in either direction for this time. */
   readonly idleTimeoutMs: number;
-  /** How long an unused connection is kept. */
+  /** Time that an idle connection is kept open. */
   readonly keepAliveMs: number;
-  /** Connections that are kept unused. */
-  readonly kept: number;
-  /** PEM of the CA of https nodes; undefined = the public ones. */
+  /** Number of idle connections that are kept open. */
+  readonly maxIdle: number;
+  /** PEM of the certificate authority of https nodes; undefined = the public ones. */
   readonly ca: string | undefined;
 }
 
-/** What a socket is destroyed with when its node does not speak: tells a silence from a break. */
-export class NodeSilent extends Error {
-  readonly code = 'ESILENT';
+/** The node did not connect or respond in time; distinguishes a timeout from a broken connection. */
+export class NodeTimeout extends Error {
+  readonly code = 'ETIMEDOUT';
 }
 
-const READY = { 'http:': 'connect', 'https:': 'secureConnect' } as const;
-/** First probe of the operating system on a silent connection: a node that lost its power is noticed under an open feed as well. */
-const PROBE_AFTER_MS = 30_000;
+const CONNECT_EVENTS = { 'http:': 'connect', 'https:': 'secureConnect' } as const;
+/**
+ * First TCP keep-alive probe of an idle connection, in ms. It detects a node that lost power under an open
+ * feed.
+ */
+const KEEP_ALIVE_PROBE_MS = 30_000;
 
 const established = new WeakSet<Duplex>();
 
-/** True when the connection stood: until then not a byte of a request can have left. */
+/** True if the connection was established. Otherwise no byte of a request can have been sent. */
 export function isEstablished(socket: Duplex | null): boolean {
   return socket !== null && established.has(socket);
 }
 
-/** Calls back when the connection stands, at once if it already does. */
-export function whenEstablished(socket: Duplex, then: () => void): void {
-  if (established.has(socket)) then();
-  else socket.once('encrypted' in socket ? READY['https:'] : READY['http:'], then);
+/** Calls `callback` when the connection is established, immediately if it already is. */
+export function whenEstablished(socket: Duplex, callback: () => void): void {
+  if (established.has(socket)) callback();
+  else socket.once('encrypted' in socket ? CONNECT_EVENTS['https:'] : CONNECT_EVENTS['http:'], callback);
 }
 
-export type NodeProtocol = keyof typeof READY;
+export type NodeProtocol = keyof typeof CONNECT_EVENTS;
 
-/** An agent whose connections are used again (`keep`), or each for one request alone (H2, H3). */
+/**
+ * Creates an agent. `keep` = its connections are reused; otherwise each one carries a single request (H2,
+ * H3).
+ */
 export function createAgent(protocol: NodeProtocol, keep: boolean, limits: ConnectionLimits): http.Agent {
   const options = {
     keepAlive: keep,
-    maxFreeSockets: keep ? limits.kept : 0,
-    // The connection that was used last is the one least likely to be closed by CouchDB just now.
+    maxFreeSockets: keep ? limits.maxIdle : 0,
+    // CouchDB closes the connection that is idle the longest, so the newest one is the safest to reuse.
     scheduling: 'lifo' as const,
     ...(protocol === 'https:' && limits.ca !== undefined ? { ca: limits.ca } : {}),
   };
   const agent = protocol === 'https:' ? new https.Agent(options) : new http.Agent(options);
-  if (keep) takeFreeFirst(agent);
+  if (keep) reuseNewestSocket(agent);
   const connect = agent.createConnection.bind(agent);
   const reuse = agent.reuseSocket.bind(agent);
   agent.createConnection = (connection, callback) => {
     const socket = connect(connection, callback);
-    if (socket instanceof Socket) watch(socket, READY[protocol], limits);
+    if (socket instanceof Socket) applyTimeouts(socket, CONNECT_EVENTS[protocol], limits);
     return socket;
   };
   // https://nodejs.org/api/http.html#agentkeepsocketalivesocket
@@ -63,7 +69,7 @@ export function createAgent(protocol: NodeProtocol, keep: boolean, limits: Conne
     if (!(socket instanceof Socket)) return false;
     socket.setTimeout(limits.keepAliveMs);
     socket.unref();
-    // Bytes behind a complete answer are nobody's: such a connection would hand them to the next request (H3).
+    // Data after a complete answer would be read as the answer to the next request (H3).
     return socket.readableLength === 0;
   };
   agent.reuseSocket = (socket, request) => {
@@ -73,65 +79,67 @@ export function createAgent(protocol: NodeProtocol, keep: boolean, limits: Conne
   return agent;
 }
 
-/** What Node's agent and request do between them; documented in part only, and the same from Node 20 to 24. */
-interface Taking {
+/** Methods that Node's agent and request call on each other. Mostly undocumented; equal in Node 20 to 24. */
+interface AgentInternals {
   addRequest(request: http.ClientRequest, options: object): void;
 }
-interface Taken {
+interface RequestInternals {
   onSocket(socket: Duplex): void;
 }
 
 /**
- * Gives a request the connection that was used last, without what Node's agent does to find it: it copies all options twice and spells
- * a name out of them, three times for a request. All connections of one of our agents lead to one place, so they have one name.
+ * Makes a request reuse the newest idle connection without the overhead of Node's agent. That agent copies
+ * all options twice and builds a pool name from them, three times for a request. All connections of one of
+ * our agents lead to the same node, so one name is enough.
  */
-function takeFreeFirst(agent: http.Agent): void {
+function reuseNewestSocket(agent: http.Agent): void {
   const name = 'node';
-  const slowly = (agent as unknown as Taking).addRequest.bind(agent);
+  const addRequest = (agent as unknown as AgentInternals).addRequest.bind(agent);
   agent.getName = () => name;
-  (agent as unknown as Taking).addRequest = (request, options) => {
+  (agent as unknown as AgentInternals).addRequest = (request, options) => {
     const socket = agent.freeSockets[name]?.pop();
     if (socket === undefined || socket.destroyed) {
-      slowly(request, options);
+      addRequest(request, options);
       return;
     }
     agent.reuseSocket(socket, request);
-    (request as unknown as Taken).onSocket(socket);
+    (request as unknown as RequestInternals).onSocket(socket);
     ((agent.sockets as Record<string, Socket[]>)[name] ??= []).push(socket);
   };
 }
 
-/** How long the connections that are in use may be silent from now on. */
-export function limitSilence(agent: http.Agent, milliseconds: number): void {
+/** Sets the idle timeout of the connections that are in use. */
+export function setIdleTimeout(agent: http.Agent, milliseconds: number): void {
   for (const sockets of Object.values(agent.sockets))
     for (const socket of sockets ?? []) if (established.has(socket)) socket.setTimeout(milliseconds);
 }
 
-/** Gives up the connections that are not in use. */
-export function dropFree(agent: http.Agent): void {
+/** Closes the connections that are not in use. */
+export function destroyIdle(agent: http.Agent): void {
   for (const sockets of Object.values(agent.freeSockets))
     for (const socket of sockets ?? []) socket.destroy();
 }
 
-/** One timer for the life of a connection: first for its making, then for silence. */
-function watch(socket: Socket, ready: string, limits: ConnectionLimits): void {
+/** Uses the socket's one timer first as connect timeout, then as idle timeout. */
+function applyTimeouts(socket: Socket, connectEvent: string, limits: ConnectionLimits): void {
   socket.setTimeout(limits.connectTimeoutMs);
-  socket.on('timeout', giveUp);
-  socket.once(ready, () => {
+  socket.on('timeout', onTimeout);
+  socket.once(connectEvent, () => {
     established.add(socket);
     socket.setTimeout(limits.idleTimeoutMs);
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, PROBE_AFTER_MS);
+    socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   });
 }
 
-function giveUp(this: Socket): void {
+function onTimeout(this: Socket): void {
   if (established.has(this)) {
-    this.destroy(new NodeSilent('the node is silent'));
+    this.destroy(new NodeTimeout('no data within the idle timeout'));
     return;
   }
-  // After a standstill of this process its timers come first, and what arrived meanwhile after them: a node must not pay for that.
+  // If this process was blocked, its timers run before the events that arrived meanwhile. setImmediate lets
+  // those events run first, so that the node is not marked as failed.
   setImmediate(() => {
-    if (!established.has(this)) this.destroy(new NodeSilent('the connection could not be made in time'));
+    if (!established.has(this)) this.destroy(new NodeTimeout('connection timed out'));
   });
 }

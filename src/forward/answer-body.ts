@@ -1,4 +1,4 @@
-// Passes an answer on: its head by the allow-list, its body as fast as the client takes it and without keeping any of it.
+// Sends CouchDB's answer to the client: filtered head, streamed body, back-pressure on both sides.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { contextOf } from '../context.ts';
 import { type CouchNode, type Queue } from './node.ts';
@@ -7,162 +7,178 @@ import { responseHead } from './response-headers.ts';
 
 export interface BodyServices {
   readonly nodes: Nodes;
-  /** Origin under which clients reach Couchgate, without a slash at its end; empty = Location becomes a path. */
+  /**
+   * Origin under which clients reach Couchgate, without a trailing slash; empty = Location becomes a path.
+   */
   readonly publicUrl: string;
 }
 
-/** What came from CouchDB, and on which way. */
-export interface Incoming {
+/** An answer from CouchDB and the connection on which it arrived. */
+export interface UpstreamAnswer {
   readonly answer: IncomingMessage;
   readonly upstream: ClientRequest;
   readonly node: CouchNode;
   readonly queue: Queue;
 }
 
-/** The ends of an answer; exactly one is called, unless the exchange was over before. */
-export interface Ends {
-  /** CouchDB has said all of it, and so has been passed on. */
+/** Called when an answer ends: exactly one method, or none if the exchange has already ended. */
+export interface AnswerListener {
+  /** The whole answer was received and sent to the client. */
   complete(upstream: ClientRequest): void;
-  /** The connection to CouchDB ended in the middle (M4). */
-  broken(error: Error): void;
-  /** The client gets an error in place of the answer. */
+  /** CouchDB closed the connection before the end of its answer (M4). */
+  truncated(error: Error): void;
+  /** The client gets this error instead of CouchDB's answer. */
   fail(error: unknown): void;
-  /** A feed is ended by us; visibly = so that its client cannot take what it has for all there was. */
-  end(reason: string, visibly: boolean): void;
+  /**
+   * Couchgate ends a feed. `abort` = the connection is broken, so that the client sees the answer as
+   * incomplete.
+   */
+  end(reason: string, abort: boolean): void;
 }
 
-/** Bytes up to which Node hands a text over without asking for memory, less room for the head. */
-const SMALL_BYTES = 12_288;
+/** Largest body, in bytes, that Node writes as a string without a new allocation, minus room for the head. */
+const SINGLE_WRITE_BYTES = 12_288;
 /**
- * Behind the first piece others are gathered up to that size, and the first of them waits that long: CouchDB sends rows in pieces of
- * 1.5 KB, each of which would be a write. The end of an answer waits for nothing.
+ * After the first chunk, chunks are joined up to this size, for at most `BATCH_DELAY_MS`. CouchDB sends rows
+ * in chunks of 1.5 KB, and each would be a write of its own. The end of an answer is not delayed.
  */
-const GATHERED_BYTES = 32_768;
-const GATHER_MS = 2;
+const BATCH_BYTES = 32_768;
+const BATCH_DELAY_MS = 2;
 
-type Relayed = IncomingMessage & { relayedBy?: AnswerBody };
+type RelayedAnswer = IncomingMessage & { body?: AnswerBody };
 
-/** The body on its way to the client. The listeners are the same for all answers and find theirs by the answer. */
+/**
+ * Sends one answer to the client. The stream listeners are shared functions that find it by `answer.body`.
+ */
 export class AnswerBody {
   readonly #services: BodyServices;
-  readonly #incoming: Incoming;
+  readonly #upstreamAnswer: UpstreamAnswer;
   readonly #res: ServerResponse;
-  readonly #ends: Ends;
+  readonly #listener: AnswerListener;
   readonly #length: number;
-  #gathered: Buffer[] = [];
-  #size = 0;
+  #batch: Buffer[] = [];
+  #batchBytes = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(services: BodyServices, incoming: Incoming, res: ServerResponse, ends: Ends, length: number) {
+  /** `length` is the Content-Length of the answer in bytes; NaN = unknown. */
+  constructor(
+    services: BodyServices,
+    upstreamAnswer: UpstreamAnswer,
+    res: ServerResponse,
+    listener: AnswerListener,
+    length: number,
+  ) {
     this.#services = services;
-    this.#incoming = incoming;
+    this.#upstreamAnswer = upstreamAnswer;
     this.#res = res;
-    this.#ends = ends;
+    this.#listener = listener;
     this.#length = length;
-    const answer: Relayed = incoming.answer;
-    answer.relayedBy = this;
+    const answer: RelayedAnswer = upstreamAnswer.answer;
+    answer.body = this;
     answer.on('data', onData).on('end', onEnd).on('close', onClose);
   }
 
-  /** Writes the head. */
-  begin(): void {
-    const { answer, node } = this.#incoming;
+  /** Writes the filtered head. */
+  writeHead(): void {
+    const { answer, node } = this.#upstreamAnswer;
     const { req } = this.#res;
     const status = answer.statusCode ?? 0;
     const context = contextOf(req);
     const head = responseHead(status, answer.rawHeaders, context, {
       nodeHost: node.host,
       publicUrl: this.#services.publicUrl,
-      ownPage: context.operation?.endpoint.id === 'utils',
+      isCouchPage: context.operation?.endpoint.id === 'utils',
     });
-    // CouchDB answered before it had the whole body: the rest must never be taken for a next request.
+    // CouchDB answered before it received the whole body. The rest must not be read as the next request.
     if (!req.complete) head.push('Connection', 'close');
     this.#res.writeHead(status, head);
   }
 
-  take(chunk: Buffer): void {
+  write(chunk: Buffer): void {
     const res = this.#res;
     if (res.writableEnded) return;
-    if (chunk.length === this.#length && chunk.length <= SMALL_BYTES && !res.headersSent) {
-      this.begin();
+    if (chunk.length === this.#length && chunk.length <= SINGLE_WRITE_BYTES && !res.headersSent) {
+      this.writeHead();
       this.#complete();
-      // One text, head and body together, is one piece to the system; a text and a buffer are two, which costs 4 % more.
+      // Node joins a head and a string body into one write. A Buffer body is a second write, which costs 4 %
+      // more.
       res.end(chunk.toString('latin1'), 'latin1');
-    } else if (this.#incoming.queue === 'feed' || !res.headersSent) this.#send(chunk);
-    else this.#gather(chunk);
+    } else if (this.#upstreamAnswer.queue === 'feed' || !res.headersSent) this.#send(chunk);
+    else this.#addToBatch(chunk);
   }
 
-  #gather(chunk: Buffer): void {
-    this.#gathered.push(chunk);
-    this.#size += chunk.length;
-    if (this.#size >= GATHERED_BYTES) this.#send(this.#taken());
-    else this.#timer ??= setTimeout(sendGathered, GATHER_MS, this);
+  #addToBatch(chunk: Buffer): void {
+    this.#batch.push(chunk);
+    this.#batchBytes += chunk.length;
+    if (this.#batchBytes >= BATCH_BYTES) this.#send(this.#takeBatch());
+    else this.#timer ??= setTimeout(flushBatch, BATCH_DELAY_MS, this);
   }
 
-  /** What was gathered, in one piece. */
-  #taken(): Buffer {
-    const [first] = this.#gathered;
+  /** Empties the batch and returns it as one buffer. */
+  #takeBatch(): Buffer {
+    const [first] = this.#batch;
     const all =
-      this.#gathered.length === 1 && first !== undefined ? first : Buffer.concat(this.#gathered, this.#size);
-    this.forget();
+      this.#batch.length === 1 && first !== undefined ? first : Buffer.concat(this.#batch, this.#batchBytes);
+    this.discardBatch();
     return all;
   }
 
-  /** Drops what was gathered. */
-  forget(): void {
+  /** Empties the batch without sending it. */
+  discardBatch(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#gathered = [];
-    this.#size = 0;
+    this.#batch = [];
+    this.#batchBytes = 0;
   }
 
-  sendGathered(): void {
-    if (this.#size > 0 && !this.#res.writableEnded && !this.#res.destroyed) this.#send(this.#taken());
+  flushBatch(): void {
+    if (this.#batchBytes > 0 && !this.#res.writableEnded && !this.#res.destroyed)
+      this.#send(this.#takeBatch());
   }
 
   #send(chunk: Buffer): void {
     const res = this.#res;
-    const { answer } = this.#incoming;
-    if (!res.headersSent) this.begin();
+    const { answer } = this.#upstreamAnswer;
+    if (!res.headersSent) this.writeHead();
     if (res.write(chunk)) return;
     answer.pause();
     res.once('drain', () => answer.resume());
   }
 
-  finish(): void {
+  end(): void {
     const res = this.#res;
     if (res.writableEnded) return;
-    if (!res.headersSent) this.begin();
-    if (this.#size > 0) res.end(this.#taken());
+    if (!res.headersSent) this.writeHead();
+    if (this.#batchBytes > 0) res.end(this.#takeBatch());
     else res.end();
     this.#complete();
   }
 
   #complete(): void {
-    const { node, upstream } = this.#incoming;
+    const { node, upstream } = this.#upstreamAnswer;
     this.#services.nodes.recordSuccess(node);
-    this.#ends.complete(upstream);
+    this.#listener.complete(upstream);
   }
 
-  closed(): void {
-    this.forget();
-    if (!this.#incoming.answer.complete)
-      this.#ends.broken(new Error('the node ended its answer in the middle'));
+  onClose(): void {
+    this.discardBatch();
+    if (!this.#upstreamAnswer.answer.complete)
+      this.#listener.truncated(new Error('node closed the connection before the end of its answer'));
   }
 }
 
-function onData(this: Relayed, chunk: Buffer): void {
-  this.relayedBy?.take(chunk);
+function onData(this: RelayedAnswer, chunk: Buffer): void {
+  this.body?.write(chunk);
 }
 
-function onEnd(this: Relayed): void {
-  this.relayedBy?.finish();
+function onEnd(this: RelayedAnswer): void {
+  this.body?.end();
 }
 
-function onClose(this: Relayed): void {
-  this.relayedBy?.closed();
+function onClose(this: RelayedAnswer): void {
+  this.body?.onClose();
 }
 
-function sendGathered(body: AnswerBody): void {
-  body.sendGathered();
+function flushBatch(body: AnswerBody): void {
+  body.flushBatch();
 }

@@ -1,4 +1,4 @@
-// One try at one node: takes its slot, makes the upstream request, and says how it went. What follows from that is exchange.ts's business.
+// Sends a request to one node once, and reports the answer or the failure.
 import {
   type ClientRequest,
   type IncomingMessage,
@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { type Socket } from 'node:net';
-import { isEstablished, NodeSilent } from './agents.ts';
+import { isEstablished, NodeTimeout } from './agents.ts';
 import { type CouchProxy, type ProxiedRequest } from './couch-proxy.ts';
 import { type CouchNode } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
@@ -15,25 +15,26 @@ import { type ConnectionPlan } from './connection-plan.ts';
 
 export interface AttemptServices {
   readonly proxy: CouchProxy;
-  /** Longest wait for the answer to a multipart request that was sent completely: CouchDB may never give one (H2). */
+  /** Longest wait, in ms, after a multipart request was sent completely: CouchDB may never answer it (H2). */
   readonly multipartTimeoutMs: number;
 }
 
-/** How an attempt failed before its answer's head. */
+/** How an attempt failed before the head of an answer arrived. */
 export interface AttemptFailure {
   readonly error: NodeJS.ErrnoException;
-  /** False = no connection stood, so not a byte left. */
-  readonly reached: boolean;
-  /** True = on a connection that had been used before, which the node may just have closed. */
+  /** False = no connection was established, so no byte was sent. */
+  readonly connected: boolean;
+  /** True = the connection was reused, so the node may have closed it for being idle. */
   readonly reused: boolean;
 }
 
 export interface AttemptEvents {
   answered(answer: IncomingMessage, upstream: ClientRequest): void;
-  /** Called once at most, and not after `answered`. */
+  /** Called at most once, and not after `answered`. */
   attemptFailed(failure: AttemptFailure): void;
 }
 
+/** One attempt, and the request object that http-proxy sees. */
 export class Attempt implements ProxiedRequest {
   readonly method: string;
   readonly url: string;
@@ -50,7 +51,7 @@ export class Attempt implements ProxiedRequest {
   #holdsSlot = true;
   #timer: NodeJS.Timeout | undefined;
 
-  /** The slot of `node` has been taken, and is given back by this attempt when it is over. */
+  /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
   constructor(
     services: AttemptServices,
     request: OutgoingRequest,
@@ -71,7 +72,7 @@ export class Attempt implements ProxiedRequest {
     this.#events = events;
   }
 
-  /** Throws what Node throws for a header that cannot be sent; the slot is free again then. */
+  /** Sends the request. Throws Node's error for a header that cannot be sent, after releasing the slot. */
   send(res: ServerResponse): void {
     try {
       this.headers = this.#request.headersFor(this.node);
@@ -88,14 +89,14 @@ export class Attempt implements ProxiedRequest {
 
   pipe(upstream: ClientRequest): ClientRequest {
     this.#upstream = upstream;
-    // http-proxy joins slashes and completes `http:/`; what was classified is what is sent (H7).
+    // http-proxy joins slashes and completes `http:/`. The classified path must be sent unchanged (H7).
     if (upstream.path !== this.url) upstream.path = this.url;
     upstream.on('close', () => {
       this.#release();
-      // An error costs what its stack takes to write down, so none is made where nobody would hear of it.
-      if (!this.#settled) this.failed(new Error('the connection ended without an answer'));
+      // Creating an Error captures a stack, so none is created when nothing handles it.
+      if (!this.#settled) this.failed(new Error('connection closed without an answer'));
     });
-    if (this.#request.multipart) upstream.on('finish', () => this.#awaitAnswer(upstream));
+    if (this.#request.multipart) upstream.on('finish', () => this.#startAnswerTimeout(upstream));
     this.#body.sendTo(upstream);
     return upstream;
   }
@@ -115,10 +116,10 @@ export class Attempt implements ProxiedRequest {
     this.#settled = true;
     this.#release();
     const { socket = null, reusedSocket = false } = this.#upstream ?? {};
-    this.#events.attemptFailed({ error, reached: isEstablished(socket), reused: reusedSocket });
+    this.#events.attemptFailed({ error, connected: isEstablished(socket), reused: reusedSocket });
   }
 
-  /** Ends it, whatever its state; nobody hears of it any more. */
+  /** Ends the attempt in any state. No event follows. */
   destroy(): void {
     this.#settled = true;
     clearTimeout(this.#timer);
@@ -126,10 +127,10 @@ export class Attempt implements ProxiedRequest {
     else this.#upstream.destroy();
   }
 
-  #awaitAnswer(upstream: ClientRequest): void {
+  #startAnswerTimeout(upstream: ClientRequest): void {
     if (this.#settled) return;
     this.#timer = setTimeout(
-      () => upstream.destroy(new NodeSilent('no answer to a multipart request')),
+      () => upstream.destroy(new NodeTimeout('no answer to a multipart request')),
       this.#services.multipartTimeoutMs,
     );
   }

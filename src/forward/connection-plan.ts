@@ -1,8 +1,8 @@
-// Decides on which connections a request travels. What those connections are is agents.ts's business.
+// Decides which connection pool and queue a request uses, and whether a connection is reused after an answer.
 import { type PoolKind } from '../catalogue/endpoint.ts';
 import { type Queue, type Upstream } from './node.ts';
 
-/** Where a request waits for its turn, and which of a node's routes it takes. */
+/** The queue in which a request waits, and the connection pool that it uses. */
 export interface ConnectionPlan {
   readonly queue: Queue;
   readonly pool: keyof Record<PoolKind, Upstream>;
@@ -14,9 +14,10 @@ const FEED: ConnectionPlan = Object.freeze({ queue: 'feed', pool: 'feed' });
 const SINGLE_USE_FEED: ConnectionPlan = Object.freeze({ queue: 'feed', pool: 'single-use' });
 
 /**
- * A body that CouchDB reads in another way than JSON travels on a connection of its own: behind the last part of a multipart body it
- * leaves bytes unread, and would run them as the next request on that connection (H2). What answers do to their connection is seen
- * when they come: `mayBeKept`.
+ * Returns the queue and the pool of a request. `query` is empty or begins with `?`.
+ * A body that is not JSON uses a connection of its own. CouchDB leaves bytes unread after the last part of a
+ * multipart body, and would run them as the next request on that connection (H2). `isReusableAfter` decides
+ * by the answer whether the connection is reused.
  */
 export function planConnection(
   declared: PoolKind,
@@ -26,33 +27,37 @@ export function planConnection(
   query: string,
 ): ConnectionPlan {
   const singleUse = declared === 'single-use' || (hasBody && !isJson(bodyType));
-  // Rows that stand for a whole system database hold its feed, too.
+  // An endpoint that covers a whole system database also covers its `_changes`.
   const hasFeed = declared === 'feed' || (declared === 'single-use' && path.includes('/_changes'));
-  if (hasFeed && mayAskForFeed(query)) return singleUse ? SINGLE_USE_FEED : FEED;
+  if (hasFeed && mayRequestFeed(query)) return singleUse ? SINGLE_USE_FEED : FEED;
   return singleUse ? SINGLE_USE : POOLED;
 }
 
-/** The same line, on a connection that nobody used before: for a request that met one that the node had just closed. */
+/** The same queue, on a new connection: for a retry after a reused connection that the node had closed. */
 export function onNewConnection({ queue }: ConnectionPlan): ConnectionPlan {
   return queue === 'feed' ? SINGLE_USE_FEED : SINGLE_USE;
 }
 
-/** `feed` may be written with escapes, so a query that holds any counts as one that asks for a feed. */
-function mayAskForFeed(query: string): boolean {
+/** `feed` may be percent-encoded, so every query with an escape counts as a request for a feed. */
+function mayRequestFeed(query: string): boolean {
   return query.includes('feed') || query.includes('%');
 }
 
 /**
- * Whether the connection may carry another request after this answer. CouchDB sends the type of an attachment, or of a show, list
- * or update function, out as its author wrote it, line ends included: the rest of such an answer may pass for the next one (H3). The
- * same goes for multipart answers, and an eventsource feed ends with two final chunks. CouchDB's own JSON has a type that nobody writes.
+ * True if the connection may carry another request after this answer. CouchDB sends the type of an
+ * attachment, or of a show, list or update function, as its author wrote it, line ends included. The rest of
+ * such an answer could be read as the next answer (H3). The same applies to multipart answers. An eventsource
+ * feed ends with two final chunks. The type of CouchDB's own JSON is fixed, so it is safe.
  */
-export function mayBeKept(status: number, contentType: string | undefined): boolean {
+export function isReusableAfter(status: number, contentType: string | undefined): boolean {
   if (contentType === undefined) return status === 304 || status === 204;
   return isJson(contentType) || contentType === 'text/plain; charset=utf-8';
 }
 
-/** True for CouchDB's own spelling and for what it reads as JSON; anything spelled otherwise is treated with care. */
+/**
+ * True for CouchDB's own spelling of the JSON type, with or without parameters. Other spellings count as
+ * unsafe.
+ */
 function isJson(contentType: string | undefined): boolean {
   if (contentType?.startsWith('application/json') !== true) return false;
   const next = contentType[16];

@@ -1,31 +1,37 @@
-// One client request on its way through the cluster: whose turn it waits for, which node is tried next, and every way in which it can end.
+// Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
+import { meterOf } from '../body/json-meter.ts';
+import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
-import { type HttpError } from '../http-errors.ts';
-import { NodeSilent } from './agents.ts';
+import { type HttpError, Unavailable } from '../http-errors.ts';
+import { type IsStillPermitted, requireStillPermitted, revoked } from '../revocation/after-wait.ts';
+import { type RunningExchange, type RunningExchanges } from '../revocation/running-exchanges.ts';
+import { NodeTimeout } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
-import { type Ends } from './answer-body.ts';
+import { type AnswerListener } from './answer-body.ts';
 import { Attempt, type AttemptEvents, type AttemptFailure, type AttemptServices } from './attempt.ts';
-import { failureOf, isUnreadable, noNode } from './failures.ts';
+import { failureOf, isInvalidHttp, noNode } from './failures.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
-import { type BodyLimits, OutgoingBody } from './request-body.ts';
+import { OutgoingBody } from './request-body.ts';
 import { type Waiter } from '../limits/concurrency-limiter.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
 export interface ExchangeServices extends AnswerServices, AttemptServices, BodyLimits {
   readonly identity: Identity;
+  readonly running: RunningExchanges;
+  readonly isStillPermitted: IsStillPermitted;
 }
 
-export class Exchange implements Waiter, AttemptEvents, Ends {
+export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
   readonly caller: string;
+  readonly context: Context;
   readonly #services: ExchangeServices;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;
   readonly #next: (error: unknown) => void;
-  readonly #context: Context;
   readonly #request: OutgoingRequest;
   readonly #body: OutgoingBody;
   #plan: ConnectionPlan;
@@ -33,8 +39,10 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
   #attempt: Attempt | undefined;
   #tried: Set<CouchNode> | undefined;
   #over = false;
+  /** True if it waited since authorize decided: it must be decided again before it is sent (H19). */
+  #waited = false;
 
-  /** Throws BadRequest for headers that cannot be passed on in one meaning. */
+  /** Throws BadRequest for headers that have more than one reading. */
   constructor(
     services: ExchangeServices,
     req: IncomingMessage,
@@ -47,60 +55,91 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     this.#req = req;
     this.#res = res;
     this.#next = next;
-    this.#context = context;
+    this.context = context;
     this.#request = new OutgoingRequest(req, context, decision, services.identity);
     this.#plan = this.#request.plan;
     this.caller = this.#request.caller;
-    // Ids in a body that was not read to decide are looked at as they pass.
+    // A body that authorize did not read is scanned for reserved ids while it is streamed.
     const scan = context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
-    this.#body = new OutgoingBody(this.#request.body, req, services, scan, this);
-    // The one sign that a client left: Node emits `aborted` only while the request is incomplete (M3).
+    const limitBytes = bodyLimit(decision.endpoint, req, services);
+    const { body } = this.#request;
+    const meter =
+      body.kind === 'stream'
+        ? meterOf(structureLimits(decision.endpoint, req, services), body.length)
+        : undefined;
+    this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
+    // The only event for a client that disconnected: Node emits `aborted` only while the request is incomplete (M3).
     res.on('close', () => this.#clientClosed());
   }
 
-  /** Finds a node and goes to it, or waits in its line. */
+  /** Starts the exchange. */
   start(): void {
+    const { running } = this.#services;
+    running.add(this);
+    if (this.#plan.queue === 'feed') running.watch(this);
+    this.#choose();
+  }
+
+  /** Picks a node and sends the request, or waits in the queue of the node. */
+  #choose(): void {
     const { nodes } = this.#services;
     const node = nodes.pick(this.#plan.queue, this.caller, this.#tried);
     this.#node = node;
     if (node === undefined) this.fail(noNode(nodes.usable, this.#tried !== undefined));
-    else if (node.limiter(this.#plan.queue).acquire(this)) this.#try(node);
+    else if (!node.limiter(this.#plan.queue).acquire(this)) {
+      this.#waited = true;
+      this.#services.running.watch(this);
+    } else if (this.#waited) void this.#sendIfPermitted(node);
+    else this.#send(node);
   }
 
   granted(): void {
     const node = known(this.#node, 'upstream.node');
+    void this.#sendIfPermitted(node);
+  }
+
+  /** The slot of `node` is acquired; it is released where nothing is sent. */
+  async #sendIfPermitted(node: CouchNode): Promise<void> {
+    try {
+      if (!this.#over) await requireStillPermitted(this.#services.isStillPermitted, this.context);
+    } catch (error) {
+      this.fail(error);
+    }
     if (this.#over) node.limiter(this.#plan.queue).release(this.caller);
-    else this.#try(node);
+    else this.#send(node);
   }
 
   displaced(): void {
-    if (!this.#over) this.start();
+    if (!this.#over) this.#choose();
   }
 
   answered(answer: IncomingMessage, upstream: ClientRequest): void {
-    const incoming = { answer, upstream, node: known(this.#node, 'upstream.node'), queue: this.#plan.queue };
-    relayAnswer(this.#services, incoming, this.#req, this.#res, this);
+    const node = known(this.#node, 'upstream.node');
+    const upstreamAnswer = { answer, upstream, node, queue: this.#plan.queue };
+    relayAnswer(this.#services, upstreamAnswer, this.#req, this.#res, this);
   }
 
-  attemptFailed({ error, reached, reused }: AttemptFailure): void {
+  attemptFailed({ error, connected, reused }: AttemptFailure): void {
     const { nodes } = this.#services;
     const node = known(this.#node, 'upstream.node');
     if (this.#over) return;
-    if (!reached) nodes.markFailed(node);
-    else if (!isUnreadable(error)) nodes.markSuspect(node);
-    if (reached && !this.#mayRepeat(error)) {
+    if (!connected) nodes.markFailed(node);
+    else if (!isInvalidHttp(error)) nodes.markSuspect(node);
+    if (connected && !this.#mayRetry(error)) {
       this.fail(failureOf(error, this.#request));
       return;
     }
-    this.#context.outcome.failure = `${node.host}: ${error.message}`;
-    // A kept connection that the node has just closed says nothing about the node: it may be asked again, on a new one.
+    this.context.outcome.failure = `${node.host}: ${error.message}`;
+    // The node may close an idle connection at any time, so a failed reused connection does not exclude the
+    // node.
     if (reused) this.#plan = onNewConnection(this.#plan);
     else (this.#tried ??= new Set()).add(node);
-    this.start();
+    this.#waited = true;
+    this.#choose();
   }
 
-  #try(node: CouchNode): void {
-    const { upstream } = this.#context;
+  #send(node: CouchNode): void {
+    const { upstream } = this.context;
     upstream.node = node.host;
     upstream.sentAt = performance.now();
     try {
@@ -120,46 +159,60 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     }
   }
 
-  /** Another node may be asked only for what cannot happen twice, and while the client has seen nothing. */
-  #mayRepeat(error: Error): boolean {
+  /** True if another attempt cannot have a second effect and the client has seen nothing of the answer. */
+  #mayRetry(error: Error): boolean {
     return (
-      this.#request.repeatable &&
+      this.#request.retryable &&
       !this.#body.consumed &&
       !this.#res.headersSent &&
-      !(error instanceof NodeSilent) &&
-      !isUnreadable(error)
+      !(error instanceof NodeTimeout) &&
+      !isInvalidHttp(error)
     );
   }
 
   complete(upstream: ClientRequest): void {
     this.#over = true;
+    this.#services.running.remove(this);
     this.#body.stop();
-    // CouchDB answered before it had read all, so what was left unsent has no meaning for it any more.
+    // CouchDB answered without reading the whole body, so the rest need not be sent.
     if (!upstream.writableFinished) upstream.destroy();
   }
 
-  /** The answer broke off (M4): the client must see it, unless it has seen nothing of the answer yet. */
-  broken(error: Error): void {
+  /** The answer broke off (M4): retries, or aborts the client's answer if it has begun. */
+  truncated(error: Error): void {
     if (this.#over) return;
     if (!this.#res.headersSent) {
-      this.attemptFailed({ error, reached: true, reused: false });
+      this.attemptFailed({ error, connected: true, reused: false });
       return;
     }
     this.#services.nodes.markSuspect(known(this.#node, 'upstream.node'));
     this.end('upstream truncated', true);
   }
 
-  /** Ends an answer that has begun; visibly = the client's connection breaks, so that it cannot take the answer for whole. */
-  end(reason: string, visibly: boolean): void {
+  /** Ends an answer that has begun. `abort` = the client sees the answer as incomplete. */
+  end(reason: string, abort: boolean): void {
     if (this.#over) return;
-    this.#context.outcome.cut(reason);
+    this.context.outcome.cut(reason);
     this.#finish();
-    if (visibly) breakOff(this.#req, this.#res);
+    if (abort) abortAnswer(this.#req, this.#res);
     else this.#res.end();
   }
 
+  /** The permission is revoked. A client that has seen nothing gets the refusal; another one sees its answer broken off. */
+  cut(reason: string): void {
+    if (this.#over) return;
+    if (this.#res.headersSent) {
+      this.end(reason, true);
+      return;
+    }
+    this.context.outcome.cut(reason);
+    this.fail(
+      reason === 'revoked' ? revoked(this.context) : new Unavailable('The permissions cannot be read.'),
+    );
+  }
+
   #clientClosed(): void {
-    if (!this.#over) this.#context.outcome.cut('client left');
+    if (!this.#over) this.context.outcome.cut('client left');
     this.#finish();
   }
 
@@ -169,14 +222,15 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
     this.#next(error);
   }
 
-  /** The body is one that we do not let through. */
+  /** Refuses a body whose content is forbidden or too large. */
   refuse(error: HttpError): void {
-    this.#context.outcome.refuseBy(error);
+    this.context.outcome.refuseBy(error);
     this.fail(error);
   }
 
   #finish(): void {
     this.#over = true;
+    this.#services.running.remove(this);
     this.#body.stop();
     this.#node?.limiter(this.#plan.queue).abandon(this);
     this.#attempt?.destroy();
@@ -184,10 +238,11 @@ export class Exchange implements Waiter, AttemptEvents, Ends {
 }
 
 /**
- * HTTP/1.0 knows no chunks: there the end of the connection is the end of the answer, and only a reset shows that it is not. Node
- * refuses a reset to TLS, where a missing close_notify shows the same, and leaks a socket that is reset while it is ending.
+ * Breaks the client's connection. HTTP/1.0 has no chunks: the end of the connection ends the answer, and only
+ * a reset shows that it is incomplete. Node cannot reset a TLS socket, but there the missing close_notify
+ * shows the same. Node leaks a socket that is reset while it is ending.
  */
-function breakOff({ httpVersionMinor, socket }: IncomingMessage, res: ServerResponse): void {
+function abortAnswer({ httpVersionMinor, socket }: IncomingMessage, res: ServerResponse): void {
   if (httpVersionMinor === 0 && !('encrypted' in socket) && socket.writable) socket.resetAndDestroy();
   else res.destroy();
 }

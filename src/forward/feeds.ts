@@ -1,75 +1,60 @@
-// Keeps the feeds that are open: registers them where revocation is watched, and ends them when Couchgate goes.
+// Tracks the open feeds, and ends all of them during a drain.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { contextOf, known } from '../context.ts';
-import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 
 interface Feed {
-  readonly end: (reason: string, visibly: boolean) => void;
-  /** Lines that each stand for themselves, so that a client that gets no more of them lacks nothing of what it has. */
-  readonly lines: boolean;
-  /** True while what has been passed on ends with a line, after which a client may be left without harm. */
-  betweenLines: boolean;
+  readonly end: (reason: string, abort: boolean) => void;
+  /** Each line is complete by itself, so a client that gets no more lines has lost nothing. */
+  readonly isLineBased: boolean;
+  /** True if the data sent so far ends with a line, so that the feed may be ended here. */
+  isAtLineEnd: boolean;
 }
 
 const NEWLINE = 0x0a;
 
+/** The open feeds of this process. */
 export class Feeds {
-  readonly #watch: Pick<RevocationWatch, 'register'>;
   readonly #open = new Set<Feed>();
   #ending = false;
-
-  constructor(watch: Pick<RevocationWatch, 'register'>) {
-    this.#watch = watch;
-  }
 
   get count(): number {
     return this.#open.size;
   }
 
-  /** Keeps a feed until its response closes. */
+  /**
+   * Tracks a feed until its response closes. `end` ends it; its arguments are the reason for the access log
+   * and `abort`.
+   */
   add(
     req: IncomingMessage,
     res: ServerResponse,
     answer: IncomingMessage,
-    end: (reason: string, visibly: boolean) => void,
+    end: (reason: string, abort: boolean) => void,
   ): void {
     const context = contextOf(req);
-    const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
-    const { database } = known(context.operation, 'operation');
-    const decision = known(context.decision, 'decision');
-    if (!decision.allow) throw new Error('a refused request has a feed');
-    const forget = this.#watch.register({
-      principal,
-      database,
-      sessionId,
-      keyVersion,
-      endpoint: decision.endpoint,
-      identity: decision.identity,
-      cut: (reason) => end(reason, true),
-    });
     const { query } = known(context.target, 'target');
-    const lines = query.includes('feed=continuous') || query.includes('feed=eventsource');
-    const feed: Feed = { end, lines, betweenLines: true };
+    const isLineBased = query.includes('feed=continuous') || query.includes('feed=eventsource');
+    const feed: Feed = { end, isLineBased, isAtLineEnd: true };
     this.#open.add(feed);
     answer.on('data', (chunk: Buffer) => {
-      feed.betweenLines = chunk[chunk.length - 1] === NEWLINE;
-      if (this.#ending && feed.betweenLines) this.#end(feed);
+      feed.isAtLineEnd = chunk[chunk.length - 1] === NEWLINE;
+      if (this.#ending && feed.isAtLineEnd) this.#end(feed);
     });
-    res.on('close', () => {
-      this.#open.delete(feed);
-      forget();
-    });
+    res.on('close', () => this.#open.delete(feed));
     if (this.#ending) this.#end(feed);
   }
 
-  /** Ends every feed at the end of its line, the next ones as they come. Those in the middle of a line are left to the hard stop. */
+  /**
+   * Ends every open and every new feed at its next line end. Feeds in the middle of a line stay open until
+   * the drain timeout.
+   */
   endAll(): void {
     this.#ending = true;
-    for (const feed of this.#open) if (feed.betweenLines) this.#end(feed);
+    for (const feed of this.#open) if (feed.isAtLineEnd) this.#end(feed);
   }
 
   #end(feed: Feed): void {
     this.#open.delete(feed);
-    feed.end('draining', !feed.lines);
+    feed.end('draining', !feed.isLineBased);
   }
 }

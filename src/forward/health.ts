@@ -1,29 +1,36 @@
-// Finds out which nodes can be asked: looks at each at intervals, and at once when a request had reason for doubt. Choosing among them is nodes.ts's business.
+// Checks the health of the nodes: probes each at intervals, and immediately after a failed request.
 import { type Agent, type IncomingMessage } from 'node:http';
 import http from 'node:http';
 import https from 'node:https';
 import { type ConnectionLimits, createAgent, type NodeProtocol } from './agents.ts';
 import { type CouchNode, type NodeState } from './node.ts';
 
-/** Called with every change, for the log and the metrics; `reason` is a sentence. */
+/** Called with every change of state, for the log. `reason` is a short sentence. */
 export type StateListener = (node: CouchNode, state: NodeState, reason: string) => void;
 
 export interface HealthOptions {
   readonly intervalMs: number;
   /**
-   * Asks a node that was away whether it takes our tokens: resolves when it does, rejects with the reason when not.
-   * A node with another key would answer everything with 401, which clients take for their own fault.
+   * Checks whether a node that was not up accepts our tokens. Resolves if it does, rejects with the reason if
+   * not. A node with another key would answer every request with 401, which clients take for wrong
+   * credentials.
    */
   readonly check: (url: string) => Promise<void>;
+  /**
+   * Returns the Authorization header of the probe. A node with `[chttpd] require_valid_user = true` answers an
+   * anonymous `GET /_up` with 401.
+   */
+  readonly authorization?: () => string;
   readonly limits: ConnectionLimits;
   readonly onState?: StateListener;
 }
 
-/** A node that needs longer than this for `/_up` cannot serve. */
+/** A node that takes longer than this to answer `/_up` counts as down. */
 const PROBE_TIMEOUT_MS = 5000;
-/** A client can cause suspicion as often as it likes. */
-const RECHECK_PAUSE_MS = 1000;
+/** A client can cause token checks at any rate, so they are limited to one per node and second. */
+const TOKEN_RECHECK_INTERVAL_MS = 1000;
 
+/** Probes the nodes and sets their state. */
 export class HealthWatch {
   readonly #nodes: readonly CouchNode[];
   readonly #options: HealthOptions;
@@ -43,6 +50,7 @@ export class HealthWatch {
     }
   }
 
+  /** Resolves after the first probe of every node, whatever its result. */
   async start(): Promise<void> {
     await Promise.all(this.#nodes.map((node) => this.#probe(node)));
   }
@@ -54,12 +62,12 @@ export class HealthWatch {
   }
 
   markFailed(node: CouchNode): void {
-    this.#change(node, 'down', 'no connection could be made');
+    this.#change(node, 'down', 'connection failed');
     void this.#probe(node);
   }
 
   markSuspect(node: CouchNode): void {
-    if (node.state === 'up') this.#change(node, 'half-open', 'an answer was broken off');
+    if (node.state === 'up') this.#change(node, 'half-open', 'answer truncated');
     void this.#probe(node);
   }
 
@@ -67,54 +75,60 @@ export class HealthWatch {
     if (node.recordSuccess()) this.#change(node, 'up', 'answers are complete again');
   }
 
-  /** Looks at a node, tokens included, without a change of its state before; once a second at most. */
+  /** Probes a node and its token check without changing its state first; at most once a second. */
   recheckToken(node: CouchNode): void {
-    if (performance.now() - (this.#probedAt.get(node) ?? -Infinity) < RECHECK_PAUSE_MS) return;
+    if (performance.now() - (this.#probedAt.get(node) ?? -Infinity) < TOKEN_RECHECK_INTERVAL_MS) return;
     void this.#probe(node, true);
   }
 
   async #probe(node: CouchNode, withToken = false): Promise<void> {
-    // One look at a time: a burst of failing requests makes one question, not a thousand.
+    // One probe at a time, so that a burst of failed requests causes one probe only.
     if (this.#probing.has(node) || this.#stopped) return;
     this.#probing.add(node);
     clearTimeout(this.#timers.get(node));
     this.#probedAt.set(node, performance.now());
-    const [state, reason] = await this.#stateByProbe(node, withToken);
+    const [state, reason] = await this.#runProbe(node, withToken);
     this.#probing.delete(node);
     this.#change(node, state, reason);
     this.#schedule(node);
   }
 
-  /** What the node should be after this look, and why. */
-  async #stateByProbe(node: CouchNode, withToken: boolean): Promise<readonly [NodeState, string]> {
-    let isSilent = true;
+  /** Probes the node and returns its new state and the reason. */
+  async #runProbe(node: CouchNode, withToken: boolean): Promise<readonly [NodeState, string]> {
+    let isUnresponsive = true;
     try {
-      const status = await this.#statusOfUp(node);
-      isSilent = false;
-      // HAProxy's disable-on-404, which CouchDB's maintenance mode and seeding rely on. https://docs.couchdb.org/en/stable/api/server/common.html#up
+      const status = await this.#requestUp(node);
+      isUnresponsive = false;
+      // As HAProxy's disable-on-404: CouchDB answers 404 in maintenance mode and while it is seeding.
+      // https://docs.couchdb.org/en/stable/api/server/common.html#up
       if (status === 404) return ['draining', 'GET /_up answers 404'];
+      // The check of the token says why: the status alone does not name the setting.
+      if (status === 401) await this.#options.check(node.url);
       if (status !== 200) return ['down', `GET /_up answers ${status}`];
       if (node.state === 'up' && !withToken) return ['up', ''];
       await this.#options.check(node.url);
-      // From `down` by way of `half-open`, so that a node that just came back is not flooded; at start all are equally new.
+      // A node that was down or draining becomes half-open first, so that it is not flooded. At start all
+      // nodes are new.
       return [
         node.state === 'down' || node.state === 'draining' ? 'half-open' : 'up',
         'GET /_up answers 200',
       ];
     } catch (failure) {
-      return ['down', failure instanceof Error ? failure.message : 'it could not be looked at'];
+      return ['down', failure instanceof Error ? failure.message : 'probe failed'];
     } finally {
-      if (!this.#stopped) node.recordProbe(isSilent);
+      if (!this.#stopped) node.recordProbe(isUnresponsive);
     }
   }
 
-  #statusOfUp(node: CouchNode): Promise<number> {
+  #requestUp(node: CouchNode): Promise<number> {
     const url = new URL('/_up', node.url);
     const agent = this.#agents.get(url.protocol);
+    const { authorization } = this.#options;
     const get = url.protocol === 'https:' ? https.get : http.get;
     return new Promise((resolve, reject) => {
       const options = {
         ...(agent === undefined ? {} : { agent }),
+        ...(authorization === undefined ? {} : { headers: { Authorization: authorization() } }),
         signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
       };
       const request = get(url, options, (answer: IncomingMessage) => {
@@ -131,7 +145,7 @@ export class HealthWatch {
 
   #schedule(node: CouchNode): void {
     if (this.#stopped) return;
-    // Spread out, so that many workers do not ask in step.
+    // Random jitter, so that several workers do not probe at the same time.
     const delayMs = this.#options.intervalMs * (0.9 + Math.random() * 0.2);
     this.#timers.set(node, setTimeout(() => void this.#probe(node), delayMs).unref());
   }

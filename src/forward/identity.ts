@@ -1,4 +1,4 @@
-// Decides as whom, and with which roles, CouchDB sees a permitted request: mints the tokens of its JWT handler. What is permitted was decided before.
+// Mints the JWTs that tell CouchDB the name and the roles of a permitted request.
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import { type Principal } from '../principal/principal.ts';
 import { isMarker, markersOf } from '../principal/marker.ts';
@@ -8,12 +8,12 @@ import { type Claims, type TokenScope, TokenCache } from './token-cache.ts';
 export interface Identity {
   /** The token for Couchgate's own requests: server admin under the name `couchgate`. */
   tokenForSelf(): string;
-  /** The token that goes with a client's request, or undefined where CouchDB shall see it as anonymous. */
+  /** The token for a client's request; undefined if CouchDB must treat the request as anonymous. */
   tokenFor(principal: Principal, scope: TokenScope, database: string | undefined): string | undefined;
 }
 
 export interface IdentityOptions {
-  /** The bytes whose base64 stands in CouchDB's `[jwt_keys] hmac:<kid>`. */
+  /** The key. CouchDB has its base64 form in `[jwt_keys] hmac:<kid>`. */
   readonly secret: Buffer;
   readonly kid: string;
   readonly lifetimeSeconds: number;
@@ -25,7 +25,7 @@ const SELF: Principal = Object.freeze({ kind: 'owner', name: 'couchgate', roles:
 const AS_SELF: TokenScope = Object.freeze({ privilege: 'server_admin', identity: 'marker', roles: 0 });
 
 /**
- * Mints HS256 tokens with the claims that CouchDB reads: `sub`, `_couchdb.roles`, `exp`.
+ * Creates the minter of HS256 tokens with the claims that CouchDB reads: `sub`, `_couchdb.roles`, `exp`.
  * https://docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
  */
 export function createIdentity(options: IdentityOptions): Identity {
@@ -35,14 +35,15 @@ export function createIdentity(options: IdentityOptions): Identity {
   const mint = (claims: Claims, atMs: number): string => {
     const issuedAt = Math.floor(atMs / 1000);
     return sign(key, header, {
-      // A validation function that asks for `userCtx.name` must not take the public for somebody: CouchDB's own word is null.
+      // Validation functions test `userCtx.name`. CouchDB itself uses null for an anonymous request.
       sub: claims.principal.kind === 'nobody' ? null : claims.principal.name,
       '_couchdb.roles': rolesFor(claims),
       iat: issuedAt,
       exp: issuedAt + options.lifetimeSeconds,
     });
   };
-  // A third of its life is left to a token when it is replaced: it may still have to wait for a connection before CouchDB reads it.
+  // A token is replaced when a third of its lifetime is left: the request may wait for a connection before
+  // CouchDB checks it.
   const cache = new TokenCache(mint, now, (options.lifetimeSeconds * 1000 * 2) / 3);
   return {
     tokenForSelf: () => cache.token(SELF, AS_SELF, undefined),
@@ -53,17 +54,20 @@ export function createIdentity(options: IdentityOptions): Identity {
   };
 }
 
-/** `none` needs nobody's name, and a database left to CouchDB's own rules sees the unauthenticated as it always did. */
+/**
+ * Without a privilege, no identity is needed. With `identity: 'own'`, CouchDB applies its own rules to
+ * anonymous requests.
+ */
 function isAnonymous(principal: Principal, { privilege, identity }: TokenScope): boolean {
   return identity === 'own' ? principal.kind === 'nobody' : privilege === 'none';
 }
 
-/** The least that CouchDB has to concede, then what rides along for validate_doc_update functions. */
+/** The markers of the least privilege, then the caller's roles for validate_doc_update functions. */
 function rolesFor({ principal, scope, database }: Claims): readonly string[] {
   const own = ownRoles(principal);
   if (scope.identity === 'own') return principal.kind === 'owner' ? ['_admin', ...own] : own;
   if (scope.privilege === 'server_admin') return ['_admin'];
-  // `_admin` on a database is Cloudant's word; to CouchDB it would mean the whole server.
+  // In Cloudant `_admin` is a role on one database. In CouchDB it is server admin.
   const granted = rolesOf(scope.roles).filter((role) => role !== '_admin');
   return [...markersFor(scope, database), ...granted, ...own];
 }
@@ -75,12 +79,16 @@ function markersFor({ privilege }: TokenScope, database: string | undefined): re
   return privilege === 'member' ? [member] : [];
 }
 
-/** A role of a `_users` document never counts as one of CouchDB's (`_…`) nor as a marker, whoever wrote it there (H13). */
+/**
+ * Roles of a `_users` document that begin with `_` or look like a marker are dropped: any user admin can
+ * write them (H13).
+ */
 function ownRoles(principal: Principal): readonly string[] {
   if (principal.kind === 'nobody' || principal.kind === 'key') return [];
   return principal.roles.filter((role) => !role.startsWith('_') && !isMarker(role));
 }
 
+/** base64url of the JSON of a value (RFC 7515 section 2). */
 function encode(value: unknown): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url');
 }

@@ -1,31 +1,37 @@
-// Sends what was permitted to CouchDB and brings the answer back. Whether it is permitted was decided before; how each part is done is said in the files beside this one.
+// Builds the step that forwards permitted requests to CouchDB and returns CouchDB's answers.
 import { type RequestHandler } from 'express';
 import { contextOf, known } from '../context.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
+import { RunningExchanges } from '../revocation/running-exchanges.ts';
 import { createCouchProxy } from './couch-proxy.ts';
 import { Exchange, type ExchangeServices } from './exchange.ts';
 import { Feeds } from './feeds.ts';
 
-export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds'> {
+export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds' | 'running'> {
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
 }
 
 export interface Forwarding {
-  /** The last step: every allowed request that no handler of ours has answered. */
+  /** The last step: forwards every permitted request that Couchgate does not answer itself. */
   readonly step: RequestHandler;
-  /** Ends the feeds that are open, and those to come, as soon as each is between two lines; the rest is left to the hard stop. */
+  /** Ends every open and every new feed at its next line end, for a drain. */
   readonly endFeeds: () => void;
-  /** Feeds that are open now. */
+  /** The number of open feeds. */
   readonly openFeeds: () => number;
+  /** Stops the timer of the running exchanges. */
+  readonly close: () => void;
 }
 
+/** Creates the forwarding of one process: http-proxy, the open feeds and the step. */
 export function createForwarding(options: ForwardingOptions): Forwarding {
-  const feeds = new Feeds(options.revocationWatch);
-  const services: ExchangeServices = { ...options, proxy: createCouchProxy(), feeds };
+  const feeds = new Feeds();
+  const running = new RunningExchanges(options.revocationWatch);
+  const services: ExchangeServices = { ...options, proxy: createCouchProxy(), feeds, running };
   return {
     step: forwardToCouch(services),
     endFeeds: () => feeds.endAll(),
     openFeeds: () => feeds.count,
+    close: () => running.close(),
   };
 }
 

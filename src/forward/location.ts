@@ -1,21 +1,24 @@
-// Turns the addresses in CouchDB's answers into ones that mean something to the client.
+// Rewrites the addresses in CouchDB's answers for the client.
 
 /**
- * A Location as the client may see it: CouchDB writes its own address, made of the Host that it was sent, and that becomes
- * `publicUrl` (without a slash at its end), or nothing, which leaves a path. Anything else was chosen by a design function and stays.
+ * Rewrites a Location header. CouchDB builds it from the Host header that it receives, so the node's origin
+ * is replaced by `publicUrl`, which has no trailing slash. An empty `publicUrl` leaves a path. A location
+ * with another origin comes from a design function and stays unchanged.
  */
 export function publicLocation(location: string, nodeHost: string, publicUrl: string): string {
-  const path = pathBehind(location, `http://${nodeHost}/`) ?? pathBehind(location, `https://${nodeHost}/`);
+  const path =
+    pathAfterOrigin(location, `http://${nodeHost}/`) ?? pathAfterOrigin(location, `https://${nodeHost}/`);
   return path === undefined ? location : publicUrl + path;
 }
 
-function pathBehind(location: string, origin: string): string | undefined {
+function pathAfterOrigin(location: string, origin: string): string | undefined {
   return location.startsWith(origin) ? location.slice(origin.length - 1) : undefined;
 }
 
 /**
- * CouchDB redirects what looks like a browser to a login page in place of a 401. The reason it would have given, or undefined when
- * the answer is no such redirect. Source: chttpd.erl, error_headers.
+ * Returns the reason in CouchDB's redirect to its login page, or undefined for every other answer. CouchDB
+ * sends this redirect instead of a 401 to clients that look like a browser. Source: chttpd.erl,
+ * error_headers.
  */
 export function loginReason(
   status: number,

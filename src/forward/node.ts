@@ -1,19 +1,25 @@
-// One CouchDB node: its address, what it carries at present, and whether it is asked. Who changes that is health.ts and nodes.ts.
+// One CouchDB node: its address, its state, its connection pools and its concurrency limits.
 import { type Agent } from 'node:http';
 import { type PoolKind } from '../catalogue/endpoint.ts';
-import { type ConnectionLimits, createAgent, dropFree, limitSilence, type NodeProtocol } from './agents.ts';
+import {
+  type ConnectionLimits,
+  createAgent,
+  destroyIdle,
+  type NodeProtocol,
+  setIdleTimeout,
+} from './agents.ts';
 import { ConcurrencyLimiter } from '../limits/concurrency-limiter.ts';
 
 /**
- * `unknown` = not looked at yet, `up`, `half-open` = asked only by one short request at a time while others are up, `draining` = takes nothing new
- * because its operator said so (`GET /_up` → 404), `down`.
+ * `unknown` = not probed yet; `up`; `half-open` = while other nodes are up, it gets one short request at a
+ * time; `draining` = gets no new requests because `GET /_up` answers 404; `down` = gets no requests.
  */
 export type NodeState = 'unknown' | 'up' | 'half-open' | 'draining' | 'down';
 
-/** The two lines in which requests wait: feeds must not take the connections of the others. */
+/** Short requests and feeds have separate limits, so that feeds cannot use all connections. */
 export type Queue = 'short' | 'feed';
 
-/** Where and over which connections, as http-proxy takes it. */
+/** The address and the connection pool, in the form that http-proxy takes. */
 export interface Upstream {
   readonly target: {
     readonly protocol: NodeProtocol;
@@ -28,35 +34,36 @@ export interface NodeLimits extends ConnectionLimits {
   readonly connections: number;
   readonly queue: number;
   readonly feeds: number;
-  /** Part of each of them that one caller may have, above 0 and up to 1. */
+  /** Part of each limit that one caller may use, above 0 and up to 1. */
   readonly share: number;
-  /** Longest silence of an exchange while looks get no answer either; idleTimeoutMs when left out. */
+  /** Idle timeout, in ms, while the node does not answer probes either; `idleTimeoutMs` by default. */
   readonly vanishedMs?: number;
 }
 
-/** Complete answers after which a half-open node counts as up. */
+/** Complete answers after which a half-open node becomes up. */
 const SUCCESSES_TO_RECOVER = 3;
 
+/** A node of the cluster. */
 export class CouchNode {
   /** `http://host:port`, without a path. */
   readonly url: string;
-  /** `host:port`, the Host header of every request and the name in logs and metrics. */
+  /** `host:port`: the Host header of every request, and the node's name in logs and metrics. */
   readonly host: string;
   readonly upstreams: Readonly<Record<PoolKind, Upstream>>;
-  readonly #slots: Readonly<Record<Queue, ConcurrencyLimiter>>;
+  readonly #limiters: Readonly<Record<Queue, ConcurrencyLimiter>>;
   #state: NodeState = 'unknown';
-  #proofs = 0;
+  #successes = 0;
   readonly #limits: NodeLimits;
-  #isSilent = false;
+  #isUnresponsive = false;
 
   constructor(address: string, limits: NodeLimits) {
     const { protocol, hostname, port, host, origin } = new URL(address);
     if (protocol !== 'http:' && protocol !== 'https:')
-      throw new Error(`CouchDB is reached by http or https, not by ${protocol}`);
+      throw new Error(`a CouchDB node needs an http or https address, not ${protocol}`);
     this.#limits = limits;
     this.url = origin;
     this.host = host;
-    // Node wants an IPv6 address without the brackets that a URL puts around it.
+    // Node takes an IPv6 address without the brackets of the URL.
     const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
     const target: Upstream['target'] = { protocol, host: bare, hostname: bare, port };
     this.upstreams = {
@@ -64,7 +71,7 @@ export class CouchNode {
       'single-use': { target, agent: createAgent(protocol, false, limits) },
       feed: { target, agent: createAgent(protocol, true, limits) },
     };
-    this.#slots = {
+    this.#limiters = {
       short: new ConcurrencyLimiter(limits.connections, limits.queue, limits.share),
       feed: new ConcurrencyLimiter(limits.feeds, 0, limits.share),
     };
@@ -79,46 +86,46 @@ export class CouchNode {
   }
 
   limiter(queue: Queue): ConcurrencyLimiter {
-    return this.#slots[queue];
+    return this.#limiters[queue];
   }
 
-  /** Returns whether that is a change. A node that is not asked any more sends away who waits for it. */
+  /** Returns true if the state changed. A node that is no longer eligible rejects its waiting requests. */
   setState(state: NodeState): boolean {
     if (this.#state === state) return false;
     this.#state = state;
-    this.#proofs = 0;
+    this.#successes = 0;
     if (!this.isEligible) {
-      this.#slots.short.rejectAll();
+      this.#limiters.short.rejectAll();
       this.closeIdle();
     }
     return true;
   }
 
   /**
-   * Whether the last look got no answer of any kind. What runs on a node that says nothing is ended once it has itself been silent for a while;
-   * that the node is down for another reason is none to end what it still answers.
+   * Records whether the last probe got no answer at all. If so, running exchanges use the shorter idle
+   * timeout. If the node is down for another reason, its running exchanges continue.
    */
-  recordProbe(isSilent: boolean): void {
-    if (this.#isSilent === isSilent) return;
-    this.#isSilent = isSilent;
+  recordProbe(isUnresponsive: boolean): void {
+    if (this.#isUnresponsive === isUnresponsive) return;
+    this.#isUnresponsive = isUnresponsive;
     const { idleTimeoutMs, vanishedMs = idleTimeoutMs } = this.#limits;
-    const limit = isSilent ? Math.min(vanishedMs, idleTimeoutMs) : idleTimeoutMs;
-    for (const { agent } of Object.values(this.upstreams)) limitSilence(agent, limit);
+    const limit = isUnresponsive ? Math.min(vanishedMs, idleTimeoutMs) : idleTimeoutMs;
+    for (const { agent } of Object.values(this.upstreams)) setIdleTimeout(agent, limit);
   }
 
-  /** A complete answer came: after a few of them a half-open node has shown enough. True when it has. */
+  /** Counts a complete answer of a half-open node. Returns true if there were enough for it to become up. */
   recordSuccess(): boolean {
     if (this.#state !== 'half-open') return false;
-    this.#proofs += 1;
-    return this.#proofs >= SUCCESSES_TO_RECOVER;
+    this.#successes += 1;
+    return this.#successes >= SUCCESSES_TO_RECOVER;
   }
 
-  /** Gives up unused connections: those of a node that went away are dead, though nobody has noticed yet. */
+  /** Closes idle connections. Those of a failed node are dead, even if no error was seen yet. */
   closeIdle(): void {
-    for (const pool of Object.values(this.upstreams)) dropFree(pool.agent);
+    for (const pool of Object.values(this.upstreams)) destroyIdle(pool.agent);
   }
 
-  /** Cuts every connection. */
+  /** Closes every connection. */
   destroy(): void {
     for (const pool of Object.values(this.upstreams)) pool.agent.destroy();
   }

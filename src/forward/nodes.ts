@@ -1,4 +1,4 @@
-// Decides which CouchDB node gets a request. How a node's health is found out is health.ts's business.
+// Chooses the CouchDB node for a request: round robin for short requests, least connections for feeds.
 import { HealthWatch, type HealthOptions, type StateListener } from './health.ts';
 import { CouchNode, type Queue, type NodeLimits, type NodeState } from './node.ts';
 
@@ -7,7 +7,7 @@ export interface NodesOptions extends HealthOptions {
   readonly limits: NodeLimits;
 }
 
-/** How a node is doing, for readiness, metrics and the status page. */
+/** The state and the load of a node, for readiness and metrics. */
 export interface NodeReport {
   readonly url: string;
   readonly state: NodeState;
@@ -18,30 +18,30 @@ export interface NodeReport {
 
 const NONE: ReadonlySet<CouchNode> = new Set();
 
-/** The cluster's nodes: round robin for short requests, least connections for feeds. */
+/** The nodes of the cluster. */
 export class Nodes {
   readonly #nodes: readonly CouchNode[];
   readonly #health: HealthWatch;
   #turn = 0;
-  #ownTurn = 0;
+  #internalTurn = 0;
 
   constructor(options: NodesOptions) {
     this.#nodes = options.urls.map((url) => new CouchNode(url, options.limits));
     this.#health = new HealthWatch(this.#nodes, options);
   }
 
-  /** Looks at every node once, then for good at intervals. Resolves after the first look, whatever it found. */
+  /** Probes every node, now and at intervals. Resolves after the first probes, whatever their result. */
   start(): Promise<void> {
     return this.#health.start();
   }
 
-  /** Ends the looking and cuts every connection. */
+  /** Stops probing and closes every connection. */
   stop(): void {
     this.#health.stop();
     for (const node of this.#nodes) node.destroy();
   }
 
-  /** True while at least one node is asked. */
+  /** True if at least one node accepts requests. */
   get usable(): boolean {
     return this.#nodes.some((node) => node.isEligible);
   }
@@ -56,62 +56,67 @@ export class Nodes {
     }));
   }
 
-  /** A node for Couchgate's own conversation, in turn, which takes none of the clients' slots; undefined when none is left. */
+  /**
+   * A node for Couchgate's own requests, round robin, without a slot of the clients; undefined if none is
+   * left.
+   */
   pickForSelf(triedUrls: ReadonlySet<string>): { readonly url: string } | undefined {
     const nodes = this.#nodes.filter(({ url }) => !triedUrls.has(url));
     const up = nodes.filter(({ state }) => state === 'up');
-    const asked = up.length > 0 ? up : nodes.filter(({ state }) => state === 'half-open');
-    this.#ownTurn += 1;
-    return asked[this.#ownTurn % asked.length];
+    const eligible = up.length > 0 ? up : nodes.filter(({ state }) => state === 'half-open');
+    this.#internalTurn += 1;
+    return eligible[this.#internalTurn % eligible.length];
   }
 
-  /** Couchgate's own conversation found a node silent or away: it is looked at. */
+  /** One of Couchgate's own requests failed on the node at `url`; probes the node. */
   markSuspectUrl(url: string): void {
     const node = this.#nodes.find((candidate) => candidate.url === url);
     if (node !== undefined) this.markSuspect(node);
   }
 
   /**
-   * A node with a free slot or a place in its line for that caller, that was not tried before. Undefined = none: ask `usable` whether
-   * they are all away, or all full.
+   * A node that has a free slot or a queue place for this caller and was not tried before. Undefined = none;
+   * `usable` tells whether all nodes are down or all are full.
    */
   pick(queue: Queue, caller: string, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
     this.#turn = (this.#turn + 1) % this.#nodes.length;
     return (
-      (queue === 'short' ? this.#next(caller, tried) : undefined) ?? this.#leastBusy(queue, caller, tried)
+      (queue === 'short' ? this.#nextFree(caller, tried) : undefined) ?? this.#leastBusy(queue, caller, tried)
     );
   }
 
-  /** No connection could be made: the node is out until a look finds it back. */
+  /** No connection was established: the node is down until a probe succeeds. */
   markFailed(node: CouchNode): void {
     this.#health.markFailed(node);
   }
 
   /**
-   * The node broke off an answer. A client may be able to provoke that, so it does not put the node out: others are preferred until
-   * a look, which starts at once, has found it well.
+   * The node broke off an answer. A client may be able to cause that, so the node becomes half-open, not
+   * down. A probe starts immediately.
    */
   markSuspect(node: CouchNode): void {
     this.#health.markSuspect(node);
   }
 
-  /** The node may have refused our token, of which the client must not suffer for long: it is looked at. */
+  /** The node may have rejected our token; probe it before more clients fail. */
   recheckToken(node: CouchNode): void {
     this.#health.recheckToken(node);
   }
 
-  /** The node gave a complete answer. */
+  /** Records a complete answer. */
   recordSuccess(node: CouchNode): void {
     if (node.state !== 'up') this.#health.recordSuccess(node);
   }
 
-  #next(caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
+  #nextFree(caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
     const nodes = this.#nodes;
     for (let i = 0; i < nodes.length; i += 1) {
       const node = nodes[(this.#turn + i) % nodes.length];
       if (node === undefined || tried.has(node)) continue;
-      const slots = node.limiter('short');
-      if (node.state === 'up' ? slots.hasFreeSlot(caller) : node.state === 'half-open' && slots.active === 0)
+      const limiter = node.limiter('short');
+      if (
+        node.state === 'up' ? limiter.hasFreeSlot(caller) : node.state === 'half-open' && limiter.active === 0
+      )
         return node;
     }
     return undefined;
@@ -123,10 +128,10 @@ export class Nodes {
     for (let i = 0; i < this.#nodes.length; i += 1) {
       const node = this.#nodes[(this.#turn + i) % this.#nodes.length];
       if (node === undefined || !node.isEligible || tried.has(node)) continue;
-      const slots = node.limiter(queue);
-      // Any node that is up goes before every one that is half open.
-      const load = slots.active + slots.waiting + (node.state === 'up' ? 0 : Number.MAX_SAFE_INTEGER / 2);
-      if (slots.accepts(caller) && load < bestLoad) [best, bestLoad] = [node, load];
+      const limiter = node.limiter(queue);
+      // Every node that is up is preferred to every half-open one.
+      const load = limiter.active + limiter.waiting + (node.state === 'up' ? 0 : Number.MAX_SAFE_INTEGER / 2);
+      if (limiter.accepts(caller) && load < bestLoad) [best, bestLoad] = [node, load];
     }
     return best;
   }

@@ -1,22 +1,17 @@
-// Puts together what CouchDB is sent for a permitted request: method, target, headers, identity and way. When it is sent, and where, is exchange.ts's business.
+// Builds the request that CouchDB gets: method, target, headers, token and connection plan.
 import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
+import { isEncoded, isMultipart } from '../body/decode.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
-import {
-  bodyOf,
-  isForm,
-  isMultipart,
-  refererForForm,
-  type RequestBody,
-  requestHeaders,
-} from './request-headers.ts';
+import { bodyOf, isForm, refererForForm, type RequestBody, requestHeaders } from './request-headers.ts';
 import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 
 type Allowed = Extract<Decision, { allow: true }>;
 
+/** One permitted request in the form for CouchDB, the same for every attempt. */
 export class OutgoingRequest {
   readonly method: string;
   /** The path and query that were classified, byte for byte. */
@@ -24,7 +19,7 @@ export class OutgoingRequest {
   readonly plan: ConnectionPlan;
   readonly body: RequestBody;
   readonly multipart: boolean;
-  /** Whose share of a node it takes. */
+  /** Key of the quota of a node that the request counts against. */
   readonly caller: string;
   readonly #headers: OutgoingHttpHeaders;
   readonly #req: IncomingMessage;
@@ -33,14 +28,18 @@ export class OutgoingRequest {
   readonly #decision: Allowed;
   readonly #database: string | undefined;
 
-  /** Throws BadRequest for headers that cannot be passed on in one meaning. */
+  /** Throws BadRequest for headers that have more than one reading. */
   constructor(req: IncomingMessage, context: Context, decision: Allowed, identity: Identity) {
     const { headers } = req;
     const target = known(context.target, 'target');
     this.method = req.method ?? 'GET';
     this.url = target.path + target.query;
-    this.body = bodyOf(headers, context.guardedBody ?? context.body?.received);
-    this.multipart = isMultipart(headers);
+    this.body = bodyOf(headers, context.guardedBody ?? context.body);
+    this.multipart = isMultipart(req);
+    const isAttachment = decision.endpoint.body === 'attachment';
+    // Authorize reads and decodes such a body; CouchDB would inflate it without a limit (H20).
+    if (this.body.kind === 'stream' && !isAttachment && isEncoded(req))
+      throw new Error('an encoded body was not decoded');
     this.plan = planConnection(
       decision.endpoint.pool,
       target.path,
@@ -48,7 +47,12 @@ export class OutgoingRequest {
       this.body.kind !== 'none',
       target.query,
     );
-    this.#headers = requestHeaders(headers, this.body, context);
+    this.#headers = requestHeaders(
+      headers,
+      this.body,
+      isAttachment ? headers['content-encoding'] : undefined,
+      context,
+    );
     this.#req = req;
     this.#identity = identity;
     const caller = callerOf(context);
@@ -58,12 +62,12 @@ export class OutgoingRequest {
     this.#database = known(context.operation, 'operation').database;
   }
 
-  /** GET and HEAD change nothing, so they may be sent twice. */
-  get repeatable(): boolean {
+  /** GET and HEAD are safe methods (RFC 9110 section 9.2.1), so they may be sent twice. */
+  get retryable(): boolean {
     return this.method === 'GET' || this.method === 'HEAD';
   }
 
-  /** The headers for one node, with a token that is good from now on. */
+  /** The headers for one node, with a token that is still valid when the node receives it. */
   headersFor(node: CouchNode): OutgoingHttpHeaders {
     const headers = this.#headers;
     headers['host'] = node.host;

@@ -1,62 +1,68 @@
-// Sends a request's body to CouchDB: bytes at once, a stream piece by piece as fast as the slower side takes it.
+// Sends the body of a request to CouchDB: bytes at once, or a stream with back-pressure.
 import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { type JsonMeter } from '../body/json-meter.ts';
 import { type InternalIdScan } from '../body/stream-scan.ts';
 import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type RequestBody } from './request-headers.ts';
 
-export interface BodyLimits {
-  /** Largest body; a chunked one is cut when it turns out larger. */
-  readonly maxBodyBytes: number;
-}
-
-/** Hears of a body that may not go on: CouchDB acts on one only when it has all of it. */
-export interface Refusing {
+/** Called with the refusal of a body. CouchDB has not acted on the body: it waits for its end. */
+export interface BodyRefusalListener {
   refuse(error: HttpError): void;
 }
 
-/** The client's part of an exchange, handed to one attempt after the other until the first byte of a stream has left. */
+/** The body of one request. Several attempts may send it until the first byte of a stream was sent. */
 export class OutgoingBody {
   readonly #body: RequestBody;
   readonly #req: IncomingMessage;
-  readonly #limits: BodyLimits;
+  /** Largest body; a chunked one is cut when it turns out larger. */
+  readonly #limitBytes: number;
   /** For a body whose ids nobody has read. */
   readonly #scan: InternalIdScan | undefined;
-  readonly #refusing: Refusing;
+  /** For a body that CouchDB parses. */
+  readonly #meter: JsonMeter | undefined;
+  readonly #listener: BodyRefusalListener;
   #upstream: ClientRequest | undefined;
   #sent = 0;
-  /** True once bytes of a stream were taken from the client: they exist nowhere else, so no other node can get them. */
+  /**
+   * True after bytes of a stream were read from the client. They are not stored, so no other node can get
+   * them.
+   */
   consumed = false;
 
   constructor(
     body: RequestBody,
     req: IncomingMessage,
-    limits: BodyLimits,
+    limitBytes: number,
     scan: InternalIdScan | undefined,
-    refusing: Refusing,
+    meter: JsonMeter | undefined,
+    listener: BodyRefusalListener,
   ) {
     this.#body = body;
     this.#req = req;
-    this.#limits = limits;
+    this.#limitBytes = limitBytes;
     this.#scan = scan;
-    this.#refusing = refusing;
+    this.#meter = meter;
+    this.#listener = listener;
   }
 
+  /** Sends the body to `upstream`, and ends it. */
   sendTo(upstream: ClientRequest): void {
     this.#upstream = upstream;
     const { kind } = this.#body;
     if (kind === 'none') upstream.end();
     else if (kind === 'bytes') upstream.end(this.#body.bytes);
     else
-      // Nothing is taken from the client before a connection stands: a node that refuses it costs no byte of the body.
+      // The client's stream is read only after a connection is established, so that another node can be tried
+      // until then.
       upstream.once('socket', (socket) =>
         whenEstablished(socket, () => {
-          if (this.#upstream === upstream && !upstream.destroyed) this.#flow(upstream);
+          if (this.#upstream === upstream && !upstream.destroyed) this.#startStream(upstream);
         }),
       );
   }
 
-  /** Takes nothing more from the client. */
+  /** Stops reading from the client. */
   stop(): void {
     if (this.#upstream === undefined) return;
     this.#upstream = undefined;
@@ -64,7 +70,7 @@ export class OutgoingBody {
     this.#req.off('data', this.#onData).off('end', this.#onEnd);
   }
 
-  #flow(upstream: ClientRequest): void {
+  #startStream(upstream: ClientRequest): void {
     this.consumed = true;
     upstream.on('drain', this.#onDrain);
     this.#req.on('data', this.#onData).on('end', this.#onEnd);
@@ -73,12 +79,17 @@ export class OutgoingBody {
   readonly #onData = (chunk: Buffer): void => {
     this.#sent += chunk.length;
     // A stated length was compared before; only a chunked body can turn out too large.
-    if (this.#sent > this.#limits.maxBodyBytes) {
-      this.#refusing.refuse(new TooLarge());
+    if (this.#sent > this.#limitBytes) {
+      this.#listener.refuse(new TooLarge());
       return;
     }
-    if (this.#scan?.finds(chunk) === true) {
-      this.#refusing.refuse(new Forbidden('Documents that CouchDB keeps for itself cannot be written.'));
+    if (this.#scan?.containsInternalId(chunk) === true) {
+      this.#listener.refuse(new Forbidden("CouchDB's internal documents cannot be written."));
+      return;
+    }
+    const refusal = this.#meter?.add(chunk);
+    if (refusal !== undefined) {
+      this.#listener.refuse(refusal);
       return;
     }
     if (this.#upstream?.write(chunk) === false) this.#req.pause();

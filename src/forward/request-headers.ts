@@ -1,19 +1,19 @@
-// Decides which headers CouchDB gets: an allow-list, so that nothing a client invents reaches it (H6). Whose token goes along is identity.ts's business.
+// Decides which headers CouchDB gets: an allow-list, so that no other client header reaches it (H6).
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
 import { type Context, known } from '../context.ts';
 import { BadRequest } from '../http-errors.ts';
 
 /**
- * Headers that CouchDB may read from a client. They are taken from Node's one reading of the request, the same that the steps before
- * judged: of a repeated Content-Type the first, of a repeated Accept all. Absent on purpose: Authorization, Cookie, X-Auth-CouchDB-*,
- * X-HTTP-Method-Override, X-CouchDB-*, Forwarded and X-Forwarded-*, Origin, Expect, Upgrade, TE, Trailer, Host. Pinned by
+ * Headers that CouchDB may get from a client. Values come from Node's parsed headers, which the earlier steps
+ * used too: the first of a repeated Content-Type, all of a repeated Accept.
+ * Excluded on purpose: Authorization, Cookie, X-Auth-CouchDB-*, X-HTTP-Method-Override, X-CouchDB-*,
+ * Forwarded and X-Forwarded-*, Origin, Expect, Upgrade, TE, Trailer, Host. Pinned by
  * test/hostile/h06-request-headers.test.ts.
  */
 const PASSED = [
   'accept',
   'accept-encoding',
   'accept-language',
-  'content-encoding',
   'content-md5',
   'content-type',
   'if-match',
@@ -27,48 +27,56 @@ const PASSED = [
   'x-couch-persist',
 ] as const;
 
-const PASSED_NAMES: ReadonlySet<string> = new Set([...PASSED, 'content-length', 'transfer-encoding']);
+const PASSED_NAMES: ReadonlySet<string> = new Set([
+  ...PASSED,
+  'content-encoding',
+  'content-length',
+  'transfer-encoding',
+]);
 
-/** What is sent as the request's body. */
+/** The body of the request to CouchDB. */
 export type RequestBody =
   | { readonly kind: 'none' }
   | { readonly kind: 'bytes'; readonly bytes: Buffer }
-  /** `chunked` where the client did not say the length; the chunks are made anew, never copied (H15). */
+  /** Without `length` the body is chunked. The client's chunk framing is not copied (H15). */
   | { readonly kind: 'stream'; readonly length: string | undefined };
 
 const NO_BODY: RequestBody = Object.freeze({ kind: 'none' });
 
-/** The body of a request: the bytes that were read to decide, or the client's stream. */
-export function bodyOf(headers: IncomingHttpHeaders, inspected: Buffer | undefined): RequestBody {
-  if (inspected !== undefined) return { kind: 'bytes', bytes: inspected };
+/** The body of a request: the decoded bytes that were read, or the client's stream. */
+export function bodyOf(headers: IncomingHttpHeaders, read: Buffer | undefined): RequestBody {
+  if (read !== undefined) return { kind: 'bytes', bytes: read };
   if (headers['transfer-encoding'] !== undefined) return { kind: 'stream', length: undefined };
   const length = headers['content-length'];
   return length === undefined || Number(length) === 0 ? NO_BODY : { kind: 'stream', length };
 }
 
 /**
- * Headers for CouchDB, names in lower case, but for Host and Authorization, which belong to the attempt.
- * Throws BadRequest when `Connection` names a header of the list: taken literally, CouchDB would read another request than was judged.
+ * Returns the headers for CouchDB, with lower-case names, without Host and Authorization, which depend on the
+ * attempt. Throws BadRequest if `Connection` names an allowed header: a proxy that obeys it removes that
+ * header, and CouchDB would get another request than was authorized.
  */
 export function requestHeaders(
   headers: IncomingHttpHeaders,
   body: RequestBody,
+  encoding: string | undefined,
   context: Context,
 ): OutgoingHttpHeaders {
   const { connection } = headers;
   if (connection !== undefined && connection !== 'keep-alive' && connection !== 'close')
-    refuseListed(connection);
+    refuseNamedHeaders(connection);
   const passed: Record<string, string | string[] | number> = {};
   for (const name of PASSED) {
     const value = headers[name];
     if (value !== undefined) passed[name] = value;
   }
+  if (encoding !== undefined) passed['content-encoding'] = encoding;
   if (body.kind === 'bytes') passed['content-length'] = body.bytes.length;
   else if (body.kind === 'stream') {
     if (body.length === undefined) passed['transfer-encoding'] = 'chunked';
     else passed['content-length'] = body.length;
   }
-  // One element, ours: CouchDB takes the last one for the peer, in its log and in its lockout (H12).
+  // One address only: CouchDB uses the last one as peer address in its log and its lockout (H12).
   passed['x-forwarded-for'] = known(context.client, 'client').ip;
   passed['x-couch-request-id'] = context.id;
   const { destination } = context;
@@ -76,7 +84,7 @@ export function requestHeaders(
   return passed;
 }
 
-function refuseListed(connection: string): void {
+function refuseNamedHeaders(connection: string): void {
   for (const option of connection.split(',')) {
     const name = option.trim().toLowerCase();
     if (PASSED_NAMES.has(name)) throw new BadRequest(`Connection must not name ${name}`);
@@ -84,8 +92,9 @@ function refuseListed(connection: string): void {
 }
 
 /**
- * The Referer for a form upload. CouchDB takes one only if Referer and Host agree, against forged forms on other sites (H10); it sees
- * our Host, so the comparison is made here, with the client's. Undefined = they disagree, and CouchDB refuses what has none.
+ * The Referer for a form upload, or undefined if it does not match Host. CouchDB requires that Referer and
+ * Host agree, against cross-site request forgery (H10). It gets our Host, so the client's Host is compared
+ * here. CouchDB refuses an upload without Referer.
  */
 export function refererForForm(headers: IncomingHttpHeaders, nodeHost: string): string | undefined {
   const { referer, host } = headers;
@@ -93,12 +102,7 @@ export function refererForForm(headers: IncomingHttpHeaders, nodeHost: string): 
   return new URL(referer).host === host.toLowerCase() ? `http://${nodeHost}/` : undefined;
 }
 
-/** True for the one kind of body on which CouchDB looks at Referer. */
+/** True for form uploads: CouchDB checks Referer for this type only. */
 export function isForm(headers: IncomingHttpHeaders): boolean {
   return headers['content-type']?.toLowerCase().startsWith('multipart/form-data') === true;
-}
-
-/** True for the kinds of body that CouchDB reads part by part. */
-export function isMultipart(headers: IncomingHttpHeaders): boolean {
-  return headers['content-type']?.toLowerCase().startsWith('multipart/') === true;
 }

@@ -1,11 +1,12 @@
-// Keeps minted tokens until shortly before they expire, so that a warm request costs two look-ups. What stands in a token is identity.ts's business.
+// Caches minted tokens until shortly before they expire, so that a warm request costs two map look-ups.
+import { LRUCache } from 'lru-cache';
 import { type Decision } from '../context.ts';
 import { type Principal } from '../principal/principal.ts';
 
-/** What a token depends on, of a decision to allow. */
+/** The parts of an allowing decision that a token depends on. */
 export type TokenScope = Pick<Extract<Decision, { allow: true }>, 'privilege' | 'identity' | 'roles'>;
 
-/** Everything that a token says. */
+/** Everything that a token is minted from. */
 export interface Claims {
   readonly principal: Principal;
   readonly scope: TokenScope;
@@ -13,72 +14,82 @@ export interface Claims {
 }
 
 interface Entry {
+  readonly database: string;
   readonly principal: Principal;
   readonly scope: TokenScope;
   readonly token: string;
   readonly staleAt: number;
 }
 
-type Generation = Map<string, Map<string, Entry[]>>;
-
-/** Tokens in one of the two generations; when it is full the older is forgotten. */
-const GENERATION = 20_000;
+/** Tokens in memory. Past this number, the ones minted first are dropped: they also expire first. */
+const MAX_TOKENS = 40_000;
 const NO_ROLES: readonly string[] = [];
 
 export class TokenCache {
   readonly #mint: (claims: Claims, atMs: number) => string;
   readonly #now: () => number;
   readonly #usableMs: number;
-  #young: Generation = new Map();
-  #old: Generation = new Map();
-  #count = 0;
+  /** By database and name, because a joined key would cost a string per request. */
+  readonly #index = new Map<string, Map<string, readonly Entry[]>>();
+  /** Bounds the index. A hit does not touch it: the order stays the order of minting. */
+  readonly #entries = new LRUCache<Entry, true>({
+    max: MAX_TOKENS,
+    dispose: (_value, entry) => this.#unindex(entry),
+  });
 
+  /**
+   * @param mint Makes a token; `atMs` is the present in milliseconds since 1970.
+   * @param now Milliseconds since 1970.
+   * @param usableMs How long a token is handed out after it was minted.
+   */
   constructor(mint: (claims: Claims, atMs: number) => string, now: () => number, usableMs: number) {
     this.#mint = mint;
     this.#now = now;
     this.#usableMs = usableMs;
   }
 
-  /** A token that is good for at least a third of its life. */
+  /** Returns a cached token that is younger than `usableMs`, else a new one. */
   token(principal: Principal, scope: TokenScope, database: string | undefined): string {
-    // No database has an empty name, so the server's own operations may stand under it.
-    const place = database ?? '';
+    // No database has an empty name, so it can stand for requests without a database.
+    const slot = database ?? '';
     const atMs = this.#now();
-    const entry = find(this.#young, place, principal, scope) ?? find(this.#old, place, principal, scope);
+    const entry = this.#find(slot, principal, scope);
     if (entry !== undefined && entry.staleAt > atMs) return entry.token;
     const token = this.#mint({ principal, scope, database }, atMs);
-    this.#keep(place, { principal, scope, token, staleAt: atMs + this.#usableMs });
+    if (entry !== undefined) this.#entries.delete(entry);
+    this.#add({ database: slot, principal, scope, token, staleAt: atMs + this.#usableMs });
     return token;
   }
 
-  #keep(place: string, entry: Entry): void {
-    if (this.#count >= GENERATION) {
-      this.#old = this.#young;
-      this.#young = new Map();
-      this.#count = 0;
-    }
-    const { principal, scope } = entry;
-    const names = this.#young.get(place) ?? new Map<string, Entry[]>();
-    this.#young.set(place, names);
-    const others = names.get(principal.name)?.filter((other) => !fits(other, principal, scope)) ?? [];
-    names.set(principal.name, [...others, entry]);
-    this.#count += 1;
+  #find(database: string, principal: Principal, scope: TokenScope): Entry | undefined {
+    const entries = this.#index.get(database)?.get(principal.name);
+    if (entries === undefined) return undefined;
+    for (const entry of entries) if (fits(entry, principal, scope)) return entry;
+    return undefined;
+  }
+
+  #add(entry: Entry): void {
+    this.#entries.set(entry, true);
+    const { database, principal } = entry;
+    const names = this.#index.get(database) ?? new Map<string, readonly Entry[]>();
+    this.#index.set(database, names);
+    names.set(principal.name, [...(names.get(principal.name) ?? []), entry]);
+  }
+
+  #unindex(entry: Entry): void {
+    const { database, principal } = entry;
+    const names = this.#index.get(database);
+    const others = names?.get(principal.name)?.filter((other) => other !== entry) ?? [];
+    if (others.length > 0) names?.set(principal.name, others);
+    else names?.delete(principal.name);
+    if (names?.size === 0) this.#index.delete(database);
   }
 }
 
-function find(
-  generation: Generation,
-  place: string,
-  principal: Principal,
-  scope: TokenScope,
-): Entry | undefined {
-  const entries = generation.get(place)?.get(principal.name);
-  if (entries === undefined) return undefined;
-  for (const entry of entries) if (fits(entry, principal, scope)) return entry;
-  return undefined;
-}
-
-/** True when the entry's token would come out the same: a changed grant or a user's changed role asks for another token at once. */
+/**
+ * True if the entry's token has the same claims. A changed grant or a changed role of a user gets another
+ * token.
+ */
 function fits(entry: Entry, principal: Principal, scope: TokenScope): boolean {
   return (
     entry.scope.privilege === scope.privilege &&
@@ -91,10 +102,10 @@ function fits(entry: Entry, principal: Principal, scope: TokenScope): boolean {
 
 function sameRoles(a: Principal, b: Principal): boolean {
   if (a === b) return true;
-  const [left, right] = [rolesHeld(a), rolesHeld(b)];
+  const [left, right] = [rolesOf(a), rolesOf(b)];
   return left === right || (left.length === right.length && left.every((role, i) => role === right[i]));
 }
 
-function rolesHeld(principal: Principal): readonly string[] {
+function rolesOf(principal: Principal): readonly string[] {
   return principal.kind === 'user' || principal.kind === 'owner' ? principal.roles : NO_ROLES;
 }

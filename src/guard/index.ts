@@ -1,10 +1,8 @@
 // The step behind authorize: checks what is forwarded but depends on its content. It never answers.
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { encodingOf } from '../body/decode.ts';
 import { type GuardedId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
+import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 
 /**
  * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body that CouchDB
@@ -19,10 +17,8 @@ export type Guard = (
 /** Exactly one guard for each endpoint that the catalogue says is guarded. */
 export type Guards = Readonly<Record<GuardedId, Guard>>;
 
-const compress = promisify(gzip);
-
 /** Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is never forwarded. */
-export function guardRequest(guards: Partial<Guards>): RequestHandler {
+export function guardRequest(guards: Partial<Guards>, isStillPermitted: IsStillPermitted): RequestHandler {
   const byId = new Map<string, Guard>(Object.entries(guards));
   return function guardRequestStep(req, res, next) {
     const { id, servedBy } = permitted(contextOf(req)).endpoint;
@@ -32,16 +28,24 @@ export function guardRequest(guards: Partial<Guards>): RequestHandler {
     }
     const guard = byId.get(id);
     if (guard === undefined) throw new Error(`endpoint ${id} has no guard`);
-    return check(guard, req, res, next);
+    return check(guard, isStillPermitted, req, res, next);
   };
 }
 
-async function check(guard: Guard, req: Request, res: Response, next: NextFunction): Promise<void> {
+async function check(
+  guard: Guard,
+  isStillPermitted: IsStillPermitted,
+  req: Request,
+  res: Response,
+  next: NextFunction,
+): Promise<void> {
   const context = contextOf(req);
   try {
-    const body = await guard(req, res, context);
-    // Content-Encoding is forwarded and must stay true.
-    if (body !== undefined) context.guardedBody = encodingOf(req) === 'gzip' ? await compress(body) : body;
+    const result = guard(req, res, context);
+    const body = await result;
+    // A guard may wait for a body, for DNS or for CouchDB (H19).
+    if (result instanceof Promise) await requireStillPermitted(isStillPermitted, context);
+    context.guardedBody = body;
   } catch (thrown) {
     context.outcome.refuseBy(thrown);
     throw thrown;

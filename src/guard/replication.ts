@@ -100,7 +100,7 @@ async function readJob(
 ): Promise<JsonObject> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
   if (!announcesBody(req)) throw new BadRequest('Missing request body');
-  const value = parseExactJson((await bodies.read(req, res, { limitBytes })).decoded);
+  const value = parseExactJson(await bodies.read(req, res, { limitBytes }));
   if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
   return value;
 }

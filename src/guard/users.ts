@@ -76,7 +76,7 @@ async function documentsIn(
   segments: readonly string[],
 ): Promise<readonly UserDocument[]> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-  const body = parseJson((await bodies.read(req, res, { limitBytes })).decoded);
+  const body = parseJson(await bodies.read(req, res, { limitBytes }));
   const isBulk = segments.length === 2;
   const documents = isBulk && isObject(body) ? body['docs'] : [body];
   if (!Array.isArray(documents) || !documents.every(isObject)) {

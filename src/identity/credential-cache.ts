@@ -1,5 +1,6 @@
 // Caches verified credentials under a keyed digest, with the client addresses that they came from.
 import { hash, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { type Accepted } from './credential-check.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
@@ -17,17 +18,21 @@ export interface KnownCredentials {
   readonly addresses: Set<string>;
 }
 
-/** Maximum number of cached credentials. The ones that were checked longest ago are evicted first. */
-const KEPT = 25_000;
-/** Maximum number of addresses per entry. */
-const ADDRESSES_KEPT = 256;
+/** Credentials in memory; past this number, the least recently used ones are dropped. */
+const MAX_CREDENTIALS = 25_000;
+/** Addresses per credentials. In a plain set: an lru-cache of this size takes 6 kB, even for one address. */
+const MAX_ADDRESSES = 256;
 
 /**
  * Cache of verified credentials. It drops a name when the invalidation bus reports a change of its key or
  * user.
  */
 export class CredentialCache {
-  readonly #known = new Map<string, KnownCredentials>();
+  readonly #known = new LRUCache<string, KnownCredentials>({
+    max: MAX_CREDENTIALS,
+    noDisposeOnSet: true,
+    dispose: ({ verdict }, digest) => this.#unindex(verdict.principal.name, digest),
+  });
   readonly #digestsOf = new Map<string, Set<string>>();
   // Keys of this process: a digest alone does not allow offline guessing. Two keys and two hashes are the
   // construction of HMAC.
@@ -68,11 +73,8 @@ export class CredentialCache {
 
   remember(digest: string, verdict: Accepted, checkedAt: number, ip: string): void {
     const addresses = this.#known.get(digest)?.addresses ?? new Set<string>();
-    if (addresses.size >= ADDRESSES_KEPT) addresses.clear();
+    if (addresses.size >= MAX_ADDRESSES && !addresses.has(ip)) dropOldest(addresses);
     addresses.add(ip);
-    this.forget(digest);
-    const oldest = this.#known.size >= KEPT ? this.#known.keys().next() : undefined;
-    if (oldest?.done === false) this.forget(oldest.value);
     this.#known.set(digest, { verdict, checkedAt, holdUntil: 0, addresses });
     const { name } = verdict.principal;
     const digests = this.#digestsOf.get(name) ?? new Set();
@@ -80,12 +82,7 @@ export class CredentialCache {
   }
 
   forget(digest: string): void {
-    const name = this.#known.get(digest)?.verdict.principal.name;
-    if (name === undefined) return;
     this.#known.delete(digest);
-    const digests = this.#digestsOf.get(name);
-    digests?.delete(digest);
-    if (digests?.size === 0) this.#digestsOf.delete(name);
   }
 
   /** Removes all entries of a name. */
@@ -96,5 +93,18 @@ export class CredentialCache {
 
   get size(): number {
     return this.#known.size;
+  }
+
+  #unindex(name: string, digest: string): void {
+    const digests = this.#digestsOf.get(name);
+    digests?.delete(digest);
+    if (digests?.size === 0) this.#digestsOf.delete(name);
+  }
+}
+
+function dropOldest(addresses: Set<string>): void {
+  for (const oldest of addresses) {
+    addresses.delete(oldest);
+    return;
   }
 }

@@ -1,6 +1,7 @@
 // Keeps all API keys in memory. While the change feed of the store is up, the memory is current; otherwise it
 // reads keys from CouchDB.
 import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { type ChangeRow } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import {
@@ -27,10 +28,7 @@ export interface KeyCacheOptions {
   readonly now: () => number;
 }
 
-/**
- * Maximum number of single reads to remember, of absent names above all. Beyond it, all are forgotten, which
- * only costs more reads.
- */
+/** Names whose last read is remembered; past this number, the least recently used ones are read again. */
 const MAX_READ_NAMES = 10_000;
 const ABSENT: CachedKey = { record: undefined, revoked: false };
 
@@ -43,7 +41,7 @@ export class KeyCache {
   /** Names that an invalidation marked as changed. */
   readonly #stale = new Set<string>();
   /** Time of the last single read of a name. */
-  readonly #readAt = new Map<string, number>();
+  readonly #readAt = new LRUCache<string, number>({ max: MAX_READ_NAMES });
   readonly #reading = new Map<string, Promise<CachedKey>>();
   #loaded = false;
   #lastUp = -Infinity;
@@ -163,7 +161,6 @@ export class KeyCache {
       if (wasStale) this.#stale.add(name);
       throw error;
     }
-    if (this.#readAt.size >= MAX_READ_NAMES) this.#readAt.clear();
     this.#readAt.set(name, now());
     return this.#held(name);
   }

@@ -1,28 +1,39 @@
-// What one Couchgate must tell the others: whose permissions or credentials are no longer what they were.
-// How it travels (worker messages, the store's _changes) is news-feed.ts's business.
+// Defines the invalidation bus: the messages that make caches on all workers and replicas drop old data.
+import { type LoginFailureChannel } from '../limits/login-limit.ts';
 
 export type Invalidation =
   | { readonly kind: 'permissions'; readonly database: string }
   | { readonly kind: 'key'; readonly name: string }
   | { readonly kind: 'user'; readonly name: string }
-  /** `expiresAt` in milliseconds since the epoch: until then the session's token has to be refused. */
+  /** The session was ended. `expiresAt`: milliseconds since 1970; until then its token must be refused. */
   | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number }
-  /** For the sibling workers alone: they count together (login-limit.ts). */
+  /** Only for the workers of this process, which count failed logins together (limits/login-limit.ts). */
   | { readonly kind: 'wrongPassword'; readonly network: string; readonly slot: string };
 
 export interface InvalidationBus {
-  /** Tells every listener here and in the sibling workers, then every other replica. Resolves when this replica, all its workers included, has acted on it. */
+  /**
+   * Delivers an invalidation to the listeners of this process at once, then to the other workers and
+   * replicas. Resolves when all workers of this replica have handled it. Rejects with `Unavailable` if the
+   * end of a session could not be stored: it might be lost on a restart.
+   */
   publish(invalidation: Invalidation): Promise<void>;
+  /** Listeners are called synchronously, in the order of registration. */
   onInvalidation(listener: (invalidation: Invalidation) => void): void;
-  /** True while news from other replicas is known to arrive; caches keep things only briefly otherwise. */
+  /**
+   * True while invalidations of other replicas are known to arrive. If false, caches keep data only briefly.
+   */
   readonly up: boolean;
-  /** When they ceased to arrive: Infinity while they do, -Infinity before they first did. */
+  /**
+   * When the bus went down, in milliseconds since 1970. Infinity while it is up; -Infinity before its first
+   * up.
+   */
   readonly upUntil: number;
 }
 
 /**
- * Until when what was read at `readAt` is known to hold: for `newsSeconds` as long as news would say otherwise, and without them for
- * `fallbackSeconds`. From then on, not from its reading, the time of an outage is counted: what news kept true is no worse for its age.
+ * Returns until when (milliseconds since 1970) data is valid that was read at `readAt`. With the bus up, that
+ * is `invalidationSeconds` after the read; with the bus down, `fallbackSeconds`. Time during which the bus
+ * was up after the read counts as valid, so an outage is measured from its start and not from the read.
  */
 export function holdsUntil(
   { upUntil }: Pick<InvalidationBus, 'upUntil'>,
@@ -31,4 +42,18 @@ export function holdsUntil(
   fallbackSeconds: number,
 ): number {
   return readAt + Math.min(invalidationSeconds * 1000, Math.max(fallbackSeconds * 1000, upUntil - readAt));
+}
+
+/** Lets the login limits of all workers count failed attempts together, over the bus. */
+export function loginFailureChannel(
+  bus: Pick<InvalidationBus, 'publish' | 'onInvalidation'>,
+): LoginFailureChannel {
+  return {
+    publish: ({ network, slot }) => bus.publish({ kind: 'wrongPassword', network, slot }),
+    onFailure(listener) {
+      bus.onInvalidation((item) => {
+        if (item.kind === 'wrongPassword') listener(item);
+      });
+    },
+  };
 }

@@ -1,21 +1,28 @@
-// Writes news into the store for other replicas of Couchgate, again and again until it is written. Reading them is news-feed.ts's business.
+// Stores invalidations for other replicas, and retries until CouchDB has them.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '../http-errors.ts';
 import { type Invalidation } from './bus.ts';
 import { type Store } from '../couch/store.ts';
 
+/** Prefixes of the ids in the store. They are data of earlier versions too, so they must not change. */
 export const PERMISSIONS = 'news:permissions:';
 export const SESSION = 'news:session:';
 
-const LONGEST_PAUSE_MS = 5000;
+const MAX_PAUSE_MS = 5000;
+const MAX_ATTEMPTS = 5;
 
 export interface OutboxOptions {
   readonly store: Store;
-  readonly report: (message: string) => void;
+  /** Logs a warning: a constant message, and fields for what varies. */
+  readonly report: (message: string, fields: object) => void;
+  /** Milliseconds since 1970. */
   readonly now: () => number;
 }
 
-/** The id of the document that carries a piece of news to other replicas; `undefined` for news that its own document already carries. */
+/**
+ * Returns the id of the document that carries an invalidation to other replicas. `undefined` = none is
+ * needed: the changed key or user document itself reaches them.
+ */
 export function invalidationDocumentId(invalidation: Invalidation): string | undefined {
   if (invalidation.kind === 'permissions') return PERMISSIONS + invalidation.database;
   return invalidation.kind === 'session' ? SESSION + invalidation.id : undefined;
@@ -30,13 +37,15 @@ export class Outbox {
     this.#options = options;
   }
 
+  /** Stops the retries. */
   close(): void {
     this.#stop.abort();
   }
 
   /**
-   * Writes a piece of news. When CouchDB is away it is kept and written later; only for an ended session that is thrown as well,
-   * since it would live again after a restart of this process.
+   * Stores an invalidation. If CouchDB is not available, it is kept in memory and stored later. For the end
+   * of a session, the error is thrown as well: after a restart of this process the session would be valid
+   * again.
    */
   async send(invalidation: Invalidation): Promise<void> {
     const id = invalidationDocumentId(invalidation);
@@ -44,44 +53,47 @@ export class Outbox {
     try {
       await this.#write(id, invalidation);
     } catch (error) {
-      const first = this.#waiting.size === 0;
+      const isFirst = this.#waiting.size === 0;
       this.#waiting.set(id, invalidation);
-      this.#options.report(`News for other replicas must wait; waiting: ${this.#waiting.size}`);
-      if (first) void this.#sendAgain();
+      this.#options.report('invalidations wait for CouchDB', { waiting: this.#waiting.size });
+      if (isFirst) void this.#retry();
       if (invalidation.kind === 'session') throw error;
     }
   }
 
-  async #sendAgain(): Promise<void> {
+  async #retry(): Promise<void> {
     const { signal } = this.#stop;
-    for (let pauseMs = 100; this.#waiting.size > 0; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    for (let pauseMs = 100; this.#waiting.size > 0; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       await delay(pauseMs, undefined, { signal, ref: false }).catch(() => undefined);
       if (signal.aborted) return;
       for (const [id, invalidation] of [...this.#waiting]) {
         try {
           await this.#write(id, invalidation);
         } catch {
-          break; // CouchDB is still away: the next round begins with the same piece.
+          break; // CouchDB is still not available: the next round starts with the same document.
         }
         if (this.#waiting.get(id) === invalidation) this.#waiting.delete(id);
       }
     }
   }
 
-  /** The change of the document is the news, so a conflict is written over: the last write comes after every decision it tells of. */
+  /**
+   * The change of the document is the message, not its content. On a conflict it is written again: the last
+   * write then comes after every decision that it announces. Throws `Unavailable`.
+   */
   async #write(id: string, invalidation: Invalidation): Promise<void> {
     const { store, now } = this.#options;
     const fields =
       invalidation.kind === 'session'
         ? { expires_at: invalidation.expiresAt }
         : { at: new Date(now()).toISOString() };
-    for (let attempt = 0; attempt < 5; attempt += 1) {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const rev = (await store.read(id))?._rev;
       const written = await store.write({ _id: id, ...(rev === undefined ? {} : { _rev: rev }), ...fields });
       if (written.outcome === 'written') return;
     }
-    throw new Unavailable('The change could not be told to other replicas yet.', {
-      detail: 'five conflicts in a row',
+    throw new Unavailable('The change could not be sent to other replicas yet.', {
+      detail: `${MAX_ATTEMPTS} conflicts in a row`,
     });
   }
 }

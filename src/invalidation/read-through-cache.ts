@@ -1,19 +1,23 @@
-// Keeps what CouchDB answered for as long as it may decide. What is read, and what makes it stale, is each store's business.
+// Caches answers of CouchDB: one shared read per key, and a limit on how long an answer is used in an outage.
 import NodeCache from 'node-cache';
 import { TooBusy, Unavailable } from '../http-errors.ts';
 import { type Caller } from '../principal/principal.ts';
 
 export interface ReadThroughOptions<T> {
-  /** `asker` is whoever asked first: the reading comes out of its share. */
+  /** Reads a value. `caller` is the first one that needs it: the read is charged to its quota. */
   readonly read: (key: string, caller: Caller | undefined) => Promise<T>;
-  /** Until when a value decides whose reading began at `readAt`; asked at every use, because it depends on whether news arrives. `readAt` itself = not kept. */
+  /**
+   * Returns until when (milliseconds since 1970) a value is fresh whose read started at `readAt`. Called on
+   * every use, because it depends on whether the invalidation feed is up. `readAt` itself = do not cache.
+   */
   readonly freshUntil: (value: T, readAt: number) => number;
-  /** How long from then on it still decides while CouchDB cannot be asked. */
+  /** How long a stale value is still used while CouchDB is not available, in milliseconds. */
   readonly outageMs: number;
-  /** How long an unused value stays in memory, in seconds: the longest freshness and an outage together. */
+  /** How long an unused value stays in memory, in seconds: the longest freshness plus the outage time. */
   readonly keepSeconds: number;
-  /** Values that are kept at once; past that number new ones are read every time. */
+  /** Values in memory; past this number, new ones are read every time. */
   readonly maxKeys?: number;
+  /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
 
@@ -25,35 +29,43 @@ export interface CacheStats {
 
 interface Entry<T> {
   readonly value: T;
-  /** When its reading began: what happened later is not in it. */
+  /** When its read started: later changes are not in the value. */
   readonly readAt: number;
-  /** In an outage: not asked again before that time. */
+  /** In an outage: do not read again before this time. */
   holdUntil: number;
 }
 
-/** Time between two tries while CouchDB cannot be asked. */
+interface Read<T> {
+  promise: Promise<T> | undefined;
+}
+
+/** Pause between two reads of a key while CouchDB is not available. */
 const HOLD_MS = 1000;
 
-/** A read-through cache: at once from memory, else one reading that all who ask share. */
+/** A read-through cache: a fresh value is returned synchronously, any other is read once for all callers. */
 export class ReadThrough<T> {
   readonly #options: ReadThroughOptions<T>;
   readonly #now: () => number;
-  readonly #kept: NodeCache;
-  /** The reading under way for a key. One that was begun before a drop is no longer here, and fills nothing. */
-  readonly #running = new Map<string, { promise: Promise<T> | undefined }>();
+  readonly #cached: NodeCache;
+  /** The running read of each key. A read that started before a `drop` is removed and stores nothing. */
+  readonly #reads = new Map<string, Read<T>>();
   #hits = 0;
   #misses = 0;
 
   constructor(options: ReadThroughOptions<T>) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    // node-cache's own time to live only frees memory: how long a value decides changes with the news, and is asked at every use.
-    this.#kept = new NodeCache({ useClones: false, stdTTL: options.keepSeconds, checkperiod: 60 });
+    // The TTL of node-cache only frees memory. Freshness changes with the invalidation feed, so `get` checks
+    // it.
+    this.#cached = new NodeCache({ useClones: false, stdTTL: options.keepSeconds, checkperiod: 60 });
   }
 
-  /** The value: at once where it is fresh, else a promise. Throws `Unavailable` when CouchDB cannot be asked and nothing kept may decide. */
+  /**
+   * Returns a fresh value at once, else a promise. The promise rejects with `Unavailable` if CouchDB is not
+   * available and no cached value may be used, and with any other error of `read`.
+   */
   get(key: string, caller?: Caller): T | Promise<T> {
-    const entry = this.#kept.get<Entry<T>>(slot(key));
+    const entry = this.#cached.get<Entry<T>>(slot(key));
     if (entry !== undefined) {
       const now = this.#now();
       if (now < this.#options.freshUntil(entry.value, entry.readAt) || now < entry.holdUntil) {
@@ -62,47 +74,47 @@ export class ReadThrough<T> {
       }
     }
     this.#misses += 1;
-    return this.#running.get(key)?.promise ?? this.#refresh(key, caller);
+    return this.#reads.get(key)?.promise ?? this.#startRead(key, caller);
   }
 
-  /** What was just written, and needs no reading. */
+  /** Stores a value that was just written to CouchDB. */
   put(key: string, value: T): void {
-    this.#running.delete(key);
-    this.#keep(key, { value, readAt: this.#now(), holdUntil: 0 });
+    this.#reads.delete(key);
+    this.#store(key, { value, readAt: this.#now(), holdUntil: 0 });
   }
 
-  /** What is kept, and what is being read, decides nothing any more. */
+  /** Removes a value. A read that runs is not used either: it may have seen the old state. */
   drop(key: string): void {
-    this.#running.delete(key);
-    this.#kept.del(slot(key));
+    this.#reads.delete(key);
+    this.#cached.del(slot(key));
   }
 
   get stats(): CacheStats {
-    return { hits: this.#hits, misses: this.#misses, keys: this.#kept.getStats().keys };
+    return { hits: this.#hits, misses: this.#misses, keys: this.#cached.getStats().keys };
   }
 
-  #refresh(key: string, caller: Caller | undefined): Promise<T> {
-    const turn: { promise: Promise<T> | undefined } = { promise: undefined };
-    this.#running.set(key, turn);
-    const promise = this.#readAs(key, turn, caller).finally(() => {
-      if (this.#running.get(key) === turn) this.#running.delete(key);
+  #startRead(key: string, caller: Caller | undefined): Promise<T> {
+    const read: Read<T> = { promise: undefined };
+    this.#reads.set(key, read);
+    const promise = this.#finish(key, read, caller).finally(() => {
+      if (this.#reads.get(key) === read) this.#reads.delete(key);
     });
-    turn.promise = promise;
+    read.promise = promise;
     return promise;
   }
 
-  async #readAs(key: string, turn: object, caller: Caller | undefined): Promise<T> {
+  async #finish(key: string, read: Read<T>, caller: Caller | undefined): Promise<T> {
     const readAt = this.#now();
     try {
       const value = await this.#options.read(key, caller);
-      // A drop came in between: what was read may be from before it.
-      if (this.#running.get(key) !== turn) return await this.get(key, caller);
-      this.#keep(key, { value, readAt, holdUntil: 0 });
+      // The key was dropped during the read, so the value may be from before the change.
+      if (this.#reads.get(key) !== read) return await this.get(key, caller);
+      this.#store(key, { value, readAt, holdUntil: 0 });
       return value;
     } catch (error) {
-      const old = this.#kept.get<Entry<T>>(slot(key));
+      const old = this.#cached.get<Entry<T>>(slot(key));
       const now = this.#now();
-      // A caller could use up its share to go on with what was revoked: only CouchDB's own trouble counts as an outage.
+      // `TooBusy` is no outage: a caller could use up its quota to continue with a revoked permission.
       if (!(error instanceof Unavailable) || error instanceof TooBusy || old === undefined) throw error;
       if (now >= this.#options.freshUntil(old.value, old.readAt) + this.#options.outageMs) throw error;
       old.holdUntil = now + HOLD_MS;
@@ -110,19 +122,19 @@ export class ReadThrough<T> {
     }
   }
 
-  #keep(key: string, entry: Entry<T>): void {
-    this.#kept.del(slot(key));
+  #store(key: string, entry: Entry<T>): void {
+    this.#cached.del(slot(key));
     if (this.#options.freshUntil(entry.value, entry.readAt) <= entry.readAt) return;
-    if (this.#kept.getStats().keys < (this.#options.maxKeys ?? 100_000)) this.#kept.set(slot(key), entry);
+    if (this.#cached.getStats().keys < (this.#options.maxKeys ?? 100_000)) this.#cached.set(slot(key), entry);
   }
 
-  /** Stops the timer that frees memory. */
+  /** Stops the timer of node-cache. */
   close(): void {
-    this.#kept.close();
+    this.#cached.close();
   }
 }
 
-/** node-cache keeps its values in a plain object, where a name such as `__proto__` would not be a key. */
+/** node-cache stores its values in a plain object, where a name such as `__proto__` would not be a key. */
 function slot(key: string): string {
   return `/${key}`;
 }

@@ -1,43 +1,47 @@
-// Knows what changed so lately that CouchDB may still answer with what was before. What then counts is for whoever asks to say.
+// Records what changed so recently that CouchDB may still answer with the old state.
 
 interface Change {
+  /** Milliseconds since 1970. */
   readonly at: number;
   readonly count: number;
 }
 
-/** That long after a change, every copy and every cache within CouchDB is taken to have it. */
+/** After this time, every shard copy and every cache inside CouchDB is assumed to have the change. */
 const SETTLING_MS = 10_000;
 
 /**
- * CouchDB writes a security object shard by shard and reads any one copy (H4); a changed user is in each node's cache of users only after
- * its change feed has said so.
+ * CouchDB writes a security object shard by shard and reads any one copy (H4). A node of CouchDB drops a
+ * changed user from its own cache only when its change feed reports the change.
  */
 export class RecentChanges {
   readonly #now: () => number;
-  /** In the order of their last change. */
+  /** In the order of the last change. */
   readonly #changes = new Map<string, Change>();
 
+  /** @param now Milliseconds since 1970. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  record(what: string): void {
-    const count = this.countOf(what) + 1;
-    this.#changes.delete(what);
-    this.#changes.set(what, { at: this.#now(), count });
-    for (const [name, { at }] of this.#changes) {
+  /** Records a change of `key` (a database or a user) at the present. */
+  record(key: string): void {
+    const count = this.countOf(key) + 1;
+    this.#changes.delete(key);
+    this.#changes.set(key, { at: this.#now(), count });
+    for (const [old, { at }] of this.#changes) {
       if (this.#now() - at < SETTLING_MS) break;
-      this.#changes.delete(name);
+      this.#changes.delete(old);
     }
   }
 
-  /** How many changes were noted of late: two equal counts within a moment = none came in between. */
-  countOf(what: string): number {
-    return this.#changes.get(what)?.count ?? 0;
+  /** Number of recent changes. Two equal counts shortly after each other = no change in between. */
+  countOf(key: string): number {
+    return this.#changes.get(key)?.count ?? 0;
   }
 
-  isSettled(what: string): boolean {
-    const change = this.#changes.get(what);
+  /** True if the last change is older than SETTLING_MS. */
+  isSettled(key: string): boolean {
+    const change = this.#changes.get(key);
     return change === undefined || this.#now() - change.at >= SETTLING_MS;
   }
 }

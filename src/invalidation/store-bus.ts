@@ -1,25 +1,23 @@
-// Carries news to everybody whom it concerns: listeners of this process at once, sibling workers by message, other replicas of Couchgate
-// through documents of the store and the `_users` database. What a listener does with it is its own business.
+// Implements the invalidation bus: worker messages inside a replica, the store and `_users` between replicas.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow, type Couch } from '../couch/couch.ts';
-import { Outbox, PERMISSIONS, SESSION } from './outbox.ts';
+import { Outbox, type OutboxOptions, PERMISSIONS, SESSION } from './outbox.ts';
 import { type Invalidation, type InvalidationBus } from './bus.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 
-export interface InvalidationBusOptions {
+export interface InvalidationBusOptions extends OutboxOptions {
   readonly couch: Couch;
   readonly store: Store;
-  /** Hands news to the sibling workers; resolves when each has called its own `hear`. */
+  /** Sends an invalidation to the other workers; resolves when each of them has called `deliver`. */
   readonly workerChannel?: { readonly broadcast: (invalidation: Invalidation) => Promise<void> };
-  /** Told of every change of `up`, for the metric. */
+  /** Called on every change of `up`. */
   readonly onState?: (up: boolean) => void;
-  readonly report: (message: string) => void;
-  readonly now: () => number;
 }
 
 export interface RunningInvalidationBus extends InvalidationBus {
+  /** Starts to follow `_users`; the store starts itself. */
   start(): void;
-  /** Tells the listeners of this process, and nobody else: for news that a sibling or a feed brought. */
+  /** Calls only the listeners of this process, for an invalidation that came from a worker or a feed. */
   deliver(invalidation: Invalidation): void;
   close(): void;
 }
@@ -40,13 +38,13 @@ class StoreInvalidationBus implements RunningInvalidationBus {
   #sweep: NodeJS.Timeout | undefined = undefined;
   #storeUp = false;
   #usersUp = false;
-  #sessionsHeard = false;
+  #endedSessionsRead = false;
   #upUntil = -Infinity;
 
   constructor(options: InvalidationBusOptions) {
     this.#options = options;
     this.#outbox = new Outbox(options);
-    options.store.onRow((row) => this.#read(row));
+    options.store.onRow((row) => this.#readRow(row));
     options.store.onState((up) => void this.#storeChanged(up));
   }
 
@@ -73,7 +71,7 @@ class StoreInvalidationBus implements RunningInvalidationBus {
       },
       state: (up) => {
         this.#usersUp = up;
-        this.#settle();
+        this.#updateState();
       },
     });
     this.#sweep = setInterval(() => void this.#sweepEndedSessions(), SWEEP_MS).unref();
@@ -94,7 +92,7 @@ class StoreInvalidationBus implements RunningInvalidationBus {
     ]);
   }
 
-  #read({ id, doc }: ChangeRow): void {
+  #readRow({ id, doc }: ChangeRow): void {
     if (id.startsWith(PERMISSIONS))
       this.deliver({ kind: 'permissions', database: id.slice(PERMISSIONS.length) });
     else if (id.startsWith(SESSION) && doc !== undefined) this.#readSession(doc as StoredDocument);
@@ -106,25 +104,28 @@ class StoreInvalidationBus implements RunningInvalidationBus {
     this.deliver({ kind: 'session', id: document._id.slice(SESSION.length), expiresAt });
   }
 
-  /** Sessions that ended before this process began are news to it: it counts as up only once it has heard of them. Later gaps the feed itself fills. */
+  /**
+   * The feed starts at the present, so sessions that ended before this process started are read once from the
+   * store. Until then the bus is not up. Later gaps are filled by the feed itself.
+   */
   async #storeChanged(up: boolean): Promise<void> {
     this.#storeUp = false;
-    this.#settle();
+    this.#updateState();
     while (up && this.#options.store.up && !this.#storeUp && !this.#stop.signal.aborted) {
       try {
-        if (!this.#sessionsHeard) {
+        if (!this.#endedSessionsRead) {
           await this.#options.store.each(SESSION, (document) => this.#readSession(document));
         }
-        this.#sessionsHeard = true;
+        this.#endedSessionsRead = true;
         this.#storeUp = this.#options.store.up;
       } catch {
         await delay(500, undefined, { ref: false });
       }
     }
-    this.#settle();
+    this.#updateState();
   }
 
-  #settle(): void {
+  #updateState(): void {
     const up = this.#storeUp && this.#usersUp;
     if (up === this.up) return;
     this.#upUntil = up ? Infinity : this.#options.now();
@@ -132,17 +133,17 @@ class StoreInvalidationBus implements RunningInvalidationBus {
   }
 
   async #sweepEndedSessions(): Promise<void> {
-    const over: StoredDocument[] = [];
+    const expired: StoredDocument[] = [];
     const { store, now } = this.#options;
     try {
       await store.each(SESSION, ({ _id, _rev, expires_at }) => {
-        // An hour more than needed, for replicas whose clocks differ.
+        // Wait one hour more than needed: the clocks of replicas differ.
         if (Number(expires_at) + SWEEP_MS <= now() && _rev !== undefined)
-          over.push({ _id, _rev, _deleted: true });
+          expired.push({ _id, _rev, _deleted: true });
       });
-      if (over.length > 0) await store.writeAll(over);
+      if (expired.length > 0) await store.writeAll(expired);
     } catch {
-      // The next sweep finds them again; until then they are documents that nobody asks for.
+      // The next sweep deletes them. Until then they only take space.
     }
   }
 }

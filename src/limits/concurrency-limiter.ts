@@ -1,56 +1,68 @@
-// Counts what runs at once, for all and for each caller, and lets the rest wait in a bounded line. What it is that runs is up to who asks: requests on
-// one node, Couchgate's own reads.
+// Limits how many operations run at once, in total and per caller, and queues the rest up to a limit.
 import { Quota } from './quota.ts';
 
-/** Something that waits for a slot. */
+/** An operation that waits for a slot. */
 export interface Waiter {
-  /** Whose share the slot comes out of. */
+  /** The quota key that the slot is charged to. */
   readonly caller: string;
-  /** The slot is the waiter's now; it must be given back. */
+  /** Called when the waiter got a slot. The owner must call `release` when the operation ends. */
   granted(): void;
-  /** Nothing more is taken here: the waiter has to look elsewhere. */
+  /** Called when the queue was emptied without a slot: the waiter must try elsewhere or fail. */
   displaced(): void;
 }
 
 /**
- * A caller that sends slowly, or reads slowly, holds its slots for as long as it likes; so that it cannot hold them all, a caller has no more
- * than its share of the slots, and of the places in the line (H15). Pinned by test/hostile/h15-slow-clients.test.ts.
+ * Slots with a bounded queue and a quota per caller, for both slots and queue places. A caller that sends or
+ * reads slowly can hold its slots for as long as it wants; the quota keeps slots free for other callers
+ * (H15). Pinned by test/hostile/h15-slow-clients.test.ts.
+ *
+ * `acquire` and `release` run for every request; they allocate nothing while a slot is free.
  */
 export class ConcurrencyLimiter {
   readonly #limit: number;
-  readonly #lineLimit: number;
+  readonly #queueLimit: number;
   readonly #running: Quota;
-  readonly #waiting: Quota;
-  /** A set keeps the order of arrival and lets a client that left go at once. */
-  readonly #line = new Set<Waiter>();
-  #taken = 0;
+  readonly #queued: Quota;
+  /** A set keeps the order of arrival and removes a waiter in constant time. */
+  readonly #queue = new Set<Waiter>();
+  #active = 0;
 
-  /** `share` is the part that one caller may have, above 0 and up to 1; of few it is rounded up. */
-  constructor(limit: number, lineLimit: number, share: number) {
+  /**
+   * @param limit Slots in total.
+   * @param queueLimit Waiters in total.
+   * @param share Part of both that one caller may have: above 0, up to 1, rounded up to whole slots.
+   */
+  constructor(limit: number, queueLimit: number, share: number) {
     this.#limit = limit;
-    this.#lineLimit = lineLimit;
+    this.#queueLimit = queueLimit;
     this.#running = new Quota(limit, share);
-    this.#waiting = new Quota(lineLimit, share);
+    this.#queued = new Quota(queueLimit, share);
   }
 
+  /** Slots in use. */
   get active(): number {
-    return this.#taken;
+    return this.#active;
   }
 
+  /** Length of the queue. */
   get waiting(): number {
-    return this.#line.size;
+    return this.#queue.size;
   }
 
+  /** True if `acquire` would grant a slot to this caller immediately. */
   hasFreeSlot(caller: string): boolean {
-    return this.#taken < this.#limit && this.#running.hasRoom(caller);
+    return this.#active < this.#limit && this.#running.hasRoom(caller);
   }
 
-  /** True when `take` would find a slot or a place in the line. */
+  /** True if `acquire` would grant a slot to this caller or queue it. */
   accepts(caller: string): boolean {
-    return this.hasFreeSlot(caller) || (this.#line.size < this.#lineLimit && this.#waiting.hasRoom(caller));
+    return this.hasFreeSlot(caller) || (this.#queue.size < this.#queueLimit && this.#queued.hasRoom(caller));
   }
 
-  /** True = the slot is taken, at once; false = the waiter stands in line, or would if there were a place: ask `isOpenFor` first. */
+  /**
+   * Returns true if the slot is granted immediately. Otherwise the waiter is queued and gets `granted` or
+   * `displaced` later. If the queue is full, nothing happens: call `accepts` first.
+   */
   acquire(waiter: Waiter): boolean {
     const { caller } = waiter;
     if (this.hasFreeSlot(caller)) {
@@ -58,40 +70,42 @@ export class ConcurrencyLimiter {
       return true;
     }
     if (this.accepts(caller)) {
-      this.#line.add(waiter);
-      this.#waiting.add(caller);
+      this.#queue.add(waiter);
+      this.#queued.add(caller);
     }
     return false;
   }
 
+  /** Returns a slot and grants it to the first waiter whose caller has quota left. */
   release(caller: string): void {
-    this.#taken -= 1;
+    this.#active -= 1;
     this.#running.remove(caller);
-    for (const next of this.#line) {
+    for (const next of this.#queue) {
       if (!this.#running.hasRoom(next.caller)) continue;
       this.abandon(next);
       this.#occupy(next.caller);
-      // The connection of the exchange that ends becomes free in this very turn, behind us: the next one shall find it.
+      // The caller of `release` returns its connection to the pool after this call. With nextTick, the next
+      // operation can reuse that connection.
       process.nextTick(grant, next);
       return;
     }
   }
 
   #occupy(caller: string): void {
-    this.#taken += 1;
+    this.#active += 1;
     this.#running.add(caller);
   }
 
-  /** Takes a waiter out of the line, for example because its client left. */
+  /** Removes a waiter from the queue, for example because its client disconnected. */
   abandon(waiter: Waiter): void {
-    if (this.#line.delete(waiter)) this.#waiting.remove(waiter.caller);
+    if (this.#queue.delete(waiter)) this.#queued.remove(waiter.caller);
   }
 
-  /** Sends the whole line elsewhere. */
+  /** Empties the queue and calls `displaced` on every waiter. Slots in use are not affected. */
   rejectAll(): void {
-    const line = [...this.#line];
-    for (const waiter of line) this.abandon(waiter);
-    for (const waiter of line) waiter.displaced();
+    const waiters = [...this.#queue];
+    for (const waiter of waiters) this.abandon(waiter);
+    for (const waiter of waiters) waiter.displaced();
   }
 }
 

@@ -1,48 +1,52 @@
-// Bounds what Couchgate itself reads from CouchDB because a caller asked for something. How it is read is client.ts's business.
+// Limits the reads that Couchgate itself sends to CouchDB on behalf of callers.
 import { TooBusy } from '../http-errors.ts';
 import { ConcurrencyLimiter, type Waiter } from './concurrency-limiter.ts';
 
 export interface InternalReadLimits {
-  /** Reads that run at once. Fewer than the connections, so that logins, keys and news always find one. */
+  /** Reads that run at once. Less than the connections, so that logins, keys and feeds always get one. */
   readonly atOnce: number;
-  /** Reads that wait; what comes on top is refused. */
+  /** Reads that may be queued; further reads are rejected. */
   readonly waiting: number;
-  /** Part of both that one caller may have, above 0 and up to 1. */
+  /** Part of both that one caller may have: above 0, up to 1. */
   readonly share: number;
 }
 
 /**
- * Whoever asks for databases whose permissions are not in memory, or that are not there, has Couchgate read at CouchDB, and needs no name
- * for it: without a bound, nobody could make everyone wait (H15). Pinned by test/hostile/h15-own-reads.test.ts.
+ * A request for a database that is not cached, or that does not exist, makes Couchgate read from CouchDB, and
+ * anonymous callers can send such requests. Without a limit, one of them could block all other callers (H15).
+ * Pinned by test/hostile/h15-own-reads.test.ts.
  */
 export class InternalReadLimiter {
-  readonly #slots: ConcurrencyLimiter;
+  readonly #limiter: ConcurrencyLimiter;
 
   constructor({ atOnce, waiting, share }: InternalReadLimits) {
-    this.#slots = new ConcurrencyLimiter(atOnce, waiting, share);
+    this.#limiter = new ConcurrencyLimiter(atOnce, waiting, share);
   }
 
-  /** Reads when it is the caller's turn. Throws `TooBusy` at once where there is no place for it. */
+  /**
+   * Calls `read` as soon as the caller has a slot, and returns its result. Throws `TooBusy` (503) at once if
+   * the queue is full, and on `close` if the read still waits.
+   */
   async run<T>(caller: string, read: () => Promise<T>): Promise<T> {
-    await this.#turn(caller);
+    await this.#acquire(caller);
     try {
       return await read();
     } finally {
-      this.#slots.release(caller);
+      this.#limiter.release(caller);
     }
   }
 
-  #turn(caller: string): Promise<void> {
+  #acquire(caller: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const displaced = (): void => reject(new TooBusy());
       const waiter: Waiter = { caller, granted: resolve, displaced };
-      if (!this.#slots.accepts(caller)) displaced();
-      else if (this.#slots.acquire(waiter)) resolve();
+      if (!this.#limiter.accepts(caller)) displaced();
+      else if (this.#limiter.acquire(waiter)) resolve();
     });
   }
 
-  /** Sends away all that wait. */
+  /** Rejects all queued reads with `TooBusy`. */
   close(): void {
-    this.#slots.rejectAll();
+    this.#limiter.rejectAll();
   }
 }

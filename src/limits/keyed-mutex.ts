@@ -1,46 +1,41 @@
-// Lets one change of a database's permissions run at a time in this process. Between processes, CouchDB's last writer wins.
-import { Unavailable } from '../http-errors.ts';
+// Runs asynchronous work one at a time per key, in the order of arrival, within this process.
 
-interface Line {
-  /** The last of those that run or wait. */
+interface Queue {
+  /** Settles when the last queued work has ended; never rejects. */
   readonly last: Promise<unknown>;
+  /** Work that runs or waits. */
   readonly length: number;
 }
 
-/** Changes of one database that run or wait at once. */
-const MOST = 16;
-
+/** Mutual exclusion per key. Keys without work take no memory. */
 export class KeyedMutex {
-  readonly #lines = new Map<string, Line>();
+  readonly #queues = new Map<string, Queue>();
 
-  /** Runs `work` after all that was handed in before it for this database; one that fails lets the next one in. */
-  async run<T>(database: string, work: () => Promise<T>): Promise<T> {
-    const line = this.#lines.get(database);
-    const turn = (line?.last ?? Promise.resolve()).then(work);
-    const over = turn.catch(() => undefined);
-    this.#lines.set(database, { last: over, length: (line?.length ?? 0) + 1 });
-    try {
-      return await turn;
-    } finally {
-      this.#leave(database);
-    }
+  /** Number of works that run or wait for this key. */
+  queueLength(key: string): number {
+    return this.#queues.get(key)?.length ?? 0;
   }
 
   /**
-   * As `take`, unless the line is long: then it throws 503. Each of those that wait holds a whole security object, and whoever may change one
-   * can send any number at once (H15). Pinned by test/hostile/h15-large-security.test.ts.
+   * Runs `work` after all earlier work for this key has ended; a failure of earlier work does not matter.
+   * Resolves with the result of `work` and rejects with its error.
    */
-  async runIfQueueShort<T>(database: string, work: () => Promise<T>): Promise<T> {
-    if ((this.#lines.get(database)?.length ?? 0) >= MOST) {
-      throw new Unavailable('The permissions of this database are being changed.', { retryAfterSeconds: 1 });
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const queue = this.#queues.get(key);
+    const result = (queue?.last ?? Promise.resolve()).then(work);
+    const last = result.catch(() => undefined);
+    this.#queues.set(key, { last, length: (queue?.length ?? 0) + 1 });
+    try {
+      return await result;
+    } finally {
+      this.#leave(key);
     }
-    return this.run(database, work);
   }
 
-  #leave(database: string): void {
-    const line = this.#lines.get(database);
-    if (line === undefined) return;
-    if (line.length === 1) this.#lines.delete(database);
-    else this.#lines.set(database, { ...line, length: line.length - 1 });
+  #leave(key: string): void {
+    const queue = this.#queues.get(key);
+    if (queue === undefined) return;
+    if (queue.length === 1) this.#queues.delete(key);
+    else this.#queues.set(key, { ...queue, length: queue.length - 1 });
   }
 }

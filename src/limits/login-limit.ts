@@ -1,10 +1,10 @@
-// Counts wrong passwords and says when too many came, for a name from an address and from an address altogether (H12). What a wrong
-// password is, credential-check.ts decides.
+// Limits failed logins per client address, and per name from one client address (H12).
 import { createHash } from 'node:crypto';
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import { TooManyRequests } from '../http-errors.ts';
 import { networkOf } from '../principal/caller.ts';
-import { type InvalidationBus } from '../invalidation/bus.ts';
+import { KeyedMutex } from './keyed-mutex.ts';
+import { Quota } from './quota.ts';
 
 export interface LoginLimitOptions {
   readonly loginFailures: number;
@@ -14,100 +14,140 @@ export interface LoginLimitOptions {
 
 export interface LoginLimit {
   /**
-   * Lets a try begin; what is returned must be called when it is over and, if it was wrong, counted. Waits while as many run as may still be wrong.
-   * Throws a 429 with Retry-After while further tries are refused; asking is not counted.
+   * Starts an attempt and returns the function that ends it; a wrong attempt must be counted before that.
+   * Waits while the attempts that run could use up all failures that are left. Throws a 429 with Retry-After
+   * if no failure is left. `enter` itself counts nothing.
    */
   enter(name: string, ip: string): Promise<() => void>;
+  /** Counts a failed attempt, in all workers of this process. */
   count(name: string, ip: string): Promise<void>;
 }
 
-/** CouchDB's own sentence. Its status would be 403; 429 is what clients know to wait on. */
+/** A failed attempt, as the workers send it to each other. */
+export interface LoginFailure {
+  /** From `networkOf`. */
+  readonly network: string;
+  /** The name and the network as one key. */
+  readonly slot: string;
+}
+
+/** Delivers failed attempts to this worker and to the other workers. */
+export interface LoginFailureChannel {
+  publish(failure: LoginFailure): Promise<void>;
+  onFailure(listener: (failure: LoginFailure) => void): void;
+}
+
+/** CouchDB's own sentence. Its status would be 403; clients know 429 as the status to wait on. */
 export const LOCKED = 'Account is temporarily locked due to multiple authentication failures';
 
 /**
- * Workers of one process count together, replicas on their own. The address is the client's, an IPv6 one by its /64, which is what one subscriber gets.
- * Nothing of this touches a session or a password that was checked before: a stranger behind the same address locks nobody out.
+ * Creates the limit. The workers of one process count together; replicas count separately. An IPv6 client is
+ * counted by its /64 network, which is what one subscriber gets. Sessions and passwords that were accepted
+ * before are not limited, so other clients behind the same address cannot lock a user out.
  */
-export function createLoginLimit(
-  options: LoginLimitOptions,
-  bus: Pick<InvalidationBus, 'onInvalidation' | 'publish'>,
-): LoginLimit {
+export function createLoginLimit(options: LoginLimitOptions, channel: LoginFailureChannel): LoginLimit {
   const duration = options.loginFailureWindowSeconds;
-  const byName = new RateLimiterMemory({ points: options.loginFailures, duration });
-  const byAddress = new RateLimiterMemory({ points: options.loginFailuresPerAddress, duration });
-  bus.onInvalidation((item) => {
-    if (item.kind !== 'wrongPassword') return;
-    void byName.penalty(item.slot);
-    void byAddress.penalty(item.network);
+  const byName = new Failures(options.loginFailures, duration);
+  const byAddress = new Failures(options.loginFailuresPerAddress, duration);
+  channel.onFailure(({ slot, network }) => {
+    byName.count(slot);
+    byAddress.count(network);
   });
-  const running = new RunningTries();
+  const queue = new KeyedMutex();
+  const start = async (slot: string, network: string): Promise<() => void> => {
+    for (;;) {
+      const [ofName, ofAddress] = await Promise.all([byName.counted(slot), byAddress.counted(network)]);
+      refuseIfSpent(ofName);
+      refuseIfSpent(ofAddress);
+      // If an attempt may start, no `await` comes before `start`: no other attempt can start in between.
+      if (!byName.mayStart(slot, ofName)) await byName.nextEnd(slot);
+      else if (!byAddress.mayStart(network, ofAddress)) await byAddress.nextEnd(network);
+      else break;
+    }
+    byName.start(slot);
+    byAddress.start(network);
+    return () => {
+      byName.end(slot);
+      byAddress.end(network);
+    };
+  };
   return {
-    async enter(name, ip) {
+    enter(name, ip) {
       const network = networkOf(ip);
-      const slots = [slot(name, network), network] as const;
-      for (;;) {
-        const [ofName, ofAddress] = await Promise.all([byName.get(slots[0]), byAddress.get(slots[1])]);
-        refuseIfSpent(ofName);
-        refuseIfSpent(ofAddress);
-        const left = [
-          ofName?.remainingPoints ?? options.loginFailures,
-          ofAddress?.remainingPoints ?? options.loginFailuresPerAddress,
-        ];
-        // No pause between this look and the entry: nobody else comes in between.
-        const full = slots.find((one, index) => running.count(one) >= (left[index] ?? 0));
-        if (full === undefined) return running.enter(slots);
-        await running.oneLess(full);
-      }
+      const slot = slotOf(name, network);
+      return queue.run(slot, () => start(slot, network));
     },
     async count(name, ip) {
       const network = networkOf(ip);
-      // Counted here in any case; a sibling that cannot be told is one that is being replaced.
-      await bus.publish({ kind: 'wrongPassword', network, slot: slot(name, network) }).catch(() => undefined);
+      // This worker counts in any case. A worker that cannot be reached is being replaced.
+      await channel.publish({ network, slot: slotOf(name, network) }).catch(() => undefined);
     },
   };
 }
 
-function refuseIfSpent(count: RateLimiterRes | null): void {
-  if (count === null || count.remainingPoints > 0) return;
-  throw new TooManyRequests(LOCKED, Math.max(1, Math.ceil(count.msBeforeNext / 1000)));
+interface End {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
 }
 
 /**
- * Tries that are neither right nor wrong yet. A thousand that are sent at once would else all be let in before the first of them is counted.
- * Pinned by test/hostile/h12-login-limit.test.ts.
+ * Failures per key within the window, and the attempts that run. A running attempt takes a failure in
+ * advance: otherwise a thousand attempts sent at once would all start before the first one is counted. Pinned
+ * by test/hostile/h12-login-limit.test.ts.
  */
-class RunningTries {
-  readonly #running = new Map<string, number>();
-  /** Those who wait for one try less, in the order of their coming. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+class Failures {
+  readonly #counted: RateLimiterMemory;
+  readonly #running: Quota;
+  readonly #ends = new Map<string, End>();
 
-  count(slot: string): number {
-    return this.#running.get(slot) ?? 0;
+  constructor(limit: number, windowSeconds: number) {
+    this.#counted = new RateLimiterMemory({ points: limit, duration: windowSeconds });
+    this.#running = new Quota(limit, 1);
   }
 
-  enter(slots: readonly string[]): () => void {
-    for (const slot of slots) this.#running.set(slot, this.count(slot) + 1);
-    return () => slots.forEach((slot) => this.#leave(slot));
+  count(key: string): void {
+    void this.#counted.penalty(key);
   }
 
-  oneLess(slot: string): Promise<void> {
-    const line = this.#waiting.get(slot) ?? [];
-    this.#waiting.set(slot, line);
-    return new Promise((resolve) => line.push(resolve));
+  /** Failures in the present window; null = none. */
+  counted(key: string): Promise<RateLimiterRes | null> {
+    return this.#counted.get(key);
   }
 
-  #leave(slot: string): void {
-    const left = this.count(slot) - 1;
-    if (left === 0) this.#running.delete(slot);
-    else this.#running.set(slot, left);
-    // All look again: the try may have used up what the others wait for.
-    const line = this.#waiting.get(slot) ?? [];
-    this.#waiting.delete(slot);
-    for (const look of line) look();
+  /** True if one more attempt would stay within the limit even if every running attempt fails. */
+  mayStart(key: string, counted: RateLimiterRes | null): boolean {
+    return this.#running.hasRoom(key, (counted?.consumedPoints ?? 0) + 1);
+  }
+
+  start(key: string): void {
+    this.#running.add(key);
+  }
+
+  end(key: string): void {
+    this.#running.remove(key);
+    const end = this.#ends.get(key);
+    this.#ends.delete(key);
+    end?.resolve();
+  }
+
+  /** Resolves when the next attempt of this key ends. All waiters share one promise and then check again. */
+  nextEnd(key: string): Promise<void> {
+    let end = this.#ends.get(key);
+    if (end === undefined) {
+      let resolve = (): void => undefined;
+      const promise = new Promise<void>((done) => (resolve = done));
+      this.#ends.set(key, (end = { promise, resolve }));
+    }
+    return end.promise;
   }
 }
 
-/** Of one length, however long a name is sent. */
-function slot(name: string, network: string): string {
+function refuseIfSpent(counted: RateLimiterRes | null): void {
+  if (counted === null || counted.remainingPoints > 0) return;
+  throw new TooManyRequests(LOCKED, Math.max(1, Math.ceil(counted.msBeforeNext / 1000)));
+}
+
+/** The digest bounds the length of the key, whatever the length of the name. */
+function slotOf(name: string, network: string): string {
   return `${network} ${createHash('sha256').update(name).digest('base64url')}`;
 }

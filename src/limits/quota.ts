@@ -1,25 +1,30 @@
-// Counts how much of something each caller has, so that none gets more than its share. What is shared out is its readers' business.
+// Counts how much of a resource each caller holds and limits every caller to its share.
 
+/** A limit per caller. `add` does not check it: call `hasRoom` first. */
 export class Quota {
-  readonly #most: number;
-  readonly #had = new Map<string, number>();
+  readonly #limit: number;
+  readonly #held = new Map<string, number>();
 
-  /** `share` is the part of `limit` that one caller may have, above 0 and up to 1; of few it is rounded up. */
-  constructor(limit: number, share: number) {
-    this.#most = Math.ceil(limit * share);
+  /**
+   * @param total Amount of the whole resource, in the unit of `amount` (slots, bytes, attempts).
+   * @param share Part of it that one caller may hold: above 0, up to 1. The result is rounded up.
+   */
+  constructor(total: number, share: number) {
+    this.#limit = Math.ceil(total * share);
   }
 
+  /** True if the caller may hold `amount` more. */
   hasRoom(caller: string, amount = 1): boolean {
-    return (this.#had.get(caller) ?? 0) + amount <= this.#most;
+    return (this.#held.get(caller) ?? 0) + amount <= this.#limit;
   }
 
   add(caller: string, amount = 1): void {
-    this.#had.set(caller, (this.#had.get(caller) ?? 0) + amount);
+    this.#held.set(caller, (this.#held.get(caller) ?? 0) + amount);
   }
 
   remove(caller: string, amount = 1): void {
-    const left = (this.#had.get(caller) ?? 0) - amount;
-    if (left > 0) this.#had.set(caller, left);
-    else this.#had.delete(caller);
+    const left = (this.#held.get(caller) ?? 0) - amount;
+    if (left > 0) this.#held.set(caller, left);
+    else this.#held.delete(caller);
   }
 }

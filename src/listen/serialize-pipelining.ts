@@ -1,35 +1,37 @@
-// Lets one request of a connection run at a time. What a request means is for the steps behind.
+// Runs the pipelined requests of a connection one after the other.
 import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
 import { type RefusalLog } from './refusals.ts';
 
 type ClientSocket = Socket & {
-  /** The answer behind which the next request of this connection waits. */
-  lastAnswer?: ServerResponse;
-  /** Requests that came, and whose turn has not come. */
-  waiting?: number;
+  /** The response before the next request of this connection. */
+  lastResponse?: ServerResponse;
+  /** Number of requests that wait for an earlier response. */
+  queuedRequests?: number;
 };
 
-/** Requests that may wait on one connection: more than any pipelining client sends ahead. */
-const MOST_WAITING = 100;
+/** Requests that may wait on one connection: more than pipelining clients send ahead. */
+const MAX_QUEUED_REQUESTS = 100;
 
 /**
- * A client may send requests ahead of their answers, and Node hands out all it finds in the bytes it reads, some two thousand at once. Answers
- * leave in their order (RFC 9112 section 9.3.2), so what is not the first would hold a connection to CouchDB until its turn: one socket that
- * reads nothing could take them all. So a request begins when the answer before it is over, and a connection on which too many wait is cut.
+ * Wraps a request listener so that a request starts when the response before it is complete.
+ * A client may pipeline requests, and Node emits all that it finds in one read, about two thousand. Responses
+ * are sent in order (RFC 9112 section 9.3.2), so a later request would hold a connection to CouchDB until
+ * then. One client that reads nothing could occupy all connections. A connection with too many waiting
+ * requests is closed.
  * Pinned by test/hostile/h15-pipelines.test.ts.
  */
 export function serializePipelining(next: RequestListener, log: RefusalLog): RequestListener {
-  return function takeTurn(req, res): void {
+  return function startInOrder(req, res): void {
     const socket: ClientSocket = req.socket;
-    const { lastAnswer } = socket;
-    socket.lastAnswer = res;
-    if (lastAnswer === undefined || lastAnswer.writableFinished) next(req, res);
-    else if (!socket.destroyed) waitFor(lastAnswer, { socket, req, res, next, log });
+    const { lastResponse } = socket;
+    socket.lastResponse = res;
+    if (lastResponse === undefined || lastResponse.writableFinished) next(req, res);
+    else if (!socket.destroyed) startAfter(lastResponse, { socket, req, res, next, log });
   };
 }
 
-interface Turn {
+interface QueuedRequest {
   readonly socket: ClientSocket;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
@@ -37,16 +39,16 @@ interface Turn {
   readonly log: RefusalLog;
 }
 
-function waitFor(before: ServerResponse, { socket, req, res, next, log }: Turn): void {
-  socket.waiting = (socket.waiting ?? 0) + 1;
-  if (socket.waiting > MOST_WAITING) {
-    log({ client: socket.remoteAddress }, 'cut a client that sent too many requests ahead');
+function startAfter(previous: ServerResponse, { socket, req, res, next, log }: QueuedRequest): void {
+  socket.queuedRequests = (socket.queuedRequests ?? 0) + 1;
+  if (socket.queuedRequests > MAX_QUEUED_REQUESTS) {
+    log({ client: socket.remoteAddress }, 'closed a connection with too many pipelined requests');
     socket.destroy();
     return;
   }
-  before.once('close', () => {
-    socket.waiting = (socket.waiting ?? 1) - 1;
-    // After `Connection: close`, or without a client, nothing more is answered.
-    if (!socket.destroyed && before.writableFinished && before.shouldKeepAlive) next(req, res);
+  previous.once('close', () => {
+    socket.queuedRequests = (socket.queuedRequests ?? 1) - 1;
+    // After `Connection: close`, or if the client disconnected, no further request is answered.
+    if (!socket.destroyed && previous.writableFinished && previous.shouldKeepAlive) next(req, res);
   });
 }

@@ -1,26 +1,28 @@
-// Remembers for a moment which databases are not there. For whom that may decide is security-store.ts's business.
+// Caches for one second which databases do not exist.
+import { LRUCache } from 'lru-cache';
 
-const KEPT_MS = 1000;
-const MOST = 10_000;
+const CACHED_MS = 1000;
+/** Callers can ask for any number of invented names. */
+const MAX_NAMES = 10_000;
 
-export class Absent {
+export class AbsentDatabases {
   readonly #now: () => number;
-  /** When the reading began that did not find it. */
-  readonly #readAt = new Map<string, number>();
+  /** When the read started that did not find the database, in milliseconds since 1970. */
+  readonly #readAt = new LRUCache<string, number>({ max: MAX_NAMES });
 
+  /** @param now Milliseconds since 1970. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  note(database: string, readAt: number): void {
-    // Anybody can make up names.
-    if (this.#readAt.size >= MOST) this.#readAt.clear();
+  /** @param readAt When the read started that did not find the database. */
+  add(database: string, readAt: number): void {
     this.#readAt.set(database, readAt);
   }
 
   has(database: string): boolean {
     const readAt = this.#readAt.get(database);
-    return readAt !== undefined && this.#now() - readAt < KEPT_MS;
+    return readAt !== undefined && this.#now() - readAt < CACHED_MS;
   }
 
   drop(database: string): void {

@@ -1,25 +1,32 @@
-// Gets and sets the security object of one database at CouchDB. What is kept of it, and for how long, is security-store.ts's business.
+// Reads and writes the security object of one database in CouchDB.
 import { type Couch } from '../couch/couch.ts';
 import { HttpError, NotFound, Unavailable } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller } from '../principal/principal.ts';
 import { type StoredSecurity } from './security-document.ts';
 
-/** The object as any one shard copy has it, out of the asker's share if there is one; `undefined` = the database does not exist. Throws `Unavailable`. */
+/**
+ * Reads the security object; CouchDB answers from any one shard copy. `undefined` = no such database. The
+ * read is charged to the caller's quota, or to none without a caller. Throws `Unavailable`, or CouchDB's 4xx.
+ * https://docs.couchdb.org/en/stable/api/database/security.html
+ */
 export async function getSecurity(
   couch: Pick<Couch, 'ask'>,
   database: string,
   caller: Caller | undefined,
 ): Promise<StoredSecurity | undefined> {
-  const share = caller === undefined ? {} : { caller: quotaKeyOf(caller) };
-  const { status, body } = await couch.ask({ method: 'GET', path: pathOf(database), ...share });
+  const quota = caller === undefined ? {} : { caller: quotaKeyOf(caller) };
+  const { status, body } = await couch.ask({ method: 'GET', path: pathOf(database), ...quota });
   if (status === 404) return undefined;
-  if (status !== 200) throw refusalOf(status, body);
-  // Anything but an object is handed on as one that grants nothing.
+  if (status !== 200) throw errorOf(status, body);
+  // A value that is not an object becomes an object without grants.
   return typeof body === 'object' && body !== null && !Array.isArray(body) ? (body as StoredSecurity) : {};
 }
 
-/** Replaces the object on every shard. Throws 404 for a missing database, `Unavailable` when it may or may not have been replaced, or CouchDB's 400. */
+/**
+ * Replaces the security object on every shard. Throws `NotFound` for a missing database, CouchDB's 400, or
+ * `Unavailable`; after `Unavailable` the object may or may not have been replaced.
+ */
 export async function setSecurity(
   couch: Pick<Couch, 'ask'>,
   database: string,
@@ -27,11 +34,13 @@ export async function setSecurity(
 ): Promise<void> {
   const { status, body } = await couch.ask({ method: 'PUT', path: pathOf(database), body: document });
   if (status === 404) throw new NotFound('Database does not exist.');
-  if (status !== 200) throw refusalOf(status, body);
+  if (status !== 200) throw errorOf(status, body);
 }
 
-/** A refusal of Couchgate itself is a fault of the set-up, never of the client's credentials. */
-function refusalOf(status: number, body: unknown): HttpError {
+/**
+ * CouchDB's 401 and 403 concern Couchgate's own credentials, not the client's, so they become `Unavailable`.
+ */
+function errorOf(status: number, body: unknown): HttpError {
   const { error, reason } = (body ?? {}) as { error?: unknown; reason?: unknown };
   if (
     status < 400 ||
@@ -41,7 +50,7 @@ function refusalOf(status: number, body: unknown): HttpError {
     typeof reason !== 'string'
   ) {
     const detail = `CouchDB answered ${status}`;
-    return new Unavailable('The permissions of this database cannot be had at present.', { detail });
+    return new Unavailable('The permissions of this database are not available at present.', { detail });
   }
   return new HttpError(status, error, reason);
 }

@@ -1,13 +1,13 @@
-// What a principal holds on one database, as authorize needs it. Finding it is the security store's business.
+// Defines the permissions of one database, as authorize needs them.
 import { type RoleSet } from './role.ts';
 
-/** One database's permissions as read from its security object. */
+/** Read from the security object of the database. */
 export interface DatabasePermissions {
   readonly database: string;
-  /** The `cloudant` map: name → roles. A name that is not in it holds nothing. */
+  /** The `cloudant` map: name → roles. A name that is not in it has no role. */
   readonly grants: ReadonlyMap<string, RoleSet>;
-  /** `couchdb_auth_only: true`: CouchDB decides with the caller's own name and roles. */
+  /** `couchdb_auth_only: true`: CouchDB decides, by the caller's own name and roles. */
   readonly couchdbAuthOnly: boolean;
-  /** True when members/admins hold this database's markers; a database that existed before Couchgate has none. */
+  /** True if members and admins contain the markers; a database older than Couchgate has none. */
   readonly marked: boolean;
 }

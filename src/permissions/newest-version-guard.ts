@@ -1,62 +1,67 @@
-// Remembers the newest permissions seen of each database, so that an older copy on another shard does not bring back what was revoked (H4).
+// Remembers the newest permissions read of each database, so that an older shard copy cannot undo a
+// revocation (H4).
+import { LRUCache } from 'lru-cache';
 import { type DatabasePermissions } from './grants.ts';
 import { permissionsIn, versionOf, type StoredSecurity } from './security-document.ts';
 
-export interface Found {
+export interface NewestPermissions {
   readonly permissions: DatabasePermissions;
-  /** False when what was read is an older copy, and `permissions` are those remembered. */
+  /** False if the document that was read is an older copy. */
   readonly isNewest: boolean;
 }
 
 interface Remembered {
-  readonly stamp: number;
+  readonly version: number;
   readonly permissions: DatabasePermissions;
   readonly seenAt: number;
 }
 
-/** After that long without the newer copy, the older one is what CouchDB was given on purpose, past Couchgate. */
-const BELIEVED_MS = 60_000;
-const KEPT = 100_000;
+/**
+ * If only the older copy is read for this long, it is accepted: an admin restored it in CouchDB, past
+ * Couchgate.
+ */
+const OLDER_IGNORED_MS = 60_000;
+const MAX_DATABASES = 100_000;
 
 /**
- * CouchDB sets a security object shard by shard, reads it from any one copy, and a node that was away comes back with the one it had:
- * for a while, an older object can be read after a newer one. Its stamp tells them apart.
+ * CouchDB writes a security object shard by shard and reads it from any one copy; a node that was away comes
+ * back with its old copy. So an older object can be read after a newer one. Couchgate numbers its objects to
+ * detect that.
  */
 export class NewestVersionGuard {
   readonly #now: () => number;
-  readonly #seen = new Map<string, Remembered>();
+  readonly #seen = new LRUCache<string, Remembered>({ max: MAX_DATABASES });
 
+  /** @param now Milliseconds since 1970. */
   constructor(now: () => number) {
     this.#now = now;
   }
 
+  /** The newest version seen of a database; 0 = none. */
   versionOf(database: string): number {
-    return this.#seen.get(database)?.stamp ?? 0;
+    return this.#seen.get(database)?.version ?? 0;
   }
 
-  /** The permissions of what was read, or those remembered where they are newer. What grants nothing is always believed: it can only close. */
-  newerOf(database: string, document: StoredSecurity): Found {
-    const stamp = versionOf(document);
+  /**
+   * Returns the permissions of the document, or the remembered ones if they are newer. An older copy without
+   * grants is always accepted: it can only revoke.
+   */
+  newestOf(database: string, document: StoredSecurity): NewestPermissions {
+    const version = versionOf(document);
     const permissions = permissionsIn(document, database);
     const remembered = this.#seen.get(database);
-    const isOlder = remembered !== undefined && stamp < remembered.stamp;
-    if (isOlder && this.#now() - remembered.seenAt < BELIEVED_MS) {
-      const closes = permissions.grants.size === 0 && !permissions.couchdbAuthOnly;
-      if (closes) return { permissions, isNewest: false };
-      return { permissions: remembered.permissions, isNewest: false };
+    const isOlder = remembered !== undefined && version < remembered.version;
+    if (isOlder && this.#now() - remembered.seenAt < OLDER_IGNORED_MS) {
+      const grantsNothing = permissions.grants.size === 0 && !permissions.couchdbAuthOnly;
+      return { permissions: grantsNothing ? permissions : remembered.permissions, isNewest: false };
     }
-    this.#seen.delete(database);
-    if (this.#seen.size >= KEPT) this.#forgetOldest();
-    if (stamp > 0) this.#seen.set(database, { stamp, permissions, seenAt: this.#now() });
+    if (version > 0) this.#seen.set(database, { version, permissions, seenAt: this.#now() });
+    else this.#seen.delete(database);
     return { permissions, isNewest: true };
   }
 
+  /** Forgets a database that was created or deleted: what was read of it before is not a newer version. */
   forget(database: string): void {
     this.#seen.delete(database);
-  }
-
-  #forgetOldest(): void {
-    const first = this.#seen.keys().next();
-    if (first.done !== true) this.#seen.delete(first.value);
   }
 }

@@ -1,4 +1,4 @@
-// Says who may still make a change of permissions, and for the audit log what it changed.
+// Checks that a caller may still change permissions, and describes the change for the audit log.
 import { Forbidden } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from './grants.ts';
@@ -12,15 +12,18 @@ export interface PermissionChange {
 
 const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
 
-/** Whoever was revoked by the change before must not write itself back in: it was permitted on what held before that change. */
+/**
+ * Throws 403 if `by` may not write permissions any more. Its request was authorized before it waited; a
+ * change in between may have revoked that right, and a revoked caller must not grant itself new roles.
+ */
 export function refuseRevoked(by: Principal, { grants }: DatabasePermissions): void {
   if (by.kind === 'owner' || ((grants.get(by.name) ?? NO_ROLES) & MAY_WRITE) !== 0) return;
   throw new Forbidden('_security access is required for this request');
 }
 
-/** Whoever writes a hundred thousand names must not make a line so long that the log cannot take it. */
-const MOST_GRANTS = 1000;
-const LONGEST_NAME = 256;
+/** Bounds the log line, whatever number of names a client writes. */
+const MAX_GRANTS = 1000;
+const MAX_NAME_LENGTH = 256;
 
 interface Changed {
   readonly name: string;
@@ -29,8 +32,9 @@ interface Changed {
 }
 
 /**
- * Every name whose roles are others than before, with both; and `couchdb_auth_only` where it was switched. Of very many names those that
- * may change permissions come first, and `grantsNotShown` says how many are left out.
+ * Returns the fields of the audit event: every name whose roles changed, with the roles before and after, and
+ * `couchdb_auth_only` if it changed. Past MAX_GRANTS names, those that may change permissions come first and
+ * `grantsNotShown` is the number of names left out.
  */
 export function describeChange({
   database,
@@ -44,13 +48,13 @@ export function describeChange({
       after: after.grants.get(name) ?? NO_ROLES,
     }))
     .filter((entry) => entry.before !== entry.after);
-  const shown = changed.length > MOST_GRANTS ? mightiestFirst(changed).slice(0, MOST_GRANTS) : changed;
+  const shown = changed.length > MAX_GRANTS ? permissionWritersFirst(changed).slice(0, MAX_GRANTS) : changed;
   const authOnly = { before: before.couchdbAuthOnly, after: after.couchdbAuthOnly };
   return {
     action: 'permissions',
     database,
     grants: shown.map((entry) => ({
-      name: entry.name.slice(0, LONGEST_NAME),
+      name: entry.name.slice(0, MAX_NAME_LENGTH),
       before: rolesOf(entry.before),
       after: rolesOf(entry.after),
     })),
@@ -59,7 +63,7 @@ export function describeChange({
   };
 }
 
-function mightiestFirst(changed: readonly Changed[]): readonly Changed[] {
-  const isMighty = ({ before, after }: Changed): boolean => ((before | after) & MAY_WRITE) !== 0;
-  return [...changed.filter(isMighty), ...changed.filter((entry) => !isMighty(entry))];
+function permissionWritersFirst(changed: readonly Changed[]): readonly Changed[] {
+  const mayWrite = ({ before, after }: Changed): boolean => ((before | after) & MAY_WRITE) !== 0;
+  return [...changed.filter(mayWrite), ...changed.filter((entry) => !mayWrite(entry))];
 }

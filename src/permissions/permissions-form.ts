@@ -1,10 +1,12 @@
-// Reads the form of Cloudant's deprecated `POST /api/set_permissions` in one way for everybody: which database it names, and whose roles it sets there.
+// Reads the form of Cloudant's deprecated `POST /api/set_permissions`.
 import { BadRequest, HttpError } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /**
- * The database that the form names, exactly once: a second one would be a second reading. Cloudant wrote it `account/database`; the
- * account here is the owner, so that prefix means the owner's own name when the owner asks, and is part of the name for everybody else.
+ * Returns the database of the form. Throws 400 unless the form names exactly one: with two, two readers could
+ * choose different ones. Cloudant wrote `account/database`. The account is the owner here, so the prefix is
+ * removed if it is the name of an owner that sends the request; for other callers it is part of the database
+ * name.
  */
 export function databaseOfForm(form: URLSearchParams, principal: Principal): string {
   const [database, second] = form.getAll('database');
@@ -17,7 +19,10 @@ export function databaseOfForm(form: URLSearchParams, principal: Principal): str
     : database;
 }
 
-/** The name and the roles, which are checked where they are written. Throws Cloudant's own 400 for a form without a name. */
+/**
+ * Returns the name and the roles, unchecked: the write checks them. Throws Cloudant's own 400 if one of them
+ * is missing, and 400 for two names.
+ */
 export function grantOfForm(form: URLSearchParams): {
   readonly username: string;
   readonly roles: readonly string[];

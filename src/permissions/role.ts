@@ -1,6 +1,9 @@
-// The roles of Cloudant's security model, as names and as bits. Who holds which is security-document.ts's business.
+// Defines the roles of Cloudant's security model, as names and as bit masks.
 
-/** Every role that a `cloudant` map may name; any other is a 400. Source: IBM Cloudant, "Authorization", tables 1 and 2, and its historic focused roles. */
+/**
+ * Every role that a `cloudant` map may contain; any other is a 400.
+ * Source: IBM Cloudant, "Authorization", tables 1 and 2, and its older roles for one purpose.
+ */
 export const ROLES = [
   '_reader',
   '_writer',
@@ -14,17 +17,19 @@ export const ROLES = [
 
 export type Role = (typeof ROLES)[number];
 
-/** A set of roles as a bit mask: decisions are made of `&`, not of searches. */
+/** A set of roles as a bit mask, so that a decision is one `&`. */
 export type RoleSet = number;
 
 const BIT = new Map<string, RoleSet>(ROLES.map((role, index) => [role, 1 << index]));
 
 export const NO_ROLES: RoleSet = 0;
 
+/** True for a name from ROLES. */
 export function isRole(name: unknown): name is Role {
   return typeof name === 'string' && BIT.has(name);
 }
 
+/** The bit mask of some roles. */
 export function roleSet(roles: readonly Role[]): RoleSet {
   return roles.reduce<RoleSet>((set, role) => set | (BIT.get(role) ?? 0), NO_ROLES);
 }

@@ -1,30 +1,36 @@
-// Writes and reads the security object that CouchDB stores: what stands for a client's wish, what of it decides, and what a client is
-// shown. Checking a client's wish is security-request.ts's business, talking to CouchDB security-store.ts's.
+// Converts security objects: from a client's request to what CouchDB stores, and from there to grants and
+// answers.
 import { type DatabasePermissions } from './grants.ts';
 import { isMarker, markersOf } from '../principal/marker.ts';
 import { isRole, NO_ROLES, roleSet, type RoleSet } from './role.ts';
 import { isObject, isTexts, type JsonObject, type SecurityRequest } from './security-request.ts';
 
-/** The security object as CouchDB holds it; `couchgate` is ours. */
+/** The security object as CouchDB stores it. Its field `couchgate` belongs to Couchgate. */
 export type StoredSecurity = JsonObject;
 
-/** CouchDB's own default: server admins only. A list without names and roles would be public (H4). */
+/**
+ * CouchDB's own default: server admins only. CouchDB takes a list without names and roles for public (H4).
+ */
 const CLOSED: JsonObject = Object.freeze({ roles: ['_admin'] });
 
 /**
- * What CouchDB is given to store. The live `members` and `admins` are the database's markers, and what the client put there is kept
- * aside, unless `couchdb_auth_only` hands the decision to CouchDB; a list that is missing then is closed, not public (H4).
- * `stamp` must be greater than that of the object it replaces: an older copy on another shard is known by it.
+ * Returns the object that CouchDB stores. Its `members` and `admins` are the markers of the database, and the
+ * client's own lists are stored under `couchgate`. With `couchdb_auth_only`, CouchDB decides: the client's
+ * lists are stored as they are, and a missing list becomes closed instead of public (H4).
+ *
+ * @param version Stored as `couchgate.stamp`. It must be greater than that of the replaced object, so that
+ * NewestVersionGuard can tell an older shard copy.
  */
-export function storedForm(request: SecurityRequest, database: string, stamp: number): StoredSecurity {
+export function storedForm(request: SecurityRequest, database: string, version: number): StoredSecurity {
   const { cloudant, couchdbAuthOnly, members, admins, rest } = request;
   const common = {
     ...rest,
     ...(cloudant === undefined ? {} : { cloudant: Object.fromEntries(cloudant) }),
     ...(couchdbAuthOnly === undefined ? {} : { couchdb_auth_only: couchdbAuthOnly }),
   };
+  const couchgate = { stamp: version };
   if (couchdbAuthOnly === true) {
-    return { ...common, members: closedIfSilent(members), admins: admins ?? CLOSED, couchgate: { stamp } };
+    return { ...common, members: closedIfEmpty(members), admins: admins ?? CLOSED, couchgate };
   }
   const markers = markersOf(database);
   return {
@@ -32,20 +38,22 @@ export function storedForm(request: SecurityRequest, database: string, stamp: nu
     members: { names: [], roles: [markers.member] },
     admins: { names: [], roles: [markers.dbadmin] },
     couchgate: {
-      stamp,
+      ...couchgate,
       ...(members === undefined ? {} : { members }),
       ...(admins === undefined ? {} : { admins }),
     },
   };
 }
 
-/** `{}` says nothing about who is a member, and CouchDB would take that for everybody; two empty arrays do say everybody. */
-function closedIfSilent(members: JsonObject | undefined): JsonObject {
-  const silent = members?.['names'] === undefined && members?.['roles'] === undefined;
-  return silent ? { ...members, ...CLOSED } : members;
+/** CouchDB takes `{}` for public, which the client did not ask for. Two empty arrays do ask for it. */
+function closedIfEmpty(members: JsonObject | undefined): JsonObject {
+  const isEmpty = members?.['names'] === undefined && members?.['roles'] === undefined;
+  return isEmpty ? { ...members, ...CLOSED } : members;
 }
 
-/** What of a stored object decides. What is malformed grants nothing: the owner alone gets in. */
+/**
+ * Returns the permissions in a stored object. A malformed part grants nothing: only the owner gets access.
+ */
 export function permissionsIn(document: unknown, database: string): DatabasePermissions {
   const stored = isObject(document) ? document : {};
   const markers = markersOf(database);
@@ -59,7 +67,7 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
   return {
     database,
     grants,
-    // CouchDB can be trusted with the decision only on lists that it can read: it takes a missing or a broken one for no restriction.
+    // CouchDB takes a missing or malformed list for public, so it may decide only if both lists are valid.
     couchdbAuthOnly:
       stored['couchdb_auth_only'] === true && isList(stored['members']) && isList(stored['admins']),
     marked:
@@ -68,19 +76,22 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
   };
 }
 
-/** The stamp of a stored object; 0 where Couchgate never wrote it. */
+/** The version of a stored object; 0 if Couchgate never wrote it. */
 export function versionOf(document: unknown): number {
-  const ours = isObject(document) ? document['couchgate'] : undefined;
-  const stamp = isObject(ours) ? ours['stamp'] : undefined;
-  return typeof stamp === 'number' && Number.isSafeInteger(stamp) ? stamp : 0;
+  const own = isObject(document) ? document['couchgate'] : undefined;
+  const version = isObject(own) ? own['stamp'] : undefined;
+  return typeof version === 'number' && Number.isSafeInteger(version) ? version : 0;
 }
 
-/** What a client is shown: what it put, with `_id`, without markers and without what is ours. */
+/**
+ * Returns the object for a client: the lists that it put, with `_id`, without markers and without
+ * `couchgate`.
+ */
 export function shownForm(document: unknown): JsonObject {
   const { members, admins, couchgate, ...rest } = isObject(document) ? document : {};
-  const aside = isObject(couchgate) ? couchgate : {};
-  const shownMembers = aside['members'] ?? withoutMarkers(members);
-  const shownAdmins = aside['admins'] ?? withoutMarkers(admins);
+  const own = isObject(couchgate) ? couchgate : {};
+  const shownMembers = own['members'] ?? withoutMarkers(members);
+  const shownAdmins = own['admins'] ?? withoutMarkers(admins);
   return {
     ...rest,
     ...(shownMembers === undefined ? {} : { members: shownMembers }),
@@ -89,7 +100,7 @@ export function shownForm(document: unknown): JsonObject {
   };
 }
 
-/** A live list that holds a marker is not the client's and is not shown. */
+/** A stored list with a marker is not the client's, so it is not shown. */
 function withoutMarkers(list: unknown): unknown {
   return rolesIn(list).some(isMarker) ? undefined : list;
 }

@@ -1,21 +1,21 @@
-// Checks what a client puts as a security object. What CouchDB then stores is security-document.ts's business.
+// Checks the security object that a client puts.
 import { BadRequest } from '../http-errors.ts';
 import { isMarker } from '../principal/marker.ts';
 import { isRole, ROLES, type Role } from './role.ts';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** What a client put, every field checked. */
+/** The client's security object, every field checked. */
 export interface SecurityRequest {
   readonly cloudant: ReadonlyMap<string, readonly Role[]> | undefined;
   readonly couchdbAuthOnly: boolean | undefined;
   readonly members: JsonObject | undefined;
   readonly admins: JsonObject | undefined;
-  /** Fields that mean nothing here; they are kept. */
+  /** Fields without a meaning here; they are stored as they are. */
   readonly rest: JsonObject;
 }
 
-/** Nothing put at all: what a new database gets. Only the owner gets in. */
+/** The permissions of a new database: only the owner has access. */
 export const EMPTY_REQUEST: SecurityRequest = Object.freeze({
   cloudant: undefined,
   couchdbAuthOnly: undefined,
@@ -24,13 +24,14 @@ export const EMPTY_REQUEST: SecurityRequest = Object.freeze({
   rest: Object.freeze({}),
 });
 
-// CouchDB takes any text for a name; what cannot be a name in any store is refused so that a slip is noticed.
+// CouchDB accepts any text as a name. Control characters are refused because they are a mistake.
 // eslint-disable-next-line no-control-regex
-const NOT_IN_A_NAME = /[\u0000-\u001f\u007f]/;
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
 
 /**
- * Checks the body of `PUT /{db}/_security`. Throws a 400 that names what is wrong; the client's `_id` is dropped, unknown fields are kept.
- * Source: IBM Cloudant, "Authorization", and docs.couchdb.org/en/stable/api/database/security.html
+ * Checks the body of `PUT /{db}/_security`. Throws a 400 that names the wrong value. Drops the client's `_id`
+ * and keeps unknown fields. Source: IBM Cloudant, "Authorization", and
+ * docs.couchdb.org/en/stable/api/database/security.html
  */
 export function parseSecurityPut(body: JsonObject): SecurityRequest {
   const { cloudant, couchdb_auth_only: authOnly, members, admins, couchgate, ...rest } = body;
@@ -51,7 +52,7 @@ function parseCloudant(value: unknown): ReadonlyMap<string, readonly Role[]> {
   if (!isObject(value)) throw new BadRequest('`cloudant` must be an object of names and their roles');
   const grants = new Map<string, readonly Role[]>();
   for (const [name, roles] of Object.entries(value)) {
-    if (name === '' || name.startsWith('_') || isMarker(name) || NOT_IN_A_NAME.test(name)) {
+    if (name === '' || name.startsWith('_') || isMarker(name) || CONTROL_CHARACTER.test(name)) {
       throw new BadRequest(`${JSON.stringify(name)} in \`cloudant\` cannot be a name`);
     }
     if (!Array.isArray(roles)) throw new BadRequest(`The roles of ${JSON.stringify(name)} must be an array`);
@@ -66,7 +67,10 @@ function parseCloudant(value: unknown): ReadonlyMap<string, readonly Role[]> {
   return grants;
 }
 
-/** A list of names and roles in CouchDB's sense. Roles with a leading underscore are Cloudant's or reserved; `_admin` alone is CouchDB's own default. */
+/**
+ * Checks CouchDB's `members` or `admins`. Roles with a leading underscore are Cloudant's or reserved, except
+ * `_admin`, which is CouchDB's own default.
+ */
 function parseList(field: string, value: unknown): JsonObject {
   if (!isObject(value)) throw new BadRequest(`\`${field}\` must be an object`);
   for (const list of ['names', 'roles'] as const) {
@@ -83,10 +87,12 @@ function parseList(field: string, value: unknown): JsonObject {
   return value;
 }
 
+/** True for a JSON object; false for an array and for null. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** True for an array of strings. */
 export function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
 }

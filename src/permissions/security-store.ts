@@ -1,12 +1,11 @@
-// The permissions of every database: read through a cache that news keeps fresh, written in one place. What a security object means is
-// security-document.ts's business, who may write one authorize's.
+// Reads the permissions of databases through a cache, and replaces them in CouchDB.
 import { type Couch } from '../couch/couch.ts';
 import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache.ts';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { NotFound, Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
-import { Absent } from './absent.ts';
+import { AbsentDatabases } from './absent.ts';
 import { getSecurity, setSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NewestVersionGuard } from './newest-version-guard.ts';
@@ -15,37 +14,37 @@ import { permissionsIn, versionOf, type StoredSecurity, storedForm } from './sec
 import { type SecurityRequest } from './security-request.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
 
-/** Reads security objects through a cache that news keeps fresh. */
+type Lookup = DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
+type Edit = (stored: StoredSecurity) => SecurityRequest;
+
+/** Read access, as authorize needs it. */
 export interface SecurityStore {
   /**
-   * The permissions of a database: at once from the cache, else a promise; `undefined` = the database does not exist. They are read out of
-   * the asker's share; without one for Couchgate itself. Throws `Unavailable`.
+   * Returns the permissions of a database: from the cache, else as a promise; `undefined` = no such database.
+   * The read is charged to the caller's quota, or to none for Couchgate itself. Throws `Unavailable`.
    */
-  permissionsOf(
-    database: string,
-    caller?: Caller,
-  ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
+  permissionsOf(database: string, caller?: Caller): Lookup;
 }
 
-/** The store as the handlers of `_security`, `PUT /{db}` and `DELETE /{db}` need it. */
+/** Read and write access, for the handlers of `_security`, `PUT /{db}` and `DELETE /{db}`. */
 export interface SecurityKeeper extends SecurityStore {
-  /** The object as CouchDB holds it now; `undefined` = the database does not exist. Throws `Unavailable`. */
+  /** Reads the security object from CouchDB; `undefined` = no such database. Throws `Unavailable`. */
   documentOf(database: string, caller?: Caller): Promise<StoredSecurity | undefined>;
-  /** Replaces the object; resolves when every cache of this replica has dropped the old one. Call it inside `alone`. Throws `Unavailable`. */
+  /**
+   * Replaces the security object; call it inside `runExclusive`. Resolves when all caches of this replica
+   * have dropped the old one. Throws `NotFound`, `Unavailable` or CouchDB's 400.
+   */
   write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions>;
   /**
-   * Replaces the object by what `wish` makes of the one that CouchDB holds, one change after the other. Throws 404 for a missing database,
-   * 403 for a caller whose right was taken away while it waited for its turn, 503 where too many wait, and what `write` throws.
+   * Reads the security object from CouchDB and replaces it by what `edit` returns. Changes of one database
+   * run one at a time. Throws 404 for a missing database, 403 if `by` lost the right while it waited, 503 if
+   * the queue is full, and the errors of `write`.
    */
-  change(
-    database: string,
-    by: Principal,
-    wish: (stored: StoredSecurity) => SecurityRequest,
-  ): Promise<PermissionChange>;
-  /** The database was created or deleted: nothing that was known of it holds. Resolves as `write` does. */
+  change(database: string, by: Principal, edit: Edit): Promise<PermissionChange>;
+  /** Drops all cached data of a database that was created or deleted. Resolves as `write` does. */
   forget(database: string): Promise<void>;
-  /** Runs one change of a database's permissions at a time. */
-  alone<T>(database: string, work: () => Promise<T>): Promise<T>;
+  /** Runs `work` when no other change of this database's permissions runs in this process. */
+  runExclusive<T>(database: string, work: () => Promise<T>): Promise<T>;
   readonly stats: CacheStats;
   close(): void;
 }
@@ -59,14 +58,17 @@ export interface SecurityStoreOptions {
   readonly now?: () => number;
 }
 
-interface Kept {
+interface Cached {
   readonly permissions: DatabasePermissions | undefined;
-  /** False for what was read so soon after a change that it may be an older copy (H4). */
+  /** False if it was read so soon after a change that it may be an older copy (H4). */
   readonly settled: boolean;
 }
 
-/** How long what may be an older copy is kept. */
+/** Cache time of a read that may be an older copy. */
 const UNSETTLED_SECONDS = 0.5;
+/** Changes of one database that run or wait; each holds a security object in memory (H15). */
+const MAX_QUEUED_CHANGES = 16;
+const BEING_CHANGED = 'The permissions of this database are being changed.';
 
 export function createSecurityStore(options: SecurityStoreOptions): SecurityKeeper {
   return new CachedSecurity(options);
@@ -76,92 +78,87 @@ class CachedSecurity implements SecurityKeeper {
   readonly #options: SecurityStoreOptions;
   readonly #now: () => number;
   readonly #newest: NewestVersionGuard;
-  readonly #turns = new KeyedMutex();
-  readonly #settling: RecentChanges;
-  readonly #absent: Absent;
-  readonly #cache: ReadThrough<Kept>;
+  readonly #changes = new KeyedMutex();
+  readonly #recent: RecentChanges;
+  readonly #absent: AbsentDatabases;
+  readonly #cache: ReadThrough<Cached>;
 
   constructor(options: SecurityStoreOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#newest = new NewestVersionGuard(this.#now);
-    this.#settling = new RecentChanges(this.#now);
-    this.#absent = new Absent(this.#now);
-    this.#cache = new ReadThrough<Kept>({
+    this.#recent = new RecentChanges(this.#now);
+    this.#absent = new AbsentDatabases(this.#now);
+    this.#cache = new ReadThrough<Cached>({
       read: (database, caller) => this.#read(database, caller),
-      freshUntil: (kept, readAt) => this.#freshUntil(kept, readAt),
+      freshUntil: (cached, readAt) => this.#freshUntil(cached, readAt),
       outageMs: options.outageCacheSeconds * 1000,
       keepSeconds: options.securityCacheSeconds + options.outageCacheSeconds,
       now: this.#now,
     });
     options.bus.onInvalidation((item) => {
       if (item.kind !== 'permissions') return;
-      this.#settling.record(item.database);
+      this.#recent.record(item.database);
       this.#absent.drop(item.database);
       this.#cache.drop(item.database);
     });
   }
 
-  permissionsOf(
-    database: string,
-    caller?: Caller,
-  ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined> {
-    // Nobody is told 401 of what is not there and of what is closed; who has a name is told 404, and then sees a new database at once.
+  permissionsOf(database: string, caller?: Caller): Lookup {
+    // Anonymous callers get 401 for missing and for closed databases, so a short cache is not visible to
+    // them. Named callers get 404 and must see a new database at once.
     if (caller?.principal.kind === 'nobody' && this.#absent.has(database)) return undefined;
-    const kept = this.#cache.get(database, caller);
-    return kept instanceof Promise ? kept.then(({ permissions }) => permissions) : kept.permissions;
+    const cached = this.#cache.get(database, caller);
+    return cached instanceof Promise ? cached.then(({ permissions }) => permissions) : cached.permissions;
   }
 
   async documentOf(database: string, caller?: Caller): Promise<StoredSecurity | undefined> {
     const document = await getSecurity(this.#options.couch, database, caller);
-    if (document === undefined || this.#newest.newerOf(database, document).isNewest) return document;
-    throw new Unavailable('The permissions of this database are being changed.', { retryAfterSeconds: 1 });
+    if (document === undefined || this.#newest.newestOf(database, document).isNewest) return document;
+    throw new Unavailable(BEING_CHANGED, { retryAfterSeconds: 1 });
   }
 
   async write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions> {
-    const stamp = Math.max(this.#now(), versionOf(replaces) + 1, this.#newest.versionOf(database) + 1);
-    const stored = storedForm(by, database, stamp);
+    const version = Math.max(this.#now(), versionOf(replaces) + 1, this.#newest.versionOf(database) + 1);
+    const stored = storedForm(by, database, version);
     try {
       await setSecurity(this.#options.couch, database, stored);
     } catch (error) {
-      // It may have been written in part, or will be: nothing that was known holds.
-      if (error instanceof Unavailable) await this.#tell(database);
+      // CouchDB may have applied the write on some shards or may still apply it: cached data is no longer
+      // valid.
+      if (error instanceof Unavailable) await this.#publish(database);
       throw error;
     }
-    const { permissions } = this.#newest.newerOf(database, stored);
-    const changeCount = this.#settling.countOf(database);
-    await this.#tell(database);
-    // Not read back: CouchDB may still answer with the old one (H4). Unless another replica changed it in the meantime, this is what it holds.
-    if (this.#settling.countOf(database) === changeCount + 1)
+    const { permissions } = this.#newest.newestOf(database, stored);
+    const changesBefore = this.#recent.countOf(database);
+    await this.#publish(database);
+    // CouchDB may still answer with the old object (H4), so cache the one that was written. One change more =
+    // only ours; any further change came from another replica, and the object must be read.
+    if (this.#recent.countOf(database) === changesBefore + 1)
       this.#cache.put(database, { permissions, settled: true });
     return permissions;
   }
 
-  change(
-    database: string,
-    by: Principal,
-    wish: (stored: StoredSecurity) => SecurityRequest,
-  ): Promise<PermissionChange> {
-    const replace = async (): Promise<PermissionChange> => {
+  async change(database: string, by: Principal, edit: Edit): Promise<PermissionChange> {
+    // No limit for the owner: it may have to revoke the right of callers that fill the queue.
+    if (by.kind !== 'owner' && this.#changes.queueLength(database) >= MAX_QUEUED_CHANGES)
+      throw new Unavailable(BEING_CHANGED, { retryAfterSeconds: 1 });
+    return this.runExclusive(database, async () => {
       const stored = await this.documentOf(database);
       if (stored === undefined) throw new NotFound('Database does not exist.');
       const before = permissionsIn(stored, database);
       refuseRevoked(by, before);
-      return { database, before, after: await this.write(database, stored, wish(stored)) };
-    };
-    // The owner waits however long the line is: it may take a right away from those that stand in it.
-    return by.kind === 'owner'
-      ? this.alone(database, replace)
-      : this.#turns.runIfQueueShort(database, replace);
+      return { database, before, after: await this.write(database, stored, edit(stored)) };
+    });
   }
 
   async forget(database: string): Promise<void> {
     this.#newest.forget(database);
-    await this.#tell(database);
+    await this.#publish(database);
   }
 
-  alone<T>(database: string, work: () => Promise<T>): Promise<T> {
-    return this.#turns.run(database, work);
+  runExclusive<T>(database: string, work: () => Promise<T>): Promise<T> {
+    return this.#changes.run(database, work);
   }
 
   get stats(): CacheStats {
@@ -172,29 +169,29 @@ class CachedSecurity implements SecurityKeeper {
     this.#cache.close();
   }
 
-  async #read(database: string, caller: Caller | undefined): Promise<Kept> {
-    const settled = this.#settling.isSettled(database);
+  async #read(database: string, caller: Caller | undefined): Promise<Cached> {
+    const settled = this.#recent.isSettled(database);
     const readAt = this.#now();
     const document = await getSecurity(this.#options.couch, database, caller);
     if (document === undefined) {
-      // Asked only now: it may have been made while it was being looked for.
-      if (this.#settling.isSettled(database)) this.#absent.note(database, readAt);
+      // Check again after the read: the database may have been created in the meantime.
+      if (this.#recent.isSettled(database)) this.#absent.add(database, readAt);
       return { permissions: undefined, settled };
     }
     this.#absent.drop(database);
-    const found = this.#newest.newerOf(database, document);
+    const found = this.#newest.newestOf(database, document);
     return { permissions: found.permissions, settled: settled && found.isNewest };
   }
 
-  /** A database that is not there may be there the next moment, so that is not kept here. */
-  #freshUntil({ permissions, settled }: Kept, readAt: number): number {
+  /** A missing database is not cached here: it may be created at any moment. */
+  #freshUntil({ permissions, settled }: Cached, readAt: number): number {
     const { bus, securityCacheSeconds, fallbackCacheSeconds } = this.#options;
     if (permissions === undefined) return readAt;
     const seconds = settled ? securityCacheSeconds : Math.min(UNSETTLED_SECONDS, securityCacheSeconds);
     return holdsUntil(bus, readAt, seconds, fallbackCacheSeconds);
   }
 
-  #tell(database: string): Promise<void> {
+  #publish(database: string): Promise<void> {
     return this.#options.bus.publish({ kind: 'permissions', database });
   }
 }

@@ -1,13 +1,16 @@
-// Names the network of a client address, by which callers without a name are told apart.
+// Computes the quota key of a caller: its name, or its network for an anonymous caller.
 import { isIPv6 } from 'node:net';
 import { type Caller } from './principal.ts';
 
-/** Whose share of what is limited somebody takes: a name, or for nobody in particular the network. */
+/** Returns the key under which quotas count a caller. */
 export function quotaKeyOf({ principal, ip }: Caller): string {
   return principal.kind === 'nobody' ? `nobody at ${networkOf(ip)}` : principal.name;
 }
 
-/** The first four groups of an IPv6 address; every other address as it is. */
+/**
+ * Returns the first four groups (/64) of an IPv6 address, which is what one subscriber gets, and every other
+ * address unchanged. A zone (`%eth0`) is removed.
+ */
 export function networkOf(ip: string): string {
   const zone = ip.indexOf('%');
   const address = zone === -1 ? ip : ip.slice(0, zone);
@@ -16,7 +19,7 @@ export function networkOf(ip: string): string {
   const groups = head === '' ? [] : head.split(':');
   if (tail !== undefined) {
     const rest = tail === '' ? [] : tail.split(':');
-    // An IPv4 tail stands for two groups.
+    // An IPv4 tail counts as two groups.
     const width = rest.length + (rest.at(-1)?.includes('.') === true ? 1 : 0);
     groups.push(...Array<string>(Math.max(0, 8 - groups.length - width)).fill('0'), ...rest);
   }

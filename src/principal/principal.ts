@@ -1,6 +1,6 @@
-// Who asks. Finding out is authenticate's business.
+// Defines the principal of a request, and the caller: a principal and its address.
 
-/** Nobody in particular, an API key, a `_users` user of CouchDB, or the owner (a CouchDB server admin). */
+/** An anonymous client (`nobody`), an API key, a user of `_users`, or the owner (a CouchDB server admin). */
 export type Principal =
   | { readonly kind: 'nobody'; readonly name: 'nobody' }
   | { readonly kind: 'key'; readonly name: string }
@@ -9,7 +9,7 @@ export type Principal =
 
 export type AuthenticationMethod = 'none' | 'basic' | 'cookie';
 
-/** A principal, and the address it asks from. */
+/** A principal and its client address. */
 export interface Caller {
   readonly principal: Principal;
   readonly ip: string;

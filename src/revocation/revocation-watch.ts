@@ -1,68 +1,84 @@
-// Ends what is still running when what permitted it is no more (H17): answers, and bodies that are still on their way. Which they are, and how one is
-// cut, is forward's and authorize's business.
+// Cuts running exchanges (feeds, other answers, uploads) when their permission has been revoked (H17).
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Invalidation, type InvalidationBus } from '../invalidation/bus.ts';
 import { type Principal } from '../principal/principal.ts';
 
-/** An answer that is still running, or a request whose body is still coming, and for whom. */
+/** An exchange whose answer or request body is not complete, and what its permission depends on. */
 export interface WatchedExchange {
   readonly principal: Principal;
   readonly database: string | undefined;
-  /** The session it was asked with; undefined for Basic and for nobody. */
+  /** The session that authenticated it; undefined for Basic and for nobody. */
   readonly sessionId: string | undefined;
-  /** Names the password of the key it was asked with; undefined for everybody else. */
+  /** Identifies the password of the API key that authenticated it; undefined for other principals. */
   readonly keyVersion: string | undefined;
-  /** The row that was applied when it was permitted. */
+  /** The endpoint that it was authorized for. */
   readonly endpoint: Endpoint;
   /** `own` = CouchDB decided, by its own members and admins (`couchdb_auth_only`). */
   readonly identity: 'marker' | 'own';
-  /** Ends it so that its client sees it broken off. Called once at most; `reason` is for the audit log. */
+  /**
+   * Ends the exchange so that its client can detect it. Called at most once; `reason` is for the audit log.
+   */
   readonly cut: (reason: string) => void;
 }
 
 export interface RevocationWatch {
-  /** Watches a feed until the function that is returned is called, which must happen when it ends for whatever reason. */
-  register(feed: WatchedExchange): () => void;
+  /**
+   * Watches an exchange. The caller must call the returned function when the exchange ends, for any reason.
+   * `checkNow` decides again at once, for an exchange that was decided earlier.
+   */
+  register(exchange: WatchedExchange, options?: { readonly checkNow: boolean }): () => void;
+  /** Number of exchanges that are watched. */
   readonly count: number;
-  /** Stops looking; cuts nothing. */
+  /** Stops watching; cuts nothing. */
   close(): void;
 }
 
+/**
+ * Decides again, for the principal's present permissions. May throw or reject if that is not possible now.
+ */
+type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
+
 export interface RevocationWatchOptions {
   readonly bus: Pick<InvalidationBus, 'onInvalidation'>;
-  /** Decides the feed's operation afresh, for its principal as of now. May throw where it cannot be known at present. */
-  readonly isStillPermitted: (feed: WatchedExchange) => boolean | Promise<boolean>;
-  /** How long a feed goes on while that cannot be known. */
+  readonly isStillPermitted: IsStillPermitted;
+  /** How long an exchange continues while the decision is not possible. */
   readonly outageSeconds: number;
-  /** Time between two looks at every feed: what no news tells of (a key that expires, a feed of news that is down) ends one after that time. */
+  /**
+   * Time between two checks of all exchanges, for changes without an invalidation (a key expires, the bus is
+   * down).
+   */
   readonly sweepMs?: number;
+  /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
 
-/** Watches every open feed: at once on news that concerns it, and all of them at every sweep. */
+/**
+ * Creates the watch. It checks affected exchanges on every invalidation, and all exchanges every `sweepMs`.
+ */
 export function createRevocationWatch(options: RevocationWatchOptions): RevocationWatch {
   const now = options.now ?? Date.now;
   const outageMs = options.outageSeconds * 1000;
   const open = new Set<Watch>();
-  const look = (concerned: (feed: WatchedExchange) => boolean): void => {
-    const permitted = onceForAlike(options.isStillPermitted);
-    for (const watched of open) {
-      if (concerned(watched.feed)) watched.look(permitted, now, outageMs);
+  const check = (isAffected: (exchange: WatchedExchange) => boolean): void => {
+    const isStillPermitted = memoize(options.isStillPermitted);
+    for (const watch of open) {
+      if (isAffected(watch.exchange)) watch.check(isStillPermitted, now, outageMs);
     }
   };
   options.bus.onInvalidation((invalidation) => {
-    // After every other listener: the caches that the new decision reads must have dropped what they held.
+    // Run after all other listeners: the caches that the new decision reads must have dropped the old data.
     queueMicrotask(() => {
-      for (const watched of [...open]) if (isEnded(invalidation, watched.feed)) watched.cut('revoked');
-      look((feed) => concerns(invalidation, feed));
+      for (const watch of [...open]) if (isEndedBy(invalidation, watch.exchange)) watch.cut('revoked');
+      check((exchange) => isAffectedBy(invalidation, exchange));
     });
   });
-  const timer = setInterval(() => look(() => true), options.sweepMs ?? 1000).unref();
+  const timer = setInterval(() => check(() => true), options.sweepMs ?? 1000).unref();
   return {
-    register(feed) {
-      const watched = new Watch(feed, () => open.delete(watched));
-      open.add(watched);
-      return watched.forget;
+    register(exchange, { checkNow } = { checkNow: false }) {
+      const watch = new Watch(exchange, () => open.delete(watch));
+      open.add(watch);
+      if (checkNow) watch.check(options.isStillPermitted, now, outageMs);
+      return watch.remove;
     },
     get count() {
       return open.size;
@@ -71,94 +87,95 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
   };
 }
 
-/** Thousands of feeds are of a few callers: within one look, those that differ in nothing are decided once. */
-function onceForAlike(
-  permitted: RevocationWatchOptions['isStillPermitted'],
-): RevocationWatchOptions['isStillPermitted'] {
+/**
+ * Within one check, decides once for exchanges with the same inputs: few callers can have thousands of feeds.
+ */
+function memoize(isStillPermitted: IsStillPermitted): IsStillPermitted {
   const decided = new Map<string, boolean | Promise<boolean>>();
-  return (feed) => {
-    const { principal, database, sessionId, keyVersion, endpoint } = feed;
-    const who = [principal.kind, principal.name, sessionId, keyVersion];
-    const alike = JSON.stringify([...who, database, endpoint.id]);
-    const known = decided.get(alike);
+  return (exchange) => {
+    const { principal, database, sessionId, keyVersion, endpoint } = exchange;
+    const caller = [principal.kind, principal.name, sessionId, keyVersion];
+    const key = JSON.stringify([...caller, database, endpoint.id]);
+    const known = decided.get(key);
     if (known !== undefined) return known;
-    const answer = permitted(feed);
-    decided.set(alike, answer);
-    return answer;
+    const permitted = isStillPermitted(exchange);
+    decided.set(key, permitted);
+    return permitted;
   };
 }
 
 /**
- * An ended session ends its feeds. So does a change of the user's document, for it may have been the password, and a change of permissions
- * where CouchDB decides: who may still have the feed comes back and gets it.
+ * True if the exchange ends without a new decision: its session ended; its user changed, perhaps the
+ * password; or permissions changed that only CouchDB can check. A client that is still permitted can connect
+ * again.
  */
-function isEnded(invalidation: Invalidation, feed: WatchedExchange): boolean {
-  if (invalidation.kind === 'session') return feed.sessionId === invalidation.id;
+function isEndedBy(invalidation: Invalidation, exchange: WatchedExchange): boolean {
+  if (invalidation.kind === 'session') return exchange.sessionId === invalidation.id;
   if (invalidation.kind === 'permissions')
-    return feed.identity === 'own' && feed.database === invalidation.database;
+    return exchange.identity === 'own' && exchange.database === invalidation.database;
   return (
     invalidation.kind === 'user' &&
-    feed.principal.kind === 'user' &&
-    feed.principal.name === invalidation.name
+    exchange.principal.kind === 'user' &&
+    exchange.principal.name === invalidation.name
   );
 }
 
-function concerns(invalidation: Invalidation, feed: WatchedExchange): boolean {
-  if (invalidation.kind === 'permissions') return feed.database === invalidation.database;
-  return (
-    invalidation.kind === 'key' && feed.principal.kind === 'key' && feed.principal.name === invalidation.name
-  );
+/** True if the exchange needs a new decision. */
+function isAffectedBy(invalidation: Invalidation, { database, principal }: WatchedExchange): boolean {
+  if (invalidation.kind === 'permissions') return database === invalidation.database;
+  return invalidation.kind === 'key' && principal.kind === 'key' && principal.name === invalidation.name;
 }
 
 class Watch {
-  readonly feed: WatchedExchange;
-  readonly forget: () => void;
-  #over = false;
-  #deciding = false;
-  #again: RevocationWatchOptions['isStillPermitted'] | undefined = undefined;
+  readonly exchange: WatchedExchange;
+  /** Ends the watch. */
+  readonly remove: () => void;
+  #isOver = false;
+  #isDeciding = false;
+  #next: IsStillPermitted | undefined = undefined;
   #unknownSince: number | undefined = undefined;
 
-  constructor(feed: WatchedExchange, forget: () => void) {
-    this.feed = feed;
-    this.forget = () => {
-      this.#over = true;
-      forget();
+  constructor(exchange: WatchedExchange, remove: () => void) {
+    this.exchange = exchange;
+    this.remove = () => {
+      this.#isOver = true;
+      remove();
     };
   }
 
   cut(reason: string): void {
-    if (this.#over) return;
-    this.forget();
-    this.feed.cut(reason);
+    if (this.#isOver) return;
+    this.remove();
+    this.exchange.cut(reason);
   }
 
-  /** Decides once more and cuts on a no. News that arrives while a decision is under way asks for one more after it. */
-  look(permitted: RevocationWatchOptions['isStillPermitted'], now: () => number, outageMs: number): void {
-    if (this.#deciding) {
-      this.#again = permitted;
+  /**
+   * Decides again and cuts if the answer is no. A check during a running decision starts another one after
+   * it.
+   */
+  check(isStillPermitted: IsStillPermitted, now: () => number, outageMs: number): void {
+    if (this.#isDeciding) {
+      this.#next = isStillPermitted;
       return;
     }
-    const settle = (answer: boolean | undefined): void => {
-      this.#deciding = false;
-      this.#unknownSince = answer === undefined ? (this.#unknownSince ?? now()) : undefined;
-      const tooLong = this.#unknownSince !== undefined && now() - this.#unknownSince >= outageMs;
-      if (answer === false || tooLong) this.cut(tooLong ? 'could not be checked' : 'revoked');
-      else if (this.#again !== undefined) {
-        const again = this.#again;
-        this.#again = undefined;
-        this.look(again, now, outageMs);
+    const decided = (permitted: boolean | undefined): void => {
+      this.#isDeciding = false;
+      this.#unknownSince = permitted === undefined ? (this.#unknownSince ?? now()) : undefined;
+      const isTooLong = this.#unknownSince !== undefined && now() - this.#unknownSince >= outageMs;
+      if (permitted === false || isTooLong) this.cut(isTooLong ? 'could not be checked' : 'revoked');
+      else if (this.#next !== undefined) {
+        const next = this.#next;
+        this.#next = undefined;
+        this.check(next, now, outageMs);
       }
     };
-    this.#deciding = true;
+    this.#isDeciding = true;
     try {
-      const answer = permitted(this.feed);
-      if (typeof answer === 'boolean') settle(answer);
-      else
-        answer.then(settle, () => {
-          settle(undefined);
-        });
+      const permitted = isStillPermitted(this.exchange);
+      if (typeof permitted === 'boolean') decided(permitted);
+      else permitted.then(decided, () => decided(undefined));
     } catch {
-      settle(undefined);
+      decided(undefined);
     }
   }
 }

@@ -1,4 +1,4 @@
-// Watches a request while its body is still arriving: its right may be revoked before the last byte (H17).
+// Ends a request whose right is revoked while its body is still arriving (H17).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { announcesBody } from '../body/decode.ts';
 import { contextOf } from '../context.ts';
@@ -6,8 +6,9 @@ import { type RevocationWatch, type WatchedExchange } from './revocation-watch.t
 import { watchedBy } from './watched-exchange.ts';
 
 /**
- * Cuts the request when its right is revoked before the body has arrived. A client decides how slowly it sends: without
- * the watch, it would keep a revoked right until the last byte. Pinned by test/hostile/h17-slow-bodies.test.ts.
+ * Watches the request until its body is complete, and breaks its connection if its right is revoked before.
+ * The client chooses how slowly it sends: without the watch, a revoked right would last until the last byte.
+ * Does nothing for a request without a body. Pinned by test/hostile/h17-slow-bodies.test.ts.
  */
 export function watchUpload(
   watch: Pick<RevocationWatch, 'register'>,
@@ -16,12 +17,12 @@ export function watchUpload(
 ): void {
   if (!announcesBody(req) || req.readableEnded) return;
   const context = contextOf(req);
-  const forget = watch.register(
+  const unregister = watch.register(
     watchedBy(context, applied, (reason) => {
       context.outcome.cut(reason);
       res.destroy();
     }),
   );
-  req.once('end', forget);
-  res.once('close', forget);
+  req.once('end', unregister);
+  res.once('close', unregister);
 }

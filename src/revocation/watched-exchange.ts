@@ -1,8 +1,11 @@
-// Describes a request to the revocation watch, from its context.
+// Describes a request for the revocation watch.
 import { type Context, known } from '../context.ts';
 import { type WatchedExchange } from './revocation-watch.ts';
 
-/** `cut` ends the exchange so that its client sees it broken off; its argument is the reason for the access log. */
+/**
+ * Builds the description from the context. `cut` breaks the exchange, so that its client sees the answer as
+ * incomplete; its argument is the reason for the access log.
+ */
 export function watchedBy(
   context: Context,
   { endpoint, identity }: Pick<WatchedExchange, 'endpoint' | 'identity'>,

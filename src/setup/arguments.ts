@@ -17,8 +17,9 @@ URL cannot be tested; the cluster is then not ready. You can run setup again at 
   --retire <kid>         remove a key that is no longer in use
   --replace-key          replace the secret of the key in use if CouchDB has a different one. Every Couchgate that
                          uses the old secret loses access. Without this option, setup stops with an error
-  --join                 first join these fresh nodes to one cluster and create its system databases
-  --make-secrets <dir>   create the missing secrets of a new cluster in this folder; requires no URL
+  --join                 first join these fresh nodes to one cluster and create its system databases. If the
+                         cluster exists, a majority of its nodes is enough; setup lists the missing ones
+  --make-secrets <dir>   create the missing secrets of a new cluster in folders of this folder; requires no URL
   --user <name>          CouchDB server admin; default: COUCHGATE_ADMIN_USER, else \`admin\`
   --password-file <file> file with the password of the admin; default: COUCHGATE_ADMIN_PASSWORD, else a prompt
 

@@ -6,7 +6,7 @@ import { type Environment } from '../config/sources.ts';
 import { openAdmin, reasonOf, type Admin } from './admin.ts';
 import { settleDatabases } from './adopt.ts';
 import { parseSetupArguments, SETUP_USAGE, UsageError, type SetupArguments } from './arguments.ts';
-import { clusterNodes, joinCluster, nodeName } from './join.ts';
+import { clusterNodes, joinCluster, nodeName, type JoinLimits } from './join.ts';
 import { planKeys } from './key-plan.ts';
 import { comesToAcceptTokens, settleKeys, type SigningKey } from './keys.ts';
 import { readConfig, relapses, settle, type Report, type SetupNode } from './node.ts';
@@ -25,9 +25,13 @@ export interface SetupParameters {
   /** Prompts for a password without echo; undefined without a terminal. */
   readonly askPassword?: ((question: string) => Promise<string>) | undefined;
   readonly now?: () => number;
+  readonly joinLimits?: JoinLimits;
 }
 
-const JOIN_TIMEOUT_MS = 120_000;
+/** Fresh nodes create their files first; nodes of an existing cluster may start together with setup. */
+const JOIN_LIMITS: JoinLimits = { timeoutMs: 120_000, graceMs: 45_000 };
+
+type Admins = readonly [Admin, ...Admin[]];
 
 /**
  * Runs the command and resolves with its exit code (see SETUP_USAGE). Never rejects: every failure is a line
@@ -68,13 +72,11 @@ class SetupRun {
     if (folder !== undefined)
       await makeSecrets(folder, { kid: this.#settings.jwtKid, admin: user, report: this.#report });
     const admins = await this.#openAdmins();
-    const [first] = admins;
-    if (first === undefined) return true;
-    if (this.#options.join && !dryRun) {
-      const names = await joinCluster([first, ...admins.slice(1)], JOIN_TIMEOUT_MS);
-      this.#report.line(`Joined one cluster: ${names.join(', ')}`);
-    }
-    const nodes = await this.#nodes([first, ...admins.slice(1)]);
+    const [one] = admins;
+    if (one === undefined) return true;
+    const all = [one, ...admins.slice(1)] as const;
+    const nodes = this.#options.join && !dryRun ? await this.#join(all) : await this.#nodes(all);
+    const [{ admin: first }] = nodes;
     const keys = await planKeys(nodes, this.#options, this.#settings, this.#report, this.#now);
     const settled = await this.#settleNodes(nodes, keys);
     this.#report.line('Existing databases');
@@ -101,18 +103,29 @@ class SetupRun {
     return urls.map((url) => openAdmin({ url, credentials, ...(ca === undefined ? {} : { ca }) }));
   }
 
+  /** Joins the nodes and returns those that can be used now. */
+  async #join(admins: Admins): Promise<readonly [SetupNode, ...SetupNode[]]> {
+    const limits = this.#parameters.joinLimits ?? JOIN_LIMITS;
+    const { present, names, missing } = await joinCluster(admins, limits);
+    this.#report.line(`Joined one cluster: ${names.join(', ')}`);
+    for (const { node, reason } of missing)
+      this.#report.line(`  MISSING ${node}: ${reason}. Run setup again when it is back`);
+    const [first, ...others] = await this.#nodes(present);
+    return [first, ...others.filter(({ name }) => names.includes(name))];
+  }
+
   /** Returns every node of the cluster. A node without a URL is reached through the first one. */
-  async #nodes(admins: readonly [Admin, ...Admin[]]): Promise<readonly SetupNode[]> {
-    const [first] = admins;
-    const named = new Map<string, Admin>();
-    for (const admin of admins) named.set(await nodeName(admin), admin);
-    const all = new Set([...named.keys(), ...(await clusterNodes(first))]);
-    return [...all].map((name) => {
-      const admin = named.get(name);
-      return admin === undefined
-        ? { name, admin: first, segment: name, isDirect: false }
-        : { name, admin, segment: '_local', isDirect: true };
-    });
+  async #nodes(admins: Admins): Promise<readonly [SetupNode, ...SetupNode[]]> {
+    const [first, ...others] = admins;
+    const direct = async (admin: Admin): Promise<SetupNode> => {
+      return { name: await nodeName(admin), admin, segment: '_local', isDirect: true };
+    };
+    const nodes: [SetupNode, ...SetupNode[]] = [await direct(first)];
+    for (const admin of others) nodes.push(await direct(admin));
+    for (const name of await clusterNodes(first))
+      if (nodes.every((node) => node.name !== name))
+        nodes.push({ name, admin: first, segment: name, isDirect: false });
+    return nodes;
   }
 
   async #settleNodes(nodes: readonly SetupNode[], keys: readonly SigningKey[]): Promise<boolean> {

@@ -119,12 +119,19 @@ export const RULES: readonly Rule[] = [
     why: 'design functions could read tokens (H8)',
     judge: equals('true', true),
   },
-  {
-    section: 'chttpd',
-    key: 'require_valid_user',
+  // Init scripts of other software, for example of Obsidian LiveSync, set these to true.
+  ...(
+    [
+      ['chttpd', 'require_valid_user'],
+      ['chttpd', 'require_valid_user_except_for_up'],
+      ['chttpd_auth', 'require_valid_user'],
+    ] as const
+  ).map(([section, key]) => ({
+    section,
+    key,
     why: 'requests to public databases carry no token (H12)',
     judge: equals('false', true),
-  },
+  })),
   {
     section: 'chttpd',
     key: 'decode_plus_to_space',

@@ -22,6 +22,7 @@ const endpoint: Endpoint = {
   privilege: 'member',
   servedBy: 'couchdb',
   pool: 'pooled',
+  body: 'query',
   action: 'read',
   manual: '',
 };

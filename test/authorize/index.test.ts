@@ -47,6 +47,10 @@ function step(
     storeDatabase: 'couchgate',
     bodies: testBodies(),
     inspectLimitBytes: 1000,
+    isStillAuthenticated: () => true,
+    maxBodyBytes: 1e6,
+    maxJsonBody: 1000,
+    maxQueryValues: 1000,
     revocationWatch: { register: () => () => undefined },
   });
   const later = new Promise<unknown>((resolve) => {

@@ -277,7 +277,7 @@ describe('request bodies that Couchgate reads itself', () => {
     await once(server, 'request');
     socket.destroy();
     while ((lastFailure as HttpError | undefined) === undefined) await new Promise(setImmediate);
-    assert.equal((lastFailure as unknown as HttpError).reason, 'Request body was cut short');
+    assert.equal((lastFailure as unknown as HttpError).reason, 'Request body is incomplete');
   });
 
   it('reads every form that URLSearchParams writes', () => {

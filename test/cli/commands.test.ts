@@ -111,6 +111,8 @@ describe('cors-check', () => {
 
 describe('audit', () => {
   const line = (fields: Record<string, unknown>): string => `${JSON.stringify(fields)}\n`;
+  const entry = (fields: Record<string, unknown>): string =>
+    line({ time: at(0), id: '0', decision: 'deny', statusCode: 401, ...fields });
   const now = Date.now();
   const at = (agoMs: number): string => new Date(now - agoMs).toISOString();
   const LINES = [
@@ -186,20 +188,43 @@ describe('audit', () => {
   it('reads files, compressed ones too, and counts what is no line of a log', async () => {
     const plain = join(folder, 'a.log');
     const packed = join(folder, 'b.log.gz');
-    writeFileSync(plain, `${line({ id: 'a' })}{"torn":\n\n`);
-    writeFileSync(packed, gzipSync(line({ id: 'b' })));
+    writeFileSync(plain, `${entry({ id: 'a' })}{"torn":\n\n`);
+    writeFileSync(packed, gzipSync(entry({ id: 'b' })));
     const { code, out, err } = await run(audit, [plain, packed]);
     assert.equal(code, 0);
     assert.equal(ids(out), 'a,b');
-    assert.equal(err, '1 lines skipped: not access log entries\n');
+    assert.equal(err, 'Skipped 1 line that is not an entry of an access log.\n');
   });
+
+  /** What `docker compose logs` and other collectors put before, and a terminal after, each line. */
+  const PREFIXES: Readonly<Record<string, readonly [before: string, after: string]>> = {
+    'docker compose logs': ['couchgate-1  | ', ''],
+    'docker compose logs on a terminal': ['\u001b[36mcouchgate-1  | \u001b[0m', ''],
+    'a line that ends with an escape sequence': ['\u001b[2m', '\u001b[0m'],
+    'docker logs --timestamps': ['2026-01-31T12:00:00.000000000Z ', '\r'],
+    journalctl: ['Jan 31 12:00:00 host couchgate[17]: ', ''],
+  };
+  for (const [name, [before, after]] of Object.entries(PREFIXES))
+    for (const words of [[], ['--short']])
+      it(`reads what comes before and after an entry – ${name} ${words.join()}`, async () => {
+        const other = [{ level: 30, time: now, msg: 'CouchDB node is up' }, { id: 'no status' }];
+        const text = LINES.map((fields) => `${before}${JSON.stringify(fields)}${after}\n`).join('');
+        const noise = [...other.map((each) => JSON.stringify(each)), '[notice] couchdb@1 {ok}']
+          .map((each) => `${before}${each}${after}\n`)
+          .join('');
+        const { out, err } = await run(audit, words, {}, noise + text);
+        assert.equal(out.split('\n').length - 1, LINES.length);
+        assert.ok(!out.includes('\u001b'));
+        if (words.length === 0) assert.equal(out, log);
+        assert.equal(err, 'Skipped 3 lines that are not entries of an access log.\n');
+      });
 
   it('writes a few words a line with --short, none of which a terminal obeys', async () => {
     const { out } = await run(
       audit,
       ['--short'],
       {},
-      log + line({ principal: '\u001b[2J\u009b', httpRequest: '/a\nb' }),
+      log + entry({ principal: '\u001b[2J\u009b', httpRequest: '/a\nb' }),
     );
     assert.match(out, / allow 200 GET \/db\/doc by key abc from 192\.0\.2\.1 \(doc-get, role\)\n/);
     assert.match(out, /\/a\\nb by - \\u001b\[2J\? from/);

@@ -50,9 +50,14 @@ describe("CouchDB's replicator", { skip: withoutCouchdb }, () => {
   });
 
   /** Writes a job as the owner and waits until CouchDB has an opinion of it. */
-  async function replicate(source: Credentials, target: Credentials, database: string): Promise<Job> {
+  async function replicate(
+    source: Credentials,
+    target: Credentials,
+    database: string,
+    from = 'source',
+  ): Promise<Job> {
     const id = `job-${(lastJob += 1)}`;
-    const body = { source: endpoint('source', source), target: endpoint(database, target) };
+    const body = { source: endpoint(from, source), target: endpoint(database, target) };
     const put = await couchgate.ask('PUT', `/_replicator/${id}`, { as: couchgate.owner, body });
     assert.equal(put.status, 201, JSON.stringify(put.body));
     let job: Job = { state: null, info: null };
@@ -91,6 +96,22 @@ describe("CouchDB's replicator", { skip: withoutCouchdb }, () => {
       assert.equal(await contentOf(database), await contentOf('source'));
     });
   }
+
+  it('copies ids that other programs take for steps in a path – ., .., NUL, slashes', async () => {
+    const ids = ['.', '..', '../x', 'a\0b', '\0', '/', '//', '#', '?', '%', '%2e', ' ', '+', '_design/..'];
+    await couchgate.database('odd');
+    const text = { content_type: 'text/plain', data: Buffer.alloc(100_000, 'x').toString('base64') };
+    const docs = ids.map((_id) => ({ _id, _attachments: { '..': text, 'a/./b': text, 'n\0': text } }));
+    const as = couchgate.owner;
+    const written = await couchgate.ask('POST', '/odd/_bulk_docs', { as, body: { docs } });
+    assert.equal(written.status, 201);
+    await couchgate.database('odd-copy');
+    const roles = ['_reader', '_writer', '_design'];
+    const [source, target] = [await keyWith('odd', roles), await keyWith('odd-copy', roles)];
+    const job = await replicate(source, target, 'odd-copy', 'odd');
+    assert.deepEqual([job.state, job.info?.doc_write_failures], ['completed', 0], JSON.stringify(job));
+    assert.equal(await contentOf('odd-copy'), await contentOf('odd'));
+  });
 
   it('copies all but design documents into a target without _design, and counts them', async () => {
     await couchgate.database('plain');

@@ -197,11 +197,34 @@ describe('asking CouchDB', () => {
     await rejects(client([]).couch.ask({ method: 'GET', path: '/' }), /^no CouchDB node is available$/);
   });
 
-  for (const path of ['/db/../_users', '/db/%2e%2e/_users', '/a b', '//evil/db', 'db', '/db#x', '/d\\b']) {
-    it(`refuses a path that fetch would rewrite – ${path}`, async () => {
+  for (const path of ['/a b', 'db', '/db#x', '/d\u00e9', '']) {
+    it(`refuses a path that is not encoded – ${path}`, async () => {
       const up = await node((_, res) => answerJson(res, 200, {}));
-      await assert.rejects(client([up.url]).couch.ask({ method: 'GET', path }), /is not canonical/);
+      await assert.rejects(client([up.url]).couch.ask({ method: 'GET', path }), /is not encoded/);
       assert.equal(up.received.length, 0);
+    });
+  }
+
+  for (const path of [
+    '/db/..',
+    '/db/%2E',
+    '/db/%2e%2E/att?rev=1-x',
+    '/db/../_users',
+    '/db/a%00b',
+    '//evil/db',
+    '/d\\b',
+    "/db/'x'?k='",
+    '/db/x?',
+    '/',
+  ]) {
+    it(`sends a path byte for byte, though fetch would rewrite it – DELETE ${path}`, async () => {
+      const up = await node((_, res) => answerJson(res, 200, {}));
+      const { status } = await client([up.url]).couch.ask({ method: 'DELETE', path });
+      assert.equal(status, 200);
+      assert.deepEqual(
+        up.received.map(({ method, url }) => [method, url]),
+        [['DELETE', path]],
+      );
     });
   }
 });

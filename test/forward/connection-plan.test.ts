@@ -1,7 +1,7 @@
 // On which connections a request travels, and which of them may be used again after the answer.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { planConnection, onNewConnection, mayBeKept } from '../../src/forward/connection-plan.ts';
+import { planConnection, onNewConnection, isReusableAfter } from '../../src/forward/connection-plan.ts';
 import { type PoolKind } from '../../src/catalogue/endpoint.ts';
 
 describe('the way of a request', () => {
@@ -67,7 +67,7 @@ describe('a connection after its answer', () => {
   ];
   for (const [status, type, kept] of cases) {
     it(`is ${kept ? 'kept' : 'given up'} – ${String(status)} ${String(type)}`, () => {
-      assert.equal(mayBeKept(status, type), kept);
+      assert.equal(isReusableAfter(status, type), kept);
     });
   }
 });

@@ -138,8 +138,8 @@ describe('the token that goes to CouchDB', () => {
   });
 });
 
-describe('the tokens that are kept', () => {
-  it('are used again while two thirds of their life last, and are made anew after that', () => {
+describe('cached tokens', () => {
+  it('are reused for two thirds of their lifetime and then replaced', () => {
     const clock = { now: 0 };
     const identity = identityAt(clock);
     const first = identity.tokenFor(KEY, scope(), 'db');
@@ -151,7 +151,7 @@ describe('the tokens that are kept', () => {
     assert.equal(identity.tokenFor(KEY, scope(), 'db'), second);
   });
 
-  it('are never handed to another name, database, privilege or set of roles', () => {
+  it('are never reused for another name, database, privilege or set of roles', () => {
     const identity = identityAt({ now: 0 });
     const variants: readonly (readonly [Principal, TokenScope, string | undefined])[] = [
       [KEY, scope(), 'db'],
@@ -174,7 +174,7 @@ describe('the tokens that are kept', () => {
     }
   });
 
-  it('follow a user whose roles were changed in place of its old ones, though it is another object every time', () => {
+  it('follow the roles of a user, whose object is new for every request', () => {
     const identity = identityAt({ now: 0 });
     const as = (...roles: string[]): string | undefined =>
       identity.tokenFor({ kind: 'user', name: 'u', roles }, scope(), 'db');
@@ -184,7 +184,7 @@ describe('the tokens that are kept', () => {
     assert.equal(as('a'), before);
   });
 
-  it('are forgotten when there are too many, the newest last', () => {
+  it('are dropped past the limit, in the order in which they were minted', () => {
     const clock = { now: 0 };
     const identity = identityAt(clock);
     const name = (n: number): Principal => ({ kind: 'key', name: `k${n}` });

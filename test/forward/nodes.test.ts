@@ -11,7 +11,7 @@ const LIMITS: NodesOptions['limits'] = {
   connectTimeoutMs: 500,
   idleTimeoutMs: 5000,
   keepAliveMs: 5000,
-  kept: 4,
+  maxIdle: 4,
   ca: undefined,
   connections: 2,
   queue: 2,

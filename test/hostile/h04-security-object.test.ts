@@ -274,6 +274,7 @@ describe('a database that is deleted and made again (H4)', () => {
       couch: refusing,
       security,
       tokenFor: () => 'token',
+      isStillPermitted: () => true,
       publicUrl: '',
       log,
     });
@@ -288,6 +289,7 @@ describe('a database that is deleted and made again (H4)', () => {
       decision: { allow: true, endpoint: endpoint('db-create') },
       target: { segments: ['db'], path: '/db', query: '' },
       operation: { database: 'db' },
+      client: { ip: '192.0.2.1' },
       identified: { principal: { kind: 'owner', name: 'admin', roles: ['_admin'] }, method: 'basic' },
     } as unknown as Context;
     await handlers['db-create']({} as never, res as never, context);

@@ -141,14 +141,14 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     });
   }
   for (const body of ORDINARY) {
-    it(`asks as member, with the very bytes – POST /h10 ${body}`, async () => {
+    it(`asks as member, with the very bytes, decoded – POST /h10 ${body}`, async () => {
       for (const sent of [Buffer.from(body), gzipSync(body)]) {
         const headers = sent.length === Buffer.byteLength(body) ? [] : [GZIP];
         const answer = await gate.send(post('writer', sent, ...headers));
         assert.equal(privilegeOf(answer), 'member');
         const [request] = answer.reached;
-        assert.deepEqual(request?.body, sent);
-        assert.equal(request.headers['content-encoding'], headers.length === 0 ? undefined : 'gzip');
+        assert.deepEqual(request?.body, Buffer.from(body));
+        assert.equal(request.headers['content-encoding'], undefined);
         if (gate.couchdb !== undefined) assert.ok([201, 400, 409].includes(answer.status), answer.body);
       }
     });
@@ -267,6 +267,10 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     copy('reader+writer', '_local/purge-mrview-1'),
     copy('reader+writer', '_local%2Fshard-sync-a-b'),
     copy('reader+writer', '_security'),
+    copy('reader+writer', '_design%'),
+    copy('reader+writer', '_design%2/x'),
+    copy('reader+writer', '%5Fdesign/%zz'),
+    copy('reader+writer', '_local/%70urge-%'),
     copy('writer', 'copy'),
     copy('reader', 'copy'),
     copy('admin', '_local/purge-x'),
@@ -280,9 +284,8 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     copy('reader+writer', 'HTTP://couchgate.example/h10/x'),
     copy('reader+writer', 'x?rev=1-a&rev=2-b'),
     copy('reader+writer', 'x?new_edits=false'),
-    copy('reader+writer', '%zz'),
     copy('reader+writer', '%ff'),
-    copy('reader+writer', 'a%00b'),
+    copy('reader+writer', '%ed%a0%80'),
     copy('reader+writer', 'd\u00e9j\u00e0'),
     copy('reader+writer', '_design/'),
     copy('reader+writer', ''),
@@ -293,6 +296,16 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
     ['%5Fdesign/copy', '_design%2Fcopy', 'dbadmin', 'reader+design'],
     ['../h10-b/x', '..%2Fh10-b%2Fx', 'member', 'reader+writer'],
     ['a+b', 'a%20b', 'member', 'reader+writer'],
+    ['my doc', 'my%20doc', 'member', 'reader+writer'],
+    ['x\u00e5\u0095\u008ax', 'x%E5%95%8Ax', 'member', 'reader+writer'],
+    ['h#x', 'h%23x', 'member', 'reader+writer'],
+    ['100%', '100%25', 'member', 'reader+writer'],
+    ['%zz', '%25zz', 'member', 'reader+writer'],
+    ['%%5Fdesign/x', '%25_design%2Fx', 'member', 'reader+writer'],
+    [' _design/x', '_design%2Fx', 'dbadmin', 'reader+design'],
+    ['%20_design/x', '%20_design%2Fx', 'member', 'reader+writer'],
+    ['a%00b', 'a%00b', 'member', 'reader+writer'],
+    ['..', '..', 'member', 'reader+writer'],
     ['_local/copy', '_local%2Fcopy', 'member', 'reader+writer'],
   ] as const) {
     it(`sends Destination: ${sent} for ${destination} – COPY /h10/doc – asked as ${privilege}`, async () => {

@@ -10,7 +10,7 @@ import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheckOptions } from '../../src/identity/credential-check.ts';
 import { createLoginLimit } from '../../src/limits/login-limit.ts';
 import { networkOf } from '../../src/principal/caller.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
 import { localBus } from '../support/local-bus.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
@@ -146,9 +146,9 @@ describe('wrong passwords (H12)', () => {
 
 describe('wrong passwords at two workers of one process (H12)', () => {
   it('are counted together, whichever worker the connection came to', async () => {
-    const bus = localBus();
+    const channel = loginFailureChannel(localBus());
     const settings = { loginFailures: 4, loginFailuresPerAddress: 100, loginFailureWindowSeconds: 300 };
-    const workers = [createLoginLimit(settings, bus), createLoginLimit(settings, bus)] as const;
+    const workers = [createLoginLimit(settings, channel), createLoginLimit(settings, channel)] as const;
     const ip = '192.0.2.1';
     for (const worker of [workers[0], workers[1], workers[0]]) await worker.count('alice', ip);
     for (const worker of workers) (await worker.enter('alice', ip))();
@@ -185,7 +185,7 @@ interface Answer {
 function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<CredentialCheckOptions> = {}) {
   const clock = { time: 0, waited: [] as number[], running: 0, most: 0 };
   const asked: CouchRequest[] = [];
-  const listeners: ((bus: Invalidation) => void)[] = [];
+  const listeners: ((invalidation: Invalidation) => void)[] = [];
   const bus = {
     onInvalidation: (listener: (item: Invalidation) => void) => void listeners.push(listener),
     upUntil: Infinity,
@@ -216,7 +216,7 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
         loginFailuresPerAddress: 100,
         loginFailureWindowSeconds: 300,
       },
-      localBus(),
+      loginFailureChannel(localBus()),
     ),
     bus,
     credentialCacheSeconds: 60,
@@ -230,8 +230,8 @@ function openCheck(answer: (request: CouchRequest) => Answer, over: Partial<Cred
     },
     ...over,
   });
-  const tell = (item: Invalidation): void => listeners.forEach((listen) => listen(item));
-  return { check, clock, asked, tell };
+  const deliver = (item: Invalidation): void => listeners.forEach((listen) => listen(item));
+  return { check, clock, asked, deliver };
 }
 
 const encode = (name: string, password: string): string =>
@@ -297,7 +297,7 @@ describe('a check of credentials', () => {
     assert.equal(ofMany.asked.length, 100);
   });
 
-  it('waits its turn among those that are under way, and a right one is accepted then', async () => {
+  it('waits while too many others run, and a right one is accepted then', async () => {
     const { check, asked } = openCheck(() => yes('good'));
     const verdicts = await Promise.all(
       Array.from({ length: 24 }, async (_, index) =>
@@ -308,19 +308,19 @@ describe('a check of credentials', () => {
     assert.equal(asked.length, 24);
   });
 
-  it('is forgotten on news of its name, and one that CouchDB was answering is not remembered', async () => {
+  it('is dropped on an invalidation of its name, and one that CouchDB was answering is not cached', async () => {
     let meanwhile = (): void => undefined;
-    const { check, asked, tell } = openCheck(() => {
+    const { check, asked, deliver } = openCheck(() => {
       meanwhile();
       return yes('alice', ['_admin']);
     });
     const isKnown = (): boolean => !(check.check(encode('alice', 'right'), '192.0.2.1') instanceof Promise);
     const ask = async () => check.check(encode('alice', 'right'), '192.0.2.1');
     await ask();
-    tell({ kind: 'user', name: 'bob' });
+    deliver({ kind: 'user', name: 'bob' });
     assert.equal(isKnown(), true);
-    tell({ kind: 'user', name: 'alice' });
-    meanwhile = () => tell({ kind: 'user', name: 'alice' });
+    deliver({ kind: 'user', name: 'alice' });
+    meanwhile = () => deliver({ kind: 'user', name: 'alice' });
     await ask();
     assert.equal(asked.length, 2);
     assert.equal(isKnown(), false);
@@ -328,13 +328,13 @@ describe('a check of credentials', () => {
 
   it('of a user that has just changed asks its document, not CouchDB’s memory of it', async () => {
     const document = { password_scheme: 'simple', salt: 's', roles: ['new'], password_sha: '' };
-    const { check, tell } = openCheck(({ path }) => {
+    const { check, deliver } = openCheck(({ path }) => {
       if (path === '/_session') return yes('alice', ['old']);
       return path.startsWith('/_users/')
         ? { status: 200, body: document, takesMs: 1 }
         : { status: 404, takesMs: 1 };
     });
-    tell({ kind: 'user', name: 'alice' });
+    deliver({ kind: 'user', name: 'alice' });
     assert.equal((await check.check(encode('alice', 'old'), '192.0.2.1')).outcome, 'refused');
     document.password_sha = createHash('sha1').update('news').digest('hex');
     const verdict = await check.check(encode('alice', 'new'), '192.0.2.1');

@@ -1,11 +1,11 @@
-// H12: a check of a password that began before news of its change must decide for nobody who asks after that news.
+// H12: a password check that started before an invalidation must not decide for requests after it.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
 import { createLoginLimit } from '../../src/limits/login-limit.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
 import { localBus } from '../support/local-bus.ts';
 
 const BASIC = Buffer.from('key:secret').toString('base64');
@@ -13,7 +13,7 @@ const BASIC = Buffer.from('key:secret').toString('base64');
 /** A check whose look-ups of a key the test answers itself, in their order. */
 function startCheck() {
   const lookUps: ((verdict: KeyVerdict) => void)[] = [];
-  const listeners: ((bus: Invalidation) => void)[] = [];
+  const listeners: ((invalidation: Invalidation) => void)[] = [];
   const check = createCredentialCheck({
     cache: new CredentialCache({ onInvalidation: (listener) => void listeners.push(listener) }),
     keys: { verify: () => new Promise((resolve) => lookUps.push(resolve)), holds: () => true },
@@ -28,7 +28,7 @@ function startCheck() {
         loginFailuresPerAddress: 100,
         loginFailureWindowSeconds: 300,
       },
-      localBus(),
+      loginFailureChannel(localBus()),
     ),
     bus: { upUntil: Infinity },
     credentialCacheSeconds: 60,
@@ -42,16 +42,17 @@ function startCheck() {
       await new Promise(setImmediate);
     }
   };
-  const hear = (bus: Invalidation): void => listeners.forEach((listener) => listener(bus));
-  return { check, lookUps, lookUpBegun, hear };
+  const deliver = (invalidation: Invalidation): void =>
+    listeners.forEach((listener) => listener(invalidation));
+  return { check, lookUps, lookUpBegun, deliver };
 }
 
 describe('H12: checks under way', () => {
-  it('are not joined after news of the name – a revoked key – refused, though the older check said yes', async () => {
-    const { check, lookUps, lookUpBegun, hear } = startCheck();
+  it('are not joined after an invalidation of the name – a revoked key – refused, though the older check said yes', async () => {
+    const { check, lookUps, lookUpBegun, deliver } = startCheck();
     const before = check.check(BASIC, '192.0.2.1');
     await lookUpBegun(1);
-    hear({ kind: 'key', name: 'key' });
+    deliver({ kind: 'key', name: 'key' });
     const after = check.check(BASIC, '192.0.2.1');
     lookUps[0]?.({ outcome: 'accepted', version: 'old', until: Infinity });
     assert.equal((await before).outcome, 'accepted');

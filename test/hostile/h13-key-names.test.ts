@@ -57,7 +57,7 @@ describe('the name of an API key (H13)', () => {
     const { key, password } = await keys.create(order);
     await keys.revoke(key, 'admin');
     store.documents.delete(`key:${key}`);
-    store.tell(`key:${key}`);
+    store.deliver(`key:${key}`);
     assert.equal(await keys.isKeyName(key), true);
     assert.deepEqual(await keys.verify(key, password), { outcome: 'wrong' });
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it, mock } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { idsIn } from '../../src/body/inspect.ts';
-import { type HoldBytes } from '../../src/body/budget.ts';
+import { type ReserveBytes } from '../../src/body/budget.ts';
 import { gunzip } from '../../src/body/decode.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
@@ -57,7 +57,8 @@ describe('H15 a body that is read to decide', () => {
     it(`is decided without being built – POST ${path} ${start}…} of 4 MiB in gzip – ${status}`, async () => {
       const front = await startFront(8 * MIB);
       const parse = mock.method(JSON, 'parse');
-      const body = gzipSync(`${start}"x":[${'{},'.repeat((4 * MIB) / 3)}{}]}`);
+      const member = `{"y":"${'x'.repeat(57)}"},`;
+      const body = gzipSync(`${start}"x":[${member.repeat((4 * MIB) / member.length)}{}]}`);
       const sent = await send(front.port, post(path, as, body, 'Content-Encoding: gzip'));
       await until(() => countOf(sent, status) === 1, 'it is decided');
       const longest = Math.max(0, ...parse.mock.calls.map((call) => call.arguments[0].length));
@@ -109,12 +110,12 @@ describe('H15 a body that is read to decide', () => {
 
   it('counts while it is inflated, not only after – a bomb of 16 MiB, room for one – 503', async () => {
     let told = 0;
-    const hold: HoldBytes = (bytes) => {
+    const reserve: ReserveBytes = (bytes) => {
       told += bytes;
       return told > MIB ? new Unavailable('no room') : undefined;
     };
     const bomb = gzipSync(Buffer.alloc(16 * MIB, 32));
-    await assert.rejects(gunzip(bomb, 64 * MIB, hold), Unavailable);
+    await assert.rejects(gunzip(bomb, 64 * MIB, reserve), Unavailable);
     assert.ok(told < 2 * MIB, `${told} bytes were inflated`);
   });
 });

@@ -54,7 +54,7 @@ describe('H15: requests that are sent ahead', () => {
     const client = await connect();
     client.send(get('/open/small').repeat(1000));
     await client.end();
-    assert.ok(gate.log.lines.some(({ message }) => message.includes('too many requests ahead')));
+    assert.ok(gate.log.lines.some(({ message }) => message.includes('too many pipelined requests')));
   });
 });
 

@@ -20,7 +20,7 @@ describe('the key store', () => {
   let keys: RunningKeyStore;
   let now: number;
   let userNames: Set<string>;
-  let told: Invalidation[];
+  let broadcasts: Invalidation[];
   let broadcast: (bus: Invalidation) => Promise<void>;
 
   /** A process that works on `store`. */
@@ -56,8 +56,8 @@ describe('the key store', () => {
   beforeEach(async () => {
     now = START;
     userNames = new Set();
-    told = [];
-    broadcast = (bus) => Promise.resolve(void told.push(bus));
+    broadcasts = [];
+    broadcast = (invalidation) => Promise.resolve(void broadcasts.push(invalidation));
     store = new MemoryStore();
     keys = open();
     store.start();
@@ -181,7 +181,7 @@ describe('the key store', () => {
     };
     await assert.rejects(keys.create(order), Unavailable);
     assert.deepEqual(await keys.list(), []);
-    assert.deepEqual(told, []);
+    assert.deepEqual(broadcasts, []);
   });
 
   it('writes over another replica that changes the key at the same time', async () => {
@@ -295,7 +295,7 @@ describe('the key store', () => {
       { expires_at: 5 },
     ]) {
       store.putSilently({ ...good, ...damage, _id: `key:${name}` });
-      store.tell(`key:${name}`);
+      store.deliver(`key:${name}`);
       assert.notEqual(await outcome(name, password), 'accepted', JSON.stringify(damage));
       assert.notEqual(await outcome(name, password), 'notAKey', JSON.stringify(damage));
     }
@@ -303,18 +303,18 @@ describe('the key store', () => {
 
   it('tells nobody of a new label', async () => {
     const { key } = await keys.create(order);
-    const changeCount: Invalidation[] = [];
-    bus.onInvalidation((bus) => changeCount.push(bus));
+    const received: Invalidation[] = [];
+    bus.onInvalidation((invalidation) => received.push(invalidation));
     store.putSilently({ ...store.documents.get(`key:${key}`), _id: `key:${key}`, label: 'theirs' });
-    store.tell(`key:${key}`);
-    assert.deepEqual(changeCount, []);
+    store.deliver(`key:${key}`);
+    assert.deepEqual(received, []);
     store.putSilently({
       ...store.documents.get(`key:${key}`),
       _id: `key:${key}`,
       expires_at: new Date(now).toISOString(),
     });
-    store.tell(`key:${key}`);
-    assert.deepEqual(changeCount, [{ kind: 'key', name: key }]);
+    store.deliver(`key:${key}`);
+    assert.deepEqual(received, [{ kind: 'key', name: key }]);
   });
 
   it('writes the hour of the last use once, off the way of requests', async () => {

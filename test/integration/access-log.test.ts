@@ -164,7 +164,7 @@ describe('the access log', () => {
     assert.equal(done, 1);
     assert.deepEqual(
       log.lines.map((line) => line.message),
-      ['the access log cannot be written'],
+      ['access log cannot be written'],
     );
   });
 

@@ -57,7 +57,7 @@ describe('API keys', () => {
     assert.deepEqual(there.keys.verify(key, password), { outcome: 'wrong' });
     assert.equal(await there.keys.isKeyName(key), true);
     assert.equal(await here.keys.describe(key), undefined);
-    assert.ok(there.changeCount.some((bus) => bus.kind === 'key' && bus.name === key));
+    assert.ok(there.invalidations.some((item) => item.kind === 'key' && item.name === key));
     assert.equal(
       (await here.keys.list()).some((summary) => summary.key === key),
       false,
@@ -96,7 +96,7 @@ describe('API keys', () => {
     }
   });
 
-  it('carries news of permissions, sessions and users to the other replica', async () => {
+  it('sends invalidations of permissions, sessions and users to the other replica', async () => {
     const expiresAt = Date.now() + 60_000;
     await here.bus.publish({ kind: 'permissions', database: 'a/b+c' });
     await here.bus.publish({ kind: 'session', id: 's1', expiresAt });
@@ -107,18 +107,18 @@ describe('API keys', () => {
       body: { name: 'jürgen', type: 'user', roles: [], password: 'x' },
     });
     const has = (wanted: unknown): boolean =>
-      there.changeCount.some((bus) => JSON.stringify(bus) === JSON.stringify(wanted));
+      there.invalidations.some((item) => JSON.stringify(item) === JSON.stringify(wanted));
     await until(() => has({ kind: 'session', id: 's1', expiresAt }));
     await until(() => has({ kind: 'user', name: 'jürgen' }));
     await until(
       () =>
-        there.changeCount.filter((bus) => bus.kind === 'permissions' && bus.database === 'a/b+c').length ===
-        2,
+        there.invalidations.filter((item) => item.kind === 'permissions' && item.database === 'a/b+c')
+          .length === 2,
     );
     const late = startReplica(backend, { database: 'couchgate' });
     await until(() => late.bus.up);
     assert.deepEqual(
-      late.changeCount.find((bus) => bus.kind === 'session'),
+      late.invalidations.find((item) => item.kind === 'session'),
       { kind: 'session', id: 's1', expiresAt },
     );
     await late.close();

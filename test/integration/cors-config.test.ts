@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { type Request, type Response as ExpressResponse } from 'express';
 import { answerPreflight } from '../../src/admit/origin.ts';
-import { loadSettings } from '../../src/config/load.ts';
+import { loadConfiguration, loadSettings } from '../../src/config/load.ts';
 import { watchSettings } from '../../src/config/reload.ts';
 import { corsConfigHandlers } from '../../src/answer/cors-config.ts';
 import { rememberingLog } from '../support/log.ts';
@@ -141,6 +141,22 @@ describe('the CORS endpoint', () => {
     assert.match(JSON.stringify(answer.body), /cannot be written \(EISDIR\)/);
     assert.deepEqual(live.current.origins, [APP]);
     assert.deepEqual(readdirSync(folder), ['cors.yaml']);
+  });
+
+  it('writes COUCHGATE_CORS_FILE and leaves a read-only folder alone – PUT – 200, in force at once', async () => {
+    const elsewhere = join(root, 'data', 'cors.yaml');
+    const text = '# ours\norigins: [https://old.example]\n';
+    const { folder, live, ask } = await serve({ 'cors.yaml': text }, { COUCHGATE_CORS_FILE: elsewhere });
+    assert.deepEqual(live.current.origins, ['https://old.example']);
+    assert.equal((await ask('PUT', { origins: [APP] })).status, 200);
+    assert.deepEqual(live.current.origins, [APP]);
+    assert.equal(readFileSync(join(folder, 'cors.yaml'), 'utf8'), text);
+    assert.match(readFileSync(elsewhere, 'utf8'), /^# ours\n/);
+    const { settings, warnings } = loadConfiguration({ env: { COUCHGATE_CORS_FILE: elsewhere }, folder });
+    assert.deepEqual(settings.origins, [APP], 'the next start reads it too');
+    assert.match(warnings.join(), /cors\.yaml has no effect: .* is used instead/);
+    rmSync(elsewhere);
+    assert.equal(live.reload().outcome, 'refused', 'a file that vanished does not bring older rules back');
   });
 
   it('puts the old file back when the whole cannot be read again – PUT – 409', async () => {

@@ -99,7 +99,7 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb }, () => {
         : (urls[Number(number) - 1] ?? '');
     });
     const lines: string[] = [];
-    const jwtSecret = service === 'init' ? secret('jwt_secret') : '';
+    const jwtSecret = service === 'init' ? secret('jwt/jwt_secret') : '';
     const settings = {
       jwtKid: 'couchgate',
       jwtSecret,
@@ -129,7 +129,7 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb }, () => {
         HOME: home,
         COUCHDB_HOME: home,
         INI: join(ROOT, 'config/couchdb'),
-        SECRETS: secretsFolder,
+        SECRETS: join(secretsFolder, 'couchdb'),
         ENTRYPOINT: entrypoint,
       },
     });
@@ -181,12 +181,12 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb }, () => {
   });
 
   it('make a cluster that Couchgate serves', async () => {
-    const owner = { name: 'admin', password: secret('admin_password') };
+    const owner = { name: 'admin', password: secret('admin/admin_password') };
     const backend: Backend = {
       kind: 'couchdb',
       urls,
       owner,
-      jwtSecretBase64: secret('jwt_secret'),
+      jwtSecretBase64: secret('jwt/jwt_secret'),
       kid: 'couchgate',
       nodes: [],
       log: () => Promise.resolve(''),
@@ -208,8 +208,8 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb }, () => {
   });
 
   it('keep a change of the key when a container is made anew – setup --rotate, --retire', async () => {
-    const old: SigningKey = { kid: 'couchgate', secret: secret('jwt_secret') };
-    const credentials = { name: 'admin', password: secret('admin_password') };
+    const old: SigningKey = { kid: 'couchgate', secret: secret('jwt/jwt_secret') };
+    const credentials = { name: 'admin', password: secret('admin/admin_password') };
     const common = { data: folder, couchdbCa: '', storeDatabase: 'couchgate' };
     const change = async (key: SigningKey, ...words: readonly string[]): Promise<string> => {
       const lines: string[] = [];

@@ -65,6 +65,17 @@ describe('the check of a CouchDB node', () => {
     });
   }
 
+  it('notices a node that refuses requests without credentials, and says which setting', async () => {
+    const node = await startScriptedNode((req, res) => {
+      if (req.headers.authorization === undefined) answerJson(res, 401, { error: 'unauthorized' });
+      else answerJson(res, 200, session({ name: 'couchgate', roles: ['_admin'] }));
+    });
+    const { problem, notice } = await examineNode(node.url, bare(ownToken(access)));
+    await node.close();
+    assert.equal(problem, undefined);
+    assert.match(notice ?? '', /require_valid_user is true.*`npm start -- setup`/);
+  });
+
   it('names a node that is not there, and one that is silent', async () => {
     const silent = await startScriptedNode(() => undefined);
     await assert.rejects(

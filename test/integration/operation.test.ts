@@ -1,4 +1,5 @@
-// A whole Couchgate, looked at as its operator does: whitelist, owner addresses, CORS, log and metrics together, and no secret anywhere.
+// A whole Couchgate, looked at as its operator does: whitelist, owner addresses, CORS, log and metrics
+// together, and no secret anywhere.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -100,12 +101,12 @@ describe('a whole Couchgate', () => {
     assert.match(String((await lineOf('trace-42'))['node']), /^127\.0\.0\.1:\d+$/);
   });
 
-  it('warns when the news of other replicas cease, which costs CouchDB work', async () => {
+  it('warns when the invalidation feed is down, which costs CouchDB more reads', async () => {
     const alone = await startCouchgate({ backend });
     await alone.recorder.close();
-    const told = () => alone.log.lines.find(({ message }) => message.startsWith('news of other replicas do'));
-    await until(() => told() !== undefined);
-    assert.equal(told()?.level, 'warn');
+    const warning = () => alone.log.lines.find(({ message }) => message === 'invalidation feed is down');
+    await until(() => warning() !== undefined);
+    assert.equal(warning()?.level, 'warn');
     await alone.close();
   });
 

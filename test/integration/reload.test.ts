@@ -76,6 +76,24 @@ describe('watchSettings', () => {
     );
   });
 
+  it('reports a misspelt file that appears while it runs, and keeps the rules in effect', async () => {
+    const folder = newFolder();
+    writeFileSync(join(folder, 'ip-whitelist.yaml'), whitelist('10.0.0.0/8'));
+    const { live, log } = watch(folder);
+    writeFileSync(join(folder, 'ip-whitelist.yml'), whitelist('192.0.2.0/24'));
+    await until(() => live.failures === 1);
+    assert.deepEqual(live.current.allow, ['10.0.0.0/8']);
+    assert.match(JSON.stringify(log.lines), /did you mean ip-whitelist\.yaml/);
+  });
+
+  it('logs the changed settings by the names of the files', async () => {
+    const folder = newFolder();
+    const { live, log } = watch(folder);
+    writeFileSync(join(folder, 'ip-whitelist.yaml'), 'owner_allow: [10.0.0.0/8]\n');
+    await until(() => live.reloads === 1);
+    assert.match(JSON.stringify(log.lines), /"changed":\["owner_allow"\]/);
+  });
+
   it('takes up the swap of a symbolic link, as Kubernetes does it', async () => {
     const folder = newFolder();
     const put = (version: string, text: string): void => {

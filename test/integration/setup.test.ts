@@ -1,11 +1,12 @@
 // `couchgate setup` on a CouchDB cluster as its makers ship it: three nodes with users, databases, and no idea of Couchgate.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fieldsOf, openAdmin, type Admin } from '../../src/setup/admin.ts';
 import { runSetup } from '../../src/setup/index.ts';
+import { type JoinLimits } from '../../src/setup/join.ts';
 import { acceptsTokens, type SigningKey } from '../../src/setup/keys.ts';
 import { adminDigest, makeSecrets } from '../../src/setup/secrets.ts';
 import { startCluster, withoutCouchdb, type Cluster } from '../support/cluster.ts';
@@ -306,12 +307,79 @@ describe('couchgate setup --join', { skip: withoutCouchdb }, () => {
   });
 });
 
+describe('setup --join on a finished cluster', { skip: withoutCouchdb, timeout: 240_000 }, () => {
+  let cluster: Cluster;
+  let folder: string;
+  before(async () => {
+    cluster = await startCluster({ nodes: 3 });
+    folder = await mkdtemp(join(tmpdir(), 'couchgate-join-'));
+  });
+  after(async () => {
+    await cluster.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  async function join3(limits: JoinLimits): Promise<{ readonly code: number; readonly text: string }> {
+    const settings = {
+      jwtKid: cluster.kid,
+      jwtSecret: cluster.jwtSecretBase64,
+      data: folder,
+      couchdbCa: '',
+      storeDatabase: 'couchgate',
+    };
+    const lines: string[] = [];
+    const code = await runSetup({
+      args: ['--join', ...cluster.urls],
+      env: { COUCHGATE_ADMIN_PASSWORD: cluster.owner.password },
+      settings: () => settings,
+      print: (line) => lines.push(line),
+      joinLimits: limits,
+    });
+    return { code, text: lines.join('\n') };
+  }
+
+  for (const down of [0, 2])
+    it(`succeeds with a majority and names the missing node – node ${down + 1} of 3 is down`, async () => {
+      const node = cluster.nodes[down];
+      await node?.kill();
+      const { code, text } = await join3({ timeoutMs: 60_000, graceMs: 300 });
+      await node?.start();
+      assert.equal(code, 0, text);
+      assert.match(text, new RegExp(`MISSING ${cluster.urls[down] ?? ''}: .*cannot be reached`, 'u'));
+      assert.equal(text.match(/accepts tokens/gu)?.length, 2);
+    });
+
+  it('fails without a majority, and names the nodes that are down', async () => {
+    const away = cluster.nodes.slice(1);
+    await Promise.all(away.map((node) => node.kill()));
+    const { code, text } = await join3({ timeoutMs: 900, graceMs: 300 });
+    await Promise.all(away.map((node) => node.start()));
+    assert.equal(code, 1);
+    assert.match(
+      text,
+      new RegExp(`${cluster.urls[1] ?? ''} and ${cluster.urls[2] ?? ''} did not come up`, 'u'),
+    );
+  });
+
+  it('finds every node again when they are back', async () => {
+    const { code, text } = await join3({ timeoutMs: 60_000 });
+    assert.equal(code, 0, text);
+    assert.doesNotMatch(text, /MISSING/u);
+  });
+});
+
 describe('couchgate setup --make-secrets', () => {
   it('makes every secret once, for its owner alone to read', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'couchgate-secrets-'));
     const report = { line: () => undefined };
     const parameters = { kid: 'couchgate', admin: 'admin', report, rounds: 10 };
-    const names = ['admin_password', 'jwt_secret', 'session_secret', 'erlang_cookie', 'couchdb.ini'];
+    const names = [
+      'admin/admin_password',
+      'jwt/jwt_secret',
+      'session/session_secret',
+      'couchdb/erlang_cookie',
+      'couchdb/couchdb.ini',
+    ];
     const contents = (): Promise<readonly string[]> =>
       Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
     await makeSecrets(folder, parameters);
@@ -327,6 +395,19 @@ describe('couchgate setup --make-secrets', () => {
     assert.match(ini ?? '', /^\[admins\]\nadmin = -pbkdf2:sha256-[0-9a-f]{64},[0-9a-f]{32},10$/mu);
     assert.ok(!ini?.includes(String(password)), 'the password itself is not in the file of the nodes');
     assert.notEqual(jwtSecret, sessionSecret);
+    await rm(folder, { recursive: true });
+  });
+
+  it('moves the files of an older version into their folders, unchanged', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'couchgate-secrets-'));
+    const lines: string[] = [];
+    const report = { line: (line: string) => void lines.push(line) };
+    const old = ['admin_password', 'jwt_secret', 'session_secret', 'erlang_cookie', 'couchdb.ini'];
+    for (const name of old) await writeFile(join(folder, name), `former ${name}\n`);
+    await makeSecrets(folder, { kid: 'couchgate', admin: 'admin', report, rounds: 10 });
+    assert.equal(lines.filter((line) => line.startsWith('  moved ')).length, old.length);
+    assert.deepEqual((await readdir(folder)).sort(), ['admin', 'couchdb', 'jwt', 'session']);
+    assert.equal(await readFile(join(folder, 'couchdb/couchdb.ini'), 'utf8'), 'former couchdb.ini\n');
     await rm(folder, { recursive: true });
   });
 

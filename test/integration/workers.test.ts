@@ -1,4 +1,5 @@
-// Several worker processes: news reach all of them, one that dies is replaced and takes only its own connections, and all end in order.
+// Several worker processes: broadcasts reach all of them, one that dies is replaced and loses only its own
+// connections, and all exit in order.
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +20,7 @@ interface Line {
   readonly drained?: number;
   readonly draining?: number;
   readonly cut?: number;
-  readonly sentence?: string;
+  readonly message?: string;
 }
 
 class Program {
@@ -95,18 +96,18 @@ describe('worker processes', () => {
     }
   });
 
-  it('resolves a broadcast only when every other worker has acted – POST /tell', async () => {
+  it('resolves a broadcast only when every other worker has handled it – POST /broadcast', async () => {
     const port = await start({ WORKERS: '3' }).port(3);
-    const teller = await get(port, '/tell');
-    const changeCount = new Map<string, string>();
+    const sender = await get(port, '/broadcast');
+    const lastMessages = new Map<string, string>();
     await until(async () => {
-      const [pid = '', ...words] = (await get(port, '/heard')).split(' ');
-      // The first answer of each worker after the broadcast resolved: there was no time to catch up.
-      if (!changeCount.has(pid)) changeCount.set(pid, words.join(' '));
-      return changeCount.size === 3;
+      const [pid = '', ...words] = (await get(port, '/last-message')).split(' ');
+      // The first answer of each worker after the broadcast resolved: it had no time to catch up.
+      if (!lastMessages.has(pid)) lastMessages.set(pid, words.join(' '));
+      return lastMessages.size === 3;
     }, 'each of three workers has answered');
-    changeCount.delete(teller);
-    assert.deepEqual([...changeCount.values()], ['the news', 'the news']);
+    lastMessages.delete(sender);
+    assert.deepEqual([...lastMessages.values()], ['a message', 'a message']);
   });
 
   it('replaces a worker that dies, and only its own connections break', async () => {
@@ -176,7 +177,7 @@ describe('worker processes', () => {
     assert.equal(new Set(reloaded.map((line) => line.reloaded)).size, 2);
   });
 
-  it('gathers an answer from every serving worker', async () => {
+  it('collects a response from every serving worker', async () => {
     const program = start({ WORKERS: '3' });
     const serving = await program.saying('serving', 3);
     program.child.kill('SIGUSR2');

@@ -1,4 +1,4 @@
-// Pins how long an answer of CouchDB decides: fresh, in an outage, and never past a drop.
+// How long a cached answer of CouchDB is used: while fresh, in an outage, and never after a drop.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ReadThrough, type ReadThroughOptions } from '../../src/invalidation/read-through-cache.ts';
@@ -29,10 +29,10 @@ function open(over: Partial<ReadThroughOptions<string>> = {}) {
   return { cache, clock, pending, fill };
 }
 
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-describe('a kept answer', () => {
-  it('is given at once while it is fresh, and read again afterwards', async () => {
+describe('a cached answer', () => {
+  it('is returned at once while it is fresh, and read again afterwards', async () => {
     const { cache, clock, pending, fill } = open();
     await fill('one');
     clock.time = 9;
@@ -46,7 +46,7 @@ describe('a kept answer', () => {
     assert.deepEqual(cache.stats, { hits: 1, misses: 2, keys: 1 });
   });
 
-  it('is as old as the start of its reading, not its end', async () => {
+  it('is as old as the start of its read, not the end', async () => {
     const { cache, clock, pending } = open();
     const asked = cache.get('k');
     clock.time = 10;
@@ -55,7 +55,7 @@ describe('a kept answer', () => {
     assert.ok(cache.get('k') instanceof Promise);
   });
 
-  it('is read once for all who ask at the same time', async () => {
+  it('is read once for all concurrent callers', async () => {
     const { cache, pending } = open();
     const asked = [1, 2, 3].map(async () => cache.get('k'));
     assert.equal(pending.length, 1);
@@ -63,22 +63,22 @@ describe('a kept answer', () => {
     assert.deepEqual(await Promise.all(asked), ['one', 'one', 'one']);
   });
 
-  it('does not come back by a reading that began before a drop', async () => {
+  it('is not restored by a read that started before a drop', async () => {
     const { cache, pending } = open();
     const early = cache.get('k');
     cache.drop('k');
     const late = cache.get('k');
-    assert.equal(pending.length, 2, 'who asks after the drop does not join the reading from before it');
+    assert.equal(pending.length, 2, 'a call after the drop does not join the read from before it');
     pending[0]?.answer('revoked');
-    await settle();
-    assert.ok(cache.get('k') instanceof Promise, 'the early reading fills nothing');
+    await tick();
+    assert.ok(cache.get('k') instanceof Promise, 'the early read stores nothing');
     pending[1]?.answer('new');
     assert.equal(await late, 'new');
-    assert.equal(await early, 'new', 'who asked before the drop gets what is true after it');
+    assert.equal(await early, 'new', 'a call before the drop gets the value from after it');
     assert.equal(cache.get('k'), 'new');
   });
 
-  it('gives way to what was written while it was being read', async () => {
+  it('is replaced by a write during its read', async () => {
     const { cache, pending } = open();
     const early = cache.get('k');
     cache.put('k', 'written');
@@ -87,21 +87,21 @@ describe('a kept answer', () => {
     assert.equal(cache.get('k'), 'written');
   });
 
-  it('still decides in an outage for its time, is not asked for on every use, and then is an error', async () => {
+  it('is used in an outage for the outage time, is not read on every use, and then is an error', async () => {
     const { cache, clock, pending, fill } = open();
     await fill('one');
     clock.time = 50;
     const asked = cache.get('k');
     pending.at(-1)?.fail(new Unavailable('away'));
     assert.equal(await asked, 'one');
-    assert.equal(cache.get('k'), 'one', 'held, not asked for again at once');
+    assert.equal(cache.get('k'), 'one', 'held, not read again at once');
     clock.time = 1100;
     const late = cache.get('k');
     pending.at(-1)?.fail(new Unavailable('away'));
     await assert.rejects(async () => late, Unavailable);
   });
 
-  it('decides in an outage for its time from when it was last fresh, however long before it was read', async () => {
+  it('is used in an outage for the outage time after it was last fresh, however long ago it was read', async () => {
     for (const [time, decides] of [
       [10_109, true],
       [10_110, false],
@@ -122,7 +122,7 @@ describe('a kept answer', () => {
     }
   });
 
-  it('does not decide where it is Couchgate that has too many readings: a caller could bring that about', async () => {
+  it('is not used if Couchgate itself has too many reads: a caller could cause that', async () => {
     const { cache, clock, pending, fill } = open();
     await fill('one');
     clock.time = 50;
@@ -132,7 +132,7 @@ describe('a kept answer', () => {
     assert.ok(cache.get('k') instanceof Promise, 'nor is it held');
   });
 
-  it('does not decide in an outage after a drop', async () => {
+  it('is not used in an outage after a drop', async () => {
     const { cache, clock, pending, fill } = open();
     await fill('one');
     clock.time = 50;
@@ -142,7 +142,7 @@ describe('a kept answer', () => {
     await assert.rejects(async () => asked, Unavailable);
   });
 
-  it('does not decide when the answer was an error of another kind', async () => {
+  it('is not used if the read failed with another error', async () => {
     const { cache, clock, pending, fill } = open();
     await fill('one');
     clock.time = 50;
@@ -151,7 +151,7 @@ describe('a kept answer', () => {
     await assert.rejects(async () => asked, /broken/);
   });
 
-  it('is not kept at all where it is fresh for no time, or where there is no room', async () => {
+  it('is not cached if its freshness is zero or the cache is full', async () => {
     const none = open({ freshUntil: (_value, readAt) => readAt });
     await none.fill('one');
     assert.ok(none.cache.get('k') instanceof Promise);
@@ -162,7 +162,7 @@ describe('a kept answer', () => {
     assert.equal(full.cache.get('other'), 'x');
   });
 
-  it('is kept under names that JavaScript gives a meaning of its own', () => {
+  it('is cached under names that JavaScript gives a meaning', () => {
     const { cache } = open();
     for (const key of ['__proto__', 'constructor', 'toString']) {
       assert.ok(cache.get(key) instanceof Promise);

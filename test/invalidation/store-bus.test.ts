@@ -1,4 +1,5 @@
-// How news finds its listeners, its siblings and other replicas, and what becomes of it while the store is away.
+// The invalidation bus: delivery to listeners, workers and other replicas, and retries while the store is
+// away.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ChangeRow } from '../../src/couch/couch.ts';
@@ -15,18 +16,18 @@ const session = (id: string, expiresAt = START + 600_000): Invalidation => ({
   expiresAt,
 });
 
-describe('the news desk', () => {
+describe('the invalidation bus', () => {
   let store: MemoryStore;
   let bus: RunningInvalidationBus;
-  let changeCount: Invalidation[];
+  let received: Invalidation[];
   let states: boolean[];
   let users: { change: (row: ChangeRow) => void; state: (up: boolean) => void };
   let broadcast: (invalidation: Invalidation) => Promise<void>;
-  let reports: string[];
+  let reports: [string, object][];
 
   beforeEach(() => {
     store = new MemoryStore();
-    changeCount = [];
+    received = [];
     states = [];
     reports = [];
     broadcast = () => Promise.resolve();
@@ -42,10 +43,10 @@ describe('the news desk', () => {
       },
       workerChannel: { broadcast: (invalidation) => broadcast(invalidation) },
       onState: (up) => states.push(up),
-      report: (sentence) => reports.push(sentence),
+      report: (message, fields) => reports.push([message, fields]),
       now: () => START,
     });
-    bus.onInvalidation((invalidation) => changeCount.push(invalidation));
+    bus.onInvalidation((invalidation) => received.push(invalidation));
     bus.start();
   });
   afterEach(() => bus.close());
@@ -56,13 +57,13 @@ describe('the news desk', () => {
     await until(() => bus.up);
   }
 
-  it('tells listeners before anything is waited for', () => {
+  it('delivers to the listeners before it waits for anything', () => {
     broadcast = () => new Promise(() => undefined);
     void bus.publish({ kind: 'key', name: 'k' });
-    assert.deepEqual(changeCount, [{ kind: 'key', name: 'k' }]);
+    assert.deepEqual(received, [{ kind: 'key', name: 'k' }]);
   });
 
-  it('writes down what no document of its own tells', async () => {
+  it('stores permissions and ended sessions; keys and users have documents of their own', async () => {
     await bus.publish({ kind: 'permissions', database: 'a/b' });
     await bus.publish({ kind: 'permissions', database: 'a/b' });
     await bus.publish(session('s'));
@@ -72,24 +73,24 @@ describe('the news desk', () => {
     assert.equal(store.documents.get('news:session:s')?.['expires_at'], START + 600_000);
   });
 
-  it('hears what other replicas wrote down', async () => {
+  it('delivers what other replicas stored', async () => {
     await up();
     store.putSilently({ _id: 'news:permissions:a/b', at: 'x' });
-    store.tell('news:permissions:a/b');
+    store.deliver('news:permissions:a/b');
     store.putSilently({ _id: 'news:session:s', expires_at: START + 1 });
-    store.tell('news:session:s');
+    store.deliver('news:session:s');
     store.putSilently({ _id: 'used:k', last_used: 'x' });
-    store.tell('used:k');
+    store.deliver('used:k');
     users.change({ id: 'org.couchdb.user:jürgen', deleted: true, doc: undefined });
     users.change({ id: '_design/_auth', deleted: false, doc: {} });
-    assert.deepEqual(changeCount, [
+    assert.deepEqual(received, [
       { kind: 'permissions', database: 'a/b' },
       session('s', START + 1),
       { kind: 'user', name: 'jürgen' },
     ]);
   });
 
-  it('knows since when no news arrives', async () => {
+  it('records when it went down', async () => {
     assert.equal(bus.upUntil, -Infinity);
     await up();
     assert.equal(bus.upUntil, Infinity);
@@ -97,9 +98,9 @@ describe('the news desk', () => {
     assert.equal(bus.upUntil, START);
   });
 
-  it('hears of sessions that ended before it began, and counts as up only then', async () => {
+  it('is up only after it has read the sessions that ended before its start', async () => {
     store.putSilently({ _id: 'news:session:ended', expires_at: START + 1 });
-    store.putSilently({ _id: 'news:session:long over', expires_at: START });
+    store.putSilently({ _id: 'news:session:expired', expires_at: START });
     store.putSilently({ _id: 'news:session:damaged', expires_at: 'soon' });
     store.away = true;
     store.setUp(true);
@@ -108,7 +109,7 @@ describe('the news desk', () => {
     assert.equal(bus.up, false);
     store.away = false;
     await until(() => bus.up);
-    assert.deepEqual(changeCount, [session('ended', START + 1)]);
+    assert.deepEqual(received, [session('ended', START + 1)]);
   });
 
   it('is down at once when either feed is', async () => {
@@ -122,28 +123,28 @@ describe('the news desk', () => {
     assert.deepEqual(states, [true, false, true, false, true]);
   });
 
-  it('keeps news of permissions while the store is away, and writes it when it is back', async () => {
+  it('keeps invalidations of permissions while the store is away, and stores them when it is back', async () => {
     store.away = true;
     await bus.publish({ kind: 'permissions', database: 'one' });
     await bus.publish({ kind: 'permissions', database: 'two' });
     assert.equal(store.documents.size, 0);
     assert.deepEqual(reports, [
-      'News for other replicas must wait; waiting: 1',
-      'News for other replicas must wait; waiting: 2',
+      ['invalidations wait for CouchDB', { waiting: 1 }],
+      ['invalidations wait for CouchDB', { waiting: 2 }],
     ]);
     store.away = false;
     await until(() => store.documents.size === 2);
   });
 
-  it('does not say that a session has ended before that is written down', async () => {
+  it('rejects if the end of a session could not be stored', async () => {
     store.away = true;
     await assert.rejects(bus.publish(session('s')), Unavailable);
-    assert.deepEqual(changeCount, [session('s')]);
+    assert.deepEqual(received, [session('s')]);
     store.away = false;
     await until(() => store.documents.has('news:session:s'));
   });
 
-  it('writes over another replica that tells the same at the same time', async () => {
+  it('writes again after a conflict with another replica', async () => {
     let others = 3;
     store.beforeWrite = ({ _id }) => {
       if (others-- > 0) store.putSilently({ _id, at: 'theirs' });
@@ -153,14 +154,14 @@ describe('the news desk', () => {
   });
 });
 
-describe('what was read at second 1000, for 300 seconds with news and 2 without, is known to hold', () => {
+describe('data read at second 1000, valid for 300 seconds with the bus up and 2 with it down, holds', () => {
   for (const [when, upUntil, until] of [
-    ['for its time while news arrive', Infinity, 1300],
-    ['for its short time where none ever did', -Infinity, 1002],
-    ['for its short time where they ceased before it was read', 900, 1002],
-    ['until they ceased', 1200, 1200],
-    ['for its short time where they ceased soon after', 1001, 1002],
-    ['for no more than its time where they ceased later', 2000, 1300],
+    ['for 300 seconds while the bus is up', Infinity, 1300],
+    ['for 2 seconds if the bus was never up', -Infinity, 1002],
+    ['for 2 seconds if the bus went down before the read', 900, 1002],
+    ['until the bus went down', 1200, 1200],
+    ['for 2 seconds if the bus went down soon after the read', 1001, 1002],
+    ['for 300 seconds at most if the bus went down later', 2000, 1300],
   ] as const) {
     it(when, () => {
       assert.equal(holdsUntil({ upUntil: upUntil * 1000 }, 1_000_000, 300, 2), until * 1000);

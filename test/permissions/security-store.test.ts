@@ -1,4 +1,4 @@
-// Pins the cache of permissions: what fills it, what empties it, and that an older copy never brings back what was revoked.
+// The cache of permissions: what fills it, what empties it, and that an older copy never undoes a revocation.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Couch, type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
@@ -33,14 +33,14 @@ function open() {
       return Promise.resolve({ status: 200, body: { ok: true } });
     },
   };
-  const listeners: ((bus: Invalidation) => void)[] = [];
-  const told: Invalidation[] = [];
+  const listeners: ((invalidation: Invalidation) => void)[] = [];
+  const published: Invalidation[] = [];
   const store = createSecurityStore({
     couch,
     bus: {
-      publish: (bus) => {
-        told.push(bus);
-        for (const listener of listeners) listener(bus);
+      publish: (invalidation) => {
+        published.push(invalidation);
+        for (const listener of listeners) listener(invalidation);
         return Promise.resolve();
       },
       onInvalidation: (listener) => void listeners.push(listener),
@@ -56,9 +56,9 @@ function open() {
     outageCacheSeconds: 60,
     now: () => clock.time,
   });
-  const bus = (database: string): void =>
+  const invalidate = (database: string): void =>
     listeners.forEach((listen) => listen({ kind: 'permissions', database }));
-  return { store, clock, asked, state, told, bus };
+  return { store, clock, asked, state, published, invalidate };
 }
 
 const names = (permissions: DatabasePermissions | undefined): readonly string[] => [
@@ -66,19 +66,19 @@ const names = (permissions: DatabasePermissions | undefined): readonly string[] 
 ];
 
 describe('the permissions of a database', () => {
-  it('are known at once after they were read, until news comes or their time is over', async () => {
-    const { store, clock, asked, bus } = open();
+  it('are cached after a read until an invalidation or their cache time', async () => {
+    const { store, clock, asked, invalidate } = open();
     assert.deepEqual(names(await store.permissionsOf('db')), ['alice']);
     clock.time += 299_999;
     assert.ok(!(store.permissionsOf('db') instanceof Promise));
-    bus('other');
+    invalidate('other');
     assert.ok(!(store.permissionsOf('db') instanceof Promise));
-    bus('db');
+    invalidate('db');
     assert.ok(store.permissionsOf('db') instanceof Promise);
     assert.equal(asked.length, 2);
   });
 
-  it('are kept only briefly while no news arrives', async () => {
+  it('are cached only briefly while the bus is down', async () => {
     const { store, clock, state } = open();
     await store.permissionsOf('db');
     state.up = false;
@@ -88,7 +88,7 @@ describe('the permissions of a database', () => {
     assert.ok(store.permissionsOf('db') instanceof Promise);
   });
 
-  it('are not kept for a database that is not there', async () => {
+  it('are not cached for a missing database', async () => {
     const { store, state, asked } = open();
     state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
     assert.equal(await store.permissionsOf('db'), undefined);
@@ -96,7 +96,7 @@ describe('the permissions of a database', () => {
     assert.equal(asked.length, 2);
   });
 
-  it('are not asked for again by nobody within a second of not being there, and always by a name', async () => {
+  it('of a missing database are read once a second for anonymous callers, and every time for named ones', async () => {
     const { store, state, asked, clock } = open();
     const found = state.answer;
     state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
@@ -113,40 +113,44 @@ describe('the permissions of a database', () => {
     assert.equal(asked.length, 3);
     state.answer = found;
     assert.deepEqual(names(await store.permissionsOf('db', alice)), ['alice']);
-    assert.deepEqual(names(await store.permissionsOf('db', nobody)), ['alice'], 'it was seen by somebody');
+    assert.deepEqual(
+      names(await store.permissionsOf('db', nobody)),
+      ['alice'],
+      'a read of another caller found it',
+    );
   });
 
-  it('are asked for again by nobody soon after a change: not every node of CouchDB knows a new database at once', async () => {
-    const { store, state, asked, bus } = open();
+  it('of a missing database are read every time soon after a change: some CouchDB nodes may not know the new database yet', async () => {
+    const { store, state, asked, invalidate } = open();
     state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
-    bus('db');
+    invalidate('db');
     await store.permissionsOf('db', nobody);
     await store.permissionsOf('db', nobody);
     assert.equal(asked.length, 2);
   });
 
-  it('are there for nobody at once when news tells of the database, whatever is still being read', async () => {
-    const { store, state, bus } = open();
+  it('are read again for anonymous callers after an invalidation, whatever read still runs', async () => {
+    const { store, state, invalidate } = open();
     const found = state.answer;
     state.answer = { status: 404, body: { error: 'not_found', reason: 'Database does not exist.' } };
     await store.permissionsOf('known', nobody);
     const early = store.permissionsOf('early', nobody);
-    for (const database of ['known', 'early']) bus(database);
+    for (const database of ['known', 'early']) invalidate(database);
     state.answer = found;
     assert.deepEqual(names(await early), ['alice']);
     for (const database of ['known', 'early'])
       assert.deepEqual(names(await store.permissionsOf(database, nobody)), ['alice']);
   });
 
-  it('are asked for under the encoded name of the database', async () => {
+  it('are read under the encoded name of the database', async () => {
     const { store, asked } = open();
     await store.permissionsOf('a/b+c');
     assert.equal(asked[0]?.path, '/a%2Fb%2Bc/_security');
   });
 
-  it('read soon after a change are kept only for a moment: they may be an older copy', async () => {
-    const { store, clock, bus } = open();
-    bus('db');
+  it('read soon after a change are cached only briefly: they may be an older copy', async () => {
+    const { store, clock, invalidate } = open();
+    invalidate('db');
     await store.permissionsOf('db');
     clock.time += 499;
     assert.ok(!(store.permissionsOf('db') instanceof Promise));
@@ -160,36 +164,36 @@ describe('the permissions of a database', () => {
     assert.ok(!(store.permissionsOf('db') instanceof Promise));
   });
 
-  it('are never older than those that were seen, though another copy says so', async () => {
-    const { store, state, clock, bus } = open();
+  it('are never older than those that were read before, if another copy is read', async () => {
+    const { store, state, clock, invalidate } = open();
     state.document = stored({ cloudant: {} }, 5);
     assert.deepEqual(names(await store.permissionsOf('db')), []);
     state.document = stored(READER, 4);
-    bus('db');
+    invalidate('db');
     assert.deepEqual(
       names(await store.permissionsOf('db')),
       [],
-      'an older copy that grants more is not believed',
+      'an older copy that grants more is not accepted',
     );
     await assert.rejects(store.documentOf('db'), Unavailable);
     clock.time += 60_000;
-    bus('db');
+    invalidate('db');
     assert.deepEqual(
       names(await store.permissionsOf('db')),
       ['alice'],
-      'a minute later it is what CouchDB was given',
+      'a minute later the older copy is accepted',
     );
   });
 
-  it('are believed at once when they close a database, however old the copy is', async () => {
-    const { store, state, bus } = open();
+  it('are accepted at once if they grant nothing, however old the copy is', async () => {
+    const { store, state, invalidate } = open();
     await store.permissionsOf('db');
     state.document = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
-    bus('db');
+    invalidate('db');
     assert.deepEqual(names(await store.permissionsOf('db')), []);
   });
 
-  it('are unavailable, not refused, when CouchDB does not know Couchgate', async () => {
+  it("are unavailable, not refused, if CouchDB rejects Couchgate's own token", async () => {
     const { store, state } = open();
     state.answer = { status: 401, body: { error: 'unauthorized', reason: 'no' } };
     await assert.rejects(async () => store.permissionsOf('db'), Unavailable);
@@ -199,22 +203,22 @@ describe('the permissions of a database', () => {
 describe('a write of permissions', () => {
   const revoke = parseSecurityPut({ cloudant: {} });
 
-  it('is what decides afterwards, whatever CouchDB still answers, and is told to all', async () => {
-    const { store, asked, told, state } = open();
+  it('decides afterwards, whatever CouchDB still answers, and is published', async () => {
+    const { store, asked, published, state } = open();
     const before = await store.documentOf('db');
     await store.write('db', before ?? {}, revoke);
     state.document = stored(READER, 1);
     const now = store.permissionsOf('db');
     assert.ok(!(now instanceof Promise));
     assert.deepEqual(names(now), []);
-    assert.deepEqual(told, [{ kind: 'permissions', database: 'db' }]);
+    assert.deepEqual(published, [{ kind: 'permissions', database: 'db' }]);
     assert.deepEqual(
       asked.map(({ method }) => method),
       ['GET', 'PUT'],
     );
   });
 
-  it('is stamped later than what it replaces, though the clock went back', async () => {
+  it('has a higher version than the replaced object, even if the clock went back', async () => {
     const { store, asked } = open();
     await store.write('db', stored(READER, 9_000_000), revoke);
     await store.write('db', {}, revoke);
@@ -222,17 +226,17 @@ describe('a write of permissions', () => {
     assert.deepEqual(stamps, [9_000_001, 9_000_002]);
   });
 
-  it('drops what was known and tells all when it may have been done in part', async () => {
-    const { store, state, told } = open();
+  it('drops the cache and publishes if CouchDB may have applied it in part', async () => {
+    const { store, state, published } = open();
     await store.permissionsOf('db');
     state.answer = new Unavailable('no majority');
     await assert.rejects(store.write('db', {}, revoke), Unavailable);
-    assert.equal(told.length, 1);
+    assert.equal(published.length, 1);
     state.answer = undefined;
     assert.ok(store.permissionsOf('db') instanceof Promise);
   });
 
-  it('hands on what CouchDB finds wrong with it, and a missing database', async () => {
+  it("passes on CouchDB's 400, and 404 for a missing database", async () => {
     const { store, state } = open();
     state.answer = { status: 400, body: { error: 'bad_request', reason: 'names must be a JSON list' } };
     await assert.rejects(
@@ -243,7 +247,7 @@ describe('a write of permissions', () => {
     await assert.rejects(store.write('db', {}, revoke), NotFound);
   });
 
-  it('waits its turn, database by database, and a failed turn lets the next one in', async () => {
+  it('runs one at a time per database, and a failed one lets the next one run', async () => {
     const { store } = open();
     const order: string[] = [];
     const work =
@@ -254,9 +258,9 @@ describe('a write of permissions', () => {
         order.push(`${name} ends`);
         if (fails) throw new Error(name);
       };
-    const first = store.alone('db', work('first', true));
-    const second = store.alone('db', work('second'));
-    const other = store.alone('other', work('other'));
+    const first = store.runExclusive('db', work('first', true));
+    const second = store.runExclusive('db', work('second'));
+    const other = store.runExclusive('other', work('other'));
     await assert.rejects(first, /first/);
     await Promise.all([second, other]);
     assert.ok(order.indexOf('first ends') < order.indexOf('second begins'));

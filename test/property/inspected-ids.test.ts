@@ -9,7 +9,7 @@ import { classOfId, DESIGN, INTERNAL, LOCAL, ORDINARY, RESERVED } from '../../sr
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
 const runs = { numRuns: 3000 * FACTOR };
 
-type Reading = number | 'no JSON' | 'no object' | 'no docs' | 'no document' | 'no text';
+type Reading = number | 'no JSON' | 'no object' | 'no docs' | 'no document' | 'no text' | 'no UTF-8';
 
 const REASONS: Readonly<Record<string, Reading>> = {
   'invalid UTF-8 JSON': 'no JSON',
@@ -17,6 +17,7 @@ const REASONS: Readonly<Record<string, Reading>> = {
   '`docs` parameter must be an array.': 'no docs',
   'Document must be a JSON object': 'no document',
   'Document id must be a string': 'no text',
+  'Document id must be valid UTF-8': 'no UTF-8',
 };
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -26,7 +27,8 @@ function idOf(document: unknown): Reading {
   if (!isObject(document)) return 'no document';
   if (!Object.hasOwn(document, '_id')) return ORDINARY;
   const { _id: id } = document;
-  return typeof id === 'string' ? classOfId(id) : 'no text';
+  if (typeof id !== 'string') return 'no text';
+  return /\p{Surrogate}/u.test(id) ? 'no UTF-8' : classOfId(id);
 }
 
 /** By way of the value: the last of duplicate keys counts, as for CouchDB. */
@@ -75,6 +77,9 @@ const spelt = (text: fc.Arbitrary<string>): fc.Arbitrary<string> =>
 const IDS = [
   ...[
     '_design/x',
+    '_design/\ud800',
+    '\udc00x',
+    '\u{1f600}',
     '_design/',
     '_design',
     '_local/x',

@@ -66,16 +66,22 @@ const WORDS = [
     '_x',
   ],
   ...['_design%2Fx', 'a/../b', '...', '%', '/', 'doc#x', '\u{1f600}'],
+  ...['.', '..', '_design/..', '_local/.', '\0', 'a\0b', '../x', '_design/\0'],
 ];
 const segment = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom(...WORDS) },
   { weight: 1, arbitrary: fc.string({ minLength: 1, maxLength: 6, unit: 'grapheme' }) },
 );
-/** Names that one reading cannot have, or that CouchDB cannot keep apart. */
-const isName = (text: string): boolean => !['.', '..', ''].includes(text) && !text.includes('\0');
-const segments = fc
-  .array(segment.filter(isName), { maxLength: 6 })
-  .filter(([, second]) => second !== '_design/' && second !== '_local/');
+const isName = (text: string): boolean => text !== '';
+/** Dots and NUL are names inside a database only; a document id is not empty. */
+const isReadable = (names: readonly string[]): boolean => {
+  const [first = '', second] = names;
+  const isOutside = first.startsWith('_') && first !== '_users' && first !== '_replicator';
+  const outside = isOutside ? names : [first];
+  if (outside.some((name) => ['.', '..'].includes(name) || name.includes('\0'))) return false;
+  return second !== '_design/' && second !== '_local/';
+};
+const segments = fc.array(segment.filter(isName), { maxLength: 6 }).filter(isReadable);
 const method = fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY', 'PATCH');
 const choices = fc.array(fc.nat(59), { minLength: 1, maxLength: 40 });
 

@@ -1,4 +1,5 @@
-// Pins when an open feed is ended: by news that concerns it, by a sweep, and after too long an ignorance; and that nothing else ends it.
+// When a watched exchange is cut: on an invalidation that affects it, at a sweep, and after an outage; and
+// that nothing else cuts it.
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
@@ -14,16 +15,16 @@ const key: Principal = { kind: 'key', name: 'alpha' };
 const user: Principal = { kind: 'user', name: 'alice', roles: [] };
 const endpoint = { id: 'changes' } as Endpoint;
 
-interface Desk {
+interface TestBus {
   readonly onInvalidation: (listener: (invalidation: Invalidation) => void) => void;
-  readonly tell: (invalidation: Invalidation) => Promise<void>;
+  readonly deliver: (invalidation: Invalidation) => Promise<void>;
 }
 
-function newsDesk(): Desk {
+function testBus(): TestBus {
   const listeners: ((invalidation: Invalidation) => void)[] = [];
   return {
     onInvalidation: (listener) => void listeners.push(listener),
-    tell: async (invalidation) => {
+    deliver: async (invalidation) => {
       for (const listener of listeners) listener(invalidation);
       await new Promise((resolve) => setImmediate(resolve));
     },
@@ -31,7 +32,7 @@ function newsDesk(): Desk {
 }
 
 function watch(over: Partial<RevocationWatchOptions> = {}) {
-  const bus = newsDesk();
+  const bus = testBus();
   const feeds = createRevocationWatch({ bus, isStillPermitted: () => false, outageSeconds: 60, ...over });
   const cuts: string[] = [];
   const open = (name: string, feed: Partial<WatchedExchange>): (() => void) =>
@@ -50,50 +51,55 @@ function watch(over: Partial<RevocationWatchOptions> = {}) {
 
 describe('open feeds', () => {
   const cases: readonly [string, Invalidation, Partial<WatchedExchange>, boolean][] = [
-    ['news of its database', { kind: 'permissions', database: 'db' }, {}, true],
-    ['news of another database', { kind: 'permissions', database: 'other' }, {}, false],
-    ['news of its key', { kind: 'key', name: 'alpha' }, {}, true],
-    ['news of another key', { kind: 'key', name: 'beta' }, {}, false],
-    ["news of a key with a user's name", { kind: 'key', name: 'alice' }, { principal: user }, false],
-    ['news of its user', { kind: 'user', name: 'alice' }, { principal: user }, true],
-    ["news of a user with a key's name", { kind: 'user', name: 'alpha' }, {}, false],
+    ['a change of its database', { kind: 'permissions', database: 'db' }, {}, true],
+    ['a change of another database', { kind: 'permissions', database: 'other' }, {}, false],
+    ['a change of its key', { kind: 'key', name: 'alpha' }, {}, true],
+    ['a change of another key', { kind: 'key', name: 'beta' }, {}, false],
+    ["a change of a key with a user's name", { kind: 'key', name: 'alice' }, { principal: user }, false],
+    ['a change of its user', { kind: 'user', name: 'alice' }, { principal: user }, true],
+    ["a change of a user with a key's name", { kind: 'user', name: 'alpha' }, {}, false],
     ['the end of its session', { kind: 'session', id: 's1', expiresAt: 1 }, { sessionId: 's1' }, true],
     ['the end of another session', { kind: 'session', id: 's2', expiresAt: 1 }, { sessionId: 's1' }, false],
-    ['the end of a session, asked with Basic', { kind: 'session', id: 's1', expiresAt: 1 }, {}, false],
+    [
+      'the end of a session, if authenticated with Basic',
+      { kind: 'session', id: 's1', expiresAt: 1 },
+      {},
+      false,
+    ],
   ];
   for (const [what, invalidation, feed, ends] of cases) {
     it(`${ends ? 'end on' : 'outlive'} ${what} when they are not permitted any more`, async () => {
       const { bus, cuts, open, feeds } = watch();
       open('feed', feed);
-      await bus.tell(invalidation);
+      await bus.deliver(invalidation);
       assert.deepEqual(cuts, ends ? ['feed: revoked'] : []);
       assert.equal(feeds.count, ends ? 0 : 1);
       feeds.close();
     });
   }
 
-  it('outlive news that still permits them, decided at once or later', async () => {
+  it('outlive a change that still permits them, decided at once or later', async () => {
     for (const answer of [true, Promise.resolve(true)]) {
       const { bus, cuts, open, feeds } = watch({ isStillPermitted: () => answer });
       open('feed', {});
-      await bus.tell({ kind: 'permissions', database: 'db' });
+      await bus.deliver({ kind: 'permissions', database: 'db' });
       assert.deepEqual(cuts, []);
       feeds.close();
     }
   });
 
-  it('of a database that CouchDB guards itself end on news of it: only CouchDB knows who may still have them', async () => {
+  it('end on a change of their database if CouchDB decides itself (couchdb_auth_only): only CouchDB knows who is still permitted', async () => {
     const { bus, cuts, open, feeds } = watch({ isStillPermitted: () => true });
     open('own', { identity: 'own' });
     open('marked', {});
-    await bus.tell({ kind: 'permissions', database: 'other' });
+    await bus.deliver({ kind: 'permissions', database: 'other' });
     assert.deepEqual(cuts, []);
-    await bus.tell({ kind: 'permissions', database: 'db' });
+    await bus.deliver({ kind: 'permissions', database: 'db' });
     assert.deepEqual(cuts, ['own: revoked']);
     feeds.close();
   });
 
-  it('decide once more when news comes while a decision is under way', async () => {
+  it('are decided once more after an invalidation during a decision', async () => {
     let answer: (permitted: boolean) => void = () => undefined;
     let asked = 0;
     const { bus, cuts, open, feeds } = watch({
@@ -103,8 +109,8 @@ describe('open feeds', () => {
       },
     });
     open('feed', {});
-    await bus.tell({ kind: 'permissions', database: 'db' });
-    await bus.tell({ kind: 'permissions', database: 'db' });
+    await bus.deliver({ kind: 'permissions', database: 'db' });
+    await bus.deliver({ kind: 'permissions', database: 'db' });
     assert.equal(asked, 1);
     answer(true);
     await new Promise((resolve) => setImmediate(resolve));
@@ -112,7 +118,7 @@ describe('open feeds', () => {
     feeds.close();
   });
 
-  it('of one caller, on one database and for one row are decided once a look', async () => {
+  it('of one caller, database and endpoint are decided once per check', async () => {
     let asked = 0;
     const { bus, cuts, open, feeds } = watch({
       isStillPermitted: (feed) => {
@@ -123,7 +129,7 @@ describe('open feeds', () => {
     open('one', {});
     open('two', {});
     open('three', { endpoint: { ...endpoint, id: 'att-get' } });
-    await bus.tell({ kind: 'permissions', database: 'db' });
+    await bus.deliver({ kind: 'permissions', database: 'db' });
     assert.equal(asked, 2);
     assert.deepEqual(cuts, ['three: revoked']);
     feeds.close();
@@ -135,7 +141,7 @@ describe('open feeds', () => {
       isStillPermitted: () => new Promise<boolean>((resolve) => (answer = resolve)),
     });
     const end = open('feed', {});
-    await bus.tell({ kind: 'permissions', database: 'db' });
+    await bus.deliver({ kind: 'permissions', database: 'db' });
     end();
     answer(false);
     await new Promise((resolve) => setImmediate(resolve));
@@ -144,7 +150,7 @@ describe('open feeds', () => {
     feeds.close();
   });
 
-  it('end at a sweep without any news, and go on for the time of an outage when it cannot be known', () => {
+  it('end at a sweep without an invalidation, and continue for the outage time while a decision is not possible', () => {
     mock.timers.enable({ apis: ['setInterval'] });
     let time = 0;
     let permitted: () => boolean = () => true;

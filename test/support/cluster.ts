@@ -82,7 +82,7 @@ export async function startCluster(chosen: ClusterOptions = {}): Promise<Cluster
 
   try {
     await Promise.all(nodes.map((node) => node.start()));
-    if (shared.options.joined) await joinCluster([first, ...others], START_TIMEOUT_MS);
+    if (shared.options.joined) await joinCluster([first, ...others], { timeoutMs: START_TIMEOUT_MS });
   } catch (error) {
     const logs = await Promise.all(nodes.map((node) => node.log()));
     await close();

@@ -67,6 +67,7 @@ function endpointWith(transport: PoolKind, privilege: Privilege): Endpoint {
     privilege,
     servedBy: 'couchdb',
     pool: transport,
+    body: 'write',
     action: 'read',
     manual: '',
   };
@@ -110,7 +111,7 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
     rule: 'test',
   };
   context.decision = decision;
-  if (judged.body !== undefined) context.body = { received: judged.body, decoded: judged.body };
+  if (judged.body !== undefined) context.body = judged.body;
   return context;
 }
 
@@ -124,7 +125,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
       connectTimeoutMs: 500,
       idleTimeoutMs: 60_000,
       keepAliveMs: 60_000,
-      kept: 64,
+      maxIdle: 64,
       ca: undefined,
       connections: 64,
       queue: 64,
@@ -149,6 +150,9 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
         return () => watched.delete(feed);
       },
     },
+    isStillPermitted: () => true,
+    maxJsonBody: 1e9,
+    maxQueryValues: 1e9,
     maxBodyBytes: 2 ** 32,
     multipartTimeoutMs: 60_000,
     publicUrl: '',

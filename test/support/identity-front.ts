@@ -29,7 +29,7 @@ export interface IdentityFrontSetup {
   readonly refusalQuantumMs?: number;
 }
 
-/** Starts a replica and waits until it hears news. */
+/** Starts a replica and waits until the invalidation bus is up. */
 export async function startIdentityFront(
   access: CouchAccess,
   { settings, sessionSecret, now, refusalQuantumMs }: IdentityFrontSetup = {},

@@ -1,4 +1,4 @@
-// An invalidation bus within this process: a publish calls every listener before it resolves.
+// An invalidation bus of this process alone: it delivers what is published at once.
 import { type Invalidation, type InvalidationBus } from '../../src/invalidation/bus.ts';
 
 export function localBus(): InvalidationBus {

@@ -1,20 +1,21 @@
-// A store in memory that can be away, short of nodes, or behind: for what a real CouchDB cannot be made to do at a given moment.
+// A store in memory that can be unavailable, short of nodes, or behind: states that a test cannot cause in a
+// real CouchDB at a given moment.
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { type Store, type StoredDocument, type WriteOutcome } from '../../src/couch/store.ts';
 
 export class MemoryStore implements Store {
   readonly documents = new Map<string, StoredDocument>();
-  /** What was asked, in order: `read key:…`, `write key:…`. */
+  /** The requests in order: `read key:…`, `write key:…`. */
   readonly asked: string[] = [];
   up = false;
-  /** True: every question fails. */
+  /** True: every request fails. */
   away = false;
-  /** False: writes are answered as CouchDB's 202. */
+  /** False: writes are answered like CouchDB's 202. */
   quorum = true;
-  /** Called before a write is taken; a throw is a lost answer before the write. */
+  /** Called before a write is stored; if it throws, the write is lost. */
   beforeWrite: (document: StoredDocument) => void = () => undefined;
-  /** True: changes are not told, as on a replica whose feed is behind. */
+  /** True: changes are not delivered, as on a replica whose feed is behind. */
   muted = false;
   #rows: ((row: ChangeRow) => void)[] = [];
   #states: ((up: boolean) => void)[] = [];
@@ -62,13 +63,13 @@ export class MemoryStore implements Store {
     this.up = false;
   }
 
-  /** Tells the change of a document, as the feed does. */
-  tell(id: string): void {
+  /** Delivers the change of a document to the listeners, as the feed does. */
+  deliver(id: string): void {
     const doc = this.documents.get(id);
     for (const listener of this.#rows) listener({ id, deleted: doc === undefined, doc });
   }
 
-  /** Another replica's write: taken, and not told. */
+  /** A write of another replica: stored, but not delivered. */
   putSilently(document: StoredDocument): void {
     this.#revision += 1;
     this.documents.set(document._id, { ...document, _rev: `${this.#revision}-x` });
@@ -78,7 +79,7 @@ export class MemoryStore implements Store {
     if (this.documents.get(document._id)?._rev !== document._rev) return { outcome: 'conflict' };
     if (document['_deleted'] === true) this.documents.delete(document._id);
     else this.putSilently(document);
-    if (!this.muted) this.tell(document._id);
+    if (!this.muted) this.deliver(document._id);
     return { outcome: 'written', rev: `${this.#revision}-x`, quorum: this.quorum };
   }
 

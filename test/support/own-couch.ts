@@ -1,4 +1,4 @@
-// Couchgate's own conversation with a test's CouchDB, and what stands on it: the store, the news desk and the keys, as one replica of Couchgate has them.
+// One replica's client of a test CouchDB with the store, the invalidation bus and the API keys on top of it.
 import { createHmac } from 'node:crypto';
 import { createCouch, type CouchClient } from '../../src/couch/client.ts';
 import { createKeyStore, type KeyStoreOptions, type RunningKeyStore } from '../../src/identity/key-store.ts';
@@ -38,12 +38,12 @@ export interface Replica {
   readonly store: Store;
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
-  /** Everything that the desk's listeners heard. */
-  readonly changeCount: Invalidation[];
+  /** All invalidations that the bus delivered. */
+  readonly invalidations: Invalidation[];
   close(): Promise<void>;
 }
 
-/** One replica of Couchgate, without its front. */
+/** One replica of Couchgate, without its listeners. */
 export function startReplica(
   access: CouchAccess,
   options: Partial<KeyStoreOptions> & { readonly database: string },
@@ -62,8 +62,8 @@ export function startReplica(
     outageCacheSeconds: 60,
     ...options,
   });
-  const changeCount: Invalidation[] = [];
-  bus.onInvalidation((bus) => changeCount.push(bus));
+  const invalidations: Invalidation[] = [];
+  bus.onInvalidation((invalidation) => invalidations.push(invalidation));
   store.start();
   bus.start();
   return {
@@ -71,7 +71,7 @@ export function startReplica(
     store,
     bus,
     keys,
-    changeCount,
+    invalidations,
     async close() {
       await keys.close();
       bus.close();

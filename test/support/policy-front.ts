@@ -59,6 +59,10 @@ export interface PolicyFrontSetup {
   readonly inspectLimitBytes?: number;
   readonly maxBodyBytes?: number;
   readonly maxUrlBytes?: number;
+  readonly couchdbConnections?: number;
+  readonly maxJsonBody?: number;
+  readonly maxQueryValues?: number;
+  readonly publicUrl?: string;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -138,14 +142,17 @@ const WIDE = {
   drainTimeoutSeconds: 0,
 } satisfies Partial<Settings>;
 
+const LIMITS = /Bytes$|^maxJsonBody$|^maxQueryValues$|^couchdbConnections$/;
+
 function settingsOf(setup: PolicyFrontSetup): Settings {
   const { mayAdminister, couchdb } = setup;
-  const limits = Object.entries(setup).filter(([name]) => name.endsWith('Bytes'));
+  const limits = Object.entries(setup).filter(([name]) => LIMITS.test(name));
   return testSettings({
     ...WIDE,
     metricsListen: 'off',
     ...(mayAdminister === false ? { ownerAllow: ['192.0.2.1/32'] } : {}),
     ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
+    ...(setup.publicUrl === undefined ? {} : { publicUrl: setup.publicUrl }),
     ...(Object.fromEntries(limits) as Partial<Settings>),
   });
 }

@@ -1,5 +1,6 @@
-// A program of several workers as main.ts is one, with a server that tells what it knows. Started by test/integration/workers.test.ts.
-// Environment: WORKERS, DRAIN_MS; FAIL=1 ends every worker before it serves.
+// A program with several workers, as main.ts, whose server reports its state. Started by
+// test/integration/workers.test.ts.
+// Environment: WORKERS, DRAIN_MS; FAIL=1 makes every worker exit before it serves.
 import cluster from 'node:cluster';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
@@ -17,11 +18,11 @@ function runPrimary(): void {
   const workers = startWorkers({
     count: Number(process.env['WORKERS'] ?? 2),
     drainMs: DRAIN_MS,
-    log: { info: (fields) => say(fields), warn: (fields, sentence) => say({ ...fields, sentence }) },
+    log: { info: (fields) => say(fields), warn: (fields, message) => say({ ...fields, message }) },
   });
   process.on('SIGTERM', () => workers.drain());
   process.on('SIGHUP', () => workers.reload());
-  process.on('SIGUSR2', () => void workers.gather('pid').then((pids) => say({ pids })));
+  process.on('SIGUSR2', () => void workers.request('pid').then((pids) => say({ pids })));
   void workers.ended.then((code) => process.exit(code));
 }
 
@@ -29,22 +30,23 @@ function runWorker(): void {
   if (process.env['FAIL'] === '1') process.exit(7);
   const workerChannel = createWorkerChannel({ channel: process });
   const feeds = new Set<ServerResponse>();
-  let changeCount = 'nothing';
-  workerChannel.listen((message) => {
-    changeCount = String(message);
+  let lastMessage = 'nothing';
+  workerChannel.onBroadcast((message) => {
+    lastMessage = String(message);
   });
-  workerChannel.answer('pid', () => process.pid);
+  workerChannel.onRequest('pid', () => process.pid);
   workerChannel.onReload(() => say({ reloaded: process.pid }));
 
   const routes: Readonly<Record<string, (req: IncomingMessage, res: ServerResponse) => void>> = {
     '/pid': (_req, res) => res.end(String(process.pid)),
-    '/heard': (_req, res) => res.end(`${process.pid} ${changeCount}`),
-    '/tell': (_req, res) => void workerChannel.broadcast('the news').then(() => res.end(String(process.pid))),
+    '/last-message': (_req, res) => res.end(`${process.pid} ${lastMessage}`),
+    '/broadcast': (_req, res) =>
+      void workerChannel.broadcast('a message').then(() => res.end(String(process.pid))),
     '/feed': (_req, res) => {
       feeds.add(res);
       res.write(`${process.pid}\n`);
     },
-    // Answers when its body has come to its end, so that the test says when.
+    // Ends the answer when the request body ends, so that the test decides when.
     '/slow': (req, res) => {
       res.writeHead(200);
       res.write('begun\n');

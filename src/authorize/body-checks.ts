@@ -1,0 +1,49 @@
+// Checks a body that will be forwarded: whether it must be decoded first, its size, and its structure (H20).
+import { type IncomingMessage } from 'node:http';
+import { isEncoded, isMultipart } from '../body/decode.ts';
+import { refuseStructure } from '../body/json-meter.ts';
+import { bodyLimit, decodedStructure, structureLimits, type BodyLimits } from '../body/limits.ts';
+import { type Endpoint } from '../catalogue/endpoint.ts';
+import { contextOf, type Decision, known } from '../context.ts';
+import { BadContentType, TooLarge } from '../http-errors.ts';
+
+/**
+ * CouchDB inflates a gzip body without a limit: 510 KiB took a node to 2 GB. Only attachments are forwarded encoded,
+ * because CouchDB stores them as they come. Pinned by test/hostile/h20-parsers.test.ts.
+ */
+export function mustDecode(req: IncomingMessage, decision: Decision): boolean {
+  if (!decision.allow) return false;
+  const { servedBy, body } = decision.endpoint;
+  return servedBy !== 'couchgate' && body !== 'attachment' && isEncoded(req);
+}
+
+/**
+ * Refuses what needs no byte of the body. The parts of a multipart body have encodings of their own. No endpoint that is
+ * open to everybody takes a body.
+ */
+export function refuseByHead(limits: BodyLimits, req: IncomingMessage, endpoint: Endpoint): void {
+  if (isEncoded(req)) {
+    if (isMultipart(req)) throw new BadContentType('A multipart body must not have a Content-Encoding');
+    if (endpoint.permit.kind === 'public')
+      throw new BadContentType('This endpoint takes no Content-Encoding');
+  }
+  if (isTooLong(limits, req, endpoint)) throw new TooLarge();
+}
+
+/** True if the head announces more than the endpoint takes. The length of a chunked body shows on the way. */
+export function isTooLong(limits: BodyLimits, req: IncomingMessage, endpoint: Endpoint): boolean {
+  const length = req.headers['content-length'];
+  return length !== undefined && Number(length) > bodyLimit(endpoint, req, limits);
+}
+
+/** A streamed body is measured on its way (forward/request-body.ts). */
+export function refuseReadStructure(
+  limits: BodyLimits,
+  req: IncomingMessage,
+  endpoint: Endpoint,
+): Promise<void> {
+  const { body, receivedBytes } = contextOf(req);
+  const decoded = known(body, 'body');
+  const structure = structureLimits(endpoint, req, limits);
+  return refuseStructure(decoded, decodedStructure(structure, receivedBytes, decoded.length));
+}

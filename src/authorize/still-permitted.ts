@@ -1,0 +1,59 @@
+// Decides again about a request that was permitted before: after a wait, and while it runs (H17, H19).
+import { type KeyStore } from '../identity/api-key.ts';
+import { type SessionStore } from '../identity/session-store.ts';
+import { type SecurityStore } from '../permissions/security-store.ts';
+import { type Principal } from '../principal/principal.ts';
+import { type WatchedExchange } from '../revocation/revocation-watch.ts';
+import { decide } from './decide.ts';
+
+export interface StillPermittedDeps {
+  readonly keys: Pick<KeyStore, 'holds'>;
+  readonly sessions: Pick<SessionStore, 'isEnded'>;
+  readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+}
+
+/** What the validity of a credential depends on; `Identified` of the context has this shape. */
+export interface Credential {
+  readonly principal: Principal;
+  readonly sessionId?: string | undefined;
+  readonly keyVersion?: string | undefined;
+}
+
+export type StillAuthenticated = (credential: Credential) => boolean | Promise<boolean>;
+
+/** Decides whether a credential is still valid: its session has not ended, and its key has that password. */
+export function createStillAuthenticated({
+  keys,
+  sessions,
+}: Omit<StillPermittedDeps, 'permissions'>): StillAuthenticated {
+  return function isStillAuthenticated({ principal, sessionId, keyVersion }) {
+    const isEnded = sessionId === undefined ? false : sessions.isEnded(sessionId);
+    const holds = keyVersion === undefined ? true : keys.holds(principal.name, keyVersion);
+    if (!(isEnded instanceof Promise) && !(holds instanceof Promise)) return !isEnded && holds;
+    return Promise.all([isEnded, holds]).then(([ended, valid]) => !ended && valid);
+  };
+}
+
+/**
+ * Decides whether the permissions in force now still permit the endpoint that was applied. A form that is not complete
+ * has named no database yet; it is decided when it has. Rejects when the permissions cannot be read.
+ */
+export function createStillPermitted(
+  deps: StillPermittedDeps,
+): (exchange: WatchedExchange) => Promise<boolean> {
+  const isStillAuthenticated = createStillAuthenticated(deps);
+  return async function isStillPermitted(exchange) {
+    const { principal, database, endpoint } = exchange;
+    if (!(await isStillAuthenticated(exchange))) return false;
+    if (endpoint.id === 'legacy-set-permissions') return true;
+    const permissions = database === undefined ? undefined : await deps.permissions.permissionsOf(database);
+    const operation = {
+      endpoint,
+      alternatives: [],
+      decidedByBody: undefined,
+      database,
+      documentId: undefined,
+    };
+    return decide(principal, operation, permissions, undefined).allow;
+  };
+}

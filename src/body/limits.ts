@@ -1,0 +1,91 @@
+// Says how large the body of a request may be, by what CouchDB and Couchgate do with it (H20).
+import { type IncomingMessage } from 'node:http';
+import { type EndpointId } from '../catalogue/catalogue.ts';
+import { type Endpoint } from '../catalogue/endpoint.ts';
+import { isMultipart } from './decode.ts';
+import { type StructureLimits } from './json-meter.ts';
+import { type BodyRules } from './read.ts';
+
+export interface BodyLimits {
+  /** Largest body of any kind. */
+  readonly maxBodyBytes: number;
+  /** Largest body that CouchDB parses as a whole, after decoding. */
+  readonly maxJsonBody: number;
+  /** Most values in a body that asks for something. */
+  readonly maxQueryValues: number;
+}
+
+/** Room for thousands of users, or for a job with a list of 20 000 document ids. */
+export const GUARDED_LIMIT_BYTES = 1_048_576;
+
+/**
+ * Documents of applications have ten bytes and more for each value. CouchDB needs about 200 bytes of memory for a value
+ * of any size, so past 250 000 values the body must have eight bytes for each.
+ */
+const WRITE_STRUCTURE: StructureLimits = Object.freeze({
+  values: 250_000,
+  valuesPerByte: 1 / 8,
+  members: 100_000,
+});
+
+/** Largest body that asks for something. */
+const QUERY_LIMIT_BYTES = 16_777_216;
+
+/** CouchDB rewrites a selector several times: 100 000 values take 280 MiB. */
+const SELECTOR_SHARE = 1 / 5;
+
+/** Endpoints whose body Couchgate itself builds. */
+const GUARDED: ReadonlySet<string> = new Set<EndpointId>(['replicate', 'replicator-write']);
+
+const GUARDED_RULES: BodyRules = Object.freeze({ limitBytes: GUARDED_LIMIT_BYTES, budget: 'parsed' });
+
+/** Returns the limit of a body in bytes. Only what CouchDB stores as it comes may be larger than `maxJsonBody`. */
+export function bodyLimit(
+  endpoint: Pick<Endpoint, 'id' | 'body'>,
+  req: Pick<IncomingMessage, 'headers'>,
+  { maxBodyBytes, maxJsonBody }: BodyLimits,
+): number {
+  if (endpoint.body === 'attachment') return maxBodyBytes;
+  if (endpoint.body === 'document' && isMultipart(req)) return maxBodyBytes;
+  return Math.min(parsedLimit(endpoint, maxJsonBody), maxBodyBytes);
+}
+
+/** Returns the limits of the structure of a body; undefined if CouchDB does not parse it. */
+export function structureLimits(
+  endpoint: Pick<Endpoint, 'body'>,
+  req: Pick<IncomingMessage, 'headers'>,
+  { maxQueryValues }: BodyLimits,
+): StructureLimits | undefined {
+  const { body } = endpoint;
+  if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE));
+  if (body === 'query') return queryStructure(maxQueryValues);
+  if (body === 'write') return WRITE_STRUCTURE;
+  return body === 'document' && !isMultipart(req) ? WRITE_STRUCTURE : undefined;
+}
+
+/** Returns the limits for a body that was decoded: its bytes on the way count, not those that gzip has made of them. */
+export function decodedStructure(
+  limits: StructureLimits | undefined,
+  receivedBytes: number,
+  decodedBytes: number,
+): StructureLimits | undefined {
+  if (limits === undefined) return undefined;
+  return { ...limits, valuesPerByte: Math.min(limits.valuesPerByte, receivedBytes / decodedBytes) };
+}
+
+function queryStructure(values: number): StructureLimits {
+  return { values, valuesPerByte: 0, members: values };
+}
+
+function parsedLimit({ id, body }: Pick<Endpoint, 'id' | 'body'>, maxJsonBody: number): number {
+  if (GUARDED.has(id)) return GUARDED_LIMIT_BYTES;
+  return body === 'query' || body === 'selector' ? Math.min(QUERY_LIMIT_BYTES, maxJsonBody) : maxJsonBody;
+}
+
+/** Returns the rules for a body that is read only because it is encoded. */
+export function rulesOfEncoded(
+  endpoint: Pick<Endpoint, 'id' | 'body'>,
+  { maxJsonBody }: BodyLimits,
+): BodyRules {
+  return GUARDED.has(endpoint.id) ? GUARDED_RULES : { limitBytes: parsedLimit(endpoint, maxJsonBody) };
+}

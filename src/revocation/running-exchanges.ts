@@ -1,0 +1,67 @@
+// Registers exchanges with the revocation watch: feeds and waiting requests at once, others when they are old (H19).
+import { type Context, permitted } from '../context.ts';
+import { type RevocationWatch } from './revocation-watch.ts';
+import { watchedBy } from './watched-exchange.ts';
+
+/** An exchange that waits for CouchDB or passes its answer on. */
+export interface RunningExchange {
+  readonly context: Context;
+  /** Ends the exchange, whose permission is revoked. */
+  cut(reason: string): void;
+}
+
+/** Age at which an exchange is registered. Younger ones cost nothing but their place in a set. */
+const WATCHED_AFTER_MS = 1000;
+const SWEEP_MS = 500;
+
+/**
+ * The exchanges of one process. An answer may take as long as its client reads slowly, and CouchDB goes on to read data
+ * for it. Pinned by test/hostile/h19-decisions.test.ts.
+ */
+export class RunningExchanges {
+  readonly #watch: Pick<RevocationWatch, 'register'>;
+  /** In the order of their start; a set keeps it. */
+  readonly #young = new Set<RunningExchange>();
+  readonly #unregister = new Map<RunningExchange, () => void>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(watch: Pick<RevocationWatch, 'register'>) {
+    this.#watch = watch;
+    this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref();
+  }
+
+  /** Adds an exchange that has just started. */
+  add(exchange: RunningExchange): void {
+    this.#young.add(exchange);
+  }
+
+  /** Registers an exchange at once, because it is a feed or has to wait. */
+  watch(exchange: RunningExchange): void {
+    this.#young.delete(exchange);
+    if (this.#unregister.has(exchange)) return;
+    const { context } = exchange;
+    const watched = watchedBy(context, permitted(context), (reason) => exchange.cut(reason));
+    // Its permission may have been revoked since it was decided, before it was registered.
+    this.#unregister.set(exchange, this.#watch.register(watched, { checkNow: true }));
+  }
+
+  /** Forgets an exchange that has ended. */
+  remove(exchange: RunningExchange): void {
+    if (this.#young.delete(exchange)) return;
+    this.#unregister.get(exchange)?.();
+    this.#unregister.delete(exchange);
+  }
+
+  /** Registers every exchange that has become old. */
+  sweep(): void {
+    const limit = performance.now() - WATCHED_AFTER_MS;
+    for (const exchange of this.#young) {
+      if (exchange.context.startedAt > limit) return;
+      this.watch(exchange);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
