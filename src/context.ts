@@ -46,8 +46,10 @@ export type Decision =
     }
   | {
       readonly allow: false;
-      /** 400 and 405 are sent only to the owner, for endpoints that are closed to everybody. */
+      /** 400 and 405 are sent for mistakes only, to the owner and to holders of a right. */
       readonly status: 400 | 401 | 403 | 404 | 405;
+      /** CouchDB's name of the error, where the status does not give it. */
+      readonly error?: string;
       readonly reason: string;
       readonly rule: string;
       readonly needed: string;

@@ -50,8 +50,8 @@ export class Forbidden extends HttpError {
 }
 
 export class NotFound extends HttpError {
-  constructor(reason = 'missing') {
-    super(404, 'not_found', reason);
+  constructor(reason = 'missing', error = 'not_found') {
+    super(404, error, reason);
   }
 }
 

@@ -1,9 +1,7 @@
 // Decides whether an operation is permitted, and which privilege CouchDB must see. Pure functions.
 import { type Decision } from '../context.ts';
-import { endpoint as endpointOf } from '../catalogue/catalogue.ts';
-import { illegalNameReason } from '../catalogue/database-name.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
-import { type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
+import { type Blocked, type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
@@ -12,12 +10,16 @@ import { endpointForBulk, endpointForDocument, mayStreamBulk } from './endpoint-
 import { ANY_NAME, missingFor, SERVER_ADMIN, type Missing } from './missing-roles.ts';
 
 const ADMIN = roleSet(['_admin']);
-const ILLEGAL_CREATION = endpointOf('db-illegal-create');
 const CLOSED: Missing = { reason: 'This endpoint is closed for everybody.', needed: 'nothing opens it' };
-const LOCAL_INTERNAL = endpointOf('local-internal');
-/** Endpoints whose action is neither write nor feed, but whose database functions see the caller's roles. */
+const NO_DATABASE: Extract<Decision, { allow: false }> = Object.freeze({
+  allow: false,
+  status: 404,
+  reason: 'Database does not exist.',
+  rule: 'no database',
+  needed: CLOSED.needed,
+});
+/** Rows of no writing in which functions of the database are told who asks; and those that write more than their class says. */
 const FUNCTION_ENDPOINTS = new Set(['show', 'list', 'partition-show-list', 'bulk-docs-design-holder']);
-/** Endpoints of the security object, which `couchdb_auth_only` does not leave to CouchDB. */
 const SECURITY_ENDPOINTS = new Set([
   'security-get',
   'security-put',
@@ -39,8 +41,8 @@ export function decide(
   ids: IdClass | undefined,
 ): Decision {
   const { permit } = operation.endpoint;
-  if (permit.kind === 'blocked') return refuseClosed(principal, operation, operation.endpoint);
-  if (ids !== undefined && (ids & INTERNAL) !== 0) return refuseClosed(principal, operation, LOCAL_INTERNAL);
+  if (permit.kind === 'blocked') return refuseClosed(principal, permit, permissions);
+  if (ids !== undefined && (ids & INTERNAL) !== 0) return refuse(principal, CLOSED, 'blocked');
   if (permit.kind === 'public')
     return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'public');
   if (principal.kind === 'owner') return allowOwner(operation, permissions, ids);
@@ -161,31 +163,33 @@ function refuseWithoutDatabase(principal: Principal, operation: Operation): Deci
   if (principal.kind === 'nobody' || database === undefined || endpoint.scope === 'server' || isOwnerOnly) {
     return refuse(principal, missing, 'grant');
   }
-  return {
-    allow: false,
-    status: 404,
-    reason: 'Database does not exist.',
-    rule: 'no database',
-    needed: missing.needed,
-  };
+  return { ...NO_DATABASE, needed: missing.needed };
 }
 
-/** Refuses a blocked endpoint. Only the owner gets the status and the reason that CouchDB would send. */
-function refuseClosed(principal: Principal, operation: Operation, endpoint: Endpoint): Decision {
-  const { permit } = endpoint;
-  if (permit.kind !== 'blocked') throw new Error(`endpoint ${endpoint.id} is not blocked`);
-  if (principal.kind !== 'owner' || permit.owner === 403) return refuse(principal, CLOSED, 'blocked');
-  if (endpoint === ILLEGAL_CREATION) {
-    const reason = illegalNameReason(operation.database ?? '');
-    return { allow: false, status: 400, reason, rule: 'illegal_database_name', needed: CLOSED.needed };
+/**
+ * What is closed on purpose is a 403 for everybody. Of a mistake, the owner and holders of a right are told in CouchDB's words; for
+ * strangers and callers without a name it looks like what is closed. Pinned by test/conformance/refusals.test.ts.
+ */
+function refuseClosed(
+  principal: Principal,
+  closed: Blocked,
+  permissions: DatabasePermissions | undefined,
+): Decision {
+  const { status, error, reason, toldTo, after } = closed;
+  if (status === 403 || principal.kind === 'nobody') return refuse(principal, CLOSED, 'blocked');
+  const isOwner = principal.kind === 'owner';
+  if (toldTo === 'owner' && !isOwner) return refuse(principal, CLOSED, 'blocked');
+  if (toldTo === 'holders' && after?.scope !== 'server' && permissions === undefined) return NO_DATABASE;
+  if (toldTo === 'holders' && !isOwner) {
+    const held = permissions === undefined ? NO_ROLES : rolesOn(principal, permissions);
+    if (held === NO_ROLES && permissions?.couchdbAuthOnly !== true)
+      return refuse(principal, CLOSED, 'blocked');
+    if (after !== undefined && !isPermitted(after, held)) {
+      return refuse(principal, missingFor(after, held), 'grant');
+    }
   }
-  return {
-    allow: false,
-    status: permit.owner,
-    reason: permit.reason,
-    rule: 'blocked',
-    needed: CLOSED.needed,
-  };
+  const rule = error === 'illegal_database_name' ? error : 'blocked';
+  return { allow: false, status, error, reason, rule, needed: CLOSED.needed };
 }
 
 function refuse(principal: Principal, missing: Missing, rule: string): Decision {

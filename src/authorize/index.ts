@@ -82,10 +82,13 @@ function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions 
 }
 
 /**
- * The database whose permissions are needed. Undefined = no role opens the endpoint, or the caller is the
- * owner and the permissions cannot change the decision.
+ * No permissions are needed for endpoints that no role opens, nor for the owner where they could change nothing. For a mistake they say
+ * whether the caller is told what is wrong.
  */
 function databaseToRead(principal: Principal, { endpoint, database }: Operation): string | undefined {
+  if (endpoint.permit.kind === 'blocked') {
+    return principal.kind === 'nobody' || endpoint.permit.toldTo !== 'holders' ? undefined : database;
+  }
   if (endpoint.permit.kind !== 'roles' || endpoint.permit.sets.length === 0) return undefined;
   const needsMarker = endpoint.privilege === 'member' || endpoint.privilege === 'dbadmin';
   return principal.kind === 'owner' && !needsMarker ? undefined : database;
@@ -236,10 +239,10 @@ function fail(error: unknown, next: NextFunction): void {
   else next(error);
 }
 
-function refusal({ status, reason, rule }: Decision & { readonly allow: false }): HttpError {
+function refusal({ status, error, reason }: Decision & { readonly allow: false }): HttpError {
   if (status === 401) return new Unauthorized(reason);
   if (status === 403) return new Forbidden(reason);
-  if (status === 404) return new NotFound(reason);
+  if (status === 404) return new NotFound(reason, error);
   if (status === 405) return new MethodNotAllowed(reason);
-  return new BadRequest(reason, rule === 'blocked' ? 'bad_request' : rule);
+  return new BadRequest(reason, error);
 }

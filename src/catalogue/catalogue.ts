@@ -44,7 +44,7 @@ const SERVER = [
   ['search-analyze', 'GET HEAD POST', '/_search_analyze', 'authenticated', 'server_admin', 'couchdb', 'pooled', 'read', 'api/server/common.html'],
   ['nouveau-analyze', 'POST', '/_nouveau_analyze', 'authenticated', 'server_admin', 'couchdb', 'pooled', 'read', 'api/server/common.html'],
   ['internal-dbs', '*', '/(_dbs|_nodes|_global_changes|_metadata)[/{rest*}]', 'blocked', 'server_admin', 'couchgate', 'pooled', 'administer', 'cluster/databases.html'],
-  ['unrouted-underscore', '*', '/_{anything}[/{rest*}]', 'blocked database', 'none', 'couchgate', 'pooled', 'read', 'api/server/index.html'],
+  ['unrouted-underscore', '*', '/_{anything}[/{rest*}]', 'blocked server', 'none', 'couchgate', 'pooled', 'read', 'api/server/index.html'],
   ['options-preflight', 'OPTIONS', '/{anything*}', 'public', 'none', 'couchgate', 'pooled', 'status', 'config/http.html'],
   ['unknown-method', '*', '/{anything*}', 'blocked method', 'none', 'couchgate', 'pooled', 'read', 'api/basics.html'],
 ] as const satisfies readonly Row[];
@@ -216,7 +216,7 @@ const CLOUDANT = [
   ['api-security-put', 'PUT', '/_api/v2/db/{db}/_security', '_security', 'dbadmin', 'couchgate', 'pooled', 'permissions', 'https://cloud.ibm.com/apidocs/cloudant#putcloudantsecurityconfiguration'],
   ['api-cors-get', 'GET HEAD', '/_api/v2/user/config/cors', 'server_admin', 'none', 'couchgate', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#getcorsinformation'],
   ['api-cors-put', 'PUT POST', '/_api/v2/user/config/cors', 'server_admin', 'none', 'couchgate', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#putcorsconfiguration'],
-  ['api-other', '*', '/_api/{anything*}', 'blocked missing', 'none', 'couchgate', 'pooled', 'read', 'https://cloud.ibm.com/apidocs/cloudant'],
+  ['api-other', '*', '/_api/{anything*}', 'blocked api', 'none', 'couchgate', 'pooled', 'read', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['legacy-generate-api-key', 'POST', '/api/generate_api_key', 'server_admin', 'none', 'couchgate', 'pooled', 'key', 'https://cloud.ibm.com/docs/Cloudant'],
   ['legacy-set-permissions', 'POST', '/api/set_permissions', '_security', 'dbadmin', 'couchgate', 'pooled', 'permissions', 'https://cloud.ibm.com/docs/Cloudant'],
 ] as const satisfies readonly Row[];

@@ -17,11 +17,30 @@ export const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY', 'PATCH',
 
 export type Method = (typeof METHODS)[number];
 
-/**
- * Status that the owner gets for a blocked endpoint: 403, or the status of CouchDB if CouchDB does not serve
- * the path either. Other signed-in callers get 403, callers without credentials 401.
- */
+/** Status of a blocked endpoint: 403 if it is closed on purpose, or the status of CouchDB for a mistake. */
 export type ClosedStatus = 400 | 403 | 404 | 405;
+
+/**
+ * Who is told what is wrong with a request that matches no open endpoint, besides the owner. `signed-in` =
+ * every principal with a name; `holders` = who holds a role on the database. All others get 401 or 403.
+ */
+export type ToldTo = 'owner' | 'signed-in' | 'holders';
+
+/** A refusal of every caller. */
+export interface Blocked {
+  readonly kind: 'blocked';
+  readonly status: ClosedStatus;
+  /** CouchDB's name of the error. */
+  readonly error: string;
+  /** CouchDB's words. For 405 with this error, the methods that the path has. */
+  readonly reason: string;
+  readonly toldTo: ToldTo;
+  /**
+   * An endpoint of the same path. CouchDB checks the right to it before the method, so a caller who lacks its
+   * roles gets 403 with their names.
+   */
+  readonly after?: Endpoint;
+}
 
 /**
  * Who may call an endpoint. The owner may call every endpoint that is not `blocked`. A principal with
@@ -32,7 +51,7 @@ export type ClosedStatus = 400 | 403 | 404 | 405;
 export type Permit =
   | { readonly kind: 'public' }
   | { readonly kind: 'authenticated' }
-  | { readonly kind: 'blocked'; readonly owner: ClosedStatus; readonly reason: string }
+  | Blocked
   | {
       readonly kind: 'roles';
       readonly roles: readonly (readonly Role[])[];

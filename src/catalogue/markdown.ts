@@ -34,8 +34,10 @@ catalogue: it refuses every request that matches no endpoint.
 
 Rules for all endpoints:
 
-- A *closed* endpoint is refused for everybody. The owner gets the status in parentheses, other signed-in
-  callers get 403, callers without credentials 401.
+- A *closed* endpoint is refused for everybody. 403 in parentheses = closed on purpose. Any other status
+  stands for a mistake: a method that the path does not have, a path or a name that CouchDB does not know.
+  The owner and callers with any role on the database get CouchDB's status, words and \`Allow\`. Other
+  signed-in callers get 403, callers without credentials 401, as for what is closed.
 - If the caller lacks a role, the status is 401 without credentials and 403 with them. The reason is for
   example \`_reader access is required for this request\` or \`one of _design, _reader is required for this
   request\`.
@@ -78,7 +80,7 @@ function lineOf(endpoint: Endpoint): string {
 function permitText(permit: Permit): string {
   if (permit.kind === 'public') return 'everybody';
   if (permit.kind === 'authenticated') return 'everybody who is signed in';
-  if (permit.kind === 'blocked') return `*closed* (${String(permit.owner)})`;
+  if (permit.kind === 'blocked') return `*closed* (${String(permit.status)})`;
   if (permit.roles.length === 0) return 'owner';
   return permit.roles.map((set) => set.map((role) => `\`${role}\``).join(' + ')).join(', ');
 }

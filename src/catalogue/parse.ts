@@ -4,8 +4,8 @@ import {
   METHODS,
   type AuditAction,
   type BodyKind,
+  type Blocked,
   type Choice,
-  type ClosedStatus,
   type Endpoint,
   type Method,
   type Permit,
@@ -37,16 +37,18 @@ export type Row = readonly [
 const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
 
 /**
- * Status and reason that the owner gets, by the permit of a blocked endpoint. The reason of 405 lists the
- * methods of the path; classify/trie.ts fills it in.
+ * Refusals by the permit of a blocked endpoint. classify/ replaces the reasons that depend on the request: the
+ * methods of a path, the name of a database, what is wrong with a path in a database.
  */
-const CLOSED: Readonly<Record<string, readonly [status: ClosedStatus, reason: string]>> = {
-  blocked: [403, 'This endpoint is closed for everybody.'],
-  'blocked attachment': [400, '_local documents do not accept attachments.'],
-  'blocked name': [400, 'illegal_database_name'],
-  'blocked database': [404, 'Database does not exist.'],
-  'blocked missing': [404, 'missing'],
-  'blocked method': [405, ''],
+const CLOSED: Readonly<Record<string, Blocked>> = {
+  blocked: refusal(403, 'forbidden', 'This endpoint is closed for everybody.', 'owner'),
+  'blocked attachment': refusal(400, 'bad_request', '_local documents do not accept attachments.', 'holders'),
+  'blocked name': refusal(400, 'illegal_database_name', '', 'owner'),
+  'blocked database': refusal(404, 'not_found', 'Database does not exist.', 'signed-in'),
+  'blocked server': refusal(404, 'not_found', 'Database does not exist.', 'owner'),
+  'blocked missing': refusal(404, 'not_found', 'missing', 'holders'),
+  'blocked api': refusal(404, 'not_found', 'missing', 'owner'),
+  'blocked method': refusal(405, 'method_not_allowed', '', 'owner'),
 };
 
 /** Endpoints whose body is no query. */
@@ -99,9 +101,22 @@ export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly End
   );
 }
 
-/** Makes a blocked permit with the status and the reason that the owner gets. */
-export function blocked(owner: ClosedStatus, reason: string): Permit {
-  return Object.freeze({ kind: 'blocked', owner, reason });
+/** Makes a refusal; see Blocked. */
+export function refusal(
+  status: Blocked['status'],
+  error: string,
+  reason: string,
+  toldTo: Blocked['toldTo'],
+  after?: Endpoint,
+): Blocked {
+  return Object.freeze({
+    kind: 'blocked',
+    status,
+    error,
+    reason,
+    toldTo,
+    ...(after === undefined ? {} : { after }),
+  });
 }
 
 /** Makes a permit for any of these sets of roles. An empty list = the owner alone. */
@@ -113,7 +128,7 @@ function permitOf(text: string, id: string): Permit {
   if (text === 'public' || text === 'authenticated') return { kind: text };
   if (text === 'server_admin') return grantedTo([]);
   const closed = CLOSED[text];
-  if (closed !== undefined) return blocked(...closed);
+  if (closed !== undefined) return closed;
   return grantedTo(text.split(' ').map((set) => set.split('+').map((name) => roleNamed(name, id))));
 }
 

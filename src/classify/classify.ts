@@ -2,22 +2,22 @@
 import { endpoint } from '../catalogue/catalogue.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../catalogue/document-id.ts';
-import { METHODS, type Endpoint } from '../catalogue/endpoint.ts';
+import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from '../catalogue/operation.ts';
-import { blocked } from '../catalogue/parse.ts';
+import {
+  hasIllegalAttachmentName,
+  illegalCreation,
+  RESERVED_DESTINATION,
+  unknownInDatabase,
+} from './mistakes.ts';
 import { ordinaryTrie, prefixedSystemTrie, replicatorTrie, serverTrie, usersTrie } from './trees.ts';
 import { type Leaf, type Matches, type Trie } from './trie.ts';
 
-const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
 const UNDERSCORE = 95;
 
-const UNKNOWN_METHOD: Endpoint = Object.freeze({
-  ...endpoint('unknown-method'),
-  permit: blocked(405, METHODS.filter((method) => method !== 'PATCH').join(',')),
-});
 const PREFLIGHT = endpoint('options-preflight');
 const STORE = endpoint('store-database');
-const ILLEGAL_CREATION = endpoint('db-illegal-create');
+const UNROUTED = endpoint('unrouted-underscore');
 const ILLEGAL_NAME = endpoint('db-illegal-name');
 const UNKNOWN_IN_DATABASE = endpoint('db-unknown-underscore');
 const LOCAL_INTERNAL = endpoint('local-internal');
@@ -52,7 +52,6 @@ export type Classify = (method: string, target: Target, destination: Destination
 export function createClassify(rules: { readonly storeDatabase: string }): Classify {
   const { storeDatabase } = rules;
   return function classify(method, { segments }, destination) {
-    if (!KNOWN_METHODS.has(method)) return operation(UNKNOWN_METHOD, undefined, undefined);
     if (method === 'OPTIONS') return operation(PREFLIGHT, undefined, undefined);
     const first = segments[0] ?? '';
     if (segments.length === 0 || (segments.length === 1 && first === 'favicon.ico')) {
@@ -72,7 +71,7 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
     const kind = kindOfName(first);
     if (kind === 'illegal') {
       const creates = method === 'PUT' && segments.length === 1;
-      return operation(creates ? ILLEGAL_CREATION : ILLEGAL_NAME, first, undefined);
+      return operation(creates ? illegalCreation(first) : ILLEGAL_NAME, first, undefined);
     }
     return inDatabase(kind === 'system' ? prefixedSystemTrie : ordinaryTrie, method, segments, destination);
   };
@@ -80,7 +79,12 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
 
 function onServer(method: string, segments: readonly string[]): Operation {
   const { first } = matchesFor(serverTrie.walk(segments, 0), method);
-  return operation(first, GRANTED_ON[first.id], undefined);
+  if (first === UNROUTED && method === 'PUT' && segments.length === 1) {
+    return operation(illegalCreation(segments[0] ?? ''), undefined, undefined);
+  }
+  const { permit } = first;
+  const granting = permit.kind === 'blocked' ? (permit.after ?? first) : first;
+  return operation(first, GRANTED_ON[granting.id], undefined);
 }
 
 /**
@@ -115,6 +119,8 @@ function inDatabase(
   const matches = matchesFor(trie.walk(segments, 1), method);
   const database = segments[0];
   const id = documentId(matches, segments);
+  if (matches.first === UNKNOWN_IN_DATABASE || hasIllegalAttachmentName(method, matches.first))
+    return operation(unknownInDatabase(method, segments), database, id);
   if (matches.names === 'local' && isInternalLocal(segments[2] ?? '')) {
     return operation(LOCAL_INTERNAL, database, id);
   }
@@ -137,7 +143,7 @@ function copyEndpoint(matches: Matches, destination: Destination | undefined): E
   if (matches.first.permit.kind === 'blocked') return matches.first;
   const ids = destination === undefined ? RESERVED : classOfId(destination.id);
   if (ids === INTERNAL) return LOCAL_INTERNAL;
-  if (ids === RESERVED) return UNKNOWN_IN_DATABASE;
+  if (ids === RESERVED) return RESERVED_DESTINATION;
   if (matches.by === undefined) return matches.first;
   return matches.alternatives.find((each) => ((each.choice?.ids ?? 0) & ids) !== 0) ?? UNKNOWN_IN_DATABASE;
 }

@@ -1,7 +1,8 @@
 // Search tree over path segments. A lookup visits each segment once, without backtracking.
-import { blocked } from '../catalogue/parse.ts';
+import { allowedMethods } from '../catalogue/allowed-methods.ts';
+import { refusal } from '../catalogue/parse.ts';
 import { type DecidedByBody } from '../catalogue/operation.ts';
-import { METHODS, type Endpoint, type Method, type Scope } from '../catalogue/endpoint.ts';
+import { METHODS, type Endpoint, type Method, type Scope, type ToldTo } from '../catalogue/endpoint.ts';
 import { tokensOf, type Token } from './pattern.ts';
 
 /** Endpoints of one method on one path. If there are several, a body or a Destination header chooses. */
@@ -139,14 +140,51 @@ function blocksEveryMethod(endpoint: Endpoint): boolean {
 }
 
 function leafOf(entries: readonly Entry[], rules: TrieRules): Leaf {
-  const byMethod = new Map<string, Matches>();
+  const byMethod = new Map<Method, Matches>();
   for (const method of METHODS) {
     const matching = entries.filter(({ place }) => serves(place, method));
     if (matching.length > 0) byMethod.set(method, matchesOf(matching));
   }
-  const allowed = METHODS.filter((method) => byMethod.has(method)).join(',');
-  const wrong: Endpoint = Object.freeze({ ...rules.wrongMethod, permit: blocked(405, allowed) });
-  return { byMethod, otherwise: matchesOf([{ endpoint: wrong, place: entries[0]?.place ?? wrong }]) };
+  const everyMethod = entries.filter(({ place }) => place.methods === '*');
+  const otherwise = everyMethod.length > 0 ? everyMethod : [wrongMethodOn(entries, byMethod, rules)];
+  return { byMethod, otherwise: matchesOf(otherwise) };
+}
+
+/** Paths on which CouchDB checks the right before the method, and server endpoints that a role opens. */
+const CHECKED_FIRST = new Set([
+  'compact',
+  'compact-design',
+  'view-cleanup',
+  'sync-shards',
+  'purge',
+  'purged-infos-limit-get',
+  'db-updates',
+  'replicate',
+]);
+
+/** The refusal of a method that the path does not have, in CouchDB's words. */
+function wrongMethodOn(
+  entries: readonly Entry[],
+  byMethod: ReadonlyMap<Method, Matches>,
+  { wrongMethod }: TrieRules,
+): Entry {
+  const places = entries.map(({ place }) => place);
+  const allowed = allowedMethods(places, new Set(byMethod.keys()));
+  const first = entries.find(({ place }) => CHECKED_FIRST.has(place.id))?.endpoint;
+  const permit = refusal(405, 'method_not_allowed', allowed, toldTo(places), first);
+  const endpoint: Endpoint = Object.freeze({ ...wrongMethod, permit });
+  return { endpoint, place: places[0] ?? endpoint };
+}
+
+/** CouchDB asks for a server admin on `/_utils` and on most other paths of the server before it looks at the method. */
+function toldTo(places: readonly Endpoint[]): ToldTo {
+  const [place] = places;
+  if (place === undefined || place.id === 'utils') return 'owner';
+  if (place.scope === 'server' || place.scope === 'cloudant') {
+    if (CHECKED_FIRST.has(place.id)) return 'holders';
+    return place.permit.kind === 'public' && place.privilege === 'none' ? 'signed-in' : 'owner';
+  }
+  return 'holders';
 }
 
 function serves(endpoint: Endpoint, method: Method): boolean {

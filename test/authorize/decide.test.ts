@@ -74,12 +74,43 @@ describe('the words of a refusal', () => {
 
   it('tells the owner of closed endpoints what CouchDB would say', () => {
     assert.equal(ask('GET /_config', OWNER), '404 Database does not exist.');
-    assert.equal(ask('GET /db/_config', OWNER), '404 missing');
-    assert.equal(ask('DELETE /db/_all_docs', OWNER), '405 GET,HEAD,POST');
+    assert.equal(ask('GET /db/_config', OWNER, holding([])), '404 missing');
+    assert.equal(ask('DELETE /db/_all_docs', OWNER, holding([])), '405 GET,HEAD,POST');
+    assert.equal(ask('DELETE /db/_all_docs', OWNER), '404 Database does not exist.');
     assert.equal(ask('GET /_node/_local/_config', OWNER), '403 This endpoint is closed for everybody.');
     assert.match(ask('PUT /Ep-A', OWNER), /^400 Name: 'Ep-A'\. Only lowercase characters/);
     assert.equal(ask('GET /Ep-A', OWNER), '404 Database does not exist.');
-    assert.equal(ask('PUT /db/_local/x/att', OWNER), '400 _local documents do not accept attachments.');
+    assert.equal(
+      ask('PUT /db/_local/x/att', OWNER, holding([])),
+      '400 _local documents do not accept attachments.',
+    );
+  });
+
+  const MISTAKES: readonly (readonly [line: string, held: readonly Role[], answer: string])[] = [
+    ['HEAD /db/_bulk_get', ['_reader'], '405 POST'],
+    ['PATCH /db', ['_shards'], '405 DELETE,GET,HEAD,POST'],
+    ['GET /db/_nope', ['_reader'], '404 missing'],
+    ['PUT /db/_nope', ['_reader'], '400 Only reserved document ids may start with underscore.'],
+    ['COPY /db/a _nope', ['_reader'], '400 Only reserved document ids may start with underscore.'],
+    ['GET /db/_compact', ['_reader'], '403 _admin access is required for this request'],
+    ['GET /db/_compact', ['_admin'], '405 POST'],
+    ['GET /db/_design/d/_rewrite', ['_admin'], '403 This endpoint is closed for everybody.'],
+    ['HEAD /db/_bulk_get', [], '403 This endpoint is closed for everybody.'],
+    ['GET /db/_nope', [], '403 This endpoint is closed for everybody.'],
+  ];
+  for (const [line, held, answer] of MISTAKES) {
+    it(`${line} – holding ${held.join(', ') || 'nothing'} – ${answer}`, () => {
+      assert.equal(ask(line, KEY, holding(held)), answer);
+    });
+  }
+
+  it('says what is wrong to every caller with a name where CouchDB decides, and to nobody', () => {
+    const open = holding([], { couchdbAuthOnly: true, marked: false });
+    assert.equal(ask('HEAD /db/_bulk_get', KEY, open), '405 POST');
+    assert.equal(ask('HEAD /db/_bulk_get', NOBODY, open), '401 This endpoint is closed for everybody.');
+    const granted = holding([], { grants: new Map([['nobody', roleSet(['_reader'])]]) });
+    assert.equal(ask('HEAD /db/_bulk_get', NOBODY, granted), '401 This endpoint is closed for everybody.');
+    assert.equal(ask('HEAD /db/_bulk_get', KEY), '404 Database does not exist.');
   });
 });
 

@@ -108,7 +108,7 @@ const ROWS: Readonly<Record<string, string>> = {
   'POST /db/_compact/d/x': 'compact-design',
   'GET /db/_design/d': 'ddoc-get',
   'GET /db/_design/d/_foo': 'ddoc-att-get',
-  'PUT /db/_design/d/_foo': 'unknown-method',
+  'PUT /db/_design/d/_foo': 'db-unknown-underscore',
   'PUT /db/_design/d/foo/bar': 'ddoc-att-put',
   'GET /db/_design/d/_info/x': 'db-unknown-underscore',
   'PUT /db/_design%2Fd/_view/m': 'unknown-method',

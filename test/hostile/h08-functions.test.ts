@@ -34,8 +34,8 @@ async function fill(couchdb: Admin): Promise<void> {
 }
 
 describeHostile('H8: functions of design documents', { databases: ['h08'], prepare: fill }, (gate) => {
-  refuseAll(gate, 403, attacks('reader+writer', ['PUT', 'DELETE', 'COPY', 'PATCH'], READS));
-  refuseAll(gate, 403, attacks('reader+writer', ['GET', 'DELETE', 'COPY', 'PATCH'], UPDATES));
+  refuseAll(gate, 405, attacks('reader+writer', ['PUT', 'DELETE', 'COPY', 'PATCH'], READS));
+  refuseAll(gate, 405, attacks('reader+writer', ['GET', 'DELETE', 'COPY', 'PATCH'], UPDATES));
   refuseAll(gate, 403, attacks('writer', ['GET', 'POST'], READS));
   refuseAll(
     gate,
@@ -44,6 +44,7 @@ describeHostile('H8: functions of design documents', { databases: ['h08'], prepa
   );
   refuseAll(gate, 403, attacks('reader', ['PUT', 'POST'], UPDATES));
   refuseAll(gate, 403, attacks('design+writer', ['PUT', 'POST'], ['/_update/u/doc']));
+  refuseAll(gate, 403, attacks('user', ['PUT', 'DELETE', 'COPY', 'PATCH'], [...READS, ...UPDATES]));
   refuseAll(gate, 405, attacks('owner', ['PUT', 'DELETE'], READS));
 
   for (const path of [...READS, ...UPDATES]) {

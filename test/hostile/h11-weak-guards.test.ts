@@ -5,7 +5,7 @@ import { decide } from '../../src/authorize/decide.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { parseTarget } from '../../src/admit/target.ts';
 import { roleSet, ROLES } from '../../src/permissions/role.ts';
-import { describeHostile, refuseAll, type Attack } from '../support/hostile.ts';
+import { CLOSED_OR_MISTAKEN, describeHostile, refuseAll, type Attack } from '../support/hostile.ts';
 
 const as = (caller: string, lines: readonly string[]): readonly Attack[] =>
   lines.map((line) => ({ line, as: caller }));
@@ -75,8 +75,9 @@ describeHostile('H11: weak guards', { databases: ['h11'] }, (gate) => {
     401,
     TAILS.map((line) => ({ line })),
   );
-  refuseAll(gate, 404, as('owner', UNKNOWN));
-  refuseAll(gate, 403, as('admin', UNKNOWN));
+  refuseAll(gate, CLOSED_OR_MISTAKEN, as('owner', UNKNOWN));
+  refuseAll(gate, CLOSED_OR_MISTAKEN, as('admin', UNKNOWN));
+  refuseAll(gate, 403, as('user', UNKNOWN));
 
   const classify = createClassify({ storeDatabase: 'couchgate' });
   const decisionOf = (line: string, held: number): string => {

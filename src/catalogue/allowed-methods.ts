@@ -1,0 +1,59 @@
+// Lists the methods that CouchDB names when it refuses another one on a path (405).
+import { METHODS, type Endpoint, type Method } from './endpoint.ts';
+
+export const ATTACHMENT_METHODS = 'DELETE,GET,HEAD,PUT';
+
+/**
+ * CouchDB's own spelling and order, by the id of an endpoint of the path. It leaves out HEAD on many paths,
+ * and serves it there. Paths that are not in the table name the methods of the catalogue.
+ * Source: the calls of send_method_not_allowed in CouchDB 3.5. Pinned by test/conformance/refusals.test.ts.
+ */
+const COUCHDB_ALLOWS: Readonly<Record<string, string>> = {
+  uuids: 'GET',
+  'node-name': 'GET',
+  'node-stats': 'GET',
+  'node-system': 'GET',
+  'node-prometheus': 'GET',
+  'node-versions': 'GET',
+  'node-smoosh': 'GET',
+  membership: 'GET',
+  'db-updates': 'GET',
+  'search-analyze': 'GET,POST',
+  'db-info': 'DELETE,GET,HEAD,POST',
+  changes: 'GET,POST,HEAD',
+  'security-get': 'PUT,GET',
+  'revs-limit-get': 'PUT,GET',
+  'purged-infos': 'GET',
+  'purged-infos-limit-get': 'GET,PUT',
+  shards: 'GET',
+  'index-list': 'GET,POST',
+  'partition-info': 'GET',
+  'partition-index-list': 'GET,POST',
+  'partition-view': 'GET,POST,HEAD',
+  'partition-search': 'GET,POST',
+  'partition-ddoc-info': 'GET',
+  'partition-show-list': 'GET,POST,HEAD',
+  'partition-ddoc-attachment': ATTACHMENT_METHODS,
+  'ddoc-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
+  'ddoc-att-get': ATTACHMENT_METHODS,
+  'ddoc-info': 'GET',
+  view: 'GET,POST,HEAD',
+  list: 'GET,POST,HEAD',
+  search: 'GET,POST',
+  'search-info': 'GET',
+  nouveau: 'GET, POST',
+  'nouveau-info': 'GET',
+  geo: ATTACHMENT_METHODS,
+  'local-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
+  'doc-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
+  'att-get': ATTACHMENT_METHODS,
+};
+
+/** The value of Allow on the path of these endpoints; `served` = the methods that one of them has. */
+export function allowedMethods(endpoints: readonly Endpoint[], served: ReadonlySet<Method>): string {
+  for (const { id } of endpoints) {
+    const named = COUCHDB_ALLOWS[id];
+    if (named !== undefined) return named;
+  }
+  return METHODS.filter((method) => served.has(method)).join(',');
+}
