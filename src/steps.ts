@@ -21,6 +21,7 @@ import { sessionHandlers } from './answer/session.ts';
 import { answerTempView } from './answer/temp-view.ts';
 import { guardUp } from './guard/up.ts';
 import { guardUsers } from './guard/users.ts';
+import { GUARDED_LIMIT_BYTES } from './body/limits.ts';
 import { type Services } from './services.ts';
 
 /** What the process says of itself to whoever asks. */
@@ -89,7 +90,8 @@ function createAnswers(services: Services): Answers {
 /** A check for each endpoint that is forwarded only after one. */
 function createGuards(services: Services, condition: Condition): Guards {
   const { settings, bodies, couch, keys, bus, nodeUrls } = services;
-  const { publicUrl, replicationHosts, inspectLimitBytes: limitBytes } = settings;
+  const { publicUrl, replicationHosts } = settings;
+  const limitBytes = GUARDED_LIMIT_BYTES;
   const replication = guardReplication({
     bodies,
     couch,

@@ -1,6 +1,5 @@
-// Reads JSON that will be written again: refuses numbers that would not come out as they went in. Strictness otherwise is read-body.ts's.
+// Checks the numbers of JSON that will be written again: they must come out as they went in.
 import { BadRequest } from '../http-errors.ts';
-import { parseJson } from './parse.ts';
 
 const QUOTE = 34;
 const BACKSLASH = 92;
@@ -9,15 +8,11 @@ const ZERO = 48;
 const NINE = 57;
 const NUMBER = /-?\d[\d.eE+-]*/y;
 
-/** The value of a JSON body. Throws BadRequest for what is no JSON, and for numbers that a double does not hold. */
-export function parseExactJson(bytes: Buffer): unknown {
-  const value = parseJson(bytes);
-  refuseInexact(bytes.toString('utf8'));
-  return value;
-}
-
-/** Looks at what stands outside texts in valid JSON. A pattern for texts would need a stack as deep as one is long. */
-function refuseInexact(json: string): void {
+/**
+ * Throws BadRequest for numbers that a double does not hold. Looks at what stands outside texts in valid JSON. A pattern
+ * for texts would need a stack as deep as one is long.
+ */
+export function refuseInexact(json: string): void {
   for (let i = 0; i < json.length; i++) {
     const code = json.charCodeAt(i);
     if (code === QUOTE) i = endOfText(json, i);
@@ -37,7 +32,8 @@ function endOfText(json: string, start: number): number {
   return i;
 }
 
-function refuseInexactNumber(token: string): void {
+/** Throws BadRequest for a number that a double does not hold. */
+export function refuseInexactNumber(token: string): void {
   const number = Number(token);
   const isInteger = !/[.eE]/u.test(token);
   if (Number.isFinite(number) && !(isInteger && !Number.isSafeInteger(number))) return;

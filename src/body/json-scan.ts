@@ -3,7 +3,7 @@ import { BadRequest } from '../http-errors.ts';
 
 export type JsonKind = 'object' | 'array' | 'string' | 'other';
 
-/** Hears of keys and values in their order. `depth` counts the objects and arrays around them, `from` and `to` are where a text's bytes lie. */
+/** Hears of keys and values in their order. `depth` counts the objects and arrays around them, `from` and `to` are where the bytes of a text, a number or a word lie. */
 export interface JsonListener {
   /** Nothing that lies deeper is told. */
   readonly deepest: number;
@@ -119,9 +119,10 @@ export class JsonScan {
   }
 
   #scalar(byte: number): void {
-    this.#value('other', 0, 0);
-    this.#at =
-      byte === MINUS || isDigit(byte) ? endOfNumber(this.#json, this.#at) : endOfWord(this.#json, this.#at);
+    const from = this.#at;
+    const to = byte === MINUS || isDigit(byte) ? endOfNumber(this.#json, from) : endOfWord(this.#json, from);
+    this.#value('other', from, to);
+    this.#at = to;
   }
 
   #value(kind: JsonKind, from: number, to: number): void {
