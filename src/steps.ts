@@ -21,6 +21,7 @@ import { sessionHandlers } from './answer/session.ts';
 import { answerTempView } from './answer/temp-view.ts';
 import { guardUp } from './guard/up.ts';
 import { guardUsers } from './guard/users.ts';
+import { GUARDED_LIMIT_BYTES } from './body/limits.ts';
 import { type Services } from './services.ts';
 
 /** The state of the process, for health checks. */
@@ -115,7 +116,8 @@ function createAnswers(services: Services): Answers {
 /** Creates a check for each endpoint with `servedBy: guard`. */
 function createGuards(services: Services, state: ServerState): Guards {
   const { settings, bodies, couch, keys, bus, nodeUrls } = services;
-  const { publicUrl, replicationHosts, inspectLimitBytes: limitBytes } = settings;
+  const { publicUrl, replicationHosts } = settings;
+  const limitBytes = GUARDED_LIMIT_BYTES;
   const replication = guardReplication({
     bodies,
     couch,

@@ -42,7 +42,9 @@ export function corsConfigHandlers({
   return {
     'api-cors-get': (_req, res) => sendJson(res, 200, documentOf(live.current)),
     'api-cors-put': async (req, res, context) => {
-      const next = settingsOf(await bodies.jsonObject(req, res, { limitBytes: LIMIT_BYTES }));
+      const next = settingsOf(
+        await bodies.jsonObject(req, res, { limitBytes: LIMIT_BYTES, budget: 'parsed' }),
+      );
       const before = documentOf(live.current);
       putIntoForce(live, next, env);
       context.outcome.change = { action: 'set cors', before, after: documentOf(next) };

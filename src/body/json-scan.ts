@@ -126,9 +126,10 @@ export class JsonScan {
   }
 
   #scalar(byte: number): void {
-    this.#value('other', 0, 0);
-    this.#at =
-      byte === MINUS || isDigit(byte) ? endOfNumber(this.#json, this.#at) : endOfWord(this.#json, this.#at);
+    const from = this.#at;
+    const to = byte === MINUS || isDigit(byte) ? endOfNumber(this.#json, from) : endOfWord(this.#json, from);
+    this.#value('other', from, to);
+    this.#at = to;
   }
 
   #value(kind: JsonKind, from: number, to: number): void {

@@ -1,5 +1,7 @@
 // Parses decoded bodies, strictly: JSON and forms.
 import { BadRequest } from '../http-errors.ts';
+import { JsonBuilder } from './json-builder.ts';
+import { JsonScan } from './json-scan.ts';
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -14,18 +16,16 @@ export function isJsonObject(value: unknown): value is JsonObject {
  * too: it cannot be written back as UTF-8.
  */
 export function parseJson(bytes: Buffer): unknown {
+  let text;
   try {
-    const text = strictUtf8.decode(bytes);
-    return /\\u[dD][89a-fA-F]/.test(text) ? JSON.parse(text, refuseLoneSurrogate) : JSON.parse(text);
+    text = strictUtf8.decode(bytes);
+    if (!/\\u[dD][89a-fA-F]/.test(text)) return JSON.parse(text);
   } catch {
     throw new BadRequest('invalid UTF-8 JSON');
   }
-}
-
-function refuseLoneSurrogate(key: string, value: unknown): unknown {
-  encodeURIComponent(key); // throws URIError for a lone surrogate
-  if (typeof value === 'string') encodeURIComponent(value);
-  return value;
+  const builder = new JsonBuilder(bytes, false);
+  new JsonScan(bytes, builder).read(bytes.length);
+  return builder.result;
 }
 
 /**

@@ -5,7 +5,8 @@ import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type BodyBudget, createBodyBudget, type ReserveBytes } from './budget.ts';
 import { announcesBody, encodingOf, gunzip, inflatedLimit, isMultipart, mediaTypeOf } from './decode.ts';
-import { isJsonObject, type JsonObject, parseForm, parseJson } from './parse.ts';
+import { buildJson } from './json-build.ts';
+import { isJsonObject, type JsonObject, parseForm } from './parse.ts';
 
 /** Bytes that all bodies of one kind may reserve at the same time. */
 export interface BodyBudgets {
@@ -77,7 +78,7 @@ export class BodyReader {
     if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
     const bytes = await this.read(req, res, rules);
     if (bytes.length === 0) return undefined;
-    const value = parseJson(bytes);
+    const value = await buildJson(bytes);
     if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
     return value;
   }

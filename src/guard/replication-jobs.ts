@@ -3,6 +3,7 @@ import { type Couch } from '../couch/couch.ts';
 import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type JsonObject } from '../body/parse.ts';
+import { guardFields } from './replication-fields.ts';
 import { guardEndpoint, type EndpointRules } from './replication-endpoint.ts';
 
 export interface JobRules extends EndpointRules {
@@ -43,7 +44,7 @@ async function guardJob(job: JsonObject, rules: JobRules, needsEndpoints: boolea
   for (const field of PROXIES) {
     if (job[field] !== undefined) throw new Forbidden(`\`${field}\` is not allowed in a replication.`);
   }
-  const { user_ctx: userContext, ...rest } = job;
+  const { user_ctx: userContext, ...rest } = guardFields(job);
   refuseForgedUser(userContext, rules.principal);
   if (!needsEndpoints && job['source'] === undefined && job['target'] === undefined) return rest;
   const source = await guardEndpoint('source', job['source'], rules);

@@ -6,7 +6,7 @@ import { known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden, Unauthorized } from '../http-errors.ts';
 import { type Guard } from './index.ts';
-import { parseExactJson } from '../body/exact-json.ts';
+import { buildJson } from '../body/json-build.ts';
 import { announcesBody, mediaTypeOf } from '../body/decode.ts';
 import { isJsonObject, type JsonObject } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
@@ -100,7 +100,9 @@ async function readJob(
 ): Promise<JsonObject> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
   if (!announcesBody(req)) throw new BadRequest('Missing request body');
-  const value = parseExactJson(await bodies.read(req, res, { limitBytes }));
+  const value = await buildJson(await bodies.read(req, res, { limitBytes, budget: 'parsed' }), {
+    exact: true,
+  });
   if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
   return value;
 }

@@ -8,7 +8,8 @@ import { type KeyStore } from '../identity/api-key.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type Guard } from './index.ts';
 import { mediaTypeOf } from '../body/decode.ts';
-import { isJsonObject as isObject, type JsonObject as UserDocument, parseJson } from '../body/parse.ts';
+import { buildJson } from '../body/json-build.ts';
+import { isJsonObject as isObject, type JsonObject as UserDocument } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
 
 export interface UsersDeps {
@@ -76,7 +77,7 @@ async function documentsIn(
   segments: readonly string[],
 ): Promise<readonly UserDocument[]> {
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
-  const body = parseJson(await bodies.read(req, res, { limitBytes }));
+  const body = await buildJson(await bodies.read(req, res, { limitBytes, budget: 'parsed' }));
   const isBulk = segments.length === 2;
   const documents = isBulk && isObject(body) ? body['docs'] : [body];
   if (!Array.isArray(documents) || !documents.every(isObject)) {

@@ -343,6 +343,50 @@ describe('H9: replication jobs', () => {
     assert.equal(hidden.status, 403);
   });
 
+  const FIELDS: readonly (readonly [fields: object, refused: string | undefined])[] = [
+    [{ worker_processes: 20, http_connections: 100, worker_batch_size: 5000 }, undefined],
+    [{ connection_timeout: 300_000, retries_per_request: 50, checkpoint_interval: 100 }, undefined],
+    [{ use_checkpoints: false, use_bulk_get: true, winning_revs_only: true }, undefined],
+    [{ create_target_params: { q: 2, n: 3, partitioned: true }, since_seq: 0, doc_ids: ['a'] }, undefined],
+    [{ selector: { a: { $gt: null } }, _rev: '1-a', _replication_stats: { a: 1 } }, undefined],
+    [{ socket_options: '[{nodelay, true}]' }, '`socket_options` is not allowed in a replication.'],
+    [{ ibrowse_options: '[]' }, '`ibrowse_options` is not allowed in a replication.'],
+    [{ worker_processes: 21 }, '`worker_processes` must be a whole number from 1 to 20.'],
+    [{ worker_processes: '21' }, '`worker_processes` must be a whole number from 1 to 20.'],
+    [{ http_connections: 101 }, '`http_connections` must be a whole number from 1 to 100.'],
+    [{ worker_batch_size: 1.5 }, '`worker_batch_size` must be a whole number from 1 to 5000.'],
+    [{ connection_timeout: 300_001 }, '`connection_timeout` must be a whole number from 1 to 300000.'],
+    [{ retries_per_request: -1 }, '`retries_per_request` must be a whole number from 0 to 50.'],
+    [{ continuous: 'true' }, '`continuous` must be true or false.'],
+    [{ doc_ids: [1] }, '`doc_ids` must be an array of strings.'],
+    [{ selector: [] }, '`selector` must be an object.'],
+    [
+      { create_target_params: { q: 1e6, placement: 'x' }, unknown: 1 },
+      '`create_target_params.q` must be a whole number from 1 to 256. ' +
+        '`create_target_params.placement` is not allowed in a replication. ' +
+        '`unknown` is not allowed in a replication.',
+    ],
+  ];
+  for (const [fields, refused] of FIELDS) {
+    const status = refused === undefined ? 200 : 400;
+    it(`takes listed fields alone, in their ranges – ${JSON.stringify(fields)} – ${status}`, async () => {
+      for (const path of ['/_replicate', '/_replicator']) {
+        const sent = await send('key', 'POST', path, JSON.stringify({ source: FAR, target: FAR, ...fields }));
+        assert.deepEqual(
+          sent,
+          refused === undefined
+            ? { status, body: { source: FAR, target: FAR, ...fields } }
+            : { status, body: { error: 'bad_request', reason: refused } },
+        );
+      }
+    });
+  }
+
+  it('takes a number as digits, and sends it as a number – POST /_replicate', async () => {
+    const sent = await replicate({ source: FAR, target: FAR, worker_processes: '4' });
+    assert.deepEqual(sent.body, { source: FAR, target: FAR, worker_processes: 4 });
+  });
+
   it('refuses what would not come out as it went in, and other types than JSON', async () => {
     const big = await send(
       'key',
@@ -355,7 +399,7 @@ describe('H9: replication jobs', () => {
       'key',
       'POST',
       '/_replicate',
-      `{"source":"${FAR}","target":"${FAR}","x":1e999}`,
+      `{"source":"${FAR}","target":"${FAR}","query_params":{"x":1e999}}`,
     );
     assert.equal(infinite.status, 400);
     const form = await send('key', 'PUT', '/_replicator/new', job, {
@@ -369,14 +413,15 @@ describe('H9: replication jobs', () => {
   });
 
   it('refuses a body that is nested too deeply to be written again, and takes texts of any length – 400', async () => {
-    const job = (more: string): string => `{"source": "${FAR}", "target": "${FAR}", "more": ${more}}`;
+    const job = (more: string): string =>
+      `{"source": "${FAR}", "target": "${FAR}", "query_params": {"more": ${more}}}`;
     const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
     for (const path of ['/_replicate', '/_replicator']) {
       const { status, body } = await send('key', 'POST', path, job(deep));
       assert.equal(status, 400);
       assert.deepEqual(body, { error: 'bad_request', reason: 'The request body is nested too deeply.' });
     }
-    const long = `"${String.raw`\n`.repeat(10_000_000)}"`;
+    const long = `"${String.raw`\n`.repeat(400_000)}"`;
     const numbers: readonly (readonly [string, number])[] = [
       [long, 200],
       [String.raw`["\\", 9007199254740993, "\""]`, 400],

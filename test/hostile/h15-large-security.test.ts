@@ -71,7 +71,7 @@ function put(body: Buffer, ...lines: readonly string[]): Buffer {
 }
 
 const security = (bytes: number): Buffer =>
-  gzipSync(`{"cloudant":{},"x":[${'[],'.repeat((bytes - 40) / 3)}[]]}`);
+  gzipSync(`{"cloudant":{},"x":[${'["abcdefghijklmnop"],'.repeat((bytes - 40) / 21)}[]]}`);
 
 function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
   const bus = {

@@ -1,0 +1,38 @@
+// Builds the value of a JSON body: one strict reading, bounded in depth and number of values. A large body is built in
+// portions, so that other requests have their turn (H20).
+import { isUtf8 } from 'node:buffer';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BadRequest } from '../http-errors.ts';
+import { JsonBuilder, MOST_VALUES } from './json-builder.ts';
+import { refuseStructure } from './json-meter.ts';
+import { JsonScan } from './json-scan.ts';
+import { parseJson } from './parse.ts';
+import { refuseInexact } from './exact-json.ts';
+
+/** JSON.parse stops every other request while it runs. */
+const AT_ONCE_BYTES = 262_144;
+const PORTION_BYTES = 65_536;
+const STRUCTURE = { values: MOST_VALUES, valuesPerByte: 0, members: MOST_VALUES } as const;
+
+export interface BuildRules {
+  /** True: refuse numbers that a double does not hold. */
+  readonly exact?: boolean;
+}
+
+/** The value of a JSON body. Throws BadRequest for what is no JSON or too deep, TooLarge for too many values. */
+export async function buildJson(bytes: Buffer, { exact = false }: BuildRules = {}): Promise<unknown> {
+  await refuseStructure(bytes, STRUCTURE);
+  if (bytes.length > AT_ONCE_BYTES) return buildInPortions(bytes, exact);
+  const value = parseJson(bytes);
+  if (exact) refuseInexact(bytes.toString('utf8'));
+  return value;
+}
+
+/** As `buildJson`, in portions whatever the size. Pinned to `parseJson` by test/property/built-json.test.ts. */
+export async function buildInPortions(bytes: Buffer, exact: boolean): Promise<unknown> {
+  if (!isUtf8(bytes)) throw new BadRequest('invalid UTF-8 JSON');
+  const builder = new JsonBuilder(bytes, exact);
+  const scan = new JsonScan(bytes, builder);
+  while (scan.read(PORTION_BYTES)) await nextTurn();
+  return builder.result;
+}

@@ -1,0 +1,117 @@
+// Builds a value out of what a JSON scan reads, as strictly as CouchDB's parser, and bounded in depth and number.
+import { BadRequest, TooLarge } from '../http-errors.ts';
+import { refuseInexactNumber } from './exact-json.ts';
+import { DEEPEST } from './json-meter.ts';
+import { type JsonKind, type JsonListener } from './json-scan.ts';
+
+/** Room for 40 000 names and their roles. */
+export const MOST_VALUES = 250_000;
+
+const BACKSLASH = 0x5c;
+const SMALL_U = 0x75;
+const FIRST_LETTER: Readonly<Record<number, true | false | null>> = { 0x74: true, 0x66: false, 0x6e: null };
+const ESCAPES: Readonly<Record<string, number>> = { b: 8, f: 12, n: 10, r: 13, t: 9 };
+const MEANT = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+for (const [letter, byte] of Object.entries(ESCAPES)) MEANT[letter.charCodeAt(0)] = byte;
+
+type Container = unknown[] | Record<string, unknown>;
+
+/** Builds the value that a `JsonScan` reads. Of duplicate keys the last one counts. */
+export class JsonBuilder implements JsonListener {
+  readonly maxDepth = Infinity;
+  result: unknown = undefined;
+  readonly #json: Buffer;
+  readonly #exact: boolean;
+  readonly #open: Container[] = [];
+  #values = 0;
+  #key = '';
+
+  constructor(json: Buffer, exact: boolean) {
+    this.#json = json;
+    this.#exact = exact;
+  }
+
+  key(depth: number, from: number, to: number): void {
+    this.#open.length = depth;
+    this.#key = textOf(this.#json, from, to);
+  }
+
+  value(depth: number, kind: JsonKind, from: number, to: number): void {
+    this.#values += 1;
+    if (this.#values > MOST_VALUES) throw new TooLarge('the request body has too many values');
+    if (depth >= DEEPEST && (kind === 'object' || kind === 'array'))
+      throw new BadRequest('The request body is nested too deeply.');
+    this.#open.length = depth;
+    const value = this.#valueOf(kind, from, to);
+    const parent = this.#open[depth - 1];
+    if (parent === undefined) this.result = value;
+    else if (Array.isArray(parent)) parent.push(value);
+    else put(parent, this.#key, value);
+    if (kind === 'object' || kind === 'array') this.#open.push(value as Container);
+  }
+
+  #valueOf(kind: JsonKind, from: number, to: number): unknown {
+    if (kind === 'object') return {};
+    if (kind === 'array') return [];
+    if (kind === 'string') return textOf(this.#json, from, to);
+    const word = FIRST_LETTER[this.#json[from] ?? 0];
+    if (word !== undefined) return word;
+    const token = this.#json.toString('latin1', from, to);
+    if (this.#exact) refuseInexactNumber(token);
+    return Number(token);
+  }
+}
+
+/** Assignment to `__proto__` would change the prototype. */
+function put(object: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === '__proto__')
+    Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+  else object[key] = value;
+}
+
+/** The text between two quotes. Throws BadRequest for a lone surrogate, as `parseJson` does. */
+function textOf(json: Buffer, from: number, to: number): string {
+  if (!hasEscape(json, from, to)) return json.toString('utf8', from, to);
+  const text = Buffer.allocUnsafe(to - from);
+  let length = 0;
+  for (let at = from; at < to;) {
+    const byte = json[at] ?? 0;
+    if (byte !== BACKSLASH) {
+      text[length] = byte;
+      length += 1;
+      at += 1;
+    } else if (json[at + 1] !== SMALL_U) {
+      text[length] = MEANT[json[at + 1] ?? 0] ?? 0;
+      length += 1;
+      at += 2;
+    } else {
+      const point = codePointAt(json, at, to);
+      length += text.write(String.fromCodePoint(point), length, 'utf8');
+      at += point > 0xffff ? 12 : 6;
+    }
+  }
+  return text.toString('utf8', 0, length);
+}
+
+function hasEscape(json: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at += 1) if (json[at] === BACKSLASH) return true;
+  return false;
+}
+
+/** The character of `\uXXXX`, or of two of them that are a surrogate pair. */
+function codePointAt(json: Buffer, at: number, to: number): number {
+  const unit = unitAt(json, at);
+  if (unit < 0xd800 || unit > 0xdfff) return unit;
+  const isPair = unit < 0xdc00 && at + 12 <= to && json[at + 6] === BACKSLASH && json[at + 7] === SMALL_U;
+  const low = isPair ? unitAt(json, at + 6) : 0;
+  if (low < 0xdc00 || low > 0xdfff) throw malformed();
+  return 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+}
+
+function unitAt(json: Buffer, at: number): number {
+  return Number.parseInt(json.toString('latin1', at + 2, at + 6), 16);
+}
+
+function malformed(): BadRequest {
+  return new BadRequest('invalid UTF-8 JSON');
+}
