@@ -117,8 +117,8 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const keys = createKeyStore({ couch, store, bus, ...caches, now: Date.now });
   const security = createSecurityStore({ couch, bus, securityCacheSeconds, ...caches });
   const permissions = overrides.permissions ?? security;
-  const credentials = openCredentials({ settings, couch, bus, keys, ...overrides });
   const secret = inputs.sessionSecret;
+  const credentials = openCredentials({ settings, couch, bus, keys, secret, report, ...overrides });
   const sessionParts = openSessions({
     settings,
     secret,

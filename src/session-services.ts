@@ -11,6 +11,7 @@ import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { createSessionCookie, type SessionCookie } from './identity/session-cookie.ts';
 import { createSessionStore, type SessionStore } from './identity/session-store.ts';
 import { createSessionTokens, type SessionTokens } from './identity/session-token.ts';
+import { createDecoyUser } from './identity/decoy-user.ts';
 import { createUserCheck } from './identity/user-check.ts';
 
 /** Services of sessions, for cookie authentication and for the handlers of /_session. */
@@ -29,12 +30,16 @@ export function openCredentials({
   couch,
   bus,
   keys,
+  secret,
+  report,
   refusalQuantumMs,
 }: {
   readonly settings: Settings;
   readonly couch: CouchClient;
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
+  readonly secret: Buffer;
+  readonly report: (message: string, fields: object) => void;
   readonly refusalQuantumMs?: number;
 }): CredentialCheck {
   return createCredentialCheck({
@@ -42,7 +47,7 @@ export function openCredentials({
     ...(refusalQuantumMs === undefined ? {} : { refusalQuantumMs }),
     cache: new CredentialCache(bus),
     keys,
-    users: createUserCheck(couch),
+    users: createUserCheck(couch, createDecoyUser({ couch, bus, secret, report })),
     limit: createLoginLimit(settings, loginFailureChannel(bus)),
     bus,
   });

@@ -5,6 +5,7 @@ import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
+import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type Guard } from './index.ts';
 import { mediaTypeOf } from '../body/decode.ts';
@@ -118,6 +119,7 @@ async function whoseName(
 ): Promise<string | undefined> {
   if (name === '') return 'the name is empty';
   if (name === 'nobody') return 'the name is reserved for requests without credentials';
+  if (name === DECOY_NAME) return 'Couchgate itself uses it';
   if (owners.has(name)) return 'a server admin of CouchDB has it';
   return (await keys.isKeyName(name)) ? 'an API key has or had it' : undefined;
 }

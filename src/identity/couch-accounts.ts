@@ -12,8 +12,12 @@ export async function readUserDocument(
   couch: Pick<Couch, 'ask'>,
   name: string,
 ): Promise<UserDocument | undefined> {
-  const path = `/_users/${encodeURIComponent(`org.couchdb.user:${name}`)}`;
-  return (await readOrNothing(couch, path)) as UserDocument | undefined;
+  return (await readOrNothing(couch, userPath(name))) as UserDocument | undefined;
+}
+
+/** Path of the `_users` document of a name. */
+export function userPath(name: string): string {
+  return `/_users/${encodeURIComponent(`org.couchdb.user:${name}`)}`;
 }
 
 /**

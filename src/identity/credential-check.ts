@@ -1,5 +1,5 @@
 // Checks a name and a password, from a Basic header or from POST /_session. A name is looked up in one place
-// only (H13): if a key has or had the name, CouchDB is not called.
+// only (H13): if a key has or had the name, no user of CouchDB can sign in with it.
 import { setTimeout as pause } from 'node:timers/promises';
 import { type HttpError, TooManyRequests, Unauthorized, Unavailable } from '../http-errors.ts';
 import { type KeyStore } from './api-key.ts';
@@ -8,6 +8,7 @@ import { type CredentialCache, type KnownCredentials } from './credential-cache.
 import { LOCKED, type LoginLimit } from '../limits/login-limit.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { type Principal } from '../principal/principal.ts';
+import { DECOY_NAME } from './decoy-user.ts';
 import { type UserCheck } from './user-check.ts';
 
 /** `version` identifies the password of a key; it is empty for users and owners. */
@@ -56,10 +57,10 @@ export interface CredentialCheckOptions {
 const WRONG = 'Name or password is incorrect.';
 const EXPIRED = 'This API key has expired.';
 /** Reserved names, which no principal with credentials can have. */
-const RESERVED_NAMES = new Set(['', 'nobody']);
+const RESERVED_NAMES = new Set(['', 'nobody', DECOY_NAME]);
 /** Time between two checks of cached credentials during an outage of CouchDB. */
 const RECHECK_MS = 1000;
-/** CouchDB takes up to a third of a second for a known name, and almost no time for an unknown one. */
+/** A hash of CouchDB takes up to a third of a second; the rest covers what differs beside it (H12, H23). */
 const REFUSAL_QUANTUM_MS = 500;
 
 /** Creates the check of credentials with its cache, login limit and timing. */
@@ -165,12 +166,22 @@ class Checker implements CredentialCheck {
     let verdict: Accepted | Refused;
     if (key.outcome === 'accepted') verdict = accept({ kind: 'key', name }, key.version);
     else if (key.outcome === 'expired') verdict = refuse(EXPIRED);
-    else if (key.outcome === 'wrong') verdict = refuse(WRONG);
+    else if (key.outcome === 'wrong') verdict = await this.#refuseLikeUser(given, ip);
     else verdict = await this.#verifyWithCouch(given, ip);
     if (verdict.outcome === 'refused') cache.forget(digest);
     // An invalidation during the check may concern this password.
     else if (cache.drops === drops) cache.remember(digest, verdict, this.#now(), ip);
     return verdict;
+  }
+
+  /**
+   * Refuses a key or a reserved name after the work that the check of a user costs (H23). If CouchDB cannot do
+   * it, the answer is that for an unknown name.
+   */
+  async #refuseLikeUser({ name, basic }: ParsedCredentials, ip: string): Promise<Refused> {
+    const { outcome } = await this.#options.users.refuse(name, basic, ip);
+    if (outcome === 'locked') throw new TooManyRequests(LOCKED, 300);
+    return refuse(WRONG);
   }
 
   /**

@@ -1,7 +1,9 @@
 // Checks the passwords of users and server admins at CouchDB.
+import { hash, randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
-import { ownerOf, readAdmin, readUserDocument, userIn, userOf } from './couch-accounts.ts';
+import { ownerOf, readAdmin, readUserDocument, type UserDocument, userIn, userOf } from './couch-accounts.ts';
+import { DECOY_NAME, type DecoyUser } from './decoy-user.ts';
 import { type Principal } from '../principal/principal.ts';
 import { isPasswordOf } from './user-password.ts';
 
@@ -11,9 +13,16 @@ export type UserVerdict =
   /** CouchDB has locked the account: it also refuses the correct password. */
   | { readonly outcome: 'locked' };
 
+type Refusal = Exclude<UserVerdict, { readonly outcome: 'accepted' }>;
+
 export interface UserCheck {
-  /** Checks a password at CouchDB, with at most MAX_CONCURRENT checks at once. Throws `Unavailable`. */
+  /**
+   * Checks a password at CouchDB, with at most MAX_CONCURRENT checks at once. A name that does not exist costs
+   * the same requests and the same hash as one that does (H23). Throws `Unavailable`.
+   */
   check(name: string, basic: string, ip: string): Promise<UserVerdict>;
+  /** The check of a name that is refused in any case, with the same requests. Throws `Unavailable`. */
+  refuse(name: string, basic: string, ip: string): Promise<Refusal>;
   /** Returns the user of the current document if the document has this password. Throws `Unavailable`. */
   current(name: string, password: string): Promise<Principal | undefined>;
   /** False only if CouchDB reports that it has no server admin of this name. Throws `Unavailable`. */
@@ -25,47 +34,166 @@ export interface UserCheck {
  * all cores.
  */
 const MAX_CONCURRENT = 16;
+/** Sixteen hashes on a busy core take that long. A node that hashes must not count as failed. */
+const HASH_TIMEOUT_MS = 30_000;
 /**
  * CouchDB closes the connection for a header of about 8 KB. A longer value is therefore wrong, and must not
  * count as an outage.
  */
 const MAX_BASIC_LENGTH = 7000;
+/** Encoded; a longer name does not fit into a request line of CouchDB. No user can have it. */
+const MAX_NAME_LENGTH = 4096;
+/** Names that are no segment of a path. No server admin can have them. */
+const NO_PATHS: ReadonlySet<string> = new Set(['', '.', '..']);
+/** Maximum number of names whose correct password is known; the oldest is removed first. */
+const MAX_KNOWN = 25_000;
+
+const WRONG: Refusal = Object.freeze({ outcome: 'wrong' });
+
+/** What CouchDB stores about a name. */
+interface Account {
+  readonly user: UserDocument | undefined;
+  /** The password digest of a server admin. */
+  readonly admin: unknown;
+}
 
 /**
  * Creates the check: `GET /_session` with the caller's credentials (`basic` is their canonical base64) and
  * the client address. CouchDB's lockout counts by that address; only Couchgate sets it (H6, H12).
- * Source: docs.couchdb.org/en/stable/api/server/authn.html#get--_session
+ * CouchDB hashes the given password only if the name exists and its correct password was not used lately. In
+ * the other cases the decoy is checked instead.
+ * Source: docs.couchdb.org/en/stable/api/server/authn.html#get--_session, couch_passwords_cache.erl
  */
-export function createUserCheck(couch: Pick<Couch, 'ask'>): UserCheck {
-  const waiting: (() => void)[] = [];
-  let running = 0;
+export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): UserCheck {
+  const slots = new Slots(MAX_CONCURRENT);
+  const known = new KnownPasswords();
+
+  async function ask(name: string, headers: Readonly<Record<string, string>>): Promise<UserVerdict> {
+    const { status, body } = await couch.ask({
+      method: 'GET',
+      path: '/_session',
+      headers,
+      timeoutMs: HASH_TIMEOUT_MS,
+    });
+    return verdictOf(name, status, body);
+  }
+
+  async function askDecoy(name: string, basic: string, ip: string): Promise<Refusal> {
+    const verdict = await ask(DECOY_NAME, decoy.headersFor(name, basic, ip));
+    return verdict.outcome === 'accepted' ? WRONG : verdict;
+  }
+
+  async function check(name: string, basic: string, ip: string): Promise<UserVerdict> {
+    const account = await readAccount(couch, name);
+    const iterations = await decoy.ensure();
+    if (iterations !== undefined && (!mayBeRight(account) || known.isOther(name, account, basic)))
+      return askDecoy(name, basic, ip);
+    const verdict = await ask(name, { Authorization: `Basic ${basic}`, 'X-Forwarded-For': ip });
+    if (verdict.outcome === 'accepted') known.remember(name, account, basic);
+    const isCheap = iterations !== undefined && iterationsOf(account) < iterations / 2;
+    return verdict.outcome === 'wrong' && isCheap ? askDecoy(name, basic, ip) : verdict;
+  }
+
   return {
     async check(name, basic, ip) {
-      if (basic.length > MAX_BASIC_LENGTH) return { outcome: 'wrong' };
-      if (running < MAX_CONCURRENT) running += 1;
-      else await new Promise<void>((resolve) => waiting.push(resolve));
-      try {
-        const headers = { Authorization: `Basic ${basic}`, 'X-Forwarded-For': ip };
-        const { status, body } = await couch.ask({ method: 'GET', path: '/_session', headers });
-        return verdictOf(name, status, body);
-      } finally {
-        // Passes the slot to the next waiting check, or frees it.
-        const next = waiting.shift();
-        if (next === undefined) running -= 1;
-        else next();
-      }
+      if (basic.length > MAX_BASIC_LENGTH) return WRONG;
+      return slots.run(() => check(name, basic, ip));
+    },
+    async refuse(name, basic, ip) {
+      if (basic.length > MAX_BASIC_LENGTH) return WRONG;
+      return slots.run(async () => {
+        await readAccount(couch, name);
+        return (await decoy.ensure()) === undefined ? WRONG : askDecoy(name, basic, ip);
+      });
     },
     async current(name, password) {
       const document = await readUserDocument(couch, name);
       if (document === undefined || !(await isPasswordOf(document, password))) return undefined;
       return userIn(document, name);
     },
-    isOwnerName: async (name) => (await readAdmin(couch, '_local', name)) !== undefined,
+    isOwnerName: async (name) =>
+      !NO_PATHS.has(name) && (await readAdmin(couch, '_local', name)) !== undefined,
   };
 }
 
+async function readAccount(couch: Pick<Couch, 'ask'>, name: string): Promise<Account> {
+  if (encodeURIComponent(name).length > MAX_NAME_LENGTH) return { user: undefined, admin: undefined };
+  const [user, admin] = await Promise.all([
+    readUserDocument(couch, name),
+    readAdmin(couch, '_local', NO_PATHS.has(name) ? DECOY_NAME : name),
+  ]);
+  return { user, admin: NO_PATHS.has(name) ? undefined : admin };
+}
+
+/** False if CouchDB refuses every password of the account, and hashes none: it is missing, or uses TOTP. */
+function mayBeRight({ user, admin }: Account): boolean {
+  return admin !== undefined || (user !== undefined && user['totp'] === undefined);
+}
+
+/** PBKDF2 iterations of a check; 0 for a digest that costs nothing. */
+function iterationsOf({ user, admin }: Account): number {
+  if (typeof admin === 'string') return admin.startsWith('-pbkdf2') ? Number(admin.split(',')[2] ?? 0) : 0;
+  const { password_scheme: scheme, iterations } = user ?? {};
+  return scheme === 'pbkdf2' && typeof iterations === 'number' ? iterations : 0;
+}
+
+/** Runs at most `count` tasks at once, the others in their order. */
+class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(count: number) {
+    this.#free = count;
+  }
+
+  async run<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await task();
+    } finally {
+      // Passes the slot to the next task, or frees it.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
+}
+
+/**
+ * Digests of correct passwords, by name. An account has one password, so any other is wrong. CouchDB itself
+ * remembers correct passwords for ten minutes, and refuses others without a hash then.
+ */
+class KnownPasswords {
+  readonly #known = new Map<string, { readonly state: string; readonly password: string }>();
+  readonly #key = randomBytes(32).toString('hex');
+
+  remember(name: string, account: Account, basic: string): void {
+    this.#known.delete(name);
+    const oldest = this.#known.size >= MAX_KNOWN ? this.#known.keys().next() : undefined;
+    if (oldest?.done === false) this.#known.delete(oldest.value);
+    this.#known.set(name, { state: stateOf(account), password: this.#digest(basic) });
+  }
+
+  /** True if the password of the unchanged account is known, and is not this one. */
+  isOther(name: string, account: Account, basic: string): boolean {
+    const known = this.#known.get(name);
+    return known?.state === stateOf(account) && known.password !== this.#digest(basic);
+  }
+
+  #digest(basic: string): string {
+    return hash('sha256', this.#key + hash('sha256', this.#key + basic));
+  }
+}
+
+/** Identifies the stored passwords of an account. */
+function stateOf({ user, admin }: Account): string {
+  const { salt, derived_key, password_sha } = user ?? {};
+  return hash('sha256', JSON.stringify([salt, derived_key, password_sha, admin]));
+}
+
 function verdictOf(name: string, status: number, body: unknown): UserVerdict {
-  if (status === 401) return { outcome: 'wrong' };
+  if (status === 401) return WRONG;
   if (status === 403) return { outcome: 'locked' };
   const { userCtx } = (body ?? {}) as { userCtx?: { name?: unknown; roles?: unknown } };
   if (status !== 200 || userCtx === undefined) {
@@ -74,7 +202,7 @@ function verdictOf(name: string, status: number, body: unknown): UserVerdict {
     });
   }
   // An anonymous response: CouchDB ignored the header. Another name: CouchDB parsed the header differently.
-  if (userCtx.name !== name) return { outcome: 'wrong' };
+  if (userCtx.name !== name) return WRONG;
   const roles = Array.isArray(userCtx.roles) ? (userCtx.roles as readonly unknown[]) : [];
   if (roles.includes('_admin')) return { outcome: 'accepted', principal: ownerOf(name) };
   return { outcome: 'accepted', principal: userOf(name, roles) };

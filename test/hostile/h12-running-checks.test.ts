@@ -19,6 +19,7 @@ function startCheck() {
     keys: { verify: () => new Promise((resolve) => lookUps.push(resolve)), holds: () => true },
     users: {
       check: () => Promise.resolve({ outcome: 'wrong' }),
+      refuse: () => Promise.resolve({ outcome: 'wrong' }),
       current: () => Promise.resolve(undefined),
       isOwnerName: () => Promise.resolve(false),
     },

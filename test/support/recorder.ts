@@ -19,6 +19,8 @@ export interface Recorder {
   take(): readonly Recorded[];
   /** Checks of users' passwords since the last `takeChecks`. */
   takeChecks(): readonly Recorded[];
+  /** Everything since the last `takeEverything`, Couchgate's own requests too. */
+  takeEverything(): readonly Recorded[];
   /** Keeps back what is asked under such paths from now on, until it is released; one hold at a time. */
   hold(path: RegExp): Held;
   /** Cuts every connection and takes no new one, as a CouchDB that has ended. */
@@ -58,11 +60,13 @@ export async function startRecorder(target: string): Promise<Recorder> {
   const agent = new http.Agent({ keepAlive: true });
   let seen: Recorded[] = [];
   let checks: Recorded[] = [];
+  let everything: Recorded[] = [];
   let held: { readonly path: RegExp; readonly waiting: (() => void)[] } | undefined;
   const server = http.createServer((req, res) => {
     const { method = '', url = '', headers, rawHeaders } = req;
     const claims = claimsOf(headers.authorization);
     const recorded = { method, url, headers, rawHeaders, claims };
+    everything.push(recorded);
     if (!isOwnTraffic(method, url, claims)) seen.push(recorded);
     if (url === '/_session' && headers.authorization?.startsWith('Basic ') === true) checks.push(recorded);
     const relay = (): void => {
@@ -105,6 +109,11 @@ export async function startRecorder(target: string): Promise<Recorder> {
     takeChecks() {
       const taken = checks;
       checks = [];
+      return taken;
+    },
+    takeEverything() {
+      const taken = everything;
+      everything = [];
       return taken;
     },
     hold(path) {
