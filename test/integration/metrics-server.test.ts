@@ -61,7 +61,7 @@ describe('the metrics listener', () => {
     const taken = new URL(server?.url ?? '').host;
     const second = await serve({ address: taken, chosen: false });
     assert.equal(second.server, undefined);
-    assert.match(JSON.stringify(second.log.lines), /"level":"warn".*is taken/);
+    assert.match(JSON.stringify(second.log.lines), /"level":"warn".*is in use/);
     await assert.rejects(serve({ address: taken, chosen: true }), /EADDRINUSE/);
   });
 
