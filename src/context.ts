@@ -133,7 +133,9 @@ export class Context {
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
   decision: Decision | undefined = undefined;
-  /** The body without its Content-Encoding, where Couchgate has read it (body/read). CouchDB gets these bytes. */
+  /**
+   * The body without its Content-Encoding, where Couchgate has read it (body/read). CouchDB gets these bytes.
+   */
   body: Buffer | undefined = undefined;
   /** Bytes of that body as the client sent them (body/read). */
   receivedBytes = 0;

@@ -74,7 +74,10 @@ export interface Services extends ServiceInputs {
   readonly bodies: BodyReader;
   readonly isStillAuthenticated: StillAuthenticated;
   readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
-  /** Starts the health checks and the change feeds. Resolves after the first probe of the nodes, whatever its result. */
+  /**
+   * Starts the health checks and the change feeds. Resolves after the first probe of the nodes, whatever its
+   * result.
+   */
   start(): Promise<void>;
   close(): Promise<void>;
 }

@@ -1,4 +1,5 @@
-// Reads targets in absolute form, such as `http://host/db`, which a server must accept (RFC 9112 section 3.2.2).
+// Reads targets in absolute form, such as `http://host/db`, which a server must accept (RFC 9112 section
+// 3.2.2).
 import { type IncomingMessage } from 'node:http';
 import { BadRequest } from '../http-errors.ts';
 
@@ -7,8 +8,10 @@ const PLAIN = 'http://';
 const SECURE = 'https://';
 
 /**
- * Returns the target without scheme and authority. The authority must be that of the Host header or of `publicUrl`:
- * CouchDB ignores it, and another program on the way may not. It replaces the Host header, so that later steps read
+ * Returns the target without scheme and authority. The authority must be that of the Host header or of
+ * `publicUrl`:
+ * CouchDB ignores it, and another program on the way may not. It replaces the Host header, so that later
+ * steps read
  * one host. Throws BadRequest for any other target, and for user information.
  */
 export function originForm(req: IncomingMessage, raw: string, publicUrl: string): string {

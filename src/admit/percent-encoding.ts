@@ -11,7 +11,8 @@ export function isEscapeAt(text: string, at: number): boolean {
 }
 
 /**
- * Decodes bytes that Node read as latin1: escapes once, `+` as a space, and a percent sign that begins no escape as
+ * Decodes bytes that Node read as latin1: escapes once, `+` as a space, and a percent sign that begins no
+ * escape as
  * itself (mochiweb_util:unquote). Returns undefined if the result is not UTF-8.
  */
 export function decodeBytes(text: string): string | undefined {

@@ -1,4 +1,5 @@
-// The step behind the guards: answers the endpoints that Couchgate serves itself, and passes on what is forwarded.
+// The step behind the guards: answers the endpoints that Couchgate serves itself, and passes on what is
+// forwarded.
 import { type Request, type RequestHandler, type Response } from 'express';
 import { type AnsweredId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
@@ -9,7 +10,10 @@ export type Handler = (req: Request, res: Response, context: Context) => void | 
 /** Exactly one handler for each endpoint that the catalogue says Couchgate serves. */
 export type Answers = Readonly<Record<AnsweredId, Handler>>;
 
-/** Dispatches on the endpoint that authorize applied. An endpoint without its handler is a fault, and is never forwarded. */
+/**
+ * Dispatches on the endpoint that authorize applied. An endpoint without its handler is a fault, and is never
+ * forwarded.
+ */
 export function answerOwnEndpoint(handlers: Partial<Answers>): RequestHandler {
   const byId = new Map<string, Handler>(Object.entries(handlers));
   return function answerOwnEndpointStep(req, res, next) {

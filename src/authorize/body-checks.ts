@@ -8,7 +8,8 @@ import { contextOf, type Decision, known } from '../context.ts';
 import { BadContentType, TooLarge } from '../http-errors.ts';
 
 /**
- * CouchDB inflates a gzip body without a limit: 510 KiB took a node to 2 GB. Only attachments are forwarded encoded,
+ * CouchDB inflates a gzip body without a limit: 510 KiB took a node to 2 GB. Only attachments are forwarded
+ * encoded,
  * because CouchDB stores them as they come. Pinned by test/hostile/h20-parsers.test.ts.
  */
 export function mustDecode(req: IncomingMessage, decision: Decision): boolean {
@@ -18,7 +19,8 @@ export function mustDecode(req: IncomingMessage, decision: Decision): boolean {
 }
 
 /**
- * Refuses what needs no byte of the body. The parts of a multipart body have encodings of their own. No endpoint that is
+ * Refuses what needs no byte of the body. The parts of a multipart body have encodings of their own. No
+ * endpoint that is
  * open to everybody takes a body.
  */
 export function refuseByHead(limits: BodyLimits, req: IncomingMessage, endpoint: Endpoint): void {

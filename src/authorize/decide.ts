@@ -18,7 +18,10 @@ const NO_DATABASE: Extract<Decision, { allow: false }> = Object.freeze({
   rule: 'no database',
   needed: CLOSED.needed,
 });
-/** Rows of no writing in which functions of the database are told who asks; and those that write more than their class says. */
+/**
+ * Rows of no writing in which functions of the database are told who asks; and those that write more than
+ * their class says.
+ */
 const FUNCTION_ENDPOINTS = new Set(['show', 'list', 'partition-show-list', 'bulk-docs-design-holder']);
 const SECURITY_ENDPOINTS = new Set([
   'security-get',
@@ -167,8 +170,10 @@ function refuseWithoutDatabase(principal: Principal, operation: Operation): Deci
 }
 
 /**
- * What is closed on purpose is a 403 for everybody. Of a mistake, the owner and holders of a right are told in CouchDB's words; for
- * strangers and callers without a name it looks like what is closed. Pinned by test/conformance/refusals.test.ts.
+ * What is closed on purpose is a 403 for everybody. Of a mistake, the owner and holders of a right are told
+ * in CouchDB's words; for
+ * strangers and callers without a name it looks like what is closed. Pinned by
+ * test/conformance/refusals.test.ts.
  */
 function refuseClosed(
   principal: Principal,

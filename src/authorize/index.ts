@@ -82,7 +82,8 @@ function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions 
 }
 
 /**
- * No permissions are needed for endpoints that no role opens, nor for the owner where they could change nothing. For a mistake they say
+ * No permissions are needed for endpoints that no role opens, nor for the owner where they could change
+ * nothing. For a mistake they say
  * whether the caller is told what is wrong.
  */
 function databaseToRead(principal: Principal, { endpoint, database }: Operation): string | undefined {

@@ -126,7 +126,9 @@ export class DocumentIds implements JsonListener {
   }
 }
 
-/** True if every escaped surrogate of the text is one of a pair. The text has no others, because it is UTF-8. */
+/**
+ * True if every escaped surrogate of the text is one of a pair. The text has no others, because it is UTF-8.
+ */
 function isWellFormed(json: Buffer, from: number, to: number): boolean {
   let awaitsLow = false;
   for (let at = from; at < to; at += lengthAt(json, at)) {

@@ -9,7 +9,8 @@ const NINE = 57;
 const NUMBER = /-?\d[\d.eE+-]*/y;
 
 /**
- * Throws BadRequest for numbers that a double does not hold. Looks at what stands outside texts in valid JSON. A pattern
+ * Throws BadRequest for numbers that a double does not hold. Looks at what stands outside texts in valid
+ * JSON. A pattern
  * for texts would need a stack as deep as one is long.
  */
 export function refuseInexact(json: string): void {

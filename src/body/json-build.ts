@@ -1,4 +1,5 @@
-// Builds the value of a JSON body: one strict reading, bounded in depth and number of values. A large body is built in
+// Builds the value of a JSON body: one strict reading, bounded in depth and number of values. A large body is
+// built in
 // portions, so that other requests have their turn (H20).
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -19,7 +20,9 @@ export interface BuildRules {
   readonly exact?: boolean;
 }
 
-/** The value of a JSON body. Throws BadRequest for what is no JSON or too deep, TooLarge for too many values. */
+/**
+ * The value of a JSON body. Throws BadRequest for what is no JSON or too deep, TooLarge for too many values.
+ */
 export async function buildJson(bytes: Buffer, { exact = false }: BuildRules = {}): Promise<unknown> {
   await refuseStructure(bytes, STRUCTURE);
   if (bytes.length > AT_ONCE_BYTES) return buildInPortions(bytes, exact);
@@ -28,7 +31,9 @@ export async function buildJson(bytes: Buffer, { exact = false }: BuildRules = {
   return value;
 }
 
-/** As `buildJson`, in portions whatever the size. Pinned to `parseJson` by test/property/built-json.test.ts. */
+/**
+ * As `buildJson`, in portions whatever the size. Pinned to `parseJson` by test/property/built-json.test.ts.
+ */
 export async function buildInPortions(bytes: Buffer, exact: boolean): Promise<unknown> {
   if (!isUtf8(bytes)) throw new BadRequest('invalid UTF-8 JSON');
   const builder = new JsonBuilder(bytes, exact);

@@ -1,4 +1,5 @@
-// Builds a value out of what a JSON scan reads, as strictly as CouchDB's parser, and bounded in depth and number.
+// Builds a value out of what a JSON scan reads, as strictly as CouchDB's parser, and bounded in depth and
+// number.
 import { BadRequest, TooLarge } from '../http-errors.ts';
 import { refuseInexactNumber } from './exact-json.ts';
 import { DEEPEST } from './json-meter.ts';

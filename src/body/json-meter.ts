@@ -26,7 +26,8 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * Reads one body piece by piece and keeps nothing of it. It needs no valid JSON: as far as CouchDB's parser gets before
+ * Reads one body piece by piece and keeps nothing of it. It needs no valid JSON: as far as CouchDB's parser
+ * gets before
  * it refuses a body, both agree on where a string ends.
  */
 export class JsonMeter {

@@ -19,7 +19,8 @@ export interface BodyLimits {
 export const GUARDED_LIMIT_BYTES = 1_048_576;
 
 /**
- * Documents of applications have ten bytes and more for each value. CouchDB needs about 200 bytes of memory for a value
+ * Documents of applications have ten bytes and more for each value. CouchDB needs about 200 bytes of memory
+ * for a value
  * of any size, so past 250 000 values the body must have eight bytes for each.
  */
 const WRITE_STRUCTURE: StructureLimits = Object.freeze({
@@ -39,7 +40,10 @@ const GUARDED: ReadonlySet<string> = new Set<EndpointId>(['replicate', 'replicat
 
 const GUARDED_RULES: BodyRules = Object.freeze({ limitBytes: GUARDED_LIMIT_BYTES, budget: 'parsed' });
 
-/** Returns the limit of a body in bytes. Only what CouchDB stores as it comes may be larger than `maxJsonBody`. */
+/**
+ * Returns the limit of a body in bytes. Only what CouchDB stores as it comes may be larger than
+ * `maxJsonBody`.
+ */
 export function bodyLimit(
   endpoint: Pick<Endpoint, 'id' | 'body'>,
   req: Pick<IncomingMessage, 'headers'>,
@@ -63,7 +67,10 @@ export function structureLimits(
   return body === 'document' && !isMultipart(req) ? WRITE_STRUCTURE : undefined;
 }
 
-/** Returns the limits for a body that was decoded: its bytes on the way count, not those that gzip has made of them. */
+/**
+ * Returns the limits for a body that was decoded: its bytes on the way count, not those that gzip has made of
+ * them.
+ */
 export function decodedStructure(
   limits: StructureLimits | undefined,
   receivedBytes: number,

@@ -37,7 +37,8 @@ export type Row = readonly [
 const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
 
 /**
- * Refusals by the permit of a blocked endpoint. classify/ replaces the reasons that depend on the request: the
+ * Refusals by the permit of a blocked endpoint. classify/ replaces the reasons that depend on the request:
+ * the
  * methods of a path, the name of a database, what is wrong with a path in a database.
  */
 const CLOSED: Readonly<Record<string, Blocked>> = {

@@ -1,4 +1,5 @@
-// Says what CouchDB would say of a path in a database that matches no endpoint. Such a path is always refused.
+// Says what CouchDB would say of a path in a database that matches no endpoint. Such a path is always
+// refused.
 import { ATTACHMENT_METHODS } from '../catalogue/allowed-methods.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
 import { illegalNameReason } from '../catalogue/database-name.ts';

@@ -176,7 +176,10 @@ function wrongMethodOn(
   return { endpoint, place: places[0] ?? endpoint };
 }
 
-/** CouchDB asks for a server admin on `/_utils` and on most other paths of the server before it looks at the method. */
+/**
+ * CouchDB asks for a server admin on `/_utils` and on most other paths of the server before it looks at the
+ * method.
+ */
 function toldTo(places: readonly Endpoint[]): ToldTo {
   const [place] = places;
   if (place === undefined || place.id === 'utils') return 'owner';

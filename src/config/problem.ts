@@ -31,7 +31,10 @@ export class ConfigurationError extends Error {
   }
 }
 
-/** Completes a sentence about a file that cannot be read. EACCES names the user, because it is often not the expected one. */
+/**
+ * Completes a sentence about a file that cannot be read. EACCES names the user, because it is often not the
+ * expected one.
+ */
 export function readFailure(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
   if (code !== 'EACCES') return `cannot be read (${code})`;

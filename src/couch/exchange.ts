@@ -77,7 +77,8 @@ export async function exchange(
 }
 
 /**
- * The path is sent byte for byte, so it must be complete: encoded, and without `#`, where CouchDB cuts it (H7).
+ * The path is sent byte for byte, so it must be complete: encoded, and without `#`, where CouchDB cuts it
+ * (H7).
  * Anything else is a bug of Couchgate.
  */
 function refuseUnsafePath(path: string): void {
@@ -101,8 +102,10 @@ function writtenBody(body: unknown): Buffer | undefined {
 }
 
 /**
- * Wraps the agent to record the events of one request in `wire`. It sends `path` as it is: nano's fetch removes dot
- * segments, also escaped ones, so that `DELETE /db/%2E` would delete the database (H7). Redirects are errors for
+ * Wraps the agent to record the events of one request in `wire`. It sends `path` as it is: nano's fetch
+ * removes dot
+ * segments, also escaped ones, so that `DELETE /db/%2E` would delete the database (H7). Redirects are errors
+ * for
  * nano, so there is one request. Pinned by test/couch/client.test.ts.
  */
 function watched(agent: Agent, path: string, wire: Wire): Dispatcher {

@@ -68,7 +68,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
         ? meterOf(structureLimits(decision.endpoint, req, services), body.length)
         : undefined;
     this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
-    // The only event for a client that disconnected: Node emits `aborted` only while the request is incomplete (M3).
+    // The only event for a client that disconnected: Node emits `aborted` only while the request is
+    // incomplete (M3).
     res.on('close', () => this.#clientClosed());
   }
 
@@ -198,7 +199,10 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     else this.#res.end();
   }
 
-  /** The permission is revoked. A client that has seen nothing gets the refusal; another one sees its answer broken off. */
+  /**
+   * The permission is revoked. A client that has seen nothing gets the refusal; another one sees its answer
+   * broken off.
+   */
   cut(reason: string): void {
     if (this.#over) return;
     if (this.#res.headersSent) {

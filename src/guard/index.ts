@@ -5,7 +5,8 @@ import { type Context, contextOf, permitted } from '../context.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 
 /**
- * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body that CouchDB
+ * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body
+ * that CouchDB
  * gets in place of the client's, or undefined to leave the body as it is.
  */
 export type Guard = (
@@ -17,7 +18,10 @@ export type Guard = (
 /** Exactly one guard for each endpoint that the catalogue says is guarded. */
 export type Guards = Readonly<Record<GuardedId, Guard>>;
 
-/** Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is never forwarded. */
+/**
+ * Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is
+ * never forwarded.
+ */
 export function guardRequest(guards: Partial<Guards>, isStillPermitted: IsStillPermitted): RequestHandler {
   const byId = new Map<string, Guard>(Object.entries(guards));
   return function guardRequestStep(req, res, next) {

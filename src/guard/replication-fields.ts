@@ -21,7 +21,8 @@ const sequence = typed(
  * Fields that CouchDB documents, and fields of documents that clients send back.
  * Source: docs.couchdb.org/en/stable/json-structure.html#replication-settings
  *
- * Absent on purpose: `socket_options`. CouchDB parses it as Erlang terms, and each new word stays in the node's atom
+ * Absent on purpose: `socket_options`. CouchDB parses it as Erlang terms, and each new word stays in the
+ * node's atom
  * table for good: a body of 2 MiB ends the node. Pinned by test/hostile/h20-parsers.test.ts.
  */
 const FIELDS: ReadonlyMap<string, Check> = new Map<string, Check>([

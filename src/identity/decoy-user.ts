@@ -1,4 +1,5 @@
-// Keeps a user of Couchgate's own in `_users`. CouchDB checks its password in place of names that do not exist,
+// Keeps a user of Couchgate's own in `_users`. CouchDB checks its password in place of names that do not
+// exist,
 // so that the time of a refusal does not say which names do (H23).
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
@@ -17,7 +18,8 @@ export interface DecoyUser {
   ensure(): Promise<number | undefined>;
   /**
    * Headers of a password check as the decoy, in place of these credentials. The password is always wrong. It
-   * and the address depend on the given ones, so that CouchDB's caches and its lockout treat the check as that
+   * and the address depend on the given ones, so that CouchDB's caches and its lockout treat the check as
+   * that
    * of a user with the given name.
    */
   headersFor(name: string, basic: string, ip: string): Readonly<Record<string, string>>;
@@ -89,7 +91,9 @@ async function readIterations(couch: Pick<Couch, 'ask'>): Promise<number | undef
   return scheme === 'pbkdf2' && typeof iterations === 'number' ? iterations : undefined;
 }
 
-/** Writes the document with a random password that nobody keeps. CouchDB hashes it as it does those of users. */
+/**
+ * Writes the document with a random password that nobody keeps. CouchDB hashes it as it does those of users.
+ */
 async function write(couch: Pick<Couch, 'ask'>): Promise<number | undefined> {
   const old = await readUserDocument(couch, DECOY_NAME);
   const body = {

@@ -17,7 +17,8 @@ type Refusal = Exclude<UserVerdict, { readonly outcome: 'accepted' }>;
 
 export interface UserCheck {
   /**
-   * Checks a password at CouchDB, with at most MAX_CONCURRENT checks at once. A name that does not exist costs
+   * Checks a password at CouchDB, with at most MAX_CONCURRENT checks at once. A name that does not exist
+   * costs
    * the same requests and the same hash as one that does (H23). Throws `Unavailable`.
    */
   check(name: string, basic: string, ip: string): Promise<UserVerdict>;

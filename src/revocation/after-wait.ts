@@ -9,7 +9,9 @@ export type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<
 
 const REASON = 'The permission for this request was revoked.';
 
-/** Call it after a wait, before acting. Throws 403 (401 without credentials) when the permission is revoked. */
+/**
+ * Call it after a wait, before acting. Throws 403 (401 without credentials) when the permission is revoked.
+ */
 export async function requireStillPermitted(
   isStillPermitted: IsStillPermitted,
   context: Context,

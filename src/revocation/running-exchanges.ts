@@ -1,4 +1,5 @@
-// Registers exchanges with the revocation watch: feeds and waiting requests at once, others when they are old (H19).
+// Registers exchanges with the revocation watch: feeds and waiting requests at once, others when they are old
+// (H19).
 import { type Context, permitted } from '../context.ts';
 import { type RevocationWatch } from './revocation-watch.ts';
 import { watchedBy } from './watched-exchange.ts';
@@ -15,7 +16,8 @@ const WATCHED_AFTER_MS = 1000;
 const SWEEP_MS = 500;
 
 /**
- * The exchanges of one process. An answer may take as long as its client reads slowly, and CouchDB goes on to read data
+ * The exchanges of one process. An answer may take as long as its client reads slowly, and CouchDB goes on to
+ * read data
  * for it. Pinned by test/hostile/h19-decisions.test.ts.
  */
 export class RunningExchanges {

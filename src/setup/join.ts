@@ -9,7 +9,9 @@ type Admins = readonly [Admin, ...Admin[]];
 export interface JoinLimits {
   /** Time for fresh nodes to start, join and create the system databases. */
   readonly timeoutMs: number;
-  /** Time to wait for the other nodes of a finished cluster that already has a majority. Default: `timeoutMs`. */
+  /**
+   * Time to wait for the other nodes of a finished cluster that already has a majority. Default: `timeoutMs`.
+   */
   readonly graceMs?: number;
 }
 

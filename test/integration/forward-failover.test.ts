@@ -164,7 +164,10 @@ describe('a node that breaks off', () => {
         const front = await frontFor([other, broken]);
         const init = method === 'POST' || method === 'PUT' ? { body: '{}', headers: JSON_BODY } : {};
         const response = await fetch(`${front.url}/db/doc`, { method, ...init });
-        assert.match(await readError(response), /^502 bad_gateway: .*It is unknown whether the request was executed\.$/);
+        assert.match(
+          await readError(response),
+          /^502 bad_gateway: .*It is unknown whether the request was executed\.$/,
+        );
         assert.equal(arrived, 1);
         assert.match(front.contexts[0]?.outcome.failure ?? '', /^(ECONN|ERROR)/);
       });
@@ -226,7 +229,10 @@ describe('a node that is silent', () => {
       '504 gateway_timeout: CouchDB did not answer in time.',
     );
     const write = await fetch(`${front.url}/db`, { method: 'POST', body: '{}', headers: JSON_BODY });
-    assert.match(await readError(write), /^504 gateway_timeout: .*It is unknown whether the request was executed\.$/);
+    assert.match(
+      await readError(write),
+      /^504 gateway_timeout: .*It is unknown whether the request was executed\.$/,
+    );
     assert.equal(asked, 2);
   });
 
@@ -238,7 +244,10 @@ describe('a node that is silent', () => {
       body: '--b--',
       headers: { 'Content-Type': 'multipart/related; boundary=b' },
     });
-    assert.match(await readError(response), /^504 gateway_timeout: .*It is unknown whether the request was executed\.$/);
+    assert.match(
+      await readError(response),
+      /^504 gateway_timeout: .*It is unknown whether the request was executed\.$/,
+    );
     assert.equal(front.nodes.report()[0]?.running, 0);
   });
 
