@@ -219,6 +219,12 @@ export const SETTINGS = {
     default: 'auto',
     description: 'Secure attribute of the session cookie: `auto` = only on TLS requests.',
   },
+  www_authenticate: {
+    type: 'flag',
+    default: true,
+    description:
+      'Send `WWW-Authenticate: Basic realm="couchgate"` with every 401, except to browsers: they would show a dialog and keep the password.',
+  },
   key_rotation_overlap_seconds: {
     type: 'seconds',
     default: 86_400,

@@ -9,6 +9,7 @@ import { type Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 import { type Express } from 'express';
 import { Context, contextOf } from '../context.ts';
+import { CHALLENGE, mayBeChallenged } from './challenge.ts';
 
 /** The socket of a client (TCP or TLS) with its latest exchange, for the limits in refusals.ts. */
 export interface ClientSocket extends Duplex {
@@ -33,7 +34,7 @@ type Callable = (this: unknown, ...parameters: readonly unknown[]) => void;
  * V8 sizes an object by its constructor and the inherited ones. Without Node's constructor as parent, each
  * message outgrows its slots ten times (measured: one fifth of the requests per second).
  */
-export function messageClasses(app: Express): MessageClasses {
+export function messageClasses(app: Express, { wwwAuthenticate = false } = {}): MessageClasses {
   function AppRequest(this: IncomingMessage & { context: Context }, socket: Socket): void {
     (IncomingMessage as unknown as Callable).call(this, socket);
     this.context = new Context();
@@ -47,7 +48,7 @@ export function messageClasses(app: Express): MessageClasses {
   }
   AppResponse.prototype = app.response;
   Object.setPrototypeOf(AppResponse, ServerResponse);
-  app.response.writeHead = writeHead as typeof app.response.writeHead;
+  app.response.writeHead = (wwwAuthenticate ? writeHead : writeHeadQuietly) as typeof app.response.writeHead;
 
   return {
     IncomingMessage: AppRequest as unknown as typeof IncomingMessage,
@@ -70,11 +71,22 @@ const { writeHead: nodeWriteHead } = ServerResponse.prototype as unknown as {
   ) => ServerResponse;
 };
 
+/** As `writeHeadQuietly`; a 401 asks for credentials, whoever wrote it. */
+function writeHead(
+  this: ServerResponse,
+  status: number,
+  phrase?: string | Head,
+  headers?: Head,
+): ServerResponse {
+  if (status === 401 && mayBeChallenged(this.req.headers)) contextOf(this.req).setAnswerHeader(...CHALLENGE);
+  return writeHeadQuietly.call(this, status, phrase, headers);
+}
+
 /**
  * Adds the headers that every response to the request carries. setHeader would make Node process each
  * response header three times; Node writes a head given as one array unchanged.
  */
-function writeHead(
+function writeHeadQuietly(
   this: ServerResponse,
   status: number,
   phrase?: string | Head,

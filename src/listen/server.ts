@@ -29,6 +29,7 @@ export type ListenSettings = Pick<
   | 'tlsRedirect'
   | 'hstsSeconds'
   | 'publicUrl'
+  | 'wwwAuthenticate'
   | 'maxHeaderBytes'
   | 'headerTimeoutMs'
   | 'clientIdleTimeoutMs'
@@ -83,7 +84,7 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
 
 function serverOptions(app: Express, settings: ListenSettings): ServerOptions {
   return {
-    ...messageClasses(app),
+    ...messageClasses(app, settings),
     maxHeaderSize: settings.maxHeaderBytes,
     headersTimeout: settings.headerTimeoutMs,
     keepAliveTimeout: settings.clientKeepaliveMs,
