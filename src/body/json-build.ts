@@ -13,7 +13,12 @@ import { refuseInexact } from './exact-json.ts';
 /** JSON.parse stops every other request while it runs. */
 const AT_ONCE_BYTES = 262_144;
 const PORTION_BYTES = 65_536;
-const STRUCTURE = { values: MOST_VALUES, valuesPerByte: 0, members: MOST_VALUES } as const;
+const STRUCTURE = {
+  values: MOST_VALUES,
+  valuesPerByte: 0,
+  members: MOST_VALUES,
+  stringBytes: Infinity,
+} as const;
 
 export interface BuildRules {
   /** True: refuse numbers that a double does not hold. */

@@ -9,6 +9,8 @@ export interface StructureLimits {
   readonly valuesPerByte: number;
   /** Most members of one object. */
   readonly members: number;
+  /** Most bytes of one string, escapes included. */
+  readonly stringBytes: number;
 }
 
 /** Levels of objects and arrays. A body of 2 MB with a million levels takes a node of CouchDB 500 MiB. */
@@ -40,6 +42,8 @@ export class JsonMeter {
   /** Members of the open object at each level; -1 = an array. */
   readonly #members = new Int32Array(DEEPEST + 1);
   #isInString = false;
+  /** Bytes of the open string. */
+  #stringBytes = 0;
   #isEscaped = false;
 
   constructor(limits: StructureLimits) {
@@ -53,11 +57,16 @@ export class JsonMeter {
     for (let at = 0; at < piece.length; at += 1) {
       const byte = piece[at] ?? 0;
       if (this.#isInString) {
+        this.#stringBytes += 1;
+        if (this.#stringBytes > this.#limits.stringBytes)
+          return new TooLarge('a string in the request body is too long');
         if (this.#isEscaped) this.#isEscaped = false;
         else if (byte === BACKSLASH) this.#isEscaped = true;
         else if (byte === QUOTE) this.#isInString = false;
-      } else if (byte === QUOTE) this.#isInString = true;
-      else if (byte === COMMA) {
+      } else if (byte === QUOTE) {
+        this.#isInString = true;
+        this.#stringBytes = 0;
+      } else if (byte === COMMA) {
         if (this.#countValue()) return this.#tooMany();
       } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
         if (this.#depth >= DEEPEST) return new BadRequest('The request body is nested too deeply.');

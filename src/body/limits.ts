@@ -27,10 +27,14 @@ const WRITE_STRUCTURE: StructureLimits = Object.freeze({
   values: 250_000,
   valuesPerByte: 1 / 8,
   members: 100_000,
+  stringBytes: Infinity,
 });
 
 /** Largest body that asks for something. */
 const QUERY_LIMIT_BYTES = 16_777_216;
+
+/** Longest key or id in a query. A key of 16 MiB takes a node of CouchDB 1.9 GiB. */
+const QUERY_STRING_BYTES = 65_536;
 
 /** CouchDB rewrites a selector several times: 100 000 values take 280 MiB. */
 const SELECTOR_SHARE = 1 / 5;
@@ -81,7 +85,7 @@ export function decodedStructure(
 }
 
 function queryStructure(values: number): StructureLimits {
-  return { values, valuesPerByte: 0, members: values };
+  return { values, valuesPerByte: 0, members: values, stringBytes: QUERY_STRING_BYTES };
 }
 
 function parsedLimit({ id, body }: Pick<Endpoint, 'id' | 'body'>, maxJsonBody: number): number {
