@@ -21,20 +21,23 @@ export interface CouchgateOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Options of Node. */
   readonly node?: readonly string[];
+  /** Folder of another checkout of Couchgate, with its dependencies installed. Default: this one. */
+  readonly root?: string;
 }
 
-let built = false;
+const built = new Set<string>();
 
 /**
  * Starts Couchgate with access log and metrics on, and resolves when it answers. The log goes to a file,
  * because its cost is part of the measurement.
  */
 export async function startCouchgate(plan: Plan, options: CouchgateOptions): Promise<Running> {
-  build();
+  const root = options.root ?? ROOT;
+  build(root);
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-bench-'));
   mkdirSync(join(folder, 'config'));
   const url = `http://127.0.0.1:${String(await freePort())}`;
-  const child = spawn(process.execPath, [...(options.node ?? []), join(ROOT, 'dist/main.js')], {
+  const child = spawn(process.execPath, [...(options.node ?? []), join(root, 'dist/main.js')], {
     cwd: folder,
     stdio: ['ignore', 'ignore', 'inherit'],
     env: {
@@ -61,11 +64,11 @@ export async function startCouchgate(plan: Plan, options: CouchgateOptions): Pro
   return { pid: child.pid ?? 0, url, stop };
 }
 
-function build(): void {
-  if (built) return;
-  const { status } = spawnSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, stdio: ['ignore', 2, 2] });
-  if (status !== 0) throw new Error('Couchgate could not be built');
-  built = true;
+function build(root: string): void {
+  if (built.has(root)) return;
+  const { status } = spawnSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error(`Couchgate could not be built in ${root}`);
+  built.add(root);
 }
 
 function withoutOwnSettings(): NodeJS.ProcessEnv {

@@ -6,6 +6,8 @@ export interface Plan extends Rounds {
   readonly long: boolean;
   /** Folder for V8 profiles of Couchgate; undefined = no profile. */
   readonly profiles: string | undefined;
+  /** Folder of another checkout of Couchgate to compare with; undefined = none. */
+  readonly against: string | undefined;
   /** Prints progress on stderr. */
   readonly note: (line: string) => void;
   /** Registers a cleanup function; cleanups run in reverse order after the group. */

@@ -16,7 +16,7 @@ export interface Guarded {
   /** Starts Couchgate in front of the upstream. */
   readonly variant: (
     name: string,
-    options?: Pick<CouchgateOptions, 'workers' | 'settings' | 'node'>,
+    options?: Pick<CouchgateOptions, 'workers' | 'settings' | 'node' | 'root'>,
   ) => Promise<Variant & { readonly stop: () => Promise<void> }>;
 }
 

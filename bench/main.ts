@@ -6,10 +6,11 @@ import { GROUPS } from './groups/all.ts';
 import { machine } from './machine.ts';
 import { markdown } from './report.ts';
 
-const USAGE = `usage: npm run bench -- [group …] [--long] [--rounds N] [--seconds N] [--profile FOLDER] [--write]
+const USAGE = `usage: npm run bench -- [group …] [--long] [--rounds N] [--seconds N] [--profile FOLDER] [--against FOLDER] [--write]
 
 Without a group, all groups run, which takes about ten minutes. --long uses more rounds, more cases and larger data.
 --profile writes V8 CPU profiles of Couchgate into a folder, and adds a table of its CPU time.
+--against also measures the Couchgate of another checkout in the same rounds (group ceiling).
 --write puts the tables into docs/performance.md. COUCHDB_HOME is the folder of an installed CouchDB; some groups need it.
 
 groups:
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
       rounds: { type: 'string' },
       seconds: { type: 'string' },
       profile: { type: 'string' },
+      against: { type: 'string' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -49,6 +51,7 @@ async function main(): Promise<void> {
     rounds: Number(values.rounds ?? (values.long ? 9 : 5)),
     seconds: Number(values.seconds ?? (values.long ? 5 : 2)),
     profiles: values.profile,
+    against: values.against,
     note: (line: string) => process.stderr.write(`bench: ${line}\n`),
   };
   const command = `npm run bench -- ${process.argv

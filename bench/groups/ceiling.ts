@@ -12,6 +12,7 @@ import { interleave, type Result, type Variant } from '../rounds.ts';
 
 const BARE = 'bare http-proxy';
 const ONE = 'Couchgate, one worker';
+const OTHER = 'the other Couchgate, one worker';
 const TWO = 'Couchgate, two workers';
 
 export const ceiling: Group = { name: 'ceiling', title: 'Ceiling: GET of a 500-byte document', run };
@@ -21,6 +22,7 @@ async function run(plan: Plan): Promise<Section> {
   const variants = [
     ...(await alternatives(plan, guarded)),
     await guarded.variant(ONE),
+    ...(plan.against === undefined ? [] : [await guarded.variant(OTHER, { root: resolve(plan.against) })]),
     await guarded.variant(TWO, { workers: 2 }),
   ];
   const results = await interleave(variants, BARE, plan);
@@ -77,6 +79,20 @@ function findings(results: readonly Result[]): readonly Finding[] {
       target: 'two workers ≥ 1.7 of one, where two cores are free for them',
       measured: `${speedUp.toFixed(2)} on ${String(os.cpus().length)} cores, which load generator and upstream use too`,
       holds: speedUp >= 1.7 ? true : freeCores ? false : undefined,
+    },
+    ...comparison(one, find(OTHER)),
+  ];
+}
+
+/** Compares this Couchgate with the one of another checkout, measured in the same rounds. */
+function comparison(one: Result | undefined, other: Result | undefined): readonly Finding[] {
+  if (one === undefined || other === undefined) return [];
+  const rate = one.ratio / other.ratio;
+  return [
+    {
+      target: 'no slower than the other Couchgate (0.97 of its requests/s)',
+      measured: `${rate.toFixed(2)} of its requests/s, ${(one.cpuRatio / other.cpuRatio).toFixed(2)} of its CPU`,
+      holds: rate >= 0.97,
     },
   ];
 }

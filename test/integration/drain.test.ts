@@ -42,11 +42,18 @@ async function withProgram(
   }
 }
 
-/** An upload of which the first half is sent. */
-function beginUpload({ url, authorization }: Owner): http.ClientRequest {
-  const headers = { authorization, 'content-type': 'text/plain', 'content-length': '10' };
+/** Starts an upload and sends its first half. A `100 Continue` shows that a worker has the request. */
+async function beginUpload({ url, authorization }: Owner): Promise<http.ClientRequest> {
+  const headers = {
+    authorization,
+    expect: '100-continue',
+    'content-type': 'text/plain',
+    'content-length': '10',
+  };
   const req = http.request(`${url}/docs/slow/file`, { method: 'PUT', agent: false, headers });
   req.on('error', () => undefined);
+  req.flushHeaders();
+  await once(req, 'continue');
   req.write('first');
   return req;
 }
@@ -78,7 +85,7 @@ for (const workers of ['1', '2']) {
     it('finishes a running upload, ends a feed, accepts nothing new, and exits with 0', () =>
       withProgram({ COUCHGATE_WORKERS: workers }, async (program, owner) => {
         const feed = await openFeed(owner);
-        const upload = beginUpload(owner);
+        const upload = await beginUpload(owner);
         const stored = once(upload, 'response') as Promise<[IncomingMessage]>;
         program.child.kill('SIGTERM');
         // Its lines are whole, so that its end lacks nothing: it ends like any other answer.
@@ -102,10 +109,8 @@ for (const workers of ['1', '2']) {
             .split(' ')
             .filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('main.'));
           assert.equal(children.length, 2);
-          const upload = beginUpload(owner);
+          const upload = await beginUpload(owner);
           const stored = once(upload, 'response') as Promise<[IncomingMessage]>;
-          // One more request has been answered by each worker: the upload has arrived.
-          for (let n = 0; n < 4; n += 1) await ask(owner, 'GET', '/docs');
           for (const each of [pid, ...children]) process.kill(Number(each), 'SIGTERM');
           await until(() => isRefused(owner), 'new connections are refused');
           upload.end('-then');
@@ -137,10 +142,8 @@ for (const workers of ['1', '2']) {
       withProgram(
         { COUCHGATE_WORKERS: workers, COUCHGATE_DRAIN_TIMEOUT_SECONDS: '1' },
         async (program, owner) => {
-          const upload = beginUpload(owner);
+          const upload = await beginUpload(owner);
           const failed = once(upload, 'error');
-          // One more request of the same kind has been answered: the upload has arrived.
-          await ask(owner, 'GET', '/docs');
           program.child.kill('SIGTERM');
           await failed;
           assert.equal(await program.ended, 0);
