@@ -1,5 +1,6 @@
 // Builds the steps of a request, and the handlers of Couchgate's own endpoints, from the services.
 import { refuseUnknownAddress } from './admit/address.ts';
+import { warnOfGateway } from './admit/gateway-address.ts';
 import { refuseAmbiguousFraming } from './admit/framing.ts';
 import { answerPreflight } from './admit/origin.ts';
 import { readTarget } from './admit/target.ts';
@@ -56,6 +57,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
   const {
     settings,
     live,
+    log,
     accessLog,
     metrics,
     bodies,
@@ -67,7 +69,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
-    refuseUnknownAddress: refuseUnknownAddress(live),
+    refuseUnknownAddress: refuseUnknownAddress(live, warnOfGateway(log)),
     answerPreflight: answerPreflight(live, settings),
     refuseAmbiguousFraming: refuseAmbiguousFraming(settings),
     readTarget: readTarget(settings),

@@ -9,6 +9,7 @@ import { AddressSet, normalizeAddress } from '../config/address-set.ts';
 import { type Settings } from '../config/settings.ts';
 import { contextOf, type ClientAddress } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
+import { type GatewayWarning } from './gateway-address.ts';
 
 export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'trustedProxies'> &
   Partial<Pick<Settings, 'probeAllow'>>;
@@ -142,7 +143,10 @@ function meet(socket: PeerSocket, rules: AddressRules): Peer {
  * Makes the step that writes `context.client`, and answers 403 for addresses outside the whitelist. A reload
  * applies to the next request of every connection, open ones included.
  */
-export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler {
+export function refuseUnknownAddress(
+  live: LiveAddressSettings,
+  gatewayWarning?: GatewayWarning,
+): RequestHandler {
   let rules = new AddressRules(live.current);
   return function refuseUnknownAddressStep(req, _res, next) {
     if (live.current !== rules.settings) rules = new AddressRules(live.current);
@@ -152,6 +156,7 @@ export function refuseUnknownAddress(live: LiveAddressSettings): RequestHandler 
     const verdict = peer.isProxy ? behindProxy(req, peer) : peer.direct;
     const context = contextOf(req);
     context.client = verdict.client;
+    if (gatewayWarning?.isDone === false) gatewayWarning.see(verdict.client.ip, rules.settings);
     if (verdict.allowed || (isProbe(req) && rules.mayProbe(verdict.client.ip))) {
       next();
       return;

@@ -94,6 +94,11 @@ describe('docker-compose.yml', () => {
       assert.ok(existsSync(join(ROOT, 'config/couchdb', file)));
   });
 
+  it('publishes Couchgate on loopback of IPv4, unless COUCHGATE_PORT names something else (H24)', () => {
+    assert.deepEqual(couchgate?.ports, ['${COUCHGATE_PORT:-127.0.0.1:5984}:5984']);
+    assert.deepEqual(couchgate.ports.map(expand), ['127.0.0.1:5984:5984']);
+  });
+
   it('publishes Couchgate alone, after the nodes have been joined', () => {
     const published = Object.entries(services).filter(([, { ports }]) => ports !== undefined);
     assert.deepEqual(

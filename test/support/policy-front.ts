@@ -45,6 +45,8 @@ export interface PolicyFront {
   /** Databases whose permissions were asked for. */
   readonly asked: string[];
   readonly failures: readonly unknown[];
+  /** Messages of warnings in the operational log. */
+  readonly warnings: readonly string[];
   /** Connections of clients that are open. */
   connections(): Promise<number>;
   close(): Promise<void>;
@@ -226,6 +228,9 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
     asked,
     get failures() {
       return log.lines.filter(({ level }) => level === 'error').map(({ fields }) => fields);
+    },
+    get warnings() {
+      return log.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
     },
     connections: () =>
       new Promise((resolve, reject) => {
