@@ -36,8 +36,8 @@ export function accessLine(parts: LineParts): string {
   if (identified !== undefined)
     line += `${connection.principal.textOf(identified.principal, principalFields)},"authMethod":"${identified.method}"`;
   const database = context.operation?.database;
-  // CouchDB does not allow @ in a database name. A segment with @ may contain a password.
-  if (database !== undefined) line += `,"dbName":${quote(database.includes('@') ? '***' : database)}`;
+  // A name with an at sign may contain a password.
+  if (database !== undefined) line += `,"dbName":${quote(AT_SIGN.test(database) ? '***' : database)}`;
   line += operationFields(context) + decisionFields(context, parts.res.statusCode);
   line += answerFields(parts) + timingFields(context, parts.endedAt);
   const agent = req.headers['user-agent'];
@@ -103,12 +103,27 @@ function targetFields(context: Context, req: IncomingMessage): string {
   return `,"httpRequest":${raw.startsWith('/') ? quote(maskPath(raw, raw)) : '"(not a path)"'}`;
 }
 
-/** `//name:password@host/db` is parsed as a path but meant as an address: its first segment is masked. */
+/** An at sign, however often it is encoded. CouchDB does not allow it in the name of a database. */
+const AT_SIGN = /@|%(?:25)*40/;
+
+/**
+ * Masks the path as the client wrote it: its canonical form has one slash in place of two. The first segment of
+ * `//name:password@host/db` is no database, so it is masked as a whole.
+ */
 function maskPath(path: string, raw: string): string {
-  if (!raw.startsWith('//') || !raw.includes('@')) return maskTarget(path);
-  const start = path.search(/[^/]/);
-  const end = path.indexOf('/', start);
-  return `${path.slice(0, start)}***${end === -1 ? '' : maskTarget(path.slice(end))}`;
+  if (!raw.includes('@') && !(raw.includes('%') && raw.includes('40'))) return maskTarget(path);
+  const queryAt = raw.indexOf('?');
+  const written = queryAt === -1 ? raw : raw.slice(0, queryAt);
+  const maskedRaw = maskTarget(written);
+  // A target that was refused unread still has its query.
+  const query = path === raw && queryAt !== -1 ? maskTarget(raw.slice(queryAt)) : '';
+  const masked = maskedRaw === written ? maskTarget(path === raw ? written : path) : maskedRaw;
+  const start = masked.search(/[^/]/);
+  if (start === -1) return masked + query;
+  const slash = masked.indexOf('/', start);
+  const end = slash === -1 ? masked.length : slash;
+  const isName = !AT_SIGN.test(masked.slice(start, end));
+  return (isName ? masked : `${masked.slice(0, start)}***${masked.slice(end)}`) + query;
 }
 
 const fieldsOfEndpoint = new WeakMap<Endpoint, string>();

@@ -4,6 +4,7 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { parseTarget } from '../../src/admit/target.ts';
 import { Context } from '../../src/context.ts';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
 import { ConnectionFacts } from '../../src/audit/connection.ts';
@@ -159,6 +160,35 @@ describe('accessLine', () => {
       const context = allowed();
       if (ended !== undefined) context.outcome.cut(ended);
       assert.equal(lineOf(context, fake)['terminationState'], state);
+    });
+
+  const WRITTEN: readonly (readonly [raw: string, shown: string, database: string])[] = [
+    ['/http://admin:canary@host/db', '/http://***@host/db', 'http:'],
+    ['/http:/admin:canary@host/db', '/http:/***@host/db', 'http:'],
+    ['/db/http://admin:can%40ary@host', '/db/http://***%40***@host', 'db'],
+    ['//admin:canary@host/db', '/***/db', '***'],
+    ['/admin:canary%40host/db', '/***/db', '***'],
+    ['/admin:canary%2540host/db', '/***/db', '***'],
+    ['/db//a@b', '/db/a%40b', 'db'],
+    ['/db/p%61ssword=canary', '/db/password%3D***', 'db'],
+  ];
+  for (const [raw, shown, database] of WRITTEN)
+    it(`masks a target as it was written, refused unread or not – ${raw}`, () => {
+      const unread = new Context();
+      assert.doesNotMatch(JSON.stringify(lineOf(unread, { url: `${raw}?pwd=canary` })), /canary/);
+      const context = new Context();
+      context.target = parseTarget(raw, { maxUrlBytes: 1000 });
+      context.operation = {
+        endpoint,
+        alternatives: [],
+        decidedByBody: undefined,
+        database: context.target.segments[0],
+        documentId: undefined,
+      };
+      const line = lineOf(context, { url: raw });
+      assert.doesNotMatch(JSON.stringify(line), /canary/);
+      assert.equal(line['dbName'], database);
+      assert.equal(line['httpRequest'], shown);
     });
 
   it('shows no target that was refused unread, unless it is a path', () => {
