@@ -53,9 +53,11 @@ function readCookie(header: string | undefined): string | undefined {
   for (let start = 0; start < header.length;) {
     const semicolon = header.indexOf(';', start);
     const end = semicolon === -1 ? header.length : semicolon;
-    const equals = header.indexOf('=', start);
-    if (equals !== -1 && equals < end && header.slice(start, equals).trim() === NAME) {
-      const value = unquoted(header.slice(equals + 1, end).trim());
+    // Not searched in the header: without an equals sign, each pair would cost the rest of it.
+    const pair = header.slice(start, end);
+    const equals = pair.indexOf('=');
+    if (equals !== -1 && pair.slice(0, equals).trim() === NAME) {
+      const value = unquoted(pair.slice(equals + 1).trim());
       return value === '' ? undefined : value;
     }
     start = end + 1;

@@ -1,7 +1,7 @@
 // Pins the session token and the cookie it travels in: what is taken, what is none, what is malformed, and the one Set-Cookie.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { describe, it, mock } from 'node:test';
 import fc from 'fast-check';
 import { createSessionCookie } from '../../src/identity/session-cookie.ts';
 import { createSessionTokens, type Session } from '../../src/identity/session-token.ts';
@@ -100,6 +100,32 @@ describe('the session cookie', () => {
       assert.ok(written.endsWith(`Max-Age=600; Path=/; ${end}`), written);
     });
   }
+
+  for (const pair of [';', 'a;', '=;', 'AuthSession;', ' ;'])
+    it(`is found in a header of many pairs without a search of the rest for each – ${pair}`, () => {
+      const header = `${pair.repeat(10_000)}AuthSession=T`;
+      let read = 0;
+      const indexOf = Object.getOwnPropertyDescriptor(String.prototype, 'indexOf')?.value as unknown as (
+        this: string,
+        text: string,
+        from: number,
+      ) => number;
+      const counted = mock.method(
+        String.prototype,
+        'indexOf',
+        function (this: string, text: string, from = 0) {
+          const at = indexOf.call(this, text, from);
+          read += (at === -1 ? this.length : at + 1) - from;
+          return at;
+        },
+      );
+      try {
+        assert.equal(cookie.read(header), 'T');
+      } finally {
+        counted.mock.restore();
+      }
+      assert.ok(read <= 3 * header.length, `${read} characters of ${header.length}`);
+    });
 
   const headers: readonly [string | undefined, string | undefined][] = [
     [undefined, undefined],
