@@ -141,6 +141,8 @@ export class Context {
   receivedBytes = 0;
   /** The body that CouchDB gets in its place, where a guard wrote it anew (guard/). */
   guardedBody: Buffer | undefined = undefined;
+  /** Sends `100 Continue` to a client that waits for it before it sends its body (listen/expect-continue). */
+  sendContinue: (() => void) | undefined = undefined;
   readonly upstream: UpstreamTimes = {
     node: undefined,
     status: undefined,
@@ -148,6 +150,14 @@ export class Context {
     answeredAt: undefined,
   };
   readonly outcome = new Outcome();
+
+  /** Called before the first byte of the body is read. A refusal before it saves the client the upload. */
+  wantBody(): void {
+    const { sendContinue } = this;
+    if (sendContinue === undefined) return;
+    this.sendContinue = undefined;
+    sendContinue();
+  }
 
   /** Sets a header of every answer to this request; replaces one of the same name. */
   setAnswerHeader(name: string, value: string): void {

@@ -147,6 +147,9 @@ export function receive(req: IncomingMessage, limitBytes: number, reserve?: Rese
       reject(new BadRequest('Request body is incomplete'));
     };
     if (req.destroyed || req.readableEnded) onAbort();
-    else req.on('data', onData).on('end', onEnd).on('close', onAbort).on('error', onAbort);
+    else {
+      contextOf(req).wantBody();
+      req.on('data', onData).on('end', onEnd).on('close', onAbort).on('error', onAbort);
+    }
   });
 }

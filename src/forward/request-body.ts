@@ -2,6 +2,7 @@
 import { type ClientRequest, type IncomingMessage } from 'node:http';
 import { type JsonMeter } from '../body/json-meter.ts';
 import { type InternalIdScan } from '../body/stream-scan.ts';
+import { contextOf } from '../context.ts';
 import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type RequestBody } from './request-headers.ts';
@@ -72,6 +73,7 @@ export class OutgoingBody {
 
   #startStream(upstream: ClientRequest): void {
     this.consumed = true;
+    contextOf(this.#req).wantBody();
     upstream.on('drain', this.#onDrain);
     this.#req.on('data', this.#onData).on('end', this.#onEnd);
   }

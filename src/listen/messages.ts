@@ -16,6 +16,8 @@ export interface ClientSocket extends Duplex {
   readonly remoteAddress?: string | undefined;
   readonly bytesRead: number;
   exchange?: ServerResponse;
+  /** True while the rest of a refused request is dropped (staged-close.ts). */
+  isClosing?: boolean;
 }
 
 export interface MessageClasses {

@@ -4,6 +4,7 @@ import { type Duplex } from 'node:stream';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { contextOf } from '../context.ts';
 import { type ClientSocket } from './messages.ts';
+import { dropTheRest } from './staged-close.ts';
 
 const PHRASES: Readonly<Record<number, string>> = {
   400: 'Bad Request',
@@ -27,6 +28,12 @@ function rawAnswer(status: number, error: string, reason: string): string {
 }
 
 const MALFORMED = rawAnswer(400, 'bad_request', 'The request is not well-formed HTTP/1.1.');
+// CouchDB accepts raw UTF-8 in a target; Node's parser, which has no setting for it, does not.
+const TARGET_NOT_ENCODED = rawAnswer(
+  400,
+  'bad_request',
+  'The request target contains a byte that must be percent-encoded.',
+);
 const HEAD_TOO_LARGE = rawAnswer(431, 'too_large', 'The request head is too large.');
 // Not 408: the CouchDB replicator treated it as a permanent error (apache/couchdb pull 3307).
 const HEAD_TOO_SLOW = rawAnswer(400, 'bad_request', 'The request head did not arrive in time.');
@@ -37,6 +44,7 @@ const CONNECT_REFUSED = rawAnswer(
 );
 
 function answerTo(code: string): string {
+  if (code === 'HPE_INVALID_URL') return TARGET_NOT_ENCODED;
   if (code === 'HPE_HEADER_OVERFLOW') return HEAD_TOO_LARGE;
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return HEAD_TOO_SLOW;
   return MALFORMED;
@@ -76,6 +84,8 @@ export function sparingLog(
 export function refuseWhatIsNoRequest(server: Server, log: RefusalLog): void {
   server.on('clientError', (error: NodeJS.ErrnoException, stream: Duplex) => {
     const socket = stream as ClientSocket;
+    // What arrives behind a refusal is dropped.
+    if (socket.isClosing === true) return;
     const code = error.code ?? 'unknown';
     log({ code, client: socket.remoteAddress }, 'refused a malformed HTTP request');
     const answering = socket.exchange !== undefined && !socket.exchange.writableFinished;
@@ -98,10 +108,12 @@ export function refuseWhatIsNoRequest(server: Server, log: RefusalLog): void {
   });
 }
 
-/** Sends the response and closes the socket, also if the peer keeps it open. */
+/** Sends the response, drops what the client is still sending, and closes the socket. */
 function endSocket(socket: ClientSocket, answer: string): void {
   socket.on('error', () => socket.destroy());
-  socket.end(answer, () => socket.destroy());
+  socket.end(answer);
+  socket.resume();
+  dropTheRest(socket);
 }
 
 /**

@@ -8,6 +8,8 @@ type ClientSocket = Socket & {
   lastResponse?: ServerResponse;
   /** Number of requests that wait for an earlier response. */
   queuedRequests?: number;
+  /** True while the rest of a refused request is dropped (staged-close.ts). */
+  isClosing?: boolean;
 };
 
 /** Requests that may wait on one connection: more than pipelining clients send ahead. */
@@ -25,6 +27,11 @@ export function serializePipelining(next: RequestListener, log: RefusalLog): Req
   return function startInOrder(req, res): void {
     const socket: ClientSocket = req.socket;
     const { lastResponse } = socket;
+    // Behind a response with `Connection: close` nothing is answered.
+    if (socket.isClosing === true) {
+      socket.destroy();
+      return;
+    }
     socket.lastResponse = res;
     if (lastResponse === undefined || lastResponse.writableFinished) next(req, res);
     else if (!socket.destroyed) startAfter(lastResponse, { socket, req, res, next, log });
@@ -49,6 +56,7 @@ function startAfter(previous: ServerResponse, { socket, req, res, next, log }: Q
   previous.once('close', () => {
     socket.queuedRequests = (socket.queuedRequests ?? 1) - 1;
     // After `Connection: close`, or if the client disconnected, no further request is answered.
-    if (!socket.destroyed && previous.writableFinished && previous.shouldKeepAlive) next(req, res);
+    const isOver = socket.destroyed || socket.isClosing === true;
+    if (!isOver && previous.writableFinished && previous.shouldKeepAlive) next(req, res);
   });
 }

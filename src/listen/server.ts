@@ -6,6 +6,7 @@ import { type Express } from 'express';
 import { parseListenAddress, type ListenAddress } from '../config/listen-address.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type Settings } from '../config/settings.ts';
+import { deferContinue } from './expect-continue.ts';
 import { messageClasses } from './messages.ts';
 import { serializePipelining } from './serialize-pipelining.ts';
 import { redirectToHttps } from './redirect.ts';
@@ -17,6 +18,7 @@ import {
   withoutUpgrades,
 } from './refusals.ts';
 import { withSecurityHeaders } from './security-headers.ts';
+import { closeInStages } from './staged-close.ts';
 import { readTlsFiles, replaceCertificate } from './tls.ts';
 
 export type ListenSettings = Pick<
@@ -71,6 +73,8 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
     // get.
     server.maxHeadersCount = 0;
     refuseWhatIsNoRequest(server, refusals);
+    deferContinue(server);
+    closeInStages(server);
     cutIdleClients(server, settings.clientIdleTimeoutMs, refusals);
   }
   return {
