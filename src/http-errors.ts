@@ -90,6 +90,12 @@ export class TooLong extends HttpError {
   }
 }
 
+export class HeaderTooLong extends HttpError {
+  constructor(name: string, reason = `the request header ${name} is too long`) {
+    super(431, 'too_large', reason);
+  }
+}
+
 export class BadContentType extends HttpError {
   constructor(reason = 'Content-Type must be application/json') {
     super(415, 'bad_content_type', reason);

@@ -33,6 +33,8 @@ for (const name of ONCE.keys()) LENGTHS[name.length] = 1;
  * Makes the step that refuses ambiguous framing:
  * 400 for a repeated header of ONCE, for Transfer-Encoding with Content-Length, and for a transfer coding
  * other than `chunked` (RFC 9112 sections 6.1 and 6.3);
+ * 400 for X-HTTP-Method-Override with another method, and for a PUT with Content-Range, which CouchDB would
+ * store as the whole (RFC 9110 section 14.5);
  * 413 for an announced body above the limit; 417 for an expectation other than `100-continue`.
  * It removes an `Upgrade` header, because Couchgate supports HTTP/1.1 only.
  */
@@ -52,9 +54,21 @@ export function refuseAmbiguousFraming(limits: FramingLimits): RequestHandler {
     const { expect } = req.headers;
     if (expect !== undefined && expect.toLowerCase() !== '100-continue')
       throw new HttpError(417, 'expectation_failed', 'Only Expect: 100-continue is supported');
+    refuseOtherMethod(req.method, req.headers['x-http-method-override']);
+    if (req.method === 'PUT' && req.headers['content-range'] !== undefined)
+      throw new BadRequest('Content-Range is not supported; send the whole body.');
     if (req.headers.upgrade !== undefined) delete req.headers.upgrade;
     next();
   };
+}
+
+/**
+ * CouchDB lets this header replace the method of a POST. If Couchgate dropped it, a read would become a write
+ * (H6). It may repeat the method of the request.
+ */
+function refuseOtherMethod(method: string | undefined, override: string | string[] | undefined): void {
+  if (override !== undefined && override !== method)
+    throw new BadRequest('X-HTTP-Method-Override is not supported; send the method itself.');
 }
 
 function headersSeen(rawHeaders: readonly string[]): number {

@@ -276,8 +276,9 @@ export const SETTINGS = {
   max_url_bytes: {
     type: 'bytes',
     min: 1024,
-    default: 16_384,
-    description: 'Maximum size of the request target.',
+    default: 8177,
+    description:
+      'Maximum size of the request target of a GET; a longer method leaves less. The default is the limit of CouchDB, which answers a longer request line with an empty 400. Raise it only together with `server_options` in `[chttpd]` of CouchDB.',
   },
   max_header_bytes: {
     type: 'bytes',

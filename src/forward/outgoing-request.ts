@@ -2,11 +2,19 @@
 import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
+import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
-import { bodyOf, isForm, refererForForm, type RequestBody, requestHeaders } from './request-headers.ts';
+import {
+  bodyOf,
+  isForm,
+  LONGEST_HEADER,
+  refererForForm,
+  type RequestBody,
+  requestHeaders,
+} from './request-headers.ts';
 import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 
 type Allowed = Extract<Decision, { allow: true }>;
@@ -72,7 +80,7 @@ export class OutgoingRequest {
     const headers = this.#headers;
     headers['host'] = node.host;
     const token = this.#identity.tokenFor(this.#principal, this.#decision, this.#database);
-    if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+    if (token !== undefined) headers['authorization'] = bearer(token);
     if (isForm(this.#req.headers)) {
       const referer = refererForForm(this.#req.headers, node.host);
       if (referer === undefined) delete headers['referer'];
@@ -80,4 +88,15 @@ export class OutgoingRequest {
     }
     return headers;
   }
+}
+
+/** The names and roles of a user are in the token. CouchDB cannot read a header that is too long. */
+function bearer(token: string): string {
+  const value = `Bearer ${token}`;
+  if ('authorization'.length + value.length > LONGEST_HEADER)
+    throw new HeaderTooLong(
+      'authorization',
+      'The name and the roles of the caller are too long for CouchDB.',
+    );
+  return value;
 }

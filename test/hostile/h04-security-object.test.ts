@@ -157,7 +157,7 @@ describe('every other way to the security object (H4)', () => {
     const body = JSON.stringify({ cloudant: { [alice.name]: ['_admin'] } });
     const rest =
       `Host: x\r\nAuthorization: ${basic(alice)}\r\nContent-Type: application/json\r\n` +
-      `X-HTTP-Method-Override: PUT\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
+      `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`;
     const tried: readonly [string, string][] = [
       ['PUT', '/_security'],
       ['PUT', '/%5f%73ecurity'],

@@ -5,9 +5,6 @@ import { assertRefused, describeHostile, refuseAll } from '../support/hostile.ts
 
 /** What CouchDB, or something in front of it, would obey. */
 const FORGED: readonly string[] = [
-  'X-HTTP-Method-Override: DELETE',
-  'X-HTTP-Method-Override: DELETE;x',
-  'x-http-method-override: PUT',
   'X-Auth-CouchDB-UserName: admin',
   'X-Auth-CouchDB-Roles: _admin',
   'X-Auth-CouchDB-Token: 0123456789abcdef',
