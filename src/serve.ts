@@ -1,12 +1,12 @@
 // Starts Couchgate as configured: secrets, the embedded node if no CouchDB is configured, one process or
-// several,
-// signals.
+// several, signals.
 import cluster from 'node:cluster';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createOperationalLog } from './audit/log.ts';
 import { openMetricsServer, type Readiness } from './audit/metrics-server.ts';
 import { offerToPrimary, readWorkers } from './audit/metrics.ts';
 import { type Configuration } from './config/load.ts';
+import { probeListener } from './config/listen-address.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { readOrMakeSecrets, type Secrets } from './config/secrets.ts';
 // `import type` is erased. An import with an inline `type` would load the module at run time.
@@ -34,6 +34,8 @@ interface Start {
 export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv): Promise<number> {
   const { settings } = configuration;
   const log = createOperationalLog(settings.logLevel);
+  // Before anything is created: a start that fails must not have shown a password that the next one hides.
+  if (cluster.isPrimary) await probeListeners(configuration);
   const secrets = readOrMakeSecrets(settings);
   const start = { configuration, env, log, secrets };
   if (cluster.isWorker) return serveAsWorker({ ...start, nodeUrls: settings.couchdbNodes });
@@ -51,6 +53,14 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
   }
 }
 
+/** Rejects with a ListenError if an address that the operator chose is taken. */
+async function probeListeners({ settings, origins }: Configuration): Promise<void> {
+  await probeListener('listen', settings.listen);
+  await probeListener('tls_listen', settings.tlsListen);
+  // The default port of the metrics may be taken: Couchgate then starts without them.
+  if (origins.has('metrics_listen')) await probeListener('metrics_listen', settings.metricsListen);
+}
+
 /** Starts the embedded node. The import on demand keeps PouchDB and QuickJS out of other processes. */
 async function startEmbedded({
   configuration: { settings },
@@ -61,7 +71,7 @@ async function startEmbedded({
   const jwtKeys = { [settings.jwtKid]: Buffer.from(secrets.jwtSecret, 'base64') };
   const owner = { name: settings.owner, password: secrets.ownerPassword };
   log.warn(
-    {},
+    { config_folder: resolve(settings.configFolder) },
     'no couchdb_nodes configured: starting the embedded node, for evaluation and tests only, not for production',
   );
   return startEmbeddedNode({
@@ -75,7 +85,7 @@ async function startEmbedded({
 async function serveAlone(start: Start): Promise<number> {
   const running = await runHere(start, NO_WORKERS);
   await openMetrics(start, running.metrics, running.readiness);
-  welcome(start.configuration.settings, start.secrets, running.addresses);
+  showWelcome(start, running.addresses, await hasKeys(running));
   process.on('SIGHUP', () => running.reload());
   await terminated();
   await running.drain();
@@ -94,6 +104,7 @@ async function serveAsWorker(start: Start): Promise<number> {
   offerToPrimary(running.registry);
   workerChannel.onRequest('readiness', running.readiness);
   workerChannel.onRequest('addresses', () => running.addresses);
+  workerChannel.onRequest('has keys', () => hasKeys(running));
   workerChannel.onReload(() => running.reload());
   // Ctrl-C and a hang-up signal the whole process group. Only the primary acts on them.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
@@ -116,11 +127,29 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
   await openMetrics(start, readWorkers(), () => readinessOf(workers, count));
   void workers.serving.then(async () => {
     const [addresses] = await workers.request('addresses');
-    if (Array.isArray(addresses)) welcome(settings, start.secrets, addresses as readonly string[]);
+    const [known] = await workers.request('has keys');
+    if (Array.isArray(addresses)) showWelcome(start, addresses as readonly string[], known !== false);
   });
   process.on('SIGHUP', () => workers.reload());
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => workers.drain());
   return workers.ended;
+}
+
+/** True unless the store is readable and has no API key: then the guide for the first key is shown. */
+async function hasKeys({ services }: Running): Promise<boolean> {
+  return services.keys.list().then(
+    (keys) => keys.length > 0,
+    () => true,
+  );
+}
+
+function showWelcome(
+  { configuration: { settings, secretFiles }, secrets }: Start,
+  addresses: readonly string[],
+  knowsKeys: boolean,
+): void {
+  const passwordFile = secretFiles.get('owner_password');
+  welcome({ settings, secrets, addresses, hasKeys: knowsKeys, passwordFile });
 }
 
 /** Combines the readiness of all workers: one ready worker is enough. */

@@ -1,7 +1,7 @@
 // Serves /metrics, /healthz and /readyz on a separate listener.
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { parseListenAddress } from '../config/listen-address.ts';
+import { ListenError, parseListenAddress } from '../config/listen-address.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
 
 export interface Readiness {
@@ -46,8 +46,8 @@ export async function openMetricsServer(
     server.on('error', (error) => parameters.log.error({ err: error }, 'cannot accept a connection'));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EADDRINUSE' || parameters.chosen) throw error;
     const { address } = parameters;
+    if (code !== 'EADDRINUSE' || parameters.chosen) throw new ListenError('metrics_listen', address, error);
     parameters.log.warn(
       { address },
       'metrics_listen is in use: no metrics and health checks; set another address',

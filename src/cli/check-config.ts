@@ -1,5 +1,7 @@
 // `--check-config`: reports whether Couchgate can start with the configuration. `--print-config`: prints the
 // settings.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { describeSettings } from '../config/describe.ts';
 import { loadConfiguration, type Configuration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
@@ -23,7 +25,9 @@ export const checkConfig: Command = (_words, io) => {
     }
   }
   for (const warning of warnings) io.stderr.write(`Warning: ${warning}\n`);
-  io.stdout.write(`The configuration in ${settings.configFolder} is valid.\n`);
+  const folder = resolve(settings.configFolder);
+  const source = existsSync(folder) ? `in ${folder}` : `without a folder (${folder} does not exist)`;
+  io.stdout.write(`The configuration ${source} is valid.\n`);
   return 0;
 };
 

@@ -136,8 +136,11 @@ class ProcessChannel implements WorkerChannel {
     else if (couchgate === 'drain') this.#drain.emit();
     else if (couchgate === 'reload') this.#reload.emit();
     else if (couchgate === 'request') {
-      const value = this.#responders.get(envelope.name)?.();
-      this.#send({ couchgate: 'response', id: envelope.id, value });
+      const { id } = envelope;
+      Promise.resolve(this.#responders.get(envelope.name)?.()).then(
+        (value) => this.#send({ couchgate: 'response', id, value }),
+        () => this.#send({ couchgate: 'response', id, value: undefined }),
+      );
     }
   }
 

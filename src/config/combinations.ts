@@ -8,6 +8,16 @@ interface Finding {
   readonly reason: string;
 }
 
+/** What the process knows beside its settings. */
+export interface Surroundings {
+  readonly isProduction: boolean;
+  /** True if systemd runs this process as a service. */
+  readonly isService: boolean;
+  /** Absolute path of the configuration folder. */
+  readonly configFolder: string;
+  readonly hasConfigFolder: boolean;
+}
+
 type Rule = readonly [setting: SettingName, applies: (settings: Settings) => boolean, sentence: string];
 
 const off = (address: string): boolean => address === 'off';
@@ -37,7 +47,7 @@ const REFUSED_WHEN_SERVING: readonly Rule[] = [
   [
     'jwt_secret',
     (s) => s.couchdbNodes.length > 0 && s.jwtSecret === '',
-    'is empty, but couchdb_nodes is set: CouchDB could not authenticate Couchgate. Run `couchgate setup` to create the secret, then set it',
+    'is empty, but couchdb_nodes is set: CouchDB could not authenticate Couchgate. Run `npm start -- setup` to create the secret, then set it',
   ],
 ];
 
@@ -46,6 +56,16 @@ const REFUSED: readonly Rule[] = [
     'listen',
     (s) => off(s.listen) && off(s.tlsListen),
     'is off, and tls_listen is off: no client could connect',
+  ],
+  [
+    'metrics_listen',
+    (s) => [s.listen, s.tlsListen].some((one) => !off(one) && !one.endsWith(':0') && one === s.metricsListen),
+    'is the same address as another listener: use another port',
+  ],
+  [
+    'tls_listen',
+    (s) => !off(s.tlsListen) && !s.tlsListen.endsWith(':0') && s.tlsListen === s.listen,
+    'is the same address as listen: use another port',
   ],
   [
     'tls_certificate',
@@ -150,19 +170,51 @@ const WARNED: readonly Rule[] = [
   ['access_log', (s) => s.accessLog === 'off', 'the access log is off: requests leave no audit trail'],
 ];
 
+/**
+ * Why an embedded node is probably a mistake: the configuration folder was not found, or the settings of
+ * CouchDB are missing. It would serve an empty database to other machines, without the operator's whitelist.
+ */
+function embeddedByMistake(settings: Settings, surroundings: Surroundings): string | undefined {
+  if (settings.couchdbNodes.length > 0 || settings.embedded === 'on') return undefined;
+  if (surroundings.isProduction) return 'NODE_ENV is production';
+  if (surroundings.isService) return 'systemd runs this process';
+  if (isOpen(settings.listen)) return `listen is ${settings.listen}`;
+  return isOpen(settings.tlsListen) ? `tls_listen is ${settings.tlsListen}` : undefined;
+}
+
+function embeddedErrors(settings: Settings, surroundings: Surroundings): readonly Finding[] {
+  const why = embeddedByMistake(settings, surroundings);
+  if (why === undefined) return [];
+  const { configFolder, hasConfigFolder } = surroundings;
+  const folder = `the configuration folder is ${configFolder}${hasConfigFolder ? '' : ', which does not exist'}`;
+  const reason = `is empty, but ${why}: an embedded node, for trials only, would serve in place of CouchDB. Set couchdb_nodes (${folder}), or embedded: on for a trial`;
+  return [{ setting: 'couchdb_nodes', reason }];
+}
+
 /** Returns the errors and warnings of a combination of settings, for `serve` or for `setup`. Pure. */
 export function checkCombinations(
   settings: Settings,
   purpose: 'serve' | 'setup',
+  surroundings: Surroundings,
 ): {
   readonly errors: readonly Finding[];
   readonly warnings: readonly string[];
 } {
   const found = (rules: readonly Rule[]): readonly Rule[] => rules.filter(([, applies]) => applies(settings));
+  const serves = purpose === 'serve';
+  const { configFolder, hasConfigFolder } = surroundings;
+  const missing = `the configuration folder ${configFolder} does not exist: only defaults and variables apply`;
   return {
-    errors: found(purpose === 'serve' ? [...REFUSED_WHEN_SERVING, ...REFUSED] : REFUSED).map(
-      ([setting, , reason]) => ({ setting, reason }),
-    ),
-    warnings: found(WARNED).map(([setting, , sentence]) => `${setting}: ${sentence}`),
+    errors: [
+      ...found(serves ? [...REFUSED_WHEN_SERVING, ...REFUSED] : REFUSED).map(([setting, , reason]) => ({
+        setting,
+        reason,
+      })),
+      ...(serves ? embeddedErrors(settings, surroundings) : []),
+    ],
+    warnings: [
+      ...(serves && !hasConfigFolder ? [missing] : []),
+      ...found(WARNED).map(([setting, , sentence]) => `${setting}: ${sentence}`),
+    ],
   };
 }

@@ -1,7 +1,8 @@
 // Builds the settings from the table, the files and the environment, or reports every problem.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { checkCombinations } from './combinations.ts';
+import { isSystemdService } from './systemd.ts';
 import { ConfigurationError, type Problem } from './problem.ts';
 import { type Settings } from './settings.ts';
 import {
@@ -21,6 +22,8 @@ export interface Configuration {
   readonly settings: Settings;
   /** Source of each value: `config/cors.yaml:3` or the variable. A default has no entry. */
   readonly origins: ReadonlyMap<SettingName, string>;
+  /** Files from which secrets were read. */
+  readonly secretFiles: ReadonlyMap<SettingName, string>;
   /** Valid but risky combinations, one sentence each. */
   readonly warnings: readonly string[];
 }
@@ -31,6 +34,8 @@ export interface LoadParameters {
   readonly folder?: string;
   /** Default: `serve`. */
   readonly purpose?: 'serve' | 'setup';
+  /** Default: whether systemd runs this process. */
+  readonly isService?: boolean;
 }
 
 /**
@@ -43,7 +48,8 @@ export function loadSettings(parameters: LoadParameters): Settings {
 }
 
 /** Loads the settings with their sources and warnings. Throws a ConfigurationError with every problem. */
-export function loadConfiguration({ env, folder, purpose = 'serve' }: LoadParameters): Configuration {
+export function loadConfiguration(parameters: LoadParameters): Configuration {
+  const { env, folder, purpose = 'serve' } = parameters;
   const named = folder ?? (env['COUCHGATE_CONFIG'] === '' ? undefined : env['COUCHGATE_CONFIG']);
   const configFolder = named ?? './config';
   const { sources, problems: gathered } = gatherSources(configFolder, env);
@@ -56,21 +62,28 @@ export function loadConfiguration({ env, folder, purpose = 'serve' }: LoadParame
     });
   const values = new Map<SettingName, SettingValue>();
   const origins = new Map<SettingName, string>();
+  const secretFiles = new Map<SettingName, string>();
   for (const source of sources) {
     const reading = readValue(settingOf(source.name), source.raw);
     if ('faults' in reading) problems.push(...reading.faults.map((fault) => problemOf(source, fault)));
     else {
       values.set(source.name, reading.value);
       origins.set(source.name, originOf(source));
+      if (source.secretFile !== undefined) secretFiles.set(source.name, source.secretFile);
     }
   }
   const settings = assemble(values, configFolder);
   const place = (name: SettingName): Pick<Problem, 'file' | 'line' | 'path'> =>
     placeOf(sources, name, configFolder, env);
-  const { errors, warnings } = checkCombinations(settings, purpose);
+  const { errors, warnings } = checkCombinations(settings, purpose, {
+    isProduction: env['NODE_ENV'] === 'production',
+    isService: parameters.isService ?? isSystemdService(env),
+    configFolder: resolve(configFolder),
+    hasConfigFolder: existsSync(configFolder),
+  });
   problems.push(...errors.map(({ setting, reason }) => ({ ...place(setting), reason })));
   if (problems.length > 0) throw new ConfigurationError(problems);
-  return { settings, origins, warnings: [...warnings, ...ignoredCorsFile(configFolder, env)] };
+  return { settings, origins, secretFiles, warnings: [...warnings, ...ignoredCorsFile(configFolder, env)] };
 }
 
 /** After CORS was set over HTTP, edits of the file in the folder have no effect: say so. */

@@ -104,6 +104,13 @@ export const SETTINGS = {
     default: [],
     description: 'URLs of the CouchDB nodes, without credentials; none = the embedded node.',
   },
+  embedded: {
+    type: 'choice',
+    values: ['auto', 'on'],
+    default: 'auto',
+    description:
+      'Without couchdb_nodes, the embedded node serves, for trials. `auto` refuses to start if CouchDB was probably expected: as a systemd service, with NODE_ENV=production, or on an address that other machines reach. `on` allows it there too.',
+  },
   couchdb_ca: {
     type: 'path',
     default: '',

@@ -18,6 +18,8 @@ export interface Source {
   readonly line?: number;
   readonly path: string;
   readonly itemLines: readonly number[];
+  /** The file that contained the secret. */
+  readonly secretFile?: string;
 }
 
 export interface Gathered {
@@ -148,7 +150,7 @@ function readSecretFile(
   if (typeof path !== 'string') return problem('must be the name of a file');
   try {
     const raw = readFileSync(path, 'utf8').replace(/\s+$/, '');
-    return raw === '' ? problem('names an empty file') : { ...place, name, raw };
+    return raw === '' ? problem('names an empty file') : { ...place, name, raw, secretFile: path };
   } catch (error) {
     return problem(`names a file that ${readFailure(error)}`);
   }

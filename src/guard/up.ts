@@ -4,7 +4,7 @@ import { type Guard } from './index.ts';
 
 export interface UpDeps {
   readonly isDraining: () => boolean;
-  /** True while at least one node is available and the API keys are loaded. */
+  /** True while at least one node accepts requests, as for `/readyz`. */
   readonly canServe: () => boolean;
 }
 

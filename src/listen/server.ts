@@ -3,7 +3,12 @@ import http, { type RequestListener, type Server, type ServerOptions } from 'nod
 import https from 'node:https';
 import { type AddressInfo } from 'node:net';
 import { type Express } from 'express';
-import { parseListenAddress, type ListenAddress } from '../config/listen-address.ts';
+import {
+  ListenError,
+  parseListenAddress,
+  type ListenAddress,
+  type ListenSetting,
+} from '../config/listen-address.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type Settings } from '../config/settings.ts';
 import { deferContinue } from './expect-continue.ts';
@@ -60,13 +65,13 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
   const refusals = sparingLog(log);
   const secure = createSecureServer(app, settings, refusals);
   const plain = createPlainServer(app, settings, secure, refusals);
-  const places: readonly (readonly [Server | undefined, string, string])[] = [
-    [plain, 'http', settings.listen],
-    [secure, 'https', settings.tlsListen],
+  const places: readonly (readonly [Server | undefined, ListenSetting, string])[] = [
+    [plain, 'listen', settings.listen],
+    [secure, 'tls_listen', settings.tlsListen],
   ];
-  const opened = places.flatMap(([server, scheme, address]) => {
+  const opened = places.flatMap(([server, setting, address]) => {
     const place = parseListenAddress(address);
-    return server === undefined || place === undefined ? [] : [{ server, scheme, place }];
+    return server === undefined || place === undefined ? [] : [{ server, setting, address, place }];
   });
   for (const { server } of opened) {
     // By default Node silently drops headers after the thousandth; checks would not see what CouchDB might
@@ -79,7 +84,7 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
   }
   return {
     servers: opened.map(({ server }) => server),
-    open: () => Promise.all(opened.map(({ server, scheme, place }) => open(server, scheme, place, log))),
+    open: () => Promise.all(opened.map((each) => open(each, log))),
     reloadCertificate(files) {
       if (secure !== undefined) replaceCertificate(secure, readTlsFiles(files));
     },
@@ -145,15 +150,24 @@ function createSecureServer(
   );
 }
 
-function open(server: Server, scheme: string, place: ListenAddress, log: OperationalLog): Promise<string> {
+interface Opening {
+  readonly server: Server;
+  readonly setting: ListenSetting;
+  readonly address: string;
+  readonly place: ListenAddress;
+}
+
+function open({ server, setting, address, place }: Opening, log: OperationalLog): Promise<string> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const fail = (error: Error): void => reject(new ListenError(setting, address, error));
+    server.once('error', fail);
     server.listen({ host: place.host, port: place.port, backlog: 511 }, () => {
-      server.off('error', reject);
+      server.off('error', fail);
       // A failed accept (no free file descriptor) must not end the process.
       server.on('error', (error) => log.error({ err: error }, 'cannot accept a connection'));
-      const { address, port, family } = server.address() as AddressInfo;
-      resolve(`${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`);
+      const { address: host, port, family } = server.address() as AddressInfo;
+      const scheme = setting === 'listen' ? 'http' : 'https';
+      resolve(`${scheme}://${family === 'IPv6' ? `[${host}]` : host}:${port}`);
     });
   });
 }

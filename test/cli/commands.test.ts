@@ -34,7 +34,10 @@ async function run(
 
 describe('--check-config', () => {
   it('exits with 0 and tells the warnings when the configuration is good', async () => {
-    const { code, out, err } = await run(checkConfig, [], { COUCHGATE_LISTEN: '0.0.0.0:5984' });
+    const { code, out, err } = await run(checkConfig, [], {
+      COUCHGATE_LISTEN: '0.0.0.0:5984',
+      COUCHGATE_EMBEDDED: 'on',
+    });
     assert.equal(code, 0);
     assert.match(out, /is valid/);
     assert.match(err, /Warning: listen: plain HTTP on a public address/);

@@ -229,6 +229,42 @@ describe('loadSettings', () => {
     assert.deepEqual(problemsOf({}, env), []);
   });
 
+  const embedded: readonly [
+    name: string,
+    env: Record<string, string>,
+    isService: boolean,
+    starts: boolean,
+  ][] = [
+    ['a trial', {}, false, true],
+    ['production', { NODE_ENV: 'production' }, false, false],
+    ['a service', {}, true, false],
+    ['an address that other machines reach', { COUCHGATE_LISTEN: '192.0.2.1:5984' }, false, false],
+    ['every IPv6 address', { COUCHGATE_LISTEN: '[::]:5984' }, false, false],
+    ['loopback by name', { COUCHGATE_LISTEN: 'localhost:5984' }, false, true],
+  ];
+  for (const [name, env, isService, starts] of embedded)
+    it(`${starts ? 'allows' : 'refuses'} the embedded node – ${name}`, () => {
+      const folder = folderWith({});
+      const load = (more: Record<string, string> = {}): void =>
+        void loadConfiguration({ env: { ...env, ...more }, folder, isService });
+      if (starts) load();
+      else assert.throws(load, /couchdb_nodes: is empty, but .*the configuration folder is \//);
+      load({ COUCHGATE_EMBEDDED: 'on' });
+      load({ COUCHGATE_COUCHDB_NODES: 'http://127.0.0.1:1', COUCHGATE_JWT_SECRET: STRONG });
+    });
+
+  it('warns that the folder does not exist, with its full path', () => {
+    const { warnings } = loadConfiguration({ env: {}, folder: join(root, 'none') });
+    assert.deepEqual(warnings, [
+      `the configuration folder ${join(root, 'none')} does not exist: only defaults and variables apply`,
+    ]);
+  });
+
+  it('refuses two listeners with the same address', () => {
+    const env = { COUCHGATE_LISTEN: '127.0.0.1:9984' };
+    assert.match(problemsOf({}, env).join(), /metrics_listen: is the same address as another listener/);
+  });
+
   it('leaves what is for `couchgate setup` to it, and still refuses what is almost that', () => {
     const env = { COUCHGATE_ADMIN_USER: 'admin', COUCHGATE_ADMIN_PASSWORD: 'x' };
     assert.deepEqual(problemsOf({}, env), []);
@@ -239,7 +275,7 @@ describe('loadSettings', () => {
 
   it('warns of plain HTTP on a public address, of an empty whitelist, and of no access log', () => {
     const folder = folderWith({
-      'couchgate.yaml': 'listen: 0.0.0.0:5984\naccess_log: off\n',
+      'couchgate.yaml': 'listen: 0.0.0.0:5984\naccess_log: off\nembedded: on\n',
       'ip-whitelist.yaml': 'allow: []\n',
     });
     const { settings, warnings } = loadConfiguration({ env: {}, folder });

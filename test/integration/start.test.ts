@@ -1,7 +1,7 @@
 // What an operator sees of starting and ending Couchgate as a process: first start, restart, refusals in one line.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -54,12 +54,24 @@ describe('a first start without CouchDB', () => {
     assert.equal(await ask(url, 'PUT', '/kept/doc', 'admin', password(data), { kept: true }), 201);
   });
 
-  it('keeps databases, grants and secrets over kill -9, and does not show the password again', async () => {
+  it('keeps databases, grants and secrets over kill -9, and then shows where the password is', async () => {
     await program.end('SIGKILL');
     program = startProgram({ COUCHGATE_DATA: data });
     const url = await program.url;
     assert.equal(await ask(url, 'GET', '/kept/doc', 'admin', password(data)), 200);
     assert.ok(!program.stderr().includes(password(data)));
+    assert.ok(program.stderr().includes(`with the password in ${join(data, 'owner_password')}.`));
+    assert.match(program.stderr(), /Try in a second terminal/u);
+  });
+
+  it('shows the guide until the first API key exists', async () => {
+    const url = await program.url;
+    assert.equal(await ask(url, 'POST', '/_api/v2/api_keys', 'admin', password(data)), 201);
+    await program.end('SIGTERM');
+    program = startProgram({ COUCHGATE_DATA: data });
+    await program.url;
+    assert.match(program.stderr(), /owner_password/u);
+    assert.doesNotMatch(program.stderr(), /Try in a second terminal/u);
   });
 
   it('writes its access log to stdout, without a credential', async () => {
@@ -94,7 +106,30 @@ describe('a start that cannot be', () => {
         COUCHGATE_DATA: data,
         COUCHGATE_LISTEN: `127.0.0.1:${(taken.address() as AddressInfo).port}`,
       }),
-      /^couchgate: 127\.0\.0\.1:\d+ is already in use; set COUCHGATE_LISTEN to another address$/mu,
+      /^couchgate: listen: 127\.0\.0\.1:\d+ is already in use; set COUCHGATE_LISTEN to another address$/mu,
+    ],
+    [
+      'the port of its metrics is taken',
+      () => ({
+        COUCHGATE_DATA: data,
+        COUCHGATE_METRICS_LISTEN: `127.0.0.1:${(taken.address() as AddressInfo).port}`,
+      }),
+      /^couchgate: metrics_listen: \S+ is already in use; set COUCHGATE_METRICS_LISTEN to another address$/mu,
+    ],
+    [
+      'its address is not one of this machine',
+      () => ({ COUCHGATE_DATA: data, COUCHGATE_LISTEN: '192.0.2.1:5984', COUCHGATE_EMBEDDED: 'on' }),
+      /^couchgate: listen: 192\.0\.2\.1:5984 is not an address of this machine; set COUCHGATE_LISTEN/mu,
+    ],
+    [
+      'other machines would reach an embedded node',
+      () => ({ COUCHGATE_DATA: data, COUCHGATE_LISTEN: '0.0.0.0:0' }),
+      /couchdb_nodes: is empty, but listen is 0\.0\.0\.0:0: an embedded node.*the configuration folder is \//u,
+    ],
+    [
+      'it runs in production without CouchDB',
+      () => ({ COUCHGATE_DATA: data, NODE_ENV: 'production' }),
+      /couchdb_nodes: is empty, but NODE_ENV is production/u,
     ],
     [
       'its data folder cannot be made',
@@ -118,8 +153,24 @@ describe('a start that cannot be', () => {
       assert.notEqual(await program.ended, 0);
       assert.match(program.stderr(), sentence);
       assert.doesNotMatch(program.stderr(), /\n\s+at /u, 'no stack');
+      assert.ok(
+        !existsSync(data),
+        'a start that fails creates no secret: nobody would see the password again',
+      );
     });
   }
+
+  it('starts an embedded node all the same where the operator says so – COUCHGATE_EMBEDDED=on', async () => {
+    const other = temporaryFolder();
+    const program = startProgram({
+      COUCHGATE_DATA: other.path,
+      COUCHGATE_EMBEDDED: 'on',
+      NODE_ENV: 'production',
+    });
+    await program.url;
+    await program.end('SIGKILL');
+    other.remove();
+  });
 
   it('says what it does not know – couchgate nonsense – 2', async () => {
     const program = startProgram({}, ['nonsense']);

@@ -32,10 +32,14 @@ export function temporaryFolder(): { readonly path: string; remove(): void } {
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
+/** Variables that would make Couchgate believe that it is a service, as on a runner that systemd started. */
+const OF_SERVICES = ['NODE_ENV', 'SYSTEMD_EXEC_PID', 'JOURNAL_STREAM'];
+
 /** Starts `couchgate` with these words and this environment, on any free port; nothing of the tester's own COUCHGATE_ variables comes through. */
 export function startProgram(env: Readonly<Record<string, string>>, words: readonly string[] = []): Program {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith('COUCHGATE_') && !name.startsWith('NODE_TEST'),
+    ([name]) =>
+      !name.startsWith('COUCHGATE_') && !name.startsWith('NODE_TEST') && !OF_SERVICES.includes(name),
   );
   const child = spawn(process.execPath, [...PROGRAM, ...words], {
     cwd: ROOT,
