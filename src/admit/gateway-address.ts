@@ -73,7 +73,7 @@ function readTable(file: string): string {
 const rowsOf = (table: string): readonly (readonly string[])[] =>
   table.split('\n').map((line) => line.trim().split(/\s+/));
 
-/** Addresses are hexadecimal numbers in the byte order of the host, which is little-endian. Source: proc(5). */
+/** Addresses are hexadecimal numbers in the byte order of the host (proc(5)): little-endian. */
 export function gatewaysIn(table: string): readonly string[] {
   return rowsOf(table).flatMap(([, destination, gateway = '']) =>
     destination === '00000000' && /^[0-9A-F]{8}$/i.test(gateway) && gateway !== '00000000'

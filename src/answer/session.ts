@@ -136,9 +136,11 @@ async function logout(deps: SessionDeps, req: Request, res: Response, context: C
   const token = deps.cookie.read(req.headers.cookie);
   const read = token === undefined ? undefined : deps.tokens.read(token);
   if (read?.outcome === 'valid') {
-    // Written before `end`: this process ends the session even if publishing to other replicas fails.
-    context.outcome.change = { action: 'logout', name: read.session.name };
-    await deps.sessions.end(read.session.id);
+    const { id, kind, name } = read.session;
+    const stored = deps.sessions.end(id, `${kind} ${name}`);
+    // This process has ended the session, even if publishing to other replicas fails.
+    context.outcome.change = { action: 'logout', name };
+    await stored;
   }
   context.setAnswerHeader('Set-Cookie', deps.cookie.write('', known(context.client, 'client').secure));
   sendJson(res, next === undefined ? 200 : 302, { ok: true }, locationOf(next));

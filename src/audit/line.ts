@@ -107,8 +107,8 @@ function targetFields(context: Context, req: IncomingMessage): string {
 const AT_SIGN = /@|%(?:25)*40/;
 
 /**
- * Masks the path as the client wrote it: its canonical form has one slash in place of two. The first segment of
- * `//name:password@host/db` is no database, so it is masked as a whole.
+ * Masks the path as the client wrote it: its canonical form has one slash in place of two. The first segment
+ * of `//name:password@host/db` is no database, so it is masked as a whole.
  */
 function maskPath(path: string, raw: string): string {
   if (!raw.includes('@') && !(raw.includes('%') && raw.includes('40'))) return maskTarget(path);

@@ -1,7 +1,7 @@
 // Masks credentials in request targets and error messages.
 
 const MASK = '***';
-/** In place of user-info that contains a parameter with a secret: the secret may continue after the at sign. */
+/** Replaces user-info that contains a parameter with a secret: the secret may continue after the at sign. */
 const MASK_TO_END = `secret=${MASK}`;
 
 /**

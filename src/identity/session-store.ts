@@ -4,6 +4,8 @@ import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../invalidation/read-through-cache.ts';
 import { Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { SWEEP_MS } from '../invalidation/store-bus.ts';
+import { LogoutLimit } from '../limits/logout-limit.ts';
 import { type Principal } from '../principal/principal.ts';
 import { SessionsDuringPasswordChange } from './sessions-during-password-change.ts';
 
@@ -16,10 +18,12 @@ export interface SessionStore {
   /** True if the session has ended. A promise means a read from CouchDB; it may reject with `Unavailable`. */
   isEnded(id: string): boolean | Promise<boolean>;
   /**
-   * Ends a session. This process applies it immediately. Resolves once the store holds it, so that every
-   * replica applies it, also after a restart. Throws `Unavailable` if that is uncertain.
+   * Ends a session of a principal. This process applies it immediately. Resolves once the store holds it, so
+   * that every replica applies it, also after a restart. Rejects with `Unavailable` if that is uncertain.
+   * Throws `TooManyRequests` at once, and ends nothing, if the store keeps too many ended sessions of the
+   * principal.
    */
-  end(id: string): Promise<void>;
+  end(id: string, principal: string): Promise<void>;
   close(): void;
 }
 
@@ -73,6 +77,7 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
     const expiresAt = now() + options.sessionTimeoutSeconds * 1000 + SLACK_MS;
     await bus.publish({ kind: 'session', id, expiresAt });
   };
+  const limit = new LogoutLimit({ keptMs: options.sessionTimeoutSeconds * 1000 + SLACK_MS + SWEEP_MS, now });
   const recent = new SessionsDuringPasswordChange(now);
   bus.onInvalidation((item) => {
     if (item.kind === 'session') ended.put(item.id, true);
@@ -88,7 +93,14 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
       return id;
     },
     isEnded: (id) => ended.get(id),
-    end,
+    end(id, principal) {
+      // The store has it already.
+      if (!limit.count(principal, id)) return Promise.resolve();
+      return end(id).catch((error: unknown) => {
+        limit.forget(principal, id);
+        throw error;
+      });
+    },
     close: () => ended.close(),
   };
 }

@@ -23,7 +23,7 @@ export interface RunningInvalidationBus extends InvalidationBus {
 }
 
 const USER = 'org.couchdb.user:';
-const SWEEP_MS = 3_600_000;
+export const SWEEP_MS = 3_600_000;
 
 export function createInvalidationBus(options: InvalidationBusOptions): RunningInvalidationBus {
   return new StoreInvalidationBus(options);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
-import { Unavailable } from '../../src/http-errors.ts';
+import { type TooManyRequests, Unavailable } from '../../src/http-errors.ts';
 import { type Invalidation } from '../../src/invalidation/bus.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { createSessionStore } from '../../src/identity/session-store.ts';
@@ -81,12 +81,48 @@ describe('a session', () => {
     const { store, state, told } = open();
     const id = store.begin(user);
     state.publish = Promise.reject(new Unavailable('away'));
-    await assert.rejects(store.end(id), Unavailable);
+    await assert.rejects(store.end(id, 'user alice'), Unavailable);
     assert.equal(store.isEnded(id), true);
     state.time += 599_000;
     state.up = false;
     assert.equal(store.isEnded(id), true);
     assert.deepEqual(told, [{ kind: 'session', id, expiresAt: 720_000 }]);
+  });
+
+  it('that is ended again is not stored again, unless the first time failed', async () => {
+    const { store, state, told } = open();
+    const id = store.begin(user);
+    state.publish = Promise.reject(new Unavailable('away'));
+    await assert.rejects(store.end(id, 'user alice'), Unavailable);
+    state.publish = Promise.resolve();
+    await store.end(id, 'user alice');
+    await store.end(id, 'user alice');
+    assert.equal(told.length, 2);
+  });
+
+  it('cannot be ended while the store keeps 1000 of the same principal – 429, and it stays open', async () => {
+    const { store, state, told } = open();
+    for (let count = 0; count < 1000; count += 1) {
+      await store.end(store.begin(user), 'user alice');
+      if (count === 0) state.time += 1000;
+    }
+    const id = store.begin(user);
+    assert.throws(
+      () => void store.end(id, 'user alice'),
+      (error: TooManyRequests) => {
+        assert.equal(error.status, 429);
+        // The session time of 600 s, two minutes, and an hour, less the second that has passed.
+        assert.deepEqual(error.headers, { 'Retry-After': '4319' });
+        return true;
+      },
+    );
+    assert.equal(store.isEnded(id), false);
+    assert.equal(told.length, 1000);
+    await store.end(store.begin({ ...user, name: 'bob' }), 'user bob');
+    state.time += 4_319_000;
+    await store.end(id, 'user alice');
+    assert.equal(store.isEnded(id), true);
+    assert.equal(told.length, 1002);
   });
 
   it('cannot be checked without the store: an error, not an open session', async () => {
