@@ -45,6 +45,7 @@ export function createForward({
     revocationWatch,
     isStillPermitted,
     publicUrl: settings.publicUrl,
+    serverHeader: settings.serverHeader,
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
     maxJsonBody: settings.maxJsonBody,

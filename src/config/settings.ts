@@ -88,6 +88,12 @@ export const SETTINGS = {
     description:
       'URL that clients use to reach Couchgate. It is used in Location headers, in replications of local databases, and to recognise pages of other origins. Empty = relative Location, and the Host header of each request.',
   },
+  server_header: {
+    type: 'flag',
+    default: true,
+    description:
+      'Pass the Server header of CouchDB to clients; some libraries read the version of CouchDB there.',
+  },
   data: {
     type: 'path',
     default: './data',

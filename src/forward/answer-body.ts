@@ -11,6 +11,8 @@ export interface BodyServices {
    * Origin under which clients reach Couchgate, without a trailing slash; empty = Location becomes a path.
    */
   readonly publicUrl: string;
+  /** Whether CouchDB's Server header is passed on. */
+  readonly serverHeader: boolean;
 }
 
 /** An answer from CouchDB and the connection on which it arrived. */
@@ -87,6 +89,7 @@ export class AnswerBody {
     const head = responseHead(status, answer.rawHeaders, context, {
       nodeHost: node.host,
       publicUrl: this.#services.publicUrl,
+      serverHeader: this.#services.serverHeader,
       isCouchPage: context.operation?.endpoint.id === 'utils',
     });
     // CouchDB answered before it received the whole body. The rest must not be read as the next request.

@@ -81,7 +81,7 @@ export class OutgoingRequest {
     headers['host'] = node.host;
     const token = this.#identity.tokenFor(this.#principal, this.#decision, this.#database);
     if (token !== undefined) headers['authorization'] = bearer(token);
-    if (isForm(this.#req.headers)) {
+    if (isForm(this.#req.headers) || this.#decision.endpoint.id.endsWith('-post-form')) {
       const referer = refererForForm(this.#req.headers, node.host);
       if (referer === undefined) delete headers['referer'];
       else headers['referer'] = referer;

@@ -4,7 +4,7 @@ import { type Context } from '../context.ts';
 import { publicLocation } from './location.ts';
 
 /** How a header is handled; headers without a rule are dropped. */
-type Rule = 'pass' | 'location' | 'vary' | 'policy' | 'drop';
+type Rule = 'pass' | 'location' | 'vary' | 'policy' | 'server' | 'drop';
 
 const RULES = new Map<string, { readonly rule: Rule; readonly bit: number }>();
 
@@ -40,8 +40,9 @@ rule('pass', [
 rule('location', ['Location']);
 rule('vary', ['Vary']);
 rule('policy', ['Content-Security-Policy']);
+rule('server', ['Server']);
 // Listed only so that the first look-up finds headers that every answer has.
-rule('drop', ['Server', 'Date', 'Transfer-Encoding', 'Connection', 'X-Couch-Request-ID']);
+rule('drop', ['Date', 'Transfer-Encoding', 'Connection', 'X-Couch-Request-ID']);
 
 const CONTENT_TYPE = RULES.get('Content-Type');
 const SANDBOX = 'sandbox';
@@ -62,6 +63,8 @@ export interface HeadOptions {
   readonly publicUrl: string;
   /** True for CouchDB's own pages (Fauxton), which run scripts. Any other page is stored data. */
   readonly isCouchPage: boolean;
+  /** True if the client gets CouchDB's Server header (setting `server_header`). */
+  readonly serverHeader: boolean;
 }
 
 /**
@@ -74,7 +77,7 @@ export function responseHead(
   status: number,
   rawHeaders: readonly string[],
   context: Context,
-  { nodeHost, publicUrl, isCouchPage }: HeadOptions,
+  { nodeHost, publicUrl, isCouchPage, serverHeader }: HeadOptions,
 ): string[] {
   const head: string[] = [];
   let policy = '';
@@ -94,7 +97,9 @@ export function responseHead(
       if (entry === CONTENT_TYPE) isInert = isInertType(value);
     } else if (entry.rule === 'policy') policy = value;
     else if (entry.rule === 'vary') vary = `${vary}, ${value}`;
-    else if (status === 201 || status === 202 || (status >= 300 && status < 400))
+    else if (entry.rule === 'server') {
+      if (serverHeader) head.push(name, value);
+    } else if (status <= 202 || (status >= 300 && status < 400))
       head.push(name, publicLocation(value, nodeHost, publicUrl));
   }
   context.setAnswerHeader('Vary', vary);

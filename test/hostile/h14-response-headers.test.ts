@@ -47,7 +47,7 @@ describe('H14: the head of an answer', () => {
       startForwarding({
         ...setup,
         judge: () => ({}),
-        options: { publicUrl: 'https://couch.example' },
+        options: { publicUrl: 'https://couch.example', serverHeader: false },
         before: (context) => {
           context.setAnswerHeader('Vary', 'Origin');
           context.setAnswerHeader('Access-Control-Allow-Origin', 'https://app.example');
@@ -94,12 +94,11 @@ describe('H14: the head of an answer', () => {
       assert.deepEqual(answer.headers.get(name.toLowerCase()), [value], name);
   });
 
-  it('says nothing of the server, sets no cookie of CouchDB’s, opens no origin, asks for no password', async () => {
+  it('sets no cookie of CouchDB’s, opens no origin, asks for no password', async () => {
     const answer = await ask(relative, {
       status: 401,
       headers: {
         ...JSON_TYPE,
-        Server: 'CouchDB/3.5.0 (Erlang OTP/25)',
         'Set-Cookie': 'AuthSession=stolen',
         'WWW-Authenticate': 'Basic realm="server"',
         'Access-Control-Allow-Origin': '*',
@@ -126,6 +125,12 @@ describe('H14: the head of an answer', () => {
       'vary',
     ]);
     assert.deepEqual(answer.headers.get('set-cookie'), ['AuthSession=new; Path=/; HttpOnly']);
+  });
+
+  it('names CouchDB and its version, unless server_header is off', async () => {
+    const headers = { ...JSON_TYPE, Server: 'CouchDB/3.5.0 (Erlang OTP/25)' };
+    assert.deepEqual((await ask(relative, { status: 200, headers })).headers.get('server'), [headers.Server]);
+    assert.equal((await ask(published, { status: 200, headers })).headers.get('server'), undefined);
   });
 
   it('keeps what earlier steps have set, and says that the answer varies with credentials', async () => {
@@ -182,7 +187,8 @@ describe('H14: the head of an answer', () => {
     [301, 'http://NODE/_utils/', '/_utils/', 'https://couch.example/_utils/'],
     [302, 'https://other.example/x', 'https://other.example/x', 'https://other.example/x'],
     [302, 'http://NODE.evil.example/x', 'http://NODE.evil.example/x', 'http://NODE.evil.example/x'],
-    [200, 'http://NODE/db/x', undefined, undefined],
+    [200, 'http://NODE/db/x', '/db/x', 'https://couch.example/db/x'],
+    [404, 'http://NODE/db/x', undefined, undefined],
   ];
   for (const [status, location, path, url] of locations) {
     it(`makes Location public – ${status} ${location}`, async () => {

@@ -35,7 +35,9 @@ export interface ForwardingSetup {
   readonly judge?: (req: IncomingMessage) => Judged;
   readonly nodes?: Partial<NodesOptions['limits']>;
   readonly health?: Partial<Pick<NodesOptions, 'check' | 'intervalMs' | 'onState'>>;
-  readonly options?: Partial<Pick<ForwardingOptions, 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl'>>;
+  readonly options?: Partial<
+    Pick<ForwardingOptions, 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl' | 'serverHeader'>
+  >;
   /** The key that a real CouchDB knows; one of the tests' own when left out. */
   readonly key?: { readonly jwtSecretBase64: string; readonly kid: string };
   /** Called before forwarding, as an earlier step that sets headers of the answer. */
@@ -156,6 +158,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
     maxBodyBytes: 2 ** 32,
     multipartTimeoutMs: 60_000,
     publicUrl: '',
+    serverHeader: true,
     ...setup.options,
   });
   const server = http.createServer(messageClasses(express()), (req, res) => {
