@@ -1,6 +1,5 @@
 // Authenticates requests by the Authorization header.
 import { type Identified, known } from '../context.ts';
-import { Unauthorized } from '../http-errors.ts';
 import { type Accepted, type CredentialCheck, type CredentialVerdict } from '../identity/credential-check.ts';
 import { type Authenticator, NOT_MINE, type Outcome } from './authenticator.ts';
 
@@ -9,15 +8,15 @@ const SCHEME = 'basic ';
 /**
  * Creates Basic authentication. If the header is present, it alone decides: the request is accepted or
  * refused, whatever cookie it has.
- * Two cases differ from CouchDB, because the client would otherwise assume that it is signed in. `basic` is
- * case-insensitive (RFC 9110 section 11.1). Another scheme gets 401 instead of anonymous access.
+ * Another scheme counts as absent, as in CouchDB. Unlike CouchDB, `basic` is case-insensitive (RFC 9110
+ * section 11.1): the client would otherwise assume that it is signed in.
  */
 export function createBasicAuthenticator(credentials: CredentialCheck): Authenticator {
   return function authenticateBasic(req, context) {
     const header = req.headers.authorization;
     if (header === undefined || header === '') return NOT_MINE;
     if (header.length < SCHEME.length || header.slice(0, SCHEME.length).toLowerCase() !== SCHEME) {
-      return header.toLowerCase() === 'basic' ? NOT_MINE : UNKNOWN_SCHEME;
+      return NOT_MINE;
     }
     const verdict = credentials.check(
       header.slice(SCHEME.length).trimStart(),
@@ -26,11 +25,6 @@ export function createBasicAuthenticator(credentials: CredentialCheck): Authenti
     return verdict instanceof Promise ? verdict.then(outcomeOf) : outcomeOf(verdict);
   };
 }
-
-const UNKNOWN_SCHEME: Outcome = Object.freeze({
-  outcome: 'refused',
-  error: new Unauthorized('The Authorization scheme must be Basic.'),
-});
 
 /** Outcomes of cached verdicts, so that a repeated request allocates none. */
 const outcomes = new WeakMap<Accepted, Outcome>();

@@ -1,6 +1,6 @@
 // Authenticates requests by the session cookie, and renews it.
 import { type ClientAddress, type Context, known } from '../context.ts';
-import { BadRequest } from '../http-errors.ts';
+import { BadRequest, Unauthorized } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { type CredentialVersions } from '../identity/credential-versions.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -23,9 +23,10 @@ export interface CookieOptions {
 const RENEW_AFTER = 0.1;
 
 /**
- * Creates cookie authentication. A cookie that is expired, ended, altered, or bound to a changed credential
- * counts as absent, as in CouchDB. The request continues as `nobody`, and gets 401 if `nobody` lacks the
- * permission.
+ * Creates cookie authentication. On public endpoints a cookie that is expired, ended, altered, or bound to a
+ * changed credential counts as absent, as in CouchDB: the client can see that it is signed out, and sign in.
+ * Anywhere else it is refused with 401 and cleared, even if `nobody` has the permission: a client must not
+ * take what the public may see for its own.
  */
 export function createCookieAuthenticator(options: CookieOptions): Authenticator {
   const now = options.now ?? Date.now;
@@ -46,18 +47,33 @@ export function createCookieAuthenticator(options: CookieOptions): Authenticator
     if (read.outcome === 'malformed') {
       throw new BadRequest('Malformed AuthSession cookie. Please clear your cookies.');
     }
-    if (read.outcome === 'void') return NOT_MINE;
-    const { session } = read;
     const client = known(context.client, 'client');
+    if (read.outcome === 'void') return refuseVoid(options, context, client);
+    const { session } = read;
     const ended = options.sessions.isEnded(session.id);
     const holder = holderOf(options, session);
     if (!(ended instanceof Promise) && !(holder instanceof Promise)) {
-      return ended || holder === undefined ? NOT_MINE : accept(holder, session, client);
+      return ended || holder === undefined
+        ? refuseVoid(options, context, client)
+        : accept(holder, session, client);
     }
     return Promise.all([ended, holder]).then(([isEnded, principal]) =>
-      isEnded || principal === undefined ? NOT_MINE : accept(principal, session, client),
+      isEnded || principal === undefined
+        ? refuseVoid(options, context, client)
+        : accept(principal, session, client),
     );
   };
+}
+
+const ENDED: Outcome = Object.freeze({
+  outcome: 'refused',
+  error: new Unauthorized('The session has ended. Please log in again.'),
+});
+
+function refuseVoid({ cookie }: CookieOptions, context: Context, { secure }: ClientAddress): Outcome {
+  if (known(context.operation, 'operation').endpoint.permit.kind === 'public') return NOT_MINE;
+  context.setAnswerHeader('Set-Cookie', cookie.write('', secure));
+  return ENDED;
 }
 
 /** Returns the principal of the session; undefined if its credential is no longer valid. */
