@@ -66,10 +66,11 @@ function currentRule(settings: CorsSettings, own: OwnOrigin): CurrentRule {
 }
 
 /**
- * Makes the step that answers every OPTIONS request without authentication: browsers send no credentials with
- * it, and CouchDB must not receive it (H8, H15).
- * It adds the CORS headers to other responses. Forwarding removes those of CouchDB, so there is exactly one
- * set.
+ * Makes the step that answers preflights without authentication: browsers send no credentials with them.
+ * Any other OPTIONS, and each one while CORS is off, is a method that no path has. It is refused later in
+ * CouchDB's words, and never forwarded (H8, H15).
+ * The step adds the CORS headers to other responses. Forwarding removes those of CouchDB, so there is exactly
+ * one set.
  */
 export function answerPreflight(live: LiveCorsSettings, own: OwnOrigin): RequestHandler {
   let cors = currentRule(live.current, own);
@@ -78,12 +79,14 @@ export function answerPreflight(live: LiveCorsSettings, own: OwnOrigin): Request
     if (cors.varies) contextOf(req).setAnswerHeader('Vary', 'Origin');
     const { origin } = req.headers;
     if (req.method === 'OPTIONS') {
-      contextOf(req).outcome.isPreflight = true;
-      const refused = answerOptions(cors, req, res, origin);
-      if (refused !== undefined) next(new Forbidden(refused));
-      return;
-    }
-    if (cors.isForeignWrite(req, contextOf(req).client)) {
+      const preflight = preflightOf(cors, req);
+      if (preflight !== undefined) {
+        contextOf(req).outcome.isPreflight = true;
+        const refused = answerTo(preflight, cors, req, res);
+        if (refused !== undefined) next(new Forbidden(refused));
+        return;
+      }
+    } else if (cors.isForeignWrite(req, contextOf(req).client)) {
       contextOf(req).outcome.refuse('foreign page');
       next(new Forbidden('Pages of this origin may not send this request.'));
       return;
@@ -93,18 +96,24 @@ export function answerPreflight(live: LiveCorsSettings, own: OwnOrigin): Request
   };
 }
 
-/** Answers an OPTIONS request. Returns the reason of a refusal, or undefined if the response was sent. */
-function answerOptions(
+interface Preflight {
+  readonly origin: string;
+  readonly method: string;
+}
+
+/** Source: Fetch standard, "CORS-preflight request"; CouchDB's chttpd_cors.erl requires the same headers. */
+function preflightOf({ settings }: CurrentRule, { headers }: IncomingMessage): Preflight | undefined {
+  const { origin, 'access-control-request-method': method } = headers;
+  return settings.enableCors && origin !== undefined && method !== undefined ? { origin, method } : undefined;
+}
+
+/** Answers a preflight. Returns the reason of a refusal, or undefined if the response was sent. */
+function answerTo(
+  { origin, method }: Preflight,
   cors: CurrentRule,
   req: IncomingMessage,
   res: ServerResponse,
-  origin: string | undefined,
 ): string | undefined {
-  const method = req.headers['access-control-request-method'];
-  if (origin === undefined || method === undefined) {
-    sendEmpty(req, res, { Allow: METHODS });
-    return undefined;
-  }
   const headers = req.headers['access-control-request-headers'] ?? '';
   const verdict = judgePreflight(cors.rule, origin, method, headers);
   if (!verdict.allow) return `Cross-origin request refused: ${verdict.reason}.`;

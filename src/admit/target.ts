@@ -37,6 +37,9 @@ const SLASH = 47;
 const DOT = 46;
 const UNDERSCORE = 95;
 
+/** System databases in which Couchgate serves documents. */
+const SYSTEM_DATABASES = new Set(['_users', '_replicator', '_global_changes']);
+
 /**
  * Parses the raw target as CouchDB does (chttpd.erl, handle_request_int). It cuts at the first `?`, splits at
  * `/`, drops empty segments, and decodes each once, with `+` as a space. `_design%2Fx` and `_local%2Fx`
@@ -115,7 +118,7 @@ function pushDocumentId(segments: string[], segment: string): void {
 function isInDatabase(segments: readonly string[]): boolean {
   const [first] = segments;
   if (first === undefined) return false;
-  return first.charCodeAt(0) !== UNDERSCORE || first === '_users' || first === '_replicator';
+  return first.charCodeAt(0) !== UNDERSCORE || SYSTEM_DATABASES.has(first);
 }
 
 /** True if the next segment is a document id, or the part of one behind `_design/` or `_local/`. */
@@ -134,8 +137,9 @@ function decoded(part: string, isId: boolean): string {
   try {
     return decodeURIComponent(spaced);
   } catch {
-    if (isId && isEscaped(part)) throw new BadRequest(NOT_UTF8_ID, 'illegal_docid');
-    throw new BadRequest('The request target is not valid percent-encoded UTF-8.', 'invalid_url_encoding');
+    if (!isEscaped(part)) throw new BadRequest('invalid_url_encoding');
+    if (isId) throw new BadRequest(NOT_UTF8_ID, 'illegal_docid');
+    throw new BadRequest('The request target is not valid percent-encoded UTF-8.');
   }
 }
 

@@ -37,10 +37,14 @@ const TIMEOUT_MS = 60_000;
  * Creates the handlers of `PUT|DELETE /{db}`.
  * Source: docs.couchdb.org/en/stable/api/database/common.html
  */
-export function databaseHandlers(deps: DatabaseDeps): Pick<Answers, 'db-create' | 'db-delete'> {
+export function databaseHandlers(
+  deps: DatabaseDeps,
+): Pick<Answers, 'db-create' | 'db-delete' | 'global-changes-create-delete'> {
   return {
     'db-create': (_req, res, context) => create(deps, res, context),
     'db-delete': (_req, res, context) => remove(deps, res, context),
+    'global-changes-create-delete': (req, res, context) =>
+      req.method === 'PUT' ? create(deps, res, context) : remove(deps, res, context),
   };
 }
 

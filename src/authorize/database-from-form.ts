@@ -2,7 +2,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type BodyReader } from '../body/read.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
-import { kindOfName } from '../catalogue/database-name.ts';
+import { isOpenToGrants } from '../catalogue/database-name.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { contextOf, known } from '../context.ts';
 import { databaseOfForm } from '../permissions/permissions-form.ts';
@@ -44,8 +44,4 @@ export async function readDatabaseFromForm(
     operation: { ...operation, database, ...(isGrantable ? {} : { endpoint: STORE_ENDPOINT }) },
     isGrantable,
   };
-}
-
-function isOpenToGrants(database: string): boolean {
-  return database === '_replicator' || kindOfName(database) === 'ordinary';
 }

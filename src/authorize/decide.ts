@@ -181,7 +181,8 @@ function refuseClosed(
   permissions: DatabasePermissions | undefined,
 ): Decision {
   const { status, error, reason, toldTo, after } = closed;
-  if (status === 403 || principal.kind === 'nobody') return refuse(principal, CLOSED, 'blocked');
+  const isSilent = principal.kind === 'nobody' && toldTo !== 'everybody';
+  if (status === 403 || isSilent) return refuse(principal, CLOSED, 'blocked');
   const isOwner = principal.kind === 'owner';
   if (toldTo === 'owner' && !isOwner) return refuse(principal, CLOSED, 'blocked');
   if (toldTo === 'holders' && after?.scope !== 'server' && permissions === undefined) return NO_DATABASE;

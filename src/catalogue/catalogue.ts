@@ -43,7 +43,7 @@ const SERVER = [
   ['cluster-setup', 'GET HEAD POST', '/_cluster_setup', 'blocked', 'server_admin', 'couchgate', 'pooled', 'configuration', 'api/server/common.html'],
   ['search-analyze', 'GET HEAD POST', '/_search_analyze', 'authenticated', 'server_admin', 'couchdb', 'pooled', 'read', 'api/server/common.html'],
   ['nouveau-analyze', 'POST', '/_nouveau_analyze', 'authenticated', 'server_admin', 'couchdb', 'pooled', 'read', 'api/server/common.html'],
-  ['internal-dbs', '*', '/(_dbs|_nodes|_global_changes|_metadata)[/{rest*}]', 'blocked', 'server_admin', 'couchgate', 'pooled', 'administer', 'cluster/databases.html'],
+  ['internal-dbs', '*', '/(_dbs|_nodes|_metadata)[/{rest*}]', 'blocked', 'server_admin', 'couchgate', 'pooled', 'administer', 'cluster/databases.html'],
   ['unrouted-underscore', '*', '/_{anything}[/{rest*}]', 'blocked server', 'none', 'couchgate', 'pooled', 'read', 'api/server/index.html'],
   ['options-preflight', 'OPTIONS', '/{anything*}', 'public', 'none', 'couchgate', 'pooled', 'status', 'config/http.html'],
   ['unknown-method', '*', '/{anything*}', 'blocked method', 'none', 'couchgate', 'pooled', 'read', 'api/basics.html'],
@@ -51,8 +51,8 @@ const SERVER = [
 
 /**
  * Endpoints of the system databases, of the store, and of names that CouchDB does not allow. Those of
- * `_users`, `_replicator` and prefixed system databases replace the endpoints of an ordinary database. An
- * endpoint that is blocked on an ordinary database stays blocked there.
+ * `_users`, `_replicator`, `_global_changes` and prefixed system databases replace the endpoints of an
+ * ordinary database. An endpoint that is blocked on an ordinary database stays blocked there.
  */
 // prettier-ignore
 const SYSTEM = [
@@ -63,6 +63,8 @@ const SYSTEM = [
   ['replicator-read', 'GET HEAD', '/_replicator[/([(_design|_local)/]{doc_id}[/{att*}])]', '_reader _replicator', 'member', 'couchdb', 'single-use', 'replicate', 'replication/replicator.html'],
   ['replicator-write', 'POST PUT DELETE', '/_replicator[/({doc_id}|_bulk_docs)]', '_writer _replicator', 'member', 'guard', 'pooled', 'replicate', 'replication/replicator.html'],
   ['replicator-other', '*', '/_replicator/{rest*}', 'server_admin', 'server_admin', 'couchdb', 'single-use', 'replicate', 'replication/replicator.html'],
+  ['global-changes-create-delete', 'PUT DELETE', '/_global_changes', 'server_admin', 'server_admin', 'couchgate', 'pooled', 'administer', 'cluster/databases.html'],
+  ['global-changes', '*', '/_global_changes[/{rest*}]', 'server_admin', 'server_admin', 'couchdb', 'single-use', 'administer', 'cluster/databases.html'],
   ['prefixed-system-db', '*', '/{prefix}%2F(_replicator|_users)[/{rest*}]', 'server_admin', 'server_admin', 'couchdb', 'single-use', 'administer', 'replication/replicator.html'],
   ['store-database', '*', '/{store_database}[/{rest*}]', 'blocked', 'server_admin', 'couchgate', 'pooled', 'administer', 'api/database/common.html'],
   ['db-illegal-create', 'PUT', '/{illegal_name}', 'blocked name', 'none', 'couchgate', 'pooled', 'administer', 'api/database/common.html'],

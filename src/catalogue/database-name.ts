@@ -40,6 +40,11 @@ function hasSystemSuffix(name: string): boolean {
   return SYSTEM.has(name.slice(name.lastIndexOf('/', end - 1) + 1, end));
 }
 
+/** True for a database whose security object can hold grants that have an effect. */
+export function isOpenToGrants(name: string): boolean {
+  return name === '_replicator' || name === '_global_changes' || kindOfName(name) === 'ordinary';
+}
+
 /** CouchDB's reason for refusing to create a database with an illegal name. */
 export function illegalNameReason(name: string): string {
   return `Name: '${name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.`;

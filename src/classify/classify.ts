@@ -1,6 +1,6 @@
 // Finds the operation of a request: endpoint, database and document.
 import { endpoint } from '../catalogue/catalogue.ts';
-import { kindOfName } from '../catalogue/database-name.ts';
+import { isOpenToGrants, kindOfName } from '../catalogue/database-name.ts';
 import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../catalogue/document-id.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from '../catalogue/operation.ts';
@@ -10,12 +10,18 @@ import {
   RESERVED_DESTINATION,
   unknownInDatabase,
 } from './mistakes.ts';
-import { ordinaryTrie, prefixedSystemTrie, replicatorTrie, serverTrie, usersTrie } from './trees.ts';
+import {
+  globalChangesTrie,
+  ordinaryTrie,
+  prefixedSystemTrie,
+  replicatorTrie,
+  serverTrie,
+  usersTrie,
+} from './trees.ts';
 import { type Leaf, type Matches, type Trie } from './trie.ts';
 
 const UNDERSCORE = 95;
 
-const PREFLIGHT = endpoint('options-preflight');
 const STORE = endpoint('store-database');
 const UNROUTED = endpoint('unrouted-underscore');
 const ILLEGAL_NAME = endpoint('db-illegal-name');
@@ -52,7 +58,6 @@ export type Classify = (method: string, target: Target, destination: Destination
 export function createClassify(rules: { readonly storeDatabase: string }): Classify {
   const { storeDatabase } = rules;
   return function classify(method, { segments }, destination) {
-    if (method === 'OPTIONS') return operation(PREFLIGHT, undefined, undefined);
     const first = segments[0] ?? '';
     if (segments.length === 0 || (segments.length === 1 && first === 'favicon.ico')) {
       return onServer(method, segments);
@@ -60,6 +65,7 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
     if (first.charCodeAt(0) === UNDERSCORE) {
       if (first === '_users') return inDatabase(usersTrie, method, segments, destination);
       if (first === '_replicator') return inDatabase(replicatorTrie, method, segments, destination);
+      if (first === '_global_changes') return inDatabase(globalChangesTrie, method, segments, destination);
       if (first === '_api') return inApi(method, segments, storeDatabase);
       return onServer(method, segments);
     }
@@ -79,12 +85,20 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
 
 function onServer(method: string, segments: readonly string[]): Operation {
   const { first } = matchesFor(serverTrie.walk(segments, 0), method);
+  if (method === 'OPTIONS') return operation(toldToEverybody(first), undefined, undefined);
   if (first === UNROUTED && method === 'PUT' && segments.length === 1) {
     return operation(illegalCreation(segments[0] ?? ''), undefined, undefined);
   }
   const { permit } = first;
   const granting = permit.kind === 'blocked' ? (permit.after ?? first) : first;
   return operation(first, GRANTED_ON[granting.id], undefined);
+}
+
+/** CouchDB answers OPTIONS on the public paths of the server as any other wrong method, whoever sends it. */
+function toldToEverybody(refused: Endpoint): Endpoint {
+  const { permit } = refused;
+  if (permit.kind !== 'blocked' || permit.toldTo !== 'signed-in') return refused;
+  return { ...refused, permit: { ...permit, toldTo: 'everybody' } };
 }
 
 /**
@@ -98,7 +112,7 @@ function inApi(method: string, segments: readonly string[], storeDatabase: strin
   }
   const database = segments.slice(3, last).join('/');
   if (database === storeDatabase) return operation(STORE, database, undefined);
-  if (database !== '_replicator' && kindOfName(database) !== 'ordinary') {
+  if (!isOpenToGrants(database)) {
     return operation(API_OTHER, database, undefined);
   }
   const { first } = matchesFor(ordinaryTrie.walk(['', '_security'], 1), method);

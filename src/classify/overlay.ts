@@ -66,5 +66,18 @@ export const onUsers: Overlay = unlessBlocked((ordinary) =>
   endpoint(ordinary.id === 'db-create' || ordinary.id === 'db-delete' ? 'users-create-delete' : 'users-any'),
 );
 
+/** Endpoints of `_global_changes` by the ordinary endpoint that they replace. */
+const GLOBAL_CHANGES: Readonly<Record<string, EndpointId>> = {
+  'db-create': 'global-changes-create-delete',
+  'db-delete': 'global-changes-create-delete',
+  'security-get': 'security-get',
+  'security-put': 'security-put',
+};
+
+/** Overlay of `_global_changes`, whose grants open `_db_updates`. */
+export const onGlobalChanges: Overlay = unlessBlocked((ordinary) =>
+  endpoint(GLOBAL_CHANGES[ordinary.id] ?? 'global-changes'),
+);
+
 /** Overlay of system databases behind a prefix, such as `x/_users`. */
 export const onPrefixedSystem: Overlay = unlessBlocked(() => endpoint('prefixed-system-db'));

@@ -1,7 +1,7 @@
 // Builds the search trees at start: one for the server, and one for each kind of database.
 import { ENDPOINTS, endpoint, SYSTEM_ENDPOINTS } from '../catalogue/catalogue.ts';
 import { type Endpoint, type Scope } from '../catalogue/endpoint.ts';
-import { onPrefixedSystem, onReplicator, onUsers } from './overlay.ts';
+import { onGlobalChanges, onPrefixedSystem, onReplicator, onUsers } from './overlay.ts';
 import { buildTrie, type Trie } from './trie.ts';
 
 /** Endpoints that classify.ts selects without a tree. */
@@ -46,5 +46,6 @@ export const serverTrie: Trie = buildTrie({
 /** Trees of the paths in a database, by kind of database. */
 export const ordinaryTrie: Trie = databaseTrie();
 export const usersTrie: Trie = databaseTrie(onUsers);
+export const globalChangesTrie: Trie = databaseTrie(onGlobalChanges);
 export const replicatorTrie: Trie = databaseTrie(onReplicator);
 export const prefixedSystemTrie: Trie = databaseTrie(onPrefixedSystem);

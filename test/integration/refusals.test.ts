@@ -18,7 +18,7 @@ interface Refusal {
 
 const JSON_TYPE = 'Content-Type: application/json';
 const REFUSALS: readonly Refusal[] = [
-  { line: 'GET /refusals/%zz', as: 'key', status: 400, error: 'invalid_url_encoding' },
+  { line: 'GET /refusals/%zz', as: 'key', status: 400, error: 'bad_request' },
   { line: 'GET /../x', as: 'owner', status: 400, error: 'bad_request' },
   {
     line: 'PUT /Refusals',

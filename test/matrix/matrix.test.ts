@@ -15,6 +15,8 @@ import {
 import { readTable, spelled, type Line } from './table.ts';
 
 const LINES = readTable();
+/** Every OPTIONS of the table is a preflight of this page; any other is one more wrong method. */
+const ORIGIN = 'https://app.example.com';
 
 describe('the matrix of rows and callers', () => {
   let front: PolicyFront;
@@ -22,7 +24,7 @@ describe('the matrix of rows and callers', () => {
   let exchanges = 0;
 
   before(async () => {
-    front = await startPolicyFront();
+    front = await startPolicyFront({ corsOrigin: ORIGIN });
   });
   after(async () => {
     agent.destroy();
@@ -36,6 +38,8 @@ describe('the matrix of rows and callers', () => {
     if (caller !== 'nobody') headers[CALLER_HEADER] = caller;
     if (destination !== undefined) headers['destination'] = destination;
     if (type !== undefined) headers['content-type'] = type;
+    if (method === 'OPTIONS')
+      Object.assign(headers, { origin: ORIGIN, 'access-control-request-method': 'GET' });
     const { status, answer } = await new Promise<{ status: number; answer: string }>((resolve, reject) => {
       const req = http.request({ port: front.port, method, path: target, headers, agent }, (res) => {
         text(res).then((whole) => resolve({ status: res.statusCode ?? 0, answer: whole }), reject);

@@ -55,7 +55,8 @@ export function memoryCouch(): MemoryCouch {
     }
     if (document === '_security') return securityObject(request, database);
     if (document === USER._id) return { status: 200, body: USER };
-    if (document !== undefined || database.startsWith('_')) return MISSING;
+    const isSystem = database.startsWith('_') && database !== '_global_changes';
+    if (document !== undefined || isSystem) return MISSING;
     if (method === 'PUT') return CREATED;
     if (method !== 'DELETE') return MISSING;
     objects.delete(database);

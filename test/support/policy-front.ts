@@ -66,6 +66,8 @@ export interface PolicyFrontSetup {
   readonly maxQueryValues?: number;
   readonly publicUrl?: string;
   readonly settings?: Partial<Settings>;
+  /** An origin whose pages may send requests; without one, CORS is off. */
+  readonly corsOrigin?: string;
   /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
@@ -148,7 +150,7 @@ const WIDE = {
 const LIMITS = /Bytes$|^maxJsonBody$|^maxQueryValues$|^couchdbConnections$/;
 
 function settingsOf(setup: PolicyFrontSetup): Settings {
-  const { mayAdminister, couchdb } = setup;
+  const { mayAdminister, couchdb, corsOrigin } = setup;
   const limits = Object.entries(setup).filter(([name]) => LIMITS.test(name));
   return testSettings({
     ...WIDE,
@@ -156,6 +158,7 @@ function settingsOf(setup: PolicyFrontSetup): Settings {
     ...(mayAdminister === false ? { ownerAllow: ['192.0.2.1/32'] } : {}),
     ...(couchdb === undefined ? {} : { jwtKid: couchdb.kid }),
     ...(setup.publicUrl === undefined ? {} : { publicUrl: setup.publicUrl }),
+    ...(corsOrigin === undefined ? {} : { enableCors: true, origins: [corsOrigin] }),
     ...(Object.fromEntries(limits) as Partial<Settings>),
     ...setup.settings,
   });

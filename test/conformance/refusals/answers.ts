@@ -105,7 +105,7 @@ export async function answersTo(
   return answers;
 }
 
-/** Documents of the two databases; `put` sends a document as the owner. */
+/** Documents of the two databases, and `_global_changes`; `put` sends a request as the owner. */
 export async function prepareDocuments(
   put: (path: string, body: unknown) => Promise<unknown>,
   { plain, partitioned }: Databases,
@@ -116,6 +116,7 @@ export async function prepareDocuments(
     lists: { d: 'function (head, req) { return "x"; }' },
     updates: { d: 'function (doc, req) { return [null, "x"]; }' },
   };
+  await put('/_global_changes', undefined);
   for (const [database, id] of [
     [plain, 'doc'],
     [partitioned, 'p:doc'],

@@ -36,6 +36,7 @@ export const DIFFERENCES: readonly Difference[] = [
   // Functions of design documents run in CouchDB for any method (H8).
   { couchdb: '200', couchgate: '405', on: /\/_(?:show|update)\//u, why: 'CouchDB runs the function for any method (H8).' },
   { couchdb: '400', couchgate: '405', on: /\/_partition\/.*\/_(?:show|update)\//u, why: 'CouchDB runs the function for any method (H8).' },
+  { couchdb: '*', couchgate: '405', on: /^OPTIONS .*\/_list/u, why: 'CouchDB runs the function for OPTIONS (H8).' },
   { couchdb: '405', couchgate: '405', on: /^(?:GET|HEAD) .*\/_update\//u, why: 'Couchgate names the methods in Allow, as RFC 9110 wants; CouchDB has a sentence instead.' },
 
   // What only CouchDB can know.

@@ -19,6 +19,7 @@ export const COMPARED_METHODS = [
   'COPY',
   'PATCH',
   'PROPFIND',
+  'OPTIONS',
 ] as const;
 
 /** Paths that only Couchgate serves, or that CouchDB must never be asked for by a test. */
