@@ -101,7 +101,7 @@ function createAnswers(services: Services): Answers {
   return {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
-    ...securityHandlers({ bodies, security }),
+    ...securityHandlers({ bodies, security, log }),
     ...databaseHandlers({
       couch,
       security,

@@ -1,10 +1,11 @@
 // Answers GET and PUT of the security object, under CouchDB's and Cloudant's paths.
 import { type Request, type Response } from 'express';
+import { type OperationalLog } from '../config/operational-log.ts';
 import { callerOf, type Context, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { shownForm } from '../permissions/security-document.ts';
-import { parseSecurityPut } from '../permissions/security-request.ts';
+import { parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
@@ -13,6 +14,7 @@ import { type BodyReader } from '../body/read.ts';
 export interface SecurityDeps {
   readonly bodies: BodyReader;
   readonly security: Pick<SecurityKeeper, 'documentOf' | 'change'>;
+  readonly log: OperationalLog;
 }
 
 /** Enough for 40 000 names. */
@@ -42,10 +44,11 @@ export function securityHandlers(
 
 /**
  * Reads and validates the whole body before it changes anything. The response is sent after every cache of
- * this replica has the change.
+ * this replica has the change. It has `warnings` if the object has parts without effect: programs for CouchDB
+ * set `members`, and would close the database without a sign.
  */
 async function replaceSecurity(
-  { bodies, security }: SecurityDeps,
+  { bodies, security, log }: SecurityDeps,
   req: Request,
   res: Response,
   context: Context,
@@ -62,7 +65,9 @@ async function replaceSecurity(
   );
   const change = await security.change(database, principal, () => request);
   context.outcome.change = describeChange(change);
-  sendJson(res, 200, { ok: true });
+  const warnings = warningsOn(request);
+  if (warnings.length > 0) log.warn({ database, warnings }, 'security object has parts without effect');
+  sendJson(res, 200, { ok: true, ...(warnings.length > 0 ? { warnings } : {}) });
 }
 
 function databaseOf(context: Context): string {

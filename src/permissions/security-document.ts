@@ -84,20 +84,20 @@ export function versionOf(document: unknown): number {
 }
 
 /**
- * Returns the object for a client: the lists that it put, with `_id`, without markers and without
- * `couchgate`.
+ * Returns the object for a client: the lists that it put, without markers and without `couchgate`.
+ * It has `_id` as on Cloudant, unless it is empty: CouchDB shows `{}`.
  */
 export function shownForm(document: unknown): JsonObject {
   const { members, admins, couchgate, ...rest } = isObject(document) ? document : {};
   const own = isObject(couchgate) ? couchgate : {};
   const shownMembers = own['members'] ?? withoutMarkers(members);
   const shownAdmins = own['admins'] ?? withoutMarkers(admins);
-  return {
+  const shown = {
     ...rest,
     ...(shownMembers === undefined ? {} : { members: shownMembers }),
     ...(shownAdmins === undefined ? {} : { admins: shownAdmins }),
-    _id: '_security',
   };
+  return Object.keys(shown).length === 0 ? shown : { ...shown, _id: '_security' };
 }
 
 /** A stored list with a marker is not the client's, so it is not shown. */

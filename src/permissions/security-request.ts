@@ -24,6 +24,28 @@ export const EMPTY_REQUEST: SecurityRequest = Object.freeze({
   rest: Object.freeze({}),
 });
 
+/**
+ * Sentences on parts of the object that have no effect. Without `couchdb_auth_only`, the roles in `cloudant`
+ * decide, and CouchDB's lists do not.
+ */
+export function warningsOn(request: SecurityRequest): readonly string[] {
+  if (request.couchdbAuthOnly === true) return [];
+  const warnings = (['members', 'admins'] as const).flatMap((field) =>
+    namesSomebody(request[field])
+      ? [`\`${field}\` has no effect: roles in \`cloudant\` decide, unless \`couchdb_auth_only\` is true.`]
+      : [],
+  );
+  if (request.cloudant !== undefined || (warnings.length === 0 && request.members === undefined))
+    return warnings;
+  return [...warnings, 'Only the owner has access to this database: `cloudant` grants no roles.'];
+}
+
+/** CouchDB's own default names `_admin` alone: it means server admins, whom the owner is one of. */
+function namesSomebody(list: JsonObject | undefined): boolean {
+  const names = [list?.['names'], list?.['roles']].flatMap((entries) => (isTexts(entries) ? entries : []));
+  return names.some((name) => name !== '_admin');
+}
+
 // CouchDB accepts any text as a name. Control characters are refused because they are a mistake.
 // eslint-disable-next-line no-control-regex
 const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;

@@ -11,6 +11,7 @@ import { HttpError, NotFound } from '../../src/http-errors.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { EMPTY_REQUEST } from '../../src/permissions/security-request.ts';
 import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
+import { rememberingLog } from '../support/log.ts';
 import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
 import { BodyReader } from '../../src/body/read.ts';
 import { PARSED_BODIES_BYTES } from '../../src/services.ts';
@@ -58,7 +59,11 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
       next();
     },
     answerOwnEndpoint(
-      securityHandlers({ bodies, security: { change, documentOf: () => Promise.resolve(undefined) } }),
+      securityHandlers({
+        bodies,
+        security: { change, documentOf: () => Promise.resolve(undefined) },
+        log: rememberingLog(),
+      }),
     ),
   ]);
   open.push(server);
