@@ -1,6 +1,6 @@
 // Validates `source` and `target` of a replication. A local database name becomes a URL of Couchgate with the
 // caller's credentials, so that the job gets the caller's permissions (H9).
-import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
+import { BadRequest, Forbidden } from '../http-errors.ts';
 import { type JsonObject } from '../body/parse.ts';
 import { type ReplicationHosts } from './replication-hosts.ts';
 
@@ -90,16 +90,27 @@ function localEndpoint(field: string, endpoint: JsonObject, rules: EndpointRules
       `\`${field}\` is a local database: only \`url\` is allowed, with your own credentials.`,
     );
   }
+  const name = String(endpoint['url']);
+  const url = `${rules.publicUrl.replace(/\/+$/u, '')}/${encodeURIComponent(name)}`;
   if (rules.publicUrl === '') {
-    throw new Unavailable(`A local \`${field}\` requires the setting public_url; send a URL instead.`);
+    throw new BadRequest(
+      `A database name as \`${field}\` requires the setting public_url of Couchgate. ` +
+        `Without it, write the URL of Couchgate and an API key: ${written(field, `https://…/${encodeURIComponent(name)}`)}`,
+    );
   }
   if (rules.credentials === undefined) {
     throw new BadRequest(
-      `A local \`${field}\` requires Basic credentials: a session would expire before the job ends.`,
+      `A database name as \`${field}\` requires Basic credentials: your session ends before the job does. ` +
+        `Write the URL and an API key with the roles that the job needs: ${written(field, url)}`,
     );
   }
-  const url = `${rules.publicUrl.replace(/\/+$/u, '')}/${encodeURIComponent(String(endpoint['url']))}`;
   return { value: { url, auth: { basic: { ...rules.credentials } } }, isLocal: true };
+}
+
+/** The endpoint as a client has to write it. */
+function written(field: string, url: string): string {
+  const auth = { basic: { username: 'API key', password: 'its password' } };
+  return `${JSON.stringify(field)}: ${JSON.stringify({ url, auth })}`;
 }
 
 function guardHeaders(field: string, value: unknown): JsonObject | undefined {
