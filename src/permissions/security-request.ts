@@ -31,19 +31,22 @@ export const EMPTY_REQUEST: SecurityRequest = Object.freeze({
 export function warningsOn(request: SecurityRequest): readonly string[] {
   if (request.couchdbAuthOnly === true) return [];
   const warnings = (['members', 'admins'] as const).flatMap((field) =>
-    namesSomebody(request[field])
+    namesIn(request[field]).some((name) => name !== '_admin')
       ? [`\`${field}\` has no effect: roles in \`cloudant\` decide, unless \`couchdb_auth_only\` is true.`]
       : [],
   );
-  if (request.cloudant !== undefined || (warnings.length === 0 && request.members === undefined))
-    return warnings;
+  // In CouchDB, `members` without a name makes a database public, and `_admin` alone closes it.
+  const isMeantPublic = request.members !== undefined && namesIn(request.members).length === 0;
+  if (grantsRoles(request) || (warnings.length === 0 && !isMeantPublic)) return warnings;
   return [...warnings, 'Only the owner has access to this database: `cloudant` grants no roles.'];
 }
 
-/** CouchDB's own default names `_admin` alone: it means server admins, whom the owner is one of. */
-function namesSomebody(list: JsonObject | undefined): boolean {
-  const names = [list?.['names'], list?.['roles']].flatMap((entries) => (isTexts(entries) ? entries : []));
-  return names.some((name) => name !== '_admin');
+function namesIn(list: JsonObject | undefined): readonly string[] {
+  return [list?.['names'], list?.['roles']].flatMap((entries) => (isTexts(entries) ? entries : []));
+}
+
+function grantsRoles({ cloudant }: SecurityRequest): boolean {
+  return cloudant !== undefined && [...cloudant.values()].some((roles) => roles.length > 0);
 }
 
 // CouchDB accepts any text as a name. Control characters are refused because they are a mistake.
