@@ -55,7 +55,7 @@ function quoted(word: string): string {
   return /^[\w./@%+:-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Returns the address for the examples. `tls_redirect` refuses plain HTTP; a wildcard is not a destination. */
+/** Returns the URL for the examples. `tls_redirect` refuses plain HTTP; a wildcard is not a destination. */
 function exampleUrl({ tlsRedirect, publicUrl }: Settings, addresses: readonly string[]): string {
   const [first = '', second = first] = addresses;
   const url = tlsRedirect ? second : first;

@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline';
 import { type Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { createGunzip } from 'node:zlib';
-import { type Command, type CommandIo } from './command.ts';
+import { firstSentence, type Command, type CommandIo } from './command.ts';
 
-const USAGE = `Usage: couchgate audit [options] [file ...]
+export const AUDIT_USAGE = `Usage: couchgate audit [options] [file ...]
 Reads access logs (also .gz) or standard input, and prints the lines that match all options:
   --principal NAME    name of an API key or user, of the owner, or nobody
   --database NAME     name of the database
@@ -62,7 +62,7 @@ export const audit: Command = async (words, io) => {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (!(error instanceof UsageError) && code === undefined) throw error;
-    io.stderr.write(`${(error as Error).message}\n${error instanceof UsageError ? USAGE : ''}`);
+    io.stderr.write(`${(error as Error).message}\n${error instanceof UsageError ? AUDIT_USAGE : ''}`);
     return 2;
   }
 };
@@ -73,7 +73,7 @@ function readArguments(words: readonly string[]) {
   try {
     return parseArgs({ args: [...words], allowPositionals: true, options: OPTIONS });
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw new UsageError(firstSentence(error));
   }
 }
 

@@ -9,8 +9,12 @@ import { type Settings } from '../config/settings.ts';
 import { readOrigin } from '../config/value.ts';
 import { type Command } from './command.ts';
 
-const USAGE = `Usage: couchgate cors-check <origin> [--method PUT] [--headers "authorization, x-mine"]
-Pass the origin as the browser sends it, for example https://app.example.com or app://obsidian.md.
+export const CORS_CHECK_USAGE = `Usage: couchgate cors-check <origin> [--method PUT] [--headers "authorization, x-mine"]
+Prints which rule of cors.yaml allows or refuses the preflight. Pass the origin as the browser sends it, for example
+https://app.example.com or app://obsidian.md.
+  --method METHOD     method of the request; default: PUT
+  --headers NAMES     headers of the request; default: authorization, content-type
+Exit codes: 0 = the preflight passes, 1 = it fails, 2 = invalid usage or configuration.
 `;
 
 interface CorsQuery {
@@ -23,7 +27,7 @@ interface CorsQuery {
 export const corsCheck: Command = (words, { env, stdout, stderr }) => {
   const query = readArguments(words);
   if (query === undefined) {
-    stderr.write(USAGE);
+    stderr.write(CORS_CHECK_USAGE);
     return 2;
   }
   try {

@@ -96,6 +96,20 @@ async function bodyOf(res: IncomingMessage, url: string, path: string): Promise<
   }
 }
 
+/**
+ * Throws if the URL is one of Couchgate: CouchDB has no database of that name, and answers 400. A node that
+ * does not answer is not refused: fresh nodes may still start.
+ */
+export async function refuseCouchgate(admin: Admin): Promise<void> {
+  const answer = await admin.ask('GET', '/_api/v2/api_keys').catch(() => undefined);
+  if (answer === undefined) return;
+  const { api_keys: keys, reason } = fieldsOf(answer.body);
+  if (Array.isArray(keys) || String(reason).startsWith('server_admin access is required'))
+    throw new Error(
+      `${admin.url} is Couchgate itself, not CouchDB; pass the URLs of the CouchDB nodes behind it`,
+    );
+}
+
 /** Returns the body, or throws if the status is 400 or above. `doing` completes the sentence "… failed". */
 export function succeeded(answer: AdminAnswer, doing: string): unknown {
   if (answer.status < 400) return answer.body;

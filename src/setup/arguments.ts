@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { ADMIN_PASSWORD, ADMIN_USER } from '../config/sources.ts';
 
-export const SETUP_USAGE = `usage: couchgate setup [options] <URL of a CouchDB node>...
+export const SETUP_USAGE = `Usage: couchgate setup [options] <URL of a CouchDB node>...
 
 Prepares an existing CouchDB cluster for Couchgate: checks every setting that Couchgate requires, on every node, and
 corrects wrong ones. Pass the URL of every node. At the end, setup tests a token on each of them. A node without a
@@ -90,7 +90,9 @@ function parse(args: readonly string[]) {
       },
     });
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    // Node adds advice about `--` that does not help here.
+    const [sentence = ''] = (error instanceof Error ? error.message : String(error)).split('. ', 1);
+    throw new UsageError(sentence);
   }
 }
 

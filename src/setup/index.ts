@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { type Settings } from '../config/settings.ts';
 import { type Environment } from '../config/sources.ts';
-import { openAdmin, reasonOf, type Admin } from './admin.ts';
+import { openAdmin, reasonOf, refuseCouchgate, type Admin } from './admin.ts';
 import { settleDatabases } from './adopt.ts';
 import { parseSetupArguments, SETUP_USAGE, UsageError, type SetupArguments } from './arguments.ts';
 import { clusterNodes, joinCluster, nodeName, type JoinLimits } from './join.ts';
@@ -75,6 +75,7 @@ class SetupRun {
     const [one] = admins;
     if (one === undefined) return true;
     const all = [one, ...admins.slice(1)] as const;
+    await Promise.all(all.map(refuseCouchgate));
     const nodes = this.#options.join && !dryRun ? await this.#join(all) : await this.#nodes(all);
     const [{ admin: first }] = nodes;
     const keys = await planKeys(nodes, this.#options, this.#settings, this.#report, this.#now);

@@ -1,6 +1,6 @@
 // The commands about configuration, CORS and the access log: what they write, and their exit codes.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -10,8 +10,16 @@ import { parse } from 'yaml';
 import { audit } from '../../src/cli/audit.ts';
 import { checkConfig, printConfig } from '../../src/cli/check-config.ts';
 import { type Command } from '../../src/cli/command.ts';
+import { COMMANDS, runCommand } from '../../src/cli/commands.ts';
 import { corsCheck } from '../../src/cli/cors-check.ts';
 
+const ROOT = join(import.meta.dirname, '../..');
+/** Where a command parses its options. */
+const SOURCES: Readonly<Record<string, string>> = {
+  setup: 'src/setup/arguments.ts',
+  audit: 'src/cli/audit.ts',
+  'cors-check': 'src/cli/cors-check.ts',
+};
 const folder = mkdtempSync(join(tmpdir(), 'couchgate-commands-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const CANARY = Buffer.from('canary-canary-canary-canary-canary').toString('base64');
@@ -31,6 +39,65 @@ async function run(
   });
   return { code, ...written };
 }
+
+describe('the help of every command', () => {
+  for (const [name, { usage, hasArguments }] of Object.entries(COMMANDS)) {
+    const asCommand: Command = (words, io) => runCommand(name, words, io);
+
+    for (const help of ['--help', '-h'])
+      it(`goes to stdout and runs nothing – ${name} ${help} – 0`, async () => {
+        // An invalid configuration and an argument show that the command did not run.
+        const words = hasArguments ? ['http://127.0.0.1:1', help] : [help];
+        const { code, out, err } = await run(asCommand, words, { COUCHGATE_LISTEN: 'x' });
+        assert.deepEqual([code, out, err], [0, usage, '']);
+        assert.match(out, /^Usage: couchgate /);
+      });
+
+    if (hasArguments)
+      it(`has every option of the command and no other – ${name} --nonsense – 2`, async () => {
+        const source = readFileSync(join(ROOT, SOURCES[name] ?? ''), 'utf8');
+        const block = /options: \{([^]*?)\n {6}\}|OPTIONS = \{([^]*?)\n\}|options: (\{.*\}) *,?\n/.exec(
+          source,
+        );
+        const known = [...(block?.slice(1).join('') ?? '').matchAll(/'?([a-z-]+)'?: \{ type/g)].map(
+          ([, option]) => `--${option ?? ''}`,
+        );
+        const described = [...usage.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option]) => option);
+        assert.ok(known.length > 1);
+        assert.deepEqual(described.toSorted(), known.toSorted());
+        const { code, out, err } = await run(asCommand, ['--nonsense']);
+        assert.equal(code, 2);
+        assert.ok((out + err).includes(usage.trim()));
+        assert.match(out + err, name === 'cors-check' ? /^Usage/ : /Unknown option '--nonsense'\n/);
+      });
+    else
+      it(`refuses an argument – ${name} more – 2`, async () => {
+        const { code, out, err } = await run(asCommand, ['more']);
+        assert.deepEqual([code, out, err], [2, '', `couchgate: ${name} has no arguments\n${usage}`]);
+      });
+  }
+
+  it('is on the list of commands', () => {
+    const names = Object.keys(COMMANDS).filter((name) => name !== '-h');
+    const list = COMMANDS['--help']?.usage ?? '';
+    assert.deepEqual(
+      [...list.matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name),
+      names,
+    );
+  });
+
+  it('suggests the nearest command – couchgate audt – 2', async () => {
+    const { code, err } = await run((words, io) => runCommand('audt', words, io), []);
+    assert.equal(code, 2);
+    assert.match(err, /unknown command audt; did you mean audit\?\nUsage/);
+  });
+
+  it('leaves a word after -- to the command', async () => {
+    const { code, err } = await run((words, io) => runCommand('audit', words, io), ['--', '--help']);
+    assert.equal(code, 2);
+    assert.match(err, /ENOENT.*--help/);
+  });
+});
 
 describe('--check-config', () => {
   it('exits with 0 and tells the warnings when the configuration is good', async () => {

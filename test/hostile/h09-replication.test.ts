@@ -55,24 +55,25 @@ interface Answer {
 
 describe('H9: replication jobs', () => {
   const resolved: string[] = [];
-  const guard = guardReplication({
+  let publicUrl = PUBLIC_URL;
+  const parameters = {
     bodies: testBodies(),
     couch: { ask },
-    publicUrl: PUBLIC_URL,
     couchdbNodes: ['http://node1.example:5984', 'http://partner.internal:5984'],
     replicationHosts: 'partner.internal',
     limitBytes: 24_000_000,
-    resolve: (name) => {
+    resolve: (name: string) => {
       resolved.push(name);
       if (/^[\d.]+$|:/u.test(name)) return Promise.resolve([name]);
       return name in DNS ? Promise.resolve(DNS[name] ?? []) : Promise.reject(new Error('no such name'));
     },
-  });
+  };
   const server = http.createServer((req, res) => {
     const context = attachContext(req);
     context.identified = identified[String(req.headers['x-who'])];
     const [path = '', query = ''] = (req.url ?? '').split('?');
     context.target = { segments: path.split('/').slice(1), path, query: query === '' ? '' : `?${query}` };
+    const guard = guardReplication({ ...parameters, publicUrl });
     Promise.resolve(guard(req as Request, res as Response, context)).then(
       (body) => res.end(body),
       (thrown: unknown) => {
@@ -255,6 +256,17 @@ describe('H9: replication jobs', () => {
     assert.match(reason, /Basic credentials/u);
     // What to write instead, with the caller's own database.
     assert.ok(reason.includes(`"source": {"url":"${PUBLIC_URL}/a","auth":{"basic":`), reason);
+  });
+
+  it('names the missing setting for a local name – POST /_replicate – 400', async () => {
+    publicUrl = '';
+    const { status, body } = await replicate({ source: 'a', target: FAR });
+    publicUrl = PUBLIC_URL;
+    assert.equal(status, 400);
+    assert.match(
+      JSON.stringify(body),
+      /requires the setting public_url.*write the URL of Couchgate and an API key/u,
+    );
   });
 
   it('leaves creation of a local target to the owner – POST /_replicate', async () => {

@@ -1,0 +1,107 @@
+// The table of commands, and the help that all of them have in common.
+import { readFileSync } from 'node:fs';
+import { askPassword } from './ask-password.ts';
+import { audit, AUDIT_USAGE } from './audit.ts';
+import { checkConfig, printConfig } from './check-config.ts';
+import { type Command, type CommandIo } from './command.ts';
+import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
+import { loadSettings } from '../config/load.ts';
+import { nearest } from '../config/nearest.ts';
+import { SETUP_USAGE } from '../setup/arguments.ts';
+import { runSetup } from '../setup/index.ts';
+
+const USAGE = `Usage: couchgate [command]
+
+  (none)                 start the proxy with the settings of config/ and the environment
+  setup <url>...         prepare an existing CouchDB cluster
+  audit [file]...        filter an access log
+  cors-check <origin>    print which rule allows or refuses a preflight
+  --check-config         list every problem of the configuration; exit code 1 if there is one
+  --print-config         print every setting with its value and source; secrets are masked
+  --version              print the version
+  --help                 print this text; \`couchgate <command> --help\` describes one command
+
+Settings: docs/configuration.md
+`;
+
+interface CommandEntry {
+  readonly usage: string;
+  readonly run: Command;
+  /** True if the command has arguments. Without them, an argument is a mistake. */
+  readonly hasArguments: boolean;
+}
+
+const setup: Command = (args, { env, stdout }) =>
+  runSetup({
+    args,
+    env,
+    settings: () => loadSettings({ env, purpose: 'setup' }),
+    print: (line) => stdout.write(`${line}\n`),
+    askPassword,
+  });
+
+const showVersion: Command = (_words, { stdout }) => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  stdout.write(`${version}\n`);
+  return 0;
+};
+
+const showUsage: Command = (_words, { stdout }) => {
+  stdout.write(USAGE);
+  return 0;
+};
+
+const CHECK_CONFIG_USAGE = `Usage: couchgate --check-config
+Lists every problem of the configuration (files and environment), and reads the certificates. Opens no listener,
+creates no file and connects to no node. Exit codes: 0 = valid, 1 = a problem.
+`;
+
+const PRINT_CONFIG_USAGE = `Usage: couchgate --print-config
+Prints every setting as YAML with its value and source; secrets are masked. Exit codes: 0 = valid, 1 = a problem.
+`;
+
+const plain = (usage: string, run: Command): CommandEntry => ({ usage, run, hasArguments: false });
+const withArguments = (usage: string, run: Command): CommandEntry => ({ usage, run, hasArguments: true });
+
+export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  setup: withArguments(`${SETUP_USAGE}\n`, setup),
+  audit: withArguments(AUDIT_USAGE, audit),
+  'cors-check': withArguments(CORS_CHECK_USAGE, corsCheck),
+  '--check-config': plain(CHECK_CONFIG_USAGE, checkConfig),
+  '--print-config': plain(PRINT_CONFIG_USAGE, printConfig),
+  '--version': plain('Usage: couchgate --version\nPrints the version.\n', showVersion),
+  '--help': plain(USAGE, showUsage),
+  '-h': plain(USAGE, showUsage),
+};
+
+/**
+ * Runs a command and resolves with its exit code. `--help` and `-h` print the usage of any command to stdout.
+ * An unknown command, or an argument of a command without arguments, is invalid usage (2).
+ */
+export async function runCommand(name: string, words: readonly string[], io: CommandIo): Promise<number> {
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    const near = nearest(name, Object.keys(COMMANDS));
+    const hint = near === undefined ? '' : `; did you mean ${near}?`;
+    io.stderr.write(`couchgate: unknown command ${name}${hint}\n${USAGE}`);
+    return 2;
+  }
+  if (asksForHelp(words)) {
+    io.stdout.write(command.usage);
+    return 0;
+  }
+  if (!command.hasArguments && words.length > 0) {
+    io.stderr.write(`couchgate: ${name} has no arguments\n${command.usage}`);
+    return 2;
+  }
+  return command.run(words, io);
+}
+
+/** Words after `--` are never options. */
+function asksForHelp(words: readonly string[]): boolean {
+  const end = words.indexOf('--');
+  const options = end === -1 ? words : words.slice(0, end);
+  return options.includes('--help') || options.includes('-h');
+}
