@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const LOCK = join(ROOT, 'package-lock.json');
 const INSTALLED = join(ROOT, 'node_modules', '.package-lock.json');
 const BUILT = join(ROOT, 'dist', '.built');
 const OLDEST_NODE = [20, 19];
@@ -30,9 +31,29 @@ function run(command, args, what) {
     stop(`${what} failed${error === undefined ? '' : `: ${error.message}`}`);
 }
 
-function install() {
-  if (existsSync(INSTALLED)) return;
-  process.stderr.write('couchgate: installing dependencies from the lock file (once)\n');
+/** Packages by path, or an empty object without the file. */
+function packagesIn(lockFile) {
+  return existsSync(lockFile) ? (JSON.parse(readFileSync(lockFile, 'utf8')).packages ?? {}) : {};
+}
+
+/**
+ * True if node_modules has every package of the lock file in its version. npm records there what it has
+ * installed. Packages for other platforms are optional; development packages may have been pruned.
+ */
+function isInstalled(needsDevelopment) {
+  const installed = packagesIn(INSTALLED);
+  return Object.entries(packagesIn(LOCK)).every(([path, wanted]) => {
+    const found = installed[path];
+    if (path === '' || wanted.link === true) return true;
+    if (found === undefined)
+      return wanted.optional === true || (!needsDevelopment && (wanted.dev || wanted.devOptional) === true);
+    return found.version === wanted.version && found.integrity === wanted.integrity;
+  });
+}
+
+function install(needsDevelopment) {
+  if (existsSync(INSTALLED) && isInstalled(needsDevelopment)) return;
+  process.stderr.write('couchgate: installing dependencies from the lock file\n');
   const npm = process.env['npm_execpath'];
   // Development dependencies include the compiler, so NODE_ENV=production must not omit them.
   const args = ['ci', '--no-audit', '--no-fund', '--include=dev'];
@@ -49,9 +70,18 @@ function newestChange(folder) {
   return newest;
 }
 
+/** Identifies the sources of a build. */
+function buildStamp() {
+  return String(newestChange(join(ROOT, 'src')));
+}
+
+function isBuilt() {
+  return existsSync(BUILT) && readFileSync(BUILT, 'utf8') === buildStamp();
+}
+
 function build() {
-  const stamp = String(newestChange(join(ROOT, 'src')));
-  if (existsSync(BUILT) && readFileSync(BUILT, 'utf8') === stamp) return;
+  if (isBuilt()) return;
+  const stamp = buildStamp();
   process.stderr.write('couchgate: building\n');
   rmSync(BUILT, { force: true });
   run(
@@ -91,7 +121,8 @@ function test(patterns) {
 
 const [, , job, ...rest] = process.argv;
 refuseOldNode();
-install();
+// The build needs development packages: the compiler is one.
+install(job !== 'start' || !isBuilt());
 if (job === 'test') {
   build();
   test(rest);
