@@ -1,4 +1,4 @@
-// IBM's couchbackup, unchanged: a backup with a key that only reads, a restore with one that reads and writes, and the same documents in both.
+// IBM's couchbackup, unchanged: a backup with a key that only reads, a restore with one that only writes, and the same documents in both.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, mkdtempSync, rmSync } from 'node:fs';
@@ -37,7 +37,7 @@ describe('couchbackup', () => {
     couchgate = await startCouchgate();
     [reader, restorer] = [await couchgate.key(), await couchgate.key()];
     await couchgate.database('source', { [reader.name]: ['_reader'] });
-    await couchgate.database('target', { [restorer.name]: ['_reader', '_writer', '_design'] });
+    await couchgate.database('target', { [restorer.name]: ['_writer', '_design'] });
     const as = couchgate.owner;
     const docs = Array.from({ length: 700 }, (_, n) => ({ _id: `doc-${n}`, n, text: 'ü'.repeat(n % 50) }));
     await couchgate.ask('POST', '/source/_bulk_docs', { as, body: { docs } });
@@ -94,7 +94,7 @@ describe('couchbackup', () => {
     return createHash('sha256').update(JSON.stringify(rows)).digest('hex');
   }
 
-  it('backs up as _reader and restores as _reader, _writer and _design: equal digests', async () => {
+  it('backs up as _reader and restores as _writer and _design: equal digests', async () => {
     await backup('source', reader, file);
     await restore('target', restorer);
     assert.equal(await digestOf('target'), await digestOf('source'));
