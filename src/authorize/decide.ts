@@ -1,7 +1,9 @@
 // Decides whether an operation is permitted, and which privilege CouchDB must see. Pure functions.
 import { type Decision } from '../context.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
+import { kindOfName } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
+import { runsValidation } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
@@ -94,7 +96,19 @@ function decideByRoles(
   const endpoint = selectEndpoint(operation, held, ids);
   if (!('id' in endpoint)) return refuse(principal, endpoint, 'grant');
   if (!isPermitted(endpoint, held)) return refuse(principal, missingFor(endpoint, held), 'grant');
-  return allow(endpoint, endpoint.privilege, held, (held & ADMIN) !== 0 ? 'admin grant' : 'grant');
+  if ((held & ADMIN) === 0) return allow(endpoint, endpoint.privilege, held, 'grant');
+  return allow(endpoint, privilegeOfAdmin(endpoint, operation), held, 'admin grant');
+}
+
+/**
+ * Validation functions recognize an admin of the database by a role in `admins`, as
+ * `is_server_or_database_admin` of CouchDB's manual does. So a document write of a holder of `_admin` carries
+ * both markers. The second one adds design documents to what CouchDB accepts in the request, which `_admin`
+ * permits as well. In system databases it would pass CouchDB's own checks of the author.
+ */
+function privilegeOfAdmin(endpoint: Endpoint, { database }: Operation): Privilege {
+  if (endpoint.privilege !== 'member' || !runsValidation(endpoint)) return endpoint.privilege;
+  return database !== undefined && kindOfName(database) === 'ordinary' ? 'dbadmin' : 'member';
 }
 
 /** The endpoint that the body selects; the first open one while the body is unread. */

@@ -30,7 +30,12 @@ const TABLE: readonly HeaderRow[] = [
   ['rebuilt', ['x-couch-request-id'], 'A valid one becomes the id of the request.'],
   ['replaced', ['authorization'], 'CouchDB gets a token with the decided rights.'],
   ['replaced', ['connection'], 'It belongs to one connection; one that names a passed header is refused.'],
-  ['replaced', ['host'], 'CouchDB gets the address of the node.'],
+  [
+    'replaced',
+    ['host'],
+    'CouchDB gets the address of the node; functions that see the request, the public one.',
+  ],
+  ['replaced', ['x-forwarded-host', 'x-forwarded-proto'], 'Only functions that see the request get them.'],
   ['replaced', ['x-forwarded-for'], 'CouchDB gets the one address that Couchgate has found (H12).'],
   ['dropped', ['cookie'], 'A session of CouchDB would decide before the token.'],
   [
@@ -41,13 +46,7 @@ const TABLE: readonly HeaderRow[] = [
   ['dropped', ['x-couchdb-www-authenticate', 'www-authenticate'], 'They choose words of a 401 only.'],
   [
     'dropped',
-    [
-      'x-couchdb-vhost-path',
-      'x-couchdb-requested-path',
-      'x-forwarded-host',
-      'x-forwarded-proto',
-      'x-forwarded-ssl',
-    ],
+    ['x-couchdb-vhost-path', 'x-couchdb-requested-path', 'x-forwarded-ssl'],
     'They change addresses in the response; Couchgate writes those itself.',
   ],
   ['dropped', ['forwarded'], 'CouchDB does not read it, and a proxy behind Couchgate may not.'],

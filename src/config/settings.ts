@@ -86,7 +86,7 @@ export const SETTINGS = {
     type: 'url',
     default: '',
     description:
-      'URL that clients use to reach Couchgate. It is used in Location headers, in replications of local databases, and to recognise pages of other origins. Empty = relative Location, and the Host header of each request.',
+      'URL that clients use to reach Couchgate. It is used in Location headers, in replications of local databases, and to recognise pages of other origins; functions of design documents see its host. Empty = relative Location, and the Host header of each request.',
   },
   server_header: {
     type: 'flag',

@@ -1,4 +1,4 @@
-// Checks whether a CouchDB node accepts our token with exactly its name and roles.
+// Checks whether a CouchDB node accepts our token with exactly its name and roles, and has no virtual hosts.
 import { Agent } from 'undici';
 import { type CouchAnswer } from './couch.ts';
 import { exchange } from './exchange.ts';
@@ -33,8 +33,9 @@ export async function checkNode(
 }
 
 /**
- * Sends `GET /_session` with the token. CouchDB answers an invalid token with an error. But without its JWT
- * handler, CouchDB ignores the token and treats the request as anonymous, so status 200 alone proves nothing.
+ * Sends `GET /_session` with the token, then reads the virtual hosts. CouchDB answers an invalid token with
+ * an error. But without its JWT handler, CouchDB ignores the token and treats the request as anonymous, so
+ * status 200 alone proves nothing.
  * Source: docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
  */
 export async function examineNode(
@@ -54,6 +55,14 @@ export async function examineNode(
     if (!outcome.answered) return { url, problem: `${node} cannot be reached: ${outcome.failure.reason}` };
     const fault = faultIn(outcome.answer, token);
     if (fault !== undefined) return { url, problem: `${node} ${fault}` };
+    const vhosts = await exchange(agent, {
+      node: url,
+      request: { method: 'GET', path: '/_node/_local/_config/vhosts' },
+      headers: { Authorization: `Bearer ${token}` },
+      timeoutMs,
+    });
+    if (!vhosts.answered) return { url, problem: `${node} cannot be reached: ${vhosts.failure.reason}` };
+    if (hasVirtualHosts(vhosts.answer)) return { url, problem: `${node} ${VIRTUAL_HOSTS}` };
     const anonymous = await exchange(agent, {
       node: url,
       request: { method: 'GET', path: '/_session' },
@@ -67,6 +76,18 @@ export async function examineNode(
   } finally {
     await agent.destroy();
   }
+}
+
+const VIRTUAL_HOSTS =
+  'has virtual hosts, which replace paths after the decision: remove every entry of [vhosts]';
+
+/**
+ * A virtual host replaces the path of a request by its Host header, after Couchgate decided on the path
+ * (H18). An answer that is not the section of a CouchDB configuration lists no virtual host.
+ */
+function hasVirtualHosts({ status, body }: CouchAnswer): boolean {
+  if (status !== 200 || typeof body !== 'object' || body === null) return false;
+  return Object.values(body).some((target) => typeof target === 'string');
 }
 
 function faultIn({ status, body }: CouchAnswer, token: string): string | undefined {

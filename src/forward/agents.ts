@@ -1,7 +1,7 @@
 // Creates the agents that open, reuse, time out and close the connections to a CouchDB node.
 import http from 'node:http';
 import https from 'node:https';
-import { Socket } from 'node:net';
+import { isIP, Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
 
 export interface ConnectionLimits {
@@ -45,14 +45,21 @@ export type NodeProtocol = keyof typeof CONNECT_EVENTS;
 
 /**
  * Creates an agent. `keep` = its connections are reused; otherwise each one carries a single request (H2,
- * H3).
+ * H3). `hostname` is the name in the node's certificate. Without it, Node would take that name from the Host
+ * header of the request, which may be the client's (H6).
  */
-export function createAgent(protocol: NodeProtocol, keep: boolean, limits: ConnectionLimits): http.Agent {
+export function createAgent(
+  protocol: NodeProtocol,
+  keep: boolean,
+  limits: ConnectionLimits,
+  hostname?: string,
+): http.Agent {
   const options = {
     keepAlive: keep,
     maxFreeSockets: keep ? limits.maxIdle : 0,
     // CouchDB closes the connection that is idle the longest, so the newest one is the safest to reuse.
     scheduling: 'lifo' as const,
+    ...(hostname === undefined ? {} : { servername: isIP(hostname) === 0 ? hostname : '' }),
     ...(protocol === 'https:' && limits.ca !== undefined ? { ca: limits.ca } : {}),
   };
   const agent = protocol === 'https:' ? new https.Agent(options) : new http.Agent(options);

@@ -20,6 +20,8 @@ export interface UpstreamAnswer {
   readonly answer: IncomingMessage;
   readonly upstream: ClientRequest;
   readonly node: CouchNode;
+  /** The Host header that the node got. */
+  readonly host: string;
   readonly queue: Queue;
 }
 
@@ -82,12 +84,12 @@ export class AnswerBody {
 
   /** Writes the filtered head. */
   writeHead(): void {
-    const { answer, node } = this.#upstreamAnswer;
+    const { answer, host } = this.#upstreamAnswer;
     const { req } = this.#res;
     const status = answer.statusCode ?? 0;
     const context = contextOf(req);
     const head = responseHead(status, answer.rawHeaders, context, {
-      nodeHost: node.host,
+      sentHost: host,
       publicUrl: this.#services.publicUrl,
       serverHeader: this.#services.serverHeader,
       isCouchPage: context.operation?.endpoint.id === 'utils',

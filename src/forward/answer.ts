@@ -26,7 +26,7 @@ export function relayAnswer(
   res: ServerResponse,
   listener: AnswerListener,
 ): void {
-  const { answer, upstream, node, queue } = upstreamAnswer;
+  const { answer, upstream, node, host, queue } = upstreamAnswer;
   const status = answer.statusCode ?? 0;
   const raw = answer.rawHeaders;
   const context = contextOf(req);
@@ -38,7 +38,7 @@ export function relayAnswer(
   // so the node is probed with a token.
   if ((status === 401 || status === 400) && upstream.hasHeader('authorization'))
     services.nodes.recheckToken(node);
-  const reason = loginReason(status, location, node.host);
+  const reason = loginReason(status, location, host);
   if (reason !== undefined) {
     listener.fail(new Unauthorized(reason));
     return;

@@ -56,7 +56,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     this.#res = res;
     this.#next = next;
     this.context = context;
-    this.#request = new OutgoingRequest(req, context, decision, services.identity);
+    this.#request = new OutgoingRequest(req, context, decision, services);
     this.#plan = this.#request.plan;
     this.caller = this.#request.caller;
     // A body that authorize did not read is scanned for reserved ids while it is streamed.
@@ -116,7 +116,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
 
   answered(answer: IncomingMessage, upstream: ClientRequest): void {
     const node = known(this.#node, 'upstream.node');
-    const upstreamAnswer = { answer, upstream, node, queue: this.#plan.queue };
+    const host = this.#request.hostFor(node);
+    const upstreamAnswer = { answer, upstream, node, host, queue: this.#plan.queue };
     relayAnswer(this.#services, upstreamAnswer, this.#req, this.#res, this);
   }
 

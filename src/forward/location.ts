@@ -1,13 +1,13 @@
 // Rewrites the addresses in CouchDB's answers for the client.
 
 /**
- * Rewrites a Location header. CouchDB builds it from the Host header that it receives, so the node's origin
+ * Rewrites a Location header. CouchDB builds it from the Host header that it receives, so that origin
  * is replaced by `publicUrl`, which has no trailing slash. An empty `publicUrl` leaves a path. A location
  * with another origin comes from a design function and stays unchanged.
  */
-export function publicLocation(location: string, nodeHost: string, publicUrl: string): string {
+export function publicLocation(location: string, sentHost: string, publicUrl: string): string {
   const path =
-    pathAfterOrigin(location, `http://${nodeHost}/`) ?? pathAfterOrigin(location, `https://${nodeHost}/`);
+    pathAfterOrigin(location, `http://${sentHost}/`) ?? pathAfterOrigin(location, `https://${sentHost}/`);
   return path === undefined ? location : publicUrl + path;
 }
 
@@ -23,10 +23,10 @@ function pathAfterOrigin(location: string, origin: string): string | undefined {
 export function loginReason(
   status: number,
   location: string | undefined,
-  nodeHost: string,
+  sentHost: string,
 ): string | undefined {
   if (status !== 302 || location === undefined) return undefined;
-  const [path, query = ''] = publicLocation(location, nodeHost, '').split('?', 2);
+  const [path, query = ''] = publicLocation(location, sentHost, '').split('?', 2);
   if (path !== '/_utils/session.html') return undefined;
   return new URLSearchParams(query).get('reason') ?? 'You are not authorized to access this resource.';
 }

@@ -67,9 +67,9 @@ export class CouchNode {
     const bare = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname;
     const target: Upstream['target'] = { protocol, host: bare, hostname: bare, port };
     this.upstreams = {
-      pooled: { target, agent: createAgent(protocol, true, limits) },
-      'single-use': { target, agent: createAgent(protocol, false, limits) },
-      feed: { target, agent: createAgent(protocol, true, limits) },
+      pooled: { target, agent: createAgent(protocol, true, limits, bare) },
+      'single-use': { target, agent: createAgent(protocol, false, limits, bare) },
+      feed: { target, agent: createAgent(protocol, true, limits, bare) },
     };
     this.#limiters = {
       short: new ConcurrencyLimiter(limits.connections, limits.queue, limits.share),

@@ -4,6 +4,7 @@ import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
+import { runsWithRequest } from '../catalogue/functions.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
 import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
@@ -15,6 +16,7 @@ import {
   type RequestBody,
   requestHeaders,
 } from './request-headers.ts';
+import { publicOrigin } from './public-origin.ts';
 import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 
 type Allowed = Extract<Decision, { allow: true }>;
@@ -30,6 +32,8 @@ export class OutgoingRequest {
   /** Key of the quota of a node that the request counts against. */
   readonly caller: string;
   readonly #headers: OutgoingHttpHeaders;
+  /** The host that functions of design documents see; undefined = that of the node. */
+  readonly #publicHost: string | undefined;
   readonly #req: IncomingMessage;
   readonly #identity: Identity;
   readonly #principal: Principal;
@@ -37,7 +41,12 @@ export class OutgoingRequest {
   readonly #database: string | undefined;
 
   /** Throws BadRequest for headers that have more than one reading. */
-  constructor(req: IncomingMessage, context: Context, decision: Allowed, identity: Identity) {
+  constructor(
+    req: IncomingMessage,
+    context: Context,
+    decision: Allowed,
+    { identity, publicUrl }: { readonly identity: Identity; readonly publicUrl: string },
+  ) {
     const { headers } = req;
     const target = known(context.target, 'target');
     this.method = req.method ?? 'GET';
@@ -61,6 +70,14 @@ export class OutgoingRequest {
       isAttachment ? headers['content-encoding'] : undefined,
       context,
     );
+    const origin = runsWithRequest(decision.endpoint)
+      ? publicOrigin(publicUrl, headers.host, known(context.client, 'client').secure)
+      : undefined;
+    this.#publicHost = origin?.host;
+    if (origin !== undefined) {
+      this.#headers['x-forwarded-host'] = origin.host;
+      this.#headers['x-forwarded-proto'] = origin.scheme;
+    }
     this.#req = req;
     this.#identity = identity;
     const caller = callerOf(context);
@@ -75,14 +92,20 @@ export class OutgoingRequest {
     return this.method === 'GET' || this.method === 'HEAD';
   }
 
+  /** The Host header for one node. CouchDB builds its Location headers from it. */
+  hostFor(node: CouchNode): string {
+    return this.#publicHost ?? node.host;
+  }
+
   /** The headers for one node, with a token that is still valid when the node receives it. */
   headersFor(node: CouchNode): OutgoingHttpHeaders {
     const headers = this.#headers;
-    headers['host'] = node.host;
+    const host = this.hostFor(node);
+    headers['host'] = host;
     const token = this.#identity.tokenFor(this.#principal, this.#decision, this.#database);
     if (token !== undefined) headers['authorization'] = bearer(token);
     if (isForm(this.#req.headers) || this.#decision.endpoint.id.endsWith('-post-form')) {
-      const referer = refererForForm(this.#req.headers, node.host);
+      const referer = refererForForm(this.#req.headers, host);
       if (referer === undefined) delete headers['referer'];
       else headers['referer'] = referer;
     }

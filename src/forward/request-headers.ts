@@ -88,10 +88,10 @@ function refuseNamedHeaders(connection: string): void {
  * Host agree, against cross-site request forgery (H10). It gets our Host, so the client's Host is compared
  * here. CouchDB refuses an upload without Referer.
  */
-export function refererForForm(headers: IncomingHttpHeaders, nodeHost: string): string | undefined {
+export function refererForForm(headers: IncomingHttpHeaders, sentHost: string): string | undefined {
   const { referer, host } = headers;
   if (referer === undefined || host === undefined || !URL.canParse(referer)) return undefined;
-  return new URL(referer).host === host.toLowerCase() ? `http://${nodeHost}/` : undefined;
+  return new URL(referer).host === host.toLowerCase() ? `http://${sentHost}/` : undefined;
 }
 
 /** True for form uploads: CouchDB checks Referer for this type only. */

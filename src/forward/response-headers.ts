@@ -57,8 +57,8 @@ const VALID_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const VARY = 'Authorization, Cookie';
 
 export interface HeadOptions {
-  /** `host:port` of the node, as in its Location headers. */
-  readonly nodeHost: string;
+  /** The Host header that the node got; its Location headers name it. */
+  readonly sentHost: string;
   /** Without a trailing slash; empty = Location becomes a path. */
   readonly publicUrl: string;
   /** True for CouchDB's own pages (Fauxton), which run scripts. Any other page is stored data. */
@@ -77,7 +77,7 @@ export function responseHead(
   status: number,
   rawHeaders: readonly string[],
   context: Context,
-  { nodeHost, publicUrl, isCouchPage, serverHeader }: HeadOptions,
+  { sentHost, publicUrl, isCouchPage, serverHeader }: HeadOptions,
 ): string[] {
   const head: string[] = [];
   let policy = '';
@@ -100,7 +100,7 @@ export function responseHead(
     else if (entry.rule === 'server') {
       if (serverHeader) head.push(name, value);
     } else if (status <= 202 || (status >= 300 && status < 400))
-      head.push(name, publicLocation(value, nodeHost, publicUrl));
+      head.push(name, publicLocation(value, sentHost, publicUrl));
   }
   context.setAnswerHeader('Vary', vary);
   // CouchDB's own pages get Couchgate's policy (listen/security-headers): CouchDB's lacks frame-ancestors.

@@ -4,6 +4,8 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { checkNode } from '../../src/couch/node-check.ts';
+import { createIdentity } from '../../src/forward/identity.ts';
 import { RULES, type NodeConfig } from '../../src/setup/rules.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic } from '../support/couchgate.ts';
@@ -115,6 +117,27 @@ describe('H18: a node that runs with them', () => {
       'x-auth-couchdb-token': 'f00d',
     };
     assert.deepEqual(await session(headers), { status: 200, name: null });
+  });
+
+  it('is not used while it has virtual hosts, which replace paths after the decision – PUT …/_config/vhosts/x', async () => {
+    const { kid, jwtSecretBase64, kind } = backend;
+    if (kind === 'embedded') return;
+    const identity = createIdentity({
+      kid,
+      secret: Buffer.from(jwtSecretBase64, 'base64'),
+      lifetimeSeconds: 60,
+    });
+    const check = (): Promise<string | undefined> => checkNode(url, identity.tokenForSelf());
+    const host = `${url}/_node/_local/_config/vhosts/evil.example`;
+    const headers = { authorization: basic(backend.owner) };
+    await check();
+    await fetch(host, { method: 'PUT', headers, body: '"/_all_dbs"' });
+    try {
+      await assert.rejects(check(), /has virtual hosts/u);
+    } finally {
+      await fetch(host, { method: 'DELETE', headers });
+    }
+    await check();
   });
 
   it('shows nobody the names of databases, nor a new database (H4)', async () => {

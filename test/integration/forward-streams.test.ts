@@ -438,6 +438,14 @@ describe('connections to CouchDB', () => {
     }
     const wary = await frontFor([{ url }]);
     assert.equal((await fetch(`${wary.url}/db`)).status, 503);
+    // The name in the certificate is the node's, also where a function sees the client's host.
+    const functions = await frontFor([{ url }], {
+      nodes: { ca: ca.cert },
+      judge: () => ({ endpoint: 'show' }),
+      options: { publicUrl: 'https://db.example.org' },
+    });
+    const shown = await fetch(`${functions.url}/db`);
+    assert.equal(await shown.json(), 'db.example.org');
   });
 
   it('wait no longer than allowed to be made; what was to be sent goes to another node whole', async () => {

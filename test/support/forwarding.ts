@@ -17,6 +17,8 @@ export const SECRET = Buffer.from('forwarding-tests-have-a-secret-too');
 
 /** What the steps before would have written about a request. */
 export interface Judged {
+  /** Id of the endpoint; none of the catalogue when left out. */
+  readonly endpoint?: string;
   readonly transport?: PoolKind;
   readonly privilege?: Privilege;
   readonly identity?: 'marker' | 'own';
@@ -59,9 +61,9 @@ export interface ForwardingFront {
 
 const KEY: Principal = { kind: 'key', name: 'testing' };
 
-function endpointWith(transport: PoolKind, privilege: Privilege): Endpoint {
+function endpointWith(transport: PoolKind, privilege: Privilege, id = 'test'): Endpoint {
   return {
-    id: 'test',
+    id,
     methods: '*',
     path: '/{db}',
     scope: 'db',
@@ -77,7 +79,7 @@ function endpointWith(transport: PoolKind, privilege: Privilege): Endpoint {
 
 function judgedContext(context: Context, req: IncomingMessage, judged: Judged): Context {
   const { transport = 'pooled', privilege = 'member', database = 'db' } = judged;
-  const endpoint = endpointWith(transport, privilege);
+  const endpoint = endpointWith(transport, privilege, judged.endpoint);
   const [path = '/', ...query] = (req.url ?? '/').split('?');
   context.id = 'request-1';
   context.client = {

@@ -1,0 +1,44 @@
+// Defines which endpoints run functions of design documents that see the request or the caller.
+import { type EndpointId } from './catalogue.ts';
+import { type Endpoint } from './endpoint.ts';
+
+const RUN_WITH_REQUEST: ReadonlySet<string> = new Set<EndpointId>([
+  'changes',
+  'show',
+  'list',
+  'update-null',
+  'update-doc',
+  'partition-show-list',
+  'partition-update',
+]);
+
+/** Writes of documents. CouchDB does not validate `_local` documents. */
+const VALIDATED: ReadonlySet<string> = new Set<EndpointId>([
+  'db-post-doc',
+  'bulk-docs',
+  'partition-update',
+  'ddoc-copy-to-doc',
+  'update-null',
+  'update-doc',
+  'local-copy',
+  'doc-put',
+  'doc-delete',
+  'doc-post-form',
+  'doc-copy',
+  'att-put',
+  'att-delete',
+]);
+
+/** True for writes with member privilege that `validate_doc_update` functions see. */
+export function runsValidation({ id }: Endpoint): boolean {
+  return VALIDATED.has(id);
+}
+
+/**
+ * True for filters of `_changes` and for show, list and update functions: their argument `req` contains the
+ * headers. Validation functions get the document and the caller only.
+ * https://docs.couchdb.org/en/stable/json-structure.html#request-object
+ */
+export function runsWithRequest({ id }: Endpoint): boolean {
+  return RUN_WITH_REQUEST.has(id);
+}
