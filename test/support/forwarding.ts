@@ -38,7 +38,10 @@ export interface ForwardingSetup {
   readonly nodes?: Partial<NodesOptions['limits']>;
   readonly health?: Partial<Pick<NodesOptions, 'check' | 'intervalMs' | 'onState'>>;
   readonly options?: Partial<
-    Pick<ForwardingOptions, 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl' | 'serverHeader'>
+    Pick<
+      ForwardingOptions,
+      'isStillPermitted' | 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl' | 'serverHeader'
+    >
   >;
   /** The key that a real CouchDB knows; one of the tests' own when left out. */
   readonly key?: { readonly jwtSecretBase64: string; readonly kid: string };
