@@ -137,8 +137,6 @@ export class Context {
    * The body without its Content-Encoding, where Couchgate has read it (body/read). CouchDB gets these bytes.
    */
   body: Buffer | undefined = undefined;
-  /** Bytes of that body as the client sent them (body/read). */
-  receivedBytes = 0;
   /** The body that CouchDB gets in its place, where a guard wrote it anew (guard/). */
   guardedBody: Buffer | undefined = undefined;
   /** Sends `100 Continue` to a client that waits for it before it sends its body (listen/expect-continue). */

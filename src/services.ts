@@ -13,6 +13,8 @@ import {
   type StillAuthenticated,
 } from './authorize/still-permitted.ts';
 import { SECURITY_LIMIT_BYTES } from './answer/security.ts';
+import { type BodyBudget } from './body/budget.ts';
+import { createValueBudget } from './body/value-budget.ts';
 import { BodyReader } from './body/read.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type LiveSettings } from './config/reload.ts';
@@ -72,6 +74,8 @@ export interface Services extends ServiceInputs {
   readonly sessionParts: SessionParts;
   readonly revocationWatch: RevocationWatch;
   readonly bodies: BodyReader;
+  /** Counts the JSON values of bodies that CouchDB parses. */
+  readonly valueBudget: BodyBudget;
   readonly isStillAuthenticated: StillAuthenticated;
   readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
   /**
@@ -145,6 +149,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     scannedBytes: SCANNED_BODIES * settings.inspectLimitBytes,
     parsedBytes: PARSED_BODIES_BYTES,
   });
+  const valueBudget = createValueBudget();
   const known = {
     permissions,
     authenticators,
@@ -152,6 +157,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     sessionParts,
     revocationWatch,
     bodies,
+    valueBudget,
     isStillAuthenticated,
     isStillPermitted,
   };

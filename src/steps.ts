@@ -37,6 +37,7 @@ export function createForward({
   nodes,
   identity,
   revocationWatch,
+  valueBudget,
   isStillPermitted,
 }: Services): Forwarding {
   return createForwarding({
@@ -44,12 +45,14 @@ export function createForward({
     identity,
     revocationWatch,
     isStillPermitted,
+    valueBudget,
     publicUrl: settings.publicUrl,
     serverHeader: settings.serverHeader,
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
     maxJsonBody: settings.maxJsonBody,
     maxQueryValues: settings.maxQueryValues,
+    maxWriteValues: settings.maxWriteValues,
   });
 }
 
@@ -62,6 +65,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     accessLog,
     metrics,
     bodies,
+    valueBudget,
     permissions,
     revocationWatch,
     isStillAuthenticated,
@@ -80,10 +84,12 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
       permissions,
       storeDatabase,
       bodies,
+      valueBudget,
       inspectLimitBytes,
       maxBodyBytes: settings.maxBodyBytes,
       maxJsonBody: settings.maxJsonBody,
       maxQueryValues: settings.maxQueryValues,
+      maxWriteValues: settings.maxWriteValues,
       revocationWatch,
       isStillAuthenticated,
     }),

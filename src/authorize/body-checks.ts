@@ -1,11 +1,13 @@
 // Checks a body that will be forwarded: whether it must be decoded first, its size, and its structure (H20).
-import { type IncomingMessage } from 'node:http';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type BodyBudget } from '../body/budget.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
 import { refuseStructure } from '../body/json-meter.ts';
-import { bodyLimit, decodedStructure, structureLimits, type BodyLimits } from '../body/limits.ts';
+import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
-import { contextOf, type Decision, known } from '../context.ts';
+import { callerOf, contextOf, type Decision, known } from '../context.ts';
 import { BadContentType, TooLarge } from '../http-errors.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
 
 /**
  * CouchDB inflates a gzip body without a limit: 510 KiB took a node to 2 GB. Only attachments are forwarded
@@ -40,12 +42,14 @@ export function isTooLong(limits: BodyLimits, req: IncomingMessage, endpoint: En
 
 /** A streamed body is measured on its way (forward/request-body.ts). */
 export function refuseReadStructure(
-  limits: BodyLimits,
+  limits: BodyLimits & { readonly valueBudget: BodyBudget },
   req: IncomingMessage,
+  res: ServerResponse,
   endpoint: Endpoint,
 ): Promise<void> {
-  const { body, receivedBytes } = contextOf(req);
-  const decoded = known(body, 'body');
-  const structure = structureLimits(endpoint, req, limits);
-  return refuseStructure(decoded, decodedStructure(structure, receivedBytes, decoded.length));
+  const context = contextOf(req);
+  const body = known(context.body, 'body');
+  const { valueBudget } = limits;
+  const caller = quotaKeyOf(callerOf(context));
+  return refuseStructure(body, structureLimits(endpoint, req, limits), { valueBudget, res, caller });
 }

@@ -2,6 +2,7 @@
 // depends on it. It decides on the permissions that are in force after the last wait (H19).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
+import { type BodyBudget } from '../body/budget.ts';
 import { inspectBody } from '../body/inspect.ts';
 import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader } from '../body/read.ts';
@@ -32,6 +33,7 @@ export interface AuthorizeDeps extends BodyLimits {
   /** Name of Couchgate's own database. A form must not name it. */
   readonly storeDatabase: string;
   readonly bodies: BodyReader;
+  readonly valueBudget: BodyBudget;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
   /** Ends a request if its right is revoked while its body is still arriving. */
@@ -145,7 +147,7 @@ async function decideEncoded(
   if (!unread.allow) return unread;
   const { endpoint } = unread;
   await deps.bodies.read(req, res, rulesOfEncoded(endpoint, deps));
-  await refuseReadStructure(deps, req, endpoint);
+  await refuseReadStructure(deps, req, res, endpoint);
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   return restrictOwner(
@@ -185,7 +187,7 @@ async function decideByIds(
     limitBytes: Math.min(deps.inspectLimitBytes, deps.maxJsonBody),
     place: decidedByBody,
   });
-  await refuseReadStructure(deps, req, operation.endpoint);
+  await refuseReadStructure(deps, req, res, operation.endpoint);
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);

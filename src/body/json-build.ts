@@ -15,7 +15,7 @@ const AT_ONCE_BYTES = 262_144;
 const PORTION_BYTES = 65_536;
 const STRUCTURE = {
   values: MOST_VALUES,
-  valuesPerByte: 0,
+  perDocument: 0,
   members: MOST_VALUES,
   stringBytes: Infinity,
 } as const;

@@ -1,12 +1,21 @@
 // Measures the structure of a JSON body that CouchDB will parse: its depth and its number of values (H20).
+import { type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
+import { type BodyBudget, type ReserveBytes } from './budget.ts';
+
+/** The exchange of a body, for the budget of values. */
+export interface BodyHolder {
+  readonly valueBudget: BodyBudget;
+  readonly res: ServerResponse;
+  readonly caller: string;
+}
 
 export interface StructureLimits {
   /** Most values of all levels together. */
   readonly values: number;
-  /** Further values for each byte of the body. */
-  readonly valuesPerByte: number;
+  /** Further values for which each document of a bulk counts: each element of a list at the second level. */
+  readonly perDocument: number;
   /** Most members of one object. */
   readonly members: number;
   /** Most bytes of one string, escapes included. */
@@ -15,6 +24,10 @@ export interface StructureLimits {
 
 /** Levels of objects and arrays. A body of 2 MB with a million levels takes a node of CouchDB 500 MiB. */
 export const DEEPEST = 1000;
+/** Bodies with fewer values reserve nothing. */
+const FREE_VALUES = 10_000;
+/** Level of the list in `{"docs":[…]}`. */
+const DOCUMENTS = 2;
 /** A body of so few bytes cannot exceed a limit, so it is not measured. */
 const HARMLESS_BYTES = DEEPEST;
 const PORTION_BYTES = 262_144;
@@ -34,11 +47,11 @@ const CLOSE_OBJECT = 0x7d;
  */
 export class JsonMeter {
   readonly #limits: StructureLimits;
+  readonly #holder: BodyHolder | undefined;
+  #reserve: ReserveBytes | undefined;
+  #reserved = 0;
   #depth = 0;
   #values = 0;
-  /** Values that the bytes so far may have. */
-  #most = 0;
-  #bytes = 0;
   /** Members of the open object at each level; -1 = an array. */
   readonly #members = new Int32Array(DEEPEST + 1);
   #isInString = false;
@@ -46,14 +59,24 @@ export class JsonMeter {
   #stringBytes = 0;
   #isEscaped = false;
 
-  constructor(limits: StructureLimits) {
+  constructor(limits: StructureLimits, holder?: BodyHolder) {
     this.#limits = limits;
+    this.#holder = holder;
   }
 
   /** Returns why the body is refused, once it exceeds a limit. */
   add(piece: Buffer): HttpError | undefined {
-    this.#bytes += piece.length;
-    this.#most = this.#limits.values + this.#bytes * this.#limits.valuesPerByte;
+    const refusal = this.#measure(piece);
+    if (refusal !== undefined) return refusal;
+    const more = this.#values - this.#reserved;
+    if (more < FREE_VALUES || this.#holder === undefined) return undefined;
+    const { valueBudget, res, caller } = this.#holder;
+    this.#reserved = this.#values;
+    this.#reserve ??= valueBudget(res, caller);
+    return this.#reserve(more);
+  }
+
+  #measure(piece: Buffer): HttpError | undefined {
     for (let at = 0; at < piece.length; at += 1) {
       const byte = piece[at] ?? 0;
       if (this.#isInString) {
@@ -73,7 +96,8 @@ export class JsonMeter {
         this.#depth += 1;
         this.#members[this.#depth] = byte === OPEN_OBJECT ? 1 : -1;
         this.#values += 1;
-        if (this.#values > this.#most) return this.#tooMany();
+        if (this.#depth === DOCUMENTS && byte === OPEN_ARRAY) this.#values += this.#limits.perDocument;
+        if (this.#values > this.#limits.values) return this.#tooMany();
       } else if ((byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) && this.#depth > 0) this.#depth -= 1;
     }
     return undefined;
@@ -84,7 +108,8 @@ export class JsonMeter {
     this.#values += 1;
     const members = this.#members[this.#depth] ?? -1;
     if (members >= 0) this.#members[this.#depth] = members + 1;
-    return this.#values > this.#most || members >= this.#limits.members;
+    else if (this.#depth === DOCUMENTS) this.#values += this.#limits.perDocument;
+    return this.#values > this.#limits.values || members >= this.#limits.members;
   }
 
   #tooMany(): HttpError {
@@ -96,15 +121,22 @@ export class JsonMeter {
 export function meterOf(
   limits: StructureLimits | undefined,
   length: string | undefined,
+  { valueBudget }: Pick<BodyHolder, 'valueBudget'>,
+  res: ServerResponse,
+  caller: string,
 ): JsonMeter | undefined {
   if (limits === undefined || (length !== undefined && Number(length) <= HARMLESS_BYTES)) return undefined;
-  return new JsonMeter(limits);
+  return new JsonMeter(limits, { valueBudget, res, caller });
 }
 
 /** Throws what `JsonMeter` finds in a whole body; other requests have their turn in between. */
-export async function refuseStructure(body: Buffer, limits: StructureLimits | undefined): Promise<void> {
+export async function refuseStructure(
+  body: Buffer,
+  limits: StructureLimits | undefined,
+  holder?: BodyHolder,
+): Promise<void> {
   if (limits === undefined || body.length <= HARMLESS_BYTES) return;
-  const meter = new JsonMeter(limits);
+  const meter = new JsonMeter(limits, holder);
   for (let at = 0; at < body.length; at += PORTION_BYTES) {
     if (at > 0) await nextTurn();
     const refusal = meter.add(body.subarray(at, at + PORTION_BYTES));

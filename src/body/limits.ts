@@ -11,6 +11,8 @@ export interface BodyLimits {
   readonly maxBodyBytes: number;
   /** Largest body that CouchDB parses as a whole, after decoding. */
   readonly maxJsonBody: number;
+  /** Most values in a body that writes documents. */
+  readonly maxWriteValues: number;
   /** Most values in a body that asks for something. */
   readonly maxQueryValues: number;
 }
@@ -18,17 +20,10 @@ export interface BodyLimits {
 /** Room for thousands of users, or for a job with a list of 20 000 document ids. */
 export const GUARDED_LIMIT_BYTES = 1_048_576;
 
-/**
- * Documents of applications have ten bytes and more for each value. CouchDB needs about 200 bytes of memory
- * for a value
- * of any size, so past 250 000 values the body must have eight bytes for each.
- */
-const WRITE_STRUCTURE: StructureLimits = Object.freeze({
-  values: 250_000,
-  valuesPerByte: 1 / 8,
-  members: 100_000,
-  stringBytes: Infinity,
-});
+/** Most members of one object in a write. */
+const WRITE_MEMBERS = 100_000;
+/** CouchDB needs 300 to 550 bytes of memory for each value of a write, and 5 to 7 KiB for each document. */
+const VALUES_PER_DOCUMENT = 20;
 
 /** Largest body that asks for something. */
 const QUERY_LIMIT_BYTES = 16_777_216;
@@ -62,30 +57,22 @@ export function bodyLimit(
 export function structureLimits(
   endpoint: Pick<Endpoint, 'body'>,
   req: Pick<IncomingMessage, 'headers'>,
-  { maxQueryValues }: BodyLimits,
+  { maxQueryValues, maxWriteValues }: BodyLimits,
 ): StructureLimits | undefined {
   const { body } = endpoint;
   if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE));
   if (body === 'query') return queryStructure(maxQueryValues);
-  if (body === 'write') return WRITE_STRUCTURE;
-  return body === 'document' && !isMultipart(req) ? WRITE_STRUCTURE : undefined;
+  if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT);
+  if (body === 'write') return writeStructure(maxWriteValues, 0);
+  return body === 'document' && !isMultipart(req) ? writeStructure(maxWriteValues, 0) : undefined;
 }
 
-/**
- * Returns the limits for a body that was decoded: its bytes on the way count, not those that gzip has made of
- * them.
- */
-export function decodedStructure(
-  limits: StructureLimits | undefined,
-  receivedBytes: number,
-  decodedBytes: number,
-): StructureLimits | undefined {
-  if (limits === undefined) return undefined;
-  return { ...limits, valuesPerByte: Math.min(limits.valuesPerByte, receivedBytes / decodedBytes) };
+function writeStructure(values: number, perDocument: number): StructureLimits {
+  return { values, perDocument, members: WRITE_MEMBERS, stringBytes: Infinity };
 }
 
 function queryStructure(values: number): StructureLimits {
-  return { values, valuesPerByte: 0, members: values, stringBytes: QUERY_STRING_BYTES };
+  return { values, perDocument: 0, members: values, stringBytes: QUERY_STRING_BYTES };
 }
 
 function parsedLimit({ id, body }: Pick<Endpoint, 'id' | 'body'>, maxJsonBody: number): number {

@@ -107,7 +107,6 @@ async function receiveDecoded(
   if (encoding === 'gzip' && isMultipart(req))
     throw new BadContentType('A multipart body must not have a Content-Encoding');
   const received = await receive(req, limitBytes, reserve);
-  contextOf(req).receivedBytes = received.length;
   if (encoding === 'identity' || received.length === 0) return received;
   return gunzip(received, Math.min(limitBytes, inflatedLimit(received.length)), reserve);
 }

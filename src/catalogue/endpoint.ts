@@ -89,7 +89,7 @@ export type PoolKind = 'pooled' | 'single-use' | 'feed';
  * kind if it
  * takes no body.
  */
-export type BodyKind = 'attachment' | 'document' | 'write' | 'text' | 'selector' | 'query';
+export type BodyKind = 'attachment' | 'document' | 'write' | 'bulk' | 'text' | 'selector' | 'query';
 
 /** One endpoint of the catalogue: one or more methods on one path pattern. */
 export interface Endpoint {

@@ -312,6 +312,13 @@ export const SETTINGS = {
     description:
       'Maximum size, before and after gunzip, of a body that CouchDB parses: every body except attachments and multipart documents.',
   },
+  max_write_values: {
+    type: 'count',
+    min: 1,
+    default: 500_000,
+    description:
+      'Maximum number of JSON values in a request body that writes documents; each document of a bulk counts as 20 more. CouchDB needs half a gibibyte of memory for a million.',
+  },
   max_query_values: {
     type: 'count',
     min: 1,

@@ -1,6 +1,7 @@
 // Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
+import { type BodyBudget } from '../body/budget.ts';
 import { meterOf } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
@@ -23,6 +24,8 @@ export interface ExchangeServices extends AnswerServices, AttemptServices, BodyL
   readonly identity: Identity;
   readonly running: RunningExchanges;
   readonly isStillPermitted: IsStillPermitted;
+  /** Counts the JSON values of large bodies. */
+  readonly valueBudget: BodyBudget;
 }
 
 export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
@@ -65,7 +68,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     const { body } = this.#request;
     const meter =
       body.kind === 'stream'
-        ? meterOf(structureLimits(decision.endpoint, req, services), body.length)
+        ? meterOf(structureLimits(decision.endpoint, req, services), body.length, services, res, this.caller)
         : undefined;
     this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
     // The only event for a client that disconnected: Node emits `aborted` only while the request is

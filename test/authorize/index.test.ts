@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it, mock } from 'node:test';
 import { type Request, type Response } from 'express';
+import { createBodyBudget } from '../../src/body/budget.ts';
 import { authorizeOperation } from '../../src/authorize/index.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { parseTarget } from '../../src/admit/target.ts';
@@ -51,6 +52,8 @@ function step(
     maxBodyBytes: 1e6,
     maxJsonBody: 1000,
     maxQueryValues: 1000,
+    maxWriteValues: 1000,
+    valueBudget: createBodyBudget(1e9),
     revocationWatch: { register: () => () => undefined },
   });
   const later = new Promise<unknown>((resolve) => {

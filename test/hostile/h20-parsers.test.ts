@@ -2,6 +2,7 @@
 // each also in gzip, and bombs. With COUCHDB_HOME, the memory of a real node is measured from outside.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, before, describe, it } from 'node:test';
@@ -11,11 +12,13 @@ import { type Endpoint } from '../../src/catalogue/endpoint.ts';
 import { openAdmin, type Admin } from '../../src/setup/admin.ts';
 import { markersOf } from '../../src/principal/marker.ts';
 import { startCluster, withoutCouchdb, type Cluster } from '../support/cluster.ts';
+import { startUpstream } from '../support/scripted-upstream.ts';
+import { until } from '../support/until.ts';
 import { startPolicyFront, type PolicyFront, type Reached } from '../support/policy-front.ts';
 
 const MIB = 2 ** 20;
 const DEEP = 100_000;
-const MANY = 300_000;
+const MANY = 600_000;
 /** Bound of the issue: nobody waits longer for Couchgate, whatever others send. */
 const LONGEST_DELAY_MS = 200;
 /** Bound of the issue for a node. */
@@ -261,6 +264,70 @@ describe('H20 a body on its way to a parser', () => {
       socket.write(chunks);
     });
   }
+
+  const bulkOf = (docs: number, fields: number): Buffer => {
+    const doc = `{"_id":"doc","a":${JSON.stringify(Array.from({ length: fields }, (_, at) => at))}}`;
+    return Buffer.from(`{"docs":[${Array.from({ length: docs }, () => doc).join(',')}]}`);
+  };
+
+  it('may have as many values and documents as a node can take – POST /h20/_bulk_docs, PUT /h20/a – 413', async () => {
+    const values = Buffer.from(`{"a":[${'1,'.repeat(500_000)}1]}`);
+    const tooMany: readonly (readonly [line: string, body: Buffer])[] = [
+      ['POST /h20/_bulk_docs', bulkOf(20_000, 50)],
+      ['POST /h20/_bulk_docs', bulkOf(25_000, 0)],
+      ['PUT /h20/a', values],
+      ['POST /h20', values],
+    ];
+    for (const [line, body] of tooMany)
+      for (const [sent, ...lines] of [[body], [gzipSync(body), GZIP]] as const) {
+        assert.equal(await send(front.port, line, 'writer', sent, ...lines), 413, line);
+        assert.deepEqual(front.takeAll(), [], line);
+      }
+    // The batches of couchbackup and of the replicator, ten thousand small documents, a large document.
+    const document = Buffer.from(`{"a":[${'1,'.repeat(400_000)}1]}`);
+    const ordinary: readonly (readonly [line: string, body: Buffer])[] = [
+      ['POST /h20/_bulk_docs', bulkOf(500, 900)],
+      ['POST /h20/_bulk_docs', bulkOf(10_000, 20)],
+      ['PUT /h20/a', document],
+    ];
+    for (const [line, body] of ordinary) {
+      assert.equal(await send(front.port, line, 'writer', body), 200, line);
+      assert.deepEqual(front.takeAll()[0]?.body, body);
+    }
+  });
+
+  it('is refused while as many values are with CouchDB as it can take – of one caller, of all – 503', async () => {
+    const held: ServerResponse[] = [];
+    let isOpen = false;
+    const couchdb = await startUpstream((req, res) => {
+      req.resume();
+      if (isOpen) res.writeHead(201).end('[]');
+      else held.push(res);
+    });
+    const url = `http://${couchdb.host}`;
+    const crowded = await startPolicyFront({ couchdb: { url, jwtSecretBase64: 'eA==', kid: 'x' } });
+    try {
+      const body = bulkOf(500, 900);
+      const write = (as: string): Promise<number> => send(crowded.port, 'POST /h20/_bulk_docs', as, body);
+      const running: Promise<number>[] = [];
+      for (const as of ['writer', 'writer', 'design+writer', 'design+writer']) {
+        running.push(write(as));
+        await until(() => held.length === running.length, 'the body is with CouchDB');
+        if (held.length !== 2) continue;
+        isOpen = true;
+        assert.equal(await write('writer'), 503);
+        isOpen = false;
+      }
+      isOpen = true;
+      assert.equal(await write('reader+writer'), 503);
+      assert.equal(await send(crowded.port, 'POST /h20/_bulk_docs', 'writer', bulkOf(10, 5)), 201);
+      for (const res of held.splice(0)) res.writeHead(201).end('[]');
+      assert.deepEqual(await Promise.all(running), [201, 201, 201, 201]);
+    } finally {
+      await crowded.close();
+      await couchdb.close();
+    }
+  });
 
   it('may be a large document or bulk write – 200', async () => {
     const doc = `{"_id":"doc","a":${JSON.stringify(Array.from({ length: 50 }, (_, at) => `value ${at}`))}}`;

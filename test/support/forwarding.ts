@@ -2,6 +2,7 @@
 import http, { type IncomingMessage } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import express from 'express';
+import { createBodyBudget } from '../../src/body/budget.ts';
 import { messageClasses } from '../../src/listen/messages.ts';
 import { type Endpoint, type Privilege, type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { type Destination } from '../../src/catalogue/operation.ts';
@@ -160,6 +161,8 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
     isStillPermitted: () => true,
     maxJsonBody: 1e9,
     maxQueryValues: 1e9,
+    maxWriteValues: 1e9,
+    valueBudget: createBodyBudget(1e9),
     maxBodyBytes: 2 ** 32,
     multipartTimeoutMs: 60_000,
     publicUrl: '',

@@ -64,6 +64,7 @@ export interface PolicyFrontSetup {
   readonly couchdbConnections?: number;
   readonly maxJsonBody?: number;
   readonly maxQueryValues?: number;
+  readonly maxWriteValues?: number;
   readonly publicUrl?: string;
   readonly settings?: Partial<Settings>;
   /** An origin whose pages may send requests; without one, CORS is off. */
@@ -147,7 +148,7 @@ const WIDE = {
   drainTimeoutSeconds: 0,
 } satisfies Partial<Settings>;
 
-const LIMITS = /Bytes$|^maxJsonBody$|^maxQueryValues$|^couchdbConnections$/;
+const LIMITS = /Bytes$|^maxJsonBody$|^max(?:Query|Write)Values$|^couchdbConnections$/;
 
 function settingsOf(setup: PolicyFrontSetup): Settings {
   const { mayAdminister, couchdb, corsOrigin } = setup;
