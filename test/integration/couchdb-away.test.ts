@@ -225,13 +225,13 @@ describe('while CouchDB is away', () => {
     };
   }
   async function leave(): Promise<void> {
-    await Promise.all([couchgate.recorder.leave(), ...backend.nodes.map((node) => node.kill())]);
+    await Promise.all([couchgate.recorder.stop(), ...backend.nodes.map((node) => node.kill())]);
     await until(() => !hearsNews(couchgate), 'the news cease');
     await until(() => !couchgate.running.readiness().ready, 'the node counts as away');
   }
   async function comeBack(): Promise<void> {
     await Promise.all(backend.nodes.map((node) => node.start()));
-    await couchgate.recorder.comeBack();
+    await couchgate.recorder.restart();
     await until(() => hearsNews(couchgate), 'news arrive again');
     await until(() => couchgate.running.readiness().ready, 'the node is asked again');
   }
@@ -344,7 +344,7 @@ describe('while CouchDB is away', () => {
       it(`nothing is refused – ${nameOf(row)} – 503`, async () => assertUnavailable(await send(row, late)));
     }
     it('everything is answered as usual once it is there, without a restart', async () => {
-      await late.recorder.comeBack();
+      await late.recorder.restart();
       await until(() => hearsNews(late), 'news arrive');
       await sendUsual(late);
     });

@@ -1,4 +1,4 @@
-// The CouchDB that a test's Couchgate forwards to: the embedded node, or with COUCHDB_HOME a real cluster, so that one test runs on both.
+// Starts the CouchDB behind a test's Couchgate: the embedded node, or with COUCHDB_HOME a real cluster.
 import { randomBytes } from 'node:crypto';
 import { startEmbeddedNode } from '../../src/embedded/index.ts';
 import { openAdmin, succeeded, fieldsOf, type Admin, type AdminCredentials } from '../../src/setup/admin.ts';
@@ -6,24 +6,24 @@ import { startCluster, withoutCouchdb, type Cluster, type ClusterNode } from './
 
 export interface Backend {
   readonly kind: 'embedded' | 'couchdb';
-  /** One address a node; the embedded node is always one. */
+  /** One URL per node; the embedded node has one. */
   readonly urls: readonly string[];
   readonly owner: AdminCredentials;
   readonly jwtSecretBase64: string;
   readonly kid: string;
-  /** Nodes that can be killed and started again; empty on the embedded node. */
+  /** Nodes that a test can kill and restart; empty for the embedded node. */
   readonly nodes: readonly ClusterNode[];
-  /** What the nodes have logged so far; empty on the embedded node. */
+  /** The logs of the nodes; empty for the embedded node. */
   log(): Promise<string>;
   close(): Promise<void>;
 }
 
-/** Clusters of this test process by their number of nodes: a test file that asks twice gets the same one. */
+/** Clusters of this test process by number of nodes, so that a file that needs one twice shares it. */
 const running = new Map<1 | 3, { readonly cluster: Promise<Cluster>; users: number }>();
 
 /**
- * A CouchDB that is ready for Couchgate. One test process shares its real cluster: the last `close` of a cluster removes the databases
- * and users that the tests made, so concurrent users of one process must choose names of their own.
+ * Starts a CouchDB that is set up for Couchgate. A test process shares its real cluster. The last `close` of
+ * a cluster removes the databases and users of the tests, so concurrent users must choose different names.
  */
 export async function startBackend(options: { readonly nodes?: 1 | 3 } = {}): Promise<Backend> {
   const nodes = options.nodes ?? 1;
@@ -47,7 +47,7 @@ export async function startBackend(options: { readonly nodes?: 1 | 3 } = {}): Pr
   };
 }
 
-/** A new embedded node in memory, however many nodes were asked for. */
+/** Starts an embedded node in memory; it ignores the number of nodes. */
 async function embeddedBackend(): Promise<Backend> {
   const owner = { name: 'admin', password: randomBytes(12).toString('hex') };
   const kid = 'couchgate';
@@ -65,12 +65,12 @@ async function embeddedBackend(): Promise<Backend> {
   };
 }
 
-/** Removes every database that is not CouchDB's own, and every user. */
+/** Removes every database except CouchDB's own, and every user. */
 async function empty(cluster: Cluster): Promise<void> {
   const admin = openAdmin({ url: cluster.nodes[0].url, credentials: cluster.owner });
   const names = succeeded(await admin.ask('GET', '/_all_dbs'), 'listing databases') as readonly string[];
-  const made = names.filter((name) => !name.startsWith('_'));
-  await Promise.all(made.map((name) => admin.ask('DELETE', `/${encodeURIComponent(name)}`)));
+  const created = names.filter((name) => !name.startsWith('_'));
+  await Promise.all(created.map((name) => admin.ask('DELETE', `/${encodeURIComponent(name)}`)));
   for (const database of ['_users', '_replicator']) await emptyDatabase(admin, database);
 }
 

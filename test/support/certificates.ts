@@ -1,4 +1,4 @@
-// Makes certificates for tests: self-signed for 127.0.0.1, or signed by another of them.
+// Creates certificates for tests: self-signed for 127.0.0.1, or signed by another one.
 import { generate } from 'selfsigned';
 
 export interface Certificate {
@@ -6,7 +6,7 @@ export interface Certificate {
   readonly key: string;
 }
 
-/** A certificate for `commonName` and 127.0.0.1; one that may sign others when `ca` is true. */
+/** Creates a certificate for `commonName` and 127.0.0.1; `ca` = it may sign others. */
 export async function makeCertificate(
   commonName: string,
   options: { readonly ca?: boolean; readonly signedBy?: Certificate } = {},

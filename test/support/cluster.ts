@@ -1,5 +1,6 @@
-// A real CouchDB cluster for tests, started from the installed release that COUCHDB_HOME names (Debian's and Docker's layout:
-// bin/couchdb, etc/default.ini, etc/vm.args). It runs with the project's own ini file, in a temporary folder, on ports of its own.
+// Starts a real CouchDB cluster for tests from the release that COUCHDB_HOME names (layout of Debian and
+// Docker: bin/couchdb, etc/default.ini, etc/vm.args), with the project's ini file, in a temporary folder, on
+// free ports.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { pbkdf2Sync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -16,7 +17,7 @@ const HOME = process.env['COUCHDB_HOME'] ?? '';
 const START_TIMEOUT_MS = 60_000;
 const PROJECT_INI = join(import.meta.dirname, '../../config/couchdb/10-couchgate.ini');
 
-/** Why a test that needs the real CouchDB cannot run here, or false: for node:test's `skip`. */
+/** For the `skip` option of node:test: the reason why a real CouchDB is missing, or false. */
 export const withoutCouchdb: string | false = HOME === '' ? 'needs a real CouchDB: set COUCHDB_HOME' : false;
 
 export interface ClusterNode {
@@ -25,9 +26,9 @@ export interface ClusterNode {
   readonly name: string;
   readonly logFile: string;
   log(): Promise<string>;
-  /** kill -9; resolves when the process is gone. */
+  /** Sends SIGKILL; resolves when the process has ended. */
   kill(): Promise<void>;
-  /** Starts the node again on the same port with the same data; resolves when it answers. */
+  /** Restarts the node on the same port with the same data; resolves when it answers. */
   start(): Promise<void>;
 }
 
@@ -42,11 +43,11 @@ export interface Cluster {
 
 export interface ClusterOptions {
   readonly nodes?: 1 | 3;
-  /** False: a CouchDB as its makers ship it, without the project's ini file and without a JWT key. */
+  /** False: an unmodified CouchDB, without the project's ini file and without a JWT key. */
   readonly prepared?: boolean;
   /** Further ini text for every node, read after the project's. */
   readonly ini?: string;
-  /** False: nodes that run, but know nothing of each other. */
+  /** False: nodes that run but are not joined to a cluster. */
   readonly joined?: boolean;
 }
 
@@ -57,10 +58,11 @@ interface Shared {
   readonly kid: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly options: Required<ClusterOptions>;
-  /** Settings that all nodes of a cluster must have alike. */
+  /** Ini text that must be equal on all nodes of a cluster. */
   readonly alike: string;
 }
 
+/** Starts the cluster. Rejects with the end of the nodes' logs if it does not start within 60 s. */
 export async function startCluster(chosen: ClusterOptions = {}): Promise<Cluster> {
   if (withoutCouchdb !== false) throw new Error(withoutCouchdb);
   const shared = await prepare({ nodes: 1, prepared: true, ini: '', joined: true, ...chosen });
@@ -106,7 +108,7 @@ async function prepare(options: Required<ClusterOptions>): Promise<Shared> {
     jwtSecretBase64,
     kid: 'couchgate',
     options,
-    // A name server of Erlang's of our own: nothing is shared with another cluster on this machine.
+    // A separate Erlang name server (epmd), so that clusters on one machine do not share one.
     environment: {
       ...process.env,
       ERL_EPMD_ADDRESS: '127.0.0.1',
@@ -118,7 +120,7 @@ async function prepare(options: Required<ClusterOptions>): Promise<Shared> {
       `uuid = ${randomBytes(16).toString('hex')}`,
       '[chttpd_auth]',
       `secret = ${randomBytes(16).toString('hex')}`,
-      // 600 000 rounds would be a third of a second for every first use of a password.
+      // The default of 600 000 rounds takes 0.3 s for the first use of each password.
       'iterations = 10',
       '[admins]',
       `${owner.name} = ${hashed(owner.password)}`,
@@ -140,12 +142,12 @@ async function openNode(shared: Shared, shortName: string): Promise<ClusterNode>
   await writeFile(
     join(folder, 'vm.args'),
     [
-      // The official image fixes the port between nodes, of which there are three here on one machine.
+      // The official image sets one port for distribution; here three nodes run on one machine.
       defaults.replace(/^-(?:name|setcookie|kernel inet_dist_\w+) .*$/gmu, ''),
       '-kernel inet_dist_use_interface {127,0,0,1}',
       `-name ${name}`,
       `-setcookie ${shared.owner.password}`,
-      // Idle nodes must not spin: several of them share two cores with the tests.
+      // Without busy waiting: several nodes share two cores with the tests.
       '+sbwt none\n+sbwtdcpu none\n+sbwtdio none\n',
     ].join('\n'),
   );
@@ -217,7 +219,7 @@ function nodeIni(shared: Shared, folder: string, port: number): string {
     'port = 0',
     '[smoosh]',
     `state_dir = ${folder}/data`,
-    // What the replicator would otherwise wait for before it starts a job.
+    // The replicator's waits before it starts a job.
     '[replicator]',
     'startup_jitter = 1',
     'cluster_start_period = 1',
@@ -229,13 +231,14 @@ function nodeIni(shared: Shared, folder: string, port: number): string {
   ].join('\n');
 }
 
-/** The form in which CouchDB itself keeps an admin's password. Source: couch_passwords.erl hash_admin_password. */
+/** An admin's password as CouchDB stores it. Source: couch_passwords.erl hash_admin_password. */
 function hashed(password: string): string {
   const salt = randomBytes(16).toString('hex');
   const key = pbkdf2Sync(password, salt, 10, 32, 'sha256').toString('hex');
   return `-pbkdf2:sha256-${key},${salt},10`;
 }
 
+/** A TCP port on 127.0.0.1 that was free when it was checked. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -245,7 +248,10 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A test process that ends, however it ends, leaves no node behind whose id is in `folder`/{node}/pid: a shell that reads from it sees the end of the pipe and does the killing. */
+/**
+ * Kills the nodes whose process ids are in `folder`/{node}/pid when this process ends for any reason. A shell
+ * reads from a pipe of this process; the end of the pipe starts the kill.
+ */
 export function killAllWhenThisProcessEnds(
   folder: string,
   environment: NodeJS.ProcessEnv,
@@ -267,7 +273,8 @@ function nameServer(): string {
   return join(HOME, erts, 'bin/epmd');
 }
 
+/** Stops the Erlang name server of a cluster. */
 export function stopNameServer(environment: NodeJS.ProcessEnv): void {
-  // It refuses while it still holds a name for a moment: it then ends nothing and harms nothing.
+  // epmd refuses while a name is still registered. That is harmless: it stops nothing then.
   spawnSync(nameServer(), ['-kill'], { env: environment, stdio: 'ignore' });
 }

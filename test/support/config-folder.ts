@@ -1,11 +1,11 @@
-// An empty folder of configuration files, for a Couchgate that a test starts in its own process.
+// Creates an empty configuration folder for a Couchgate in the test process.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface ConfigFolder {
   readonly path: string;
-  /** The environment that names it. */
+  /** Environment with the path of the folder. */
   readonly env: Readonly<Record<string, string>>;
   remove(): void;
 }

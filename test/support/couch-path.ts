@@ -1,11 +1,15 @@
-// CouchDB's own reading of a request target, written down from chttpd.erl, and every way to spell a path that it reads alike: what Couchgate's reading is held against.
+// Models how CouchDB parses a request target (chttpd.erl), and generates all spellings of a path that CouchDB
+// parses to the same segments. Tests compare Couchgate's parser with it.
 
-/** Segments as CouchDB has them (bytes as Latin-1 characters), or why it answers without routing. */
+/**
+ * The segments as CouchDB parses them (bytes as Latin-1 characters), or why it does not route the request.
+ */
 export type CouchReading = { readonly segments: readonly string[] } | { readonly refused: string };
 
 /**
- * chttpd.erl handle_request_int: cut at the first `?` or `#` (mochiweb_util:urlsplit_path), no leading slash ends the connection,
- * string:tokens drops empty parts, each part goes once through mochiweb_util:unquote, where `+` is a space and a bad escape an error.
+ * Models chttpd.erl handle_request_int. The path ends at the first `?` or `#` (mochiweb_util:urlsplit_path);
+ * without a leading slash the connection is closed. string:tokens drops empty parts. Each part is decoded
+ * once by mochiweb_util:unquote, where `+` is a space and a bad escape is an error.
  */
 export function couchReading(raw: string): CouchReading {
   const cut = raw.search(/[?#]/);
@@ -23,8 +27,9 @@ function unquote(part: string): string {
 }
 
 /**
- * What chttpd_db.erl makes of the segments: `_design%2Fx` names the document that `_design/x` names, `_local%2Fx` likewise, and what
- * stands behind a document is one attachment name, wherever its slashes were escaped.
+ * Models how chttpd_db.erl routes segments. `_design%2Fx` and `_design/x` name the same document,
+ * `_local%2Fx` likewise. Everything after a document id is one attachment name, with plain or encoded
+ * slashes.
  */
 export function routed(segments: readonly string[]): readonly string[] {
   const [database = '', second = '', ...rest] = segments;
@@ -40,10 +45,13 @@ export function routed(segments: readonly string[]): readonly string[] {
   return segments;
 }
 
-/** Choices that a spelling makes, consumed in order; any numbers will do. */
+/** Numbers that select the variants of a spelling, used in order. Any numbers are valid. */
 export type Choices = readonly number[];
 
-/** Spells segments (bytes as Latin-1) as a path, each choice picking an escape, the case of its hex digits, or a further slash. */
+/**
+ * Writes segments (bytes as Latin-1) as a path. Each choice selects an escape, the case of its hex digits, or
+ * an extra slash.
+ */
 export function spell(segments: readonly string[], choices: Choices): string {
   let at = 0;
   const choose = (options: number): number => {
@@ -66,5 +74,5 @@ function spellCharacter(character: string, choice: number): string {
   return `%${choice === 2 ? hex.toUpperCase() : hex}`;
 }
 
-/** A string's UTF-8 bytes as Latin-1 characters. */
+/** The UTF-8 bytes of a string as Latin-1 characters. */
 export const bytesOf = (text: string): string => Buffer.from(text).toString('latin1');

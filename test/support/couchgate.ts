@@ -1,4 +1,4 @@
-// A whole Couchgate in this process, on any free port, in front of a backend: the embedded node, or with COUCHDB_HOME a real cluster.
+// Starts a complete Couchgate in the test process, on a free port, in front of a backend.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
@@ -28,20 +28,20 @@ export interface Couchgate {
   readonly url: string;
   readonly owner: Credentials;
   readonly backend: Backend;
-  /** What CouchDB really received; stands between Couchgate and the backend's first node. */
+  /** Records what CouchDB receives; it is a proxy between Couchgate and the backend's first node. */
   readonly recorder: Recorder;
   readonly running: Running;
   readonly log: RememberedLog;
-  /** Its folder of configuration files, empty at first. */
+  /** The configuration folder, empty at first. */
   readonly configFolder: string;
-  /** Sends one JSON request, as `credentials` or as nobody, and reads its JSON answer. */
+  /** Sends one JSON request, with `as` or without credentials, and parses the JSON answer. */
   ask(method: string, path: string, options?: AskOptions): Promise<Answer>;
-  /** A new API key. */
+  /** Creates an API key. */
   key(): Promise<Credentials>;
-  /** Makes a database with this `cloudant` map. */
+  /** Creates a database with this `cloudant` map. */
   database(name: string, grants?: Readonly<Record<string, readonly string[]>>): Promise<void>;
   grant(database: string, grants: Readonly<Record<string, readonly string[]>>): Promise<void>;
-  /** The access log so far, a record a line. */
+  /** The access log so far, one record per line. */
   accessLog(): Promise<readonly Readonly<Record<string, unknown>>[]>;
   close(): Promise<void>;
 }
@@ -53,13 +53,13 @@ export interface AskOptions {
 }
 
 export interface CouchgateOptions {
-  /** Settings over the defaults. */
+  /** Settings that replace the defaults. */
   readonly settings?: Partial<Settings>;
-  /** A backend to share; else one is started, and closed with Couchgate. */
+  /** A shared backend. Otherwise one is started, and closed with Couchgate. */
   readonly backend?: Backend;
   /** A session secret to share with another Couchgate. */
   readonly sessionSecret?: Buffer;
-  /** True: CouchDB is away until `recorder.comeBack()`. */
+  /** True: CouchDB is unreachable until `recorder.restart()`. */
   readonly away?: boolean;
 }
 
@@ -67,7 +67,7 @@ export function basic({ name, password }: Credentials): string {
   return `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;
 }
 
-/** Starts Couchgate and waits until it has heard of the API keys; never on a fixed port. */
+/** Starts Couchgate on a free port and waits until the invalidation feed is up. */
 export function startCouchgate(options: CouchgateOptions = {}): Promise<Couchgate> {
   return startTogether((open) => start(options, open));
 }
@@ -76,7 +76,7 @@ async function start(options: CouchgateOptions, open: Started): Promise<Couchgat
   const backend = options.backend ?? (await open.add(startBackend()));
   const [first = '', ...others] = backend.urls;
   const recorder = await open.add(startRecorder(first));
-  if (options.away === true) await recorder.leave();
+  if (options.away === true) await recorder.stop();
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-test-'));
   await open.add({ close: () => rmSync(folder, { recursive: true, force: true }) });
   const configFolder = join(folder, 'config');

@@ -1,4 +1,5 @@
-// A front in a process of its own, so that its memory can be measured apart from that of the test. Argument: the upstream's address.
+// Runs a forwarding front in a separate process, so that its memory is measured without the test's.
+// Argument: the upstream's address.
 import { type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { startForwarding } from './forwarding.ts';
 

@@ -1,4 +1,4 @@
-// The last step alone, behind a server that permits everything: what forwarding does shows without the steps before it.
+// Runs the forwarding step alone, behind a server that permits every request.
 import http, { type IncomingMessage } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import express from 'express';
@@ -16,7 +16,7 @@ import { asHttpError, sendError } from '../../src/respond.ts';
 
 export const SECRET = Buffer.from('forwarding-tests-have-a-secret-too');
 
-/** What the steps before would have written about a request. */
+/** What the earlier steps would have written about a request. */
 export interface Judged {
   /** Id of the endpoint; none of the catalogue when left out. */
   readonly endpoint?: string;
@@ -44,9 +44,9 @@ export interface ForwardingSetup {
       'isStillPermitted' | 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl' | 'serverHeader'
     >
   >;
-  /** The key that a real CouchDB knows; one of the tests' own when left out. */
+  /** The JWT key of a real CouchDB; a test key by default. */
   readonly key?: { readonly jwtSecretBase64: string; readonly kid: string };
-  /** Called before forwarding, as an earlier step that sets headers of the answer. */
+  /** Called before forwarding, like an earlier step that sets headers of the answer. */
   readonly before?: (context: Context) => void;
 }
 
@@ -55,9 +55,9 @@ export interface ForwardingFront {
   readonly host: string;
   readonly port: number;
   readonly nodes: Nodes;
-  /** Contexts of the requests so far, in order. */
+  /** Contexts of all requests so far, in order. */
   readonly contexts: readonly Context[];
-  /** Feeds that are registered for revocation. */
+  /** Feeds that are registered with the revocation watch. */
   readonly watched: ReadonlySet<WatchedExchange>;
   readonly endFeeds: () => void;
   close(): Promise<void>;
@@ -123,7 +123,7 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
   return context;
 }
 
-/** A front that forwards to the upstreams; its nodes have been looked at once. */
+/** Starts a front that forwards to the upstreams; resolves after the first probe of every node. */
 export async function startForwarding(setup: ForwardingSetup): Promise<ForwardingFront> {
   const contexts: Context[] = [];
   const watched = new Set<WatchedExchange>();

@@ -1,4 +1,4 @@
-// Writes the documents that are generated from the code, or with `--check` says which of them are not what the code says.
+// Writes the documents that are generated from the code. `--check` only reports the outdated ones.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationDocument, fileSchema } from '../../src/config/document.ts';
@@ -27,7 +27,7 @@ for (const [name, text] of Object.entries(DOCUMENTS)) {
   const path = join(ROOT, name);
   if (read(path) === text()) continue;
   if (check) {
-    process.stderr.write(`${name} is not what the code says: run npm run docs\n`);
+    process.stderr.write(`${name} is outdated: run npm run docs\n`);
     process.exitCode = 1;
   } else {
     writeFileSync(path, text());

@@ -1,4 +1,4 @@
-// Runs a list of attacks over raw sockets, against a CouchDB that only writes down what reaches it and, with COUCHDB_HOME, against a real one.
+// Runs attacks over raw sockets, against a recording upstream and, with COUCHDB_HOME, a real CouchDB.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { openAdmin, type Admin } from '../../src/setup/admin.ts';
@@ -10,9 +10,9 @@ import { type PolicyFront, type PolicyFrontSetup, type Reached } from './policy-
 import { exchangeBytes } from './raw-http.ts';
 
 export interface Attack {
-  /** `GET /db/doc`; every byte goes out as it stands here. */
+  /** For example `GET /db/doc`; sent byte for byte. */
   readonly line: string;
-  /** As CALLER_HEADER says; nobody without it. */
+  /** A caller as in CALLER_HEADER; without it, a request without credentials. */
   readonly as?: string;
   readonly headers?: readonly string[];
   readonly body?: string | Buffer;
@@ -27,7 +27,7 @@ export interface Answer {
 
 export interface Gate {
   readonly front: PolicyFront;
-  /** Undefined where nothing but a record stands behind Couchgate. */
+  /** Undefined if the upstream is the recording one. */
   readonly couchdb: Admin | undefined;
   send(attack: Attack): Promise<Answer>;
 }
@@ -60,8 +60,8 @@ async function send(front: PolicyFront, attack: Attack): Promise<Answer> {
 }
 
 /**
- * A suite that runs twice: behind the gate stands a record, or a real CouchDB of one node. `prepare` makes what the attacks need there;
- * databases named in `databases` exist and hold their markers.
+ * Describes a suite that runs twice: in front of the recording upstream, and of a real single-node CouchDB.
+ * `prepare` creates what the attacks need in CouchDB; the databases in `databases` exist and have markers.
  */
 export function describeHostile(
   title: string,
@@ -72,8 +72,8 @@ export function describeHostile(
   },
   suite: (gate: Gate) => void,
 ): void {
-  describe(`${title}, before a record`, () => suite(gateOf(() => startPolicyFront(options.setup))));
-  describe(`${title}, before CouchDB`, { skip: withoutCouchdb }, () => {
+  describe(`${title}, with a recording upstream`, () => suite(gateOf(() => startPolicyFront(options.setup))));
+  describe(`${title}, with CouchDB`, { skip: withoutCouchdb }, () => {
     let backend: Backend;
     suite(
       gateOf(
@@ -82,7 +82,7 @@ export function describeHostile(
           const { jwtSecretBase64, kid, owner } = backend;
           const url = backend.urls[0] ?? '';
           const couchdb = openAdmin({ url, credentials: owner });
-          for (const name of options.databases ?? []) await makeDatabase(couchdb, name);
+          for (const name of options.databases ?? []) await createDatabase(couchdb, name);
           await options.prepare?.(couchdb);
           return startPolicyFront({ ...options.setup, couchdb: { url, jwtSecretBase64, kid } });
         },
@@ -93,7 +93,7 @@ export function describeHostile(
   });
 }
 
-/** The gate of the suite that is being described, open while its tests run. */
+/** The gate of the current suite; it is open while its tests run. */
 function gateOf(start: () => Promise<PolicyFront>, couchdb?: () => Admin, close?: () => Promise<void>): Gate {
   let front: PolicyFront | undefined;
   let admin: Admin | undefined;
@@ -120,7 +120,7 @@ function gateOf(start: () => Promise<PolicyFront>, couchdb?: () => Admin, close?
   };
 }
 
-async function makeDatabase(couchdb: Admin, name: string): Promise<void> {
+async function createDatabase(couchdb: Admin, name: string): Promise<void> {
   const path = `/${encodeURIComponent(name)}`;
   const { member, dbadmin } = markersOf(name);
   await couchdb.ask('PUT', `${path}?q=1`);
@@ -130,7 +130,7 @@ async function makeDatabase(couchdb: Admin, name: string): Promise<void> {
   });
 }
 
-/** Expects the refusal in CouchDB's shape, and that CouchDB was not called. */
+/** Asserts a refusal in CouchDB's shape, and that CouchDB was not called. */
 export function assertRefused(answer: Answer, statuses: number | readonly number[], what: string): void {
   const status = [statuses].flat().includes(answer.status) ? answer.status : statuses;
   assert.deepEqual(
@@ -143,12 +143,12 @@ export function assertRefused(answer: Answer, statuses: number | readonly number
 }
 
 /**
- * Statuses of a refusal whose caller holds a right on the database: 403 for what is closed, or CouchDB's own for what looks like a mistake
- * (test/conformance/refusals.test.ts says which).
+ * Statuses of a refusal whose caller holds a right on the database: 403 for what is closed, or CouchDB's own
+ * for what looks like a mistake. Held by test/conformance/refusals.test.ts.
  */
 export const CLOSED_OR_MISTAKEN: readonly number[] = [400, 403, 404, 405];
 
-/** A test for every attack: the refusal, and that nothing of it reached CouchDB. */
+/** Adds one test per attack: it is refused, and nothing of it reached CouchDB. */
 export function refuseAll(gate: Gate, status: number | readonly number[], attacks: readonly Attack[]): void {
   for (const attack of attacks) {
     const what = `${attack.line} as ${attack.as ?? 'nobody'}`;

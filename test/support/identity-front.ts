@@ -1,5 +1,5 @@
-// One replica of the real Couchgate in front of a test's CouchDB, for tests of who asks. A test names the client's address; the clock of
-// sessions can be its own, and refusals are not held back.
+// Starts one replica of Couchgate for authentication tests: with a chosen client address, an optional session
+// clock, and without the delay of refusals.
 import { randomBytes } from 'node:crypto';
 import { type Settings } from '../../src/config/settings.ts';
 import { NO_WORKERS } from '../../src/cluster/worker-channel.ts';
@@ -14,7 +14,7 @@ import { testSettings } from './settings.ts';
 export interface IdentityFront {
   readonly url: string;
   readonly replica: Pick<Services, 'couch' | 'keys'>;
-  /** The client address of the next requests, and whether they come by TLS. */
+  /** Client address of the next requests, and whether they use TLS. */
   address: string;
   secure: boolean;
   close(): Promise<void>;
@@ -22,14 +22,14 @@ export interface IdentityFront {
 
 export interface IdentityFrontSetup {
   readonly settings?: Partial<Settings>;
-  /** Replicas of one Couchgate share it. */
+  /** Shared by the replicas of one Couchgate. */
   readonly sessionSecret?: Buffer;
-  /** Clock of sessions alone. */
+  /** Clock of the sessions only, in ms since 1970. */
   readonly now?: () => number;
   readonly refusalQuantumMs?: number;
 }
 
-/** Starts a replica and waits until the invalidation bus is up. */
+/** Starts a replica and waits until its invalidation feed is up. */
 export async function startIdentityFront(
   access: CouchAccess,
   { settings, sessionSecret, now, refusalQuantumMs }: IdentityFrontSetup = {},
@@ -58,7 +58,7 @@ export async function startIdentityFront(
     },
   });
   const front = { address: '192.0.2.1', secure: false };
-  // In place of a trusted proxy, which would add the same headers.
+  // Simulates a trusted proxy, which would add these headers.
   for (const server of running.servers)
     server.prependListener('request', ({ headers }) => {
       headers['x-forwarded-for'] = front.address;
@@ -75,7 +75,7 @@ export async function startIdentityFront(
   });
 }
 
-/** A Basic header. */
+/** An `authorization: Basic` header. */
 export function basic(name: string, password: string): Record<string, string> {
   return { authorization: `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}` };
 }

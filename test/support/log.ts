@@ -1,4 +1,4 @@
-// An operational log that remembers what was said.
+// An operational log that stores its lines in memory.
 import { type OperationalLog } from '../../src/config/operational-log.ts';
 
 export interface RememberedLog extends OperationalLog {

@@ -1,4 +1,4 @@
-// The markers of a database as the design defines them, worked out apart from the code under test.
+// Computes the markers of a database as the design defines them, independently of the code under test.
 import { createHash } from 'node:crypto';
 
 export function markersOf(database: string): { readonly member: string; readonly dbadmin: string } {

@@ -1,8 +1,8 @@
-// An access log in memory.
+// An access log that stores its lines in memory.
 import { type AccessLog } from '../../src/audit/access-log.ts';
 
 export interface MemoryAccessLog extends AccessLog {
-  /** A JSON line for each request that is over. */
+  /** One JSON line per finished request. */
   readonly lines: string[];
 }
 

@@ -1,12 +1,12 @@
-// A CouchDB in memory for Couchgate's own requests: it has every database, keeps their security objects, and knows the user `x` and the
-// server admin `admin`, both with the password `y`.
+// A CouchDB in memory for Couchgate's own requests. Every database exists. The user `x` and the server admin
+// `admin` exist, both with password `y`.
 import { type CouchClient } from '../../src/couch/client.ts';
 import { type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
 
 export interface MemoryCouch extends CouchClient {
-  /** What was asked, in order: `PUT /db`. */
+  /** The requests so far, in order: `PUT /db`. */
   readonly asked: readonly string[];
-  /** Grants that every security object holds, whatever is written into it. */
+  /** Grants that every security object contains, whatever is written into it. */
   readonly grants: Map<string, readonly string[]>;
 }
 

@@ -1,21 +1,21 @@
-// A store in memory that can be unavailable, short of nodes, or behind: states that a test cannot cause in a
-// real CouchDB at a given moment.
+// A store in memory that can be unavailable, without quorum, or behind: states that a test cannot force on
+// CouchDB.
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { type Store, type StoredDocument, type WriteOutcome } from '../../src/couch/store.ts';
 
 export class MemoryStore implements Store {
   readonly documents = new Map<string, StoredDocument>();
-  /** The requests in order: `read key:…`, `write key:…`. */
+  /** The operations so far, in order: `read key:…`, `write key:…`. */
   readonly asked: string[] = [];
   up = false;
-  /** True: every request fails. */
+  /** True: every operation fails. */
   away = false;
-  /** False: writes are answered like CouchDB's 202. */
+  /** False: writes succeed without a quorum, like CouchDB's 202. */
   quorum = true;
-  /** Called before a write is stored; if it throws, the write is lost. */
+  /** Called before a write is stored; if it throws, the write fails. */
   beforeWrite: (document: StoredDocument) => void = () => undefined;
-  /** True: changes are not delivered, as on a replica whose feed is behind. */
+  /** True: writes emit no change, as on a replica whose feed is behind. */
   muted = false;
   #rows: ((row: ChangeRow) => void)[] = [];
   #states: ((up: boolean) => void)[] = [];
@@ -39,23 +39,23 @@ export class MemoryStore implements Store {
   }
 
   async read(id: string): Promise<StoredDocument | undefined> {
-    await this.#ask(`read ${id}`);
+    await this.#record(`read ${id}`);
     return this.documents.get(id);
   }
 
   async write(document: StoredDocument): Promise<WriteOutcome> {
-    await this.#ask(`write ${document._id}`);
+    await this.#record(`write ${document._id}`);
     this.beforeWrite(document);
     return this.#put(document);
   }
 
   async writeAll(documents: readonly StoredDocument[]): Promise<void> {
-    await this.#ask(`writeAll ${documents.map(({ _id }) => _id).join(' ')}`);
+    await this.#record(`writeAll ${documents.map(({ _id }) => _id).join(' ')}`);
     for (const document of documents) this.#put(document);
   }
 
   async each(prefix: string, take: (document: StoredDocument) => void): Promise<void> {
-    await this.#ask(`each ${prefix}`);
+    await this.#record(`each ${prefix}`);
     for (const [id, document] of this.documents) if (id.startsWith(prefix)) take(document);
   }
 
@@ -63,13 +63,13 @@ export class MemoryStore implements Store {
     this.up = false;
   }
 
-  /** Delivers the change of a document to the listeners, as the feed does. */
+  /** Emits the change of a document, as the feed does. */
   deliver(id: string): void {
     const doc = this.documents.get(id);
     for (const listener of this.#rows) listener({ id, deleted: doc === undefined, doc });
   }
 
-  /** A write of another replica: stored, but not delivered. */
+  /** A write by another replica, without a change event. */
   putSilently(document: StoredDocument): void {
     this.#revision += 1;
     this.documents.set(document._id, { ...document, _rev: `${this.#revision}-x` });
@@ -83,8 +83,8 @@ export class MemoryStore implements Store {
     return { outcome: 'written', rev: `${this.#revision}-x`, quorum: this.quorum };
   }
 
-  async #ask(question: string): Promise<void> {
-    this.asked.push(question);
+  async #record(operation: string): Promise<void> {
+    this.asked.push(operation);
     await Promise.resolve();
     if (this.away) throw new Unavailable('away');
   }

@@ -1,4 +1,4 @@
-// One replica's client of a test CouchDB with the store, the invalidation bus and the API keys on top of it.
+// Builds Couchgate's CouchDB client, store, invalidation bus and key store, as one replica has them.
 import { createHmac } from 'node:crypto';
 import { createCouch, type CouchClient } from '../../src/couch/client.ts';
 import { createKeyStore, type KeyStoreOptions, type RunningKeyStore } from '../../src/identity/key-store.ts';
@@ -12,7 +12,7 @@ export interface CouchAccess {
   readonly kid: string;
 }
 
-/** The Authorization header of Couchgate itself. */
+/** The Authorization header of Couchgate's own requests. */
 export function ownToken({ jwtSecretBase64, kid }: CouchAccess): string {
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   const exp = Math.floor(Date.now() / 1000) + 60;
@@ -38,12 +38,12 @@ export interface Replica {
   readonly store: Store;
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
-  /** All invalidations that the bus delivered. */
+  /** Every invalidation that the bus delivered. */
   readonly invalidations: Invalidation[];
   close(): Promise<void>;
 }
 
-/** One replica of Couchgate, without its listeners. */
+/** Starts one replica of Couchgate, without its HTTP server. */
 export function startReplica(
   access: CouchAccess,
   options: Partial<KeyStoreOptions> & { readonly database: string },

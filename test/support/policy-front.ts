@@ -1,5 +1,5 @@
-// The real Couchgate behind its real listener, with callers and permissions that a test names. CouchDB is a server that writes down what
-// is forwarded to it; Couchgate's own requests are answered from memory.
+// Starts a complete Couchgate whose callers and permissions a test chooses. A recording upstream gets what is
+// forwarded; Couchgate's own requests are answered from memory.
 import http, { type IncomingHttpHeaders } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { type Authenticator } from '../../src/authenticate/index.ts';
@@ -19,43 +19,48 @@ import { testSettings } from './settings.ts';
 import { startTogether, type Started } from './started.ts';
 import { until } from './until.ts';
 
-/** Names the caller: nothing = nobody, `owner`, or roles joined by `+` (`user` = none of them), held on every database. */
+/**
+ * The caller: absent = nobody, `owner`, or roles joined by `+` (`user` = no roles), held on every database.
+ */
 export const CALLER_HEADER = 'x-test-caller';
-/** Names the exchange, so that what CouchDB got and the line of the access log can be found again. */
+/** Id of the exchange, to find the forwarded request and the access-log line again. */
 export const EXCHANGE_HEADER = 'x-couch-request-id';
 
 export interface Reached extends Recorded {
   readonly body: Buffer;
 }
 
-/** A line of the access log, as docs/audit-log.md says. */
+/** A line of the access log (docs/audit-log.md). */
 export type AccessLine = Readonly<Record<string, unknown>>;
 
 export interface PolicyFront {
   readonly url: string;
   readonly port: number;
-  /** What reached CouchDB for an exchange. */
+  /** The requests that reached CouchDB for an exchange. */
   reached(exchange: string): readonly Reached[];
-  /** Everything that reached CouchDB since the last call. */
+  /** All requests that reached CouchDB since the last call. */
   takeAll(): readonly Reached[];
-  /** The line that an exchange left in the access log, once it is there. */
+  /** Resolves with the access-log line of an exchange as soon as it is written. */
   lineOf(exchange: string): Promise<AccessLine>;
-  /** What was added to the access log since the last call. */
+  /** Lines of the access log since the last call. */
   takeLines(): readonly AccessLine[];
-  /** Databases whose permissions were asked for. */
+  /** Databases whose permissions were read. */
   readonly asked: string[];
   readonly failures: readonly unknown[];
   /** Messages of warnings in the operational log. */
   readonly warnings: readonly string[];
-  /** Connections of clients that are open. */
+  /** Number of open client connections. */
   connections(): Promise<number>;
   close(): Promise<void>;
 }
 
 export interface PolicyFrontSetup {
-  /** The permissions of a database; by default every caller's roles are those of its name, on every database. */
+  /** The permissions of a database. By default, every caller has the roles of its name on every database. */
   readonly permissions?: (database: string) => DatabasePermissions | undefined | Promise<DatabasePermissions>;
-  /** True: names and passwords and `_security` decide, as in production. The user `x` and the owner `admin` have the password `y`. */
+  /**
+   * True: names, passwords and `_security` decide, as in production. The user `x` and the owner `admin` have
+   * the password `y`.
+   */
   readonly realCredentials?: boolean;
   readonly mayAdminister?: boolean;
   readonly inspectLimitBytes?: number;
@@ -67,18 +72,19 @@ export interface PolicyFrontSetup {
   readonly maxWriteValues?: number;
   readonly publicUrl?: string;
   readonly settings?: Partial<Settings>;
-  /** An origin whose pages may send requests; without one, CORS is off. */
+  /** An origin whose pages may send requests. Without it, CORS is off. */
   readonly corsOrigin?: string;
-  /** A CouchDB that gets the requests once they are written down; without one, everything is answered with 200. */
+  /** A CouchDB that gets the requests after recording. Without it, every request is answered with 200. */
   readonly couchdb?: { readonly url: string; readonly jwtSecretBase64: string; readonly kid: string };
 }
 
+/** The roles of a caller as in CALLER_HEADER. */
 export function rolesNamed(caller: string): readonly Role[] {
   if (caller === 'user') return [];
   return caller.split('+').map((name) => `_${name}` as Role);
 }
 
-/** Permissions under which every key holds the roles that its name says. */
+/** Grants under which every key holds the roles of its name. */
 export function grantsByName(callers: readonly string[]): ReadonlyMap<string, number> {
   return new Map(callers.map((caller) => [caller, roleSet(rolesNamed(caller))]));
 }
@@ -95,7 +101,7 @@ interface Upstream {
   close(): Promise<void>;
 }
 
-/** Writes down what comes, then says yes to it, or hands it on and brings CouchDB's answer back. */
+/** Records every request, then answers 200 or forwards it to `target`. */
 async function startUpstream(target: string | undefined): Promise<Upstream> {
   const seen: Reached[] = [];
   const agent = new http.Agent({ keepAlive: true });
@@ -137,7 +143,7 @@ async function startUpstream(target: string | undefined): Promise<Upstream> {
 const one = (value: IncomingHttpHeaders[string]): string | undefined =>
   Array.isArray(value) ? value[0] : value;
 
-/** Limits that no test of permissions comes near. */
+/** Limits that no permission test reaches. */
 const WIDE = {
   couchdbConnectTimeoutMs: 1000,
   couchdbConnections: 64,
@@ -165,6 +171,7 @@ function settingsOf(setup: PolicyFrontSetup): Settings {
   });
 }
 
+/** Starts Couchgate with the setup, on a free port. */
 export function startPolicyFront(setup: PolicyFrontSetup = {}): Promise<PolicyFront> {
   return startTogether((open) => start(setup, open));
 }
@@ -246,7 +253,7 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
   };
 }
 
-/** A map that knows every caller by its name. */
+/** A map with an entry for every caller: the roles of its name. */
 const byName: ReadonlyMap<string, number> = new (class extends Map<string, number> {
   override get(caller: string): number | undefined {
     return caller === 'nobody' ? undefined : roleSet(rolesNamed(caller));

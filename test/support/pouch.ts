@@ -1,6 +1,7 @@
-// PouchDB as an application has it: databases in memory, and databases behind an address. Its own types are left out (see src/embedded/pouchdb.d.ts).
+// PouchDB as an application uses it: in-memory and remote databases. Own types: see
+// src/embedded/pouchdb.d.ts.
 import PouchDB from 'pouchdb-core';
-// Adds the adapters and the replication to the one constructor that all of a process share; they cannot be added twice.
+// Registers the adapters and the replication on the shared constructor; they cannot be registered twice.
 import '../../src/embedded/pouch.ts';
 import { type Credentials } from './couchgate.ts';
 
@@ -41,12 +42,12 @@ export function localPouch(name: string): Pouch {
   return new PouchDB(name, { adapter: 'memory' }) as Pouch;
 }
 
-/** A database behind `url`, as `credentials`. */
+/** A remote database at `url`, with `credentials`. */
 export function remotePouch(url: string, { name, password }: Credentials): Pouch {
   return new PouchDB(url, { adapter: 'http', auth: { username: name, password } }) as Pouch;
 }
 
-/** Every document with its winning and conflicting revisions, so that two databases can be compared. */
+/** All documents with winning and conflicting revisions, to compare two databases. */
 export async function contentOf(pouch: Pouch): Promise<readonly PouchDocument[]> {
   const { rows } = await pouch.allDocs({ include_docs: true, conflicts: true, attachments: true });
   return rows.map(({ doc }) => doc).filter(({ _id: id }) => !id.startsWith('_design/'));

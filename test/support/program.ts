@@ -1,4 +1,4 @@
-// Couchgate as an operator runs it: a process of its own, with a folder and an environment of its own.
+// Starts Couchgate as an operator does: a separate process with its own folder and environment.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
-/** `npm test` names the build that it has just made. Without it, the sources run: a build could be old. */
+/** The build that `npm test` has just made. Without it, the sources run: a build could be outdated. */
 const BUILT = process.env['TESTED_PROGRAM'];
 const PROGRAM =
   BUILT === undefined || BUILT === '' ? ['--import', 'tsx', join(ROOT, 'src/main.ts')] : [BUILT];
@@ -14,28 +14,31 @@ const LISTENS = /Couchgate listens on (http:\/\/\S+)/u;
 
 export interface Program {
   readonly child: ChildProcess;
-  /** Where it listens; resolves as soon as it says so, rejects with what it said when it ends before. */
+  /** Its URL. Resolves when it listens; rejects with its stderr if it ends before. */
   readonly url: Promise<string>;
   readonly stderr: () => string;
   readonly stdout: () => string;
-  /** Sends the signal and resolves with how the process ended. */
+  /** Sends the signal and resolves with the exit code or signal. */
   end(
     signal?: NodeJS.Signals,
   ): Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>;
-  /** Resolves when it has ended by itself. */
+  /** Resolves with the exit code when the process ends. */
   readonly ended: Promise<number | null>;
 }
 
-/** A folder for one test, and its removal. */
+/** Creates a temporary folder for one test. */
 export function temporaryFolder(): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'couchgate-program-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** Variables that would make Couchgate believe that it is a service, as on a runner that systemd started. */
+/** Variables by which Couchgate recognises a service. A test runner that systemd started has them too. */
 const OF_SERVICES = ['NODE_ENV', 'SYSTEMD_EXEC_PID', 'JOURNAL_STREAM'];
 
-/** Starts `couchgate` with these words and this environment, on any free port; nothing of the tester's own COUCHGATE_ variables comes through. */
+/**
+ * Starts `couchgate` with these arguments and this environment, on a free port. COUCHGATE_ variables of the
+ * tester are not inherited.
+ */
 export function startProgram(env: Readonly<Record<string, string>>, words: readonly string[] = []): Program {
   const inherited = Object.entries(process.env).filter(
     ([name]) =>
@@ -62,7 +65,7 @@ export function startProgram(env: Readonly<Record<string, string>>, words: reado
     });
     void ended.then(() => reject(new Error(`couchgate ended: ${stderr}`)));
   });
-  // A test that expects the process to end does not ask where it listens.
+  // Prevents an unhandled rejection in tests that expect the process to end.
   url.catch(() => undefined);
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   return {

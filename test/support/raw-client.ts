@@ -1,17 +1,17 @@
-// A client that decides itself when it sends, reads and leaves, for what an HTTP client does on its own.
+// A client over a raw socket: the test controls when it sends, reads and disconnects.
 import net from 'node:net';
 import { until } from './until.ts';
 
 export interface RawClient {
   readonly socket: net.Socket;
-  /** All that came so far, as latin1. */
+  /** All received bytes, as latin1. */
   readonly received: string;
-  /** True when the connection is over, whoever ended it. */
+  /** True when the connection is closed by either side. */
   readonly closed: boolean;
   send(bytes: string | Buffer): void;
-  /** Resolves when the text has come. */
+  /** Resolves when `text` was received. */
   sees(text: string): Promise<void>;
-  /** Resolves when the server has ended the connection. */
+  /** Resolves when the server has closed the connection. */
   end(): Promise<void>;
 }
 
@@ -39,7 +39,7 @@ export async function connectRaw(port: number): Promise<RawClient> {
   };
 }
 
-/** A request head, lines joined and ended as HTTP wants them. */
+/** A request head: the lines joined with CRLF and ended by an empty line. */
 export function head(...lines: readonly string[]): string {
   return `${lines.join('\r\n')}\r\n\r\n`;
 }

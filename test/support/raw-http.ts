@@ -1,12 +1,15 @@
-// Speaks bytes to a server, for requests that no HTTP client would send.
+// Sends raw bytes to a server, for requests that no HTTP client would send.
 import { appendFileSync } from 'node:fs';
 import net from 'node:net';
 import tls from 'node:tls';
 
-/** What is sent is appended to this file, a JSON text a line: test/fence/ sends it again. */
+/** File to which every request is appended, one JSON string per line. test/fence/ sends them again. */
 const KEPT_IN = process.env['COUCHGATE_KEEP_REQUESTS'];
 
-/** Sends `bytes` and resolves with all that comes back until the server closes (or `until` is found in it). */
+/**
+ * Sends `bytes`. Resolves with the answer when the server closes the connection, or when `until` is found in
+ * it.
+ */
 export function exchangeBytes(
   url: string,
   bytes: string,

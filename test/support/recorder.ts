@@ -1,4 +1,4 @@
-// Stands between Couchgate and a CouchDB and writes down what Couchgate really sent, so that a test can show what CouchDB got, or that it got nothing.
+// A proxy between Couchgate and CouchDB that records what Couchgate sends.
 import http from 'node:http';
 import { type AddressInfo } from 'node:net';
 
@@ -15,25 +15,25 @@ export interface Recorded {
 
 export interface Recorder {
   readonly url: string;
-  /** What was sent for clients since the last `take`; Couchgate's own conversation is left out. */
+  /** Requests for clients since the last `take`, without Couchgate's own requests. */
   take(): readonly Recorded[];
-  /** Checks of users' passwords since the last `takeChecks`. */
+  /** Password checks of users since the last `takeChecks`. */
   takeChecks(): readonly Recorded[];
-  /** Everything since the last `takeEverything`, Couchgate's own requests too. */
+  /** All requests since the last `takeEverything`, including Couchgate's own. */
   takeEverything(): readonly Recorded[];
-  /** Keeps back what is asked under such paths from now on, until it is released; one hold at a time. */
+  /** Holds requests whose path matches until they are released. One hold at a time. */
   hold(path: RegExp): Held;
-  /** Cuts every connection and takes no new one, as a CouchDB that has ended. */
-  leave(): Promise<void>;
-  /** Listens again where it did. */
-  comeBack(): Promise<void>;
+  /** Closes every connection and stops listening, like a stopped CouchDB. */
+  stop(): Promise<void>;
+  /** Listens again on the same port. */
+  restart(): Promise<void>;
   close(): Promise<void>;
 }
 
 export interface Held {
-  /** How many requests are kept back. */
+  /** Number of held requests. */
   readonly count: number;
-  /** Lets them go, and what comes later pass. */
+  /** Forwards the held requests and ends the hold. */
   release(): void;
 }
 
@@ -54,7 +54,7 @@ function isOwnTraffic(method: string, url: string, claims: Recorded['claims']): 
   return claims?.sub === 'couchgate' || (method === 'GET' && (url === '/_up' || url === '/_session'));
 }
 
-/** A transparent relay in front of `target`, for example `http://127.0.0.1:40001`. */
+/** Starts a transparent proxy for `target`, for example `http://127.0.0.1:40001`. */
 export async function startRecorder(target: string): Promise<Recorder> {
   const { hostname, port } = new URL(target);
   const agent = new http.Agent({ keepAlive: true });
@@ -92,7 +92,7 @@ export async function startRecorder(target: string): Promise<Recorder> {
         resolve();
       });
     });
-  const leave = (): Promise<void> =>
+  const stop = (): Promise<void> =>
     new Promise((resolve) => {
       server.close(() => resolve());
       server.closeAllConnections();
@@ -129,11 +129,11 @@ export async function startRecorder(target: string): Promise<Recorder> {
         },
       };
     },
-    leave,
-    comeBack: () => listen(own),
+    stop,
+    restart: () => listen(own),
     async close() {
       agent.destroy();
-      await leave();
+      await stop();
     },
   };
 }

@@ -1,4 +1,4 @@
-// A CouchDB node that does what a test tells it, for what a correct one never does: silence, cut answers, wrong statuses.
+// A CouchDB node that a test scripts, for faults: no answer, truncated answers, wrong statuses.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, type Socket } from 'node:net';
 import { once } from 'node:events';
@@ -13,14 +13,14 @@ export interface Received {
 export interface ScriptedNode {
   readonly url: string;
   readonly received: readonly Received[];
-  /** Ends every open connection without a word. */
+  /** Destroys every open connection. */
   cut(): void;
   close(): Promise<void>;
 }
 
 export type Script = (request: Received, res: ServerResponse) => void;
 
-/** Starts a node on a port of its own; `script` answers each request after its whole body has come. */
+/** Starts a node on a free port; `script` answers each request after its body is complete. */
 export async function startScriptedNode(script: Script): Promise<ScriptedNode> {
   const received: Received[] = [];
   const sockets = new Set<Socket>();
@@ -54,7 +54,7 @@ export async function startScriptedNode(script: Script): Promise<ScriptedNode> {
   };
 }
 
-/** Answers JSON as CouchDB does. */
+/** Sends a JSON answer in CouchDB's form. */
 export function answerJson(res: ServerResponse, status: number, body: unknown): void {
   res.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
 }

@@ -1,4 +1,4 @@
-// An upstream that does what a test tells it to, also what a correct CouchDB never does: half answers, forged heads, silence.
+// An upstream that a test scripts, also for faults: partial answers, forged heads, no answer.
 import http from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
 
@@ -6,18 +6,21 @@ export interface ScriptedUpstream {
   readonly url: string;
   readonly host: string;
   readonly port: number;
-  /** Connections accepted so far, those of health checks left out. */
+  /** Number of accepted connections, without health checks. */
   readonly connections: number;
-  /** Connections that are open now. */
+  /** Number of open connections. */
   readonly open: number;
-  /** Cuts every connection and stops listening, as kill -9 does. */
+  /** Resets every connection and stops listening, as SIGKILL does. */
   kill(): Promise<void>;
   /** Listens again on the same port. */
   revive(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Answers requests with node:http; `/_up` is answered with 200 unless `up` says otherwise, and with 0 not at all. */
+/**
+ * Starts an upstream with node:http. `/_up` is answered with the status of `up` (200 by default); 0 =
+ * connection closed.
+ */
 export async function startUpstream(
   handler: http.RequestListener,
   options: { readonly up?: () => number; readonly server?: http.ServerOptions } = {},
@@ -29,7 +32,7 @@ export async function startUpstream(
       if (status === 0) req.socket.destroy();
       else res.writeHead(status, { Connection: 'close' }).end('{"status":"ok"}\n');
     } else {
-      // As CouchDB does.
+      // CouchDB repeats the request id.
       const id = req.headers['x-couch-request-id'];
       if (id !== undefined) res.setHeader('X-Couch-Request-ID', id);
       handler(req, res);
@@ -39,7 +42,7 @@ export async function startUpstream(
   return upstreamOf(server, counting);
 }
 
-/** Answers every connection by hand, byte for byte. */
+/** Starts an upstream that handles raw connections. */
 export async function startRawUpstream(onConnection: (socket: Socket) => void): Promise<ScriptedUpstream> {
   const server = net.createServer((socket) => {
     socket.on('error', () => undefined);
@@ -66,7 +69,7 @@ async function upstreamOf(server: net.Server, counting: Set<Socket>): Promise<Sc
   const kill = (): Promise<void> =>
     new Promise((resolve) => {
       server.close(() => resolve());
-      // Node never lets go of a socket that is reset while it is ending.
+      // Node leaks a socket that is reset while it is ending.
       for (const socket of sockets) {
         if (socket.writable) socket.resetAndDestroy();
         else socket.destroy();

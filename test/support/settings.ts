@@ -1,4 +1,4 @@
-// Settings for tests: the defaults of the table, with what the test is about put over them.
+// Settings for tests: the defaults with changes of the test.
 import { loadSettings } from '../../src/config/load.ts';
 import { type Settings } from '../../src/config/settings.ts';
 

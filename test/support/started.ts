@@ -1,16 +1,16 @@
-// Closes what a suite or a helper has started, also if a later start failed: an open server would keep the test file
-// from ending until the runner's limit.
+// Closes what a suite or a helper has started, also if a later start failed: with an open server, a test file
+// runs until the runner's limit.
 import { after } from 'node:test';
 
 export interface Closable {
   close(): unknown;
 }
 
-/** Things that are open. */
+/** Open resources. */
 export class Started {
   readonly #open: Closable[] = [];
 
-  /** Waits for a start and remembers what it started. */
+  /** Waits for a start and records what it started. */
   async add<T extends Closable>(starting: T | Promise<T>): Promise<T> {
     const thing = await starting;
     this.#open.push(thing);
@@ -32,8 +32,9 @@ export class Started {
 }
 
 /**
- * For the hook `before` of a suite: `gate = await started(startCouchgate())`. What was started is closed after the
- * suite in which this function was called. node:test calls hooks `after` also if a hook `before` failed.
+ * For the hook `before` of a suite: `gate = await started(startCouchgate())`. What was started is closed
+ * after the suite in which this function was called. node:test runs `after` hooks also if a `before` hook
+ * failed.
  */
 export function closedAfterSuite(): <T extends Closable>(starting: T | Promise<T>) => Promise<T> {
   const open = new Started();

@@ -1,4 +1,4 @@
-// A Couchgate of only the steps a test names, behind the real listeners, with the real exit for errors.
+// Runs selected steps behind Couchgate's listeners and error handler.
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express';
 import { type Settings } from '../../src/config/settings.ts';
 import { createListeners, type Listeners } from '../../src/listen/server.ts';
@@ -14,7 +14,7 @@ export interface StepsServer {
   readonly close: () => void;
 }
 
-/** Listens with `steps` in their order; what they throw or pass on leaves as it does in the real application. */
+/** Starts a server with `steps` in this order. Errors are answered as in the real application. */
 export async function serveSteps(
   steps: readonly RequestHandler[],
   over: Partial<Settings> = {},

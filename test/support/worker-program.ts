@@ -1,6 +1,6 @@
-// A program with several workers, as main.ts, whose server reports its state. Started by
+// A program with several workers, like main.ts, whose server reports its state. For
 // test/integration/workers.test.ts.
-// Environment: WORKERS, DRAIN_MS; FAIL=1 makes every worker exit before it serves.
+// Environment: WORKERS, DRAIN_MS; FAIL=1 ends every worker before it serves.
 import cluster from 'node:cluster';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
@@ -46,7 +46,7 @@ function runWorker(): void {
       feeds.add(res);
       res.write(`${process.pid}\n`);
     },
-    // Ends the answer when the request body ends, so that the test decides when.
+    // Ends its answer after the request body, so that the test controls the time.
     '/slow': (req, res) => {
       res.writeHead(200);
       res.write('begun\n');
