@@ -22,8 +22,8 @@ export type ClosedStatus = 400 | 403 | 404 | 405;
 
 /**
  * Who is told what is wrong with a request that matches no open endpoint, besides the owner. `signed-in` =
- * every principal with a name; `holders` = who holds a role on the database; `everybody` = also callers without
- * a name. All others get 401 or 403.
+ * every principal with a name; `holders` = who holds a role on the database; `everybody` = also callers
+ * without a name. All others get 401 or 403.
  */
 export type ToldTo = 'owner' | 'signed-in' | 'holders' | 'everybody';
 
