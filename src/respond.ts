@@ -1,5 +1,6 @@
 // Sends Couchgate's own responses in the format of CouchDB, and converts errors to responses.
 import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
+import { writeJson } from './json/exact-numbers.ts';
 import { HttpError } from './http-errors.ts';
 
 /**
@@ -11,7 +12,7 @@ export function sendJson(
   body: unknown,
   headers: OutgoingHttpHeaders = {},
 ): void {
-  const text = `${JSON.stringify(body)}\n`;
+  const text = `${writeJson(body)}\n`;
   res.writeHead(status, {
     'Content-Type': 'application/json',
     'Cache-Control': 'must-revalidate',

@@ -61,6 +61,7 @@ async function replaceSecurity(
       limitBytes: SECURITY_LIMIT_BYTES,
       contentType: 'any',
       budget: 'parsed',
+      exact: true,
     }),
   );
   const change = await security.change(database, principal, () => request);

@@ -1,7 +1,7 @@
 // Determines the kinds of document ids in a JSON body, at the places where CouchDB reads them (H10).
 import { classOfId, NOT_UTF8_ID, ORDINARY, type IdClass } from '../catalogue/document-id.ts';
 import { BadRequest } from '../http-errors.ts';
-import { type JsonKind, type JsonListener } from './json-scan.ts';
+import { type JsonKind, type JsonListener } from '../json/scan.ts';
 
 /** Where the ids are: in the `_id` of one document, or of every member of `docs`. */
 export type IdPlace = 'document-id' | 'bulk-ids';

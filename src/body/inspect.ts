@@ -6,7 +6,7 @@ import { ORDINARY, type IdClass } from '../catalogue/document-id.ts';
 import { BadContentType, BadRequest } from '../http-errors.ts';
 import { mediaTypeOf } from './decode.ts';
 import { DocumentIds, type IdPlace } from './document-ids.ts';
-import { JsonScan } from './json-scan.ts';
+import { JsonScan } from '../json/scan.ts';
 import { type BodyReader } from './read.ts';
 
 export interface InspectRules {

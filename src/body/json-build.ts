@@ -4,11 +4,10 @@
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest } from '../http-errors.ts';
-import { JsonBuilder, MOST_VALUES } from './json-builder.ts';
+import { JsonBuilder, MOST_VALUES } from '../json/builder.ts';
 import { refuseStructure } from './json-meter.ts';
-import { JsonScan } from './json-scan.ts';
-import { parseJson } from './parse.ts';
-import { refuseInexact } from './exact-json.ts';
+import { JsonScan } from '../json/scan.ts';
+import { parseJson } from '../json/parse.ts';
 
 /** JSON.parse stops every other request while it runs. */
 const AT_ONCE_BYTES = 262_144;
@@ -21,7 +20,7 @@ const STRUCTURE = {
 } as const;
 
 export interface BuildRules {
-  /** True: refuse numbers that a double does not hold. */
+  /** True: a number that a double does not hold is an `ExactNumber`, for `writeJson`. */
   readonly exact?: boolean;
 }
 
@@ -31,9 +30,7 @@ export interface BuildRules {
 export async function buildJson(bytes: Buffer, { exact = false }: BuildRules = {}): Promise<unknown> {
   await refuseStructure(bytes, STRUCTURE);
   if (bytes.length > AT_ONCE_BYTES) return buildInPortions(bytes, exact);
-  const value = parseJson(bytes);
-  if (exact) refuseInexact(bytes.toString('utf8'));
-  return value;
+  return parseJson(bytes, exact);
 }
 
 /**

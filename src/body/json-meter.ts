@@ -2,6 +2,7 @@
 import { type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
+import { DEEPEST } from '../json/builder.ts';
 import { type BodyBudget, type ReserveBytes } from './budget.ts';
 
 /** The exchange of a body, for the budget of values. */
@@ -22,8 +23,6 @@ export interface StructureLimits {
   readonly stringBytes: number;
 }
 
-/** Levels of objects and arrays. A body of 2 MB with a million levels takes a node of CouchDB 500 MiB. */
-export const DEEPEST = 1000;
 /** Bodies with fewer values reserve nothing. */
 const FREE_VALUES = 10_000;
 /** Level of the list in `{"docs":[…]}`. */

@@ -1,7 +1,5 @@
-// Parses decoded bodies, strictly: JSON and forms.
+// Recognizes JSON objects, and parses forms strictly.
 import { BadRequest } from '../http-errors.ts';
-import { JsonBuilder } from './json-builder.ts';
-import { JsonScan } from './json-scan.ts';
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -9,23 +7,6 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/**
- * Parses JSON. Throws BadRequest for invalid UTF-8, invalid JSON, and a lone surrogate, which CouchDB refuses
- * too: it cannot be written back as UTF-8.
- */
-export function parseJson(bytes: Buffer): unknown {
-  let text;
-  try {
-    text = strictUtf8.decode(bytes);
-    if (!/\\u[dD][89a-fA-F]/.test(text)) return JSON.parse(text);
-  } catch {
-    throw new BadRequest('invalid UTF-8 JSON');
-  }
-  const builder = new JsonBuilder(bytes, false);
-  new JsonScan(bytes, builder).read(bytes.length);
-  return builder.result;
 }
 
 /**

@@ -29,6 +29,8 @@ export interface JsonRules extends BodyRules {
    * /{db}/_security`.
    */
   readonly contentType?: 'json' | 'any';
+  /** True: no number changes its value when `writeJson` writes the object again. */
+  readonly exact?: boolean;
 }
 
 /**
@@ -80,7 +82,7 @@ export class BodyReader {
     if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
     const bytes = await this.read(req, res, rules);
     if (bytes.length === 0) return undefined;
-    const value = await buildJson(bytes);
+    const value = await buildJson(bytes, rules);
     if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
     return value;
   }

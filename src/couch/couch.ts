@@ -11,6 +11,8 @@ export interface CouchRequest {
    */
   readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
+  /** True: no number of the answer changes its value when it is written again. */
+  readonly exact?: boolean;
   /**
    * Caller whose quota of internal reads the request uses (own-reads.ts). Without one, the request skips that
    * queue.

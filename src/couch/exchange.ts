@@ -2,6 +2,8 @@
 import nano from 'nano';
 import { type Agent, type Dispatcher } from 'undici';
 import { BadRequest } from '../http-errors.ts';
+import { writeJson } from '../json/exact-numbers.ts';
+import { parseJson } from '../json/parse.ts';
 import { type CouchAnswer, type CouchRequest } from './couch.ts';
 import { type CouchFailure, codeOf, nodeName } from './failure.ts';
 
@@ -20,8 +22,8 @@ interface Wire {
   code: string | undefined;
 }
 
-/** nano's request options; its types omit `signal`, its code reads it. */
-type NanoOptions = nano.RequestOptions & { readonly signal: AbortSignal };
+/** nano's request options; its types omit `signal` and `dontParse`, its code reads them. */
+type NanoOptions = nano.RequestOptions & { readonly signal: AbortSignal; readonly dontParse: boolean };
 
 export type Outcome =
   | { readonly answered: true; readonly answer: CouchAnswer }
@@ -52,10 +54,12 @@ export async function exchange(
     path: request.path.slice(1),
     body: written,
     signal,
+    dontParse: request.exact === true,
   };
   let body: unknown;
   try {
     body = (await scope.request(options)) as unknown;
+    if (options.dontParse) body = Buffer.isBuffer(body) ? exactly(body) : undefined;
   } catch (error) {
     // M5: the nano error contains the request. Only two fields of CouchDB's response are used.
     const { error: name, reason } = error as { error?: unknown; reason?: unknown };
@@ -90,11 +94,20 @@ function refuseUnsafePath(path: string): void {
   if (!path.startsWith('/')) throw new Error('The path of a CouchDB request is not encoded');
 }
 
+/** As with nano's own parser, a response that is not JSON becomes undefined. */
+function exactly(bytes: Buffer): unknown {
+  try {
+    return parseJson(bytes, true);
+  } catch {
+    return undefined;
+  }
+}
+
 /** JSON.stringify is recursive, so a deeply nested client body can overflow the stack. */
 function writtenBody(body: unknown): Buffer | undefined {
   if (body === undefined) return undefined;
   try {
-    return Buffer.from(JSON.stringify(body));
+    return Buffer.from(writeJson(body));
   } catch (error) {
     if (error instanceof RangeError) throw new BadRequest('The request body is nested too deeply.');
     throw error;

@@ -2,6 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { parseJson as parseStrictly } from '../json/parse.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { isObject, type Json } from './json.ts';
 
@@ -42,18 +43,27 @@ async function unzipWithin(raw: Buffer, limit: number): Promise<Buffer> {
 }
 
 /**
- * The body as any JSON value. CouchDB requires the JSON content type on POST only. Throws 400, 413 or 415.
+ * The body as any JSON value. CouchDB requires the JSON content type on POST only. With `exact`, a number
+ * that a double does not hold is an `ExactNumber`. Throws 400, 413 or 415.
  */
-export async function readJson(req: IncomingMessage, contentType: 'required' | 'any'): Promise<unknown> {
+export async function readJson(
+  req: IncomingMessage,
+  contentType: 'required' | 'any',
+  exact = false,
+): Promise<unknown> {
   if (contentType === 'required') requireJsonType(req);
   const body = await readBody(req);
   if (body.length === 0) throw new BadRequest('invalid UTF-8 JSON');
-  return parseJson(body);
+  return parseJson(body, exact);
 }
 
 /** The body as a JSON object. Throws CouchDB's 400 for another JSON value, and as `readJson` does. */
-export async function readJsonObject(req: IncomingMessage, contentType: 'required' | 'any'): Promise<Json> {
-  const value = await readJson(req, contentType);
+export async function readJsonObject(
+  req: IncomingMessage,
+  contentType: 'required' | 'any',
+  exact = false,
+): Promise<Json> {
+  const value = await readJson(req, contentType, exact);
   if (!isObject(value)) throw new BadRequest('Request body must be a JSON object');
   return value;
 }
@@ -69,15 +79,25 @@ export function mediaType(req: IncomingMessage): string {
 }
 
 /** Parses bytes as JSON. Throws CouchDB's 400 for invalid UTF-8 or JSON, and 400 above 200 nested levels. */
-export function parseJson(bytes: Buffer): unknown {
+export function parseJson(bytes: Buffer, exact = false): unknown {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (depthOf(text) > MAX_JSON_DEPTH) throw new BadRequest('JSON is nested too deeply');
-    return JSON.parse(text) as unknown;
+    if (exact) return parseStrictly(bytes, true);
+    return MAY_OVERFLOW.test(text) ? JSON.parse(text, refuseInfinity) : JSON.parse(text);
   } catch (error) {
     if (error instanceof BadRequest) throw error;
     throw new BadRequest('invalid UTF-8 JSON');
   }
+}
+
+/** Matches every text that has a number beyond the range of a double. */
+const MAY_OVERFLOW = /[0-9][eE]\+?[0-9]{3}|[0-9]{200}/u;
+
+/** PouchDB stores doubles, and would store null for a number beyond their range. */
+function refuseInfinity(_key: string, value: unknown): unknown {
+  if (value === Infinity || value === -Infinity) throw new BadRequest('invalid UTF-8 JSON');
+  return value;
 }
 
 /** Deepest nesting of brackets in a JSON text. It reads the text before JSON.parse, and skips strings. */

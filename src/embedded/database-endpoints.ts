@@ -133,7 +133,7 @@ async function putSecurity({ node, req, res, database, isDatabaseAdmin }: Databa
   if (database.name === '_users')
     throw new Forbidden("You can't edit the security object of the user database.");
   requireDatabaseAdmin(isDatabaseAdmin);
-  database.record.security = checkedSecurity(await readJsonObject(req, 'any'));
+  database.record.security = checkedSecurity(await readJsonObject(req, 'any', true));
   node.databases.save();
   sendJson(res, 200, { ok: true });
 }

@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeJson } from '../json/exact-numbers.ts';
+import { parseJson } from '../json/parse.ts';
 import { BadRequest, HttpError, NotFound } from '../http-errors.ts';
 import { Database, type DatabaseRecord, type Security } from './database.ts';
 import { openStorage } from './pouch.ts';
@@ -94,7 +96,7 @@ export class Databases {
     if (this.#folder === undefined) return;
     const databases = Object.fromEntries([...this.#open].map(([name, database]) => [name, database.record]));
     const file = join(this.#folder, 'databases.json');
-    writeFileSync(`${file}.new`, JSON.stringify({ uuid: this.uuid, databases } satisfies Manifest), {
+    writeFileSync(`${file}.new`, writeJson({ uuid: this.uuid, databases } satisfies Manifest), {
       mode: 0o600,
     });
     renameSync(`${file}.new`, file);
@@ -145,7 +147,7 @@ function readManifest(folder: string | undefined): Manifest {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const file = join(folder, 'databases.json');
   rmSync(`${file}.new`, { force: true });
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Manifest) : fresh;
+  return existsSync(file) ? (parseJson(readFileSync(file), true) as Manifest) : fresh;
 }
 
 function reasonOf(cause: unknown): string {

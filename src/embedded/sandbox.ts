@@ -1,5 +1,6 @@
 // Runs one JavaScript function of a design document in QuickJS, without host objects and with limits on time,
 // memory and stack.
+import { writeJson } from '../json/exact-numbers.ts';
 import { getQuickJS, type QuickJSContext, type QuickJSRuntime } from 'quickjs-emscripten';
 
 /** Time that all design functions together may use in one iteration of the event loop. */
@@ -74,7 +75,7 @@ export class SandboxedFunction {
   call(args: readonly unknown[]): Outcome {
     const context = this.#context;
     const call = context.getProp(context.global, '__call');
-    const text = context.newString(JSON.stringify(args));
+    const text = context.newString(writeJson(args));
     try {
       const answer = this.#timed(() => {
         const result = context.callFunction(call, context.undefined, text);

@@ -6,6 +6,7 @@ import { known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden, Unauthorized } from '../http-errors.ts';
 import { type Guard } from './index.ts';
+import { writeJson } from '../json/exact-numbers.ts';
 import { buildJson } from '../body/json-build.ts';
 import { announcesBody, mediaTypeOf } from '../body/decode.ts';
 import { isJsonObject, type JsonObject } from '../body/parse.ts';
@@ -110,7 +111,7 @@ async function readJob(
 /** JSON.stringify recurses per level, so a deeply nested body can exceed the stack. */
 function write(body: JsonObject): Buffer {
   try {
-    return Buffer.from(JSON.stringify(body));
+    return Buffer.from(writeJson(body));
   } catch (error) {
     if (error instanceof RangeError) throw new BadRequest('The request body is nested too deeply.');
     throw error;

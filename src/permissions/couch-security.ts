@@ -16,7 +16,8 @@ export async function getSecurity(
   caller: Caller | undefined,
 ): Promise<StoredSecurity | undefined> {
   const quota = caller === undefined ? {} : { caller: quotaKeyOf(caller) };
-  const { status, body } = await couch.ask({ method: 'GET', path: pathOf(database), ...quota });
+  const request = { method: 'GET', path: pathOf(database), exact: true, ...quota } as const;
+  const { status, body } = await couch.ask(request);
   if (status === 404) return undefined;
   if (status !== 200) throw errorOf(status, body);
   // A value that is not an object becomes an object without grants.

@@ -1,4 +1,5 @@
 // Checks the security object that a client puts.
+import { writeJson } from '../json/exact-numbers.ts';
 import { BadRequest } from '../http-errors.ts';
 import { isMarker } from '../principal/marker.ts';
 import { isRole, ROLES, type Role } from './role.ts';
@@ -84,7 +85,7 @@ function parseCloudant(value: unknown): ReadonlyMap<string, readonly Role[]> {
     const unknown: unknown = roles.find((role) => !isRole(role));
     if (unknown !== undefined) {
       throw new BadRequest(
-        `${JSON.stringify(unknown)}, a role of ${JSON.stringify(name)}, is not one of ${ROLES.join(', ')}`,
+        `${writeJson(unknown)}, a role of ${JSON.stringify(name)}, is not one of ${ROLES.join(', ')}`,
       );
     }
     grants.set(name, [...new Set(roles as Role[])]);

@@ -1,7 +1,9 @@
 // HTTP client for one CouchDB node with the credentials of its server admin.
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
-import { json } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
+import { writeJson } from '../json/exact-numbers.ts';
+import { parseJson } from '../json/parse.ts';
 
 export interface AdminAnswer {
   readonly status: number;
@@ -68,7 +70,7 @@ export function openAdmin(parameters: {
 }
 
 function send(options: RequestOptions, body: unknown): Promise<IncomingMessage> {
-  const text = body === undefined ? '' : JSON.stringify(body);
+  const text = body === undefined ? '' : writeJson(body);
   const open = options.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
     const req = open(options);
@@ -90,7 +92,7 @@ export function openBearer(admin: Admin, token: string): Admin {
 
 async function bodyOf(res: IncomingMessage, url: string, path: string): Promise<unknown> {
   try {
-    return await json(res);
+    return parseJson(await buffer(res), true);
   } catch {
     throw new Error(`${url}${path} did not return JSON (status ${res.statusCode ?? 0}); is it CouchDB?`);
   }

@@ -402,14 +402,7 @@ describe('H9: replication jobs', () => {
     assert.deepEqual(sent.body, { source: FAR, target: FAR, worker_processes: 4 });
   });
 
-  it('refuses what would not come out as it went in, and other types than JSON', async () => {
-    const big = await send(
-      'key',
-      'POST',
-      '/_replicate',
-      `{"source":"${FAR}","target":"${FAR}","since_seq":9007199254740993}`,
-    );
-    assert.equal(big.status, 400);
+  it('refuses numbers that CouchDB refuses, and other types than JSON', async () => {
     const infinite = await send(
       'key',
       'POST',
@@ -439,7 +432,7 @@ describe('H9: replication jobs', () => {
     const long = `"${String.raw`\n`.repeat(400_000)}"`;
     const numbers: readonly (readonly [string, number])[] = [
       [long, 200],
-      [String.raw`["\\", 9007199254740993, "\""]`, 400],
+      [String.raw`["\\", 9007199254740993, "\""]`, 200],
       [String.raw`["\\\"9007199254740993", -1.5e3]`, 200],
     ];
     for (const [more, status] of numbers)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { buildInPortions, buildJson } from '../../src/body/json-build.ts';
-import { parseJson } from '../../src/body/parse.ts';
+import { parseJson } from '../../src/json/parse.ts';
 
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
 const runs = { numRuns: 3000 * FACTOR };

@@ -25,7 +25,7 @@ export const VERBS = new Set([
 /** What the steps know and use. */
 export const NOUNS = new Set([
   ...['body', 'catalogue', 'permissions', 'identity', 'principal', 'invalidation', 'revocation'],
-  ...['limits', 'cluster', 'couch', 'config', 'setup'],
+  ...['limits', 'cluster', 'couch', 'config', 'setup', 'json'],
 ]);
 /** Programs beside the proxy. */
 export const CONSUMERS = new Set(['cli', 'embedded']);
@@ -108,9 +108,11 @@ export const onlyServeLoadsTheEmbeddedNode: Rule = eachImport(
     !(file.path === 'serve.ts' && (dynamic || typeOnly)),
 );
 
+/** It may share the reading and writing of JSON, which knows nothing of the proxy. */
 export const theEmbeddedNodeStandsAlone: Rule = eachImport(
   localImportsOf,
-  (folder, { path }) => folder === 'embedded' && folderOf(path) !== 'embedded' && !SHARED.has(path),
+  (folder, { path }) =>
+    folder === 'embedded' && !['embedded', 'json'].includes(folderOf(path)) && !SHARED.has(path),
 );
 
 /** app.ts makes the application; verbs and the files directly in src may name Express's types. */
