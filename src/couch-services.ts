@@ -58,7 +58,7 @@ export function openCouch(
   ca: string | undefined,
 ): CouchClient {
   return createCouch({
-    pickNode: (tried) => nodes.pickForSelf(tried),
+    pickNode: (tried, inOrder) => nodes.pickForSelf(tried, inOrder),
     authorization: () => `Bearer ${identity.tokenForSelf()}`,
     nodeFailed: (url) => nodes.markSuspectUrl(url),
     feedFailed: (database, reason) => log.warn({ database, reason }, 'change feed of a database failed'),

@@ -14,6 +14,7 @@ import { createApiKeyHandlers } from './answer/api-keys.ts';
 import { corsConfigHandlers } from './answer/cors-config.ts';
 import { databaseHandlers } from './answer/database.ts';
 import { answerOwnEndpoint, type Answers } from './answer/index.ts';
+import { nodeTasksHandlers } from './answer/node-tasks.ts';
 import { guardRequest, type Guards } from './guard/index.ts';
 import { createLegacyHandlers } from './answer/legacy.ts';
 import { guardReplication } from './guard/replication.ts';
@@ -107,6 +108,7 @@ function createAnswers(services: Services): Answers {
   return {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
+    ...nodeTasksHandlers({ couch }),
     ...securityHandlers({ bodies, security, log }),
     ...databaseHandlers({
       couch,

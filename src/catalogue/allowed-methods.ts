@@ -14,6 +14,7 @@ const COUCHDB_ALLOWS: Readonly<Record<string, string>> = {
   'node-stats': 'GET',
   'node-system': 'GET',
   'node-prometheus': 'GET',
+  'node-active-tasks': 'GET,HEAD',
   'node-versions': 'GET',
   'node-smoosh': 'GET',
   membership: 'GET',

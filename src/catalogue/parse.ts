@@ -49,6 +49,12 @@ const CLOSED: Readonly<Record<string, Blocked>> = {
   'blocked server': refusal(404, 'not_found', 'Database does not exist.', 'owner'),
   'blocked missing': refusal(404, 'not_found', 'missing', 'holders'),
   'blocked api': refusal(404, 'not_found', 'missing', 'owner'),
+  'blocked grants': refusal(
+    400,
+    'bad_request',
+    'Grants have no effect on this database: only the owner may use it. Its security object stays as CouchDB made it.',
+    'owner',
+  ),
   'blocked method': refusal(405, 'method_not_allowed', '', 'owner'),
 };
 

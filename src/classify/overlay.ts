@@ -61,10 +61,15 @@ export const onReplicator: Overlay = unlessBlocked((ordinary) =>
   endpoint(REPLICATOR[ordinary.id] ?? 'replicator-other'),
 );
 
+/** Endpoints of `_users` by the ordinary endpoint that they replace; any other becomes `users-any`. */
+const USERS: Readonly<Record<string, EndpointId>> = {
+  'db-create': 'users-create-delete',
+  'db-delete': 'users-create-delete',
+  'security-put': 'system-security-put',
+};
+
 /** Overlay of `_users`. */
-export const onUsers: Overlay = unlessBlocked((ordinary) =>
-  endpoint(ordinary.id === 'db-create' || ordinary.id === 'db-delete' ? 'users-create-delete' : 'users-any'),
-);
+export const onUsers: Overlay = unlessBlocked((ordinary) => endpoint(USERS[ordinary.id] ?? 'users-any'));
 
 /** Endpoints of `_global_changes` by the ordinary endpoint that they replace. */
 const GLOBAL_CHANGES: Readonly<Record<string, EndpointId>> = {
@@ -80,4 +85,6 @@ export const onGlobalChanges: Overlay = unlessBlocked((ordinary) =>
 );
 
 /** Overlay of system databases behind a prefix, such as `x/_users`. */
-export const onPrefixedSystem: Overlay = unlessBlocked(() => endpoint('prefixed-system-db'));
+export const onPrefixedSystem: Overlay = unlessBlocked(({ id }) =>
+  endpoint(id === 'security-put' ? 'system-security-put' : 'prefixed-system-db'),
+);

@@ -10,7 +10,7 @@ import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal
 
 export interface CouchOptions {
   /** Returns an available node that is not in `tried`; undefined = none left. */
-  readonly pickNode: (tried: ReadonlySet<string>) => { readonly url: string } | undefined;
+  readonly pickNode: (tried: ReadonlySet<string>, inOrder?: boolean) => { readonly url: string } | undefined;
   /**
    * Value of the Authorization header of Couchgate itself (role `_admin`). Called for every request, so it
    * may expire soon.
@@ -93,7 +93,8 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
   for (let attempt = 0; ; attempt += 1) {
     // The first request on a connection that CouchDB closed while idle fails. A single node therefore gets a
     // second try.
-    const node = options.pickNode(tried) ?? (attempt === 1 ? options.pickNode(new Set()) : undefined);
+    const node =
+      options.pickNode(tried, request.inOrder) ?? (attempt === 1 ? options.pickNode(new Set()) : undefined);
     if (node === undefined || attempt === MAX_ATTEMPTS) throw unavailable(failure);
     tried.add(node.url);
     const outcome = await exchange(agent, {

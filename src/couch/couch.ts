@@ -18,6 +18,8 @@ export interface CouchRequest {
    * queue.
    */
   readonly caller?: string;
+  /** Tries the nodes in the order of `couchdb_nodes`, so that `_local` is the same node every time. */
+  readonly inOrder?: boolean;
 }
 
 export interface CouchAnswer {

@@ -87,7 +87,10 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   /** Picks a node and sends the request, or waits in the queue of the node. */
   #choose(): void {
     const { nodes } = this.#services;
-    const node = nodes.pick(this.#plan.queue, this.caller, this.#tried);
+    const { queue } = this.#plan;
+    const node = this.#request.asksOneNode
+      ? nodes.pickFirst(queue, this.caller, this.#tried)
+      : nodes.pick(queue, this.caller, this.#tried);
     this.#node = node;
     if (node === undefined) this.fail(noNode(nodes.usable, this.#tried !== undefined));
     else if (!node.limiter(this.#plan.queue).acquire(this)) {

@@ -57,13 +57,14 @@ export class Nodes {
   }
 
   /**
-   * A node for Couchgate's own requests, round robin, without a slot of the clients; undefined if none is
-   * left.
+   * A node for Couchgate's own requests, round robin or the first in order, without a slot of the clients;
+   * undefined if none is left.
    */
-  pickForSelf(triedUrls: ReadonlySet<string>): { readonly url: string } | undefined {
+  pickForSelf(triedUrls: ReadonlySet<string>, inOrder = false): { readonly url: string } | undefined {
     const nodes = this.#nodes.filter(({ url }) => !triedUrls.has(url));
     const up = nodes.filter(({ state }) => state === 'up');
     const eligible = up.length > 0 ? up : nodes.filter(({ state }) => state === 'half-open');
+    if (inOrder) return eligible[0];
     this.#internalTurn += 1;
     return eligible[this.#internalTurn % eligible.length];
   }
@@ -82,6 +83,17 @@ export class Nodes {
     this.#turn = (this.#turn + 1) % this.#nodes.length;
     return (
       (queue === 'short' ? this.#nextFree(caller, tried) : undefined) ?? this.#leastBusy(queue, caller, tried)
+    );
+  }
+
+  /**
+   * The first eligible node in the order of `couchdb_nodes`. `_local` in `/_node/_local` is the node that
+   * answers, so its counters would jump if the nodes took turns. CouchDB itself asks the node that a path
+   * names.
+   */
+  pickFirst(queue: Queue, caller: string, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
+    return this.#nodes.find(
+      (node) => node.isEligible && !tried.has(node) && node.limiter(queue).accepts(caller),
     );
   }
 

@@ -29,6 +29,8 @@ export class OutgoingRequest {
   readonly plan: ConnectionPlan;
   readonly body: RequestBody;
   readonly multipart: boolean;
+  /** True if the same node must answer every time. */
+  readonly asksOneNode: boolean;
   /** Key of the quota of a node that the request counts against. */
   readonly caller: string;
   readonly #headers: OutgoingHttpHeaders;
@@ -53,6 +55,7 @@ export class OutgoingRequest {
     this.url = target.path + target.query;
     this.body = bodyOf(headers, context.guardedBody ?? context.body);
     this.multipart = isMultipart(req);
+    this.asksOneNode = decision.endpoint.path.startsWith('/_node/');
     const isAttachment = decision.endpoint.body === 'attachment';
     // Authorize reads and decodes such a body; CouchDB would inflate it without a limit (H20).
     if (this.body.kind === 'stream' && !isAttachment && isEncoded(req))

@@ -87,6 +87,19 @@ describe('the nodes', () => {
     nodes.stop();
   });
 
+  it('answer for _local by the first that is eligible, so that its counters do not jump', async () => {
+    await open(3);
+    const first = (tried?: ReadonlySet<CouchNode>): string =>
+      nameOf(nodes.pickFirst('short', 'someone', tried));
+    assert.deepEqual([first(), picks(1) !== '', first(), first()], ['a', true, 'a', 'a']);
+    assert.equal(first(new Set([nodeAt(0)])), 'b');
+    assert.equal(nameOf(nodes.pickForSelf(new Set(), true)), 'a');
+    assert.equal(nameOf(nodes.pickForSelf(new Set(), true)), 'a');
+    nodeAt(0).setState('draining');
+    assert.equal(first(), 'b');
+    nodes.stop();
+  });
+
   it('take feeds where the fewest are open', async () => {
     await open(3);
     const [a, b] = [nodeAt(0), nodeAt(1)];

@@ -20,6 +20,8 @@ export const SECRET = Buffer.from('forwarding-tests-have-a-secret-too');
 export interface Judged {
   /** Id of the endpoint; none of the catalogue when left out. */
   readonly endpoint?: string;
+  /** Path pattern of the endpoint. */
+  readonly path?: string;
   readonly transport?: PoolKind;
   readonly privilege?: Privilege;
   readonly identity?: 'marker' | 'own';
@@ -65,11 +67,15 @@ export interface ForwardingFront {
 
 const KEY: Principal = { kind: 'key', name: 'testing' };
 
-function endpointWith(transport: PoolKind, privilege: Privilege, id = 'test'): Endpoint {
+function endpointWith(
+  transport: PoolKind,
+  privilege: Privilege,
+  { endpoint: id = 'test', path = '/{db}' }: Judged,
+): Endpoint {
   return {
     id,
     methods: '*',
-    path: '/{db}',
+    path,
     scope: 'db',
     permit: { kind: 'public' },
     privilege,
@@ -83,7 +89,7 @@ function endpointWith(transport: PoolKind, privilege: Privilege, id = 'test'): E
 
 function judgedContext(context: Context, req: IncomingMessage, judged: Judged): Context {
   const { transport = 'pooled', privilege = 'member', database = 'db' } = judged;
-  const endpoint = endpointWith(transport, privilege, judged.endpoint);
+  const endpoint = endpointWith(transport, privilege, judged);
   const [path = '/', ...query] = (req.url ?? '/').split('?');
   context.id = 'request-1';
   context.client = {
