@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { parseTarget } from '../../src/admit/target.ts';
 import { authorizeOperation } from '../../src/authorize/index.ts';
+import { createBodyBudget } from '../../src/body/budget.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { contextOf } from '../../src/context.ts';
 import { type Role, roleSet } from '../../src/permissions/role.ts';
@@ -72,6 +73,8 @@ async function statusAfter(
       maxBodyBytes: 1e6,
       maxJsonBody: 1e6,
       maxQueryValues: 1000,
+      maxWriteValues: 1e6,
+      valueBudget: createBodyBudget(1e9),
       revocationWatch: { register: () => () => undefined },
     }),
     (_req, res) => {
