@@ -103,7 +103,7 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
       headers: request.headers ?? { Authorization: options.authorization() },
       timeoutMs: request.timeoutMs ?? options.requestTimeoutMs ?? 10_000,
     });
-    if (outcome.answered && outcome.answer.status < 500) return outcome.answer;
+    if (outcome.answered && isFinal(outcome.answer.status)) return outcome.answer;
     failure = failureOf(outcome, node.url, request.method);
     if (!outcome.answered && isNodesFault(failure)) options.nodeFailed(node.url, failure.reason);
     // A write that a node may have received is never repeated: the caller could not detect that it was
@@ -111,6 +111,11 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     const mayAskAgain = failure.reached === 'unsent' || request.method === 'GET' || request.method === 'HEAD';
     if (!mayAskAgain) throw unavailable(failure);
   }
+}
+
+/** True for a status that another node would give as well. 501 = CouchDB does not have the feature. */
+function isFinal(status: number): boolean {
+  return status < 500 || status === 501;
 }
 
 /**

@@ -29,6 +29,7 @@ export function authorizeServerPath(caller: Caller, path: readonly string[]): vo
   if (
     first === undefined ||
     first === 'favicon.ico' ||
+    first === '_utils' ||
     (second === undefined && OPEN_SERVER_PATHS.has(first))
   )
     return;

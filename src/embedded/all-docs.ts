@@ -49,7 +49,7 @@ function createListing(query: Query): Listing {
       allow: 'POST',
       POST: async ({ req, res, database }) => {
         const results = [];
-        for (const each of queriesOf(await readJsonObject(req, 'required')))
+        for (const each of queriesOf(await readJsonObject(req, 'any')))
           results.push(await query(database, listOptions(new URLSearchParams(), singleKeyAsRange(each))));
         sendJson(res, 200, { results });
       },

@@ -9,6 +9,7 @@ import {
 } from './document-check.ts';
 import { documentId, requestedRevision, sendWritten } from './document-endpoints.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
+import { isNotModified } from './if-none-match.ts';
 import { type Attachment, type Document, type StoredDocument } from './pouch.ts';
 import { currentDocument, writeDocument } from './write.ts';
 
@@ -32,7 +33,7 @@ async function getAttachment(exchange: DatabaseExchange): Promise<void> {
   const attachment = Object.hasOwn(doc._attachments ?? {}, name) ? doc._attachments?.[name] : undefined;
   if (attachment === undefined) throw new NotFound('Document is missing attachment');
   const headers = headersOf(attachment);
-  if (req.headers['if-none-match'] === headers.ETag) {
+  if (isNotModified(req, headers.ETag)) {
     res.writeHead(304, headers);
     res.end();
     return;

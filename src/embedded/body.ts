@@ -68,9 +68,10 @@ export async function readJsonObject(
   return value;
 }
 
-/** Throws CouchDB's 415 if Content-Type is not `application/json`. */
+/** Throws CouchDB's 415 if Content-Type is not `application/json`, in lower case as CouchDB compares it. */
 export function requireJsonType(req: IncomingMessage): void {
-  if (mediaType(req) !== 'application/json') throw new BadContentType();
+  const [type = ''] = (req.headers['content-type'] ?? '').split(';', 1);
+  if (type.trim() !== 'application/json') throw new BadContentType();
 }
 
 /** The content type in lower case, without parameters; empty if there is none. */

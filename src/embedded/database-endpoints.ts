@@ -152,7 +152,6 @@ async function compact({ req, res, database }: DatabaseExchange): Promise<void> 
 }
 
 async function cleanUpViews({ req, res, database }: DatabaseExchange): Promise<void> {
-  requireJsonType(req);
   req.resume();
   await database.views.cleanUp();
   sendJson(res, 202, { ok: true });

@@ -5,6 +5,7 @@ import { accepts } from './accept.ts';
 import { readBody, readJsonObject, requireJsonType, parseJson, mediaType } from './body.ts';
 import { checkedDocument, requireDocumentId, inCouchOrder } from './document-check.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
+import { isNotModified } from './if-none-match.ts';
 import { isObject, type Json, without } from './json.ts';
 import { parseRelated } from './multipart-read.ts';
 import { sendLeavesAsMultipart, sendRelated } from './multipart-write.ts';
@@ -69,7 +70,7 @@ async function getDocument(exchange: DatabaseExchange): Promise<void> {
   const doc = await database.storage.get(id, readOptions(exchange));
   const tag = `"${doc._rev}"`;
   const headers = id.startsWith('_local/') ? {} : { ETag: tag };
-  if (req.headers['if-none-match'] === tag && !id.startsWith('_local/')) {
+  if (isNotModified(req, tag) && !id.startsWith('_local/')) {
     res.writeHead(304, headers);
     res.end();
     return;

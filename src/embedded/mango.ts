@@ -4,7 +4,7 @@ import { sendJson } from '../respond.ts';
 import { requireDatabaseAdmin } from './access.ts';
 import { readJsonObject } from './body.ts';
 import { type DatabaseExchange, type Methods } from './exchange.ts';
-import { isObject, type Json } from './json.ts';
+import { isObject, type Json, without } from './json.ts';
 import { checkRegexes } from './mango-regex.ts';
 
 /** The methods of `/{db}/_find`. */
@@ -45,12 +45,44 @@ function findRequest(body: Json): FindRequest {
       `Fields must be an array of strings, not: ${JSON.stringify(fields)}`,
       'invalid_fields',
     );
-  const given = { skip, sort, fields, use_index: useIndex };
+  const given = { skip, sort, fields, use_index: indexNames(useIndex) };
   return {
     selector,
     limit: Math.min(Number(limit ?? DEFAULT_LIMIT), MAX_FIND_LIMIT),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
+}
+
+/** The design document of an index, and its name. CouchDB takes `null` and `[]` for no index. */
+function indexNames(value: unknown): readonly string[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (names.length > 2 || !names.every((name) => typeof name === 'string'))
+    throw new BadRequest(`Invalid index name: ${JSON.stringify(value)}`, 'invalid_index_name');
+  return names.length === 0 ? undefined : names;
+}
+
+/**
+ * Runs a request with its index. If the index does not fit, the request runs without it, and the warning is
+ * CouchDB's (mango_cursor.erl).
+ */
+async function withIndex<T>(request: FindRequest, run: (request: Json) => Promise<T>): Promise<Indexed<T>> {
+  const names = request['use_index'] as readonly string[] | undefined;
+  if (names === undefined) return { result: await withMangoErrors(() => run(request)), warnings: [] };
+  try {
+    return { result: await run({ ...request, use_index: names }), warnings: [] };
+  } catch {
+    const [design = '', name] = names;
+    const listed = `_design/${design.replace(/^_design\//u, '')}${name === undefined ? '' : `, ${name}`}`;
+    const fault = name === undefined ? 'it does not contain a valid index' : 'it is not a valid index';
+    const result = await withMangoErrors(() => run(without(request, 'use_index')));
+    return { result, warnings: [`${listed} was not used because ${fault} for this query.`] };
+  }
+}
+
+interface Indexed<T> {
+  readonly result: T;
+  readonly warnings: readonly string[];
 }
 
 function requireCount(value: unknown): void {
@@ -64,8 +96,11 @@ async function find({ req, res, database }: DatabaseExchange): Promise<void> {
   const request = findRequest(body);
   const started = performance.now();
   // PouchDB treats a limit of 0 as no limit.
-  const result: { docs: Json[]; warning?: string } =
-    request.limit === 0 ? { docs: [] } : await withMangoErrors(() => database.storage.find(request));
+  const { result, warnings } =
+    request.limit === 0
+      ? { result: { docs: [] }, warnings: [] }
+      : await withIndex<{ docs: Json[]; warning?: string }>(request, (each) => database.storage.find(each));
+  const warning = [...warnings, ...(result.warning === undefined ? [] : [result.warning])].join('\n');
   const stats = {
     total_keys_examined: 0,
     total_docs_examined: result.docs.length,
@@ -77,14 +112,14 @@ async function find({ req, res, database }: DatabaseExchange): Promise<void> {
     docs: result.docs,
     bookmark: 'nil',
     ...(body['execution_stats'] === true ? { execution_stats: stats } : {}),
-    ...(result.warning === undefined ? {} : { warning: result.warning }),
+    ...(warning === '' ? {} : { warning }),
   });
 }
 
 /** Sends PouchDB's query plan in the structure of CouchDB's answer. */
 async function explain({ req, res, database }: DatabaseExchange): Promise<void> {
   const request = findRequest(await readJsonObject(req, 'required'));
-  const plan = await withMangoErrors(() => database.storage.explain(request));
+  const { result: plan } = await withIndex(request, (each) => database.storage.explain(each));
   sendJson(res, 200, {
     dbname: database.name,
     index: isObject(plan['index']) ? { ...plan['index'], partitioned: false } : null,

@@ -11,7 +11,7 @@ export interface Target {
 /**
  * Parses like CouchDB (chttpd.erl, mochiweb_util:unquote): the path ends at the first `?` or `#`; empty
  * segments are dropped; each segment is decoded once, with `+` as a space. A `?` after the `#` starts no
- * query. Throws CouchDB's 400 for an invalid percent-encoding.
+ * query, and `;` separates parameters as `&` does. Throws CouchDB's 400 for an invalid percent-encoding.
  */
 export function readTarget(url: string): Target {
   const originForm = url.startsWith('/') ? url : pathOfAbsolute(url);
@@ -24,7 +24,7 @@ export function readTarget(url: string): Target {
     .split('/')
     .filter((segment) => segment !== '')
     .map(decodeSegment);
-  return { path: splitReservedId(path), query: new URLSearchParams(rawQuery) };
+  return { path: splitReservedId(path), query: new URLSearchParams(rawQuery.replaceAll(';', '&')) };
 }
 
 function pathOfAbsolute(url: string): string {
