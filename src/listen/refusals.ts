@@ -43,6 +43,26 @@ const CONNECT_REFUSED = rawAnswer(
   'Only GET,HEAD,POST,PUT,DELETE,COPY,OPTIONS allowed',
 );
 
+const PROXY_PROTOCOL = rawAnswer(
+  400,
+  'bad_request',
+  'The PROXY protocol is not supported; let the load balancer send X-Forwarded-For, and set trusted_proxies.',
+);
+
+/** Starts of the two versions of the PROXY protocol, which load balancers send before the request. */
+const PROXY_STARTS: readonly Buffer[] = [
+  Buffer.from('PROXY '),
+  Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1'),
+];
+
+function isProxyProtocol({ rawPacket }: ParseError): boolean {
+  if (rawPacket === undefined) return false;
+  return PROXY_STARTS.some((start) => rawPacket.subarray(0, start.length).equals(start));
+}
+
+/** Node's error for a request that it cannot parse. */
+type ParseError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer };
+
 function answerTo(code: string): string {
   if (code === 'HPE_INVALID_URL') return TARGET_NOT_ENCODED;
   if (code === 'HPE_HEADER_OVERFLOW') return HEAD_TOO_LARGE;
@@ -82,18 +102,22 @@ export function sparingLog(
  * would read it as the response to the first request.
  */
 export function refuseWhatIsNoRequest(server: Server, log: RefusalLog): void {
-  server.on('clientError', (error: NodeJS.ErrnoException, stream: Duplex) => {
+  server.on('clientError', (error: ParseError, stream: Duplex) => {
     const socket = stream as ClientSocket;
     // What arrives behind a refusal is dropped.
     if (socket.isClosing === true) return;
     const code = error.code ?? 'unknown';
-    log({ code, client: socket.remoteAddress }, 'refused a malformed HTTP request');
+    const isProxied = isProxyProtocol(error);
+    log(
+      { code, client: socket.remoteAddress },
+      isProxied ? 'refused the PROXY protocol' : 'refused a malformed HTTP request',
+    );
     const answering = socket.exchange !== undefined && !socket.exchange.writableFinished;
     const silent = socket.bytesRead === 0;
     // Data after a response with `Connection: close` is the rest of a refused request, not a new one.
     const closing = socket.exchange?.shouldKeepAlive === false;
     if (!socket.writable || answering || closing || silent || code === 'ECONNRESET') socket.destroy();
-    else endSocket(socket, answerTo(code));
+    else endSocket(socket, isProxied ? PROXY_PROTOCOL : answerTo(code));
   });
   server.on('connect', (_req: IncomingMessage, stream: Duplex) => {
     const socket = stream as ClientSocket;
