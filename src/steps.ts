@@ -49,6 +49,7 @@ export function createForward({
     valueBudget,
     publicUrl: settings.publicUrl,
     serverHeader: settings.serverHeader,
+    unsandboxed: new Set(namesIn(settings.unsandboxedDatabases)),
     multipartTimeoutMs: settings.couchdbMultipartTimeoutMs,
     maxBodyBytes: settings.maxBodyBytes,
     maxJsonBody: settings.maxJsonBody,
@@ -143,4 +144,12 @@ function createGuards(services: Services, state: ServerState): Guards {
     'replicator-write': replication,
     'users-any': guardUsers({ bodies, couch, keys, bus, limitBytes }),
   };
+}
+
+/** The names of a comma-separated list. */
+function namesIn(list: string): readonly string[] {
+  return list
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }

@@ -368,6 +368,13 @@ export const SETTINGS = {
       'Comma-separated private host names that `_replicate` and `_replicator` may connect to; the host of public_url is always allowed.',
   },
 
+  unsandboxed_databases: {
+    type: 'text',
+    default: '',
+    description:
+      'Comma-separated names of databases whose pages run scripts: attachments and functions get no `Content-Security-Policy: sandbox`. Whoever may write there can act as everybody who opens a page. Only for couchapps that you trust, and best on a host name of their own.',
+  },
+
   allow: {
     type: 'cidrs',
     default: ['0.0.0.0/0', '::/0'],

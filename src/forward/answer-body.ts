@@ -13,6 +13,8 @@ export interface BodyServices {
   readonly publicUrl: string;
   /** Whether CouchDB's Server header is passed on. */
   readonly serverHeader: boolean;
+  /** Databases whose pages run scripts (H8). */
+  readonly unsandboxed: ReadonlySet<string>;
 }
 
 /** An answer from CouchDB and the connection on which it arrived. */
@@ -88,11 +90,13 @@ export class AnswerBody {
     const { req } = this.#res;
     const status = answer.statusCode ?? 0;
     const context = contextOf(req);
+    const { operation } = context;
     const head = responseHead(status, answer.rawHeaders, context, {
       sentHost: host,
       publicUrl: this.#services.publicUrl,
       serverHeader: this.#services.serverHeader,
-      isCouchPage: context.operation?.endpoint.id === 'utils',
+      isCouchPage: operation?.endpoint.id === 'utils',
+      isTrusted: operation?.database !== undefined && this.#services.unsandboxed.has(operation.database),
     });
     // CouchDB answered before it received the whole body. The rest must not be read as the next request.
     if (!req.complete) head.push('Connection', 'close');

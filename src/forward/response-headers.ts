@@ -65,6 +65,8 @@ export interface HeadOptions {
   readonly isCouchPage: boolean;
   /** True if the client gets CouchDB's Server header (setting `server_header`). */
   readonly serverHeader: boolean;
+  /** True for a database whose pages may run scripts (setting `unsandboxed_databases`). */
+  readonly isTrusted: boolean;
 }
 
 /**
@@ -77,7 +79,7 @@ export function responseHead(
   status: number,
   rawHeaders: readonly string[],
   context: Context,
-  { sentHost, publicUrl, isCouchPage, serverHeader }: HeadOptions,
+  { sentHost, publicUrl, isCouchPage, isTrusted, serverHeader }: HeadOptions,
 ): string[] {
   const head: string[] = [];
   let policy = '';
@@ -104,7 +106,10 @@ export function responseHead(
   }
   context.setAnswerHeader('Vary', vary);
   // CouchDB's own pages get Couchgate's policy (listen/security-headers): CouchDB's lacks frame-ancestors.
-  if (!isCouchPage && (!isInert || policy !== '')) {
+  if (isTrusted) {
+    // CouchDB's own default; another policy is the operator's ([csp]) or the function's.
+    if (policy !== '' && policy !== SANDBOX) head.push('Content-Security-Policy', policy);
+  } else if (!isCouchPage && (!isInert || policy !== '')) {
     // All policies of a list apply (Content Security Policy Level 3, section 2.2).
     head.push(
       'Content-Security-Policy',

@@ -164,6 +164,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
         return () => watched.delete(feed);
       },
     },
+    unsandboxed: new Set(),
     isStillPermitted: () => true,
     maxJsonBody: 1e9,
     maxQueryValues: 1e9,
