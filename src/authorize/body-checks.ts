@@ -51,5 +51,5 @@ export function refuseReadStructure(
   const body = known(context.body, 'body');
   const { valueBudget } = limits;
   const caller = quotaKeyOf(callerOf(context));
-  return refuseStructure(body, structureLimits(endpoint, req, limits), { valueBudget, res, caller });
+  return refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, res, caller });
 }

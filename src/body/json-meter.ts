@@ -12,6 +12,12 @@ export interface BodyHolder {
   readonly caller: string;
 }
 
+/** Measures a body on its way. */
+export interface BodyMeter {
+  /** Returns why the body is refused, once it exceeds a limit. */
+  add(piece: Buffer): HttpError | undefined;
+}
+
 export interface StructureLimits {
   /** Most values of all levels together. */
   readonly values: number;
@@ -28,7 +34,7 @@ const FREE_VALUES = 10_000;
 /** Level of the list in `{"docs":[…]}`. */
 const DOCUMENTS = 2;
 /** A body of so few bytes cannot exceed a limit, so it is not measured. */
-const HARMLESS_BYTES = DEEPEST;
+export const HARMLESS_BYTES = DEEPEST;
 const PORTION_BYTES = 262_144;
 
 const QUOTE = 0x22;
@@ -44,7 +50,7 @@ const CLOSE_OBJECT = 0x7d;
  * gets before
  * it refuses a body, both agree on where a string ends.
  */
-export class JsonMeter {
+export class JsonMeter implements BodyMeter {
   readonly #limits: StructureLimits;
   readonly #holder: BodyHolder | undefined;
   #reserve: ReserveBytes | undefined;
@@ -114,18 +120,6 @@ export class JsonMeter {
   #tooMany(): HttpError {
     return new TooLarge('the request body has too many values');
   }
-}
-
-/** Returns a meter for a body that is streamed; undefined if its length alone proves that it is harmless. */
-export function meterOf(
-  limits: StructureLimits | undefined,
-  length: string | undefined,
-  { valueBudget }: Pick<BodyHolder, 'valueBudget'>,
-  res: ServerResponse,
-  caller: string,
-): JsonMeter | undefined {
-  if (limits === undefined || (length !== undefined && Number(length) <= HARMLESS_BYTES)) return undefined;
-  return new JsonMeter(limits, { valueBudget, res, caller });
 }
 
 /** Throws what `JsonMeter` finds in a whole body; other requests have their turn in between. */

@@ -2,7 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { type EndpointId } from '../catalogue/catalogue.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
-import { isMultipart } from './decode.ts';
+import { multipartKind } from './multipart-meter.ts';
 import { type StructureLimits } from './json-meter.ts';
 import { type BodyRules } from './read.ts';
 
@@ -41,30 +41,28 @@ const GUARDED_RULES: BodyRules = Object.freeze({ limitBytes: GUARDED_LIMIT_BYTES
 
 /**
  * Returns the limit of a body in bytes. Only what CouchDB stores as it comes may be larger than
- * `maxJsonBody`.
+ * `maxJsonBody`. CouchDB keeps a whole form in memory.
  */
 export function bodyLimit(
   endpoint: Pick<Endpoint, 'id' | 'body'>,
-  req: Pick<IncomingMessage, 'headers'>,
+  req: Pick<IncomingMessage, 'headers' | 'method'>,
   { maxBodyBytes, maxJsonBody }: BodyLimits,
 ): number {
   if (endpoint.body === 'attachment') return maxBodyBytes;
-  if (endpoint.body === 'document' && isMultipart(req)) return maxBodyBytes;
+  if (endpoint.body === 'document' && multipartKind(req) === 'related') return maxBodyBytes;
   return Math.min(parsedLimit(endpoint, maxJsonBody), maxBodyBytes);
 }
 
 /** Returns the limits of the structure of a body; undefined if CouchDB does not parse it. */
 export function structureLimits(
   endpoint: Pick<Endpoint, 'body'>,
-  req: Pick<IncomingMessage, 'headers'>,
   { maxQueryValues, maxWriteValues }: BodyLimits,
 ): StructureLimits | undefined {
   const { body } = endpoint;
   if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE));
   if (body === 'query') return queryStructure(maxQueryValues);
   if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT);
-  if (body === 'write') return writeStructure(maxWriteValues, 0);
-  return body === 'document' && !isMultipart(req) ? writeStructure(maxWriteValues, 0) : undefined;
+  return body === 'write' || body === 'document' ? writeStructure(maxWriteValues, 0) : undefined;
 }
 
 function writeStructure(values: number, perDocument: number): StructureLimits {
@@ -75,7 +73,8 @@ function queryStructure(values: number): StructureLimits {
   return { values, perDocument: 0, members: values, stringBytes: QUERY_STRING_BYTES };
 }
 
-function parsedLimit({ id, body }: Pick<Endpoint, 'id' | 'body'>, maxJsonBody: number): number {
+/** Returns the limit of what CouchDB parses as a whole: a body, or a part of one. */
+export function parsedLimit({ id, body }: Pick<Endpoint, 'id' | 'body'>, maxJsonBody: number): number {
   if (GUARDED.has(id)) return GUARDED_LIMIT_BYTES;
   return body === 'query' || body === 'selector' ? Math.min(QUERY_LIMIT_BYTES, maxJsonBody) : maxJsonBody;
 }

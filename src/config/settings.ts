@@ -310,7 +310,7 @@ export const SETTINGS = {
     min: 1,
     default: 67_108_864,
     description:
-      'Maximum size, before and after gunzip, of a body that CouchDB parses: every body except attachments and multipart documents.',
+      'Maximum size, before and after gunzip, of a body that CouchDB parses: every body except attachments, and the JSON part of `multipart/related`.',
   },
   max_write_values: {
     type: 'count',

@@ -2,8 +2,8 @@
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
 import { type BodyBudget } from '../body/budget.ts';
-import { meterOf } from '../body/json-meter.ts';
-import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
+import { bodyMeter } from '../body/body-meter.ts';
+import { bodyLimit, type BodyLimits } from '../body/limits.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
 import { type HttpError, Unavailable } from '../http-errors.ts';
 import { type IsStillPermitted, requireStillPermitted, revoked } from '../revocation/after-wait.ts';
@@ -66,9 +66,10 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     const scan = context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
     const limitBytes = bodyLimit(decision.endpoint, req, services);
     const { body } = this.#request;
+    const { endpoint } = decision;
     const meter =
       body.kind === 'stream'
-        ? meterOf(structureLimits(decision.endpoint, req, services), body.length, services, res, this.caller)
+        ? bodyMeter({ endpoint, length: body.length }, req, res, this.caller, services)
         : undefined;
     this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
     // The only event for a client that disconnected: Node emits `aborted` only while the request is

@@ -1,6 +1,6 @@
 // Sends the body of a request to CouchDB: bytes at once, or a stream with back-pressure.
 import { type ClientRequest, type IncomingMessage } from 'node:http';
-import { type JsonMeter } from '../body/json-meter.ts';
+import { type BodyMeter } from '../body/json-meter.ts';
 import { type InternalIdScan } from '../body/stream-scan.ts';
 import { contextOf } from '../context.ts';
 import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
@@ -21,7 +21,7 @@ export class OutgoingBody {
   /** For a body whose ids nobody has read. */
   readonly #scan: InternalIdScan | undefined;
   /** For a body that CouchDB parses. */
-  readonly #meter: JsonMeter | undefined;
+  readonly #meter: BodyMeter | undefined;
   readonly #listener: BodyRefusalListener;
   #upstream: ClientRequest | undefined;
   #sent = 0;
@@ -36,7 +36,7 @@ export class OutgoingBody {
     req: IncomingMessage,
     limitBytes: number,
     scan: InternalIdScan | undefined,
-    meter: JsonMeter | undefined,
+    meter: BodyMeter | undefined,
     listener: BodyRefusalListener,
   ) {
     this.#body = body;
