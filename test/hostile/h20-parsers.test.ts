@@ -277,6 +277,7 @@ describe('H20 a body on its way to a parser', () => {
       ['POST /h20/_bulk_docs', bulkOf(25_000, 0)],
       ['PUT /h20/a', values],
       ['POST /h20', values],
+      ['PUT /h20/a', Buffer.from(members(150_000))],
     ];
     for (const [line, body] of tooMany)
       for (const [sent, ...lines] of [[body], [gzipSync(body), GZIP]] as const) {
