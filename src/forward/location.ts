@@ -6,9 +6,19 @@
  * with another origin comes from a design function and stays unchanged.
  */
 export function publicLocation(location: string, sentHost: string, publicUrl: string): string {
-  const path =
-    pathAfterOrigin(location, `http://${sentHost}/`) ?? pathAfterOrigin(location, `https://${sentHost}/`);
+  const path = pathOnNode(location, sentHost);
   return path === undefined ? location : publicUrl + path;
+}
+
+/** True if a Location leads to the node that sent it. */
+export function isNodeLocation(location: string, sentHost: string): boolean {
+  return pathOnNode(location, sentHost) !== undefined;
+}
+
+function pathOnNode(location: string, sentHost: string): string | undefined {
+  return (
+    pathAfterOrigin(location, `http://${sentHost}/`) ?? pathAfterOrigin(location, `https://${sentHost}/`)
+  );
 }
 
 function pathAfterOrigin(location: string, origin: string): string | undefined {

@@ -1,7 +1,7 @@
 // Decides which headers of CouchDB's answer the client gets: an allow-list, because design functions and
 // attachments can set any others (H3, H8, H14).
 import { type Context } from '../context.ts';
-import { publicLocation } from './location.ts';
+import { isNodeLocation, publicLocation } from './location.ts';
 
 /** How a header is handled; headers without a rule are dropped. */
 type Rule = 'pass' | 'location' | 'vary' | 'policy' | 'server' | 'drop';
@@ -101,8 +101,7 @@ export function responseHead(
     else if (entry.rule === 'vary') vary = `${vary}, ${value}`;
     else if (entry.rule === 'server') {
       if (serverHeader) head.push(name, value);
-    } else if (status <= 202 || (status >= 300 && status < 400))
-      head.push(name, publicLocation(value, sentHost, publicUrl));
+    } else if (mayName(value, status, sentHost)) head.push(name, publicLocation(value, sentHost, publicUrl));
   }
   context.setAnswerHeader('Vary', vary);
   // CouchDB's own pages get Couchgate's policy (listen/security-headers): CouchDB's lacks frame-ancestors.
@@ -117,6 +116,15 @@ export function responseHead(
     );
   }
   return head;
+}
+
+/**
+ * CouchDB sends a Location with 200 for a document that it changed. A stored content type can bring one too
+ * (H3), so with 200 it must lead to the node.
+ */
+function mayName(location: string, status: number, sentHost: string): boolean {
+  if (status === 200) return isNodeLocation(location, sentHost);
+  return status === 201 || status === 202 || (status >= 300 && status < 400);
 }
 
 /**

@@ -209,6 +209,7 @@ const WRITTEN = [
   'GET /_replicator/_local/doc',
   'POST /_replicator/_find',
   'GET /_replicator/_design/d/_view/v',
+  'GET /_global_changes/doc',
   'GET /x%2F_users/doc',
   'GET /x%2F_replicator/doc',
   'GET /x%2F_replicator/_changes?feed=continuous',

@@ -32,7 +32,7 @@ describe('a failed exchange with CouchDB (M5)', () => {
         nodeFailed: (...failure) => reports.push(failure),
         connectTimeoutMs: 5000,
         // Only the node that says nothing is waited for; the others must have the time to receive the request.
-        requestTimeoutMs: title === 'answers nothing' ? 300 : 10_000,
+        requestTimeoutMs: title === 'answers nothing' ? 2000 : 10_000,
       });
       try {
         for (const headers of [undefined, { authorization: `Basic ${CANARY}` }]) {
