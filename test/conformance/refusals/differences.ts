@@ -53,6 +53,7 @@ export const DIFFERENCES: readonly Difference[] = [
   { couchdb: '200', couchgate: '405', on: / \/_node\/_local(?: |$)/u, why: 'CouchDB answers to any method.' },
   { couchdb: '405', couchgate: '405', on: / \/_(?:node\/_local\/_config|cluster_setup)/u, why: 'What is closed on purpose does not follow CouchDB in the list of methods.' },
   { couchdb: '*', couchgate: '400 bad_request', on: /^(?:POST|PUT) \/_replic/u, why: 'Couchgate checks a replication job before CouchDB sees it (H9).' },
+  { couchdb: '403', couchgate: '400 bad_request', on: /^PUT \/_users\/_security/u, why: 'Both refuse it; here the reason says that grants have no effect there.' },
 
   // What Couchgate permits and CouchDB, asked as member, does not.
   { couchdb: '401', couchgate: '*', on: / \/_(?:search|nouveau)_analyze/u, why: 'Everybody who is signed in may analyse a text, as at Cloudant.', forwarded: true },
