@@ -266,7 +266,7 @@ describe('couchgate setup before there is a secret', () => {
     assert.match(setup.stdout(), /127\.0\.0\.1:9 cannot be reached/u);
     const serving = startProgram(env);
     assert.notEqual(await serving.ended, 0);
-    assert.match(serving.stderr(), /COUCHGATE_JWT_SECRET: is empty.*`couchgate setup`/u);
+    assert.match(serving.stderr(), /COUCHGATE_JWT_SECRET: is empty.*`npm start -- setup`/u);
   });
 });
 
