@@ -1,6 +1,6 @@
 // `npm run bench`: measures the cost of Couchgate and of alternatives, and prints the results as Markdown.
 import { parseArgs } from 'node:util';
-import { replaceMeasured } from './document.ts';
+import { writeMeasured } from './document.ts';
 import { type Group, type Plan } from './group.ts';
 import { GROUPS } from './groups/all.ts';
 import { machine } from './machine.ts';
@@ -11,7 +11,7 @@ const USAGE = `usage: npm run bench -- [group …] [--long] [--rounds N] [--seco
 Without a group, all groups run, which takes about ten minutes. --long uses more rounds, more cases and larger data.
 --profile writes V8 CPU profiles of Couchgate into a folder, and adds a table of its CPU time.
 --against also measures the Couchgate of another checkout in the same rounds (group ceiling).
---write puts the tables into docs/performance.md. COUCHDB_HOME is the folder of an installed CouchDB; some groups need it.
+--write puts the tables into docs/performance/. COUCHDB_HOME is the folder of an installed CouchDB; some groups need it.
 
 groups:
 ${GROUPS.map(({ name, title }) => `  ${name.padEnd(12)} ${title}`).join('\n')}
@@ -61,7 +61,7 @@ async function main(): Promise<void> {
   for (const group of GROUPS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
     const text = `${machine()}; \`${command}\`\n\n${await run(group, plan)}`;
     process.stdout.write(`## ${group.title}\n\n${text}\n`);
-    if (values.write) replaceMeasured(group.name, text);
+    if (values.write) writeMeasured(group, text);
   }
 }
 
