@@ -26,7 +26,7 @@ const CONNECT_EVENTS = { 'http:': 'connect', 'https:': 'secureConnect' } as cons
  * First TCP keep-alive probe of an idle connection, in ms. It detects a node that lost power under an open
  * feed.
  */
-const KEEP_ALIVE_PROBE_MS = 30_000;
+export const KEEP_ALIVE_PROBE_MS = 30_000;
 
 const established = new WeakSet<Duplex>();
 
@@ -63,7 +63,6 @@ export function createAgent(
     ...(protocol === 'https:' && limits.ca !== undefined ? { ca: limits.ca } : {}),
   };
   const agent = protocol === 'https:' ? new https.Agent(options) : new http.Agent(options);
-  if (keep) reuseNewestSocket(agent);
   const connect = agent.createConnection.bind(agent);
   const reuse = agent.reuseSocket.bind(agent);
   agent.createConnection = (connection, callback) => {
@@ -84,35 +83,6 @@ export function createAgent(
     reuse(socket, request);
   };
   return agent;
-}
-
-/** Methods that Node's agent and request call on each other. Mostly undocumented; equal in Node 20 to 24. */
-interface AgentInternals {
-  addRequest(request: http.ClientRequest, options: object): void;
-}
-interface RequestInternals {
-  onSocket(socket: Duplex): void;
-}
-
-/**
- * Makes a request reuse the newest idle connection without the overhead of Node's agent. That agent copies
- * all options twice and builds a pool name from them, three times for a request. All connections of one of
- * our agents lead to the same node, so one name is enough.
- */
-function reuseNewestSocket(agent: http.Agent): void {
-  const name = 'node';
-  const addRequest = (agent as unknown as AgentInternals).addRequest.bind(agent);
-  agent.getName = () => name;
-  (agent as unknown as AgentInternals).addRequest = (request, options) => {
-    const socket = agent.freeSockets[name]?.pop();
-    if (socket === undefined || socket.destroyed) {
-      addRequest(request, options);
-      return;
-    }
-    agent.reuseSocket(socket, request);
-    (request as unknown as RequestInternals).onSocket(socket);
-    ((agent.sockets as Record<string, Socket[]>)[name] ??= []).push(socket);
-  };
 }
 
 /** Sets the idle timeout of the connections that are in use. */

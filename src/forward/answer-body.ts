@@ -1,6 +1,8 @@
 // Sends CouchDB's answer to the client: filtered head, streamed body, back-pressure on both sides.
-import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type ServerResponse } from 'node:http';
 import { contextOf } from '../context.ts';
+import { type AnswerReceiver, type NodeAnswer } from './carrier.ts';
+import { type Feed } from './feeds.ts';
 import { type CouchNode, type Queue } from './node.ts';
 import { type Nodes } from './nodes.ts';
 import { responseHead } from './response-headers.ts';
@@ -17,20 +19,10 @@ export interface BodyServices {
   readonly unsandboxed: ReadonlySet<string>;
 }
 
-/** An answer from CouchDB and the connection on which it arrived. */
-export interface UpstreamAnswer {
-  readonly answer: IncomingMessage;
-  readonly upstream: ClientRequest;
-  readonly node: CouchNode;
-  /** The Host header that the node got. */
-  readonly host: string;
-  readonly queue: Queue;
-}
-
 /** Called when an answer ends: exactly one method, or none if the exchange has already ended. */
 export interface AnswerListener {
   /** The whole answer was received and sent to the client. */
-  complete(upstream: ClientRequest): void;
+  complete(): void;
   /** CouchDB closed the connection before the end of its answer (M4). */
   truncated(error: Error): void;
   /** The client gets this error instead of CouchDB's answer. */
@@ -51,14 +43,14 @@ const SINGLE_WRITE_BYTES = 12_288;
 const BATCH_BYTES = 32_768;
 const BATCH_DELAY_MS = 2;
 
-type RelayedAnswer = IncomingMessage & { body?: AnswerBody };
-
-/**
- * Sends one answer to the client. The stream listeners are shared functions that find it by `answer.body`.
- */
-export class AnswerBody {
+/** Sends one answer to the client. */
+export class AnswerBody implements AnswerReceiver {
+  /** The feed that this is the answer of. */
+  feed: Feed | undefined = undefined;
   readonly #services: BodyServices;
-  readonly #upstreamAnswer: UpstreamAnswer;
+  readonly #answer: NodeAnswer;
+  readonly #node: CouchNode;
+  readonly #queue: Queue;
   readonly #res: ServerResponse;
   readonly #listener: AnswerListener;
   readonly #length: number;
@@ -69,30 +61,30 @@ export class AnswerBody {
   /** `length` is the Content-Length of the answer in bytes; NaN = unknown. */
   constructor(
     services: BodyServices,
-    upstreamAnswer: UpstreamAnswer,
+    answer: NodeAnswer,
+    node: CouchNode,
+    queue: Queue,
     res: ServerResponse,
     listener: AnswerListener,
     length: number,
   ) {
     this.#services = services;
-    this.#upstreamAnswer = upstreamAnswer;
+    this.#answer = answer;
+    this.#node = node;
+    this.#queue = queue;
     this.#res = res;
     this.#listener = listener;
     this.#length = length;
-    const answer: RelayedAnswer = upstreamAnswer.answer;
-    answer.body = this;
-    answer.on('data', onData).on('end', onEnd).on('close', onClose);
   }
 
   /** Writes the filtered head. */
   writeHead(): void {
-    const { answer, host } = this.#upstreamAnswer;
+    const { status, rawHeaders, sentHost } = this.#answer;
     const { req } = this.#res;
-    const status = answer.statusCode ?? 0;
     const context = contextOf(req);
     const { operation } = context;
-    const head = responseHead(status, answer.rawHeaders, context, {
-      sentHost: host,
+    const head = responseHead(status, rawHeaders, context, {
+      sentHost,
       publicUrl: this.#services.publicUrl,
       serverHeader: this.#services.serverHeader,
       isCouchPage: operation?.endpoint.id === 'utils',
@@ -103,7 +95,7 @@ export class AnswerBody {
     this.#res.writeHead(status, head);
   }
 
-  write(chunk: Buffer): void {
+  chunk(chunk: Buffer): void {
     const res = this.#res;
     if (res.writableEnded) return;
     if (chunk.length === this.#length && chunk.length <= SINGLE_WRITE_BYTES && !res.headersSent) {
@@ -112,7 +104,10 @@ export class AnswerBody {
       // Node joins a head and a string body into one write. A Buffer body is a second write, which costs 4 %
       // more.
       res.end(chunk.toString('latin1'), 'latin1');
-    } else if (this.#upstreamAnswer.queue === 'feed' || !res.headersSent) this.#send(chunk);
+    } else if (this.#queue === 'feed') {
+      this.#send(chunk);
+      this.feed?.sent(chunk);
+    } else if (!res.headersSent) this.#send(chunk);
     else this.#addToBatch(chunk);
   }
 
@@ -147,14 +142,13 @@ export class AnswerBody {
 
   #send(chunk: Buffer): void {
     const res = this.#res;
-    const { answer } = this.#upstreamAnswer;
     if (!res.headersSent) this.writeHead();
     if (res.write(chunk)) return;
-    answer.pause();
-    res.once('drain', () => answer.resume());
+    this.#answer.pause();
+    res.once('drain', () => this.#answer.resume());
   }
 
-  end(): void {
+  ended(): void {
     const res = this.#res;
     if (res.writableEnded) return;
     if (!res.headersSent) this.writeHead();
@@ -164,28 +158,14 @@ export class AnswerBody {
   }
 
   #complete(): void {
-    const { node, upstream } = this.#upstreamAnswer;
-    this.#services.nodes.recordSuccess(node);
-    this.#listener.complete(upstream);
+    this.#services.nodes.recordSuccess(this.#node);
+    this.#listener.complete();
   }
 
-  onClose(): void {
+  brokeOff(): void {
     this.discardBatch();
-    if (!this.#upstreamAnswer.answer.complete)
-      this.#listener.truncated(new Error('node closed the connection before the end of its answer'));
+    this.#listener.truncated(new Error('node closed the connection before the end of its answer'));
   }
-}
-
-function onData(this: RelayedAnswer, chunk: Buffer): void {
-  this.body?.write(chunk);
-}
-
-function onEnd(this: RelayedAnswer): void {
-  this.body?.end();
-}
-
-function onClose(this: RelayedAnswer): void {
-  this.body?.onClose();
 }
 
 function flushBatch(body: AnswerBody): void {

@@ -2,11 +2,13 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { contextOf } from '../context.ts';
 import { BadGateway, Unauthorized } from '../http-errors.ts';
-import { AnswerBody, type AnswerListener, type BodyServices, type UpstreamAnswer } from './answer-body.ts';
+import { AnswerBody, type AnswerListener, type BodyServices } from './answer-body.ts';
+import { type NodeAnswer } from './carrier.ts';
 import { type Feeds } from './feeds.ts';
 import { loginReason } from './location.ts';
 import { readHeadFields } from './response-headers.ts';
 import { isReusableAfter } from './connection-plan.ts';
+import { type CouchNode, type Queue } from './node.ts';
 
 export interface AnswerServices extends BodyServices {
   readonly feeds: Feeds;
@@ -21,24 +23,23 @@ export interface AnswerServices extends BodyServices {
  */
 export function relayAnswer(
   services: AnswerServices,
-  upstreamAnswer: UpstreamAnswer,
+  answer: NodeAnswer,
+  node: CouchNode,
+  queue: Queue,
   req: IncomingMessage,
   res: ServerResponse,
   listener: AnswerListener,
 ): void {
-  const { answer, upstream, node, host, queue } = upstreamAnswer;
-  const status = answer.statusCode ?? 0;
-  const raw = answer.rawHeaders;
+  const { status, rawHeaders, sentHost } = answer;
   const context = contextOf(req);
   context.upstream.status = status;
   context.upstream.answeredAt = performance.now();
-  const { type, location, requestId, length } = readHeadFields(raw);
-  if (!isReusableAfter(status, type) || !isHeadIntact(requestId, req)) upstream.shouldKeepAlive = false;
+  const { type, location, requestId, length } = readHeadFields(rawHeaders);
+  if (!isReusableAfter(status, type) || !isHeadIntact(requestId, req)) answer.closeAfter();
   // CouchDB answers 400 to a token of an unknown key and 401 to an expired one. Both also have other causes,
   // so the node is probed with a token.
-  if ((status === 401 || status === 400) && upstream.hasHeader('authorization'))
-    services.nodes.recheckToken(node);
-  const reason = loginReason(status, location, host);
+  if ((status === 401 || status === 400) && answer.isAuthorized) services.nodes.recheckToken(node);
+  const reason = loginReason(status, location, sentHost);
   if (reason !== undefined) {
     listener.fail(new Unauthorized(reason));
     return;
@@ -48,12 +49,12 @@ export function relayAnswer(
     listener.fail(new BadGateway("CouchDB's answer cannot be forwarded."));
     return;
   }
-  const body = new AnswerBody(services, upstreamAnswer, res, listener, Number(length));
+  const body = new AnswerBody(services, answer, node, queue, res, listener, Number(length));
+  answer.receive(body);
   if (queue !== 'feed') return;
   body.writeHead();
   res.flushHeaders();
-  // Registered after the AnswerBody, whose listener must send the last line before the feed is ended.
-  services.feeds.add(req, res, answer, (reason, abort) => listener.end(reason, abort));
+  body.feed = services.feeds.add(req, res, (reason, abort) => listener.end(reason, abort));
 }
 
 /**

@@ -1,5 +1,5 @@
 // Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
-import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Context, type Decision, known } from '../context.ts';
 import { type BodyBudget } from '../body/budget.ts';
 import { bodyMeter } from '../body/body-meter.ts';
@@ -11,16 +11,18 @@ import { type RunningExchange, type RunningExchanges } from '../revocation/runni
 import { NodeTimeout } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type AnswerListener } from './answer-body.ts';
-import { Attempt, type AttemptEvents, type AttemptFailure, type AttemptServices } from './attempt.ts';
+import { type Attempt, type AttemptEvents, type AttemptFailure, type NodeAnswer } from './carrier.ts';
 import { failureOf, isInvalidHttp, noNode } from './failures.ts';
 import { type Identity } from './identity.ts';
+import { KeptAttempt } from './kept-attempt.ts';
 import { type CouchNode } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
 import { OutgoingBody } from './request-body.ts';
+import { StreamAttempt, type StreamServices } from './stream-attempt.ts';
 import { type Waiter } from '../limits/concurrency-limiter.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
-export interface ExchangeServices extends AnswerServices, AttemptServices, BodyLimits {
+export interface ExchangeServices extends AnswerServices, StreamServices, BodyLimits {
   readonly identity: Identity;
   readonly running: RunningExchanges;
   readonly isStillPermitted: IsStillPermitted;
@@ -121,11 +123,9 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     if (!this.#over) this.#choose();
   }
 
-  answered(answer: IncomingMessage, upstream: ClientRequest): void {
+  answered(answer: NodeAnswer): void {
     const node = known(this.#node, 'upstream.node');
-    const host = this.#request.hostFor(node);
-    const upstreamAnswer = { answer, upstream, node, host, queue: this.#plan.queue };
-    relayAnswer(this.#services, upstreamAnswer, this.#req, this.#res, this);
+    relayAnswer(this.#services, answer, node, this.#plan.queue, this.#req, this.#res, this);
   }
 
   attemptFailed({ error, connected, reused }: AttemptFailure): void {
@@ -152,20 +152,31 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     upstream.node = node.host;
     upstream.sentAt = performance.now();
     try {
-      const attempt = new Attempt(
-        this.#services,
-        this.#request,
-        this.#body,
-        this.#plan,
-        node,
-        this.#req.socket,
-        this,
-      );
-      this.#attempt = attempt;
-      attempt.send(this.#res);
+      if (this.#plan.pool === 'pooled' && this.#request.isShort) this.#sendKept(node);
+      else this.#sendStream(node);
     } catch (thrown) {
       this.fail(thrown);
     }
+  }
+
+  #sendKept(node: CouchNode): void {
+    const attempt = new KeptAttempt(this.#request, node, this);
+    this.#attempt = attempt;
+    attempt.send();
+  }
+
+  #sendStream(node: CouchNode): void {
+    const attempt = new StreamAttempt(
+      this.#services,
+      this.#request,
+      this.#body,
+      this.#plan,
+      node,
+      this.#req.socket,
+      this,
+    );
+    this.#attempt = attempt;
+    attempt.send(this.#res);
   }
 
   /** True if another attempt cannot have a second effect and the client has seen nothing of the answer. */
@@ -179,12 +190,11 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     );
   }
 
-  complete(upstream: ClientRequest): void {
+  complete(): void {
     this.#over = true;
     this.#services.running.remove(this);
     this.#body.stop();
-    // CouchDB answered without reading the whole body, so the rest need not be sent.
-    if (!upstream.writableFinished) upstream.destroy();
+    this.#attempt?.finish();
   }
 
   /** The answer broke off (M4): retries, or aborts the client's answer if it has begun. */

@@ -1,4 +1,5 @@
 // Maps a request that CouchDB did not answer to an HTTP error. Never 401 or 408: clients do not retry them.
+import { errors } from 'undici';
 import { BadGateway, GatewayTimeout, type HttpError, TooBusy, Unavailable } from '../http-errors.ts';
 import { NodeTimeout } from './agents.ts';
 
@@ -24,7 +25,11 @@ export function failureOf(error: NodeJS.ErrnoException, request: { readonly retr
 
 /** True if the answer is invalid, not the connection. Another node would send the same answer. */
 export function isInvalidHttp(error: NodeJS.ErrnoException): boolean {
-  return error.code?.startsWith('HPE_') === true;
+  return (
+    error.code?.startsWith('HPE_') === true ||
+    error instanceof errors.HTTPParserError ||
+    error instanceof errors.HeadersOverflowError
+  );
 }
 
 /** Adds to the sentence for a write that its result is unknown, so that the client checks it. */

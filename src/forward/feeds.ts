@@ -2,7 +2,13 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { contextOf, known } from '../context.ts';
 
-interface Feed {
+/** An open feed. */
+export interface Feed {
+  /** Called after data was sent to the client. */
+  sent(chunk: Buffer): void;
+}
+
+interface OpenFeed {
   readonly end: (reason: string, abort: boolean) => void;
   /** Each line is complete by itself, so a client that gets no more lines has lost nothing. */
   readonly isLineBased: boolean;
@@ -14,7 +20,7 @@ const NEWLINE = 0x0a;
 
 /** The open feeds of this process. */
 export class Feeds {
-  readonly #open = new Set<Feed>();
+  readonly #open = new Set<OpenFeed>();
   #ending = false;
 
   get count(): number {
@@ -25,23 +31,20 @@ export class Feeds {
    * Tracks a feed until its response closes. `end` ends it; its arguments are the reason for the access log
    * and `abort`.
    */
-  add(
-    req: IncomingMessage,
-    res: ServerResponse,
-    answer: IncomingMessage,
-    end: (reason: string, abort: boolean) => void,
-  ): void {
+  add(req: IncomingMessage, res: ServerResponse, end: (reason: string, abort: boolean) => void): Feed {
     const context = contextOf(req);
     const { query } = known(context.target, 'target');
     const isLineBased = query.includes('feed=continuous') || query.includes('feed=eventsource');
-    const feed: Feed = { end, isLineBased, isAtLineEnd: true };
+    const feed: OpenFeed = { end, isLineBased, isAtLineEnd: true };
     this.#open.add(feed);
-    answer.on('data', (chunk: Buffer) => {
-      feed.isAtLineEnd = chunk[chunk.length - 1] === NEWLINE;
-      if (this.#ending && feed.isAtLineEnd) this.#end(feed);
-    });
     res.on('close', () => this.#open.delete(feed));
     if (this.#ending) this.#end(feed);
+    return {
+      sent: (chunk) => {
+        feed.isAtLineEnd = chunk[chunk.length - 1] === NEWLINE;
+        if (this.#ending && feed.isAtLineEnd && this.#open.has(feed)) this.#end(feed);
+      },
+    };
   }
 
   /**
@@ -53,7 +56,7 @@ export class Feeds {
     for (const feed of this.#open) if (feed.isAtLineEnd) this.#end(feed);
   }
 
-  #end(feed: Feed): void {
+  #end(feed: OpenFeed): void {
     this.#open.delete(feed);
     feed.end('draining', !feed.isLineBased);
   }

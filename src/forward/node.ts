@@ -8,6 +8,7 @@ import {
   type NodeProtocol,
   setIdleTimeout,
 } from './agents.ts';
+import { KeptConnections } from './kept-connections.ts';
 import { ConcurrencyLimiter } from '../limits/concurrency-limiter.ts';
 
 /**
@@ -49,7 +50,10 @@ export class CouchNode {
   readonly url: string;
   /** `host:port`: the Host header of every request, and the node's name in logs and metrics. */
   readonly host: string;
+  /** Connections of http-proxy. */
   readonly upstreams: Readonly<Record<PoolKind, Upstream>>;
+  /** Connections of undici, for short requests whose body is in memory. */
+  readonly kept: KeptConnections;
   readonly #limiters: Readonly<Record<Queue, ConcurrencyLimiter>>;
   #state: NodeState = 'unknown';
   #successes = 0;
@@ -71,6 +75,7 @@ export class CouchNode {
       'single-use': { target, agent: createAgent(protocol, false, limits, bare) },
       feed: { target, agent: createAgent(protocol, true, limits, bare) },
     };
+    this.kept = new KeptConnections(origin, limits);
     this.#limiters = {
       short: new ConcurrencyLimiter(limits.connections, limits.queue, limits.share),
       feed: new ConcurrencyLimiter(limits.feeds, 0, limits.share),
@@ -111,6 +116,7 @@ export class CouchNode {
     const { idleTimeoutMs, vanishedMs = idleTimeoutMs } = this.#limits;
     const limit = isUnresponsive ? Math.min(vanishedMs, idleTimeoutMs) : idleTimeoutMs;
     for (const { agent } of Object.values(this.upstreams)) setIdleTimeout(agent, limit);
+    this.kept.setIdleTimeout(limit);
   }
 
   /** Counts a complete answer of a half-open node. Returns true if there were enough for it to become up. */
@@ -123,10 +129,12 @@ export class CouchNode {
   /** Closes idle connections. Those of a failed node are dead, even if no error was seen yet. */
   closeIdle(): void {
     for (const pool of Object.values(this.upstreams)) destroyIdle(pool.agent);
+    this.kept.closeIdle();
   }
 
   /** Closes every connection. */
   destroy(): void {
     for (const pool of Object.values(this.upstreams)) pool.agent.destroy();
+    this.kept.destroy();
   }
 }

@@ -1,5 +1,5 @@
 // Builds the request that CouchDB gets: method, target, headers, token and connection plan.
-import { type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
+import { type IncomingMessage } from 'node:http';
 import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { HeaderTooLong } from '../http-errors.ts';
@@ -10,6 +10,7 @@ import { type Identity } from './identity.ts';
 import { type CouchNode } from './node.ts';
 import {
   bodyOf,
+  type CouchHeaders,
   isForm,
   LONGEST_HEADER,
   refererForForm,
@@ -33,7 +34,7 @@ export class OutgoingRequest {
   readonly asksOneNode: boolean;
   /** Key of the quota of a node that the request counts against. */
   readonly caller: string;
-  readonly #headers: OutgoingHttpHeaders;
+  readonly #headers: CouchHeaders;
   /** The host that functions of design documents see; undefined = that of the node. */
   readonly #publicHost: string | undefined;
   readonly #req: IncomingMessage;
@@ -100,8 +101,16 @@ export class OutgoingRequest {
     return this.#publicHost ?? node.host;
   }
 
+  /**
+   * True if undici may carry the request: its body is in memory. undici closes the connection after a HEAD,
+   * and takes the name in the node's certificate from the Host header.
+   */
+  get isShort(): boolean {
+    return this.body.kind !== 'stream' && this.method !== 'HEAD' && this.#publicHost === undefined;
+  }
+
   /** The headers for one node, with a token that is still valid when the node receives it. */
-  headersFor(node: CouchNode): OutgoingHttpHeaders {
+  headersFor(node: CouchNode): CouchHeaders {
     const headers = this.#headers;
     const host = this.hostFor(node);
     headers['host'] = host;

@@ -3,14 +3,10 @@ import { type ClientRequest, type IncomingMessage } from 'node:http';
 import { type BodyMeter } from '../body/json-meter.ts';
 import { type InternalIdScan } from '../body/stream-scan.ts';
 import { contextOf } from '../context.ts';
-import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
+import { Forbidden, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
+import { type BodyRefusalListener } from './carrier.ts';
 import { type RequestBody } from './request-headers.ts';
-
-/** Called with the refusal of a body. CouchDB has not acted on the body: it waits for its end. */
-export interface BodyRefusalListener {
-  refuse(error: HttpError): void;
-}
 
 /** The body of one request. Several attempts may send it until the first byte of a stream was sent. */
 export class OutgoingBody {

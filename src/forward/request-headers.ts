@@ -1,5 +1,5 @@
 // Decides which headers CouchDB gets: an allow-list, so that no other client header reaches it (H6).
-import { type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
+import { type IncomingHttpHeaders } from 'node:http';
 import { PASSED_HEADERS } from '../catalogue/request-headers.ts';
 import { type Context, known } from '../context.ts';
 import { BadRequest, HeaderTooLong } from '../http-errors.ts';
@@ -17,6 +17,9 @@ const KEPT_NAMES: ReadonlySet<string> = new Set([
  * holds name, `: `, value and line end. Pinned by test/integration/limits.test.ts.
  */
 export const LONGEST_HEADER = 8191 - ': \r\n'.length;
+
+/** Headers for CouchDB, by their names in lower case. */
+export type CouchHeaders = Record<string, string | string[]>;
 
 /** The body of the request to CouchDB. */
 export type RequestBody =
@@ -47,11 +50,11 @@ export function requestHeaders(
   body: RequestBody,
   encoding: string | undefined,
   context: Context,
-): OutgoingHttpHeaders {
+): CouchHeaders {
   const { connection } = headers;
   if (connection !== undefined && connection !== 'keep-alive' && connection !== 'close')
     refuseNamedHeaders(connection);
-  const passed: Record<string, string | string[] | number> = {};
+  const passed: CouchHeaders = {};
   for (const name of PASSED_HEADERS) {
     const value = headers[name];
     if (value === undefined) continue;
@@ -59,7 +62,7 @@ export function requestHeaders(
     passed[name] = value;
   }
   if (encoding !== undefined) passed['content-encoding'] = encoding;
-  if (body.kind === 'bytes') passed['content-length'] = body.bytes.length;
+  if (body.kind === 'bytes') passed['content-length'] = String(body.bytes.length);
   else if (body.kind === 'stream') {
     if (body.length === undefined) passed['transfer-encoding'] = 'chunked';
     else passed['content-length'] = body.length;

@@ -169,7 +169,7 @@ describe('a node that breaks off', () => {
           /^502 bad_gateway: .*It is unknown whether the request was executed\.$/,
         );
         assert.equal(arrived, 1);
-        assert.match(front.contexts[0]?.outcome.failure ?? '', /^(ECONN|ERROR)/);
+        assert.match(front.contexts[0]?.outcome.failure ?? '', /^(ECONN|ERROR|UND_ERR_SOCKET)/);
       });
     }
   }

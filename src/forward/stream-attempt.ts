@@ -1,4 +1,4 @@
-// Sends a request to one node once, and reports the answer or the failure.
+// Sends a request to one node with http-proxy: streams, and requests on connections of their own.
 import {
   type ClientRequest,
   type IncomingMessage,
@@ -7,42 +7,28 @@ import {
 } from 'node:http';
 import { type Socket } from 'node:net';
 import { isEstablished, NodeTimeout } from './agents.ts';
+import { type AnswerReceiver, type Attempt, type AttemptEvents, type NodeAnswer } from './carrier.ts';
 import { type CouchProxy, type ProxiedRequest } from './couch-proxy.ts';
 import { type CouchNode } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
 import { type OutgoingBody } from './request-body.ts';
 import { type ConnectionPlan } from './connection-plan.ts';
 
-export interface AttemptServices {
+export interface StreamServices {
   readonly proxy: CouchProxy;
   /** Longest wait, in ms, after a multipart request was sent completely: CouchDB may never answer it (H2). */
   readonly multipartTimeoutMs: number;
 }
 
-/** How an attempt failed before the head of an answer arrived. */
-export interface AttemptFailure {
-  readonly error: NodeJS.ErrnoException;
-  /** False = no connection was established, so no byte was sent. */
-  readonly connected: boolean;
-  /** True = the connection was reused, so the node may have closed it for being idle. */
-  readonly reused: boolean;
-}
-
-export interface AttemptEvents {
-  answered(answer: IncomingMessage, upstream: ClientRequest): void;
-  /** Called at most once, and not after `answered`. */
-  attemptFailed(failure: AttemptFailure): void;
-}
-
 /** One attempt, and the request object that http-proxy sees. */
-export class Attempt implements ProxiedRequest {
+export class StreamAttempt implements Attempt, ProxiedRequest {
   readonly method: string;
   readonly url: string;
   headers: OutgoingHttpHeaders = {};
   readonly socket: Socket;
   readonly node: CouchNode;
   readonly #request: OutgoingRequest;
-  readonly #services: AttemptServices;
+  readonly #services: StreamServices;
   readonly #body: OutgoingBody;
   readonly #events: AttemptEvents;
   readonly #plan: ConnectionPlan;
@@ -53,7 +39,7 @@ export class Attempt implements ProxiedRequest {
 
   /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
   constructor(
-    services: AttemptServices,
+    services: StreamServices,
     request: OutgoingRequest,
     body: OutgoingBody,
     plan: ConnectionPlan,
@@ -106,7 +92,7 @@ export class Attempt implements ProxiedRequest {
     if (this.#settled || this.#upstream === undefined) answer.destroy();
     else {
       this.#settled = true;
-      this.#events.answered(answer, this.#upstream);
+      this.#events.answered(new StreamAnswer(answer, this.#upstream, this.#request.hostFor(this.node)));
     }
   }
 
@@ -119,7 +105,10 @@ export class Attempt implements ProxiedRequest {
     this.#events.attemptFailed({ error, connected: isEstablished(socket), reused: reusedSocket });
   }
 
-  /** Ends the attempt in any state. No event follows. */
+  finish(): void {
+    if (this.#upstream?.writableFinished === false) this.#upstream.destroy();
+  }
+
   destroy(): void {
     this.#settled = true;
     clearTimeout(this.#timer);
@@ -140,4 +129,54 @@ export class Attempt implements ProxiedRequest {
     this.#holdsSlot = false;
     this.node.limiter(this.#plan.queue).release(this.#request.caller);
   }
+}
+
+type ReceivedAnswer = IncomingMessage & { receiver?: AnswerReceiver };
+
+/** The answer to a request that http-proxy sent. Its listeners are shared functions that find the receiver. */
+class StreamAnswer implements NodeAnswer {
+  readonly status: number;
+  readonly rawHeaders: readonly string[];
+  readonly sentHost: string;
+  readonly isAuthorized: boolean;
+  readonly #answer: ReceivedAnswer;
+  readonly #upstream: ClientRequest;
+
+  constructor(answer: IncomingMessage, upstream: ClientRequest, sentHost: string) {
+    this.sentHost = sentHost;
+    this.status = answer.statusCode ?? 0;
+    this.rawHeaders = answer.rawHeaders;
+    this.isAuthorized = upstream.hasHeader('authorization');
+    this.#answer = answer;
+    this.#upstream = upstream;
+  }
+
+  closeAfter(): void {
+    this.#upstream.shouldKeepAlive = false;
+  }
+
+  receive(receiver: AnswerReceiver): void {
+    this.#answer.receiver = receiver;
+    this.#answer.on('data', onData).on('end', onEnd).on('close', onClose);
+  }
+
+  pause(): void {
+    this.#answer.pause();
+  }
+
+  resume(): void {
+    this.#answer.resume();
+  }
+}
+
+function onData(this: ReceivedAnswer, chunk: Buffer): void {
+  this.receiver?.chunk(chunk);
+}
+
+function onEnd(this: ReceivedAnswer): void {
+  this.receiver?.ended();
+}
+
+function onClose(this: ReceivedAnswer): void {
+  if (!this.complete) this.receiver?.brokeOff();
 }

@@ -1,0 +1,136 @@
+// Sends a short request to one node on a kept connection, with undici.
+import { type Dispatcher } from 'undici';
+import { type AnswerReceiver, type Attempt, type AttemptEvents, type NodeAnswer } from './carrier.ts';
+import { type KeptConnection } from './kept-connections.ts';
+import { type CouchNode } from './node.ts';
+import { type OutgoingRequest } from './outgoing-request.ts';
+
+/** Ends an attempt from this side; its reason is not shown. */
+const ENDED = new Error('ended by Couchgate');
+
+/**
+ * One attempt, undici's handler of it, and the answer: one object, because every request needs one. The body
+ * is in memory or there is none.
+ */
+export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHandler {
+  status = 0;
+  rawHeaders: readonly string[] = [];
+  sentHost = '';
+  isAuthorized = false;
+  readonly #request: OutgoingRequest;
+  readonly #node: CouchNode;
+  readonly #events: AttemptEvents;
+  readonly #connection: KeptConnection;
+  #controller: Dispatcher.DispatchController | undefined = undefined;
+  #receiver: AnswerReceiver | undefined = undefined;
+  /** True after `answered` or `attemptFailed`, or when no event may follow. */
+  #settled = false;
+  #mustClose = false;
+  #isOver = false;
+
+  /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
+  constructor(request: OutgoingRequest, node: CouchNode, events: AttemptEvents) {
+    this.#request = request;
+    this.#node = node;
+    this.#events = events;
+    this.#connection = node.kept.take();
+  }
+
+  /** Sends the request. Throws for a header that cannot be sent, after releasing the slot. */
+  send(): void {
+    const { method, url, body } = this.#request;
+    try {
+      const headers = this.#request.headersFor(this.#node);
+      this.sentHost = this.#request.hostFor(this.#node);
+      this.isAuthorized = headers['authorization'] !== undefined;
+      const bytes = body.kind === 'bytes' ? body.bytes : null;
+      this.#connection.client.dispatch(
+        { method: method as Dispatcher.HttpMethod, path: url, headers, body: bytes },
+        this,
+      );
+    } catch (thrown) {
+      this.#end(false);
+      throw thrown;
+    }
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#isOver) controller.abort(ENDED);
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    this.status = status;
+    this.rawHeaders = textOf(controller.rawHeaders as readonly Buffer[]);
+    this.#events.answered(this);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#receiver?.chunk(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#end(!this.#mustClose);
+    this.#receiver?.ended();
+  }
+
+  onResponseError(
+    _controller: Dispatcher.DispatchController | undefined,
+    error: NodeJS.ErrnoException,
+  ): void {
+    const { isConnected, isReused } = this.#connection;
+    this.#end(false);
+    if (this.#settled) {
+      this.#receiver?.brokeOff();
+      return;
+    }
+    this.#settled = true;
+    this.#events.attemptFailed({ error, connected: isConnected, reused: isReused });
+  }
+
+  closeAfter(): void {
+    this.#mustClose = true;
+  }
+
+  receive(receiver: AnswerReceiver): void {
+    this.#receiver = receiver;
+  }
+
+  pause(): void {
+    this.#controller?.pause();
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  finish(): void {
+    // undici closes a connection whose request was not read to its end.
+  }
+
+  destroy(): void {
+    this.#settled = true;
+    this.#receiver = undefined;
+    this.#end(false);
+  }
+
+  /** Releases the slot. `isIntact` = the connection may carry another request. */
+  #end(isIntact: boolean): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const { kept } = this.#node;
+    if (isIntact) {
+      this.#connection.isReused = true;
+      kept.giveBack(this.#connection);
+    } else kept.discard(this.#connection);
+    this.#node.limiter('short').release(this.#request.caller);
+  }
+}
+
+function textOf(rawHeaders: readonly Buffer[]): string[] {
+  const texts: string[] = new Array<string>(rawHeaders.length);
+  for (let at = 0; at < rawHeaders.length; at += 1) texts[at] = rawHeaders[at]?.toString('latin1') ?? '';
+  return texts;
+}
