@@ -23,13 +23,17 @@ export function failureOf(error: NodeJS.ErrnoException, request: { readonly retr
   return new BadGateway(withOutcome('CouchDB ended the connection before it answered.', request), detail);
 }
 
+/** undici's errors for an invalid answer; node:http has codes that begin with HPE_. */
+const INVALID = [
+  errors.HTTPParserError,
+  errors.HeadersOverflowError,
+  // Before the head is complete: it has two lengths, or a length and chunks.
+  errors.ResponseContentLengthMismatchError,
+] as const;
+
 /** True if the answer is invalid, not the connection. Another node would send the same answer. */
 export function isInvalidHttp(error: NodeJS.ErrnoException): boolean {
-  return (
-    error.code?.startsWith('HPE_') === true ||
-    error instanceof errors.HTTPParserError ||
-    error instanceof errors.HeadersOverflowError
-  );
+  return error.code?.startsWith('HPE_') === true || INVALID.some((invalid) => error instanceof invalid);
 }
 
 /** Adds to the sentence for a write that its result is unknown, so that the client checks it. */

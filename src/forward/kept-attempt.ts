@@ -45,7 +45,7 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
       this.isAuthorized = headers['authorization'] !== undefined;
       const bytes = body.kind === 'bytes' ? body.bytes : null;
       this.#connection.client.dispatch(
-        { method: method as Dispatcher.HttpMethod, path: url, headers, body: bytes },
+        { method: method, path: url, headers, body: bytes },
         this,
       );
     } catch (thrown) {
