@@ -133,7 +133,7 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
 
 type ReceivedAnswer = IncomingMessage & { receiver?: AnswerReceiver };
 
-/** The answer to a request that http-proxy sent. Its listeners are shared functions that find the receiver. */
+/** The answer to a request of http-proxy. Its listeners are shared functions that find the receiver. */
 class StreamAnswer implements NodeAnswer {
   readonly status: number;
   readonly rawHeaders: readonly string[];
