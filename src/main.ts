@@ -5,8 +5,8 @@ import { loadConfiguration } from './config/load.ts';
 import { explainFailure } from './explain-failure.ts';
 import { EMBEDDED_OPTION, serve } from './serve.ts';
 
-async function main(words: readonly string[]): Promise<number> {
-  const [name, ...rest] = words;
+async function main(args: readonly string[]): Promise<number> {
+  const [name, ...rest] = args;
   if (name === undefined || name.startsWith(EMBEDDED_OPTION))
     return serve(loadConfiguration({ env: process.env }), process.env);
   return runCommand(name, rest, process);

@@ -42,9 +42,9 @@ class UsageError extends Error {}
  * Prints the matching entries. Exit code 2: invalid usage, or a file cannot be read. Other lines are counted
  * and skipped.
  */
-export const audit: Command = async (words, io) => {
+export const audit: Command = async (args, io) => {
   try {
-    const { values, positionals } = readArguments(words);
+    const { values, positionals } = readArguments(args);
     const fits = conditions(values);
     const show = values.short === true ? short : (_line: Line, text: string): string => text;
     let unreadable = 0;
@@ -69,9 +69,9 @@ export const audit: Command = async (words, io) => {
 
 type Values = ReturnType<typeof readArguments>['values'];
 
-function readArguments(words: readonly string[]) {
+function readArguments(args: readonly string[]) {
   try {
-    return parseArgs({ args: [...words], allowPositionals: true, options: OPTIONS });
+    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
   } catch (error) {
     throw new UsageError(firstSentence(error));
   }

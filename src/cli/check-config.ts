@@ -12,7 +12,7 @@ import { type Command, type CommandIo } from './command.ts';
  * Prints every problem and returns 1, or confirms that the configuration is valid. Reads the certificates
  * too; opens no listener, creates no file and connects to no node.
  */
-export const checkConfig: Command = (_words, io) => {
+export const checkConfig: Command = (_args, io) => {
   const configuration = loadOrReport(io);
   if (configuration === undefined) return 1;
   const { settings, warnings } = configuration;
@@ -32,7 +32,7 @@ export const checkConfig: Command = (_words, io) => {
 };
 
 /** Prints every setting as YAML with its value and source; secrets are masked. */
-export const printConfig: Command = (_words, io) => {
+export const printConfig: Command = (_args, io) => {
   const configuration = loadOrReport(io);
   if (configuration === undefined) return 1;
   io.stdout.write(describeSettings(configuration));

@@ -13,7 +13,7 @@ export interface CommandIo {
  * Runs a command with the arguments after its name. Resolves with the exit code: 0 = success, 1 = negative
  * result, 2 = invalid usage.
  */
-export type Command = (words: readonly string[], io: CommandIo) => number | Promise<number>;
+export type Command = (args: readonly string[], io: CommandIo) => number | Promise<number>;
 
 /** The first sentence of an error of `parseArgs`; Node adds advice about `--` that does not help here. */
 export function firstSentence(error: unknown): string {

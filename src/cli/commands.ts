@@ -40,7 +40,7 @@ const setup: Command = (args, { env, stdout }) =>
     askPassword,
   });
 
-const showVersion: Command = (_words, { stdout }) => {
+const showVersion: Command = (_args, { stdout }) => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string;
   };
@@ -48,7 +48,7 @@ const showVersion: Command = (_words, { stdout }) => {
   return 0;
 };
 
-const showUsage: Command = (_words, { stdout }) => {
+const showUsage: Command = (_args, { stdout }) => {
   stdout.write(USAGE);
   return 0;
 };
@@ -80,7 +80,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
  * Runs a command and resolves with its exit code. `--help` and `-h` print the usage of any command to stdout.
  * An unknown command, or an argument of a command without arguments, is invalid usage (2).
  */
-export async function runCommand(name: string, words: readonly string[], io: CommandIo): Promise<number> {
+export async function runCommand(name: string, args: readonly string[], io: CommandIo): Promise<number> {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
     const near = nearest(name, Object.keys(COMMANDS));
@@ -88,20 +88,20 @@ export async function runCommand(name: string, words: readonly string[], io: Com
     io.stderr.write(`couchgate: unknown command ${name}${hint}\n${USAGE}`);
     return 2;
   }
-  if (asksForHelp(words)) {
+  if (asksForHelp(args)) {
     io.stdout.write(command.usage);
     return 0;
   }
-  if (!command.hasArguments && words.length > 0) {
+  if (!command.hasArguments && args.length > 0) {
     io.stderr.write(`couchgate: ${name} has no arguments\n${command.usage}`);
     return 2;
   }
-  return command.run(words, io);
+  return command.run(args, io);
 }
 
-/** Words after `--` are never options. */
-function asksForHelp(words: readonly string[]): boolean {
-  const end = words.indexOf('--');
-  const options = end === -1 ? words : words.slice(0, end);
+/** Arguments after `--` are never options. */
+function asksForHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  const options = end === -1 ? args : args.slice(0, end);
   return options.includes('--help') || options.includes('-h');
 }

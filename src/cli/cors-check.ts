@@ -1,5 +1,4 @@
-// `couchgate cors-check <origin>`: evaluates a preflight with the configuration and prints the rule that
-// decides.
+// `couchgate cors-check <origin>`: judges a preflight by the configured CORS rules and prints the result.
 import { parseArgs } from 'node:util';
 import { corsRule, judgePreflight } from '../config/cors-rule.ts';
 import { loadConfiguration } from '../config/load.ts';
@@ -23,9 +22,9 @@ interface CorsQuery {
   readonly headers: string;
 }
 
-/** Exit code 0: the preflight passes; 1: it fails; 2: invalid usage or configuration. */
-export const corsCheck: Command = (words, { env, stdout, stderr }) => {
-  const query = readArguments(words);
+/** Runs the command; CORS_CHECK_USAGE lists the exit codes. */
+export const corsCheck: Command = (args, { env, stdout, stderr }) => {
+  const query = readArguments(args);
   if (query === undefined) {
     stderr.write(CORS_CHECK_USAGE);
     return 2;
@@ -50,10 +49,10 @@ export const corsCheck: Command = (words, { env, stdout, stderr }) => {
   }
 };
 
-function readArguments(words: readonly string[]): CorsQuery | undefined {
+function readArguments(args: readonly string[]): CorsQuery | undefined {
   try {
     const { values, positionals } = parseArgs({
-      args: [...words],
+      args: [...args],
       allowPositionals: true,
       options: { method: { type: 'string' }, headers: { type: 'string' } },
     });
