@@ -4,12 +4,12 @@ import { type Context, type Identified } from '../context.ts';
 import { type HttpError } from '../http-errors.ts';
 
 /**
- * Result of one method. `notMine` = the request has no credentials of this method, and the next method is
- * tried. `accepted` and `refused` are final.
+ * Result of one method. `notApplicable` = the request has no credentials of this method, or they count as
+ * absent; the next method is tried. `accepted` and `refused` are final.
  */
 export type Outcome =
   | { readonly outcome: 'accepted'; readonly identified: Identified }
-  | { readonly outcome: 'notMine' }
+  | { readonly outcome: 'notApplicable' }
   | { readonly outcome: 'refused'; readonly error: HttpError };
 
 /**
@@ -18,4 +18,4 @@ export type Outcome =
  */
 export type Authenticator = (req: IncomingMessage, context: Context) => Outcome | Promise<Outcome>;
 
-export const NOT_MINE: Outcome = Object.freeze({ outcome: 'notMine' });
+export const NOT_APPLICABLE: Outcome = Object.freeze({ outcome: 'notApplicable' });

@@ -1,22 +1,22 @@
 // Authenticates requests by the Authorization header.
 import { type Identified, known } from '../context.ts';
 import { type Accepted, type CredentialCheck, type CredentialVerdict } from '../identity/credential-check.ts';
-import { type Authenticator, NOT_MINE, type Outcome } from './authenticator.ts';
+import { type Authenticator, NOT_APPLICABLE, type Outcome } from './authenticator.ts';
 
 const SCHEME = 'basic ';
 
 /**
- * Creates Basic authentication. If the header is present, it alone decides: the request is accepted or
- * refused, whatever cookie it has.
- * Another scheme counts as absent, as in CouchDB. Unlike CouchDB, `basic` is case-insensitive (RFC 9110
- * section 11.1): the client would otherwise assume that it is signed in.
+ * Creates Basic authentication. If the header has Basic credentials, they are accepted or refused, and a
+ * cookie in the request is ignored. Another scheme counts as absent, as in CouchDB. Unlike in CouchDB, the
+ * name of the scheme is case-insensitive (RFC 9110 section 11.1): otherwise credentials after `BASIC` would
+ * be ignored.
  */
 export function createBasicAuthenticator(credentials: CredentialCheck): Authenticator {
   return function authenticateBasic(req, context) {
     const header = req.headers.authorization;
-    if (header === undefined || header === '') return NOT_MINE;
+    if (header === undefined || header === '') return NOT_APPLICABLE;
     if (header.length < SCHEME.length || header.slice(0, SCHEME.length).toLowerCase() !== SCHEME) {
-      return NOT_MINE;
+      return NOT_APPLICABLE;
     }
     const verdict = credentials.check(
       header.slice(SCHEME.length).trimStart(),
@@ -30,10 +30,10 @@ export function createBasicAuthenticator(credentials: CredentialCheck): Authenti
 const outcomes = new WeakMap<Accepted, Outcome>();
 
 function outcomeOf(verdict: CredentialVerdict): Outcome {
-  if (verdict.outcome === 'none') return NOT_MINE;
+  if (verdict.outcome === 'none') return NOT_APPLICABLE;
   if (verdict.outcome === 'refused') return verdict;
-  const made = outcomes.get(verdict);
-  if (made !== undefined) return made;
+  const cached = outcomes.get(verdict);
+  if (cached !== undefined) return cached;
   const { principal, version } = verdict;
   const keyVersion = principal.kind === 'key' ? { keyVersion: version } : undefined;
   const identified: Identified = Object.freeze({ principal, method: 'basic', ...keyVersion });

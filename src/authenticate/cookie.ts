@@ -7,7 +7,7 @@ import { type Principal } from '../principal/principal.ts';
 import { type SessionCookie } from '../identity/session-cookie.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type Session, type SessionTokens } from '../identity/session-token.ts';
-import { type Authenticator, NOT_MINE, type Outcome } from './authenticator.ts';
+import { type Authenticator, NOT_APPLICABLE, type Outcome } from './authenticator.ts';
 
 export interface CookieOptions {
   readonly cookie: SessionCookie;
@@ -25,8 +25,8 @@ const RENEW_AFTER = 0.1;
 /**
  * Creates cookie authentication. On public endpoints a cookie that is expired, ended, altered, or bound to a
  * changed credential counts as absent, as in CouchDB: the client can see that it is signed out, and sign in.
- * Anywhere else it is refused with 401 and cleared, even if `nobody` has the permission: a client must not
- * take what the public may see for its own.
+ * Anywhere else it is refused with 401 and cleared, even if `nobody` has the permission: otherwise a client
+ * whose session has ended would get less data and no error.
  */
 export function createCookieAuthenticator(options: CookieOptions): Authenticator {
   const now = options.now ?? Date.now;
@@ -42,7 +42,7 @@ export function createCookieAuthenticator(options: CookieOptions): Authenticator
   };
   return function authenticateCookie(req, context: Context) {
     const token = options.cookie.read(req.headers.cookie);
-    if (token === undefined) return NOT_MINE;
+    if (token === undefined) return NOT_APPLICABLE;
     const read = options.tokens.read(token);
     if (read.outcome === 'malformed') {
       throw new BadRequest('Malformed AuthSession cookie. Please clear your cookies.');
@@ -71,7 +71,7 @@ const ENDED: Outcome = Object.freeze({
 });
 
 function refuseVoid({ cookie }: CookieOptions, context: Context, { secure }: ClientAddress): Outcome {
-  if (known(context.operation, 'operation').endpoint.permit.kind === 'public') return NOT_MINE;
+  if (known(context.operation, 'operation').endpoint.permit.kind === 'public') return NOT_APPLICABLE;
   context.setAnswerHeader('Set-Cookie', cookie.write('', secure));
   return ENDED;
 }

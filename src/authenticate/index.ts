@@ -11,9 +11,9 @@ export { createCookieAuthenticator, type CookieOptions } from './cookie.ts';
 const UNAUTHENTICATED: Identified = Object.freeze({ principal: NOBODY, method: 'none' });
 
 /**
- * Makes the step. The first method that does not return `notMine` decides. If there is none, the principal is
- * `nobody`. Wrong credentials are refused and never fall back to `nobody` (H12). A renewed cookie is added to
- * the response here.
+ * Makes the step. The first method that does not return `notApplicable` decides. If there is none, the
+ * principal is `nobody`. Wrong credentials are refused and never fall back to `nobody` (H12). A renewed
+ * cookie is added to the response here.
  */
 export function identifyPrincipal(authenticators: readonly Authenticator[]): RequestHandler {
   return function identifyPrincipalStep(req, _res, next) {
@@ -47,7 +47,7 @@ async function finishLater(
   try {
     outcome = await first;
     for (const authenticate of rest) {
-      if (outcome.outcome !== 'notMine') break;
+      if (outcome.outcome !== 'notApplicable') break;
       outcome = await authenticate(req, context);
     }
   } catch (error) {
@@ -59,9 +59,9 @@ async function finishLater(
   next();
 }
 
-/** Applies an outcome; false for `notMine`. */
+/** Applies an outcome; false for `notApplicable`. */
 function settle(outcome: Outcome, context: Context, next: NextFunction): boolean {
-  if (outcome.outcome === 'notMine') return false;
+  if (outcome.outcome === 'notApplicable') return false;
   if (outcome.outcome === 'refused') {
     next(outcome.error);
     return true;

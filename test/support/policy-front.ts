@@ -187,7 +187,7 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
   const authenticate: Authenticator = (req) => {
     const caller = one(req.headers[CALLER_HEADER]);
     const principal = principalNamed(caller);
-    if (principal.kind === 'nobody') return { outcome: 'notMine' };
+    if (principal.kind === 'nobody') return { outcome: 'notApplicable' };
     if (principal.kind === 'key') couch.grants.set(principal.name, rolesNamed(principal.name));
     return { outcome: 'accepted', identified: { principal, method: 'basic' } };
   };
