@@ -18,7 +18,7 @@ export interface ClientAddress {
   readonly mayAdminister: boolean;
 }
 
-/** Who sent the request, and by which credential (authenticate). */
+/** The principal of the request and its credential (authenticate). */
 export interface Identified {
   readonly principal: Principal;
   readonly method: AuthenticationMethod;
@@ -46,7 +46,7 @@ export type Decision =
     }
   | {
       readonly allow: false;
-      /** 400 and 405 are sent for mistakes only, to the owner and to holders of a right. */
+      /** 400 and 405 only for mistakes, and only to the principals that `explainedTo` names. */
       readonly status: 400 | 401 | 403 | 404 | 405;
       /** CouchDB's name of the error, where the status does not give it. */
       readonly error?: string;
@@ -133,11 +133,9 @@ export class Context {
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
   decision: Decision | undefined = undefined;
-  /**
-   * The body without its Content-Encoding, where Couchgate has read it (body/read). CouchDB gets these bytes.
-   */
+  /** The decoded body, if Couchgate has read it (body/read). CouchDB gets these bytes. */
   body: Buffer | undefined = undefined;
-  /** The body that CouchDB gets in its place, where a guard wrote it anew (guard/). */
+  /** The body that CouchDB gets instead, if a guard wrote it again (guard/). */
   guardedBody: Buffer | undefined = undefined;
   /** Sends `100 Continue` to a client that waits for it before it sends its body (listen/expect-continue). */
   sendContinue: (() => void) | undefined = undefined;

@@ -11,8 +11,7 @@ import { quotaKeyOf } from '../principal/caller.ts';
 
 /**
  * CouchDB inflates a gzip body without a limit: 510 KiB took a node to 2 GB. Only attachments are forwarded
- * encoded,
- * because CouchDB stores them as they come. Pinned by test/hostile/h20-parsers.test.ts.
+ * encoded, because CouchDB stores them as they come. Pinned by test/hostile/h20-parsers.test.ts.
  */
 export function mustDecode(req: IncomingMessage, decision: Decision): boolean {
   if (!decision.allow) return false;
@@ -22,8 +21,7 @@ export function mustDecode(req: IncomingMessage, decision: Decision): boolean {
 
 /**
  * Refuses what needs no byte of the body. The parts of a multipart body have encodings of their own. No
- * endpoint that is
- * open to everybody takes a body.
+ * endpoint that is open to everybody takes a body.
  */
 export function refuseByHead(limits: BodyLimits, req: IncomingMessage, endpoint: Endpoint): void {
   if (isEncoded(req)) {

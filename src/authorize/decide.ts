@@ -21,8 +21,8 @@ const NO_DATABASE: Extract<Decision, { allow: false }> = Object.freeze({
   needed: CLOSED.needed,
 });
 /**
- * Rows of no writing in which functions of the database are told who asks; and those that write more than
- * their class says.
+ * Endpoints that run functions of the database with the caller's roles, although their `action` is neither
+ * `write` nor `feed`.
  */
 const FUNCTION_ENDPOINTS = new Set(['show', 'list', 'partition-show-list', 'bulk-docs-design-holder']);
 const SECURITY_ENDPOINTS = new Set([
@@ -111,7 +111,7 @@ function privilegeOfAdmin(endpoint: Endpoint, { database }: Operation): Privileg
   return database !== undefined && kindOfName(database) === 'ordinary' ? 'dbadmin' : 'member';
 }
 
-/** The endpoint that the body selects; the first open one while the body is unread. */
+/** The endpoint that the body selects. If the body has not been read, the first one that is permitted. */
 function selectEndpoint(operation: Operation, held: RoleSet, ids: IdClass | undefined): Endpoint | Missing {
   const { endpoint: first, alternatives, decidedByBody } = operation;
   if (decidedByBody === undefined) return first;
@@ -184,23 +184,22 @@ function refuseWithoutDatabase(principal: Principal, operation: Operation): Deci
 }
 
 /**
- * What is closed on purpose is a 403 for everybody. Of a mistake, the owner and holders of a right are told
- * in CouchDB's words; for
- * strangers and callers without a name it looks like what is closed. Pinned by
- * test/conformance/refusals.test.ts.
+ * An endpoint that is closed on purpose is a 403 for everybody. For a mistake, the principals of
+ * `explainedTo` get CouchDB's status and reason. All others get the same refusal as for a closed endpoint.
+ * Pinned by test/conformance/refusals.test.ts.
  */
 function refuseClosed(
   principal: Principal,
   closed: Blocked,
   permissions: DatabasePermissions | undefined,
 ): Decision {
-  const { status, error, reason, toldTo, after } = closed;
-  const isSilent = principal.kind === 'nobody' && toldTo !== 'everybody';
+  const { status, error, reason, explainedTo, after } = closed;
+  const isSilent = principal.kind === 'nobody' && explainedTo !== 'everybody';
   if (status === 403 || isSilent) return refuse(principal, CLOSED, 'blocked');
   const isOwner = principal.kind === 'owner';
-  if (toldTo === 'owner' && !isOwner) return refuse(principal, CLOSED, 'blocked');
-  if (toldTo === 'holders' && after?.scope !== 'server' && permissions === undefined) return NO_DATABASE;
-  if (toldTo === 'holders' && !isOwner) {
+  if (explainedTo === 'owner' && !isOwner) return refuse(principal, CLOSED, 'blocked');
+  if (explainedTo === 'holders' && after?.scope !== 'server' && permissions === undefined) return NO_DATABASE;
+  if (explainedTo === 'holders' && !isOwner) {
     const held = permissions === undefined ? NO_ROLES : rolesOn(principal, permissions);
     if (held === NO_ROLES && permissions?.couchdbAuthOnly !== true)
       return refuse(principal, CLOSED, 'blocked');

@@ -84,13 +84,12 @@ function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions 
 }
 
 /**
- * No permissions are needed for endpoints that no role opens, nor for the owner where they could change
- * nothing. For a mistake they say
- * whether the caller is told what is wrong.
+ * The database whose permissions the decision needs. None for endpoints that no role opens, nor for the owner
+ * if the endpoint needs no marker. For a mistake, the permissions decide whether the caller gets the reason.
  */
 function databaseToRead(principal: Principal, { endpoint, database }: Operation): string | undefined {
   if (endpoint.permit.kind === 'blocked') {
-    return principal.kind === 'nobody' || endpoint.permit.toldTo !== 'holders' ? undefined : database;
+    return principal.kind === 'nobody' || endpoint.permit.explainedTo !== 'holders' ? undefined : database;
   }
   if (endpoint.permit.kind !== 'roles' || endpoint.permit.sets.length === 0) return undefined;
   const needsMarker = endpoint.privilege === 'member' || endpoint.privilege === 'dbadmin';
@@ -104,7 +103,7 @@ function decideWithoutBody(context: Context, permissions: Permissions): Decision
   return restrictOwner(context, decide(principal, operation, permissions, undefined));
 }
 
-/** True if the body must be read: it has a say in the decision, or CouchDB would have to decode it. */
+/** True if the body must be read: the decision depends on it, or Couchgate must decode it for CouchDB. */
 function needsBody({ req, context }: Exchange, decision: Decision): boolean {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');

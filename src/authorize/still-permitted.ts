@@ -36,8 +36,7 @@ export function createStillAuthenticated({
 
 /**
  * Decides whether the permissions in force now still permit the endpoint that was applied. A form that is not
- * complete
- * has named no database yet; it is decided when it has. Rejects when the permissions cannot be read.
+ * complete has named no database yet; it is decided when it has. Rejects when the permissions cannot be read.
  */
 export function createStillPermitted(
   deps: StillPermittedDeps,

@@ -21,11 +21,11 @@ export type Method = (typeof METHODS)[number];
 export type ClosedStatus = 400 | 403 | 404 | 405;
 
 /**
- * Who is told what is wrong with a request that matches no open endpoint, besides the owner. `signed-in` =
- * every principal with a name; `holders` = who holds a role on the database; `everybody` = also callers
+ * Which principals, besides the owner, get the reason why a request matches no open endpoint. `signed-in` =
+ * every principal with a name; `holders` = principals with a role on the database; `everybody` = also callers
  * without a name. All others get 401 or 403.
  */
-export type ToldTo = 'owner' | 'signed-in' | 'holders' | 'everybody';
+export type ExplainedTo = 'owner' | 'signed-in' | 'holders' | 'everybody';
 
 /** A refusal of every caller. */
 export interface Blocked {
@@ -33,9 +33,9 @@ export interface Blocked {
   readonly status: ClosedStatus;
   /** CouchDB's name of the error. */
   readonly error: string;
-  /** CouchDB's words. For 405 with this error, the methods that the path has. */
+  /** CouchDB's sentence. For 405 `method_not_allowed`, the methods that the path has. */
   readonly reason: string;
-  readonly toldTo: ToldTo;
+  readonly explainedTo: ExplainedTo;
   /**
    * An endpoint of the same path. CouchDB checks the right to it before the method, so a caller who lacks its
    * roles gets 403 with their names.
@@ -82,12 +82,9 @@ export type PoolKind = 'pooled' | 'single-use' | 'feed';
 
 /**
  * What CouchDB does with a request body (H20). `attachment` = stores it as it comes. `document` = parses it,
- * but
- * stores a multipart body part by part. `write` = parses it as one or more documents. `text` = gives it to a
- * function
- * unparsed. `selector` = parses it and rewrites its selector. `query` = parses it; the endpoint also has this
- * kind if it
- * takes no body.
+ * but stores a multipart body part by part. `write` = parses it as one or more documents. `text` = gives it
+ * to a function unparsed. `selector` = parses it and rewrites its selector. `query` = parses it; the endpoint
+ * also has this kind if it takes no body.
  */
 export type BodyKind = 'attachment' | 'document' | 'write' | 'bulk' | 'text' | 'selector' | 'query';
 

@@ -38,8 +38,7 @@ const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
 
 /**
  * Refusals by the permit of a blocked endpoint. classify/ replaces the reasons that depend on the request:
- * the
- * methods of a path, the name of a database, what is wrong with a path in a database.
+ * the methods of a path, the name of a database, what is wrong with a path in a database.
  */
 const CLOSED: Readonly<Record<string, Blocked>> = {
   blocked: refusal(403, 'forbidden', 'This endpoint is closed for everybody.', 'owner'),
@@ -113,7 +112,7 @@ export function refusal(
   status: Blocked['status'],
   error: string,
   reason: string,
-  toldTo: Blocked['toldTo'],
+  explainedTo: Blocked['explainedTo'],
   after?: Endpoint,
 ): Blocked {
   return Object.freeze({
@@ -121,7 +120,7 @@ export function refusal(
     status,
     error,
     reason,
-    toldTo,
+    explainedTo,
     ...(after === undefined ? {} : { after }),
   });
 }

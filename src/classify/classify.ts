@@ -85,7 +85,7 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
 
 function onServer(method: string, segments: readonly string[]): Operation {
   const { first } = matchesFor(serverTrie.walk(segments, 0), method);
-  if (method === 'OPTIONS') return operation(toldToEverybody(first), undefined, undefined);
+  if (method === 'OPTIONS') return operation(explainedToEverybody(first), undefined, undefined);
   if (first === UNROUTED && method === 'PUT' && segments.length === 1) {
     return operation(illegalCreation(segments[0] ?? ''), undefined, undefined);
   }
@@ -95,10 +95,10 @@ function onServer(method: string, segments: readonly string[]): Operation {
 }
 
 /** CouchDB answers OPTIONS on the public paths of the server as any other wrong method, whoever sends it. */
-function toldToEverybody(refused: Endpoint): Endpoint {
+function explainedToEverybody(refused: Endpoint): Endpoint {
   const { permit } = refused;
-  if (permit.kind !== 'blocked' || permit.toldTo !== 'signed-in') return refused;
-  return { ...refused, permit: { ...permit, toldTo: 'everybody' } };
+  if (permit.kind !== 'blocked' || permit.explainedTo !== 'signed-in') return refused;
+  return { ...refused, permit: { ...permit, explainedTo: 'everybody' } };
 }
 
 /**

@@ -39,8 +39,8 @@ const UNKNOWN = endpoint('db-unknown-underscore');
 const ILLEGAL_CREATION = endpoint('db-illegal-create');
 
 /**
- * The refusal of `segments` in CouchDB's words. CouchDB takes a name with an underscore that it does not know
- * for the id of a document, and what follows for an attachment.
+ * The refusal of `segments`, as CouchDB answers it. CouchDB parses an unknown name with an underscore as a
+ * document id, and the segments after it as an attachment.
  * Source: chttpd_db.erl, chttpd_httpd_handlers.erl. Pinned by test/conformance/refusals.test.ts.
  */
 export function unknownInDatabase(method: string, segments: readonly string[]): Endpoint {

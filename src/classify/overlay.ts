@@ -39,8 +39,8 @@ const REPLICATOR: Readonly<Record<string, EndpointId>> = {
 /**
  * Keeps blocked endpoints. A replacement keeps the pool of the endpoint that it replaces, so that a feed
  * stays a feed, and its kind of body, so that an attachment stays one (H20). If the replacement is
- * `single-use`, it stays `single-use`: responses from system databases
- * may hold arbitrary bytes, as attachments do (H3). Pinned by test/hostile/h03-response-splitting.test.ts.
+ * `single-use`, it stays `single-use`: responses from system databases may hold arbitrary bytes, as
+ * attachments do (H3). Pinned by test/hostile/h03-response-splitting.test.ts.
  */
 function unlessBlocked(replace: Overlay): Overlay {
   const known = new Map<string, Endpoint>();

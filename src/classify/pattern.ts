@@ -1,8 +1,9 @@
 // Parses the path patterns of the catalogue into tokens.
 //
-// `{name}` one segment · `{name*}` one or more segments to the end. `_{name}` the same, beginning with an
-// underscore · `[…]` optional · `(a|b)` one of these. `{db}`, `{doc_id}` and `{att}` do not match an
-// underscore at the start: CouchDB reserves those names.
+// - `{name}` matches one segment, and `{name*}` one or more segments to the end.
+// - `_{name}` and `_{name*}` match the same, if the first segment begins with an underscore.
+// - `[…]` is optional; `(a|b)` matches one of the alternatives. Both may be nested.
+// - `{db}`, `{doc_id}` and `{att}` do not match a leading underscore: CouchDB reserves those names.
 
 /**
  * One segment of a pattern: `literal` = this text; `one` = one segment; `rest` = one or more segments to the

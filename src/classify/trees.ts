@@ -1,10 +1,10 @@
-// Builds the search trees at start: one for the server, and one for each kind of database.
+// Builds the tries of path patterns at start: one for the server, and one for each kind of database.
 import { ENDPOINTS, endpoint, SYSTEM_ENDPOINTS } from '../catalogue/catalogue.ts';
 import { type Endpoint, type Scope } from '../catalogue/endpoint.ts';
 import { onGlobalChanges, onPrefixedSystem, onReplicator, onUsers } from './overlay.ts';
 import { buildTrie, type Trie } from './trie.ts';
 
-/** Endpoints that classify.ts selects without a tree. */
+/** Endpoints whose patterns are in no trie: classify.ts selects them, or they answer for unknown paths. */
 const SELECTED_BY_CODE = new Set([
   'unrouted-underscore',
   'options-preflight',
@@ -35,7 +35,7 @@ function databaseTrie(overlay?: (ordinary: Endpoint) => Endpoint): Trie {
   });
 }
 
-/** Tree of all paths outside a database. */
+/** Trie of all paths outside a database. */
 export const serverTrie: Trie = buildTrie({
   endpoints: searchable.filter((each) => !IN_DATABASE.has(each.scope) && !OVERLAYS.has(each)),
   skip: 0,
@@ -43,7 +43,7 @@ export const serverTrie: Trie = buildTrie({
   wrongMethod,
 });
 
-/** Trees of the paths in a database, by kind of database. */
+/** Tries of the paths in a database, by kind of database. */
 export const ordinaryTrie: Trie = databaseTrie();
 export const usersTrie: Trie = databaseTrie(onUsers);
 export const globalChangesTrie: Trie = databaseTrie(onGlobalChanges);

@@ -2,7 +2,7 @@
 import { allowedMethods } from '../catalogue/allowed-methods.ts';
 import { refusal } from '../catalogue/parse.ts';
 import { type DecidedByBody } from '../catalogue/operation.ts';
-import { METHODS, type Endpoint, type Method, type Scope, type ToldTo } from '../catalogue/endpoint.ts';
+import { METHODS, type Endpoint, type Method, type Scope, type ExplainedTo } from '../catalogue/endpoint.ts';
 import { tokensOf, type Token } from './pattern.ts';
 
 /** Endpoints of one method on one path. If there are several, a body or a Destination header chooses. */
@@ -162,7 +162,7 @@ const CHECKED_FIRST = new Set([
   'replicate',
 ]);
 
-/** The refusal of a method that the path does not have, in CouchDB's words. */
+/** The refusal of a method that the path does not have, as CouchDB answers it. */
 function wrongMethodOn(
   entries: readonly Entry[],
   byMethod: ReadonlyMap<Method, Matches>,
@@ -171,16 +171,16 @@ function wrongMethodOn(
   const places = entries.map(({ place }) => place);
   const allowed = allowedMethods(places, new Set(byMethod.keys()));
   const first = entries.find(({ place }) => CHECKED_FIRST.has(place.id))?.endpoint;
-  const permit = refusal(405, 'method_not_allowed', allowed, toldTo(places), first);
+  const permit = refusal(405, 'method_not_allowed', allowed, explainedTo(places), first);
   const endpoint: Endpoint = Object.freeze({ ...wrongMethod, permit });
   return { endpoint, place: places[0] ?? endpoint };
 }
 
 /**
- * CouchDB asks for a server admin on `/_utils` and on most other paths of the server before it looks at the
+ * On `/_utils` and on most other paths of the server, CouchDB checks for a server admin before it checks the
  * method.
  */
-function toldTo(places: readonly Endpoint[]): ToldTo {
+function explainedTo(places: readonly Endpoint[]): ExplainedTo {
   const [place] = places;
   if (place === undefined || place.id === 'utils') return 'owner';
   if (place.scope === 'server' || place.scope === 'cloudant') {
