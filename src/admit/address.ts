@@ -40,8 +40,8 @@ interface Verdict {
  * Limits of the cache of forwarded headers. Clients choose the content of these headers, so long ones are not
  * cached.
  */
-const MOST_REMEMBERED = 10_000;
-const LONGEST_REMEMBERED = 256;
+const MAX_CACHED = 10_000;
+const MAX_CACHED_LENGTH = 256;
 
 /** Rules of one version of the settings, with a cache of their results. */
 class AddressRules {
@@ -50,7 +50,7 @@ class AddressRules {
   readonly #ownerAllow: AddressSet;
   readonly #proxies: AddressSet;
   readonly #probeAllow: AddressSet;
-  readonly #forwarded = new LRUCache<string, Verdict>({ max: MOST_REMEMBERED });
+  readonly #forwarded = new LRUCache<string, Verdict>({ max: MAX_CACHED });
 
   constructor(settings: AddressSettings) {
     this.settings = settings;
@@ -82,7 +82,7 @@ class AddressRules {
    */
   judgeForwarded(peer: string, header: string, scheme: Scheme): Verdict {
     // An empty header does not name the client, so the peer decides, and the header cannot be the cache key.
-    if (header === '' || header.length > LONGEST_REMEMBERED) return this.#readForwarded(peer, header, scheme);
+    if (header === '' || header.length > MAX_CACHED_LENGTH) return this.#readForwarded(peer, header, scheme);
     const key = scheme === UNKNOWN ? header : `${scheme === HTTPS ? 's' : 'p'}${header}`;
     const known = this.#forwarded.get(key);
     if (known !== undefined) return known;
@@ -130,7 +130,7 @@ interface Peer {
 
 type PeerSocket = Socket & { readonly encrypted?: boolean; addressOfPeer?: Peer };
 
-function meet(socket: PeerSocket, rules: AddressRules): Peer {
+function readPeer(socket: PeerSocket, rules: AddressRules): Peer {
   const ip = normalizeAddress(socket.remoteAddress ?? '') ?? '';
   const scheme = socket.encrypted === true ? HTTPS : UNKNOWN;
   const direct = rules.judge(ip, socket.remotePort ?? 0, scheme);
@@ -152,7 +152,7 @@ export function refuseUnknownAddress(
     if (live.current !== rules.settings) rules = new AddressRules(live.current);
     const socket: PeerSocket = req.socket;
     let peer = socket.addressOfPeer;
-    if (peer?.rules !== rules) peer = meet(socket, rules);
+    if (peer?.rules !== rules) peer = readPeer(socket, rules);
     const verdict = peer.isProxy ? behindProxy(req, peer) : peer.direct;
     const context = contextOf(req);
     context.client = verdict.client;

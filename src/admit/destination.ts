@@ -7,8 +7,7 @@ import { decodeBytes } from './percent-encoding.ts';
 /**
  * Parses the header as CouchDB does: it cuts at `?`, decodes percent escapes and plus signs once, and takes
  * the rest as an id in the same database. The id may contain slashes, and a percent sign that begins no
- * escape
- * is itself. Raw bytes are UTF-8. Source: couch_httpd_db.erl, parse_copy_destination_header;
+ * escape is itself. Raw bytes are UTF-8. Source: couch_httpd_db.erl, parse_copy_destination_header;
  * docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid.
  * The returned `header` is the canonical encoding. Throws BadRequest if the header is missing, names another
  * server, is ambiguous, or holds an id that CouchDB refuses.

@@ -1,4 +1,5 @@
-// Recognises writes that a page of another origin sends with the credentials of whoever opened it (H22).
+// Recognises writes that a page of another origin sends with the credentials of the person who opened it
+// (H22).
 import { type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { type CorsRule, type CorsSettings } from '../config/cors-rule.ts';
 import { type ClientAddress } from '../context.ts';
@@ -14,7 +15,7 @@ export type ForeignWriteRule = (req: IncomingMessage, client: ClientAddress | un
 /**
  * Builds the rule. Browsers send forms without a preflight, but with cookies and stored passwords.
  * `Sec-Fetch-Site` decides if it is present. Browsers send it only to secure origins and localhost, so
- * otherwise `Origin` decides, then `Referer`. A request without all three comes from no browser of today.
+ * otherwise `Origin` decides, then `Referer`. No current browser sends a write without all three.
  * Sources: W3C, "Fetch Metadata Request Headers"; Fetch standard, "append a request Origin header".
  */
 export function foreignWriteRule(

@@ -67,8 +67,8 @@ function currentRule(settings: CorsSettings, own: OwnOrigin): CurrentRule {
 
 /**
  * Makes the step that answers preflights without authentication: browsers send no credentials with them.
- * Any other OPTIONS, and each one while CORS is off, is a method that no path has. It is refused later in
- * CouchDB's words, and never forwarded (H8, H15).
+ * Any other OPTIONS, and each one while CORS is off, is a method that no path has. A later step refuses it as
+ * CouchDB does; it is never forwarded (H8, H15).
  * The step adds the CORS headers to other responses. Forwarding removes those of CouchDB, so there is exactly
  * one set.
  */
@@ -124,7 +124,8 @@ function answerTo(
   };
   if (headers !== '') answer['Access-Control-Allow-Headers'] = headers;
   if (cors.settings.allowCredentials) answer['Access-Control-Allow-Credentials'] = 'true';
-  // Chrome asks whether a public page may call a server in a private network. Only a listed origin may.
+  // Chrome's preflight for a public page that calls a server in a private network: allowed for listed
+  // origins.
   if (req.headers['access-control-request-private-network'] === 'true' && verdict.origin !== '*')
     answer['Access-Control-Allow-Private-Network'] = 'true';
   const vary = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers';

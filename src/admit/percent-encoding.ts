@@ -12,8 +12,7 @@ export function isEscapeAt(text: string, at: number): boolean {
 
 /**
  * Decodes bytes that Node read as latin1: escapes once, `+` as a space, and a percent sign that begins no
- * escape as
- * itself (mochiweb_util:unquote). Returns undefined if the result is not UTF-8.
+ * escape as itself (mochiweb_util:unquote). Returns undefined if the result is not UTF-8.
  */
 export function decodeBytes(text: string): string | undefined {
   const bytes = Buffer.allocUnsafe(text.length);

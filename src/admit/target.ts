@@ -43,7 +43,7 @@ const SYSTEM_DATABASES = new Set(['_users', '_replicator', '_global_changes']);
 /**
  * Parses the raw target as CouchDB does (chttpd.erl, handle_request_int). It cuts at the first `?`, splits at
  * `/`, drops empty segments, and decodes each once, with `+` as a space. `_design%2Fx` and `_local%2Fx`
- * become two segments. Behind the name of a database, `.` and `..` are names, and NUL is a character, because
+ * become two segments. After the name of a database, `.` and `..` are names, and NUL is a character, because
  * ids and attachments can have such names. `path` is encoded again from the segments.
  * Throws BadRequest for ambiguous targets: no leading slash, `#`, control or non-ASCII bytes, bad escapes,
  * invalid UTF-8, and `.`, `..` or NUL outside a database. Throws TooLong above the limit. Only the bytes of
@@ -114,14 +114,14 @@ function pushDocumentId(segments: string[], segment: string): void {
   segments.push(segment.slice(0, slash), name);
 }
 
-/** True if the next segment stands behind the name of a database. */
+/** True if the next segment follows the name of a database. */
 function isInDatabase(segments: readonly string[]): boolean {
   const [first] = segments;
   if (first === undefined) return false;
   return first.charCodeAt(0) !== UNDERSCORE || SYSTEM_DATABASES.has(first);
 }
 
-/** True if the next segment is a document id, or the part of one behind `_design/` or `_local/`. */
+/** True if the next segment is a document id, or the part of one after `_design/` or `_local/`. */
 function namesDocument(segments: readonly string[]): boolean {
   if (!isInDatabase(segments)) return false;
   return (
@@ -175,7 +175,7 @@ function pathOf(segments: readonly string[], parts: readonly string[]): string {
   return path === '' ? '/' : path;
 }
 
-/** `.` and `..` are escaped, so that no program on the way takes them for a step in the path. */
+/** `.` and `..` are escaped, so that no program on the way normalises them as dot segments. */
 function encodedSegment(segment: string): string {
   if (isDots(segment)) return segment === '.' ? '%2E' : '%2E%2E';
   return encodeURIComponent(segment);

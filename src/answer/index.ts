@@ -1,5 +1,5 @@
-// The step behind the guards: answers the endpoints that Couchgate serves itself, and passes on what is
-// forwarded.
+// The answer step, after guard: answers the endpoints that Couchgate serves itself. All other requests
+// continue to forward.
 import { type Request, type RequestHandler, type Response } from 'express';
 import { type AnsweredId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';

@@ -7,8 +7,8 @@ import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
 
 /**
- * Creates the handler. CouchDB's own page is not forwarded: `couch_httpd` of the named node serves it, which
- * does not accept tokens. Each task in `/_active_tasks` names its node.
+ * Creates the handler. It filters `/_active_tasks`, where each task names its node. The request is not
+ * forwarded: in CouchDB, `couch_httpd` of the named node answers it, and `couch_httpd` accepts no tokens.
  */
 export function nodeTasksHandlers({
   couch,

@@ -164,7 +164,10 @@ function buckets(name: string, labels: Labels, { counts, sumSeconds }: Durations
   ];
 }
 
-/** In a worker process: makes this registry available to the primary. */
+/**
+ * In a worker process: makes this registry available to the primary. The constructor registers the listener
+ * that answers the primary's requests for metrics.
+ */
 export function offerToPrimary(registry: Registry): void {
   AggregatorRegistry.setRegistries(registry);
   new AggregatorRegistry();

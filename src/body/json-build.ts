@@ -1,6 +1,5 @@
-// Builds the value of a JSON body: one strict reading, bounded in depth and number of values. A large body is
-// built in
-// portions, so that other requests have their turn (H20).
+// Builds the value of a JSON body: one strict parser, bounded in depth and number of values. A large body is
+// built in portions, so that it does not block the event loop (H20).
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest } from '../http-errors.ts';

@@ -47,8 +47,7 @@ const CLOSE_OBJECT = 0x7d;
 
 /**
  * Reads one body piece by piece and keeps nothing of it. It needs no valid JSON: as far as CouchDB's parser
- * gets before
- * it refuses a body, both agree on where a string ends.
+ * gets before it refuses a body, both agree on where a string ends.
  */
 export class JsonMeter implements BodyMeter {
   readonly #limits: StructureLimits;
@@ -122,7 +121,9 @@ export class JsonMeter implements BodyMeter {
   }
 }
 
-/** Throws what `JsonMeter` finds in a whole body; other requests have their turn in between. */
+/**
+ * Throws what `JsonMeter` finds in a whole body. Reads in portions, so that the event loop is not blocked.
+ */
 export async function refuseStructure(
   body: Buffer,
   limits: StructureLimits | undefined,

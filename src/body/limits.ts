@@ -1,4 +1,4 @@
-// Says how large the body of a request may be, by what CouchDB and Couchgate do with it (H20).
+// Defines the limits of request bodies by what CouchDB and Couchgate do with them (H20).
 import { type IncomingMessage } from 'node:http';
 import { type EndpointId } from '../catalogue/catalogue.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
@@ -13,7 +13,7 @@ export interface BodyLimits {
   readonly maxJsonBody: number;
   /** Most values in a body that writes documents. */
   readonly maxWriteValues: number;
-  /** Most values in a body that asks for something. */
+  /** Most values in the body of a query. */
   readonly maxQueryValues: number;
 }
 
@@ -25,7 +25,7 @@ const WRITE_MEMBERS = 100_000;
 /** CouchDB needs 300 to 550 bytes of memory for each value of a write, and 5 to 7 KiB for each document. */
 const VALUES_PER_DOCUMENT = 20;
 
-/** Largest body that asks for something. */
+/** Largest body of a query. */
 const QUERY_LIMIT_BYTES = 16_777_216;
 
 /** Longest key or id in a query. A key of 16 MiB takes a node of CouchDB 1.9 GiB. */
@@ -34,7 +34,7 @@ const QUERY_STRING_BYTES = 65_536;
 /** CouchDB rewrites a selector several times: 100 000 values take 280 MiB. */
 const SELECTOR_SHARE = 1 / 5;
 
-/** Endpoints whose body Couchgate itself builds. */
+/** Endpoints whose body Couchgate parses and writes again. */
 const GUARDED: ReadonlySet<string> = new Set<EndpointId>(['replicate', 'replicator-write']);
 
 const GUARDED_RULES: BodyRules = Object.freeze({ limitBytes: GUARDED_LIMIT_BYTES, budget: 'parsed' });

@@ -46,10 +46,8 @@ export class BodyReader {
 
   /**
    * The decoded body. Throws 413 past the limit (of the decoded size too, and for a body that was read
-   * before), 415
-   * for an unknown encoding or a multipart body with one, 400 for bad gzip or a body that was cut short, 503
-   * where the
-   * budget has no room.
+   * before), 415 for an unknown encoding or a multipart body with one, 400 for bad gzip or a body that was
+   * cut short, 503 where the budget has no room.
    */
   async read(req: IncomingMessage, res: ServerResponse, rules: BodyRules): Promise<Buffer> {
     const context = contextOf(req);

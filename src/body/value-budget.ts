@@ -8,12 +8,13 @@ import { type BodyBudget } from './budget.ts';
 const MOST_VALUES = 2_000_000;
 /** Part of the budget that one caller may use. */
 const SHARE = 1 / 2;
-/** CouchDB works on a body to its end, also if the client has left: up to 40 µs for a value. */
-const LEFT_MS = 60_000;
+/** CouchDB processes a body completely, also if the client has disconnected: up to 40 µs for a value. */
+const DISCONNECTED_MS = 60_000;
 
 /**
  * Creates the budget of one process. A limit per body does not limit memory: one key could send many bodies
- * at once. A reservation is released when the response is complete; after a client that left, a minute later.
+ * at once. A reservation is released when the response is complete, or DISCONNECTED_MS after the client has
+ * disconnected.
  */
 export function createValueBudget(total = MOST_VALUES): BodyBudget {
   const quota = new Quota(total, SHARE);
@@ -28,7 +29,7 @@ export function createValueBudget(total = MOST_VALUES): BodyBudget {
     };
     res.once('close', () => {
       if (res.writableFinished) release();
-      else setTimeout(release, LEFT_MS).unref();
+      else setTimeout(release, DISCONNECTED_MS).unref();
     });
     return (values) => {
       if (isReleased || reserved + values > total || !quota.hasRoom(caller, values))

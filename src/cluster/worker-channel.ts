@@ -35,11 +35,11 @@ export interface WorkerChannel {
   onBroadcast(listener: (message: unknown) => void | Promise<void>): void;
   /** Responds to the primary's requests of this name. The response must survive JSON. */
   onRequest(name: string, respond: () => unknown): void;
-  /** Tells the primary that this worker serves. A primary whose first workers never do so exits. */
+  /** Reports to the primary that this worker serves. A primary whose first workers never do so exits. */
   ready(): void;
-  /** Called when the primary wants this worker to drain and exit. */
+  /** Called when the primary orders this worker to drain and exit. */
   onDrain(drain: () => void): void;
-  /** Called when the primary wants this worker to read its configuration again. */
+  /** Called when the primary orders this worker to read its configuration again. */
   onReload(reload: () => void): void;
 }
 

@@ -40,8 +40,8 @@ export function corsProblems(proposed: Readonly<Record<(typeof NAMES)[number], u
 
 /**
  * Replaces the settings in the file (COUCHGATE_CORS_FILE, else cors.yaml in `folder`), and returns a function
- * that restores the previous content. Throws
- * ReadOnlyConfiguration if an environment variable sets CORS or the file cannot be written.
+ * that restores the previous content. Throws ReadOnlyConfiguration if an environment variable sets CORS or
+ * the file cannot be written.
  */
 export function writeCorsFile(folder: string, settings: CorsSettings, env: Environment): () => void {
   const variable = NAMES.map(variableOf).find((name) => (env[name] ?? '') !== '');

@@ -45,15 +45,16 @@ export class ListenError extends Error {
 }
 
 /**
- * Opens and closes a listener, to find a taken port before anything is created. Rejects with a ListenError.
+ * Opens and closes a listener, to detect a port in use before other resources are created. Rejects with a
+ * ListenError.
  */
 export async function probeListener(setting: ListenSetting, address: string): Promise<void> {
-  const place = parseListenAddress(address);
-  if (place === undefined || place.port === 0) return;
+  const parsed = parseListenAddress(address);
+  if (parsed === undefined || parsed.port === 0) return;
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(new ListenError(setting, address, error)));
-    server.listen(place, () => server.close(() => resolve()));
+    server.listen(parsed, () => server.close(() => resolve()));
   });
 }
 

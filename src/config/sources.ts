@@ -48,8 +48,7 @@ export function variableOf(name: SettingName): string {
 
 /**
  * Variable that names a writable place for cors.yaml. `PUT /_api/v2/user/config/cors` writes the file there
- * if
- * the folder is read-only, as in docker-compose.yml.
+ * if the folder is read-only, as in docker-compose.yml.
  */
 export const CORS_FILE = 'COUCHGATE_CORS_FILE';
 

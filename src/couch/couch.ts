@@ -14,8 +14,8 @@ export interface CouchRequest {
   /** True: no number of the answer changes its value when it is written again. */
   readonly exact?: boolean;
   /**
-   * Caller whose quota of internal reads the request uses (own-reads.ts). Without one, the request skips that
-   * queue.
+   * Caller whose quota of internal reads the request uses (limits/internal-read-limiter.ts). Without one, the
+   * request skips that queue.
    */
   readonly caller?: string;
   /** Tries the nodes in the order of `couchdb_nodes`, so that `_local` is the same node every time. */

@@ -116,10 +116,8 @@ function writtenBody(body: unknown): Buffer | undefined {
 
 /**
  * Wraps the agent to record the events of one request in `wire`. It sends `path` as it is: nano's fetch
- * removes dot
- * segments, also escaped ones, so that `DELETE /db/%2E` would delete the database (H7). Redirects are errors
- * for
- * nano, so there is one request. Pinned by test/couch/client.test.ts.
+ * removes dot segments, also escaped ones, so that `DELETE /db/%2E` would delete the database (H7). Redirects
+ * are errors for nano, so there is one request. Pinned by test/couch/client.test.ts.
  */
 function watched(agent: Agent, path: string, wire: Wire): Dispatcher {
   return agent.compose(

@@ -16,6 +16,7 @@ export const changesMethods: Methods<DatabaseExchange> = {
   POST: changes,
 };
 
+/** CouchDB's default and maximum of `timeout`, and its default of `heartbeat`. */
 const DEFAULT_TIMEOUT_MS = 60_000;
 
 /** A parsed _changes request. */
@@ -29,7 +30,7 @@ export interface ChangesRequest {
   /** Options that PouchDB understands: style, conflicts, attachments. */
   readonly rowOptions: Json;
   readonly filter: ChangesFilter;
-  /** 0 = none. */
+  /** Time between two heartbeats; 0 = no heartbeat. */
   readonly heartbeatMs: number;
   /** Time to wait for a change; Infinity with a heartbeat and without a timeout parameter. */
   readonly timeoutMs: number;

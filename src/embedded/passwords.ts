@@ -22,11 +22,13 @@ export async function hashedPassword(password: string): Promise<Json> {
   };
 }
 
-/** Verifies passwords against user documents. Caches digests of verified ones, so that PBKDF2 runs once. */
+/** Verifies passwords against user documents. A verified password is cached, so that PBKDF2 runs once. */
 export class PasswordChecker {
   readonly #verifiedDigests = new Set<string>();
 
-  /** Whether the password matches; false if the document has no hash or more than 1 000 000 iterations. */
+  /**
+   * True if the password matches; false for a document without a hash, or with an unusually expensive one.
+   */
   async isCorrect(user: Json, password: string): Promise<boolean> {
     const { salt, iterations, derived_key: derived, pbkdf2_prf: prf } = user;
     if (typeof salt !== 'string' || typeof iterations !== 'number' || typeof derived !== 'string')

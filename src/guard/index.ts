@@ -1,4 +1,4 @@
-// The step behind authorize: checks what is forwarded but depends on its content. It never answers.
+// The guard step, after authorize: checks requests that are forwarded only if their content is permitted.
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { type GuardedId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
@@ -6,8 +6,7 @@ import { type IsStillPermitted, requireStillPermitted } from '../revocation/afte
 
 /**
  * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body
- * that CouchDB
- * gets in place of the client's, or undefined to leave the body as it is.
+ * that CouchDB gets in place of the client's, or undefined to leave the body as it is.
  */
 export type Guard = (
   req: Request,

@@ -22,8 +22,7 @@ const sequence = typed(
  * Source: docs.couchdb.org/en/stable/json-structure.html#replication-settings
  *
  * Absent on purpose: `socket_options`. CouchDB parses it as Erlang terms, and each new word stays in the
- * node's atom
- * table for good: a body of 2 MiB ends the node. Pinned by test/hostile/h20-parsers.test.ts.
+ * node's atom table for good: a body of 2 MiB ends the node. Pinned by test/hostile/h20-parsers.test.ts.
  */
 const FIELDS: ReadonlyMap<string, Check> = new Map<string, Check>([
   // replication-endpoint.ts and replication-jobs.ts check these.

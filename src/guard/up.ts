@@ -9,8 +9,8 @@ export interface UpDeps {
 }
 
 /**
- * Creates the guard. While draining, it answers 404 as a CouchDB node in maintenance does. Load balancers
- * then send no more requests. It answers 503 while no node is available.
+ * Creates the guard. While draining, it throws 404, as a CouchDB node in maintenance mode answers. Load
+ * balancers then send no more requests. It throws 503 while no node is available.
  * Source: docs.couchdb.org/en/stable/api/server/common.html#up
  */
 export function guardUp({ isDraining, canServe }: UpDeps): Guard {

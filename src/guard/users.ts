@@ -52,8 +52,7 @@ async function guardWrite(
     await refuseTaken(deps, names, known(context.identified, 'identified').principal.name);
   const changed = namesIn([...named, ...inBody.flatMap(idsOf)]);
   // `finish` follows CouchDB's answer, so caches that read again see the change. If it does not come, the
-  // change
-  // feed of `_users` invalidates the user shortly after.
+  // change feed of `_users` invalidates the user shortly after.
   res.once('finish', () => {
     for (const name of changed) deps.bus.publish({ kind: 'user', name }).catch(() => undefined);
   });

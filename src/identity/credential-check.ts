@@ -176,8 +176,7 @@ class Checker implements CredentialCheck {
 
   /**
    * Refuses a key or a reserved name after the work that the check of a user costs (H23). If CouchDB cannot
-   * do
-   * it, the answer is that for an unknown name.
+   * do it, the answer is that for an unknown name.
    */
   async #refuseLikeUser({ name, basic }: ParsedCredentials, ip: string): Promise<Refused> {
     const { outcome } = await this.#options.users.refuse(name, basic, ip);

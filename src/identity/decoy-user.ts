@@ -1,6 +1,5 @@
 // Keeps a user of Couchgate's own in `_users`. CouchDB checks its password in place of names that do not
-// exist,
-// so that the time of a refusal does not say which names do (H23).
+// exist, so that the time of a refusal does not say which names do (H23).
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
@@ -19,8 +18,7 @@ export interface DecoyUser {
   /**
    * Headers of a password check as the decoy, in place of these credentials. The password is always wrong. It
    * and the address depend on the given ones, so that CouchDB's caches and its lockout treat the check as
-   * that
-   * of a user with the given name.
+   * that of a user with the given name.
    */
   headersFor(name: string, basic: string, ip: string): Readonly<Record<string, string>>;
 }

@@ -21,14 +21,14 @@ export interface KeyCacheOptions {
   readonly store: Store;
   /** Validity of a single read while the feed is down; also the minimum time between two reads of one key. */
   readonly fallbackMs: number;
-  /** How long the memory stays valid while CouchDB is unreachable. */
+  /** How long cached keys stay valid while CouchDB is unreachable. */
   readonly outageMs: number;
   /** Called when a change from the feed affects the access of a key. */
   readonly onChange: (name: string) => void;
   readonly now: () => number;
 }
 
-/** Names whose last read is remembered; past this number, the least recently used ones are read again. */
+/** Names whose last read is recorded; past this number, the least recently used ones are read again. */
 const MAX_READ_NAMES = 10_000;
 const ABSENT: CachedKey = { record: undefined, revoked: false };
 

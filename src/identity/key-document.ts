@@ -25,7 +25,7 @@ export interface KeyRecord {
   readonly createdAt: string;
 }
 
-/** What the memory holds about one name. */
+/** The cached state of one name. */
 export interface CachedKey {
   readonly record: KeyRecord | undefined;
   readonly revoked: boolean;

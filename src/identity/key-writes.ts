@@ -89,7 +89,7 @@ export class KeyWrites {
     await store.write({ _id: REVOKED + name, revoked_by: by, revoked_at: new Date(now()).toISOString() });
     this.#cache.wroteRevocation(name);
     await this.#publish(name);
-    // Removes the digests, which are no longer needed. The revocation is valid even if this fails.
+    // Removes the digests: a revoked key does not need them. The revocation is valid even if this fails.
     await this.#update(name, (record) => ({ ...record, digests: [] }), { revokedToo: true }).catch(
       () => undefined,
     );

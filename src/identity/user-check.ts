@@ -18,8 +18,7 @@ type Refusal = Exclude<UserVerdict, { readonly outcome: 'accepted' }>;
 export interface UserCheck {
   /**
    * Checks a password at CouchDB, with at most MAX_CONCURRENT checks at once. A name that does not exist
-   * costs
-   * the same requests and the same hash as one that does (H23). Throws `Unavailable`.
+   * costs the same requests and the same hash as one that does (H23). Throws `Unavailable`.
    */
   check(name: string, basic: string, ip: string): Promise<UserVerdict>;
   /** The check of a name that is refused in any case, with the same requests. Throws `Unavailable`. */
@@ -46,7 +45,7 @@ const MAX_BASIC_LENGTH = 7000;
 const MAX_NAME_LENGTH = 4096;
 /** Names that are no segment of a path. No server admin can have them. */
 const NO_PATHS: ReadonlySet<string> = new Set(['', '.', '..']);
-/** Maximum number of names whose correct password is known; the oldest is removed first. */
+/** Maximum number of names in KnownPasswords; the oldest is removed first. */
 const MAX_KNOWN = 25_000;
 
 const WRONG: Refusal = Object.freeze({ outcome: 'wrong' });
@@ -163,7 +162,7 @@ class Slots {
 
 /**
  * Digests of correct passwords, by name. An account has one password, so any other is wrong. CouchDB itself
- * remembers correct passwords for ten minutes, and refuses others without a hash then.
+ * caches a correct password for ten minutes; during that time it refuses others without a hash.
  */
 class KnownPasswords {
   readonly #known = new Map<string, { readonly state: string; readonly password: string }>();

@@ -7,8 +7,9 @@ export interface ReadThroughOptions<T> {
   /** Reads a value. `caller` is the first one that needs it: the read is charged to its quota. */
   readonly read: (key: string, caller: Caller | undefined) => Promise<T>;
   /**
-   * Returns until when (milliseconds since 1970) a value is fresh whose read started at `readAt`. Called on
-   * every use, because it depends on whether the invalidation feed is up. `readAt` itself = do not cache.
+   * Returns the end of freshness (milliseconds since 1970) of a value whose read started at `readAt`. Called
+   * on every use, because it depends on whether the invalidation feed is up. A result of `readAt` or less
+   * means that the value is not cached.
    */
   readonly freshUntil: (value: T, readAt: number) => number;
   /** How long a stale value is still used while CouchDB is not available, in milliseconds. */
@@ -31,7 +32,7 @@ interface Entry<T> {
   readonly value: T;
   /** When its read started: later changes are not in the value. */
   readonly readAt: number;
-  /** In an outage: do not read again before this time. */
+  /** In an outage: the value is not read again before this time (milliseconds since 1970). */
   holdUntil: number;
 }
 
@@ -55,8 +56,7 @@ export class ReadThrough<T> {
   constructor(options: ReadThroughOptions<T>) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    // The TTL of node-cache only frees memory. Freshness changes with the invalidation feed, so `get` checks
-    // it.
+    // The TTL of node-cache only frees memory. `get` checks freshness: it depends on the invalidation feed.
     this.#cached = new NodeCache({ useClones: false, stdTTL: options.keepSeconds, checkperiod: 60 });
   }
 
@@ -65,7 +65,7 @@ export class ReadThrough<T> {
    * available and no cached value may be used, and with any other error of `read`.
    */
   get(key: string, caller?: Caller): T | Promise<T> {
-    const entry = this.#cached.get<Entry<T>>(slot(key));
+    const entry = this.#cached.get<Entry<T>>(cacheKey(key));
     if (entry !== undefined) {
       const now = this.#now();
       if (now < this.#options.freshUntil(entry.value, entry.readAt) || now < entry.holdUntil) {
@@ -83,10 +83,10 @@ export class ReadThrough<T> {
     this.#store(key, { value, readAt: this.#now(), holdUntil: 0 });
   }
 
-  /** Removes a value. A read that runs is not used either: it may have seen the old state. */
+  /** Removes a value. The result of a running read is not used either: it may be from before the change. */
   drop(key: string): void {
     this.#reads.delete(key);
-    this.#cached.del(slot(key));
+    this.#cached.del(cacheKey(key));
   }
 
   get stats(): CacheStats {
@@ -112,20 +112,21 @@ export class ReadThrough<T> {
       this.#store(key, { value, readAt, holdUntil: 0 });
       return value;
     } catch (error) {
-      const old = this.#cached.get<Entry<T>>(slot(key));
+      const stale = this.#cached.get<Entry<T>>(cacheKey(key));
       const now = this.#now();
       // `TooBusy` is no outage: a caller could use up its quota to continue with a revoked permission.
-      if (!(error instanceof Unavailable) || error instanceof TooBusy || old === undefined) throw error;
-      if (now >= this.#options.freshUntil(old.value, old.readAt) + this.#options.outageMs) throw error;
-      old.holdUntil = now + HOLD_MS;
-      return old.value;
+      if (!(error instanceof Unavailable) || error instanceof TooBusy || stale === undefined) throw error;
+      if (now >= this.#options.freshUntil(stale.value, stale.readAt) + this.#options.outageMs) throw error;
+      stale.holdUntil = now + HOLD_MS;
+      return stale.value;
     }
   }
 
   #store(key: string, entry: Entry<T>): void {
-    this.#cached.del(slot(key));
+    this.#cached.del(cacheKey(key));
     if (this.#options.freshUntil(entry.value, entry.readAt) <= entry.readAt) return;
-    if (this.#cached.getStats().keys < (this.#options.maxKeys ?? 100_000)) this.#cached.set(slot(key), entry);
+    if (this.#cached.getStats().keys < (this.#options.maxKeys ?? 100_000))
+      this.#cached.set(cacheKey(key), entry);
   }
 
   /** Stops the timer of node-cache. */
@@ -135,6 +136,6 @@ export class ReadThrough<T> {
 }
 
 /** node-cache stores its values in a plain object, where a name such as `__proto__` would not be a key. */
-function slot(key: string): string {
+function cacheKey(key: string): string {
   return `/${key}`;
 }

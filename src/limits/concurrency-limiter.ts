@@ -13,8 +13,8 @@ export interface Waiter {
 
 /**
  * Slots with a bounded queue and a quota per caller, for both slots and queue places. A caller that sends or
- * reads slowly can hold its slots for as long as it wants; the quota keeps slots free for other callers
- * (H15). Pinned by test/hostile/h15-slow-clients.test.ts.
+ * reads slowly can hold its slots without a time limit; the quota keeps slots free for other callers (H15).
+ * Pinned by test/hostile/h15-slow-clients.test.ts.
  *
  * `acquire` and `release` run for every request; they allocate nothing while a slot is free.
  */

@@ -3,7 +3,7 @@ import { TooBusy } from '../http-errors.ts';
 import { ConcurrencyLimiter, type Waiter } from './concurrency-limiter.ts';
 
 export interface InternalReadLimits {
-  /** Reads that run at once. Less than the connections, so that logins, keys and feeds always get one. */
+  /** Reads that run at once. Fewer than the connections: logins, keys and feeds always get one. */
   readonly atOnce: number;
   /** Reads that may be queued; further reads are rejected. */
   readonly waiting: number;

@@ -8,8 +8,7 @@ const SENT_BY_PAGES = ['origin', 'x-requested-with', 'x-couchgate-dashboard'] as
 
 /**
  * False for a browser and for a script in one. A browser that gets the challenge shows a dialog, and
- * afterwards
- * sends the credentials with every request, those that foreign pages cause included.
+ * afterwards sends the credentials with every request, those that foreign pages cause included.
  */
 export function mayBeChallenged(headers: IncomingHttpHeaders): boolean {
   if (headers['user-agent']?.startsWith('Mozilla/') === true) return false;

@@ -73,7 +73,7 @@ const { writeHead: nodeWriteHead } = ServerResponse.prototype as unknown as {
   ) => ServerResponse;
 };
 
-/** As `writeHeadQuietly`; a 401 asks for credentials, whoever wrote it. */
+/** As `writeHeadQuietly`, and adds the Basic challenge to every 401. */
 function writeHead(
   this: ServerResponse,
   status: number,

@@ -30,10 +30,8 @@ const PAGE_POLICY = {
 
 /**
  * Gives every response `nosniff` (an attachment never runs as a script) and, over TLS, HSTS. Helmet on every
- * response
- * costs a third of the throughput, and most of its headers concern only pages. Pages get the full set, which
- * is
- * computed once; listen/messages.ts adds it by the endpoint that was classified.
+ * response costs a third of the throughput, and most of its headers concern only pages. Pages get the full
+ * set, which is computed once; listen/messages.ts adds it by the endpoint that was classified.
  */
 export function withSecurityHeaders(
   settings: SecurityHeaderSettings,

@@ -1,4 +1,4 @@
-// Remembers the newest permissions read of each database, so that an older shard copy cannot undo a
+// Keeps the newest version of each database's permissions, so that an older shard copy cannot undo a
 // revocation (H4).
 import { LRUCache } from 'lru-cache';
 import { type DatabasePermissions } from './grants.ts';
@@ -10,27 +10,27 @@ export interface NewestPermissions {
   readonly isNewest: boolean;
 }
 
-interface Remembered {
+interface Seen {
   readonly version: number;
   readonly permissions: DatabasePermissions;
   readonly seenAt: number;
 }
 
 /**
- * If only the older copy is read for this long, it is accepted: an admin restored it in CouchDB, past
- * Couchgate.
+ * If every read returns an older copy for this long, the copy is accepted: an admin has restored it in
+ * CouchDB directly.
  */
 const OLDER_IGNORED_MS = 60_000;
 const MAX_DATABASES = 100_000;
 
 /**
- * CouchDB writes a security object shard by shard and reads it from any one copy; a node that was away comes
- * back with its old copy. So an older object can be read after a newer one. Couchgate numbers its objects to
+ * CouchDB writes a security object shard by shard and reads it from any one copy. A node that was down still
+ * has its older copy. So an older object can be read after a newer one. Couchgate numbers its objects to
  * detect that.
  */
 export class NewestVersionGuard {
   readonly #now: () => number;
-  readonly #seen = new LRUCache<string, Remembered>({ max: MAX_DATABASES });
+  readonly #seen = new LRUCache<string, Seen>({ max: MAX_DATABASES });
 
   /** @param now Milliseconds since 1970. */
   constructor(now: () => number) {
@@ -43,24 +43,24 @@ export class NewestVersionGuard {
   }
 
   /**
-   * Returns the permissions of the document, or the remembered ones if they are newer. An older copy without
-   * grants is always accepted: it can only revoke.
+   * Returns the permissions of the document, or those of the newest version if the document is older. An
+   * older copy without grants is always accepted: it can only revoke.
    */
   newestOf(database: string, document: StoredSecurity): NewestPermissions {
     const version = versionOf(document);
     const permissions = permissionsIn(document, database);
-    const remembered = this.#seen.get(database);
-    const isOlder = remembered !== undefined && version < remembered.version;
-    if (isOlder && this.#now() - remembered.seenAt < OLDER_IGNORED_MS) {
+    const newest = this.#seen.get(database);
+    const isOlder = newest !== undefined && version < newest.version;
+    if (isOlder && this.#now() - newest.seenAt < OLDER_IGNORED_MS) {
       const grantsNothing = permissions.grants.size === 0 && !permissions.couchdbAuthOnly;
-      return { permissions: grantsNothing ? permissions : remembered.permissions, isNewest: false };
+      return { permissions: grantsNothing ? permissions : newest.permissions, isNewest: false };
     }
     if (version > 0) this.#seen.set(database, { version, permissions, seenAt: this.#now() });
     else this.#seen.delete(database);
     return { permissions, isNewest: true };
   }
 
-  /** Forgets a database that was created or deleted: what was read of it before is not a newer version. */
+  /** Removes a database that was created or deleted: versions read before do not count for the new one. */
   forget(database: string): void {
     this.#seen.delete(database);
   }

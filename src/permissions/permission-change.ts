@@ -13,8 +13,8 @@ export interface PermissionChange {
 const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
 
 /**
- * Throws 403 if `by` may not write permissions any more. Its request was authorized before it waited; a
- * change in between may have revoked that right, and a revoked caller must not grant itself new roles.
+ * Throws 403 if the right of `by` to write permissions was revoked. Its request was authorized and then
+ * waited. A revoked caller must not grant itself new roles.
  */
 export function refuseRevoked(by: Principal, { grants }: DatabasePermissions): void {
   if (by.kind === 'owner' || ((grants.get(by.name) ?? NO_ROLES) & MAY_WRITE) !== 0) return;

@@ -45,7 +45,7 @@ export function storedForm(request: SecurityRequest, database: string, version: 
   };
 }
 
-/** CouchDB takes `{}` for public, which the client did not ask for. Two empty arrays do ask for it. */
+/** CouchDB treats `{}` as public. Only two empty arrays are an explicit request for a public database. */
 function closedIfEmpty(members: JsonObject | undefined): JsonObject {
   const isEmpty = members?.['names'] === undefined && members?.['roles'] === undefined;
   return isEmpty ? { ...members, ...CLOSED } : members;

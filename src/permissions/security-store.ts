@@ -124,16 +124,16 @@ class CachedSecurity implements SecurityKeeper {
     try {
       await setSecurity(this.#options.couch, database, stored);
     } catch (error) {
-      // CouchDB may have applied the write on some shards or may still apply it: cached data is no longer
-      // valid.
+      // CouchDB may have applied the write on some shards, or may still apply it, so caches must read again.
       if (error instanceof Unavailable) await this.#publish(database);
       throw error;
     }
     const { permissions } = this.#newest.newestOf(database, stored);
     const changesBefore = this.#recent.countOf(database);
     await this.#publish(database);
-    // CouchDB may still answer with the old object (H4), so cache the one that was written. One change more =
-    // only ours; any further change came from another replica, and the object must be read.
+    // CouchDB may still answer with the previous object (H4), so the written one is cached. Exactly one more
+    // recorded change is this write. Any further change came from another replica, and the object must be
+    // read.
     if (this.#recent.countOf(database) === changesBefore + 1)
       this.#cache.put(database, { permissions, settled: true });
     return permissions;

@@ -1,4 +1,4 @@
-// Registers exchanges with the revocation watch: feeds and waiting requests at once, others when they are old
+// Registers exchanges with the revocation watch: feeds and waiting requests at once, others after a second
 // (H19).
 import { type Context, permitted } from '../context.ts';
 import { type RevocationWatch } from './revocation-watch.ts';
@@ -11,19 +11,18 @@ export interface RunningExchange {
   cut(reason: string): void;
 }
 
-/** Age at which an exchange is registered. Younger ones cost nothing but their place in a set. */
+/** Age at which an exchange is registered. Most exchanges end before, and cost only an entry in a set. */
 const WATCHED_AFTER_MS = 1000;
 const SWEEP_MS = 500;
 
 /**
  * The exchanges of one process. An answer may take as long as its client reads slowly, and CouchDB goes on to
- * read data
- * for it. Pinned by test/hostile/h19-decisions.test.ts.
+ * read data for it. Pinned by test/hostile/h19-decisions.test.ts.
  */
 export class RunningExchanges {
   readonly #watch: Pick<RevocationWatch, 'register'>;
-  /** In the order of their start; a set keeps it. */
-  readonly #young = new Set<RunningExchange>();
+  /** Exchanges that are not registered, in the order of their start; a set keeps it. */
+  readonly #unwatched = new Set<RunningExchange>();
   readonly #unregister = new Map<RunningExchange, () => void>();
   readonly #timer: NodeJS.Timeout;
 
@@ -34,12 +33,12 @@ export class RunningExchanges {
 
   /** Adds an exchange that has just started. */
   add(exchange: RunningExchange): void {
-    this.#young.add(exchange);
+    this.#unwatched.add(exchange);
   }
 
   /** Registers an exchange at once, because it is a feed or has to wait. */
   watch(exchange: RunningExchange): void {
-    this.#young.delete(exchange);
+    this.#unwatched.delete(exchange);
     if (this.#unregister.has(exchange)) return;
     const { context } = exchange;
     const watched = watchedBy(context, permitted(context), (reason) => exchange.cut(reason));
@@ -47,17 +46,17 @@ export class RunningExchanges {
     this.#unregister.set(exchange, this.#watch.register(watched, { checkNow: true }));
   }
 
-  /** Forgets an exchange that has ended. */
+  /** Removes an exchange that has ended. */
   remove(exchange: RunningExchange): void {
-    if (this.#young.delete(exchange)) return;
+    if (this.#unwatched.delete(exchange)) return;
     this.#unregister.get(exchange)?.();
     this.#unregister.delete(exchange);
   }
 
-  /** Registers every exchange that has become old. */
+  /** Registers every exchange that has reached WATCHED_AFTER_MS. */
   sweep(): void {
     const limit = performance.now() - WATCHED_AFTER_MS;
-    for (const exchange of this.#young) {
+    for (const exchange of this.#unwatched) {
       if (exchange.context.startedAt > limit) return;
       this.watch(exchange);
     }
