@@ -64,7 +64,7 @@ function feedMetrics({ bus, revocationWatch }: Services, forwarding: Forwarding)
     },
     {
       name: 'watched_feeds',
-      help: 'Feeds and incomplete request bodies that a revocation would end.',
+      help: 'Exchanges that a revocation would end: feeds, incomplete request bodies, waiting requests, long answers.',
       type: 'gauge',
       read: () => revocationWatch.count,
     },
