@@ -55,7 +55,7 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
     await requireStillPermitted(deps.isStillPermitted, context);
     const made = await ask(deps, context, 'PUT');
     if (!isDone(made)) return made;
-    await deps.security.forget(database);
+    await deps.security.discard(database);
     await mark(deps, database);
     return made;
   });
@@ -73,7 +73,7 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
       return await ask(deps, context, 'DELETE');
     } finally {
       // The database may be deleted even if the response is an error or is lost.
-      await deps.security.forget(database);
+      await deps.security.discard(database);
     }
   });
   if (isDone(answer)) context.outcome.change = { action: 'delete database', database };

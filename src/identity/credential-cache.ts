@@ -71,7 +71,7 @@ export class CredentialCache {
     return this.#drops;
   }
 
-  remember(digest: string, verdict: Accepted, checkedAt: number, ip: string): void {
+  store(digest: string, verdict: Accepted, checkedAt: number, ip: string): void {
     const addresses = this.#known.get(digest)?.addresses ?? new Set<string>();
     if (addresses.size >= MAX_ADDRESSES && !addresses.has(ip)) dropOldest(addresses);
     addresses.add(ip);
@@ -81,14 +81,14 @@ export class CredentialCache {
     this.#digestsOf.set(name, digests.add(digest));
   }
 
-  forget(digest: string): void {
+  remove(digest: string): void {
     this.#known.delete(digest);
   }
 
   /** Removes all entries of a name. */
   drop(name: string): void {
     this.#drops += 1;
-    for (const digest of [...(this.#digestsOf.get(name) ?? [])]) this.forget(digest);
+    for (const digest of [...(this.#digestsOf.get(name) ?? [])]) this.remove(digest);
   }
 
   get size(): number {

@@ -168,9 +168,9 @@ class Checker implements CredentialCheck {
     else if (key.outcome === 'expired') verdict = refuse(EXPIRED);
     else if (key.outcome === 'wrong') verdict = await this.#refuseLikeUser(given, ip);
     else verdict = await this.#verifyWithCouch(given, ip);
-    if (verdict.outcome === 'refused') cache.forget(digest);
+    if (verdict.outcome === 'refused') cache.remove(digest);
     // An invalidation during the check may concern this password.
-    else if (cache.drops === drops) cache.remember(digest, verdict, this.#now(), ip);
+    else if (cache.drops === drops) cache.store(digest, verdict, this.#now(), ip);
     return verdict;
   }
 

@@ -97,7 +97,7 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
       // The store has it already.
       if (!limit.count(principal, id)) return Promise.resolve();
       return end(id).catch((error: unknown) => {
-        limit.forget(principal, id);
+        limit.remove(principal, id);
         throw error;
       });
     },

@@ -89,7 +89,7 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): Us
     if (iterations !== undefined && (!mayBeRight(account) || known.isOther(name, account, basic)))
       return askDecoy(name, basic, ip);
     const verdict = await ask(name, { Authorization: `Basic ${basic}`, 'X-Forwarded-For': ip });
-    if (verdict.outcome === 'accepted') known.remember(name, account, basic);
+    if (verdict.outcome === 'accepted') known.store(name, account, basic);
     const isCheap = iterations !== undefined && iterationsOf(account) < iterations / 2;
     return verdict.outcome === 'wrong' && isCheap ? askDecoy(name, basic, ip) : verdict;
   }
@@ -168,7 +168,7 @@ class KnownPasswords {
   readonly #known = new Map<string, { readonly state: string; readonly password: string }>();
   readonly #key = randomBytes(32).toString('hex');
 
-  remember(name: string, account: Account, basic: string): void {
+  store(name: string, account: Account, basic: string): void {
     this.#known.delete(name);
     const oldest = this.#known.size >= MAX_KNOWN ? this.#known.keys().next() : undefined;
     if (oldest?.done === false) this.#known.delete(oldest.value);

@@ -4,7 +4,9 @@ import { Unavailable } from '../http-errors.ts';
 import { type Invalidation } from './bus.ts';
 import { type Store } from '../couch/store.ts';
 
-/** Prefixes of the ids in the store. They are data of earlier versions too, so they must not change. */
+/**
+ * Prefixes of the ids in the store. Stored documents and other replicas have them, so they must not change.
+ */
 export const PERMISSIONS = 'news:permissions:';
 export const SESSION = 'news:session:';
 

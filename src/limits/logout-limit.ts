@@ -48,8 +48,8 @@ export class LogoutLimit {
     return true;
   }
 
-  /** Takes back a count: the end could not be stored. */
-  forget(principal: string, id: string): void {
+  /** Removes a session whose end could not be stored. */
+  remove(principal: string, id: string): void {
     this.#byPrincipal.get(principal)?.delete(id);
   }
 }

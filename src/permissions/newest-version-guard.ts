@@ -61,7 +61,7 @@ export class NewestVersionGuard {
   }
 
   /** Removes a database that was created or deleted: versions read before do not count for the new one. */
-  forget(database: string): void {
+  remove(database: string): void {
     this.#seen.delete(database);
   }
 }

@@ -42,7 +42,7 @@ export interface SecurityKeeper extends SecurityStore {
    */
   change(database: string, by: Principal, edit: Edit): Promise<PermissionChange>;
   /** Drops all cached data of a database that was created or deleted. Resolves as `write` does. */
-  forget(database: string): Promise<void>;
+  discard(database: string): Promise<void>;
   /** Runs `work` when no other change of this database's permissions runs in this process. */
   runExclusive<T>(database: string, work: () => Promise<T>): Promise<T>;
   readonly stats: CacheStats;
@@ -152,8 +152,8 @@ class CachedSecurity implements SecurityKeeper {
     });
   }
 
-  async forget(database: string): Promise<void> {
-    this.#newest.forget(database);
+  async discard(database: string): Promise<void> {
+    this.#newest.remove(database);
     await this.#publish(database);
   }
 

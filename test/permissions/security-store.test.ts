@@ -273,7 +273,7 @@ describe('a database that was deleted and made again', () => {
     const { store, state } = open();
     await store.write('db', {}, parseSecurityPut(READER));
     state.document = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
-    await store.forget('db');
+    await store.discard('db');
     assert.deepEqual(names(await store.permissionsOf('db')), []);
   });
 });
