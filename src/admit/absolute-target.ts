@@ -9,8 +9,7 @@ const SECURE = 'https://';
 
 /**
  * Returns the target without scheme and authority. The authority must be that of the Host header or of
- * `publicUrl`:
- * CouchDB ignores it, and another program on the way may not. It replaces the Host header, so that later
+ * `publicUrl`: CouchDB ignores it, but another proxy may use it. It replaces the Host header, so that later
  * steps read one host. Throws BadRequest for any other target, and for user information.
  */
 export function originForm(req: IncomingMessage, raw: string, publicUrl: string): string {

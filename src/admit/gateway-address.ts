@@ -12,7 +12,7 @@ export interface GatewayWarning {
   see(ip: string, whitelist: Whitelist): void;
 }
 
-/** Health checks use it. It says nothing about other clients. */
+/** Health checks use these addresses, so they do not show how other clients connect. */
 const LOOPBACK = new AddressSet(['127.0.0.0/8', '::1/128']);
 const PRIVATE = new AddressSet([
   ...['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', '169.254.0.0/16'],
@@ -35,7 +35,7 @@ export function warnOfGateway(
     see(ip, whitelist) {
       if (isDone || ip === '' || LOOPBACK.has(ip)) return;
       const isHidden = isGateway(ip);
-      // A whitelist can come with a reload.
+      // A reload can add a whitelist.
       if (isHidden && !isRestrictive(whitelist)) return;
       isDone = true;
       if (isHidden)

@@ -22,7 +22,7 @@ export interface LineParts {
 const MAX_USER_AGENT_LENGTH = 512;
 
 /**
- * Returns one JSON line, ended by a line feed. It is built by hand: a general serialiser costs several times
+ * Returns one JSON line, ended by a line feed. It is concatenated: a general serialiser costs several times
  * as much for every request. Fields that Cloudant's logs have keep Cloudant's names (IBM Cloudant, "IBM Cloud
  * Logs integration", table "Log lines").
  */

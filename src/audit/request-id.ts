@@ -20,7 +20,7 @@ const POOL_BYTES = ID_BYTES * 400;
 
 /**
  * Returns a generator of ids, 20 hexadecimal digits each. An id cannot be guessed before it is used. CouchDB
- * repeats it behind its own headers, so stored data that ends the head of an answer early can be detected
+ * repeats it after its own headers, so stored data that ends the head of an answer early can be detected
  * (H3).
  */
 export function requestIdMaker(): () => string {

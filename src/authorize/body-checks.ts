@@ -20,8 +20,8 @@ export function mustDecode(req: IncomingMessage, decision: Decision): boolean {
 }
 
 /**
- * Refuses what needs no byte of the body. The parts of a multipart body have encodings of their own. No
- * endpoint that is open to everybody takes a body.
+ * Refuses a request by its head, before the body is read. The parts of a multipart body have encodings of
+ * their own. No endpoint that is open to everybody takes a body.
  */
 export function refuseByHead(limits: BodyLimits, req: IncomingMessage, endpoint: Endpoint): void {
   if (isEncoded(req)) {
@@ -32,7 +32,7 @@ export function refuseByHead(limits: BodyLimits, req: IncomingMessage, endpoint:
   if (isTooLong(limits, req, endpoint)) throw new TooLarge();
 }
 
-/** True if the head announces more than the endpoint takes. The length of a chunked body shows on the way. */
+/** True if Content-Length exceeds the limit of the endpoint. A chunked body is measured while it arrives. */
 export function isTooLong(limits: BodyLimits, req: IncomingMessage, endpoint: Endpoint): boolean {
   const length = req.headers['content-length'];
   return length !== undefined && Number(length) > bodyLimit(endpoint, req, limits);

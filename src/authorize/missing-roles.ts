@@ -1,4 +1,5 @@
-// Builds the refusal for missing roles, in Cloudant's words, which clients parse. Runs for refusals only.
+// Builds the refusal for missing roles with Cloudant's sentences, which clients parse. Runs for refusals
+// only.
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { rolesOf, type RoleSet } from '../permissions/role.ts';
 

@@ -1,11 +1,11 @@
-// Reads what the head of a request says about its body, and decodes gzip within a limit.
+// Reads the headers that describe the body of a request, and decodes gzip within a limit.
 import { type IncomingMessage } from 'node:http';
 import { createGunzip } from 'node:zlib';
 import { BadContentType, BadRequest, HttpError, TooLarge } from '../http-errors.ts';
 import { type ReserveBytes } from './budget.ts';
 
 const GUNZIP_CHUNK_BYTES = 65_536;
-/** JSON of applications shrinks to a tenth. A bomb of 60 KiB would be 64 MiB. */
+/** Usual JSON compresses to a tenth. A decompression bomb of 60 KiB would expand to 64 MiB. */
 const INFLATED_BYTES = 16_777_216;
 const INFLATED_PER_BYTE = 8;
 

@@ -70,7 +70,7 @@ export class BodyReader {
     return object;
   }
 
-  /** As `jsonObject`, but `undefined` for a request without a body, whatever its Content-Type says. */
+  /** As `jsonObject`, but `undefined` for a request without a body, also if it has a Content-Type. */
   async optionalJsonObject(
     req: IncomingMessage,
     res: ServerResponse,

@@ -1,7 +1,7 @@
 // Classifies database names by the rules of CouchDB.
 
 /**
- * `system` = a system database behind a prefix, such as `x/_users`; `illegal` = CouchDB does not create it.
+ * `system` = a system database with a prefix, such as `x/_users`; `illegal` = CouchDB does not create it.
  */
 export type NameKind = 'ordinary' | 'system' | 'illegal';
 

@@ -1,5 +1,4 @@
-// Says what CouchDB would say of a path in a database that matches no endpoint. Such a path is always
-// refused.
+// Finds CouchDB's refusal of a path in a database that matches no endpoint. Such a path is always refused.
 import { ATTACHMENT_METHODS } from '../catalogue/allowed-methods.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
 import { illegalNameReason } from '../catalogue/database-name.ts';
@@ -83,7 +82,7 @@ function inPartition(method: string, segments: readonly string[]): Blocked {
   return segments[3] === '_design' && segments.length > 5 ? inDesign(method, segments.slice(5)) : MISSING;
 }
 
-/** `names` = the segments behind the name of the design document. */
+/** `names` = the segments after the name of the design document. */
 function inDesign(method: string, names: readonly string[]): Blocked {
   const [handler = ''] = names;
   if (handler === '_list')

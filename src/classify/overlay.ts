@@ -84,7 +84,7 @@ export const onGlobalChanges: Overlay = unlessBlocked((ordinary) =>
   endpoint(GLOBAL_CHANGES[ordinary.id] ?? 'global-changes'),
 );
 
-/** Overlay of system databases behind a prefix, such as `x/_users`. */
+/** Overlay of system databases with a prefix, such as `x/_users`. */
 export const onPrefixedSystem: Overlay = unlessBlocked(({ id }) =>
   endpoint(id === 'security-put' ? 'system-security-put' : 'prefixed-system-db'),
 );

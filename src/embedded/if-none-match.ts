@@ -2,7 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 
 /**
- * True if If-None-Match lists this tag, also as a weak one. CouchDB takes `*` for a tag like any other.
+ * True if If-None-Match lists this tag, also as a weak one. CouchDB treats `*` like any other tag.
  */
 export function isNotModified(req: IncomingMessage, tag: string): boolean {
   const listed = req.headers['if-none-match']?.split(',') ?? [];

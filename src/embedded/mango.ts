@@ -53,7 +53,7 @@ function findRequest(body: Json): FindRequest {
   };
 }
 
-/** The design document of an index, and its name. CouchDB takes `null` and `[]` for no index. */
+/** The design document of an index, and its name. CouchDB treats `null` and `[]` as no index. */
 function indexNames(value: unknown): readonly string[] | undefined {
   if (value === undefined || value === null) return undefined;
   const names: readonly unknown[] = Array.isArray(value) ? value : [value];

@@ -42,7 +42,7 @@ export function ownerOf(name: string): Principal & { readonly kind: 'owner' } {
   return Object.freeze({ kind: 'owner', name, roles: Object.freeze(['_admin']) });
 }
 
-/** Makes the principal of a user. It drops roles that could be taken for other roles (H13). */
+/** Makes the principal of a user. It drops roles that look like those of Couchgate or CouchDB (H13). */
 export function userOf(name: string, roles: readonly unknown[]): Principal & { readonly kind: 'user' } {
   return Object.freeze({ kind: 'user', name, roles: Object.freeze(roles.filter(isPlainRole)) });
 }

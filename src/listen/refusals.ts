@@ -98,13 +98,13 @@ export function sparingLog(
 }
 
 /**
- * Adds the handlers to a server. A malformed request behind an unanswered one gets no response: the client
+ * Adds the handlers to a server. A malformed request after an unanswered one gets no response: the client
  * would read it as the response to the first request.
  */
 export function refuseWhatIsNoRequest(server: Server, log: RefusalLog): void {
   server.on('clientError', (error: ParseError, stream: Duplex) => {
     const socket = stream as ClientSocket;
-    // What arrives behind a refusal is dropped.
+    // Data after a refusal is dropped.
     if (socket.isClosing === true) return;
     const code = error.code ?? 'unknown';
     const isProxied = isProxyProtocol(error);

@@ -27,7 +27,7 @@ export function serializePipelining(next: RequestListener, log: RefusalLog): Req
   return function startInOrder(req, res): void {
     const socket: ClientSocket = req.socket;
     const { lastResponse } = socket;
-    // Behind a response with `Connection: close` nothing is answered.
+    // After a response with `Connection: close`, no request is answered.
     if (socket.isClosing === true) {
       socket.destroy();
       return;

@@ -9,7 +9,7 @@ import { isObject, isTexts, type JsonObject, type SecurityRequest } from './secu
 export type StoredSecurity = JsonObject;
 
 /**
- * CouchDB's own default: server admins only. CouchDB takes a list without names and roles for public (H4).
+ * CouchDB's own default: server admins only. CouchDB treats a list without names and roles as public (H4).
  */
 const CLOSED: JsonObject = Object.freeze({ roles: ['_admin'] });
 
@@ -67,7 +67,7 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
   return {
     database,
     grants,
-    // CouchDB takes a missing or malformed list for public, so it may decide only if both lists are valid.
+    // CouchDB treats a missing or malformed list as public, so it may decide only if both lists are valid.
     couchdbAuthOnly:
       stored['couchdb_auth_only'] === true && isList(stored['members']) && isList(stored['admins']),
     marked:

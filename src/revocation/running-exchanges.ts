@@ -16,8 +16,8 @@ const WATCHED_AFTER_MS = 1000;
 const SWEEP_MS = 500;
 
 /**
- * The exchanges of one process. An answer may take as long as its client reads slowly, and CouchDB goes on to
- * read data for it. Pinned by test/hostile/h19-decisions.test.ts.
+ * The exchanges of one process. A client that reads slowly can prolong an answer without limit, and CouchDB
+ * continues to read data for it. Pinned by test/hostile/h19-decisions.test.ts.
  */
 export class RunningExchanges {
   readonly #watch: Pick<RevocationWatch, 'register'>;

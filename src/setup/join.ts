@@ -126,7 +126,7 @@ async function joinEvery(admins: Admins, timeoutMs: number): Promise<Joined> {
   return { present: admins, names: await clusterNodes(first), missing: [] };
 }
 
-/** What one node says of its cluster. */
+/** The state of the cluster as one node reports it. */
 interface Member {
   readonly admin: Admin;
   /** Why the node is not usable; undefined = it is. */
