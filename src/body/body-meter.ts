@@ -17,7 +17,8 @@ export function bodyMeter(
   settings: BodyLimits & Pick<BodyHolder, 'valueBudget'>,
 ): BodyMeter | undefined {
   const limits = structureLimits(endpoint, settings);
-  if (limits === undefined || (length !== undefined && Number(length) <= HARMLESS_BYTES)) return undefined;
+  if (limits === undefined) return undefined;
+  if (!limits.mayHoldTerms && length !== undefined && Number(length) <= HARMLESS_BYTES) return undefined;
   const holder = { valueBudget: settings.valueBudget, res, caller };
   const kind = endpoint.body === 'document' ? multipartKind(req) : undefined;
   if (kind === undefined) return new JsonMeter(limits, holder);

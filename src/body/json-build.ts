@@ -16,6 +16,7 @@ const STRUCTURE = {
   perDocument: 0,
   members: MOST_VALUES,
   stringBytes: Infinity,
+  mayHoldTerms: false,
 } as const;
 
 export interface BuildRules {

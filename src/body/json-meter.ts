@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
 import { type BodyBudget, type ReserveBytes } from './budget.ts';
+import { Terms } from './erlang-terms.ts';
 
 /** The exchange of a body, for the budget of values. */
 export interface BodyHolder {
@@ -27,10 +28,18 @@ export interface StructureLimits {
   readonly members: number;
   /** Most bytes of one string, escapes included. */
   readonly stringBytes: number;
+  /** True if CouchDB may decode a text of the first level as an Erlang term. */
+  readonly mayHoldTerms: boolean;
 }
 
 /** Bodies with fewer values reserve nothing. */
 const FREE_VALUES = 10_000;
+/**
+ * Longest number. A key of 4096 bits has 1234 digits. CouchDB needs quadratic time: 24 s for 400 000 digits.
+ */
+const NUMBER_BYTES = 2048;
+/** Level of `{"bookmark":…}`. */
+const BOOKMARKS = 1;
 /** Level of the list in `{"docs":[…]}`. */
 const DOCUMENTS = 2;
 /** A body of so few bytes cannot exceed a limit, so it is not measured. */
@@ -44,6 +53,10 @@ const BACKSLASH = 0x5c;
 const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
+
+/** 1 for every byte that ends a number: white space and the signs of JSON. */
+const ENDS_SCALAR = new Uint8Array(256).fill(1, 0, 0x21);
+for (const byte of Buffer.from('",:[]{}')) ENDS_SCALAR[byte] = 1;
 
 /**
  * Reads one body piece by piece and keeps nothing of it. It needs no valid JSON: as far as CouchDB's parser
@@ -62,10 +75,17 @@ export class JsonMeter implements BodyMeter {
   /** Bytes of the open string. */
   #stringBytes = 0;
   #isEscaped = false;
+  /** Bytes of the number or word that is being read. */
+  #scalarBytes = 0;
+  /** The pieces of a string that may be a bookmark, and where it begins in the present piece; -1 = none. */
+  #text: Buffer[] = [];
+  #textFrom = -1;
+  readonly #terms: Terms;
 
   constructor(limits: StructureLimits, holder?: BodyHolder) {
     this.#limits = limits;
     this.#holder = holder;
+    this.#terms = new Terms(holder?.caller ?? '');
   }
 
   /** Returns why the body is refused, once it exceeds a limit. */
@@ -89,10 +109,19 @@ export class JsonMeter implements BodyMeter {
           return new TooLarge('a string in the request body is too long');
         if (this.#isEscaped) this.#isEscaped = false;
         else if (byte === BACKSLASH) this.#isEscaped = true;
-        else if (byte === QUOTE) this.#isInString = false;
-      } else if (byte === QUOTE) {
+        else if (byte === QUOTE) {
+          this.#isInString = false;
+          const refusal = this.#textFrom === -1 ? undefined : this.#endText(piece, at);
+          if (refusal !== undefined) return refusal;
+        }
+        continue;
+      }
+      this.#scalarBytes = ENDS_SCALAR[byte] === 1 ? 0 : this.#scalarBytes + 1;
+      if (this.#scalarBytes > NUMBER_BYTES) return new TooLarge('a number in the request body is too long');
+      if (byte === QUOTE) {
         this.#isInString = true;
         this.#stringBytes = 0;
+        if (this.#limits.mayHoldTerms && this.#depth === BOOKMARKS) this.#textFrom = at + 1;
       } else if (byte === COMMA) {
         if (this.#countValue()) return this.#tooMany();
       } else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
@@ -104,7 +133,20 @@ export class JsonMeter implements BodyMeter {
         if (this.#values > this.#limits.values) return this.#tooMany();
       } else if ((byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) && this.#depth > 0) this.#depth -= 1;
     }
+    if (this.#textFrom !== -1) {
+      this.#text.push(Buffer.from(piece.subarray(this.#textFrom)));
+      this.#textFrom = 0;
+    }
     return undefined;
+  }
+
+  /** Returns why the string that ends here is refused, if it is an Erlang term. */
+  #endText(piece: Buffer, to: number): HttpError | undefined {
+    this.#text.push(piece.subarray(this.#textFrom, to));
+    const text = Buffer.concat(this.#text).toString('latin1');
+    this.#text = [];
+    this.#textFrom = -1;
+    return this.#terms.refuse(text.includes('\\') ? unescaped(text) : text);
   }
 
   /** True past a limit. */
@@ -121,6 +163,15 @@ export class JsonMeter implements BodyMeter {
   }
 }
 
+/** CouchDB refuses a body with another escape. */
+function unescaped(text: string): string {
+  try {
+    return String(JSON.parse(`"${text}"`));
+  } catch {
+    return '';
+  }
+}
+
 /**
  * Throws what `JsonMeter` finds in a whole body. Reads in portions, so that the event loop is not blocked.
  */
@@ -129,7 +180,7 @@ export async function refuseStructure(
   limits: StructureLimits | undefined,
   holder?: BodyHolder,
 ): Promise<void> {
-  if (limits === undefined || body.length <= HARMLESS_BYTES) return;
+  if (limits === undefined || (!limits.mayHoldTerms && body.length <= HARMLESS_BYTES)) return;
   const meter = new JsonMeter(limits, holder);
   for (let at = 0; at < body.length; at += PORTION_BYTES) {
     if (at > 0) await nextTurn();

@@ -53,24 +53,34 @@ export function bodyLimit(
   return Math.min(parsedLimit(endpoint, maxJsonBody), maxBodyBytes);
 }
 
+/** Endpoints whose body may hold a bookmark, which CouchDB decodes as an Erlang term. */
+const WITH_BOOKMARK: ReadonlySet<string> = new Set<EndpointId>([
+  'find',
+  'explain',
+  'search',
+  'partition-find',
+  'partition-explain',
+  'partition-search',
+]);
+
 /** Returns the limits of the structure of a body; undefined if CouchDB does not parse it. */
 export function structureLimits(
-  endpoint: Pick<Endpoint, 'body'>,
+  { id, body }: Pick<Endpoint, 'id' | 'body'>,
   { maxQueryValues, maxWriteValues }: BodyLimits,
 ): StructureLimits | undefined {
-  const { body } = endpoint;
-  if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE));
-  if (body === 'query') return queryStructure(maxQueryValues);
+  const mayHoldTerms = WITH_BOOKMARK.has(id);
+  if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE), mayHoldTerms);
+  if (body === 'query') return queryStructure(maxQueryValues, mayHoldTerms);
   if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT);
   return body === 'write' || body === 'document' ? writeStructure(maxWriteValues, 0) : undefined;
 }
 
 function writeStructure(values: number, perDocument: number): StructureLimits {
-  return { values, perDocument, members: WRITE_MEMBERS, stringBytes: Infinity };
+  return { values, perDocument, members: WRITE_MEMBERS, stringBytes: Infinity, mayHoldTerms: false };
 }
 
-function queryStructure(values: number): StructureLimits {
-  return { values, perDocument: 0, members: values, stringBytes: QUERY_STRING_BYTES };
+function queryStructure(values: number, mayHoldTerms: boolean): StructureLimits {
+  return { values, perDocument: 0, members: values, stringBytes: QUERY_STRING_BYTES, mayHoldTerms };
 }
 
 /** Returns the limit of what CouchDB parses as a whole: a body, or a part of one. */

@@ -19,6 +19,7 @@ import {
 } from './request-headers.ts';
 import { publicOrigin } from './public-origin.ts';
 import { planConnection, type ConnectionPlan } from './connection-plan.ts';
+import { refuseTerms } from './sequences.ts';
 
 type Allowed = Extract<Decision, { allow: true }>;
 
@@ -43,7 +44,7 @@ export class OutgoingRequest {
   readonly #decision: Allowed;
   readonly #database: string | undefined;
 
-  /** Throws BadRequest for headers that have more than one reading. */
+  /** Throws BadRequest for headers that have more than one reading, and for sequences that harm a node. */
   constructor(
     req: IncomingMessage,
     context: Context,
@@ -54,6 +55,10 @@ export class OutgoingRequest {
     const target = known(context.target, 'target');
     this.method = req.method ?? 'GET';
     this.url = target.path + target.query;
+    const caller = callerOf(context);
+    this.#principal = caller.principal;
+    this.caller = quotaKeyOf(caller);
+    refuseTerms(target.query, headers['last-event-id'] as string | undefined, this.caller);
     this.body = bodyOf(headers, context.guardedBody ?? context.body);
     this.multipart = isMultipart(req);
     this.asksOneNode = decision.endpoint.path.startsWith('/_node/');
@@ -84,9 +89,6 @@ export class OutgoingRequest {
     }
     this.#req = req;
     this.#identity = identity;
-    const caller = callerOf(context);
-    this.#principal = caller.principal;
-    this.caller = quotaKeyOf(caller);
     this.#decision = decision;
     this.#database = known(context.operation, 'operation').database;
   }

@@ -153,7 +153,7 @@ describe('the meter of multipart bodies', () => {
               kind,
               boundary: 'x',
               limitBytes: 1000,
-              limits: { values: 4, perDocument: 0, members: 5, stringBytes: Infinity },
+              limits: { values: 4, perDocument: 0, members: 5, stringBytes: Infinity, mayHoldTerms: false },
             },
             { valueBudget: createBodyBudget(1000), res: undefined as never, caller: 'a' },
           );

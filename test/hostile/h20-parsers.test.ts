@@ -330,6 +330,19 @@ describe('H20 a body on its way to a parser', () => {
     }
   });
 
+  it('may hold no endless number – 3000 digits – 413; the 1234 digits of a key of 4096 bits – 200', async () => {
+    const placedNumber = (digits: number): Buffer => Buffer.from(placed('7'.repeat(digits)));
+    for (const line of ['POST /h20/_all_docs', 'POST /h20/_find', 'PUT /h20/a', 'POST /h20/_bulk_docs']) {
+      const as = 'reader+writer';
+      assert.equal(await send(front.port, line, as, placedNumber(3000)), 413, line);
+      assert.equal(await send(front.port, line, as, gzipSync(placedNumber(3000)), GZIP), 413, line);
+      assert.deepEqual(front.takeAll(), [], line);
+      assert.equal(await send(front.port, line, as, placedNumber(1234)), 200, line);
+      front.takeAll();
+    }
+    assert.equal(await send(front.port, 'PUT /h20/_security', 'security', placedNumber(3000)), 413);
+  });
+
   it('may be a large document or bulk write – 200', async () => {
     const doc = `{"_id":"doc","a":${JSON.stringify(Array.from({ length: 50 }, (_, at) => `value ${at}`))}}`;
     const bulk = Buffer.from(`{"docs":[${Array.from({ length: 4000 }, () => doc).join(',')}]}`);

@@ -1,0 +1,141 @@
+// Reads the Erlang terms that clients send back to CouchDB: update sequences and bookmarks (H20).
+import { inflateSync } from 'node:zlib';
+import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
+import { Quota } from '../limits/quota.ts';
+
+/** The sequence of 250 shards, in 25 KiB, fills a request line. A byte can take a node 16 bytes of memory. */
+const LARGEST_TERM_BYTES = 65_536;
+/** Most compressed terms of one request. CouchDB reads one. */
+const MOST_COMPRESSED = 4;
+/** A node ends when it has a million atoms: it never forgets one. */
+const MOST_ATOMS = 5000;
+/** Part of `MOST_ATOMS` that one caller may bring: the names of a hundred nodes. */
+const SHARE = 1 / 50;
+
+const VERSION = 131;
+const COMPRESSED = 80;
+const HEAD_BYTES = 6;
+/** Atoms of CouchDB itself. */
+const OWN_ATOMS = ['nil', 'null', 'true', 'false', 'undefined', 'split', 'startkey', 'startkey_docid'];
+
+/** Atoms that reached CouchDB from this process. */
+const sent = new Set<string>(OWN_ATOMS);
+const brought = new Quota(MOST_ATOMS, SHARE);
+
+/** The terms of one request. */
+export class Terms {
+  readonly #caller: string;
+  #compressed = 0;
+
+  /** @param caller The quota key of the caller. */
+  constructor(caller: string) {
+    this.#caller = caller;
+  }
+
+  /**
+   * Returns why CouchDB must not read this text, which it decodes as base64url and as an Erlang term. Text
+   * that is no term is harmless: CouchDB refuses it.
+   * Source: fabric_view_changes.erl, mango_json_bookmark.erl, dreyfus_bookmark.erl.
+   */
+  refuse(text: string): HttpError | undefined {
+    // CouchDB's decoder accepts these characters only, and no padding.
+    if (!text.startsWith('g') || !/^[A-Za-z0-9_-]+$/.test(text)) return undefined;
+    const bytes = Buffer.from(text, 'base64url');
+    if (bytes[0] !== VERSION) return undefined;
+    if (bytes[1] !== COMPRESSED) return this.#refuseAtoms(bytes.subarray(1));
+    this.#compressed += 1;
+    const term = inflated(bytes);
+    if (this.#compressed > MOST_COMPRESSED || term instanceof TooLarge)
+      return new TooLarge('the sequence or bookmark is too large');
+    return term === undefined ? undefined : this.#refuseAtoms(term);
+  }
+
+  #refuseAtoms(term: Buffer): HttpError | undefined {
+    const atoms = atomsIn(term);
+    if (atoms === undefined || (atoms !== 'unknown' && admit(atoms, this.#caller))) return undefined;
+    return new BadRequest('The sequence or bookmark is not one of this server.');
+  }
+}
+
+/** The node allocates the size that the head states before it decompresses. */
+function inflated(bytes: Buffer): Buffer | TooLarge | undefined {
+  if (bytes.length < HEAD_BYTES) return undefined;
+  const size = bytes.readUInt32BE(2);
+  if (size > LARGEST_TERM_BYTES) return new TooLarge();
+  try {
+    return inflateSync(bytes.subarray(HEAD_BYTES), { maxOutputLength: Math.max(size, 1) });
+  } catch {
+    return undefined;
+  }
+}
+
+function admit(atoms: ReadonlySet<string>, caller: string): boolean {
+  const added = [...atoms].filter((atom) => !sent.has(atom));
+  if (sent.size + added.length > MOST_ATOMS || !brought.hasRoom(caller, added.length)) return false;
+  if (added.length > 0) brought.add(caller, added.length);
+  for (const atom of added) sent.add(atom);
+  return true;
+}
+
+/** Bytes behind a tag of fixed length. https://www.erlang.org/doc/apps/erts/erl_ext_dist.html */
+const FIXED: ReadonlyMap<number, number> = new Map([
+  [70, 8], // float
+  [97, 1], // small integer
+  [98, 4], // integer
+  [99, 31], // float as text
+  [106, 0], // []
+]);
+/** Bytes of the length behind a tag, and further bytes in front of the content. */
+const COUNTED: ReadonlyMap<number, readonly [lengthBytes: number, more: number]> = new Map([
+  [77, [4, 1]], // bits
+  [107, [2, 0]], // list of small integers
+  [109, [4, 0]], // binary
+  [110, [1, 1]], // large integer
+  [111, [4, 1]], // larger integer
+]);
+/** Bytes of the length of an atom. */
+const ATOMS: ReadonlyMap<number, number> = new Map([
+  [100, 2],
+  [115, 1],
+  [118, 2],
+  [119, 1],
+]);
+/** Bytes of the number of elements, elements of each, and further elements. */
+const CONTAINERS: ReadonlyMap<number, readonly [countBytes: number, each: number, more: number]> = new Map([
+  [104, [1, 1, 0]], // tuple
+  [105, [4, 1, 0]], // large tuple
+  [108, [4, 1, 1]], // list and its tail
+  [116, [4, 2, 0]], // map
+]);
+
+/**
+ * The atoms of a term; undefined if it ends too early, which makes no atom. `unknown` = it holds something
+ * else than data: a function, a process, a reference.
+ */
+function atomsIn(term: Buffer): ReadonlySet<string> | 'unknown' | undefined {
+  const atoms = new Set<string>();
+  let at = 0;
+  const number = (bytes: number): number => {
+    at += bytes;
+    return at <= term.length ? term.readUIntBE(at - bytes, bytes) : Infinity;
+  };
+  for (let pending = 1; pending > 0; pending -= 1) {
+    const tag = number(1);
+    const counted = COUNTED.get(tag);
+    const atom = ATOMS.get(tag);
+    const container = CONTAINERS.get(tag);
+    const fixed = FIXED.get(tag);
+    if (fixed !== undefined) at += fixed;
+    else if (counted !== undefined) {
+      const length = number(counted[0]);
+      at += length + counted[1];
+    } else if (container !== undefined) pending += number(container[0]) * container[1] + container[2];
+    else if (atom !== undefined) {
+      const length = number(atom);
+      atoms.add(term.toString('latin1', at, at + length));
+      at += length;
+    } else if (tag !== Infinity) return 'unknown';
+    if (at > term.length) return undefined;
+  }
+  return atoms;
+}

@@ -1,0 +1,27 @@
+// Checks the sequences and bookmarks in a query (H20).
+import { Terms } from '../body/erlang-terms.ts';
+
+/** Parameters that CouchDB decodes as Erlang terms. It ignores the case of those of `_changes`. */
+const NAMES: ReadonlySet<string> = new Set(['since', 'last-event-id', 'bookmark']);
+const MAY_HOLD_TERM = /since|last-event-id|bookmark|%/i;
+
+/** CouchDB's own pattern, and how it treats a line feed at the end. */
+const SEQUENCE = /^"?(?:[0-9]+-)?([^\n]*?)"?\n?$/;
+
+/**
+ * Throws BadRequest or TooLarge for a term that would harm a node. `lastEventId` = the header with which an
+ * event source continues. CouchDB ends a parameter at a semicolon too.
+ */
+export function refuseTerms(query: string, lastEventId: string | undefined, caller: string): void {
+  if (lastEventId === undefined && !MAY_HOLD_TERM.test(query)) return;
+  const terms = new Terms(caller);
+  if (lastEventId !== undefined) refuseSequence(terms, lastEventId);
+  for (const [name, value] of new URLSearchParams(query.replaceAll(';', '&')))
+    if (NAMES.has(name.toLowerCase())) refuseSequence(terms, value);
+}
+
+/** A bookmark has no number in front, and a sequence may have none. */
+function refuseSequence(terms: Terms, value: string): void {
+  const refusal = terms.refuse(SEQUENCE.exec(value)?.[1] ?? value);
+  if (refusal !== undefined) throw refusal;
+}
