@@ -38,9 +38,12 @@ export function onNewConnection({ queue }: ConnectionPlan): ConnectionPlan {
   return queue === 'feed' ? SINGLE_USE_FEED : SINGLE_USE;
 }
 
-/** `feed` may be percent-encoded, so every query with an escape counts as a request for a feed. */
+/**
+ * `feed` may be percent-encoded, so every query with an escape counts as a request for a feed. CouchDB
+ * ignores the case of the name.
+ */
 function mayRequestFeed(query: string): boolean {
-  return query.includes('feed') || query.includes('%');
+  return /feed|%/i.test(query);
 }
 
 /**

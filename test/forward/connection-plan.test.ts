@@ -23,6 +23,7 @@ describe('the way of a request', () => {
     ['feed', undefined, false, '?feed=continuous', 'feed feed'],
     ['feed', undefined, false, '?a=1&feed=longpoll', 'feed feed'],
     ['feed', undefined, false, '?%66eed=continuous', 'feed feed'],
+    ['feed', undefined, false, '?FEED=continuous', 'feed feed'],
     ['feed', 'application/json', true, '?feed=longpoll', 'feed feed'],
     ['feed', 'multipart/related', true, '?feed=longpoll', 'feed single-use'],
   ];
