@@ -318,8 +318,9 @@ describe('H3 on a real CouchDB', { skip: withoutCouchdb }, () => {
     };
     await opened('good');
     assert.equal(await opened('good'), 0);
+    // The first of each three takes an idle connection: http-proxy's or undici's.
     assert.equal(await opened('revision', 'HEAD'), 2);
-    assert.equal(await opened('revision'), 3);
+    assert.equal(await opened('revision'), 2);
   });
 
   it('gives nobody the answer that was forged in an attachment', async () => {
