@@ -7,7 +7,7 @@ import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { callerOf, contextOf, type Decision, known } from '../context.ts';
 import { BadContentType, TooLarge } from '../http-errors.ts';
-import { quotaKeyOf } from '../principal/caller.ts';
+import { sharedKeyOf } from '../principal/caller.ts';
 
 /**
  * CouchDB inflates a gzip body without a limit: 510 KiB took a node to 2 GB. Only attachments are forwarded
@@ -48,6 +48,6 @@ export function refuseReadStructure(
   const context = contextOf(req);
   const body = known(context.body, 'body');
   const { valueBudget } = limits;
-  const caller = quotaKeyOf(callerOf(context));
+  const caller = sharedKeyOf(callerOf(context));
   return refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, res, caller });
 }

@@ -1,6 +1,7 @@
 // Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Context, type Decision, known } from '../context.ts';
+import { callerOf, type Context, type Decision, known } from '../context.ts';
+import { sharedKeyOf } from '../principal/caller.ts';
 import { type BodyBudget } from '../body/budget.ts';
 import { bodyMeter } from '../body/body-meter.ts';
 import { bodyLimit, type BodyLimits } from '../body/limits.ts';
@@ -71,7 +72,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     const { endpoint } = decision;
     const meter =
       body.kind === 'stream'
-        ? bodyMeter({ endpoint, length: body.length }, req, res, this.caller, services)
+        ? bodyMeter({ endpoint, length: body.length }, req, res, sharedKeyOf(callerOf(context)), services)
         : undefined;
     this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
     // The only event for a client that disconnected: Node emits `aborted` only while the request is

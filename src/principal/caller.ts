@@ -8,6 +8,14 @@ export function quotaKeyOf({ principal, ip }: Caller): string {
 }
 
 /**
+ * As `quotaKeyOf`, but all anonymous callers are one: they can have many networks, and hold the share of each
+ * after they have left.
+ */
+export function sharedKeyOf(caller: Caller): string {
+  return caller.principal.kind === 'nobody' ? 'nobody' : quotaKeyOf(caller);
+}
+
+/**
  * Returns the first four groups (/64) of an IPv6 address, which is what one subscriber gets, and every other
  * address unchanged. A zone (`%eth0`) is removed.
  */

@@ -6,6 +6,7 @@ import { type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
@@ -341,6 +342,20 @@ describe('H20 a body on its way to a parser', () => {
       front.takeAll();
     }
     assert.equal(await send(front.port, 'PUT /h20/_security', 'security', placedNumber(3000)), 413);
+  });
+
+  it('leaves half of the values to callers with a name – bodies from two addresses that left – 200', async () => {
+    const body = `{"a":[${'1,'.repeat(39_000)}1]}`;
+    const sockets = Array.from({ length: 54 }, (_, at) =>
+      connect({ port: front.port, host: '127.0.0.1', localAddress: `127.0.0.${2 + (at % 2)}` }),
+    );
+    for (const socket of sockets) {
+      socket.on('error', () => undefined);
+      socket.write(`GET / HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length + 1}\r\n\r\n${body}`);
+    }
+    await delay(500);
+    for (const socket of sockets) socket.destroy();
+    assert.equal(await send(front.port, 'POST /h20/_bulk_docs', 'writer', bulkOf(500, 900)), 200);
   });
 
   it('may be a large document or bulk write – 200', async () => {
