@@ -37,7 +37,8 @@ export function accessLine(parts: LineParts): string {
     line += `${connection.principal.textOf(identified.principal, principalFields)},"authMethod":"${identified.method}"`;
   const database = context.operation?.database;
   // A name with an at sign may contain a password.
-  if (database !== undefined) line += `,"dbName":${quote(AT_SIGN.test(database) ? '***' : database)}`;
+  if (database !== undefined)
+    line += `,"dbName":${quote(AT_SIGN.test(database) ? '***' : maskTarget(database))}`;
   line += operationFields(context) + decisionFields(context, parts.res.statusCode);
   line += answerFields(parts) + timingFields(context, parts.endedAt);
   const agent = req.headers['user-agent'];
@@ -154,7 +155,15 @@ function decisionFields(context: Context, status: number): string {
   const { decision, rule, reason } = interpret(context, status);
   if (decision === 'allow') return allowedFields(rule);
   const fields = `,"decision":"deny","rule":${quote(rule)}`;
-  return reason === undefined ? fields : `${fields},"reason":${quote(reason)}`;
+  return reason === undefined ? fields : `${fields},"reason":${quote(maskReason(reason))}`;
+}
+
+/** Some reasons repeat names of the request in quotes. A name with an at sign may contain a password. */
+function maskReason(reason: string): string {
+  const masked = maskTarget(reason);
+  if (!AT_SIGN.test(reason)) return masked;
+  const unnamed = masked.replace(/(['"`]).*\1/su, '$1***$1');
+  return AT_SIGN.test(unnamed) ? '***' : unnamed;
 }
 
 const fieldsOfRule = new Map<string, string>();
