@@ -9,10 +9,10 @@ import { decodeBytes } from './percent-encoding.ts';
  * the rest as an id in the same database. The id may contain slashes, and a percent sign that begins no
  * escape is itself. Raw bytes are UTF-8. Source: couch_httpd_db.erl, parse_copy_destination_header;
  * docs.couchdb.org/en/stable/api/document/common.html#copy--db-docid.
- * The returned `header` is the canonical encoding. Throws BadRequest if the header is missing, names another
+ * The returned `header` is the canonical encoding. Throws BadRequest if the header is empty, names another
  * server, is ambiguous, or holds an id that CouchDB refuses.
  */
-export function parseDestination(header: string | readonly string[] | undefined): Destination {
+export function parseDestination(header: string | readonly string[]): Destination {
   if (typeof header !== 'string' || header === '') {
     throw new BadRequest('Destination header is mandatory for COPY.');
   }

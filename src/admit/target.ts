@@ -110,6 +110,7 @@ function pushDocumentId(segments: string[], segment: string): void {
     return;
   }
   const name = segment.slice(slash + 1);
+  if (name === '' && segment === '_local/') throw new BadRequest('Invalid _local document id.');
   if (name === '') throw new BadRequest(`Illegal document id \`${segment}\``, 'illegal_docid');
   segments.push(segment.slice(0, slash), name);
 }
@@ -182,8 +183,9 @@ function encodedSegment(segment: string): string {
 }
 
 /**
- * Makes the step that writes `context.target` and, for COPY, `context.destination`. The limit is that of
- * CouchDB's request line, so a method that is longer than GET leaves less for the target.
+ * Makes the step that writes `context.target` and, for a COPY that has one, `context.destination`: whether it
+ * needs one depends on the path. The limit is that of CouchDB's request line, so a method that is longer than
+ * GET leaves less for the target.
  */
 export function readTarget(rules: TargetRules): RequestHandler {
   const { maxUrlBytes } = rules;
@@ -196,7 +198,9 @@ export function readTarget(rules: TargetRules): RequestHandler {
     );
     if (req.method.length - 3 + target.path.length + target.query.length > maxUrlBytes) throw new TooLong();
     context.target = target;
-    if (req.method === 'COPY') context.destination = parseDestination(req.headers['destination']);
+    const destination = req.headers['destination'];
+    if (req.method === 'COPY' && destination !== undefined)
+      context.destination = parseDestination(destination);
     next();
   };
 }

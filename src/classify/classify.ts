@@ -7,6 +7,7 @@ import { type Destination, type Operation, type Target } from '../catalogue/oper
 import {
   hasIllegalAttachmentName,
   illegalCreation,
+  MISSING_DESTINATION,
   RESERVED_DESTINATION,
   unknownInDatabase,
 } from './mistakes.ts';
@@ -134,7 +135,7 @@ function inDatabase(
   const database = segments[0];
   const id = documentId(matches, segments);
   if (matches.first === UNKNOWN_IN_DATABASE || hasIllegalAttachmentName(method, matches.first))
-    return operation(unknownInDatabase(method, segments), database, id);
+    return operation(unknownInDatabase(method, segments, destination), database, id);
   if (matches.names === 'local' && isInternalLocal(segments[2] ?? '')) {
     return operation(LOCAL_INTERNAL, database, id);
   }
@@ -150,12 +151,13 @@ function inDatabase(
 }
 
 /**
- * Chooses the endpoint of a COPY by the class of its destination. Ids that CouchDB refuses or reserves get a
- * blocked endpoint (H10).
+ * Chooses the endpoint of a COPY by the class of its destination. Without one, or with an id that CouchDB
+ * refuses or reserves, it is a blocked endpoint (H10).
  */
 function copyEndpoint(matches: Matches, destination: Destination | undefined): Endpoint {
   if (matches.first.permit.kind === 'blocked') return matches.first;
-  const ids = destination === undefined ? RESERVED : classOfId(destination.id);
+  if (destination === undefined) return matches.by === undefined ? matches.first : MISSING_DESTINATION;
+  const ids = classOfId(destination.id);
   if (ids === INTERNAL) return LOCAL_INTERNAL;
   if (ids === RESERVED) return RESERVED_DESTINATION;
   if (matches.by === undefined) return matches.first;

@@ -3,6 +3,7 @@ import { ATTACHMENT_METHODS } from '../catalogue/allowed-methods.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
 import { illegalNameReason } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint } from '../catalogue/endpoint.ts';
+import { type Destination } from '../catalogue/operation.ts';
 import { refusal } from '../catalogue/parse.ts';
 
 const RESERVED_ID = refusal(
@@ -11,8 +12,15 @@ const RESERVED_ID = refusal(
   'Only reserved document ids may start with underscore.',
   'holders',
 );
+const NO_DESTINATION = refusal(400, 'bad_request', 'Destination header is mandatory for COPY.', 'holders');
 const NO_LOCAL_NAME = refusal(400, 'bad_request', 'Invalid _local document id.', 'holders');
 const NO_PARTITION = refusal(400, 'bad_request', 'invalid_partition_req', 'holders');
+const RESERVED_PARTITION = refusal(
+  400,
+  'illegal_partition',
+  'Partition must not start with an underscore',
+  'holders',
+);
 const NO_REFERER = refusal(400, 'bad_request', 'Referer header required.', 'holders');
 const MISSING = refusal(404, 'not_found', 'missing', 'holders');
 const NO_ATTACHMENT = refusal(404, 'not_found', 'Document is missing attachment', 'holders');
@@ -42,8 +50,12 @@ const ILLEGAL_CREATION = endpoint('db-illegal-create');
  * document id, and the segments after it as an attachment.
  * Source: chttpd_db.erl, chttpd_httpd_handlers.erl. Pinned by test/conformance/refusals.test.ts.
  */
-export function unknownInDatabase(method: string, segments: readonly string[]): Endpoint {
-  return as(mistakeIn(method, segments));
+export function unknownInDatabase(
+  method: string,
+  segments: readonly string[],
+  destination: Destination | undefined,
+): Endpoint {
+  return as(mistakeIn(method, segments, destination));
 }
 
 /**
@@ -57,13 +69,20 @@ export function hasIllegalAttachmentName(method: string, { permit }: Endpoint): 
 /** The refusal of a COPY to an id that CouchDB reserves. */
 export const RESERVED_DESTINATION: Endpoint = as(RESERVED_ID);
 
+/** The refusal of a COPY without a destination. */
+export const MISSING_DESTINATION: Endpoint = as(NO_DESTINATION);
+
 /** The refusal of `PUT /{name}` with a name that no database can have. */
 export function illegalCreation(name: string): Endpoint {
   const permit = refusal(400, 'illegal_database_name', illegalNameReason(name), 'owner');
   return { ...ILLEGAL_CREATION, permit };
 }
 
-function mistakeIn(method: string, segments: readonly string[]): Blocked {
+function mistakeIn(
+  method: string,
+  segments: readonly string[],
+  destination: Destination | undefined,
+): Blocked {
   const [, first = '', second] = segments;
   if (first === '_local') return NO_LOCAL_NAME;
   if (first === '_partition') return inPartition(method, segments);
@@ -72,13 +91,15 @@ function mistakeIn(method: string, segments: readonly string[]): Blocked {
   if (first === '_sync_shards') return wrongMethod('POST');
   if (first === '_design' && segments.length > 3) return inDesign(method, segments.slice(3));
   if (first.charCodeAt(0) !== UNDERSCORE) return asAttachment(method, segments.slice(2));
-  return second === undefined ? asDocument(method) : ofReservedDocument(method);
+  return second === undefined ? asDocument(method, destination) : ofReservedDocument(method);
 }
 
 const UNDERSCORE = 95;
 
 function inPartition(method: string, segments: readonly string[]): Blocked {
-  if (segments.length < 3) return NO_PARTITION;
+  const [, , partition] = segments;
+  if (partition === undefined) return NO_PARTITION;
+  if (partition.charCodeAt(0) === UNDERSCORE) return RESERVED_PARTITION;
   return segments[3] === '_design' && segments.length > 5 ? inDesign(method, segments.slice(5)) : MISSING;
 }
 
@@ -90,8 +111,9 @@ function inDesign(method: string, names: readonly string[]): Blocked {
   return IN_DESIGN[handler] ?? asAttachment(method, names);
 }
 
-function asDocument(method: string): Blocked {
+function asDocument(method: string, destination: Destination | undefined): Blocked {
   if (method === 'PUT') return RESERVED_ID;
+  if (method === 'COPY' && destination === undefined) return NO_DESTINATION;
   if (method === 'POST') return NO_REFERER;
   return isOneOf(method, 'GET', 'HEAD', 'DELETE', 'COPY') ? MISSING : NOT_FOR_DOCUMENTS;
 }

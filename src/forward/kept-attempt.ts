@@ -44,10 +44,7 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
       this.sentHost = this.#request.hostFor(this.#node);
       this.isAuthorized = headers['authorization'] !== undefined;
       const bytes = body.kind === 'bytes' ? body.bytes : null;
-      this.#connection.client.dispatch(
-        { method: method, path: url, headers, body: bytes },
-        this,
-      );
+      this.#connection.client.dispatch({ method: method, path: url, headers, body: bytes }, this);
     } catch (thrown) {
       this.#end(false);
       throw thrown;
