@@ -20,7 +20,7 @@ import { startPolicyFront, type PolicyFront, type Reached } from '../support/pol
 const MIB = 2 ** 20;
 const DEEP = 100_000;
 const MANY = 600_000;
-/** Bound of the issue: nobody waits longer for Couchgate, whatever others send. */
+/** Nobody waits longer for Couchgate, whatever others send. */
 const LONGEST_DELAY_MS = 200;
 /** Bound of the issue for a node. */
 const MOST_GROWTH_MIB = 100;
