@@ -54,9 +54,9 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** 1 for every byte that ends a number: white space and the signs of JSON. */
-const ENDS_SCALAR = new Uint8Array(256).fill(1, 0, 0x21);
-for (const byte of Buffer.from('",:[]{}')) ENDS_SCALAR[byte] = 1;
+/** 1 for every byte of a number. CouchDB refuses other text outside of strings at its first byte. */
+const IN_NUMBER = new Uint8Array(256);
+for (const byte of Buffer.from('0123456789+-.eE')) IN_NUMBER[byte] = 1;
 
 /**
  * Reads one body piece by piece and keeps nothing of it. It needs no valid JSON: as far as CouchDB's parser
@@ -75,8 +75,8 @@ export class JsonMeter implements BodyMeter {
   /** Bytes of the open string. */
   #stringBytes = 0;
   #isEscaped = false;
-  /** Bytes of the number or word that is being read. */
-  #scalarBytes = 0;
+  /** Bytes of the number that is being read. */
+  #numberBytes = 0;
   /** The pieces of a string that may be a bookmark, and where it begins in the present piece; -1 = none. */
   #text: Buffer[] = [];
   #textFrom = -1;
@@ -116,8 +116,8 @@ export class JsonMeter implements BodyMeter {
         }
         continue;
       }
-      this.#scalarBytes = ENDS_SCALAR[byte] === 1 ? 0 : this.#scalarBytes + 1;
-      if (this.#scalarBytes > NUMBER_BYTES) return new TooLarge('a number in the request body is too long');
+      this.#numberBytes = IN_NUMBER[byte] === 1 ? this.#numberBytes + 1 : 0;
+      if (this.#numberBytes > NUMBER_BYTES) return new TooLarge('a number in the request body is too long');
       if (byte === QUOTE) {
         this.#isInString = true;
         this.#stringBytes = 0;

@@ -22,7 +22,7 @@ const DEEP = 100_000;
 const MANY = 600_000;
 /** Nobody waits longer for Couchgate, whatever others send. */
 const LONGEST_DELAY_MS = 200;
-/** Bound of the issue for a node. */
+/** Bound for a node. */
 const MOST_GROWTH_MIB = 100;
 
 const members = (count: number): string =>
