@@ -356,6 +356,7 @@ describe('H20 a body on its way to a parser', () => {
     await delay(500);
     for (const socket of sockets) socket.destroy();
     assert.equal(await send(front.port, 'POST /h20/_bulk_docs', 'writer', bulkOf(500, 900)), 200);
+    front.takeAll();
   });
 
   it('may be a large document or bulk write – 200', async () => {
