@@ -359,6 +359,14 @@ describe('H20 a body on its way to a parser', () => {
     front.takeAll();
   });
 
+  it('may not grow out of proportion in gzip – 40 KiB that become 40 MiB of spaces – 413', async () => {
+    const bomb = gzipSync(
+      Buffer.concat([Buffer.from('{"docs":[]'), Buffer.alloc(40 * MIB, ' '), Buffer.from('}')]),
+    );
+    assert.equal(await send(front.port, 'POST /h20/_bulk_docs', 'writer', bomb, GZIP), 413);
+    assert.deepEqual(front.takeAll(), []);
+  });
+
   it('may be a large document or bulk write – 200', async () => {
     const doc = `{"_id":"doc","a":${JSON.stringify(Array.from({ length: 50 }, (_, at) => `value ${at}`))}}`;
     const bulk = Buffer.from(`{"docs":[${Array.from({ length: 4000 }, () => doc).join(',')}]}`);
