@@ -11,10 +11,8 @@ import { makeCertificate } from '../support/certificates.ts';
 import { answerJson, startScriptedNode, type Script, type ScriptedNode } from '../support/scripted-node.ts';
 import { until } from '../support/until.ts';
 
-/** A port that nobody listens on. */
-const gone = await startScriptedNode(() => undefined);
-const GONE = gone.url;
-await gone.close();
+/** A port that nobody listens on. A port that was closed before could be another test's by now. */
+const GONE = 'http://127.0.0.1:3';
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
