@@ -8,7 +8,6 @@ import express, {
   type Response,
 } from 'express';
 import { contextOf } from './context.ts';
-import { BadRequest } from './http-errors.ts';
 import { compose } from './compose.ts';
 import { asHttpError, sendError } from './respond.ts';
 
@@ -30,26 +29,28 @@ export interface Steps {
 /** Called with every error that is not an HttpError, for the operational log. */
 export type Report = (thrown: unknown, requestId: string) => void;
 
-/** Creates the application. Every request ends in a step, in `answerError` or in `refuseUnroutable`. */
+/** Creates the application. Every request ends in a step or in `answerError`. */
 export function createApp(steps: Steps, report: Report): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', false);
-  app.use(
-    compose([
-      steps.recordRequest,
-      steps.refuseUnknownAddress,
-      steps.answerPreflight,
-      steps.refuseAmbiguousFraming,
-      steps.readTarget,
-      steps.classifyRequest,
-      steps.identifyPrincipal,
-      steps.authorizeOperation,
-      steps.guardRequest,
-      steps.answerOwnEndpoint,
-      steps.forwardToCouch,
-    ]),
-    errorExit(report),
-  );
+  const runSteps = compose([
+    steps.recordRequest,
+    steps.refuseUnknownAddress,
+    steps.answerPreflight,
+    steps.refuseAmbiguousFraming,
+    steps.readTarget,
+    steps.classifyRequest,
+    steps.identifyPrincipal,
+    steps.authorizeOperation,
+    steps.guardRequest,
+    steps.answerOwnEndpoint,
+    steps.forwardToCouch,
+  ]);
+  const answerError = errorExit(report);
+  app.use(runSteps, answerError);
+  handleUnparsed(app, (req, res) => {
+    runSteps(req, res, (error) => answerError(error, req, res, () => undefined));
+  });
   return app;
 }
 
@@ -65,14 +66,21 @@ function errorExit(report: Report): ErrorRequestHandler {
   };
 }
 
-/** Returns the fallback that answers 400 to targets that Express's router cannot parse. */
-export function refuseUnroutable(steps: Pick<Steps, 'recordRequest'>) {
-  return (req: Request, res: Response): void => {
-    if (res.headersSent || res.writableEnded) return;
-    const refuse = (): void => {
-      sendError(req, res, new BadRequest('The request target cannot be read.'));
-    };
-    if (contextOf(req).id === '') void steps.recordRequest(req, res, refuse);
-    else refuse();
+/** What Express calls for every request; not part of its types. */
+interface Handling {
+  handle(req: Request, res: Response, done?: (error?: unknown) => void): void;
+}
+
+/**
+ * Express calls no handler for a target that it cannot parse, such as `http://[`, and answers with a page of
+ * its own. `handler` runs in its place. A target that begins with a slash can always be parsed.
+ * Pinned by test/hostile/h07-unrouted-targets.test.ts.
+ */
+function handleUnparsed(app: Express, handler: (req: Request, res: Response) => void): void {
+  const handling = app as unknown as Handling;
+  const handle = handling.handle.bind(app);
+  handling.handle = (req, res, done) => {
+    if (req.url.startsWith('/')) handle(req, res, done);
+    else handle(req, res, (error) => (error === undefined ? handler(req, res) : res.destroy()));
   };
 }
