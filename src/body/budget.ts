@@ -1,18 +1,28 @@
-// Limits the memory that request bodies use together while they are read.
+// Limits what the request bodies of all callers together may take: bytes of Couchgate, or values in CouchDB.
 import { type ServerResponse } from 'node:http';
 import { Unavailable } from '../http-errors.ts';
 import { Quota } from '../limits/quota.ts';
 
 /**
- * Reserves bytes for one exchange. Returns Unavailable if all exchanges together, or all of one caller, would
- * hold too many.
+ * Reserves an amount for one exchange. Returns Unavailable if all exchanges together, or all of one caller,
+ * would hold too much.
  */
-export type ReserveBytes = (bytes: number) => Unavailable | undefined;
+export type Reserve = (amount: number) => Unavailable | undefined;
 
 /**
- * Opens a reservation for one exchange of a caller (`quotaKeyOf`). It is released when the response closes.
+ * Opens a reservation for one exchange of a caller (a key of principal/caller.ts). It is released when the
+ * response closes.
  */
-export type BodyBudget = (res: ServerResponse, caller: string) => ReserveBytes;
+export type BodyBudget = (res: ServerResponse, caller: string) => Reserve;
+
+export interface BudgetOptions {
+  /** The amount of all exchanges together. */
+  readonly total: number;
+  /** The refusal beyond the budget. */
+  readonly busy: { readonly reason: string; readonly retryAfterSeconds: number };
+  /** How long the reservation is kept after a client has disconnected, in ms; by default not at all. */
+  readonly disconnectedMs?: number;
+}
 
 /** Part of the budget that one caller may use. */
 const SHARE = 1 / 2;
@@ -24,24 +34,35 @@ const SHARE = 1 / 2;
  * test/hostile/h15-large-bodies.test.ts.
  */
 export function createBodyBudget(totalBytes: number): BodyBudget {
-  const quota = new Quota(totalBytes, SHARE);
-  let reservedBytes = 0;
+  return createBudget({
+    total: totalBytes,
+    busy: { reason: 'Too many request bodies are being read at once.', retryAfterSeconds: 1 },
+  });
+}
+
+/** Creates a budget of any amount. One caller gets at most half of it. */
+export function createBudget({ total, busy, disconnectedMs = 0 }: BudgetOptions): BodyBudget {
+  const quota = new Quota(total, SHARE);
+  let reserved = 0;
   return (res, caller) => {
-    let exchangeBytes = 0;
+    let held = 0;
     let isReleased = false;
-    res.once('close', () => {
+    const release = (): void => {
       isReleased = true;
-      reservedBytes -= exchangeBytes;
-      quota.remove(caller, exchangeBytes);
+      reserved -= held;
+      quota.remove(caller, held);
+    };
+    res.once('close', () => {
+      if (disconnectedMs === 0 || res.writableFinished) release();
+      else setTimeout(release, disconnectedMs).unref();
     });
-    return (bytes) => {
-      // After the release, bytes that are still being decoded would be counted forever.
-      if (isReleased || reservedBytes + bytes > totalBytes || !quota.hasRoom(caller, bytes)) {
-        return new Unavailable('Too many request bodies are being read at once.', { retryAfterSeconds: 1 });
-      }
-      reservedBytes += bytes;
-      exchangeBytes += bytes;
-      quota.add(caller, bytes);
+    return (amount) => {
+      // After the release, what is still being decoded would be counted forever.
+      if (isReleased || reserved + amount > total || !quota.hasRoom(caller, amount))
+        return new Unavailable(busy.reason, { retryAfterSeconds: busy.retryAfterSeconds });
+      reserved += amount;
+      held += amount;
+      quota.add(caller, amount);
       return undefined;
     };
   };

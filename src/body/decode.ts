@@ -2,7 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { createGunzip } from 'node:zlib';
 import { BadContentType, BadRequest, HttpError, TooLarge } from '../http-errors.ts';
-import { type ReserveBytes } from './budget.ts';
+import { type Reserve } from './budget.ts';
 
 const GUNZIP_CHUNK_BYTES = 65_536;
 /** Usual JSON compresses to a tenth. A decompression bomb of 60 KiB would expand to 64 MiB. */
@@ -52,7 +52,7 @@ export function mediaTypeOf(req: IncomingMessage): string | undefined {
  * beyond `limitBytes` of decoded size, and the refusal that `reserve` returns: many small bodies that
  * decompress at once are a decompression bomb too (H15).
  */
-export async function gunzip(body: Buffer, limitBytes: number, reserve?: ReserveBytes): Promise<Buffer> {
+export async function gunzip(body: Buffer, limitBytes: number, reserve?: Reserve): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   const stream = createGunzip({ chunkSize: GUNZIP_CHUNK_BYTES });

@@ -3,7 +3,7 @@ import { type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
-import { type BodyBudget, type ReserveBytes } from './budget.ts';
+import { type BodyBudget, type Reserve } from './budget.ts';
 import { Terms } from './erlang-terms.ts';
 
 /** The exchange of a body, for the budget of values. */
@@ -65,7 +65,7 @@ for (const byte of Buffer.from('0123456789+-.eE')) IN_NUMBER[byte] = 1;
 export class JsonMeter implements BodyMeter {
   readonly #limits: StructureLimits;
   readonly #holder: BodyHolder | undefined;
-  #reserve: ReserveBytes | undefined;
+  #reserve: Reserve | undefined;
   #reserved = 0;
   #depth = 0;
   #values = 0;

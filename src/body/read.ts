@@ -3,7 +3,7 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { callerOf, contextOf } from '../context.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
-import { type BodyBudget, createBodyBudget, type ReserveBytes } from './budget.ts';
+import { type BodyBudget, createBodyBudget, type Reserve } from './budget.ts';
 import { announcesBody, encodingOf, gunzip, inflatedLimit, isMultipart, mediaTypeOf } from './decode.ts';
 import { buildJson } from './json-build.ts';
 import { isJsonObject, type JsonObject, parseForm } from './parse.ts';
@@ -98,11 +98,7 @@ export class BodyReader {
 }
 
 /** The body without its Content-Encoding. The parts of a multipart body have encodings of their own. */
-async function receiveDecoded(
-  req: IncomingMessage,
-  limitBytes: number,
-  reserve: ReserveBytes,
-): Promise<Buffer> {
+async function receiveDecoded(req: IncomingMessage, limitBytes: number, reserve: Reserve): Promise<Buffer> {
   const encoding = encodingOf(req);
   if (encoding === 'gzip' && isMultipart(req))
     throw new BadContentType('A multipart body must not have a Content-Encoding');
@@ -116,7 +112,7 @@ async function receiveDecoded(
  * Rejects with BadRequest if the client disconnects before the end. `reserve` is called before a chunk is
  * stored; its refusal rejects too.
  */
-export function receive(req: IncomingMessage, limitBytes: number, reserve?: ReserveBytes): Promise<Buffer> {
+export function receive(req: IncomingMessage, limitBytes: number, reserve?: Reserve): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? '0') > limitBytes) return Promise.reject(new TooLarge());
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

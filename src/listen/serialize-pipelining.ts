@@ -1,16 +1,16 @@
 // Runs the pipelined requests of a connection one after the other.
 import { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
+import { type ClientSocket } from './messages.ts';
 import { type RefusalLog } from './refusals.ts';
 
-type ClientSocket = Socket & {
-  /** The response before the next request of this connection. */
-  lastResponse?: ServerResponse;
-  /** Number of requests that wait for an earlier response. */
-  queuedRequests?: number;
-  /** True while the rest of a refused request is dropped (staged-close.ts). */
-  isClosing?: boolean;
-};
+type PipeliningSocket = Socket &
+  Pick<ClientSocket, 'isClosing'> & {
+    /** The response before the next request of this connection. */
+    lastResponse?: ServerResponse;
+    /** Number of requests that wait for an earlier response. */
+    queuedRequests?: number;
+  };
 
 /** Requests that may wait on one connection: more than pipelining clients send ahead. */
 const MAX_QUEUED_REQUESTS = 100;
@@ -25,7 +25,7 @@ const MAX_QUEUED_REQUESTS = 100;
  */
 export function serializePipelining(next: RequestListener, log: RefusalLog): RequestListener {
   return function startInOrder(req, res): void {
-    const socket: ClientSocket = req.socket;
+    const socket: PipeliningSocket = req.socket;
     const { lastResponse } = socket;
     // After a response with `Connection: close`, no request is answered.
     if (socket.isClosing === true) {
@@ -39,7 +39,7 @@ export function serializePipelining(next: RequestListener, log: RefusalLog): Req
 }
 
 interface QueuedRequest {
-  readonly socket: ClientSocket;
+  readonly socket: PipeliningSocket;
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly next: RequestListener;

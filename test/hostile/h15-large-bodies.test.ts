@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it, mock } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { idsIn } from '../../src/body/inspect.ts';
-import { type ReserveBytes } from '../../src/body/budget.ts';
+import { type Reserve } from '../../src/body/budget.ts';
 import { gunzip } from '../../src/body/decode.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
@@ -111,7 +111,7 @@ describe('H15 a body that is read to decide', () => {
 
   it('counts while it is inflated, not only after – a bomb of 16 MiB, room for one – 503', async () => {
     let told = 0;
-    const reserve: ReserveBytes = (bytes) => {
+    const reserve: Reserve = (bytes) => {
       told += bytes;
       return told > MIB ? new Unavailable('no room') : undefined;
     };
