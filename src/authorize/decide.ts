@@ -3,7 +3,7 @@ import { type Decision } from '../context.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
-import { runsValidation } from '../catalogue/functions.ts';
+import { runsValidation, runsWithRequest } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
@@ -20,11 +20,6 @@ const NO_DATABASE: Extract<Decision, { allow: false }> = Object.freeze({
   rule: 'no database',
   needed: CLOSED.needed,
 });
-/**
- * Endpoints that run functions of the database with the caller's roles, although their `action` is neither
- * `write` nor `feed`.
- */
-const FUNCTION_ENDPOINTS = new Set(['show', 'list', 'partition-show-list', 'bulk-docs-design-holder']);
 const SECURITY_ENDPOINTS = new Set([
   'security-get',
   'security-put',
@@ -140,8 +135,11 @@ function allowOwner(
 }
 
 /** True if validation, filter, show, list or update functions see the caller's roles. */
-function runsFunctions({ id, action }: Endpoint): boolean {
-  return action === 'write' || action === 'feed' || FUNCTION_ENDPOINTS.has(id);
+function runsFunctions(endpoint: Endpoint): boolean {
+  const { id, action } = endpoint;
+  // A bulk write of a holder of `_design` alone counts as design, but CouchDB validates its documents.
+  const isValidated = action === 'write' || id === 'bulk-docs-design-holder';
+  return isValidated || action === 'feed' || runsWithRequest(endpoint);
 }
 
 /**
