@@ -18,8 +18,7 @@ export interface HealthOptions {
   readonly check: (url: string) => Promise<void>;
   /**
    * Returns the Authorization header of the probe. A node with `[chttpd] require_valid_user = true` answers
-   * an
-   * anonymous `GET /_up` with 401.
+   * an anonymous `GET /_up` with 401.
    */
   readonly authorization?: () => string;
   readonly limits: ConnectionLimits;

@@ -42,8 +42,8 @@ export function bodyOf(headers: IncomingHttpHeaders, read: Buffer | undefined): 
  * Returns the headers for CouchDB, with lower-case names, without Host and Authorization, which depend on the
  * attempt. Values come from Node's parsed headers, which the earlier steps used too: the first of a repeated
  * Content-Type, all of a repeated Accept. Throws HeaderTooLong for a line that CouchDB cannot read, and
- * BadRequest if `Connection` names an allowed header: a proxy that obeys it removes that
- * header, and CouchDB would get another request than was authorized.
+ * BadRequest if `Connection` names an allowed header: a proxy that obeys it removes that header, and
+ * CouchDB would get another request than was authorized.
  */
 export function requestHeaders(
   headers: IncomingHttpHeaders,
