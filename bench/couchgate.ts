@@ -1,11 +1,10 @@
 // Builds and starts Couchgate in its own process, and creates databases, keys and grants through its API.
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Backend } from '../test/support/backend.ts';
+import { freePort } from '../test/support/free-port.ts';
 import { type Plan } from './group.ts';
 import { type Running, stopChild } from './process.ts';
 
@@ -73,16 +72,6 @@ function build(root: string): void {
 
 function withoutOwnSettings(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('COUCHGATE_')));
-}
-
-/** Returns a free TCP port of 127.0.0.1. */
-export async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 async function untilItAnswers(url: string, ended: () => boolean): Promise<void> {

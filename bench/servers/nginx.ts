@@ -1,11 +1,11 @@
 // Starts nginx as a forwarding proxy with keep-alive: the cost of a proxy in C without checks.
 // Arguments: the URL of the upstream, and the path of nginx.
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../../test/support/free-port.ts';
 
 const [upstream = '', program = 'nginx'] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), 'couchgate-nginx-'));
@@ -34,14 +34,6 @@ process.once('SIGTERM', stop);
 process.once('disconnect', stop);
 await untilItListens();
 process.send?.(`http://127.0.0.1:${String(port)}`);
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port: free } = server.address() as AddressInfo;
-  server.close();
-  return free;
-}
 
 async function untilItListens(): Promise<void> {
   for (;;) {

@@ -1,7 +1,8 @@
 // CouchDB's own replicator, with Couchgate as source and as target, and the guarded endpoints that start it (H9).
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { freePort, withoutCouchdb } from '../support/cluster.ts';
+import { withoutCouchdb } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
 

@@ -5,13 +5,13 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { makeCertificate, type Certificate } from '../support/certificates.ts';
 import { basic, startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
+import { freePort } from '../support/free-port.ts';
 import { until } from '../support/until.ts';
 
 const PAGE = readFileSync(join(import.meta.dirname, '../../docs/recipes/proxies.md'), 'utf8');
@@ -91,15 +91,6 @@ function blockOf(language: string): string {
   const block = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\``, 'm').exec(PAGE)?.[1];
   assert.ok(block !== undefined, `the page has no block of ${language}`);
   return block;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 for (const [name, proxy] of Object.entries(PROXIES)) {

@@ -25,7 +25,8 @@ import { runSetup } from '../../src/setup/index.ts';
 import { untilUp } from '../../src/setup/join.ts';
 import { acceptsTokens, comesToAcceptTokens, type SigningKey } from '../../src/setup/keys.ts';
 import { type Backend } from '../support/backend.ts';
-import { freePort, killAllWhenThisProcessEnds, stopNameServer, withoutCouchdb } from '../support/cluster.ts';
+import { killAllWhenThisProcessEnds, stopNameServer, withoutCouchdb } from '../support/cluster.ts';
+import { freePort } from '../support/free-port.ts';
 import { startCouchgate } from '../support/couchgate.ts';
 
 const ROOT = join(import.meta.dirname, '../..');

@@ -270,19 +270,18 @@ describe('couchgate setup before there is a secret', () => {
   });
 });
 
+/** The settings of a Couchgate that has the secret of the cluster. */
+function settingsOf({ kid, jwtSecretBase64 }: Cluster, data: string) {
+  return { jwtKid: kid, jwtSecret: jwtSecretBase64, data, couchdbCa: '', storeDatabase: 'couchgate' };
+}
+
 describe('couchgate setup --join', { skip: withoutCouchdb }, () => {
   it('makes one cluster of three nodes that know nothing of each other, as docker-compose.yml has it done', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'couchgate-secrets-'));
     const cluster = await startCluster({ nodes: 3, joined: false });
     try {
       const args = ['--join', ...cluster.urls];
-      const settings = {
-        jwtKid: cluster.kid,
-        jwtSecret: cluster.jwtSecretBase64,
-        data: folder,
-        couchdbCa: '',
-        storeDatabase: 'couchgate',
-      };
+      const settings = settingsOf(cluster, folder);
       const lines: string[] = [];
       const run = (): Promise<number> =>
         runSetup({
@@ -320,13 +319,7 @@ describe('setup --join on a finished cluster', { skip: withoutCouchdb, timeout: 
   });
 
   async function join3(limits: JoinLimits): Promise<{ readonly code: number; readonly text: string }> {
-    const settings = {
-      jwtKid: cluster.kid,
-      jwtSecret: cluster.jwtSecretBase64,
-      data: folder,
-      couchdbCa: '',
-      storeDatabase: 'couchgate',
-    };
+    const settings = settingsOf(cluster, folder);
     const lines: string[] = [];
     const code = await runSetup({
       args: ['--join', ...cluster.urls],

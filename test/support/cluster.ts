@@ -6,12 +6,12 @@ import { pbkdf2Sync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { closeSync, openSync, readdirSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openAdmin, type AdminCredentials } from '../../src/setup/admin.ts';
 import { comesToAcceptTokens } from '../../src/setup/keys.ts';
 import { joinCluster, untilUp } from '../../src/setup/join.ts';
+import { freePort } from './free-port.ts';
 
 const HOME = process.env['COUCHDB_HOME'] ?? '';
 const START_TIMEOUT_MS = 60_000;
@@ -236,16 +236,6 @@ function hashed(password: string): string {
   const salt = randomBytes(16).toString('hex');
   const key = pbkdf2Sync(password, salt, 10, 32, 'sha256').toString('hex');
   return `-pbkdf2:sha256-${key},${salt},10`;
-}
-
-/** A TCP port on 127.0.0.1 that was free when it was checked. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /**
