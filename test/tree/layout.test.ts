@@ -14,6 +14,7 @@ const foldersIn = (path: string): readonly string[] =>
 const CROSS_CUTTING = new Set([
   ...[
     'compare',
+    'compose',
     'conformance',
     'docs',
     'fence',
