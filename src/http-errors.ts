@@ -26,7 +26,7 @@ export class HttpError extends Error {
   }
 
   /** Body of the response. */
-  get body(): Readonly<Record<string, string>> {
+  get body(): Readonly<Record<string, string | number>> {
     return { error: this.error, reason: this.reason };
   }
 }
@@ -75,6 +75,20 @@ export class MethodNotAllowed extends HttpError {
 export class Conflict extends HttpError {
   constructor(reason: string, error = 'conflict') {
     super(409, error, reason);
+  }
+}
+
+/** The permissions are not in the state that the client named. The body says in which they are. */
+export class PreconditionFailed extends HttpError {
+  readonly #revision: number;
+
+  constructor(reason: string, revision: number) {
+    super(412, 'precondition_failed', reason);
+    this.#revision = revision;
+  }
+
+  override get body() {
+    return { error: this.error, reason: this.reason, revision: this.#revision };
   }
 }
 
