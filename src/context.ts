@@ -3,6 +3,7 @@ import { type IncomingMessage } from 'node:http';
 import { type Endpoint, type Privilege } from './catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from './catalogue/operation.ts';
 import { HttpError } from './http-errors.ts';
+import { type RefusedLogin } from './identity/refused-login.ts';
 import { type AuthenticationMethod, type Caller, type Principal } from './principal/principal.ts';
 import { type RoleSet } from './permissions/role.ts';
 
@@ -78,6 +79,7 @@ export interface Refusal {
 export class Outcome {
   #refusal: Refusal | undefined = undefined;
   #cutShort: string | undefined = undefined;
+  #loginName: string | undefined = undefined;
   /** True if the request was a CORS preflight that Couchgate answered (admit/origin). */
   isPreflight = false;
   /** Private detail of the last failure, for the log. */
@@ -104,6 +106,17 @@ export class Outcome {
     if (!(error instanceof HttpError)) return;
     const refusalRule = rule ?? RULE_BY_STATUS[error.status];
     if (refusalRule !== undefined) this.refuse(refusalRule, error.reason);
+  }
+
+  /** Records a refused login. The name goes to the access log only. */
+  refuseLogin({ name, reason }: RefusedLogin): void {
+    this.#loginName ??= name;
+    this.refuse('credentials', reason);
+  }
+
+  /** The name of a refused login, if a key or a user has it, else `(unknown)`. */
+  get loginName(): string | undefined {
+    return this.#loginName;
   }
 
   /** Records why the answer ended early. */

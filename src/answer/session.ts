@@ -79,6 +79,8 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
   const verdict = await deps.credentials.check(writeBasic(name, password) ?? NO_NAME, client.ip);
   if (verdict.outcome !== 'accepted') {
     const error = verdict.outcome === 'refused' ? verdict.error : WRONG;
+    if (verdict.outcome === 'refused' && verdict.login !== undefined)
+      context.outcome.refuseLogin(verdict.login);
     context.outcome.refuseBy(error, 'credentials');
     refuseLogin(deps, res, context, error, fail);
     return;

@@ -35,6 +35,8 @@ export function accessLine(parts: LineParts): string {
   line += `,"httpMethod":${quote(req.method ?? '')}${targetFields(context, req)}`;
   if (identified !== undefined)
     line += `${connection.principal.textOf(identified.principal, principalFields)},"authMethod":"${identified.method}"`;
+  const { loginName } = context.outcome;
+  if (loginName !== undefined) line += `,"loginName":${quote(loginName)}`;
   const database = context.operation?.database;
   // A name with an at sign may contain a password.
   if (database !== undefined)

@@ -54,26 +54,30 @@ export function createCookieAuthenticator(options: CookieOptions): Authenticator
     const holder = holderOf(options, session);
     if (!(ended instanceof Promise) && !(holder instanceof Promise)) {
       return ended || holder === undefined
-        ? refuseVoid(options, context, client)
+        ? refuseVoid(options, context, client, session.name)
         : accept(holder, session, client);
     }
     return Promise.all([ended, holder]).then(([isEnded, principal]) =>
       isEnded || principal === undefined
-        ? refuseVoid(options, context, client)
+        ? refuseVoid(options, context, client, session.name)
         : accept(principal, session, client),
     );
   };
 }
 
-const ENDED: Outcome = Object.freeze({
-  outcome: 'refused',
-  error: new Unauthorized('The session has ended. Please log in again.'),
-});
+const ENDED = new Unauthorized('The session has ended. Please log in again.');
 
-function refuseVoid({ cookie }: CookieOptions, context: Context, { secure }: ClientAddress): Outcome {
+/** `name` = the name in a token of Couchgate, for the access log. */
+function refuseVoid(
+  { cookie }: CookieOptions,
+  context: Context,
+  { secure }: ClientAddress,
+  name?: string,
+): Outcome {
   if (known(context.operation, 'operation').endpoint.permit.kind === 'public') return NOT_APPLICABLE;
   context.setAnswerHeader('Set-Cookie', cookie.write('', secure));
-  return ENDED;
+  if (name === undefined) return { outcome: 'refused', error: ENDED };
+  return { outcome: 'refused', error: ENDED, login: { name, reason: 'session ended' } };
 }
 
 /** Returns the principal of the session; undefined if its credential is no longer valid. */

@@ -63,6 +63,7 @@ async function finishLater(
 function settle(outcome: Outcome, context: Context, next: NextFunction): boolean {
   if (outcome.outcome === 'notApplicable') return false;
   if (outcome.outcome === 'refused') {
+    if (outcome.login !== undefined) context.outcome.refuseLogin(outcome.login);
     next(outcome.error);
     return true;
   }

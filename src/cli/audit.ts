@@ -8,7 +8,7 @@ import { firstSentence, type Command, type CommandIo } from './command.ts';
 
 export const AUDIT_USAGE = `Usage: couchgate audit [options] [file ...]
 Reads access logs (also .gz) or standard input, and prints the lines that match all options:
-  --principal NAME    name of an API key or user, of the owner, or nobody
+  --principal NAME    name of an API key or user, of the owner, or nobody; also of a refused login
   --database NAME     name of the database
   --operation NAME    operation (doc-get) or class of operations (read, write, permissions, key, session, ...)
   --decision WORD     allow or deny
@@ -113,7 +113,9 @@ function conditions(values: Values): readonly Fits[] {
   const { operation, decision, status, since, until } = values;
   if (decision !== undefined && decision !== 'allow' && decision !== 'deny')
     throw new UsageError('--decision must be allow or deny');
-  equal('principal', values.principal);
+  const { principal } = values;
+  if (principal !== undefined)
+    fits.push((line) => line['principal'] === principal || line['loginName'] === principal);
   equal('dbName', values.database);
   equal('decision', decision);
   equal('clientIp', values.address);
@@ -167,8 +169,12 @@ function short(line: Line): string {
       : '-';
   };
   const status = typeof line['statusCode'] === 'number' ? line['statusCode'] : '-';
+  const caller =
+    line['loginName'] === undefined
+      ? `${word('principalKind')} ${word('principal')}`
+      : `refused login ${word('loginName')}`;
   return (
     `${word('time')} ${word('decision')} ${status} ${word('httpMethod')} ${word('httpRequest')}` +
-    ` by ${word('principalKind')} ${word('principal')} from ${word('clientIp')} (${word('operation')}, ${word('rule')})`
+    ` by ${caller} from ${word('clientIp')} (${word('operation')}, ${word('rule')})`
   );
 }

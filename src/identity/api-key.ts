@@ -50,6 +50,8 @@ export interface KeyStore {
   holds(name: string, version: string): boolean | Promise<boolean>;
   /** True if the name is a key's or was a revoked key's: no user may have it (H13). */
   isKeyName(name: string): boolean | Promise<boolean>;
+  /** What the memory holds about a name, without a read. It may be outdated, so it decides nothing. */
+  recall(name: string): 'valid' | 'revoked' | undefined;
   /** Creates a key. Resolves once a quorum of the cluster holds it; the password is not returned before. */
   create(properties: NewKey): Promise<{ readonly key: string; readonly password: string }>;
   /** All keys that are not revoked, the oldest first. */

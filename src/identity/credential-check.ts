@@ -9,6 +9,7 @@ import { LOCKED, type LoginLimit } from '../limits/login-limit.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { type Principal } from '../principal/principal.ts';
 import { DECOY_NAME } from './decoy-user.ts';
+import { describeRefusedLogin, EXPIRED, type RefusedLogin } from './refused-login.ts';
 import { type UserCheck } from './user-check.ts';
 
 /** `version` identifies the password of a key; it is empty for users and owners. */
@@ -18,10 +19,11 @@ export interface Accepted {
   readonly version: string;
 }
 
-/** `error` is the answer to the client: 401 or 429. */
+/** `error` is the answer to the client: 401 or 429. `login` is for the access log only. */
 export interface Refused {
   readonly outcome: 'refused';
   readonly error: HttpError;
+  readonly login?: RefusedLogin;
 }
 
 /** `none` = the client sent no credentials. */
@@ -37,7 +39,7 @@ export interface CredentialCheck {
 
 export interface CredentialCheckOptions {
   readonly cache: CredentialCache;
-  readonly keys: Pick<KeyStore, 'verify' | 'holds'>;
+  readonly keys: Pick<KeyStore, 'verify' | 'holds' | 'recall'>;
   readonly users: UserCheck;
   readonly limit: LoginLimit;
   readonly bus: Pick<InvalidationBus, 'upUntil'>;
@@ -55,7 +57,6 @@ export interface CredentialCheckOptions {
 
 /** Reason for an unknown name and for a wrong password. Source: CouchDB, couch_httpd_auth.erl. */
 const WRONG = 'Name or password is incorrect.';
-const EXPIRED = 'This API key has expired.';
 /** Reserved names, which no principal with credentials can have. */
 const RESERVED_NAMES = new Set(['', 'nobody', DECOY_NAME]);
 /** Time between two checks of cached credentials during an outage of CouchDB. */
@@ -130,13 +131,19 @@ class Checker implements CredentialCheck {
       const verdict = wasRight
         ? await this.#try(given, digest, ip)
         : await this.#tryWithinLimit(given, digest, ip);
-      if (verdict.outcome === 'refused') await this.#delayRefusal(startedAt);
-      return verdict;
+      if (verdict.outcome === 'accepted') return verdict;
+      const refused = this.#described(given.name, verdict.error);
+      await this.#delayRefusal(startedAt);
+      return refused;
     } catch (error) {
       if (wasRight && this.#survivesOutage(known, error)) return known.verdict;
-      if (error instanceof TooManyRequests) return { outcome: 'refused', error };
+      if (error instanceof TooManyRequests) return this.#described(given.name, error);
       throw error;
     }
+  }
+
+  #described(name: string, error: HttpError): Refused {
+    return { outcome: 'refused', error, login: describeRefusedLogin(name, error, this.#options) };
   }
 
   async #tryWithinLimit(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Refused> {

@@ -132,6 +132,12 @@ export class KeyCache {
     this.#stale.delete(name);
   }
 
+  /** What the memory holds about a name; it may be outdated. */
+  recall(name: string): 'valid' | 'revoked' | undefined {
+    if (this.#revoked.has(name)) return 'revoked';
+    return this.#records.has(name) ? 'valid' : undefined;
+  }
+
   /** Hour (since the epoch) and revision of the `used:` document of a key. */
   lastUse(name: string): { readonly hour: number; readonly rev: string } | undefined {
     return this.#used.get(name);

@@ -118,6 +118,10 @@ class CouchKeyStore implements RunningKeyStore {
     return cached instanceof Promise ? cached.then(isKey) : isKey(cached);
   }
 
+  recall(name: string): 'valid' | 'revoked' | undefined {
+    return this.#cache.recall(name);
+  }
+
   create(properties: NewKey): ReturnType<KeyStore['create']> {
     return this.#writes.create(properties);
   }

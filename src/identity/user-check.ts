@@ -1,5 +1,6 @@
 // Checks the passwords of users and server admins at CouchDB.
 import { hash, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { ownerOf, readAdmin, readUserDocument, type UserDocument, userIn, userOf } from './couch-accounts.ts';
@@ -27,6 +28,8 @@ export interface UserCheck {
   current(name: string, password: string): Promise<Principal | undefined>;
   /** False only if CouchDB reports that it has no server admin of this name. Throws `Unavailable`. */
   isOwnerName(name: string): Promise<boolean>;
+  /** True if a user or server admin had this name at its last check. Memory only; it decides nothing. */
+  recall(name: string): boolean;
 }
 
 /**
@@ -45,7 +48,7 @@ const MAX_BASIC_LENGTH = 7000;
 const MAX_NAME_LENGTH = 4096;
 /** Names that are no segment of a path. No server admin can have them. */
 const NO_PATHS: ReadonlySet<string> = new Set(['', '.', '..']);
-/** Maximum number of names in KnownPasswords; the oldest is removed first. */
+/** Maximum number of names in each memory; the oldest is removed first. */
 const MAX_KNOWN = 25_000;
 
 const WRONG: Refusal = Object.freeze({ outcome: 'wrong' });
@@ -67,6 +70,14 @@ interface Account {
 export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): UserCheck {
   const slots = new Slots(MAX_CONCURRENT);
   const known = new KnownPasswords();
+  const existing = new LRUCache<string, true>({ max: MAX_KNOWN });
+
+  async function accountOf(name: string): Promise<Account> {
+    const account = await readAccount(couch, name);
+    if (account.user === undefined && account.admin === undefined) existing.delete(name);
+    else existing.set(name, true);
+    return account;
+  }
 
   async function ask(name: string, headers: Readonly<Record<string, string>>): Promise<UserVerdict> {
     const { status, body } = await couch.ask({
@@ -84,7 +95,7 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): Us
   }
 
   async function check(name: string, basic: string, ip: string): Promise<UserVerdict> {
-    const account = await readAccount(couch, name);
+    const account = await accountOf(name);
     const iterations = await decoy.ensure();
     if (iterations !== undefined && (!mayBeRight(account) || known.isOther(name, account, basic)))
       return askDecoy(name, basic, ip);
@@ -102,7 +113,7 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): Us
     async refuse(name, basic, ip) {
       if (basic.length > MAX_BASIC_LENGTH) return WRONG;
       return slots.run(async () => {
-        await readAccount(couch, name);
+        await accountOf(name);
         return (await decoy.ensure()) === undefined ? WRONG : askDecoy(name, basic, ip);
       });
     },
@@ -113,6 +124,7 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): Us
     },
     isOwnerName: async (name) =>
       !NO_PATHS.has(name) && (await readAdmin(couch, '_local', name)) !== undefined,
+    recall: (name) => existing.has(name),
   };
 }
 

@@ -297,6 +297,8 @@ describe('audit', () => {
       log + entry({ principal: '\u001b[2J\u009b', httpRequest: '/a\nb' }),
     );
     assert.match(out, / allow 200 GET \/db\/doc by key abc from 192\.0\.2\.1 \(doc-get, role\)\n/);
+    const refused = await run(audit, ['--short'], {}, entry({ loginName: '(unknown)' }));
+    assert.match(refused.out, / by refused login \(unknown\) from /);
     assert.match(out, /\/a\\nb by - \\u001b\[2J\? from/);
   });
 

@@ -219,6 +219,7 @@ function openCheck(
     keys: {
       verify: (name) => ({ outcome: name === 'akey' ? 'wrong' : 'notAKey' }),
       holds: () => true,
+      recall: () => undefined,
     },
     users: createUserCheck(couch, NO_DECOY),
     limit: createLoginLimit(

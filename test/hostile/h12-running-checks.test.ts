@@ -16,12 +16,13 @@ function startCheck() {
   const listeners: ((invalidation: Invalidation) => void)[] = [];
   const check = createCredentialCheck({
     cache: new CredentialCache({ onInvalidation: (listener) => void listeners.push(listener) }),
-    keys: { verify: () => new Promise((resolve) => lookUps.push(resolve)), holds: () => true },
+    keys: { verify: () => new Promise((resolve) => lookUps.push(resolve)), holds: () => true, recall: () => undefined },
     users: {
       check: () => Promise.resolve({ outcome: 'wrong' }),
       refuse: () => Promise.resolve({ outcome: 'wrong' }),
       current: () => Promise.resolve(undefined),
       isOwnerName: () => Promise.resolve(false),
+      recall: () => false,
     },
     limit: createLoginLimit(
       {
