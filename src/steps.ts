@@ -119,7 +119,10 @@ function createAnswers(services: Services): Answers {
       log,
       isStillPermitted: services.isStillPermitted,
     }),
-    ...createApiKeyHandlers({ bodies, keys, keyRotationOverlapSeconds }),
+    ...createApiKeyHandlers({
+      ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
+      reservedDatabases: new Set([settings.storeDatabase]),
+    }),
     ...corsConfigHandlers(services),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),
   };

@@ -5,12 +5,19 @@ import { type KeyStore } from '../identity/api-key.ts';
 import { BadRequest, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
-import { parseKeyFields, parseOverlap } from './key-fields.ts';
+import { type KeyFields, parseKeyFields, parseOverlap } from './key-fields.ts';
 import { type BodyReader } from '../body/read.ts';
+import { type OperationalLog } from '../config/operational-log.ts';
+import { type SecurityKeeper } from '../permissions/security-store.ts';
+import { grantAll, type NewGrants, parseNewGrants, requireGrantable } from './key-grants.ts';
 
 export interface ApiKeyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create' | 'list' | 'describe' | 'change' | 'revoke' | 'rotate'>;
+  readonly security: Pick<SecurityKeeper, 'permissionsOf' | 'change'>;
+  /** Databases of Couchgate, which can have no grants. */
+  readonly reservedDatabases: ReadonlySet<string>;
+  readonly log: OperationalLog;
   /** Default overlap of a rotation: how long the old password stays valid. */
   readonly keyRotationOverlapSeconds: number;
   readonly now?: () => number;
@@ -69,13 +76,42 @@ export async function answerNewKey(
 }
 
 async function createKey(deps: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {
-  const fields = parseKeyFields((await deps.bodies.optionalJsonObject(req, res, RULES)) ?? {});
+  const body = (await deps.bodies.optionalJsonObject(req, res, RULES)) ?? {};
+  const fields = parseKeyFields(body, ['grants']);
   const { expiresAt } = fields;
   const now = (deps.now ?? Date.now)();
   if (typeof expiresAt === 'string' && Date.parse(expiresAt) <= now) {
     throw new BadRequest('`expires_at` is in the past');
   }
-  await answerNewKey(deps.keys, fields, { res, context });
+  if (body['grants'] === undefined) return answerNewKey(deps.keys, fields, { res, context });
+  const grants = parseNewGrants(body['grants'], deps.reservedDatabases);
+  await answerGrantedKey(deps, fields, grants, { res, context });
+}
+
+/**
+ * Creates a key with its grants. Nobody knows the password before all grants stand. If one fails, the key is
+ * revoked and the answer is the error; a process that dies in between leaves a key with an unknown password.
+ */
+async function answerGrantedKey(
+  { keys, security, log }: ApiKeyDeps,
+  { label = null, expiresAt = null }: KeyFields,
+  grants: NewGrants,
+  { res, context }: { res: Response; context: Context },
+): Promise<void> {
+  const { principal } = known(context.identified, 'identified');
+  await requireGrantable(security, grants);
+  const { key, password } = await keys.create({ label, expiresAt, by: principal.name });
+  try {
+    await grantAll(security, key, grants, principal);
+  } catch (error) {
+    await keys.revoke(key, principal.name).catch(() => {
+      log.warn({ key }, 'API key without its grants could not be revoked; nobody knows its password');
+    });
+    throw error;
+  }
+  const shown = Object.fromEntries(grants);
+  context.outcome.change = { action: 'create', key, label, expiresAt, grants: shown };
+  sendJson(res, 201, { ok: true, key, password, grants: shown }, SECRET);
 }
 
 async function rotateKey(deps: ApiKeyDeps, req: Request, res: Response, context: Context): Promise<void> {

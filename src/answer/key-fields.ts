@@ -18,10 +18,10 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/u;
 
 /**
  * Parses the fields of a new or changed key; absent fields stay absent. Throws BadRequest with the name of
- * the field.
+ * the field. `others` are fields that the body may have too.
  */
-export function parseKeyFields(body: JsonObject): KeyFields {
-  refuseUnknown(body, ['label', 'expires_at']);
+export function parseKeyFields(body: JsonObject, others: readonly string[] = []): KeyFields {
+  refuseUnknown(body, ['label', 'expires_at', ...others]);
   const { label, expires_at: expiresAt } = body;
   return {
     ...(label === undefined ? {} : { label: parseLabel(label) }),

@@ -15,8 +15,9 @@ import { type Principal } from '../../src/principal/principal.ts';
 import { permissionsIn, storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 import { type SecurityKeeper } from '../../src/permissions/security-store.ts';
-import { rolesOf } from '../../src/permissions/role.ts';
+import { ROLES, rolesOf } from '../../src/permissions/role.ts';
 import { asHttpError, sendError } from '../../src/respond.ts';
+import { rememberingLog } from '../support/log.ts';
 import { attachContext, testBodies } from '../support/bodies.ts';
 
 const KEY = 'babebibobubadedidodudafe';
@@ -56,7 +57,12 @@ const stored = storedForm(
   'db',
   1,
 );
-const permissions: Pick<SecurityKeeper, 'change'> = {
+const openToGrants = new Set(['db', 'vanishes']);
+const permissions: Pick<SecurityKeeper, 'change' | 'permissionsOf'> = {
+  permissionsOf: (database) =>
+    openToGrants.has(database) || database === 'left'
+      ? { database, grants: new Map(), couchdbAuthOnly: database === 'left', marked: true }
+      : undefined,
   async change(database, by, wish) {
     const found = await answer(['change', database, by.name], database === 'db' ? stored : undefined);
     if (found === undefined) throw new NotFound('Database does not exist.');
@@ -67,6 +73,11 @@ const permissions: Pick<SecurityKeeper, 'change'> = {
     return answer(['write', grants, request.rest], { database, before, after });
   },
 };
+
+const STORED_GRANTS = [
+  ['a', ['_reader']],
+  ['b', ['_writer']],
+] as const;
 
 interface Row {
   readonly title: string;
@@ -128,6 +139,90 @@ const ROWS: readonly Row[] = [
     asked: [['create', { label: 'z', expiresAt: null, by: 'admin' }]],
   },
   {
+    title: 'grants the roles before it shows the password',
+    row: 'api-keys',
+    ...json({ label: 'g', grants: { db: ['_reader', '_writer', '_reader'] } }),
+    status: 201,
+    answer: { ...created, grants: { db: ['_reader', '_writer'] } },
+    asked: [
+      ['create', { label: 'g', expiresAt: null, by: 'admin' }],
+      ['change', 'db', 'admin'],
+      ['write', [...STORED_GRANTS, [KEY, ['_reader', '_writer']]], { keep: 1 }],
+    ],
+    change: {
+      action: 'create',
+      key: KEY,
+      label: 'g',
+      expiresAt: null,
+      grants: { db: ['_reader', '_writer'] },
+    },
+  },
+  {
+    title: 'takes the grants back and revokes the key if one of them fails',
+    row: 'api-keys',
+    ...json({ grants: { db: ['_reader'], vanishes: ['_reader'] } }),
+    status: 404,
+    answer: { error: 'not_found', reason: 'The database "vanishes" in `grants` does not exist.' },
+    asked: [
+      ['create', { label: null, expiresAt: null, by: 'admin' }],
+      ['change', 'db', 'admin'],
+      ['write', [...STORED_GRANTS, [KEY, ['_reader']]], { keep: 1 }],
+      ['change', 'vanishes', 'admin'],
+      ['change', 'db', 'admin'],
+      ['write', STORED_GRANTS, { keep: 1 }],
+      ['change', 'vanishes', 'admin'],
+      ['revoke', KEY, 'admin'],
+    ],
+  },
+  {
+    title: 'makes no key for a database that is missing',
+    row: 'api-keys',
+    ...json({ grants: { db: ['_reader'], gone: ['_reader'] } }),
+    status: 404,
+    answer: { error: 'not_found', reason: 'The database "gone" in `grants` does not exist.' },
+    asked: [],
+  },
+  {
+    title: 'makes no key for a database whose access CouchDB decides',
+    row: 'api-keys',
+    ...json({ grants: { left: ['_reader'] } }),
+    ...bad('A grant on "left" has no effect: `couchdb_auth_only` is set there'),
+  },
+  {
+    title: 'names every problem of the grants at once',
+    row: 'api-keys',
+    ...json({ grants: { couchgate: ['_reader'], _users: ['_reader'], A: [], db: [], x: ['_root', 7] } }),
+    ...bad(
+      [
+        ...['couchgate', '_users', 'A'].map(
+          (name) => `"${name}" in \`grants\` is not a database that can have grants`,
+        ),
+        'the roles on "db" must be an array with at least one role',
+        ...['"_root"', '7'].map((role) => `${role}, a role on "x", is not one of ${ROLES.join(', ')}`),
+      ].join('; '),
+    ),
+  },
+  {
+    title: 'refuses grants that are no object',
+    row: 'api-keys',
+    ...json({ grants: ['db'] }),
+    ...bad('`grants` must be an object of databases and their roles'),
+  },
+  {
+    title: 'refuses more grants than it can make while the client waits',
+    row: 'api-keys',
+    ...json({ grants: Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`d${i}`, ['_reader']])) }),
+    ...bad('`grants` can name at most 50 databases'),
+  },
+  {
+    title: 'does not change grants through a key',
+    row: 'api-key-change',
+    method: 'PATCH',
+    path: keyPath,
+    ...json({ grants: {} }),
+    ...bad('Unknown field "grants"; allowed: label, expires_at'),
+  },
+  {
     title: 'refuses another content type',
     row: 'api-keys',
     ...form('label=x'),
@@ -139,7 +234,7 @@ const ROWS: readonly Row[] = [
     title: 'refuses an unknown field',
     row: 'api-keys',
     ...json({ expires: '2030-06-01T00:00:00Z' }),
-    ...bad('Unknown field "expires"; allowed: label, expires_at'),
+    ...bad('Unknown field "expires"; allowed: label, expires_at, grants'),
   },
   {
     title: 'refuses a key that is over before it begins',
@@ -363,6 +458,9 @@ describe('the handlers of API keys', () => {
       ...createApiKeyHandlers({
         bodies: testBodies(),
         keys,
+        security: permissions,
+        reservedDatabases: new Set(['couchgate']),
+        log: rememberingLog(),
         keyRotationOverlapSeconds: 86_400,
         now: () => NOW,
       }),

@@ -1,0 +1,114 @@
+// Grants the roles of a new API key on several databases: all of them, or none.
+import { BadRequest, HttpError, NotFound, Unavailable } from '../http-errors.ts';
+import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { isRole, ROLES, type Role } from '../permissions/role.ts';
+import { shownForm } from '../permissions/security-document.ts';
+import { isObject, parseSecurityPut } from '../permissions/security-request.ts';
+import { type SecurityKeeper } from '../permissions/security-store.ts';
+import { type Principal } from '../principal/principal.ts';
+
+/** Database → roles of the new key, none of them empty. */
+export type NewGrants = ReadonlyMap<string, readonly Role[]>;
+
+/** Each database costs several requests to CouchDB, one after the other. */
+export const MAX_GRANTS_PER_KEY = 50;
+
+/**
+ * Parses the field `grants` of a new key. Throws one 400 that names every problem. `reserved` are Couchgate's
+ * own databases.
+ */
+export function parseNewGrants(value: unknown, reserved: ReadonlySet<string>): NewGrants {
+  if (!isObject(value)) throw new BadRequest('`grants` must be an object of databases and their roles');
+  const entries = Object.entries(value);
+  if (entries.length > MAX_GRANTS_PER_KEY)
+    throw new BadRequest(`\`grants\` can name at most ${MAX_GRANTS_PER_KEY} databases`);
+  const grants = new Map<string, readonly Role[]>();
+  const problems = entries.flatMap(([database, roles]) => {
+    const shown = JSON.stringify(database);
+    if (!isOpenToGrants(database) || reserved.has(database))
+      return [`${shown} in \`grants\` is not a database that can have grants`];
+    if (!Array.isArray(roles) || roles.length === 0)
+      return [`the roles on ${shown} must be an array with at least one role`];
+    const unknown = roles.filter((role) => !isRole(role)).map((role) => JSON.stringify(role));
+    grants.set(database, [...new Set(roles as Role[])]);
+    return unknown.map((role) => `${role}, a role on ${shown}, is not one of ${ROLES.join(', ')}`);
+  });
+  if (problems.length > 0) throw new BadRequest(problems.join('; '));
+  return grants;
+}
+
+/**
+ * Throws 404 if a database is missing, and 400 if a grant on it has no effect because CouchDB decides. Call
+ * it before the key is created: most mistakes then leave no trace.
+ */
+export async function requireGrantable(
+  security: Pick<SecurityKeeper, 'permissionsOf'>,
+  grants: NewGrants,
+): Promise<void> {
+  for (const database of grants.keys()) {
+    const permissions = await security.permissionsOf(database);
+    if (permissions === undefined) throw missing(database);
+    if (permissions.couchdbAuthOnly) throw leftToCouchdb(database);
+  }
+}
+
+/**
+ * Grants the roles to the key, one database after the other. If one fails, the grants before it are taken
+ * back as far as possible and the error of the first failure is thrown. The caller then revokes the key, so
+ * that a grant that is left has no holder.
+ */
+export async function grantAll(
+  security: Pick<SecurityKeeper, 'change'>,
+  key: string,
+  grants: NewGrants,
+  by: Principal,
+): Promise<void> {
+  const granted: string[] = [];
+  try {
+    for (const [database, roles] of grants) {
+      granted.push(database);
+      await setRoles(security, database, key, roles, by);
+    }
+  } catch (error) {
+    const left: string[] = [];
+    for (const database of granted)
+      await setRoles(security, database, key, undefined, by).catch(() => left.push(database));
+    const failed = granted.at(-1) ?? '';
+    if (!(error instanceof HttpError)) throw error;
+    if (error instanceof NotFound) throw missing(failed);
+    if (error instanceof Unavailable) {
+      const detail = `grant on ${failed} failed; not taken back: ${left.join(', ') || 'none'}`;
+      throw new Unavailable('The grants could not be stored; the key was not created.', { detail });
+    }
+    throw error;
+  }
+}
+
+/** Sets the roles of one name on one database; `undefined` removes the name. Throws as `change` does. */
+async function setRoles(
+  security: Pick<SecurityKeeper, 'change'>,
+  database: string,
+  name: string,
+  roles: readonly Role[] | undefined,
+  by: Principal,
+): Promise<void> {
+  await security.change(database, by, (stored) => {
+    const shown = shownForm(stored);
+    if (roles !== undefined && shown['couchdb_auth_only'] === true) throw leftToCouchdb(database);
+    const others = Object.entries((shown['cloudant'] as object | undefined) ?? {}).filter(
+      ([other]) => other !== name,
+    );
+    const cloudant = Object.fromEntries(roles === undefined ? others : [...others, [name, roles]]);
+    return parseSecurityPut({ ...shown, cloudant });
+  });
+}
+
+function missing(database: string): NotFound {
+  return new NotFound(`The database ${JSON.stringify(database)} in \`grants\` does not exist.`);
+}
+
+function leftToCouchdb(database: string): BadRequest {
+  return new BadRequest(
+    `A grant on ${JSON.stringify(database)} has no effect: \`couchdb_auth_only\` is set there`,
+  );
+}
