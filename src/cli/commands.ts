@@ -5,6 +5,8 @@ import { audit, AUDIT_USAGE } from './audit.ts';
 import { checkConfig, printConfig } from './check-config.ts';
 import { type Command, type CommandIo } from './command.ts';
 import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
+import { grantCommand, GRANT_USAGE, revokeGrantCommand, REVOKE_GRANT_USAGE } from './grant.ts';
+import { keysCommand, KEYS_USAGE } from './keys.ts';
 import { loadSettings } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import { SETUP_USAGE } from '../setup/arguments.ts';
@@ -14,6 +16,11 @@ const USAGE = `Usage: couchgate [command]
 
   (none)                 start the proxy with the settings of config/ and the environment
   setup <url>...         prepare an existing CouchDB cluster
+  keys <action>          list, show, create, rotate and revoke API keys of a running Couchgate
+  grant <key> <roles> <database>
+                         add roles of a key on a database
+  revoke-grant <key> <roles> <database>
+                         remove roles of a key on a database
   audit [file]...        filter an access log
   cors-check <origin>    print which rule allows or refuses a preflight
   --check-config         list every problem of the configuration; exit code 1 if there is one
@@ -67,6 +74,9 @@ const withArguments = (usage: string, run: Command): CommandEntry => ({ usage, r
 
 export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   setup: withArguments(`${SETUP_USAGE}\n`, setup),
+  keys: withArguments(KEYS_USAGE, keysCommand(askPassword)),
+  grant: withArguments(GRANT_USAGE, grantCommand(askPassword)),
+  'revoke-grant': withArguments(REVOKE_GRANT_USAGE, revokeGrantCommand(askPassword)),
   audit: withArguments(AUDIT_USAGE, audit),
   'cors-check': withArguments(CORS_CHECK_USAGE, corsCheck),
   '--check-config': plain(CHECK_CONFIG_USAGE, checkConfig),

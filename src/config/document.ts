@@ -23,6 +23,8 @@ the files. An empty variable counts as not set. Lists in variables are comma-sep
   effect; Couchgate logs this and counts it in \`couchgate_reload_failures_total\`. Running requests continue.
   Certificate files are checked for changes too. A new file with an unknown name also counts as an
   error.
+- **Commands.** \`COUCHGATE_URL\`, \`COUCHGATE_ADMIN_USER\` and \`COUCHGATE_ADMIN_PASSWORD\` are for the commands that
+  call a running Couchgate or CouchDB; the server ignores them.
 - **Relative paths** are relative to the working directory of Couchgate.
 - Editors with the YAML language server validate a file that begins with
   \`# yaml-language-server: $schema=../docs/schema/couchgate.schema.json\` (or \`ip-whitelist\`, \`cors\`).

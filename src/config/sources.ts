@@ -161,7 +161,9 @@ function readSecretFile(
  */
 export const ADMIN_USER = 'COUCHGATE_ADMIN_USER';
 export const ADMIN_PASSWORD = 'COUCHGATE_ADMIN_PASSWORD';
-const OTHER_VARIABLES = ['COUCHGATE_CONFIG', CORS_FILE, ADMIN_USER, ADMIN_PASSWORD];
+/** Variable with the URL of Couchgate, for the commands that call its HTTP API. */
+export const COUCHGATE_URL = 'COUCHGATE_URL';
+const OTHER_VARIABLES = ['COUCHGATE_CONFIG', CORS_FILE, ADMIN_USER, ADMIN_PASSWORD, COUCHGATE_URL];
 
 /** Variables that Kubernetes sets in every pod if a service is named `couchgate…`. */
 const KUBERNETES_VARIABLE =

@@ -1,5 +1,5 @@
-// HTTP client for one CouchDB node with the credentials of its server admin.
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+// HTTP client for one CouchDB node, or for Couchgate, with the credentials of the server admin.
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { writeJson } from '../json/exact-numbers.ts';
@@ -8,6 +8,7 @@ import { parseJson } from '../json/parse.ts';
 export interface AdminAnswer {
   readonly status: number;
   readonly body: unknown;
+  readonly headers: IncomingHttpHeaders;
 }
 
 export interface Admin {
@@ -18,7 +19,7 @@ export interface Admin {
    * unreachable, times out, or does not return JSON.
    */
   ask(
-    method: 'GET' | 'PUT' | 'POST' | 'DELETE',
+    method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
     body?: unknown,
     headers?: Readonly<Record<string, string>>,
@@ -41,7 +42,10 @@ export function openAdmin(parameters: {
   readonly url: string;
   readonly credentials: AdminCredentials;
   readonly ca?: string;
+  /** What the URL must be one of, for an error; default: CouchDB. */
+  readonly product?: string;
 }): Admin {
+  const { product = 'CouchDB' } = parameters;
   const { protocol, host, hostname, port } = new URL(parameters.url);
   const url = `${protocol}//${host}`;
   const { name, password } = parameters.credentials;
@@ -64,7 +68,8 @@ export function openAdmin(parameters: {
           throw new Error(`${url} cannot be reached: ${reasonOf(error)}`);
         },
       );
-      return { status: res.statusCode ?? 0, body: await bodyOf(res, url, path) };
+      const { headers: answered } = res;
+      return { status: res.statusCode ?? 0, body: await bodyOf(res, url, path, product), headers: answered };
     },
   };
 }
@@ -90,11 +95,11 @@ export function openBearer(admin: Admin, token: string): Admin {
   };
 }
 
-async function bodyOf(res: IncomingMessage, url: string, path: string): Promise<unknown> {
+async function bodyOf(res: IncomingMessage, url: string, path: string, product: string): Promise<unknown> {
   try {
     return parseJson(await buffer(res), true);
   } catch {
-    throw new Error(`${url}${path} did not return JSON (status ${res.statusCode ?? 0}); is it CouchDB?`);
+    throw new Error(`${url}${path} did not return JSON (status ${res.statusCode ?? 0}); is it ${product}?`);
   }
 }
 

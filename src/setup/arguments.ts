@@ -48,7 +48,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Parses the arguments. Throws a UsageError for invalid ones. */
 export function parseSetupArguments(args: readonly string[], env: Environment): SetupArguments {
   const { values, positionals } = parse(args);
-  const urls = positionals.map(checkedUrl);
+  const urls = positionals.map((text) => checkedUrl(text, 'a CouchDB node'));
   if (urls.length === 0 && values['make-secrets'] === undefined)
     throw new UsageError('pass the URL of at least one CouchDB node, for example http://10.0.0.1:5984');
   if (values.rotate && values.retire !== undefined)
@@ -97,13 +97,13 @@ function parse(args: readonly string[]) {
 }
 
 /**
- * Refuses credentials in a URL: every user who can list processes sees them. The message does not repeat
- * them.
+ * Returns the origin of a URL. Throws a UsageError for credentials in it: every user who can list processes
+ * sees them. The message does not repeat them.
  */
-function checkedUrl(text: string): string {
+export function checkedUrl(text: string, product: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:'))
-    throw new UsageError('an argument is not an http or https URL of a CouchDB node');
+    throw new UsageError(`an argument is not an http or https URL of ${product}`);
   if (url.username !== '' || url.password !== '')
     throw new UsageError(
       'a URL contains credentials, which every user of this machine can read; use --user and --password-file',
@@ -111,7 +111,8 @@ function checkedUrl(text: string): string {
   return url.origin;
 }
 
-function readPassword(file: string): string {
+/** Reads a password file; a line feed at its end is not part of the password. Throws a UsageError. */
+export function readPassword(file: string): string {
   try {
     return readFileSync(file, 'utf8').replace(/\r?\n$/u, '');
   } catch (error) {

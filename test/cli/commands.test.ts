@@ -15,10 +15,13 @@ import { corsCheck } from '../../src/cli/cors-check.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Where a command parses its options. */
-const SOURCES: Readonly<Record<string, string>> = {
-  setup: 'src/setup/arguments.ts',
-  audit: 'src/cli/audit.ts',
-  'cors-check': 'src/cli/cors-check.ts',
+const SOURCES: Readonly<Record<string, readonly string[]>> = {
+  setup: ['src/setup/arguments.ts'],
+  keys: ['src/cli/keys.ts', 'src/cli/owner-client.ts'],
+  grant: ['src/cli/grant.ts', 'src/cli/owner-client.ts'],
+  'revoke-grant': ['src/cli/owner-client.ts'],
+  audit: ['src/cli/audit.ts'],
+  'cors-check': ['src/cli/cors-check.ts'],
 };
 const folder = mkdtempSync(join(tmpdir(), 'couchgate-commands-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -55,11 +58,13 @@ describe('the help of every command', () => {
 
     if (hasArguments)
       it(`has every option of the command and no other – ${name} --nonsense – 2`, async () => {
-        const source = readFileSync(join(ROOT, SOURCES[name] ?? ''), 'utf8');
-        const block = /options: \{([^]*?)\n {6}\}|OPTIONS = \{([^]*?)\n\}|options: (\{.*\}) *,?\n/.exec(
-          source,
+        const blocks = (SOURCES[name] ?? []).map((file) =>
+          /options: \{([^]*?)\n {6}\}|OPTIONS = \{([^]*?)\n\}|options: (\{.*\}) *,?\n/
+            .exec(readFileSync(join(ROOT, file), 'utf8'))
+            ?.slice(1)
+            .join(''),
         );
-        const known = [...(block?.slice(1).join('') ?? '').matchAll(/'?([a-z-]+)'?: \{ type/g)].map(
+        const known = [...blocks.join('').matchAll(/'?([a-z-]+)'?: \{ type/g)].map(
           ([, option]) => `--${option ?? ''}`,
         );
         const described = [...usage.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option]) => option);

@@ -1,0 +1,102 @@
+// What the commands that call Couchgate's HTTP API as the owner have in common: options, credentials, client.
+import { readFileSync } from 'node:fs';
+import { ADMIN_PASSWORD, ADMIN_USER, COUCHGATE_URL } from '../config/sources.ts';
+import { fieldsOf, openAdmin, reasonOf, type Admin, type AdminAnswer } from '../setup/admin.ts';
+import { checkedUrl, readPassword, UsageError } from '../setup/arguments.ts';
+import { type CommandIo } from './command.ts';
+
+/** Options of every command of this kind, for `parseArgs`. */
+export const OWNER_OPTIONS = {
+  url: { type: 'string' },
+  user: { type: 'string' },
+  'password-file': { type: 'string' },
+  ca: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
+
+export const OWNER_OPTIONS_USAGE = `  --url URL              URL of Couchgate; default: COUCHGATE_URL, else http://127.0.0.1:5984
+  --user NAME            the owner; default: COUCHGATE_ADMIN_USER, else admin
+  --password-file FILE   file with the password of the owner; default: COUCHGATE_ADMIN_PASSWORD, else a prompt
+  --ca FILE              PEM file of the CA that signed the certificate of Couchgate
+  --json                 print the answer of Couchgate as JSON
+
+Exit codes: 0 = success, 1 = Couchgate refused it or cannot be reached, 2 = invalid usage.
+`;
+
+/** The values of OWNER_OPTIONS. */
+export interface OwnerValues {
+  readonly url?: string | undefined;
+  readonly user?: string | undefined;
+  readonly 'password-file'?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly json: boolean;
+}
+
+export type AskPassword = ((question: string) => Promise<string>) | undefined;
+
+/** A refusal by Couchgate; the message has its status and reason. */
+export class Refused extends Error {
+  readonly status: number;
+
+  constructor(doing: string, { status, body }: AdminAnswer) {
+    const { error, reason } = fieldsOf(body);
+    super(`${doing} failed: ${status} ${String(error)}: ${String(reason)}`);
+    this.status = status;
+  }
+}
+
+/** Opens a client with the credentials of the owner. Throws a UsageError without a password. */
+export async function openOwner(
+  values: OwnerValues,
+  { env }: Pick<CommandIo, 'env'>,
+  askPassword: AskPassword,
+): Promise<Admin> {
+  const url = checkedUrl(values.url ?? env[COUCHGATE_URL] ?? 'http://127.0.0.1:5984', 'Couchgate');
+  const name = values.user ?? env[ADMIN_USER] ?? 'admin';
+  const file = values['password-file'];
+  const given = file === undefined ? env[ADMIN_PASSWORD] : readPassword(file);
+  const password = given ?? (await askPassword?.(`Password of ${name}: `));
+  if (password === undefined)
+    throw new UsageError('no password: use --password-file or COUCHGATE_ADMIN_PASSWORD');
+  const ca = values.ca === undefined ? {} : { ca: readText(values.ca) };
+  return openAdmin({ url, credentials: { name, password }, product: 'Couchgate', ...ca });
+}
+
+/** Returns the body of an answer below 400, else throws Refused. `doing` completes "… failed". */
+export function accepted(answer: AdminAnswer, doing: string): Readonly<Record<string, unknown>> {
+  if (answer.status >= 400) throw new Refused(doing, answer);
+  return fieldsOf(answer.body);
+}
+
+/** Runs `work` and converts its errors to exit codes; `usage` is printed after invalid usage. */
+export async function exitCodeOf(
+  work: () => Promise<void>,
+  usage: string,
+  { stderr }: Pick<CommandIo, 'stderr'>,
+): Promise<number> {
+  try {
+    await work();
+    return 0;
+  } catch (error) {
+    stderr.write(`${printable(reasonOf(error))}\n`);
+    if (!(error instanceof UsageError)) return 1;
+    stderr.write(usage);
+    return 2;
+  }
+}
+
+/** Text for a terminal: a name or a reason may contain its control sequences. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '?');
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new UsageError(
+      `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
+    );
+  }
+}
