@@ -96,7 +96,7 @@ describe('the commands for keys and grants', () => {
     const { name } = await makeKey();
     assert.equal(await succeed(`grant ${name} _writer fruit`), `${name} has _writer on fruit\n`);
     await succeed(`grant ${name} _reader,_writer fruit`);
-    assert.deepEqual((await cloudantOf('fruit')), {
+    assert.deepEqual(await cloudantOf('fruit'), {
       ...((await cloudantOf('fruit')) as object),
       other: ['_reader'],
       [name]: ['_reader', '_writer'],

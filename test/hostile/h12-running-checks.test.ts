@@ -16,7 +16,11 @@ function startCheck() {
   const listeners: ((invalidation: Invalidation) => void)[] = [];
   const check = createCredentialCheck({
     cache: new CredentialCache({ onInvalidation: (listener) => void listeners.push(listener) }),
-    keys: { verify: () => new Promise((resolve) => lookUps.push(resolve)), holds: () => true, recall: () => undefined },
+    keys: {
+      verify: () => new Promise((resolve) => lookUps.push(resolve)),
+      holds: () => true,
+      recall: () => undefined,
+    },
     users: {
       check: () => Promise.resolve({ outcome: 'wrong' }),
       refuse: () => Promise.resolve({ outcome: 'wrong' }),
