@@ -101,9 +101,7 @@ export class AnswerBody implements AnswerReceiver {
     if (chunk.length === this.#length && chunk.length <= SINGLE_WRITE_BYTES && !res.headersSent) {
       this.writeHead();
       this.#complete();
-      // Node joins a head and a string body into one write. A Buffer body is a second write, which costs 4 %
-      // more.
-      res.end(chunk.toString('latin1'), 'latin1');
+      endInOneWrite(res, chunk.toString('latin1'));
     } else if (this.#queue === 'feed') {
       this.#send(chunk);
       this.feed?.sent(chunk);
@@ -166,6 +164,19 @@ export class AnswerBody implements AnswerReceiver {
     this.discardBatch();
     this.#listener.truncated(new Error('node closed the connection before the end of its answer'));
   }
+}
+
+/**
+ * Sends the head and the whole body with one system call. Node joins a head and a string into one write, but
+ * `res.end(text)` adds an empty chunk and passes both to writev, which costs more than twice as much.
+ */
+function endInOneWrite(res: ServerResponse, text: string): void {
+  // A corked socket writes on `uncork`; else `res.write` would cork it until the next tick.
+  const { socket } = res;
+  socket?.cork();
+  res.write(text, 'latin1');
+  socket?.uncork();
+  res.end();
 }
 
 function flushBatch(body: AnswerBody): void {
