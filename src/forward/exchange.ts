@@ -31,6 +31,8 @@ export interface ExchangeServices extends AnswerServices, StreamServices, BodyLi
   readonly valueBudget: BodyBudget;
 }
 
+type Allowed = Extract<Decision, { allow: true }>;
+
 export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
   readonly caller: string;
   readonly context: Context;
@@ -39,7 +41,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   readonly #res: ServerResponse;
   readonly #next: (error: unknown) => void;
   readonly #request: OutgoingRequest;
-  readonly #body: OutgoingBody;
+  readonly #decision: Allowed;
+  #body: OutgoingBody | undefined;
   #plan: ConnectionPlan;
   #node: CouchNode | undefined;
   #attempt: Attempt | undefined;
@@ -55,7 +58,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     res: ServerResponse,
     next: (error: unknown) => void,
     context: Context,
-    decision: Extract<Decision, { allow: true }>,
+    decision: Allowed,
   ) {
     this.#services = services;
     this.#req = req;
@@ -65,16 +68,9 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     this.#request = new OutgoingRequest(req, context, decision, services);
     this.#plan = this.#request.plan;
     this.caller = this.#request.caller;
-    // A body that authorize did not read is scanned for reserved ids while it is streamed.
-    const scan = context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
-    const limitBytes = bodyLimit(decision.endpoint, req, services);
-    const { body } = this.#request;
-    const { endpoint } = decision;
-    const meter =
-      body.kind === 'stream'
-        ? bodyMeter({ endpoint, length: body.length }, req, res, sharedKeyOf(callerOf(context)), services)
-        : undefined;
-    this.#body = new OutgoingBody(body, req, limitBytes, scan, meter, this);
+    this.#decision = decision;
+    // A refusal of its head must not hold a slot. Without a stream, http-proxy alone needs the object.
+    if (this.#request.body.kind === 'stream') this.#body = this.#createBody();
     // The only event for a client that disconnected: Node emits `aborted` only while the request is
     // incomplete (M3).
     res.on('close', () => this.#clientClosed());
@@ -167,10 +163,11 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   #sendStream(node: CouchNode): void {
+    const body = (this.#body ??= this.#createBody());
     const attempt = new StreamAttempt(
       this.#services,
       this.#request,
-      this.#body,
+      body,
       this.#plan,
       node,
       this.#req.socket,
@@ -180,11 +177,26 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     attempt.send(this.#res);
   }
 
+  #createBody(): OutgoingBody {
+    const { body } = this.#request;
+    const { endpoint } = this.#decision;
+    const services = this.#services;
+    const limitBytes = bodyLimit(endpoint, this.#req, services);
+    // A body that authorize did not read is scanned for reserved ids while it is streamed.
+    const scan = this.context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
+    const caller = sharedKeyOf(callerOf(this.context));
+    const meter =
+      body.kind === 'stream'
+        ? bodyMeter({ endpoint, length: body.length }, this.#req, this.#res, caller, services)
+        : undefined;
+    return new OutgoingBody(body, this.#req, limitBytes, scan, meter, this);
+  }
+
   /** True if another attempt cannot have a second effect and the client has seen nothing of the answer. */
   #mayRetry(error: Error): boolean {
     return (
       this.#request.retryable &&
-      !this.#body.consumed &&
+      this.#body?.consumed !== true &&
       !this.#res.headersSent &&
       !(error instanceof NodeTimeout) &&
       !isInvalidHttp(error)
@@ -194,7 +206,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   complete(): void {
     this.#over = true;
     this.#services.running.remove(this);
-    this.#body.stop();
+    this.#body?.stop();
     this.#attempt?.finish();
   }
 
@@ -254,7 +266,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   #finish(): void {
     this.#over = true;
     this.#services.running.remove(this);
-    this.#body.stop();
+    this.#body?.stop();
     this.#node?.limiter(this.#plan.queue).abandon(this);
     this.#attempt?.destroy();
   }

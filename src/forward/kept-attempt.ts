@@ -11,6 +11,9 @@ const ENDED = new Error('ended by Couchgate');
 /**
  * One attempt, undici's handler of it, and the answer: one object, because every request needs one. The body
  * is in memory or there is none.
+ * undici 7 has two interfaces for handlers. This is the older one, in which undici itself works: for a handler
+ * of the newer one it makes two more objects for each request, and parses the head into an object that
+ * Couchgate does not use.
  */
 export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHandler {
   status = 0;
@@ -21,12 +24,13 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   readonly #node: CouchNode;
   readonly #events: AttemptEvents;
   readonly #connection: KeptConnection;
-  #controller: Dispatcher.DispatchController | undefined = undefined;
+  #resume: (() => void) | undefined = undefined;
   #receiver: AnswerReceiver | undefined = undefined;
   /** True after `answered` or `attemptFailed`, or when no event may follow. */
   #settled = false;
   #mustClose = false;
   #isOver = false;
+  #isPaused = false;
 
   /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
   constructor(request: OutgoingRequest, node: CouchNode, events: AttemptEvents) {
@@ -40,43 +44,44 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   send(): void {
     const { method, url, body } = this.#request;
     try {
+      // undici writes the Host header of the node itself.
       const headers = this.#request.headersFor(this.#node);
       this.sentHost = this.#request.hostFor(this.#node);
       this.isAuthorized = headers['authorization'] !== undefined;
       const bytes = body.kind === 'bytes' ? body.bytes : null;
-      this.#connection.client.dispatch({ method: method, path: url, headers, body: bytes }, this);
+      this.#connection.client.dispatch({ method, path: url, headers, body: bytes }, this);
     } catch (thrown) {
       this.#end(false);
       throw thrown;
     }
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.#isOver) controller.abort(ENDED);
+  onConnect(abort: (error?: Error) => void): void {
+    if (this.#isOver) abort(ENDED);
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (this.#settled) return;
-    this.#settled = true;
-    this.status = status;
-    this.rawHeaders = textOf(controller.rawHeaders as readonly Buffer[]);
-    this.#events.answered(this);
+  onHeaders(status: number, rawHeaders: readonly Buffer[], resume: () => void): boolean {
+    if (!this.#settled) {
+      this.#settled = true;
+      this.#resume = resume;
+      this.status = status;
+      this.rawHeaders = textOf(rawHeaders);
+      this.#events.answered(this);
+    }
+    return !this.#isPaused;
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onData(chunk: Buffer): boolean {
     this.#receiver?.chunk(chunk);
+    return !this.#isPaused;
   }
 
-  onResponseEnd(): void {
+  onComplete(): void {
     this.#end(!this.#mustClose);
     this.#receiver?.ended();
   }
 
-  onResponseError(
-    _controller: Dispatcher.DispatchController | undefined,
-    error: NodeJS.ErrnoException,
-  ): void {
+  onError(error: NodeJS.ErrnoException): void {
     const { isConnected, isReused } = this.#connection;
     this.#end(false);
     if (this.#settled) {
@@ -96,11 +101,13 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   }
 
   pause(): void {
-    this.#controller?.pause();
+    this.#isPaused = true;
   }
 
   resume(): void {
-    this.#controller?.resume();
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    this.#resume?.();
   }
 
   finish(): void {

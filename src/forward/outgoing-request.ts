@@ -111,15 +111,13 @@ export class OutgoingRequest {
     return this.body.kind !== 'stream' && this.method !== 'HEAD' && this.#publicHost === undefined;
   }
 
-  /** The headers for one node, with a token that is still valid when the node receives it. */
+  /** The headers for one node without Host, with a token that is still valid when the node receives it. */
   headersFor(node: CouchNode): CouchHeaders {
     const headers = this.#headers;
-    const host = this.hostFor(node);
-    headers['host'] = host;
     const token = this.#identity.tokenFor(this.#principal, this.#decision, this.#database);
     if (token !== undefined) headers['authorization'] = bearer(token);
     if (isForm(this.#req.headers) || this.#decision.endpoint.id.endsWith('-post-form')) {
-      const referer = refererForForm(this.#req.headers, host);
+      const referer = refererForForm(this.#req.headers, this.hostFor(node));
       if (referer === undefined) delete headers['referer'];
       else headers['referer'] = referer;
     }

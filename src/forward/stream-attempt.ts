@@ -62,6 +62,7 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
   send(res: ServerResponse): void {
     try {
       this.headers = this.#request.headersFor(this.node);
+      this.headers['host'] = this.#request.hostFor(this.node);
       this.#services.proxy.send(this, res, this.node.upstreams[this.#plan.pool]);
     } catch (thrown) {
       this.destroy();
