@@ -28,12 +28,18 @@ export function warnOfGateway(
   isGateway: (ip: string) => boolean = gatewayTest(readGateways()),
 ): GatewayWarning {
   let isDone = false;
+  let lastIp = '';
+  let lastWhitelist: Whitelist | undefined = undefined;
   return {
     get isDone() {
       return isDone;
     },
     see(ip, whitelist) {
-      if (isDone || ip === '' || LOOPBACK.has(ip)) return;
+      // Most requests come from the address of the one before, which was tested then.
+      if (isDone || (ip === lastIp && whitelist === lastWhitelist)) return;
+      lastIp = ip;
+      lastWhitelist = whitelist;
+      if (ip === '' || LOOPBACK.has(ip)) return;
       const isHidden = isGateway(ip);
       // A reload can add a whitelist.
       if (isHidden && !isRestrictive(whitelist)) return;

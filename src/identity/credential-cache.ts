@@ -34,10 +34,9 @@ export class CredentialCache {
     dispose: ({ verdict }, digest) => this.#unindex(verdict.principal.name, digest),
   });
   readonly #digestsOf = new Map<string, Set<string>>();
-  // Keys of this process: a digest alone does not allow offline guessing. Two keys and two hashes are the
-  // construction of HMAC.
-  readonly #inner = randomBytes(32).toString('hex');
-  readonly #outer = randomBytes(32).toString('hex');
+  // A key of this process: a digest alone does not allow offline guessing. One hash is enough: digests do not
+  // leave the process, so nobody can extend one, which HMAC prevents.
+  readonly #key = randomBytes(32).toString('hex');
   readonly #settling: RecentChanges;
   #drops = 0;
 
@@ -56,7 +55,7 @@ export class CredentialCache {
 
   /** Returns the cache key of Basic credentials: their keyed digest. */
   digestOf(credentials: string): string {
-    return hash('sha256', this.#outer + hash('sha256', this.#inner + credentials));
+    return hash('sha256', this.#key + credentials);
   }
 
   get(digest: string): KnownCredentials | undefined {
