@@ -61,6 +61,8 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   }
 
   onHeaders(status: number, rawHeaders: readonly Buffer[], resume: () => void): boolean {
+    // Another answer follows an interim one (RFC 9110 section 15.2), but none follows 101, which is invalid.
+    if (status < 200 && status !== 101) return true;
     if (!this.#settled) {
       this.#settled = true;
       this.#resume = resume;

@@ -135,6 +135,19 @@ for (const carrier of CARRIERS) {
       });
     }
 
+    for (const early of ['102 Processing', '103 Early Hints']) {
+      it(`gets the final answer after an interim one – ${early} – RFC 9110 section 15.2`, async () => {
+        const upstream = await startRawUpstream(
+          scripted(`HTTP/1.1 ${early}\r\nX-Early: yes\r\n\r\n${WHOLE}`),
+        );
+        const { url } = await front(carrier, [upstream]);
+        const { status, headers, body } = await ask(carrier, `${url}/db/doc`);
+        assert.equal(status, 200);
+        assert.equal(headers['x-early'], undefined);
+        assert.equal(body.toString(), '{"ok":true}');
+      });
+    }
+
     const BEHIND: readonly (readonly [name: string, bytes: string])[] = [
       ['a second answer', `${JSON_HEAD}Content-Length: 8\r\n\r\n{"no":1}`],
       ['bytes that are no HTTP', 'xxxx'],
