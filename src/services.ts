@@ -32,15 +32,12 @@ import {
   type WatchedExchange,
   type RevocationWatch,
 } from './revocation/revocation-watch.ts';
+import { openPermissions, type PermissionParts } from './permission-services.ts';
 import { type CredentialCheck } from './identity/credential-check.ts';
 import { createStore, type Store } from './couch/store.ts';
 import { type WorkerChannel } from './cluster/worker-channel.ts';
 import { openCredentials, openSessions, type SessionParts } from './session-services.ts';
-import {
-  createSecurityStore,
-  type SecurityKeeper,
-  type SecurityStore,
-} from './permissions/security-store.ts';
+import { type SecurityStore } from './permissions/security-store.ts';
 
 /** The inputs of a serving process. */
 export interface ServiceInputs {
@@ -58,14 +55,13 @@ export interface ServiceInputs {
   readonly workerChannel: WorkerChannel;
 }
 
-export interface Services extends ServiceInputs {
+export interface Services extends ServiceInputs, PermissionParts {
   readonly identity: Identity;
   readonly nodes: Nodes;
   readonly couch: CouchClient;
   readonly store: Store;
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
-  readonly security: SecurityKeeper;
   /** The permissions that authorize uses. */
   readonly permissions: SecurityStore;
   /** Tried in this order. */
@@ -96,6 +92,8 @@ export interface ReplaceableParts {
   /** Milliseconds since 1970; used by sessions only. */
   readonly sessionClock: () => number;
   readonly refusalQuantumMs: number;
+  /** Called between any two steps of a change of permissions. */
+  readonly permissionStep: (name: string) => Promise<void>;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
@@ -108,7 +106,7 @@ export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 /** Connects the services; sends nothing before `start`. The key store must be first to listen to the bus. */
 export function createServices(inputs: ServiceInputs, overrides: Overrides = {}): Services {
   const { settings, log } = inputs;
-  const { fallbackCacheSeconds, outageCacheSeconds, securityCacheSeconds } = settings;
+  const { fallbackCacheSeconds, outageCacheSeconds } = settings;
   const identity = createIdentity({
     secret: inputs.jwtSecret,
     kid: settings.jwtKid,
@@ -122,8 +120,8 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const bus = openInvalidationBus(inputs, couch, store, report);
   const caches = { fallbackCacheSeconds, outageCacheSeconds };
   const keys = createKeyStore({ couch, store, bus, ...caches, now: Date.now });
-  const security = createSecurityStore({ couch, bus, securityCacheSeconds, ...caches });
-  const permissions = overrides.permissions ?? security;
+  const permissionParts = openPermissions(inputs, { couch, store, bus }, overrides);
+  const permissions = overrides.permissions ?? permissionParts.security;
   const secret = inputs.sessionSecret;
   const credentials = openCredentials({ settings, couch, bus, keys, secret, report, ...overrides });
   const sessionParts = openSessions({
@@ -150,18 +148,10 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     parsedBytes: PARSED_BODIES_BYTES,
   });
   const valueBudget = createValueBudget();
-  const known = {
-    permissions,
-    authenticators,
-    credentials,
-    sessionParts,
-    revocationWatch,
-    bodies,
-    valueBudget,
-    isStillAuthenticated,
-    isStillPermitted,
-  };
-  const parts = { identity, nodes, couch, store, bus, keys, security, ...known };
+  const checks = { isStillAuthenticated, isStillPermitted };
+  const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
+  const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget };
+  const parts = { ...base, ...permissionParts, ...access, ...checks };
   return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
 }
 
@@ -169,10 +159,11 @@ type Report = (message: string, fields: object) => void;
 
 type Parts = Omit<Services, keyof ServiceInputs | 'start' | 'close'>;
 
-async function start({ nodes, store, bus }: Parts): Promise<void> {
+async function start({ nodes, store, bus, storeMajority }: Parts): Promise<void> {
   await nodes.start();
   store.start();
   bus.start();
+  storeMajority.start();
 }
 
 /** Closes in the reverse order of creation. */
@@ -181,6 +172,8 @@ async function close(parts: Parts): Promise<void> {
   parts.sessionParts.sessions.close();
   parts.sessionParts.versions.close();
   await parts.keys.close();
+  parts.recordFollower.close();
+  parts.storeMajority.close();
   parts.security.close();
   parts.bus.close();
   parts.store.close();

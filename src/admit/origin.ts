@@ -38,6 +38,7 @@ const EXPOSED = [
   'X-Couch-Id',
   'X-Couch-Update-NewRev',
   'X-CouchDB-Body-Time',
+  'X-Couchgate-Revision',
 ].join(', ');
 
 const METHODS = CORS_METHODS.join(', ');

@@ -102,7 +102,7 @@ async function answerGrantedKey(
   await requireGrantable(security, grants);
   const { key, password } = await keys.create({ label, expiresAt, by: principal.name });
   try {
-    await grantAll(security, key, grants, principal);
+    await grantAll(security, key, grants, { by: principal, requestId: context.id });
   } catch (error) {
     await keys.revoke(key, principal.name).catch(() => {
       log.warn({ key }, 'API key without its grants could not be revoked; nobody knows its password');

@@ -1,14 +1,10 @@
-// Creates and deletes databases. A new database gets its markers before the response is sent; a deletion
-// clears the caches.
-import { setTimeout as delay } from 'node:timers/promises';
+// Creates and deletes databases, and writes that into their permission records before the response is sent.
 import { type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type Context, type Decision, known } from '../context.ts';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
-import { versionOf } from '../permissions/security-document.ts';
-import { EMPTY_REQUEST } from '../permissions/security-request.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
@@ -16,7 +12,7 @@ import { type Answers } from './index.ts';
 
 export interface DatabaseDeps {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly security: SecurityKeeper;
+  readonly security: Pick<SecurityKeeper, 'runExclusive' | 'recordCreation' | 'recordDeletion'>;
   /** Token for the request to CouchDB, so that its log names the caller. */
   readonly tokenFor: (
     principal: Principal,
@@ -27,7 +23,6 @@ export interface DatabaseDeps {
   readonly publicUrl: string;
   readonly log: OperationalLog;
   readonly isStillPermitted: IsStillPermitted;
-  readonly wait?: (milliseconds: number) => Promise<unknown>;
 }
 
 /** CouchDB creates the shards on every node before it answers. */
@@ -55,8 +50,7 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
     await requireStillPermitted(deps.isStillPermitted, context);
     const made = await ask(deps, context, 'PUT');
     if (!isDone(made)) return made;
-    await deps.security.discard(database);
-    await mark(deps, database);
+    await recordCreation(deps, database, context);
     return made;
   });
   if (isDone(answer)) context.outcome.change = { action: 'create database', database };
@@ -66,48 +60,37 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
 
 async function remove(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
+  const { principal } = known(context.identified, 'identified');
   const answer = await deps.security.runExclusive(database, async () => {
     // Other changes of this database ran first, and may have revoked the permission (H19).
     await requireStillPermitted(deps.isStillPermitted, context);
-    try {
-      return await ask(deps, context, 'DELETE');
-    } finally {
-      // The database may be deleted even if the response is an error or is lost.
-      await deps.security.discard(database);
-    }
+    return deps.security.recordDeletion(database, principal, context.id, async () => {
+      const deleted = await ask(deps, context, 'DELETE');
+      return { result: deleted, isDeleted: isDone(deleted) };
+    });
   });
   if (isDone(answer)) context.outcome.change = { action: 'delete database', database };
   relay(res, answer, {});
 }
 
 /**
- * Sets the markers of a new database. Before that, CouchDB's default admits server admins only. If it fails,
- * the database stays usable by the owner only (H4).
+ * If it fails, the database stays usable by the owner only: CouchDB's default admits server admins only (H4).
  */
-async function mark({ security, log, wait = delay }: DatabaseDeps, database: string): Promise<void> {
-  // A new database is not visible on every node immediately.
-  for (const pauseMs of [50, 100, 200, 400, 800, 0]) {
-    try {
-      const document = await security.documentOf(database);
-      if (document !== undefined) {
-        // Another request may have set permissions already.
-        if (versionOf(document) === 0) await security.write(database, document, EMPTY_REQUEST);
-        return;
-      }
-    } catch (error) {
-      const detail = error instanceof HttpError ? (error.detail ?? error.reason) : 'unexpected failure';
-      log.warn(
-        { database, detail },
-        'new database has no markers: only the owner can use it until permissions are set',
-      );
-      return;
-    }
-    await wait(pauseMs);
+async function recordCreation(
+  { security, log }: DatabaseDeps,
+  database: string,
+  context: Context,
+): Promise<void> {
+  const { principal } = known(context.identified, 'identified');
+  try {
+    await security.recordCreation(database, principal, context.id);
+  } catch (error) {
+    const detail = error instanceof HttpError ? (error.detail ?? error.reason) : 'unexpected failure';
+    log.warn(
+      { database, detail },
+      'new database has no permission record: only the owner can use it until permissions are set',
+    );
   }
-  log.warn(
-    { database },
-    'new database was not found after its creation: only the owner can use it until permissions are set',
-  );
 }
 
 function ask(

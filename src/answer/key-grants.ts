@@ -2,9 +2,9 @@
 import { BadRequest, HttpError, NotFound, Unavailable } from '../http-errors.ts';
 import { isOpenToGrants } from '../catalogue/database-name.ts';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
-import { shownForm } from '../permissions/security-document.ts';
-import { isObject, parseSecurityPut } from '../permissions/security-request.ts';
-import { type SecurityKeeper } from '../permissions/security-store.ts';
+import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
+import { isObject, parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
+import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /** Database → roles of the new key, none of them empty. */
@@ -42,7 +42,7 @@ export function parseNewGrants(value: unknown, reserved: ReadonlySet<string>): N
  * it before the key is created: most mistakes then leave no trace.
  */
 export async function requireGrantable(
-  security: Pick<SecurityKeeper, 'permissionsOf'>,
+  security: Pick<PermissionKeeper, 'permissionsOf'>,
   grants: NewGrants,
 ): Promise<void> {
   for (const database of grants.keys()) {
@@ -58,21 +58,23 @@ export async function requireGrantable(
  * that a grant that is left has no holder.
  */
 export async function grantAll(
-  security: Pick<SecurityKeeper, 'change'>,
-  key: string,
+  security: Pick<PermissionKeeper, 'change'>,
+  name: string,
   grants: NewGrants,
-  by: Principal,
+  origin: { readonly by: Principal; readonly requestId: string },
 ): Promise<void> {
   const granted: string[] = [];
   try {
     for (const [database, roles] of grants) {
       granted.push(database);
-      await setRoles(security, database, key, roles, by);
+      await setRoles(security, { database, name, roles, ...origin });
     }
   } catch (error) {
     const left: string[] = [];
     for (const database of granted)
-      await setRoles(security, database, key, undefined, by).catch(() => left.push(database));
+      await setRoles(security, { database, name, roles: undefined, ...origin }).catch(() =>
+        left.push(database),
+      );
     const failed = granted.at(-1) ?? '';
     if (!(error instanceof HttpError)) throw error;
     if (error instanceof NotFound) throw missing(failed);
@@ -84,15 +86,22 @@ export async function grantAll(
   }
 }
 
-/** Sets the roles of one name on one database; `undefined` removes the name. Throws as `change` does. */
-async function setRoles(
-  security: Pick<SecurityKeeper, 'change'>,
-  database: string,
-  name: string,
-  roles: readonly Role[] | undefined,
-  by: Principal,
+/** The new roles of one name on one database; `undefined` removes the name. */
+interface RolesChange {
+  readonly database: string;
+  readonly name: string;
+  readonly roles: readonly Role[] | undefined;
+  readonly by: Principal;
+  readonly requestId: string;
+  readonly reason?: string;
+}
+
+/** Sets the roles of one name, and keeps those of the others. Throws as `change` does. */
+export async function setRoles(
+  security: Pick<PermissionKeeper, 'change'>,
+  { database, name, roles, by, requestId, reason }: RolesChange,
 ): Promise<void> {
-  await security.change(database, by, (stored) => {
+  const edit = (stored: StoredSecurity): SecurityRequest => {
     const shown = shownForm(stored);
     if (roles !== undefined && shown['couchdb_auth_only'] === true) throw leftToCouchdb(database);
     const others = Object.entries((shown['cloudant'] as object | undefined) ?? {}).filter(
@@ -100,7 +109,8 @@ async function setRoles(
     );
     const cloudant = Object.fromEntries(roles === undefined ? others : [...others, [name, roles]]);
     return parseSecurityPut({ ...shown, cloudant });
-  });
+  };
+  await security.change(database, by, edit, { via: 'api', requestId, reason });
 }
 
 function missing(database: string): NotFound {

@@ -5,9 +5,9 @@ import { type BodyReader } from '../body/read.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { databaseOfForm, grantOfForm } from '../permissions/permissions-form.ts';
-import { shownForm } from '../permissions/security-document.ts';
-import { parseSecurityPut } from '../permissions/security-request.ts';
-import { type SecurityKeeper } from '../permissions/security-store.ts';
+import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
+import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
+import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
 import { sendJson } from '../respond.ts';
 import { answerNewKey } from './api-keys.ts';
 import { type Answers } from './index.ts';
@@ -15,7 +15,7 @@ import { type Answers } from './index.ts';
 export interface LegacyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create'>;
-  readonly permissions: Pick<SecurityKeeper, 'change'>;
+  readonly permissions: Pick<PermissionKeeper, 'change'>;
 }
 
 /**
@@ -48,10 +48,14 @@ async function setPermissions(
   const { principal } = known(context.identified, 'identified');
   const database = databaseOfForm(form, principal);
   const { username, roles } = grantOfForm(form);
-  const change = await permissions.change(database, principal, (stored) => {
-    const shown = shownForm(stored);
+  const grant = (inForce: StoredSecurity): SecurityRequest => {
+    const shown = shownForm(inForce);
     const cloudant = { ...(shown['cloudant'] as object | undefined), [username]: roles };
     return parseSecurityPut({ ...shown, cloudant });
+  };
+  const change = await permissions.change(database, principal, grant, {
+    via: 'set_permissions',
+    requestId: context.id,
   });
   context.outcome.change = describeChange(change);
   const successor = `/_api/v2/db/${encodeURIComponent(database)}/_security`;

@@ -94,7 +94,12 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     // The first request on a connection that CouchDB closed while idle fails. A single node therefore gets a
     // second try.
     const node =
-      options.pickNode(tried, request.inOrder) ?? (attempt === 1 ? options.pickNode(new Set()) : undefined);
+      request.node === undefined
+        ? (options.pickNode(tried, request.inOrder) ??
+          (attempt === 1 ? options.pickNode(new Set()) : undefined))
+        : attempt > 1
+          ? undefined
+          : { url: request.node };
     if (node === undefined || attempt === MAX_ATTEMPTS) throw unavailable(failure);
     tried.add(node.url);
     const outcome = await exchange(agent, {

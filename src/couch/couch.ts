@@ -20,6 +20,8 @@ export interface CouchRequest {
   readonly caller?: string;
   /** Tries the nodes in the order of `couchdb_nodes`, so that `_local` is the same node every time. */
   readonly inOrder?: boolean;
+  /** URL of the only node to ask, whatever its state. Without it, any node that is up. */
+  readonly node?: string;
 }
 
 export interface CouchAnswer {

@@ -103,7 +103,7 @@ class Feed {
       const from =
         this.#seq === undefined
           ? 'since=now&limit=0'
-          : `since=${encodeURIComponent(this.#seq)}&limit=${PAGE}&include_docs=true`;
+          : `since=${encodeURIComponent(this.#seq)}&limit=${PAGE}&include_docs=true&conflicts=true`;
       const { status, body } = await this.#options.ask({ method: 'GET', path: `${this.#path}?${from}` });
       // CouchDB does not know the sequence any more: read the feed from its start.
       if (status === 400 && this.#seq !== undefined) this.#seq = '0';
@@ -141,7 +141,7 @@ class Feed {
   async #open(origin: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
     const { agent, authorization, nodeFailed, silenceMs } = this.#options;
     const since = encodeURIComponent(this.#seq ?? 'now');
-    const query = `feed=continuous&include_docs=true&heartbeat=${Math.ceil(silenceMs / 3)}&since=${since}`;
+    const query = `feed=continuous&include_docs=true&conflicts=true&heartbeat=${Math.ceil(silenceMs / 3)}&since=${since}`;
     const headers = { authorization: authorization(), accept: 'application/json' };
     const path = `${this.#path}?${query}`;
     const answer = await agent

@@ -117,7 +117,7 @@ class CouchStore implements Store {
     let start = prefix;
     for (let rows = PAGE_ROWS, skip = 0; rows === PAGE_ROWS; skip = 1) {
       const range = `startkey=${encodeURIComponent(JSON.stringify(start))}&endkey=${end}&skip=${skip}`;
-      const path = `${this.#path}/_all_docs?include_docs=true&limit=${PAGE_ROWS}&${range}`;
+      const path = `${this.#path}/_all_docs?include_docs=true&conflicts=true&limit=${PAGE_ROWS}&${range}`;
       const page = expect(await this.#couch.ask({ method: 'GET', path, timeoutMs: 60_000 }), 200) as {
         readonly rows: readonly { readonly id: string; readonly doc: StoredDocument | null }[];
       };

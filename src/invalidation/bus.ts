@@ -2,7 +2,8 @@
 import { type LoginFailureChannel } from '../limits/login-limit.ts';
 
 export type Invalidation =
-  | { readonly kind: 'permissions'; readonly database: string }
+  /** `isInFeed`: the changed record itself reaches other replicas, by the feed of the store. */
+  | { readonly kind: 'permissions'; readonly database: string; readonly isInFeed?: true }
   | { readonly kind: 'key'; readonly name: string }
   | { readonly kind: 'user'; readonly name: string }
   /** The session was ended. `expiresAt`: milliseconds since 1970; until then its token must be refused. */

@@ -23,10 +23,11 @@ export interface OutboxOptions {
 
 /**
  * Returns the id of the document that carries an invalidation to other replicas. `undefined` = none is
- * needed: the changed key or user document itself reaches them.
+ * needed: the changed key, user or record document itself reaches them.
  */
 export function invalidationDocumentId(invalidation: Invalidation): string | undefined {
-  if (invalidation.kind === 'permissions') return PERMISSIONS + invalidation.database;
+  if (invalidation.kind === 'permissions')
+    return invalidation.isInFeed === true ? undefined : PERMISSIONS + invalidation.database;
   return invalidation.kind === 'session' ? SESSION + invalidation.id : undefined;
 }
 

@@ -7,16 +7,19 @@ import { type StoredSecurity } from './security-document.ts';
 
 /**
  * Reads the security object; CouchDB answers from any one shard copy. `undefined` = no such database. The
- * read is charged to the caller's quota, or to none without a caller. Throws `Unavailable`, or CouchDB's 4xx.
+ * read is charged to the caller's quota, or to none without a caller. `node` = URL of the only node to ask.
+ * Throws `Unavailable`, or CouchDB's 4xx.
  * https://docs.couchdb.org/en/stable/api/database/security.html
  */
 export async function getSecurity(
   couch: Pick<Couch, 'ask'>,
   database: string,
   caller: Caller | undefined,
+  node?: string,
 ): Promise<StoredSecurity | undefined> {
   const quota = caller === undefined ? {} : { caller: quotaKeyOf(caller) };
-  const request = { method: 'GET', path: pathOf(database), exact: true, ...quota } as const;
+  const only = node === undefined ? {} : { node };
+  const request = { method: 'GET', path: pathOf(database), exact: true, ...quota, ...only } as const;
   const { status, body } = await couch.ask(request);
   if (status === 404) return undefined;
   if (status !== 200) throw errorOf(status, body);

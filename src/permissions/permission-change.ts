@@ -4,10 +4,12 @@ import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NO_ROLES, rolesOf, roleSet, type RoleSet } from './role.ts';
 
-export interface PermissionChange {
+/** What the audit event tells of a change. */
+export interface DescribedChange {
   readonly database: string;
   readonly before: DatabasePermissions;
   readonly after: DatabasePermissions;
+  readonly revision?: number;
 }
 
 const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
@@ -40,7 +42,8 @@ export function describeChange({
   database,
   before,
   after,
-}: PermissionChange): Readonly<Record<string, unknown>> {
+  revision,
+}: DescribedChange): Readonly<Record<string, unknown>> {
   const changed = [...new Set([...before.grants.keys(), ...after.grants.keys()])]
     .map((name) => ({
       name,
@@ -53,6 +56,7 @@ export function describeChange({
   return {
     action: 'permissions',
     database,
+    ...(revision === undefined ? {} : { revision }),
     grants: shown.map((entry) => ({
       name: entry.name.slice(0, MAX_NAME_LENGTH),
       before: rolesOf(entry.before),

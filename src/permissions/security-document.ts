@@ -8,6 +8,18 @@ import { isObject, isTexts, type JsonObject, type SecurityRequest } from './secu
 /** The security object as CouchDB stores it. Its field `couchgate` belongs to Couchgate. */
 export type StoredSecurity = JsonObject;
 
+/** Names the state that a security object mirrors; stored as its field `couchgate`. */
+export interface MirrorName {
+  /**
+   * Grows with every object that is written, so that a reader can tell an older shard copy. At least the time
+   * of the write, in milliseconds since 1970.
+   */
+  readonly stamp: number;
+  /** Absent in objects that a version of Couchgate without records wrote. */
+  readonly revision?: number;
+  readonly generation?: string;
+}
+
 /**
  * CouchDB's own default: server admins only. CouchDB treats a list without names and roles as public (H4).
  */
@@ -18,17 +30,16 @@ const CLOSED: JsonObject = Object.freeze({ roles: ['_admin'] });
  * client's own lists are stored under `couchgate`. With `couchdb_auth_only`, CouchDB decides: the client's
  * lists are stored as they are, and a missing list becomes closed instead of public (H4).
  *
- * @param version Stored as `couchgate.stamp`. It must be greater than that of the replaced object, so that
- * NewestVersionGuard can tell an older shard copy.
+ * @param name Its stamp must be greater than that of the replaced object.
  */
-export function storedForm(request: SecurityRequest, database: string, version: number): StoredSecurity {
+export function storedForm(request: SecurityRequest, database: string, name: MirrorName): StoredSecurity {
   const { cloudant, couchdbAuthOnly, members, admins, rest } = request;
   const common = {
     ...rest,
     ...(cloudant === undefined ? {} : { cloudant: Object.fromEntries(cloudant) }),
     ...(couchdbAuthOnly === undefined ? {} : { couchdb_auth_only: couchdbAuthOnly }),
   };
-  const couchgate = { stamp: version };
+  const couchgate = { ...name };
   if (couchdbAuthOnly === true) {
     return { ...common, members: closedIfEmpty(members), admins: admins ?? CLOSED, couchgate };
   }
@@ -76,11 +87,21 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
   };
 }
 
-/** The version of a stored object; 0 if Couchgate never wrote it. */
+/** The stamp of a stored object; 0 if Couchgate never wrote it. */
 export function versionOf(document: unknown): number {
+  return mirrorNameIn(document)?.stamp ?? 0;
+}
+
+/** The name of the state that a stored object mirrors; `undefined` if Couchgate never wrote it. */
+export function mirrorNameIn(document: unknown): MirrorName | undefined {
   const own = isObject(document) ? document['couchgate'] : undefined;
-  const version = isObject(own) ? own['stamp'] : undefined;
-  return typeof version === 'number' && Number.isSafeInteger(version) ? version : 0;
+  if (!isObject(own) || !isCount(own['stamp'])) return undefined;
+  const { stamp, revision, generation } = own;
+  return isCount(revision) && typeof generation === 'string' ? { stamp, revision, generation } : { stamp };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 /**

@@ -1,80 +1,112 @@
-// Reads the permissions of databases through a cache, and replaces them in CouchDB.
+// Keeps the permissions of databases: reads them through a cache, and changes them through their records.
 import { type Couch } from '../couch/couch.ts';
+import { type Store } from '../couch/store.ts';
 import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache.ts';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
-import { NotFound, Unavailable } from '../http-errors.ts';
+import { Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { KeyedMutex } from '../limits/keyed-mutex.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
 import { AbsentDatabases } from './absent.ts';
-import { getSecurity, setSecurity } from './couch-security.ts';
+import { getSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NewestVersionGuard } from './newest-version-guard.ts';
-import { type PermissionChange, refuseRevoked } from './permission-change.ts';
-import { permissionsIn, versionOf, type StoredSecurity, storedForm } from './security-document.ts';
-import { type SecurityRequest } from './security-request.ts';
-import { KeyedMutex } from '../limits/keyed-mutex.ts';
+import { refuseRevoked } from './permission-change.ts';
+import { RecordIndex } from './permission-index.ts';
+import {
+  type AcknowledgedChange,
+  type ChangeListener,
+  type ChangeOptions,
+  type Edit,
+  type PermissionChange,
+  type PermissionKeeper,
+  type PermissionReader,
+  type PermissionsInForce,
+} from './permission-keeper.ts';
+import { type Authorship, type Finished, PermissionRecords } from './permission-records.ts';
+import { refuseOtherRevision } from './precondition.ts';
+import { RecordCopies } from './record-copies.ts';
+import { mirrorOf, permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
+import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
+import { documentOf, type Seen } from './seen.ts';
+import { EMPTY_REQUEST } from './security-request.ts';
 
 type Lookup = DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
-type Edit = (stored: StoredSecurity) => SecurityRequest;
 
 /** Read access, as authorize needs it. */
-export interface SecurityStore {
-  /**
-   * Returns the permissions of a database: from the cache, else as a promise; `undefined` = no such database.
-   * The read is charged to the caller's quota, or to none for Couchgate itself. Throws `Unavailable`.
-   */
-  permissionsOf(database: string, caller?: Caller): Lookup;
-}
+export type SecurityStore = PermissionReader;
 
 /** Read and write access, for the handlers of `_security`, `PUT /{db}` and `DELETE /{db}`. */
-export interface SecurityKeeper extends SecurityStore {
-  /** Reads the security object from CouchDB; `undefined` = no such database. Throws `Unavailable`. */
-  documentOf(database: string, caller?: Caller): Promise<StoredSecurity | undefined>;
+export interface SecurityKeeper extends PermissionKeeper {
   /**
-   * Replaces the security object; call it inside `runExclusive`. Resolves when all caches of this replica
-   * have dropped the old one. Throws `NotFound`, `Unavailable` or CouchDB's 400.
+   * Writes the record of a database that was just created; call it inside `runExclusive`. Writes the object
+   * only if CouchDB's default does not close the database. Resolves when all caches of this replica have
+   * dropped what they had. Throws `Unavailable`: then only the owner can use the database until permissions
+   * are set.
    */
-  write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions>;
+  recordCreation(database: string, by: Principal, requestId: string): Promise<void>;
   /**
-   * Reads the security object from CouchDB and replaces it by what `edit` returns. Changes of one database
-   * run one at a time. Throws 404 for a missing database, 403 if `by` lost the right while it waited, 503 if
-   * the queue is full, and the errors of `write`.
+   * Runs `remove`, which deletes the database; call it inside `runExclusive`. If it did, all grants of the
+   * record are void. Drops all caches in any case. Resolves with the result of `remove`.
    */
-  change(database: string, by: Principal, edit: Edit): Promise<PermissionChange>;
-  /** Drops all cached data of a database that was created or deleted. Resolves as `write` does. */
-  discard(database: string): Promise<void>;
+  recordDeletion<T>(
+    database: string,
+    by: Principal,
+    requestId: string,
+    remove: () => Promise<{ readonly result: T; readonly isDeleted: boolean }>,
+  ): Promise<T>;
   /** Runs `work` when no other change of this database's permissions runs in this process. */
   runExclusive<T>(database: string, work: () => Promise<T>): Promise<T>;
-  readonly stats: CacheStats;
-  close(): void;
+  readonly records: PermissionRecords;
+  readonly index: RecordIndex;
+  /** Called with what was read for a decision: it may need a repair. */
+  onRead(listener: (seen: Seen) => void): void;
+  /** True if this process wrote the leaf, so that its row in the feed is no news. */
+  isOwn(database: string, rev: string): boolean;
+  /** Reports a change that this process finished for another writer. */
+  announce(database: string, finished: Finished): Promise<AcknowledgedChange>;
 }
 
 export interface SecurityStoreOptions {
   readonly couch: Pick<Couch, 'ask'>;
+  readonly store: Pick<Store, 'up'>;
   readonly bus: InvalidationBus;
+  readonly storeDatabase: string;
+  readonly nodeUrls: readonly string[];
   readonly securityCacheSeconds: number;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
+  /** False while less than a majority of the copies of the store is up: then nothing can be changed. */
+  readonly hasMajority: () => boolean;
+  /** Logs a warning: a constant message, and fields for what varies. */
+  readonly report: (message: string, fields: object) => void;
   readonly now?: () => number;
+  /** Called between any two steps of a change; for tests. */
+  readonly step?: (name: string) => Promise<void>;
 }
 
 interface Cached {
   readonly permissions: DatabasePermissions | undefined;
-  /** False if it was read so soon after a change that it may be an older copy (H4). */
+  /** False if the read may be of an older copy (H4), or if a change is under way. */
   readonly settled: boolean;
 }
 
-/** Cache time of a read that may be an older copy. */
+/** Cache time of a read that is not settled. */
 const UNSETTLED_SECONDS = 0.5;
 /** Changes of one database that run or wait; each holds a security object in memory (H15). */
 const MAX_QUEUED_CHANGES = 16;
+const NO_MAJORITY = 'Too few CouchDB nodes are up to change permissions.';
 const BEING_CHANGED = 'The permissions of this database are being changed.';
+/** Leaves that this process wrote last; their rows in the feed follow within seconds. */
+const OWN_LEAVES = 1000;
 
 export function createSecurityStore(options: SecurityStoreOptions): SecurityKeeper {
   return new CachedSecurity(options);
 }
 
 class CachedSecurity implements SecurityKeeper {
+  readonly index: RecordIndex;
+  readonly records: PermissionRecords;
   readonly #options: SecurityStoreOptions;
   readonly #now: () => number;
   readonly #newest: NewestVersionGuard;
@@ -82,6 +114,9 @@ class CachedSecurity implements SecurityKeeper {
   readonly #recent: RecentChanges;
   readonly #absent: AbsentDatabases;
   readonly #cache: ReadThrough<Cached>;
+  readonly #own = new Set<string>();
+  readonly #changeListeners: ChangeListener[] = [];
+  readonly #readListeners: ((seen: Seen) => void)[] = [];
 
   constructor(options: SecurityStoreOptions) {
     this.#options = options;
@@ -89,6 +124,13 @@ class CachedSecurity implements SecurityKeeper {
     this.#newest = new NewestVersionGuard(this.#now);
     this.#recent = new RecentChanges(this.#now);
     this.#absent = new AbsentDatabases(this.#now);
+    this.index = new RecordIndex(() => options.store.up);
+    this.records = new PermissionRecords({
+      ...options,
+      copies: new RecordCopies(options),
+      now: this.#now,
+      onWritten: (database, rev, state) => this.#written(database, rev, state),
+    });
     this.#cache = new ReadThrough<Cached>({
       read: (database, caller) => this.#read(database, caller),
       freshUntil: (cached, readAt) => this.#freshUntil(cached, readAt),
@@ -112,53 +154,114 @@ class CachedSecurity implements SecurityKeeper {
     return cached instanceof Promise ? cached.then(({ permissions }) => permissions) : cached.permissions;
   }
 
-  async documentOf(database: string, caller?: Caller): Promise<StoredSecurity | undefined> {
-    const document = await getSecurity(this.#options.couch, database, caller);
-    if (document === undefined || this.#newest.newestOf(database, document).isNewest) return document;
-    throw new Unavailable(BEING_CHANGED, { retryAfterSeconds: 1 });
+  async inForce(database: string, caller?: Caller): Promise<PermissionsInForce | undefined> {
+    const seen = await this.records.readAtRest(database, caller);
+    if (seen === undefined) return undefined;
+    const { generation, revision, permissions } = seen;
+    return { generation, revision, permissions, document: documentOf(seen) };
   }
 
-  async write(database: string, replaces: StoredSecurity, by: SecurityRequest): Promise<DatabasePermissions> {
-    const version = Math.max(this.#now(), versionOf(replaces) + 1, this.#newest.versionOf(database) + 1);
-    const stored = storedForm(by, database, version);
-    try {
-      await setSecurity(this.#options.couch, database, stored);
-    } catch (error) {
-      // CouchDB may have applied the write on some shards, or may still apply it, so caches must read again.
-      if (error instanceof Unavailable) await this.#publish(database);
-      throw error;
-    }
-    const { permissions } = this.#newest.newestOf(database, stored);
-    const changesBefore = this.#recent.countOf(database);
-    await this.#publish(database);
-    // CouchDB may still answer with the previous object (H4), so the written one is cached. Exactly one more
-    // recorded change is this write. Any further change came from another replica, and the object must be
-    // read.
-    if (this.#recent.countOf(database) === changesBefore + 1)
-      this.#cache.put(database, { permissions, settled: true });
-    return permissions;
-  }
-
-  async change(database: string, by: Principal, edit: Edit): Promise<PermissionChange> {
+  async change(
+    database: string,
+    by: Principal,
+    edit: Edit,
+    { ifMatch, ...origin }: ChangeOptions,
+  ): Promise<PermissionChange> {
     // No limit for the owner: it may have to revoke the right of callers that fill the queue.
     if (by.kind !== 'owner' && this.#changes.queueLength(database) >= MAX_QUEUED_CHANGES)
       throw new Unavailable(BEING_CHANGED, { retryAfterSeconds: 1 });
+    if (!this.#options.hasMajority()) throw new Unavailable(NO_MAJORITY);
     return this.runExclusive(database, async () => {
-      const stored = await this.documentOf(database);
-      if (stored === undefined) throw new NotFound('Database does not exist.');
-      const before = permissionsIn(stored, database);
-      refuseRevoked(by, before);
-      return { database, before, after: await this.write(database, stored, edit(stored)) };
+      const finished = await this.records.change(
+        database,
+        (seen) => {
+          refuseRevoked(by, seen.permissions);
+          refuseOtherRevision(ifMatch, seen);
+          return securityOf(edit(documentOf(seen)));
+        },
+        { by: by.name, ...origin },
+      );
+      return this.announce(database, finished);
     });
   }
 
-  async discard(database: string): Promise<void> {
-    this.#newest.remove(database);
-    await this.#publish(database);
+  async announce(database: string, { state, before }: Finished): Promise<AcknowledgedChange> {
+    const change: AcknowledgedChange = {
+      database,
+      before: permissionsOfForm(before, database, true),
+      after: permissionsOfForm(state.security, database, true),
+      generation: state.generation.id,
+      revision: state.revision,
+      id: state.recent[0]?.id ?? '',
+      document: mirrorOf(state, database),
+      by: state.by,
+      via: state.via,
+      at: state.at,
+      reason: state.reason,
+      requestId: state.requestId,
+    };
+    for (const listener of this.#changeListeners) {
+      try {
+        await listener(change);
+      } catch {
+        const { revision } = change;
+        this.#options.report('a listener of permission changes failed', { database, revision });
+      }
+    }
+    return change;
+  }
+
+  async recordCreation(database: string, by: Principal, requestId: string): Promise<void> {
+    const author: Authorship = { by: by.name, via: 'create', requestId };
+    try {
+      const object = await this.records.create(database, author);
+      if (isClosed(object)) return;
+      // `default_security` of CouchDB is not `admin_only`: without markers everybody could read and write
+      // (H4).
+      await this.records.change(database, () => securityOf(EMPTY_REQUEST), author);
+    } finally {
+      await this.#forget(database);
+    }
+  }
+
+  async recordDeletion<T>(
+    database: string,
+    by: Principal,
+    requestId: string,
+    remove: () => Promise<{ readonly result: T; readonly isDeleted: boolean }>,
+  ): Promise<T> {
+    const generation = await this.records.generationOf(database).catch(() => undefined);
+    try {
+      const { result, isDeleted } = await remove();
+      if (isDeleted) {
+        await this.records
+          .voidDeleted(database, generation, { by: by.name, via: 'delete', requestId })
+          .catch(() => {
+            // It grants nothing to a database that is made again: that has another start time.
+            this.#options.report('record of a deleted database could not be closed', { database });
+          });
+      }
+      return result;
+    } finally {
+      // The database may be deleted even if the response is an error or is lost.
+      await this.#forget(database);
+    }
   }
 
   runExclusive<T>(database: string, work: () => Promise<T>): Promise<T> {
     return this.#changes.run(database, work);
+  }
+
+  onAcknowledged(listener: ChangeListener): void {
+    this.#changeListeners.push(listener);
+  }
+
+  onRead(listener: (seen: Seen) => void): void {
+    this.#readListeners.push(listener);
+  }
+
+  isOwn(database: string, rev: string): boolean {
+    return this.#own.has(ownKey(database, rev));
   }
 
   get stats(): CacheStats {
@@ -172,15 +275,38 @@ class CachedSecurity implements SecurityKeeper {
   async #read(database: string, caller: Caller | undefined): Promise<Cached> {
     const settled = this.#recent.isSettled(database);
     const readAt = this.#now();
-    const document = await getSecurity(this.#options.couch, database, caller);
-    if (document === undefined) {
+    const object = await getSecurity(this.#options.couch, database, caller);
+    if (object === undefined) {
       // Check again after the read: the database may have been created in the meantime.
       if (this.#recent.isSettled(database)) this.#absent.add(database, readAt);
       return { permissions: undefined, settled };
     }
     this.#absent.drop(database);
-    const found = this.#newest.newestOf(database, document);
-    return { permissions: found.permissions, settled: settled && found.isNewest };
+    const mirrored = this.#mirroredIn(database, object);
+    if (mirrored !== undefined) return { permissions: mirrored, settled: true };
+    const seen = await this.records.readWith(database, object, caller);
+    for (const listener of this.#readListeners) listener(seen);
+    if (seen.record === undefined || seen.agreement === 'gone') {
+      const found = this.#newest.newestOf(database, seen.object);
+      return { permissions: found.permissions, settled: settled && found.isNewest };
+    }
+    const isSettled = seen.record.isAtRest && seen.agreement !== 'newer' && seen.agreement !== 'reset';
+    return { permissions: seen.permissions, settled: isSettled };
+  }
+
+  /**
+   * The permissions in an object that is the mirror of the record in the index: then the record need not be
+   * read. The feed of the store ends this as it ends what is cached.
+   */
+  #mirroredIn(database: string, object: StoredSecurity): DatabasePermissions | undefined {
+    const record = this.index.isLoaded ? this.index.recordOf(database) : undefined;
+    if (record === undefined || !record.isAtRest || record.start === null || record.couchdbAuthOnly)
+      return undefined;
+    const found = permissionsIn(object, database);
+    if (record.stamp === 0 || versionOf(object) !== record.stamp || found.couchdbAuthOnly) return undefined;
+    if (found.grants.size !== record.names.length) return undefined;
+    const isEqual = record.names.every((name, i) => found.grants.get(name) === record.roles[i]);
+    return isEqual ? found : undefined;
   }
 
   /** A missing database is not cached here: it may be created at any moment. */
@@ -191,7 +317,38 @@ class CachedSecurity implements SecurityKeeper {
     return holdsUntil(bus, readAt, seconds, fallbackCacheSeconds);
   }
 
-  #publish(database: string): Promise<void> {
-    return this.#options.bus.publish({ kind: 'permissions', database });
+  async #written(database: string, rev: string, state: RecordState): Promise<void> {
+    if (this.#own.size >= OWN_LEAVES) this.#own.clear();
+    this.#own.add(ownKey(database, rev));
+    this.index.take(database, rev, state, false);
+    if (state.state === 'writing') {
+      // Replicas of the version before learn of the change when its mirror is written.
+      await this.#options.bus.publish({ kind: 'permissions', database, isInFeed: true });
+      return;
+    }
+    const changesBefore = this.#recent.countOf(database);
+    await this.#options.bus.publish({ kind: 'permissions', database });
+    // CouchDB may still answer with the previous object (H4), so the written one is cached. Exactly one more
+    // recorded change is this write. Any further change came from another replica, and must be read.
+    if (!state.mirrored || this.#recent.countOf(database) !== changesBefore + 1) return;
+    this.#cache.put(database, {
+      permissions: permissionsOfForm(state.security, database, true),
+      settled: true,
+    });
   }
+
+  async #forget(database: string): Promise<void> {
+    this.#newest.remove(database);
+    await this.#options.bus.publish({ kind: 'permissions', database });
+  }
+}
+
+/** True for CouchDB's `default_security = admin_only`: nobody but server admins has access. */
+function isClosed(object: StoredSecurity): boolean {
+  const { names = [], roles = [] } = (object['members'] ?? {}) as Record<string, unknown>;
+  return JSON.stringify([names, roles]) === '[[],["_admin"]]';
+}
+
+function ownKey(database: string, rev: string): string {
+  return `${rev} ${database}`;
 }

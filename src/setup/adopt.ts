@@ -62,7 +62,7 @@ export async function adopt(admin: Admin, database: OlderDatabase, now: number):
     members: { ...fieldsOf(membersIn(security)), ...lists(membersIn(security)) },
     admins: { ...fieldsOf(security['admins']), ...lists(security['admins']) },
   });
-  const stored = storedForm(request, name, Math.max(now, versionOf(security) + 1));
+  const stored = storedForm(request, name, { stamp: Math.max(now, versionOf(security) + 1) });
   succeeded(await admin.ask('PUT', securityPath(name), stored), `adopting ${name}`);
 }
 

@@ -52,11 +52,9 @@ const keys = {
       one(name, { password: 'new', oldValidUntil: '2030-01-02T00:00:00.000Z' }),
     ),
 };
-const stored = storedForm(
-  parseSecurityPut({ cloudant: { a: ['_reader'], b: ['_writer'] }, keep: 1 }),
-  'db',
-  1,
-);
+const stored = storedForm(parseSecurityPut({ cloudant: { a: ['_reader'], b: ['_writer'] }, keep: 1 }), 'db', {
+  stamp: 1,
+});
 const openToGrants = new Set(['db', 'vanishes']);
 const permissions: Pick<SecurityKeeper, 'change' | 'permissionsOf'> = {
   permissionsOf: (database) =>
@@ -68,9 +66,9 @@ const permissions: Pick<SecurityKeeper, 'change' | 'permissionsOf'> = {
     if (found === undefined) throw new NotFound('Database does not exist.');
     const request = wish(found);
     const before = permissionsIn(found, database);
-    const after = permissionsIn(storedForm(request, database, 2), database);
+    const after = permissionsIn(storedForm(request, database, { stamp: 2 }), database);
     const grants = [...after.grants].map(([name, set]) => [name, rolesOf(set)]);
-    return answer(['write', grants, request.rest], { database, before, after });
+    return answer(['write', grants, request.rest], { database, before, after, generation: 'a', revision: 2 });
   },
 };
 
@@ -395,6 +393,7 @@ const ROWS: readonly Row[] = [
     change: {
       action: 'permissions',
       database: 'db',
+      revision: 2,
       grants: [{ name: 'b', before: ['_writer'], after: ['_reader', '_replicator'] }],
     },
   },

@@ -15,6 +15,7 @@ import { basic, startCouchgate, type Couchgate, type Credentials } from '../supp
 import { ownCouch } from '../support/own-couch.ts';
 import { rememberingLog } from '../support/log.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
+import { SimulatedCluster } from '../support/simulated-cluster.ts';
 import { until } from '../support/until.ts';
 import { closedAfterSuite } from '../support/started.ts';
 
@@ -73,7 +74,9 @@ describe('a security object without members (H4)', () => {
 
   it('is never that of a new database, and only the owner gets in', async () => {
     const database = await newDatabase();
-    assertMarked(await stored(database), database);
+    const { members } = (await stored(database)) as { readonly members: unknown };
+    assert.deepEqual(members, { roles: ['_admin'] }, "CouchDB's default, which closes it");
+    assert.equal(await anonymousAtCouch(database), 401);
     assert.equal((await gate.ask('GET', `/${database}/_all_docs`, { as: alice })).status, 403);
     assert.equal((await gate.ask('GET', `/${database}/_all_docs`)).status, 401);
     assert.equal((await gate.ask('GET', `/${database}/_all_docs`, { as: gate.owner })).status, 200);
@@ -250,12 +253,14 @@ describe('a database that is deleted and made again (H4)', () => {
     assert.equal((await gate.ask('DELETE', `/${newName()}`, { as: gate.owner })).status, 404);
   });
 
-  it('stays closed when its markers cannot be written, and its creator still hears that it was made', async () => {
+  it('stays closed when its record cannot be written, and its creator still hears that it was made', async () => {
     const asked: CouchRequest[] = [];
     const log = rememberingLog();
+    const records = new SimulatedCluster({ copies: 1 });
     const refusing = {
       ask(request: CouchRequest) {
         asked.push(request);
+        if (request.path.startsWith('/couchgate')) return records.ask(request);
         const isSecurity = request.path.endsWith('/_security');
         if (!isSecurity) return Promise.resolve({ status: 201, body: { ok: true } });
         if (request.method === 'GET')
@@ -269,6 +274,11 @@ describe('a database that is deleted and made again (H4)', () => {
       securityCacheSeconds: 300,
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
+      store: { up: true },
+      storeDatabase: 'couchgate',
+      nodeUrls: [],
+      hasMajority: () => true,
+      report: () => undefined,
     });
     const handlers = databaseHandlers({
       couch: refusing,

@@ -55,13 +55,14 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
         privilege: 'none',
         identity: 'marker',
       } as const;
+      context.target = { segments: ['db', '_security'], path: '/db/_security', query: '' };
       context.decision = { ...allowed, roles: 0, rule: 'test' };
       next();
     },
     answerOwnEndpoint(
       securityHandlers({
         bodies,
-        security: { change, documentOf: () => Promise.resolve(undefined) },
+        security: { change, inForce: () => Promise.resolve(undefined) },
         log: rememberingLog(),
       }),
     ),
@@ -86,7 +87,11 @@ function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
     upUntil: Infinity,
   };
   const seconds = { securityCacheSeconds: 1, fallbackCacheSeconds: 1, outageCacheSeconds: 1 };
-  const store = createSecurityStore({ couch, bus, ...seconds });
+  const store = createSecurityStore({
+    ...{ couch, bus, ...seconds, store: { up: true }, storeDatabase: 'couchgate', nodeUrls: [] },
+    hasMajority: () => true,
+    report: () => undefined,
+  });
   open.push(store);
   return store;
 }
@@ -126,7 +131,7 @@ describe('H15 a security object that is put', () => {
     const ended: unknown[] = [];
     const change = (database: string, by: Principal): void =>
       void store
-        .change(database, by, () => EMPTY_REQUEST)
+        .change(database, by, () => EMPTY_REQUEST, { via: 'api' })
         .catch((error: unknown) => {
           assert.ok(error instanceof HttpError);
           ended.push([error.status, error.headers['Retry-After']]);
@@ -144,7 +149,7 @@ describe('H15 a security object that is put', () => {
   it('leaves the line when its turn is over – 20 pairs of changes one after the other – none is refused for the line', async () => {
     const store = startStore({ ask: () => Promise.resolve({ status: 404, body: {} }) });
     for (let at = 0; at < 20; at += 1) {
-      const pair = [1, 2].map(() => store.change('db', KEY, () => EMPTY_REQUEST));
+      const pair = [1, 2].map(() => store.change('db', KEY, () => EMPTY_REQUEST, { via: 'api' }));
       await Promise.all(pair.map((change) => assert.rejects(change, NotFound)));
     }
   });

@@ -10,7 +10,7 @@ import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 
 const DB = 'orders';
 const { member, dbadmin } = markersOf(DB);
-const store = (body: Record<string, unknown>) => storedForm(parseSecurityPut(body), DB, 7);
+const store = (body: Record<string, unknown>) => storedForm(parseSecurityPut(body), DB, { stamp: 7 });
 
 describe('a security object that is put', () => {
   const refused: readonly [string, Record<string, unknown>, RegExp][] = [
@@ -128,7 +128,7 @@ describe('a stored security object', () => {
   }
 
   it("is not marked by another database's markers, or by one of its own alone", () => {
-    const other = storedForm(parseSecurityPut({}), 'other', 1);
+    const other = storedForm(parseSecurityPut({}), 'other', { stamp: 1 });
     assert.equal(permissionsIn(other, DB).marked, false);
     const half = { ...store({}), admins: { roles: ['_admin'] } };
     assert.equal(permissionsIn(half, DB).marked, false);
@@ -183,14 +183,17 @@ describe('any security object', () => {
           assert.ok(error instanceof BadRequest);
           return;
         }
-        const stored = JSON.parse(JSON.stringify(storedForm(request, DB, 1))) as Record<string, unknown>;
+        const stored = JSON.parse(JSON.stringify(storedForm(request, DB, { stamp: 1 }))) as Record<
+          string,
+          unknown
+        >;
         const shown = shownForm(stored);
         assert.equal(
           JSON.stringify(shown).includes('couchgate-'),
           JSON.stringify(body).includes('couchgate-'),
         );
         const again = parseSecurityPut(shown);
-        assert.deepEqual(JSON.parse(JSON.stringify(storedForm(again, DB, 1))), stored);
+        assert.deepEqual(JSON.parse(JSON.stringify(storedForm(again, DB, { stamp: 1 }))), stored);
         const { members } = stored as { members: { names?: string[]; roles?: string[] } };
         const isPublic = (members.names ?? []).length + (members.roles ?? []).length === 0;
         assert.ok(!isPublic || body.couchdb_auth_only === true);

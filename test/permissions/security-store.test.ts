@@ -2,34 +2,44 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Couch, type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
-import { HttpError, NotFound, Unavailable } from '../../src/http-errors.ts';
+import { NotFound, PreconditionFailed, Unavailable } from '../../src/http-errors.ts';
 import { type Invalidation } from '../../src/invalidation/bus.ts';
-import { type Caller, NOBODY } from '../../src/principal/principal.ts';
+import { type Caller, NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
-import { createSecurityStore } from '../../src/permissions/security-store.ts';
+import { createSecurityStore, type SecurityStoreOptions } from '../../src/permissions/security-store.ts';
+import { markersOf } from '../../src/principal/marker.ts';
+import { ADMIN_ONLY, SimulatedCluster } from '../support/simulated-cluster.ts';
 
 const READER = { cloudant: { alice: ['_reader'] } };
 const nobody: Caller = { principal: NOBODY, ip: '2001:db8::1' };
 const alice: Caller = { principal: { kind: 'key', name: 'alice' }, ip: '2001:db8::1' };
 const stored = (body: Record<string, unknown>, stamp: number) =>
-  storedForm(parseSecurityPut(body), 'db', stamp);
+  storedForm(parseSecurityPut(body), 'db', { stamp });
 
-function open() {
+function open(options: Partial<SecurityStoreOptions> = {}) {
   const clock = { time: 1_000_000 };
   const asked: CouchRequest[] = [];
+  const records = new SimulatedCluster({ copies: 1 });
   const state = {
     document: stored(READER, 1) as unknown,
+    start: '1',
     up: true,
     answer: undefined as CouchAnswer | Error | undefined,
+    failsPut: undefined as Error | undefined,
   };
   const couch: Pick<Couch, 'ask'> = {
     ask: (request) => {
+      if (request.path.startsWith('/couchgate')) return records.ask(request);
+      if (request.path === '/db' && request.method === 'GET' && state.answer === undefined)
+        return Promise.resolve({ status: 200, body: { instance_start_time: state.start } });
       asked.push(request);
       if (state.answer instanceof Error) return Promise.reject(state.answer);
       if (state.answer !== undefined) return Promise.resolve(state.answer);
       if (request.method === 'GET') return Promise.resolve({ status: 200, body: state.document });
+      if (state.failsPut !== undefined) return Promise.reject(state.failsPut);
+      state.document = request.body;
       return Promise.resolve({ status: 200, body: { ok: true } });
     },
   };
@@ -51,14 +61,20 @@ function open() {
         return state.up ? Infinity : -Infinity;
       },
     },
+    store: { up: true },
+    storeDatabase: 'couchgate',
+    nodeUrls: ['http://node1:5984'],
+    hasMajority: () => true,
+    report: () => undefined,
     securityCacheSeconds: 300,
     fallbackCacheSeconds: 2,
     outageCacheSeconds: 60,
     now: () => clock.time,
+    ...options,
   });
   const invalidate = (database: string): void =>
     listeners.forEach((listen) => listen({ kind: 'permissions', database }));
-  return { store, clock, asked, state, published, invalidate };
+  return { store, clock, asked, state, published, invalidate, records };
 }
 
 const names = (permissions: DatabasePermissions | undefined): readonly string[] => [
@@ -175,7 +191,6 @@ describe('the permissions of a database', () => {
       [],
       'an older copy that grants more is not accepted',
     );
-    await assert.rejects(store.documentOf('db'), Unavailable);
     clock.time += 60_000;
     invalidate('db');
     assert.deepEqual(
@@ -200,51 +215,104 @@ describe('the permissions of a database', () => {
   });
 });
 
-describe('a write of permissions', () => {
-  const revoke = parseSecurityPut({ cloudant: {} });
+const owner: Principal = { kind: 'owner', name: 'admin', roles: ['_admin'] };
+const put = (body: Record<string, unknown>) => () => parseSecurityPut(body);
+const api = { via: 'api' } as const;
 
+describe('a change of permissions', () => {
   it('decides afterwards, whatever CouchDB still answers, and is published', async () => {
     const { store, asked, published, state } = open();
-    const before = await store.documentOf('db');
-    await store.write('db', before ?? {}, revoke);
+    const change = await store.change('db', owner, put({ cloudant: {} }), api);
+    assert.deepEqual([names(change.before), names(change.after), change.revision], [['alice'], [], 1]);
     state.document = stored(READER, 1);
     const now = store.permissionsOf('db');
     assert.ok(!(now instanceof Promise));
     assert.deepEqual(names(now), []);
-    assert.deepEqual(published, [{ kind: 'permissions', database: 'db' }]);
+    assert.deepEqual(published, [
+      { kind: 'permissions', database: 'db', isInFeed: true },
+      { kind: 'permissions', database: 'db' },
+    ]);
     assert.deepEqual(
       asked.map(({ method }) => method),
       ['GET', 'PUT'],
     );
   });
 
-  it('has a higher version than the replaced object, even if the clock went back', async () => {
-    const { store, asked } = open();
-    await store.write('db', stored(READER, 9_000_000), revoke);
-    await store.write('db', {}, revoke);
-    const stamps = asked.map(({ body }) => (body as { couchgate: { stamp: number } }).couchgate.stamp);
+  it('stays in force if an older object is read after its cache time', async () => {
+    const { store, state, invalidate } = open();
+    await store.change('db', owner, put({ cloudant: {} }), api);
+    state.document = stored(READER, 1);
+    invalidate('db');
+    assert.deepEqual(names(await store.permissionsOf('db')), []);
+    assert.equal((await store.inForce('db'))?.revision, 1);
+  });
+
+  it('has a higher stamp than the replaced object, even if the clock went back', async () => {
+    const { store, asked, state } = open();
+    state.document = stored(READER, 9_000_000);
+    await store.change('db', owner, put({ cloudant: {} }), api);
+    await store.change('db', owner, put({}), api);
+    const stamps = asked.flatMap(({ body }) =>
+      body === undefined ? [] : [(body as { couchgate: { stamp: number } }).couchgate.stamp],
+    );
     assert.deepEqual(stamps, [9_000_001, 9_000_002]);
   });
 
-  it('drops the cache and publishes if CouchDB may have applied it in part', async () => {
+  it('drops the cache and publishes if CouchDB may have applied it in part, and what both grant is in force', async () => {
     const { store, state, published } = open();
     await store.permissionsOf('db');
-    state.answer = new Unavailable('no majority');
-    await assert.rejects(store.write('db', {}, revoke), Unavailable);
+    state.failsPut = new Unavailable('no majority');
+    await assert.rejects(
+      store.change('db', owner, put({ cloudant: { bob: ['_reader'] } }), api),
+      Unavailable,
+    );
     assert.equal(published.length, 1);
-    state.answer = undefined;
-    assert.ok(store.permissionsOf('db') instanceof Promise);
+    const again = store.permissionsOf('db');
+    assert.ok(again instanceof Promise);
+    assert.deepEqual(names(await again), []);
   });
 
-  it("passes on CouchDB's 400, and 404 for a missing database", async () => {
+  it('is 404 for a missing database', async () => {
     const { store, state } = open();
-    state.answer = { status: 400, body: { error: 'bad_request', reason: 'names must be a JSON list' } };
-    await assert.rejects(
-      store.write('db', {}, revoke),
-      (error) => error instanceof HttpError && error.status === 400,
-    );
     state.answer = { status: 404, body: {} };
-    await assert.rejects(store.write('db', {}, revoke), NotFound);
+    await assert.rejects(store.change('db', owner, put({}), api), NotFound);
+  });
+
+  it('is refused if its condition names another state – 412 with the revision – nothing is written', async () => {
+    const { store, asked } = open();
+    const first = await store.change('db', owner, put(READER), api);
+    const name = `${first.generation}.${first.revision}`;
+    await store.change('db', owner, put({ cloudant: {} }), { ...api, ifMatch: [name] });
+    const before = asked.length;
+    await assert.rejects(
+      store.change('db', owner, put(READER), { ...api, ifMatch: [name] }),
+      (error) => error instanceof PreconditionFailed && (error.body as { revision?: number }).revision === 2,
+    );
+    assert.deepEqual(
+      asked.slice(before).map(({ method }) => method),
+      ['GET'],
+    );
+    assert.deepEqual(names(await store.permissionsOf('db')), []);
+    await store.change('db', owner, put(READER), { ...api, ifMatch: 'any' });
+  });
+
+  it('is refused while less than a majority of the store is up – 503', async () => {
+    const { store, asked } = open({ hasMajority: () => false });
+    await assert.rejects(store.change('db', owner, put(READER), api), Unavailable);
+    assert.equal(asked.length, 0);
+  });
+
+  it('is reported to its listeners, and a failure of one changes nothing', async () => {
+    const { store } = open();
+    const heard: unknown[] = [];
+    store.onAcknowledged(() => Promise.reject(new Error('full')));
+    store.onAcknowledged(({ by, via, reason, requestId, revision, before, after }) => {
+      heard.push([by, via, reason, requestId, revision, names(before), names(after)]);
+    });
+    await store.change('db', owner, put({ cloudant: { bob: ['_reader'] } }), {
+      ...{ via: 'api', reason: 'because', requestId: 'r1' },
+    });
+    assert.deepEqual(heard, [['admin', 'api', 'because', 'r1', 1, ['alice'], ['bob']]]);
   });
 
   it('runs one at a time per database, and a failed one lets the next one run', async () => {
@@ -269,11 +337,52 @@ describe('a write of permissions', () => {
 });
 
 describe('a database that was deleted and made again', () => {
-  it('keeps none of its grants', async () => {
+  it('keeps none of its grants, and its revision goes on in another generation', async () => {
     const { store, state } = open();
-    await store.write('db', {}, parseSecurityPut(READER));
-    state.document = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
-    await store.discard('db');
+    const before = await store.change('db', owner, put(READER), api);
+    await store.recordDeletion('db', owner, 'r1', () => Promise.resolve({ result: 1, isDeleted: true }));
+    state.document = ADMIN_ONLY;
+    state.start = '2';
+    await store.recordCreation('db', owner, 'r2');
     assert.deepEqual(names(await store.permissionsOf('db')), []);
+    const after = await store.change('db', owner, put(READER), api);
+    assert.notEqual(after.generation, before.generation);
+    assert.ok(after.revision > before.revision);
+    assert.deepEqual(names(after.before), []);
+  });
+
+  it('keeps none of its grants if that happened past Couchgate', async () => {
+    const { store, state, invalidate } = open();
+    const before = await store.change('db', owner, put(READER), api);
+    state.document = ADMIN_ONLY;
+    state.start = '2';
+    invalidate('db');
+    assert.deepEqual(names(await store.permissionsOf('db')), []);
+    const name = `${before.generation}.${before.revision}`;
+    await assert.rejects(
+      store.change('db', owner, put(READER), { ...api, ifMatch: [name] }),
+      PreconditionFailed,
+    );
+    const after = await store.change('db', owner, put({ cloudant: { bob: ['_reader'] } }), api);
+    assert.deepEqual([names(after.before), names(after.after)], [[], ['bob']]);
+  });
+
+  it('gets markers at once if its default object does not close it', async () => {
+    const { store, state, asked } = open();
+    state.document = {};
+    await store.recordCreation('db', owner, 'r1');
+    const written = asked.find(({ method }) => method === 'PUT')?.body as { readonly members?: unknown };
+    assert.deepEqual(written.members, { names: [], roles: [markersOf('db').member] });
+  });
+
+  it('gets nothing but a record if it is closed', async () => {
+    const { store, state, asked } = open();
+    state.document = ADMIN_ONLY;
+    await store.recordCreation('db', owner, 'r1');
+    assert.deepEqual(
+      asked.map(({ method, path }) => `${method} ${path}`),
+      ['GET /db/_security'],
+    );
+    assert.deepEqual(store.index.grantsOf('db'), []);
   });
 });

@@ -2,6 +2,7 @@
 // `admin` exist, both with password `y`.
 import { type CouchClient } from '../../src/couch/client.ts';
 import { type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
+import { SimulatedCluster } from './simulated-cluster.ts';
 
 export interface MemoryCouch extends CouchClient {
   /** The requests so far, in order: `PUT /db`. */
@@ -27,6 +28,7 @@ export function memoryCouch(): MemoryCouch {
   const asked: string[] = [];
   const grants = new Map<string, readonly string[]>();
   const objects = new Map<string, SecurityObject>();
+  const records = new SimulatedCluster({ copies: 1 });
 
   function securityObject({ method, body }: CouchRequest, database: string): CouchAnswer {
     if (method === 'PUT') {
@@ -38,7 +40,14 @@ export function memoryCouch(): MemoryCouch {
     return { status: 200, body: { ...stored, ...(grants.size === 0 ? {} : { cloudant }) } };
   }
 
-  function answer(request: CouchRequest): CouchAnswer {
+  /** A permission record contains them too. */
+  function withGrants(request: CouchRequest): CouchRequest {
+    if (request.method !== 'PUT' || grants.size === 0) return request;
+    const body = request.body as { readonly grants?: object | null };
+    return { ...request, body: { ...body, grants: { ...body.grants, ...Object.fromEntries(grants) } } };
+  }
+
+  function answer(request: CouchRequest): CouchAnswer | Promise<CouchAnswer> {
     const { method, headers, body } = request;
     const [path = ''] = request.path.split('?');
     const [database = '', document] = path.split('/').slice(1).map(decodeURIComponent);
@@ -53,7 +62,14 @@ export function memoryCouch(): MemoryCouch {
       const { keys } = body as { readonly keys: readonly string[] };
       return { status: 200, body: { rows: keys.map((key) => ({ key, error: 'not_found' })) } };
     }
+    if (database === 'couchgate' || path === '/_membership') return records.ask(withGrants(request));
     if (document === '_security') return securityObject(request, database);
+    if (
+      document === undefined &&
+      method === 'GET' &&
+      /^(?:[^_]|_replicator$|_global_changes$)/u.test(database)
+    )
+      return { status: 200, body: { instance_start_time: '1' } };
     if (document === USER._id) return { status: 200, body: USER };
     const isSystem = database.startsWith('_') && database !== '_global_changes';
     if (document !== undefined || isSystem) return MISSING;
@@ -68,7 +84,7 @@ export function memoryCouch(): MemoryCouch {
     grants,
     ask(request) {
       asked.push(`${request.method} ${request.path}`);
-      return Promise.resolve(answer(request));
+      return Promise.resolve().then(() => answer(request));
     },
     follow(_database, on) {
       queueMicrotask(() => on.state(true));

@@ -1,0 +1,142 @@
+// Keeps the grants of all records in memory: which names hold what on which databases.
+import { type GrantOf, type PermissionIndex } from './permission-keeper.ts';
+import { permissionsOfForm, type RecordState } from './record-document.ts';
+import { formInForce } from './record-leaves.ts';
+import { NO_ROLES, rolesOf, type RoleSet } from './role.ts';
+
+/** What the index holds of one record. */
+export interface IndexedRecord {
+  /** `_rev` of the winner. */
+  readonly rev: string;
+  readonly revision: number;
+  readonly stamp: number;
+  /** `null` = the database was deleted. */
+  readonly start: string | null;
+  /** False while a change is under way, and while there are several leaves. */
+  readonly isAtRest: boolean;
+  readonly couchdbAuthOnly: boolean;
+  readonly names: readonly string[];
+  /** The roles of the name at the same place. */
+  readonly roles: readonly RoleSet[];
+}
+
+const NO_DATABASES: ReadonlySet<string> = new Set();
+
+/** The index. Its memory is bounded by the records: some 100 bytes each, and some 50 for each grant. */
+export class RecordIndex implements PermissionIndex {
+  readonly #isCurrent: () => boolean;
+  readonly #records = new Map<string, IndexedRecord>();
+  /** A name with one database has it as a text: most keys are for one database. */
+  readonly #databases = new Map<string, string | Set<string>>();
+  #isRead = false;
+
+  /** @param isCurrent True while the feed of the store is up. */
+  constructor(isCurrent: () => boolean) {
+    this.#isCurrent = isCurrent;
+  }
+
+  get isLoaded(): boolean {
+    return this.#isRead && this.#isCurrent();
+  }
+
+  get size(): number {
+    return this.#records.size;
+  }
+
+  /** Call it once all records were read. */
+  markRead(): void {
+    this.#isRead = true;
+  }
+
+  recordOf(database: string): IndexedRecord | undefined {
+    return this.#records.get(database);
+  }
+
+  /** All databases with a record, the deleted ones too. */
+  names(): Iterable<string> {
+    return this.#records.keys();
+  }
+
+  /**
+   * Takes the winner of a record. `hasConflicts` = there are other leaves. An older state is ignored: pages
+   * that are read at the start arrive after changes of the feed. Returns true if it was taken.
+   */
+  take(database: string, rev: string, state: RecordState, hasConflicts: boolean): boolean {
+    const held = this.#records.get(database);
+    if (held !== undefined && isOlder(state.revision, rev, held)) return false;
+    // Other leaves can only narrow, and are merged within seconds.
+    const { grants, couchdbAuthOnly } = permissionsOfForm(formInForce(state), database, false);
+    if (held !== undefined) this.#unlink(database, held.names);
+    const names: string[] = [];
+    const roles: RoleSet[] = [];
+    for (const [name, set] of grants) {
+      names.push(this.#link(name, database));
+      roles.push(set);
+    }
+    this.#records.set(database, {
+      rev,
+      revision: state.revision,
+      stamp: state.stamp,
+      start: state.generation.start,
+      isAtRest: state.state === 'done' && !hasConflicts,
+      couchdbAuthOnly,
+      names,
+      roles,
+    });
+    return true;
+  }
+
+  /** Removes a record that was deleted from the store. */
+  remove(database: string): void {
+    const held = this.#records.get(database);
+    if (held === undefined) return;
+    this.#unlink(database, held.names);
+    this.#records.delete(database);
+  }
+
+  databasesOf(name: string): ReadonlyMap<string, RoleSet> {
+    const found = new Map<string, RoleSet>();
+    const databases = this.#databases.get(name) ?? NO_DATABASES;
+    for (const database of typeof databases === 'string' ? [databases] : databases) {
+      const record = this.#records.get(database);
+      const roles = record?.roles[record.names.indexOf(name)] ?? NO_ROLES;
+      if (roles !== NO_ROLES) found.set(database, roles);
+    }
+    return found;
+  }
+
+  grantsOf(database: string): readonly GrantOf[] | undefined {
+    const record = this.#records.get(database);
+    if (record === undefined || record.start === null) return undefined;
+    return record.names.map((name, i) => ({ name, roles: rolesOf(record.roles[i] ?? NO_ROLES) }));
+  }
+
+  *couchdbAuthOnly(): Iterable<string> {
+    for (const [database, record] of this.#records) if (record.couchdbAuthOnly) yield database;
+  }
+
+  /** Records that the name has a role on the database. Returns the text of the name that is held already. */
+  #link(name: string, database: string): string {
+    const held = this.#databases.get(name);
+    if (held === undefined) this.#databases.set(name, database);
+    else if (typeof held !== 'string') held.add(database);
+    else if (held !== database) this.#databases.set(name, new Set([held, database]));
+    return name;
+  }
+
+  #unlink(database: string, names: readonly string[]): void {
+    for (const name of names) {
+      const held = this.#databases.get(name);
+      if (held === database) this.#databases.delete(name);
+      else if (held !== undefined && typeof held !== 'string') {
+        held.delete(database);
+        if (held.size === 0) this.#databases.delete(name);
+      }
+    }
+  }
+}
+
+function isOlder(revision: number, rev: string, held: IndexedRecord): boolean {
+  if (revision !== held.revision) return revision < held.revision;
+  return Number.parseInt(rev, 10) < Number.parseInt(held.rev, 10);
+}
