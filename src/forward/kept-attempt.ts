@@ -11,9 +11,9 @@ const ENDED = new Error('ended by Couchgate');
 /**
  * One attempt, undici's handler of it, and the answer: one object, because every request needs one. The body
  * is in memory or there is none.
- * undici 7 has two interfaces for handlers. This is the older one, in which undici itself works: for a handler
- * of the newer one it makes two more objects for each request, and parses the head into an object that
- * Couchgate does not use.
+ * undici 7 has two interfaces for handlers. This is the older one, in which undici itself works. For a
+ * handler of the newer one it makes two more objects for each request, and parses the head into an object
+ * that Couchgate does not use.
  */
 export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHandler {
   status = 0;
