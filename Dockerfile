@@ -8,7 +8,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json ./
 COPY config config
 COPY src src
-RUN npx tsc -p src/tsconfig.build.json && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
+RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 # COPY keeps the modes of the checkout. After a `umask 077`, the user of the final stage could not read them.
 RUN chmod -R a+rX package.json config
 

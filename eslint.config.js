@@ -1,4 +1,5 @@
 import js from '@eslint/js';
+import reactHooks from 'eslint-plugin-react-hooks';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
@@ -38,6 +39,15 @@ export default tseslint.config(
           ],
         },
       ],
+    },
+  },
+  {
+    // A component is one function with the markup of its part of the page.
+    files: ['src/dashboard/**/*.tsx'],
+    plugins: { 'react-hooks': reactHooks },
+    rules: {
+      ...reactHooks.configs.recommended.rules,
+      'max-lines-per-function': ['error', { max: 110, skipComments: true }],
     },
   },
   {

@@ -132,6 +132,15 @@ const RULE_BY_STATUS: Readonly<Record<number, string>> = {
   429: 'credentials',
 };
 
+/** Headers of pages, as alternating names and values. */
+export interface PageHeaders {
+  /** For CouchDB's own pages (Fauxton). */
+  readonly couchdb: readonly string[];
+  readonly dashboard: readonly string[];
+}
+
+const NO_PAGE_HEADERS: PageHeaders = Object.freeze({ couchdb: [], dashboard: [] });
+
 export class Context {
   readonly startedAt = performance.now();
   /** The accepted or generated X-Couch-Request-ID (audit/record). */
@@ -139,7 +148,11 @@ export class Context {
   /** Headers of every answer, as alternating names and values (listen/messages writes them). */
   readonly answerHeaders: string[] = [];
   /** Further headers of every answer that is a page (listen/security-headers). */
-  pageHeaders: readonly string[] = [];
+  pageHeaders: PageHeaders = NO_PAGE_HEADERS;
+  /** True if the request came over the listener of the dashboard alone (listen/server). */
+  isOnDashboardListener = false;
+  /** True if the session of the dashboard alone authenticates the request (authenticate/dashboard). */
+  isDashboard = false;
   client: ClientAddress | undefined = undefined;
   target: Target | undefined = undefined;
   destination: Destination | undefined = undefined;

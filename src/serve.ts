@@ -57,6 +57,7 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
 async function probeListeners({ settings, origins }: Configuration): Promise<void> {
   await probeListener('listen', settings.listen);
   await probeListener('tls_listen', settings.tlsListen);
+  if (settings.dashboard !== 'off') await probeListener('dashboard_listen', settings.dashboardListen);
   // The default port of the metrics may be taken: Couchgate then starts without them.
   if (origins.has('metrics_listen')) await probeListener('metrics_listen', settings.metricsListen);
 }

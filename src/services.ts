@@ -6,16 +6,19 @@ import {
   type Authenticator,
   createBasicAuthenticator,
   createCookieAuthenticator,
+  createDashboardAuthenticator,
 } from './authenticate/index.ts';
 import {
   createStillAuthenticated,
   createStillPermitted,
   type StillAuthenticated,
 } from './authorize/still-permitted.ts';
+import { DASHBOARD_FOLDER, readDashboardFiles, type DashboardFiles } from './answer/dashboard-files.ts';
 import { SECURITY_LIMIT_BYTES } from './answer/security.ts';
 import { type BodyBudget } from './body/budget.ts';
 import { createValueBudget } from './body/value-budget.ts';
 import { BodyReader } from './body/read.ts';
+import { dashboardPlace } from './config/dashboard.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type LiveSettings } from './config/reload.ts';
 import { type Settings } from './config/settings.ts';
@@ -72,6 +75,7 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly bodies: BodyReader;
   /** Counts the JSON values of bodies that CouchDB parses. */
   readonly valueBudget: BodyBudget;
+  readonly dashboardFiles: DashboardFiles;
   readonly isStillAuthenticated: StillAuthenticated;
   readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
   /**
@@ -94,6 +98,7 @@ export interface ReplaceableParts {
   readonly refusalQuantumMs: number;
   /** Called between any two steps of a change of permissions. */
   readonly permissionStep: (name: string) => Promise<void>;
+  readonly dashboardFiles: DashboardFiles;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
@@ -132,6 +137,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     now: overrides.sessionClock ?? Date.now,
   });
   const authenticators = overrides.authenticators ?? [
+    createDashboardAuthenticator({ ...sessionParts, place: dashboardPlace(settings) }),
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
@@ -148,11 +154,16 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     parsedBytes: PARSED_BODIES_BYTES,
   });
   const valueBudget = createValueBudget();
+  const dashboardFiles = overrides.dashboardFiles ?? openDashboardFiles(settings);
   const checks = { isStillAuthenticated, isStillPermitted };
   const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
-  const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget };
+  const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles };
   const parts = { ...base, ...permissionParts, ...access, ...checks };
   return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
+}
+
+function openDashboardFiles(settings: Settings): DashboardFiles {
+  return dashboardPlace(settings) === 'off' ? new Map() : readDashboardFiles(DASHBOARD_FOLDER);
 }
 
 type Report = (message: string, fields: object) => void;

@@ -8,6 +8,7 @@ import { type RunningKeyStore } from './identity/key-store.ts';
 import { createLoginLimit } from './limits/login-limit.ts';
 import { loginFailureChannel } from './invalidation/bus.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
+import { createDashboardCookie, type DashboardCookie } from './identity/dashboard-cookie.ts';
 import { createSessionCookie, type SessionCookie } from './identity/session-cookie.ts';
 import { createSessionStore, type SessionStore } from './identity/session-store.ts';
 import { createSessionTokens, type SessionTokens } from './identity/session-token.ts';
@@ -20,6 +21,8 @@ export interface SessionParts {
   readonly tokens: SessionTokens;
   readonly sessions: SessionStore;
   readonly versions: CredentialVersions;
+  /** Cookie and tokens of the dashboard; neither is valid as the other's. */
+  readonly dashboard: { readonly cookie: DashboardCookie; readonly tokens: SessionTokens };
   readonly sessionTimeoutSeconds: number;
   readonly now: () => number;
 }
@@ -71,6 +74,10 @@ export function openSessions({
     cookie: createSessionCookie({ ...settings, now }),
     tokens: createSessionTokens({ secret, now }),
     sessions: createSessionStore({ ...settings, couch, bus, now }),
+    dashboard: {
+      cookie: createDashboardCookie(settings),
+      tokens: createSessionTokens({ secret, use: 'dashboard', now }),
+    },
     versions: createCredentialVersions({ ...settings, couch, bus, secret }),
     sessionTimeoutSeconds: settings.sessionTimeoutSeconds,
     now,

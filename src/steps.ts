@@ -1,6 +1,7 @@
 // Builds the steps of a request, and the handlers of Couchgate's own endpoints, from the services.
 import { refuseUnknownAddress } from './admit/address.ts';
 import { warnOfGateway } from './admit/gateway-address.ts';
+import { dashboardPlace } from './config/dashboard.ts';
 import { refuseAmbiguousFraming } from './admit/framing.ts';
 import { answerPreflight } from './admit/origin.ts';
 import { readTarget } from './admit/target.ts';
@@ -12,6 +13,7 @@ import { classifyRequest } from './classify/index.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
 import { createApiKeyHandlers } from './answer/api-keys.ts';
 import { corsConfigHandlers } from './answer/cors-config.ts';
+import { dashboardHandlers } from './answer/dashboard.ts';
 import { databaseHandlers } from './answer/database.ts';
 import { answerOwnEndpoint, type Answers } from './answer/index.ts';
 import { nodeTasksHandlers } from './answer/node-tasks.ts';
@@ -124,6 +126,7 @@ function createAnswers(services: Services): Answers {
       reservedDatabases: new Set([settings.storeDatabase]),
     }),
     ...corsConfigHandlers(services),
+    ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),
   };
 }

@@ -1,5 +1,6 @@
 // Prints a short guide for a user at a terminal: listen addresses, the owner, and example commands.
 import { join } from 'node:path';
+import { dashboardPlace, isPlainOnNetwork } from './config/dashboard.ts';
 import { type Secrets } from './config/secrets.ts';
 import { type Settings } from './config/settings.ts';
 
@@ -27,12 +28,26 @@ export function welcome(parameters: Welcome): void {
  */
 export function welcomeLines(parameters: Welcome): readonly string[] {
   const { settings, addresses, hasKeys } = parameters;
-  const lines = ['', `Couchgate listens on ${addresses.join(' and ')}`];
+  const lines = ['', `Couchgate listens on ${addresses.join(' and ')}`, dashboardLine(parameters)];
   if (settings.couchdbNodes.length > 0 || addresses.length === 0) return [...lines, ''];
   lines.push('', ownerLine(parameters));
   if (hasKeys) return [...lines, ''];
   const guide = walkThrough(exampleUrl(settings, addresses), settings.owner, passwordWord(parameters));
   return [...lines, '', 'Try in a second terminal:', '', ...guide.map((line) => `  ${line}`), ''];
+}
+
+/** Says where the dashboard is, or why it is off. */
+function dashboardLine({ settings, addresses }: Welcome): string {
+  const place = dashboardPlace(settings);
+  if (place === 'shared') return `The dashboard is at ${exampleUrl(settings, addresses)}/_dashboard/`;
+  // The listener of the dashboard is opened last.
+  const last = addresses.at(-1) ?? '';
+  if (place === 'separate') return `The dashboard is at ${reachable(last)}/_dashboard/`;
+  if (settings.dashboard === 'off') return 'The dashboard is off.';
+  const why = isPlainOnNetwork(settings)
+    ? `${settings.listen} is plain HTTP on a network`
+    : 'unsandboxed_databases is set';
+  return `The dashboard is off: ${why}. The setting dashboard_listen or dashboard: on serves it.`;
 }
 
 function ownerLine({ settings, secrets, passwordFile }: Welcome): string {
@@ -60,6 +75,10 @@ function exampleUrl({ tlsRedirect, publicUrl }: Settings, addresses: readonly st
   const [first = '', second = first] = addresses;
   const url = tlsRedirect ? second : first;
   if (url.startsWith('https:') && publicUrl.startsWith('https:')) return publicUrl;
+  return reachable(url);
+}
+
+function reachable(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:');
 }
 

@@ -3,13 +3,17 @@
 import { type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { type CorsRule, type CorsSettings } from '../config/cors-rule.ts';
 import { type ClientAddress } from '../context.ts';
+import { DASHBOARD_HEADER } from '../identity/dashboard-cookie.ts';
 
 export interface OwnOrigin {
   /** URL under which clients reach Couchgate; empty = the Host header of each request. */
   readonly publicUrl: string;
 }
 
-/** True if the request is a write from a foreign page that CORS does not allow. */
+/**
+ * True if the request is a write from a foreign page that CORS does not allow, or a request of the dashboard
+ * from anywhere but a script of the own origin.
+ */
 export type ForeignWriteRule = (req: IncomingMessage, client: ClientAddress | undefined) => boolean;
 
 /**
@@ -28,6 +32,7 @@ export function foreignWriteRule(
     cors.judge(origin).allow && (allowCredentials || !mayCarryStoredCredentials(method, headers));
   return (req, client) => {
     const { method, headers } = req;
+    if (headers[DASHBOARD_HEADER] !== undefined) return isForeignToDashboard(headers, publicOrigin, client);
     if (method === 'GET' || method === 'HEAD') return false;
     const { origin, referer } = headers;
     const site = headers['sec-fetch-site'];
@@ -43,6 +48,26 @@ export function foreignWriteRule(
     if (sender !== undefined && isOrigin && isOwn(sender, publicOrigin, headers.host, client)) return false;
     return !isAllowed(origin ?? sender?.origin ?? source, req);
   };
+}
+
+/**
+ * True if a request with the header of the dashboard comes from elsewhere than a script of the own origin:
+ * from another page, reads included and whatever CORS allows, or from a navigation. A script of another
+ * origin cannot leave `Origin` out, because the header needs CORS (Fetch standard, "HTTP-network-or-cache
+ * fetch").
+ */
+function isForeignToDashboard(
+  headers: IncomingHttpHeaders,
+  publicOrigin: string | undefined,
+  client: ClientAddress | undefined,
+): boolean {
+  const { origin, host } = headers;
+  const { 'sec-fetch-site': site, 'sec-fetch-dest': destination } = headers;
+  if (site !== undefined && site !== 'same-origin') return true;
+  if (destination !== undefined && destination !== 'empty') return true;
+  if (origin === undefined) return false;
+  const sender = webUrl(origin);
+  return sender === undefined || !isBare(sender) || !isOwn(sender, publicOrigin, host, client);
 }
 
 /** The URL of an Origin or Referer; undefined for `null`, lists, and schemes other than http and https. */

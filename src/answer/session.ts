@@ -1,14 +1,15 @@
 // Answers /_session in the format of CouchDB: describe the session, sign in, sign out.
 import { type Request, type Response } from 'express';
 import { type Context, known } from '../context.ts';
-import { type HttpError, Unauthorized } from '../http-errors.ts';
+import { Forbidden, type HttpError, Unauthorized } from '../http-errors.ts';
 import { writeBasic } from '../identity/basic-credentials.ts';
 import { type Accepted, type CredentialCheck } from '../identity/credential-check.ts';
 import { type CredentialVersions } from '../identity/credential-versions.ts';
 import { type Principal } from '../principal/principal.ts';
+import { type DashboardCookie } from '../identity/dashboard-cookie.ts';
 import { type SessionCookie } from '../identity/session-cookie.ts';
 import { type SessionStore } from '../identity/session-store.ts';
-import { type SessionTokens } from '../identity/session-token.ts';
+import { type ReadToken, type Session, type SessionTokens } from '../identity/session-token.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
 import { type BodyReader } from '../body/read.ts';
@@ -22,6 +23,7 @@ export interface SessionDeps {
   readonly sessions: Pick<SessionStore, 'begin' | 'end'>;
   readonly tokens: SessionTokens;
   readonly cookie: SessionCookie;
+  readonly dashboard: { readonly cookie: DashboardCookie; readonly tokens: SessionTokens };
   readonly sessionTimeoutSeconds: number;
   readonly now?: () => number;
 }
@@ -33,6 +35,10 @@ const HANDLERS = ['cookie', 'default'] as const;
  * check fails in the usual time.
  */
 const NO_NAME = writeBasic('', '') ?? '';
+/** Cloudant's rule for its dashboard. */
+const NO_KEYS = new Forbidden(
+  'API keys have no access to the dashboard. Sign in as a server admin or as a user.',
+);
 const WRONG = new Unauthorized('Name or password is incorrect.');
 
 /**
@@ -60,7 +66,7 @@ function describeSession(res: Response, context: Context): void {
     userCtx: { name: isNobody ? null : principal.name, roles: rolesShown(principal) },
     info: {
       authentication_handlers: HANDLERS,
-      ...(isNobody ? {} : { authenticated: method === 'cookie' ? 'cookie' : 'default' }),
+      ...(isNobody ? {} : { authenticated: method === 'basic' ? 'default' : 'cookie' }),
     },
   });
 }
@@ -86,9 +92,14 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
     return;
   }
   const { principal } = verdict;
-  const token = await openSession(deps, verdict);
+  if (context.isDashboard && principal.kind === 'key') {
+    context.outcome.refuseBy(NO_KEYS, 'dashboard');
+    throw NO_KEYS;
+  }
+  const { cookie, tokens } = context.isDashboard ? deps.dashboard : deps;
+  const token = tokens.sign(await openSession(deps, verdict));
   context.outcome.change = { action: 'login', name: principal.name };
-  context.setAnswerHeader('Set-Cookie', deps.cookie.write(token, client.secure));
+  context.setAnswerHeader('Set-Cookie', cookie.write(token, client.secure));
   sendJson(
     res,
     next === undefined ? 200 : 302,
@@ -109,7 +120,7 @@ function refuseLogin(
   fail: string | undefined,
 ): void {
   if (error.status !== 401) throw error;
-  context.setAnswerHeader('Set-Cookie', deps.cookie.write('', known(context.client, 'client').secure));
+  clearCookie(deps, context);
   sendJson(
     res,
     fail === undefined ? 401 : 302,
@@ -118,25 +129,29 @@ function refuseLogin(
   );
 }
 
-async function openSession(deps: SessionDeps, { principal, version }: Accepted): Promise<string> {
+function clearCookie(deps: SessionDeps, context: Context): void {
+  const { cookie } = context.isDashboard ? deps.dashboard : deps;
+  context.setAnswerHeader('Set-Cookie', cookie.write('', known(context.client, 'client').secure));
+}
+
+async function openSession(deps: SessionDeps, { principal, version }: Accepted): Promise<Session> {
   if (principal.kind === 'nobody') throw new Error('nobody cannot have a session');
   const bound = principal.kind === 'key' ? version : await deps.versions.versionOf(principal);
   const now = (deps.now ?? Date.now)();
-  return deps.tokens.sign({
+  return {
     kind: principal.kind,
     name: principal.name,
     id: deps.sessions.begin(principal),
     version: bound,
     issuedAt: now,
     expiresAt: now + deps.sessionTimeoutSeconds * 1000,
-  });
+  };
 }
 
 /** Ends the session of the cookie on every replica, also if a Basic header authenticated the request. */
 async function logout(deps: SessionDeps, req: Request, res: Response, context: Context): Promise<void> {
   const next = localPathIn(known(context.target, 'target').query, 'next');
-  const token = deps.cookie.read(req.headers.cookie);
-  const read = token === undefined ? undefined : deps.tokens.read(token);
+  const read = sessionIn(deps, req, context);
   if (read?.outcome === 'valid') {
     const { id, kind, name } = read.session;
     const stored = deps.sessions.end(id, `${kind} ${name}`);
@@ -144,8 +159,17 @@ async function logout(deps: SessionDeps, req: Request, res: Response, context: C
     context.outcome.change = { action: 'logout', name };
     await stored;
   }
-  context.setAnswerHeader('Set-Cookie', deps.cookie.write('', known(context.client, 'client').secure));
+  clearCookie(deps, context);
   sendJson(res, next === undefined ? 200 : 302, { ok: true }, locationOf(next));
+}
+
+/** The session of the cookie that the request uses; undefined without one. */
+function sessionIn(deps: SessionDeps, req: Request, context: Context): ReadToken | undefined {
+  const { tokens } = context.isDashboard ? deps.dashboard : deps;
+  const token = context.isDashboard
+    ? deps.dashboard.cookie.read(req.headers.cookie, known(context.client, 'client').secure)
+    : deps.cookie.read(req.headers.cookie);
+  return token === undefined ? undefined : tokens.read(token);
 }
 
 function locationOf(path: string | undefined): { Location?: string } {

@@ -20,7 +20,7 @@ export interface CookieOptions {
 }
 
 /** A session is renewed after a tenth of its lifetime, as in CouchDB. */
-const RENEW_AFTER = 0.1;
+export const RENEW_AFTER = 0.1;
 
 /**
  * Creates cookie authentication. On public endpoints a cookie that is expired, ended, altered, or bound to a

@@ -7,6 +7,7 @@ import { type Authenticator, type Outcome } from './authenticator.ts';
 export { type Authenticator } from './authenticator.ts';
 export { createBasicAuthenticator } from './basic.ts';
 export { createCookieAuthenticator, type CookieOptions } from './cookie.ts';
+export { createDashboardAuthenticator } from './dashboard.ts';
 
 const UNAUTHENTICATED: Identified = Object.freeze({ principal: NOBODY, method: 'none' });
 

@@ -6,6 +6,7 @@ import { type BodyBudget } from '../body/budget.ts';
 import { inspectBody } from '../body/inspect.ts';
 import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader } from '../body/read.ts';
+import { servesStoredPages } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
 import {
@@ -40,6 +41,14 @@ export interface AuthorizeDeps extends BodyLimits {
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
   readonly isStillAuthenticated: StillAuthenticated;
 }
+
+const NOT_ON_DASHBOARD: Decision = Object.freeze({
+  allow: false,
+  status: 403,
+  reason: 'The listener of the dashboard serves no attachments, no functions and no other pages.',
+  rule: 'dashboard listener',
+  needed: 'another listener',
+});
 
 interface Exchange {
   readonly req: IncomingMessage;
@@ -100,7 +109,7 @@ function databaseToRead(principal: Principal, { endpoint, database }: Operation)
 function decideWithoutBody(context: Context, permissions: Permissions): Decision {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  return restrictOwner(context, decide(principal, operation, permissions, undefined));
+  return restrict(context, decide(principal, operation, permissions, undefined));
 }
 
 /** True if the body must be read: the decision depends on it, or Couchgate must decode it for CouchDB. */
@@ -149,10 +158,7 @@ async function decideEncoded(
   await refuseReadStructure(deps, req, res, endpoint);
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
-  return restrictOwner(
-    context,
-    decide(principal, operation, await currentPermissions(deps, context), undefined),
-  );
+  return restrict(context, decide(principal, operation, await currentPermissions(deps, context), undefined));
 }
 
 /** `POST /api/set_permissions`: the form names the database. */
@@ -169,7 +175,7 @@ async function decideByForm(
   const found = named.isGrantable
     ? await permissions.permissionsOf(named.operation.database, caller)
     : undefined;
-  return restrictOwner(context, decide(caller.principal, named.operation, found, undefined));
+  return restrict(context, decide(caller.principal, named.operation, found, undefined));
 }
 
 /** Reads the permissions again after the body, which may arrive slowly. See test/hostile/h19-*.test.ts. */
@@ -190,7 +196,7 @@ async function decideByIds(
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);
-  return restrictOwner(context, decide(principal, operation, permissions, ids));
+  return restrict(context, decide(principal, operation, permissions, ids));
 }
 
 /** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */
@@ -203,6 +209,13 @@ function stillAuthenticated(deps: AuthorizeDeps, context: Context): undefined | 
 
 function requireValid(isValid: boolean): void {
   if (!isValid) throw new Unauthorized('The credentials became invalid during the request.');
+}
+
+/** Applies what depends on where a request comes from: the listener, and the address of the owner. */
+function restrict(context: Context, decision: Decision): Decision {
+  if (context.isOnDashboardListener && decision.allow && servesStoredPages(decision.endpoint))
+    return NOT_ON_DASHBOARD;
+  return restrictOwner(context, decision);
 }
 
 /** Refuses the owner on addresses outside `owner_allow`. */

@@ -221,6 +221,8 @@ const CLOUDANT = [
   ['api-cors-get', 'GET HEAD', '/_api/v2/user/config/cors', 'server_admin', 'none', 'couchgate', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#getcorsinformation'],
   ['api-cors-put', 'PUT POST', '/_api/v2/user/config/cors', 'server_admin', 'none', 'couchgate', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#putcorsconfiguration'],
   ['api-other', '*', '/_api/{anything*}', 'blocked api', 'none', 'couchgate', 'pooled', 'read', 'https://cloud.ibm.com/apidocs/cloudant'],
+  ['dashboard', 'GET HEAD', '/_dashboard[/{path*}]', 'public', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/docs/Cloudant'],
+  ['dashboard-old', 'GET HEAD', '/dashboard.html', 'public', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/docs/Cloudant'],
   ['legacy-generate-api-key', 'POST', '/api/generate_api_key', 'server_admin', 'none', 'couchgate', 'pooled', 'key', 'https://cloud.ibm.com/docs/Cloudant'],
   ['legacy-set-permissions', 'POST', '/api/set_permissions', '_security', 'dbadmin', 'couchgate', 'pooled', 'permissions', 'https://cloud.ibm.com/docs/Cloudant'],
 ] as const satisfies readonly Row[];

@@ -35,6 +35,14 @@ export function runsValidation({ id }: Endpoint): boolean {
 }
 
 /**
+ * True for endpoints that may answer with a stored page or with the output of a function, and for Fauxton.
+ * The connection tells: CouchDB's answers to them are not trusted either (H3).
+ */
+export function servesStoredPages({ id, pool }: Endpoint): boolean {
+  return pool === 'single-use' || id === 'utils';
+}
+
+/**
  * True for filters of `_changes` and for show, list and update functions: their argument `req` contains the
  * headers. Validation functions get the document and the caller only.
  * https://docs.couchdb.org/en/stable/json-structure.html#request-object

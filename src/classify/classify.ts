@@ -37,6 +37,9 @@ const GRANTED_ON: Readonly<Record<string, string>> = {
   replicate: '_replicator',
 };
 
+/** Paths of the server that do not begin with an underscore. A dot is in no name of a database. */
+const PAGES_OF_SERVER = new Set(['favicon.ico', 'dashboard.html']);
+
 const NO_ALTERNATIVES: readonly Endpoint[] = Object.freeze([]);
 
 /** The field `database` of the form in the body names the database. */
@@ -60,7 +63,7 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
   const { storeDatabase } = rules;
   return function classify(method, { segments }, destination) {
     const first = segments[0] ?? '';
-    if (segments.length === 0 || (segments.length === 1 && first === 'favicon.ico')) {
+    if (segments.length === 0 || (segments.length === 1 && PAGES_OF_SERVER.has(first))) {
       return onServer(method, segments);
     }
     if (first.charCodeAt(0) === UNDERSCORE) {

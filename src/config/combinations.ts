@@ -1,4 +1,5 @@
 // Finds combinations of settings that are invalid or insecure, and returns them as errors or warnings.
+import { isPlainOnNetwork } from './dashboard.ts';
 import { isLoopback, parseListenAddress } from './listen-address.ts';
 import { type Settings } from './settings.ts';
 import { type SettingName } from './sources.ts';
@@ -68,6 +69,19 @@ const REFUSED: readonly Rule[] = [
     'is the same address as listen: use another port',
   ],
   [
+    'dashboard_listen',
+    (s) =>
+      [s.listen, s.tlsListen, s.metricsListen].some(
+        (one) => !off(one) && !one.endsWith(':0') && one === s.dashboardListen,
+      ),
+    'is the same address as another listener: use another port',
+  ],
+  [
+    'dashboard',
+    (s) => s.dashboard === 'on' && off(s.dashboardListen) && s.unsandboxedDatabases !== '',
+    'is on, and unsandboxed_databases is set: whoever writes a page there could act as everybody who uses the dashboard. Set dashboard_listen',
+  ],
+  [
     'tls_certificate',
     (s) => !off(s.tlsListen) && s.tlsCertificate === '',
     'is required by tls_listen: set it to a PEM file',
@@ -131,6 +145,17 @@ const REFUSED: readonly Rule[] = [
 ];
 
 const WARNED: readonly Rule[] = [
+  [
+    'dashboard',
+    (s) =>
+      s.dashboard === 'on' && off(s.dashboardListen) && isPlainOnNetwork(s) && s.trustedProxies.length === 0,
+    'is on with plain HTTP on a public address: passwords and sessions of server admins are readable on the network',
+  ],
+  [
+    'dashboard_listen',
+    (s) => isOpen(s.dashboardListen) && s.tlsCertificate === '',
+    'plain HTTP on a public address: passwords and sessions of server admins are readable on the network. Set tls_certificate and tls_key',
+  ],
   [
     'jwt_secret',
     (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret, RECOMMENDED_SECRET_BYTES),

@@ -23,7 +23,7 @@ export function parseListenAddress(text: string): ListenAddress | undefined {
 }
 
 /** Settings that name a listener. */
-export type ListenSetting = 'listen' | 'tls_listen' | 'metrics_listen';
+export type ListenSetting = 'listen' | 'tls_listen' | 'metrics_listen' | 'dashboard_listen';
 
 /** Thrown if a listener cannot be opened; the message names its setting and the fix. */
 export class ListenError extends Error {

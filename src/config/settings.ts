@@ -77,6 +77,19 @@ export const SETTINGS = {
     description:
       'Answer every plain HTTP request with a redirect to the HTTPS listener, except `GET /_up`: load balancers take a redirect for healthy.',
   },
+  dashboard: {
+    type: 'choice',
+    values: ['auto', 'on', 'off'],
+    default: 'auto',
+    description:
+      'Serve the dashboard at `/_dashboard/`. `auto` = on, except if `listen` is plain HTTP on an address that other machines reach, or unsandboxed_databases is set.',
+  },
+  dashboard_listen: {
+    type: 'address',
+    default: 'off',
+    description:
+      'Address and port of a listener for the dashboard alone, which gives it an origin of its own: it serves no attachments and runs no functions. It uses TLS if tls_certificate is set. `off` = the dashboard is on the listeners of clients.',
+  },
   hsts_seconds: {
     type: 'seconds',
     default: 0,

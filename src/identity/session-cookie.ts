@@ -29,7 +29,7 @@ export function createSessionCookie(rules: CookieRules): SessionCookie {
   const now = rules.now ?? Date.now;
   const seconds = rules.sessionTimeoutSeconds;
   return {
-    read: readCookie,
+    read: (header) => readCookie(header, NAME),
     write(token, secure) {
       const marked = secure || rules.cookieSecure === 'always';
       // Browsers reject a cookie with SameSite=None but without Secure.
@@ -45,18 +45,18 @@ export function createSessionCookie(rules: CookieRules): SessionCookie {
 }
 
 /**
- * The first cookie with the name counts, as in CouchDB. Browsers send the cookie with the longest path first
- * (RFC 6265 section 5.4).
+ * Returns the value of a cookie; `undefined` = absent or empty. The first cookie with the name counts, as in
+ * CouchDB. Browsers send the cookie with the longest path first (RFC 6265 section 5.4).
  */
-function readCookie(header: string | undefined): string | undefined {
-  if (header === undefined || !header.includes(NAME)) return undefined;
+export function readCookie(header: string | undefined, name: string): string | undefined {
+  if (header === undefined || !header.includes(name)) return undefined;
   for (let start = 0; start < header.length;) {
     const semicolon = header.indexOf(';', start);
     const end = semicolon === -1 ? header.length : semicolon;
     // Not searched in the header: without an equals sign, each pair would cost the rest of it.
     const pair = header.slice(start, end);
     const equals = pair.indexOf('=');
-    if (equals !== -1 && pair.slice(0, equals).trim() === NAME) {
+    if (equals !== -1 && pair.slice(0, equals).trim() === name) {
       const value = unquoted(pair.slice(equals + 1).trim());
       return value === '' ? undefined : value;
     }

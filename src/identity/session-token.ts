@@ -47,21 +47,25 @@ const MAX_LENGTH = 4096;
  */
 export function createSessionTokens(options: {
   readonly secret: Buffer;
+  /** A token is valid for one use only: the session of a client, or the session of the dashboard. */
+  readonly use?: 'session' | 'dashboard';
   readonly now?: () => number;
 }): SessionTokens {
   const key = createSecretKey(options.secret);
+  const { use = 'session' } = options;
   const now = options.now ?? Date.now;
   return {
     sign({ kind, name, id, version, issuedAt, expiresAt }) {
       const fields = [KINDS[kind], name, id, version, seconds(issuedAt), seconds(expiresAt)];
       const payload = Buffer.from(JSON.stringify(fields)).toString('base64url');
-      return `${payload}.${macOf(key, payload)}`;
+      return `${payload}.${macOf(key, use, payload)}`;
     },
     read(token) {
       const dot = token.indexOf('.');
       if (dot === -1 || token.length > MAX_LENGTH) return isWellFormed(token) ? VOID : MALFORMED;
       const payload = token.slice(0, dot);
-      if (!isSame(token.slice(dot + 1), macOf(key, payload))) return isWellFormed(token) ? VOID : MALFORMED;
+      if (!isSame(token.slice(dot + 1), macOf(key, use, payload)))
+        return isWellFormed(token) ? VOID : MALFORMED;
       const session = sessionIn(payload);
       return now() < session.expiresAt ? { outcome: 'valid', session } : VOID;
     },
@@ -75,9 +79,9 @@ function isSame(given: string, expected: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-/** Authenticates a payload. The prefix separates this use of the secret from other uses. */
-function macOf(key: KeyObject, payload: string): string {
-  return createHmac('sha256', key).update(`couchgate session 1.${payload}`).digest('base64url');
+/** Authenticates a payload. The prefix separates the uses of the secret. */
+function macOf(key: KeyObject, use: string, payload: string): string {
+  return createHmac('sha256', key).update(`couchgate ${use} 1.${payload}`).digest('base64url');
 }
 
 /** Decodes a payload; call it only after the signature was verified. */

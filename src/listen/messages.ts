@@ -58,8 +58,9 @@ export function messageClasses(app: Express, { wwwAuthenticate = false } = {}): 
   };
 }
 
-/** The endpoint whose responses are CouchDB's own pages (Fauxton). */
+/** The endpoints whose responses are pages: CouchDB's own (Fauxton), and the dashboard. */
 const PAGE = 'utils';
+const DASHBOARD = 'dashboard';
 
 type Head = OutgoingHttpHeaders | OutgoingHttpHeader[];
 
@@ -95,11 +96,21 @@ function writeHeadQuietly(
   headers?: Head,
 ): ServerResponse {
   const given = typeof phrase === 'object' ? phrase : headers;
-  const { answerHeaders, pageHeaders, operation } = contextOf(this.req);
+  const { answerHeaders, pageHeaders, operation, isDashboard } = contextOf(this.req);
   const head: OutgoingHttpHeader[] = answerHeaders.slice();
-  if (operation?.endpoint.id === PAGE) head.push(...pageHeaders);
+  const id = operation?.endpoint.id;
+  if (id === PAGE) head.push(...pageHeaders.couchdb);
+  else if (id === DASHBOARD) head.push(...pageHeaders.dashboard);
   if (Array.isArray(given)) for (const part of given) head.push(part);
   else if (given !== undefined)
     for (const [name, value] of Object.entries(given)) head.push(name, value as OutgoingHttpHeader);
+  if (isDashboard) forbidStorage(head);
   return nodeWriteHead.call(this, status, typeof phrase === 'string' ? phrase : undefined, head);
+}
+
+/** Replaces Cache-Control: what a session of the dashboard reads must not outlive it in a cache. */
+function forbidStorage(head: OutgoingHttpHeader[]): void {
+  for (let at = head.length - 2; at >= 0; at -= 2)
+    if (String(head[at]).toLowerCase() === 'cache-control') head.splice(at, 2);
+  head.push('Cache-Control', 'no-store');
 }

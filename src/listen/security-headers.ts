@@ -3,9 +3,31 @@ import { type IncomingMessage, type RequestListener, type ServerResponse } from 
 import helmet from 'helmet';
 import { contextOf } from '../context.ts';
 
+/**
+ * Policy of the dashboard. Its styles are files, and it creates no markup from text, so no policy of trusted
+ * types is needed. Source: docs/dashboard.md.
+ */
+const DASHBOARD_POLICY = {
+  useDefaults: false,
+  directives: {
+    defaultSrc: ["'none'"],
+    scriptSrc: ["'self'"],
+    styleSrc: ["'self'"],
+    connectSrc: ["'self'"],
+    imgSrc: ["'self'", 'data:'],
+    frameAncestors: ["'none'"],
+    baseUri: ["'none'"],
+    formAction: ["'self'"],
+    requireTrustedTypesFor: ["'script'"],
+    trustedTypes: ["'none'"],
+  },
+};
+
 export interface SecurityHeaderSettings {
   /** max-age of Strict-Transport-Security on responses of this listener; 0 = no header. */
   readonly hstsSeconds: number;
+  /** True for the listener that serves the dashboard alone. */
+  readonly isForDashboard?: boolean;
 }
 
 /**
@@ -37,22 +59,28 @@ export function withSecurityHeaders(
   settings: SecurityHeaderSettings,
   next: RequestListener,
 ): RequestListener {
-  const { hstsSeconds } = settings;
+  const { hstsSeconds, isForDashboard = false } = settings;
   const hsts = hstsSeconds > 0 ? `max-age=${hstsSeconds}; includeSubDomains` : undefined;
-  const pageHeaders = helmetHeaders();
+  const pageHeaders = {
+    couchdb: helmetHeaders(PAGE_POLICY),
+    dashboard: helmetHeaders(DASHBOARD_POLICY),
+  };
   return function setSecurityHeaders(req: IncomingMessage, res: ServerResponse): void {
     const context = contextOf(req);
     context.answerHeaders.push('X-Content-Type-Options', 'nosniff');
     if (hsts !== undefined) context.answerHeaders.push('Strict-Transport-Security', hsts);
     context.pageHeaders = pageHeaders;
+    context.isOnDashboardListener = isForDashboard;
     next(req, res);
   };
 }
 
 /** Helmet's headers for a page, name and value in turn, without those that every response has. */
-function helmetHeaders(): readonly string[] {
+function helmetHeaders(
+  contentSecurityPolicy: typeof PAGE_POLICY | typeof DASHBOARD_POLICY,
+): readonly string[] {
   const set = helmet({
-    contentSecurityPolicy: PAGE_POLICY,
+    contentSecurityPolicy,
     strictTransportSecurity: false,
     xContentTypeOptions: false,
     xFrameOptions: { action: 'deny' },

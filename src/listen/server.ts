@@ -35,6 +35,8 @@ export type ListenSettings = Pick<
   | 'tlsClientCa'
   | 'tlsRedirect'
   | 'hstsSeconds'
+  | 'dashboard'
+  | 'dashboardListen'
   | 'publicUrl'
   | 'wwwAuthenticate'
   | 'maxHeaderBytes'
@@ -65,9 +67,11 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
   const refusals = sparingLog(log);
   const secure = createSecureServer(app, settings, refusals);
   const plain = createPlainServer(app, settings, secure, refusals);
+  const dashboard = createDashboardServer(app, settings, refusals);
   const places: readonly (readonly [Server | undefined, ListenSetting, string])[] = [
     [plain, 'listen', settings.listen],
     [secure, 'tls_listen', settings.tlsListen],
+    [dashboard, 'dashboard_listen', settings.dashboardListen],
   ];
   const opened = places.flatMap(([server, setting, address]) => {
     const place = parseListenAddress(address);
@@ -86,7 +90,8 @@ export function createListeners({ app, settings, log }: ListenParameters): Liste
     servers: opened.map(({ server }) => server),
     open: () => Promise.all(opened.map((each) => open(each, log))),
     reloadCertificate(files) {
-      if (secure !== undefined) replaceCertificate(secure, readTlsFiles(files));
+      for (const server of [secure, dashboard])
+        if (server instanceof https.Server) replaceCertificate(server, readTlsFiles(files));
     },
   };
 }
@@ -133,21 +138,42 @@ function createSecureServer(
   refusals: RefusalLog,
 ): https.Server | undefined {
   if (settings.tlsListen === 'off') return undefined;
-  const demandsCertificates = settings.tlsClientCa !== '';
   return https.createServer(
-    {
-      ...serverOptions(app, settings),
-      ...readTlsFiles(settings),
-      requestCert: demandsCertificates,
-      rejectUnauthorized: demandsCertificates,
-      ALPNProtocols: ['http/1.1'],
-      handshakeTimeout: settings.headerTimeoutMs,
-    },
+    secureOptions(app, settings),
     withSecurityHeaders(
       { hstsSeconds: settings.hstsSeconds },
       serializePipelining(withoutUpgrades(app), refusals),
     ),
   );
+}
+
+function secureOptions(app: Express, settings: ListenSettings): https.ServerOptions {
+  const demandsCertificates = settings.tlsClientCa !== '';
+  return {
+    ...serverOptions(app, settings),
+    ...readTlsFiles(settings),
+    requestCert: demandsCertificates,
+    rejectUnauthorized: demandsCertificates,
+    ALPNProtocols: ['http/1.1'],
+    handshakeTimeout: settings.headerTimeoutMs,
+  };
+}
+
+/** The listener of the dashboard alone: HTTPS if there is a certificate. */
+function createDashboardServer(
+  app: Express,
+  settings: ListenSettings,
+  refusals: RefusalLog,
+): Server | undefined {
+  if (settings.dashboardListen === 'off' || settings.dashboard === 'off') return undefined;
+  const hasTls = settings.tlsCertificate !== '';
+  const listener = withSecurityHeaders(
+    { hstsSeconds: hasTls ? settings.hstsSeconds : 0, isForDashboard: true },
+    serializePipelining(withoutUpgrades(app), refusals),
+  );
+  return hasTls
+    ? https.createServer(secureOptions(app, settings), listener)
+    : http.createServer(serverOptions(app, settings), listener);
 }
 
 interface Opening {
@@ -166,7 +192,7 @@ function open({ server, setting, address, place }: Opening, log: OperationalLog)
       // A failed accept (no free file descriptor) must not end the process.
       server.on('error', (error) => log.error({ err: error }, 'cannot accept a connection'));
       const { address: host, port, family } = server.address() as AddressInfo;
-      const scheme = setting === 'listen' ? 'http' : 'https';
+      const scheme = server instanceof https.Server ? 'https' : 'http';
       resolve(`${scheme}://${family === 'IPv6' ? `[${host}]` : host}:${port}`);
     });
   });

@@ -7,7 +7,8 @@ export type Principal =
   | { readonly kind: 'user'; readonly name: string; readonly roles: readonly string[] }
   | { readonly kind: 'owner'; readonly name: string; readonly roles: readonly string[] };
 
-export type AuthenticationMethod = 'none' | 'basic' | 'cookie';
+/** `dashboard` = the session cookie of the dashboard. */
+export type AuthenticationMethod = 'none' | 'basic' | 'cookie' | 'dashboard';
 
 /** A principal and its client address. */
 export interface Caller {

@@ -2,6 +2,8 @@
 // forwarded; Couchgate's own requests are answered from memory.
 import http, { type IncomingHttpHeaders } from 'node:http';
 import { type AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { type DashboardFile, type DashboardFiles } from '../../src/answer/dashboard-files.ts';
 import { type Authenticator } from '../../src/authenticate/index.ts';
 import { type Settings } from '../../src/config/settings.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
@@ -214,6 +216,7 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
       ...(setup.realCredentials === true ? {} : { authenticators: [authenticate], permissions }),
       checkNode: () => Promise.resolve(),
       refusalQuantumMs: 0,
+      dashboardFiles: DASHBOARD_FILES,
     },
   });
   await open.add({
@@ -251,6 +254,17 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
       }),
     close: () => open.close(),
   };
+}
+
+/** Files in place of the build of the dashboard. */
+const DASHBOARD_FILES: DashboardFiles = new Map([
+  ['index.html', fileOf('text/html; charset=utf-8', '<!doctype html><title>Couchgate</title>')],
+  ['assets/app-1.js', fileOf('text/javascript; charset=utf-8', 'const app = 1;')],
+]);
+
+function fileOf(type: string, text: string): DashboardFile {
+  const body = Buffer.from(text);
+  return { type, etag: '"e"', isImmutable: type.includes('javascript'), body, gzip: gzipSync(body) };
 }
 
 /** A map with an entry for every caller: the roles of its name. */

@@ -23,6 +23,26 @@ const importingType = (name: string): string => `import { type X } from '${name}
 
 const CASES: readonly Case[] = [
   {
+    rule: 'browserCodeStandsAlone',
+    name: 'an import of the server or of Node',
+    files: {
+      'pages/keys/a.tsx': importing('../../../config/b.ts'),
+      'pages/keys/b.tsx': importing('../../parts/c.tsx'),
+      'api/d.ts': importing('node:fs'),
+      'vite.config.ts': importing('node:zlib'),
+    },
+    found: ['pages/keys/a.tsx: imports ../../../config/b.ts', 'api/d.ts: imports node:fs'],
+  },
+  {
+    rule: 'nobodyImportsBrowserCode',
+    name: 'an import of the dashboard by the server',
+    files: {
+      'answer/a.ts': importing('../dashboard/api/http.ts'),
+      'answer/b.ts': importing('./dashboard.ts'),
+    },
+    found: ['answer/a.ts: imports ../dashboard/api/http.ts'],
+  },
+  {
     rule: 'foldersAreKnown',
     name: 'a folder in none of the lists',
     files: { 'misc/a.ts': '', 'audit/a.ts': '', 'body/a.ts': '', 'cli/a.ts': '', 'a.ts': '' },

@@ -115,6 +115,20 @@ export const theEmbeddedNodeStandsAlone: Rule = eachImport(
     folder === 'embedded' && !['embedded', 'json'].includes(folderOf(path)) && !SHARED.has(path),
 );
 
+/** Paths are relative to src/dashboard. Only the configuration of its build may use Node. */
+export const browserCodeStandsAlone: Rule = (files) => [
+  ...eachImport(localImportsOf, (_, { path }) => path.startsWith('../'))(files),
+  ...eachImport(
+    importsOf,
+    (_, { name }, file) => name.startsWith('node:') && file.path !== 'vite.config.ts',
+  )(files),
+];
+
+export const nobodyImportsBrowserCode: Rule = eachImport(
+  localImportsOf,
+  (_, { path }) => folderOf(path) === 'dashboard',
+);
+
 /** app.ts makes the application; verbs and the files directly in src may name Express's types. */
 export const expressStaysInApp: Rule = eachImport(
   importsOf,

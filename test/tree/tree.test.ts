@@ -21,11 +21,13 @@ const KNOWN_OFFENCES: Readonly<Record<string, readonly string[]>> = {
 const filesIn = (folder: string): readonly SourceFile[] =>
   readdirSync(folder, { recursive: true })
     .map((path) => String(path).replaceAll('\\', '/'))
-    .filter((path) => /\.m?ts$|\.mjs$/.test(path))
+    .filter((path) => /\.m?tsx?$|\.mjs$/.test(path))
     .sort()
     .map((path) => ({ path, text: readFileSync(join(folder, path), 'utf8') }));
 
-const files = filesIn(SRC);
+/** The dashboard runs in the browser and has a compiler configuration of its own. */
+const files = filesIn(SRC).filter(({ path }) => !path.startsWith('dashboard/'));
+const dashboard = filesIn(join(SRC, 'dashboard'));
 
 const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   readonly dependencies: Readonly<Record<string, string>>;
@@ -78,6 +80,14 @@ describe('the source tree', () => {
   it('has no line of a comment longer than 110 columns in test/support', () => {
     const offences = rules.commentsFitTheLine(filesIn(join(ROOT, 'test/support')));
     assert.deepEqual(offences, []);
+  });
+
+  it('keeps the code of the browser apart from that of the server', () => {
+    assert.ok(dashboard.length > 10, 'files of the dashboard were found');
+    assert.deepEqual(rules.browserCodeStandsAlone(dashboard), []);
+    assert.deepEqual(rules.nobodyImportsBrowserCode(files), []);
+    assert.deepEqual(rules.filesBeginWithASentence(dashboard), []);
+    assert.deepEqual(rules.commentsFitTheLine(dashboard), []);
   });
 
   it('imports every dependency of package.json', () => {

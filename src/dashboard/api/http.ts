@@ -1,0 +1,118 @@
+// Sends requests to Couchgate's HTTP API, from the origin and path that served the dashboard.
+
+/** A refusal or failure, with what a person needs to find it in the access log. */
+export class ApiError extends Error {
+  /** HTTP status; 0 = no answer arrived. */
+  readonly status: number;
+  /** CouchDB's name of the error. */
+  readonly error: string;
+  readonly reason: string;
+  readonly requestId: string | undefined;
+
+  constructor(status: number, error: string, reason: string, requestId: string | undefined) {
+    super(reason);
+    this.status = status;
+    this.error = error;
+    this.reason = reason;
+    this.requestId = requestId;
+  }
+
+  /** True if the same request may succeed later: Couchgate or CouchDB is away or busy. */
+  get isTemporary(): boolean {
+    return this.status === 0 || this.status === 429 || this.status === 502 || this.status === 503;
+  }
+}
+
+export interface ApiRequest {
+  readonly method?: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  /** Path below the root of Couchgate, without a leading slash; see `pathOf`. */
+  readonly path: string;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export interface ApiAnswer<Body> {
+  readonly body: Body;
+  /** Revision of the permission record, `<generation>.<revision>`; undefined if the server keeps none. */
+  readonly revision: string | undefined;
+}
+
+/** Root of the API: the parent of `/_dashboard/`, so that a proxy may serve both under another path. */
+export const API_ROOT = new URL('../', document.baseURI.split('#', 1)[0]).href;
+
+/** Joins segments to a path. A slash in a name is encoded. */
+export function pathOf(...segments: readonly string[]): string {
+  return segments.map(encodeURIComponent).join('/');
+}
+
+/** Resolves when somebody has signed in again; rejects if they give up. Set by the session. */
+let signInAgain: () => Promise<void> = () => Promise.reject(new Error('no session'));
+
+/** Sets what happens when the session has ended: the request waits, and is sent again. */
+export function onSessionEnd(ask: () => Promise<void>): void {
+  signInAgain = ask;
+}
+
+/**
+ * Sends a request and parses its JSON answer. If the session has ended, it waits for a sign-in and sends the
+ * request again: a save loses no edits. Rejects with an ApiError.
+ */
+export async function call<Body>(request: ApiRequest): Promise<ApiAnswer<Body>> {
+  try {
+    return await send<Body>(request);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 401 || request.path === '_session') throw error;
+    await signInAgain().catch(() => {
+      throw error;
+    });
+    return send<Body>(request);
+  }
+}
+
+async function send<Body>({
+  method = 'GET',
+  path,
+  body,
+  headers,
+  signal,
+}: ApiRequest): Promise<ApiAnswer<Body>> {
+  const answer = await fetch(API_ROOT + path, {
+    method,
+    // Every request of the dashboard names itself: no link, form or image of a page can do so.
+    headers: {
+      'X-Couchgate-Dashboard': '1',
+      Accept: 'application/json',
+      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...headers,
+    },
+    cache: 'no-store',
+    credentials: 'same-origin',
+    redirect: 'error',
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(signal === undefined ? {} : { signal }),
+  }).catch((error: unknown) => {
+    if (signal?.aborted === true) throw error;
+    throw new ApiError(0, 'unreachable', 'Couchgate cannot be reached.', undefined);
+  });
+  const requestId = answer.headers.get('X-Couch-Request-ID') ?? undefined;
+  const parsed: unknown = await answer.json().catch(() => undefined);
+  if (!answer.ok) throw errorOf(answer.status, parsed, requestId);
+  return {
+    body: parsed as Body,
+    revision: answer.headers.get('X-Couchgate-Revision') ?? undefined,
+  };
+}
+
+function errorOf(status: number, body: unknown, requestId: string | undefined): ApiError {
+  const { error, reason } = (typeof body === 'object' && body !== null ? body : {}) as Record<
+    string,
+    unknown
+  >;
+  return new ApiError(
+    status,
+    typeof error === 'string' ? error : 'error',
+    typeof reason === 'string' ? reason : `The answer was ${status}.`,
+    requestId,
+  );
+}

@@ -1,0 +1,120 @@
+// Navigation beside the page, and the choice of the page by the address.
+import { ActionIcon, Menu, useMantineColorScheme } from '@mantine/core';
+import { type ReactNode, useEffect, useRef } from 'react';
+import { AccountPage } from './pages/account.tsx';
+import { Logo } from './parts/logo.tsx';
+import { Name } from './parts/name.tsx';
+import { linkTo, type Route, useRoute } from './router.ts';
+import { useSession } from './session/session.tsx';
+
+interface Place {
+  readonly title: string;
+  readonly segments: readonly string[];
+  readonly ownerOnly?: boolean;
+}
+
+const PLACES: readonly Place[] = [{ title: 'Account', segments: ['account'] }];
+
+export function Frame() {
+  const route = useRoute();
+  const { person } = useSession();
+  const main = useRef<HTMLElement>(null);
+  const path = route.segments.join('/');
+  const [first = ''] = route.segments;
+  // A new page starts at its top, for the eye and for the screen reader.
+  useEffect(() => {
+    main.current?.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }, [path]);
+  return (
+    <div className="frame">
+      <a
+        className="skip"
+        href={`#${location.hash.slice(1)}`}
+        onClick={(event) => {
+          event.preventDefault();
+          main.current?.focus();
+        }}
+      >
+        Skip to the page
+      </a>
+      <header className="top">
+        <a className="home" href={linkTo([])}>
+          <Logo />
+        </a>
+        <nav aria-label="Pages">
+          {PLACES.filter(({ ownerOnly }) => ownerOnly !== true || person.isOwner).map((place) => (
+            <a
+              key={place.title}
+              href={linkTo(place.segments)}
+              aria-current={first === place.segments[0] ? 'page' : undefined}
+            >
+              {place.title}
+            </a>
+          ))}
+        </nav>
+        <div className="who">
+          <ThemeMenu />
+          <a href={linkTo(['account'])} className="me">
+            <Name of={person.name} />
+          </a>
+        </div>
+      </header>
+      <main ref={main} tabIndex={-1} className="page" key={person.name}>
+        {pageOf(route)}
+      </main>
+    </div>
+  );
+}
+
+function pageOf({ segments: [first] }: Route): ReactNode {
+  switch (first) {
+    case undefined:
+    case 'account':
+      return <AccountPage />;
+    default:
+      return <NoPage />;
+  }
+}
+
+function NoPage() {
+  return (
+    <>
+      <h1>No such page</h1>
+      <p>
+        The address names no page of the dashboard. <a href={linkTo([])}>Go to the first page</a>
+      </p>
+    </>
+  );
+}
+
+const THEMES = { auto: 'As the system', light: 'Light', dark: 'Dark' } as const;
+
+function ThemeMenu() {
+  const { colorScheme, setColorScheme } = useMantineColorScheme({ keepTransitions: true });
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>
+        <ActionIcon aria-label="Theme" size="lg">
+          <svg viewBox="0 0 20 20" width="16" height="16" aria-hidden="true">
+            <circle cx="10" cy="10" r="7.5" fill="none" stroke="currentColor" strokeWidth="1.6" />
+            <path d="M10 2.5a7.5 7.5 0 0 1 0 15z" fill="currentColor" />
+          </svg>
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {(['auto', 'light', 'dark'] as const).map((scheme) => (
+          <Menu.Item
+            key={scheme}
+            role="menuitemradio"
+            aria-checked={colorScheme === scheme}
+            onClick={() => setColorScheme(scheme)}
+          >
+            {colorScheme === scheme ? '✓ ' : ''}
+            {THEMES[scheme]}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}

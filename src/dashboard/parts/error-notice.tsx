@@ -1,0 +1,41 @@
+// Shows a failed request in words, with its request id.
+import { Alert, Button } from '@mantine/core';
+import { type ReactNode } from 'react';
+import { ApiError } from '../api/http.ts';
+
+interface Props {
+  readonly error: unknown;
+  /** What could not be done. */
+  readonly title: string;
+  readonly onRetry?: () => void;
+  readonly children?: ReactNode;
+}
+
+/** An alert that screen readers announce. */
+export function ErrorNotice({ error, title, onRetry, children }: Props) {
+  const known = error instanceof ApiError ? error : undefined;
+  return (
+    <Alert color={known?.isTemporary === true ? 'yellow' : 'red'} role="alert" title={title}>
+      <p>{known?.reason ?? 'Something unexpected happened in the page.'}</p>
+      {children}
+      <RequestId id={known?.requestId} />
+      {onRetry !== undefined && (
+        <p>
+          <Button size="xs" variant="default" onClick={onRetry}>
+            Try again
+          </Button>
+        </p>
+      )}
+    </Alert>
+  );
+}
+
+/** The id under which the access log has the request. */
+export function RequestId({ id }: { readonly id: string | undefined }) {
+  if (id === undefined) return null;
+  return (
+    <p className="request-id">
+      Request <code>{id}</code>
+    </p>
+  );
+}

@@ -1,0 +1,122 @@
+// Holds who is signed in, and asks for a sign-in when the session has ended.
+import { useQueryClient } from '@tanstack/react-query';
+import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { onSessionEnd } from '../api/http.ts';
+import { type Person, readPerson, signOut } from '../api/session.ts';
+import { ErrorNotice } from '../parts/error-notice.tsx';
+import { Waiting } from '../parts/waiting.tsx';
+import { mayLeave } from '../router.ts';
+import { SignInAgain, SignInPage } from './sign-in.tsx';
+
+interface Session {
+  readonly person: Person;
+  readonly leave: () => Promise<void>;
+}
+
+const SessionContext = createContext<Session | undefined>(undefined);
+
+/** The session. Only components below SessionGate may call it. */
+export function useSession(): Session {
+  const session = use(SessionContext);
+  if (session === undefined) throw new Error('nobody is signed in');
+  return session;
+}
+
+type State =
+  { readonly kind: 'reading' } | { readonly kind: 'failed'; readonly error: unknown } | SignedState;
+interface SignedState {
+  readonly kind: 'known';
+  readonly person: Person | null;
+}
+
+/** Requests that wait for a sign-in. */
+interface Waiter {
+  resolve(): void;
+  reject(reason: Error): void;
+}
+
+/**
+ * Shows the sign-in page to nobody, and `children` to everybody else. When the session ends, `children` stay
+ * mounted below a dialog, so that edits survive.
+ */
+export function SessionGate({ children }: { readonly children: ReactNode }) {
+  const [state, setState] = useState<State>({ kind: 'reading' });
+  const queries = useQueryClient();
+  const read = useCallback(() => {
+    readPerson().then(
+      (person) => setState({ kind: 'known', person }),
+      (error: unknown) => setState({ kind: 'failed', error }),
+    );
+  }, []);
+  useEffect(read, [read]);
+
+  const forget = useCallback(() => {
+    queries.clear();
+    setState({ kind: 'known', person: null });
+  }, [queries]);
+  const { isExpired, finish, giveUp } = useExpiry();
+  const person = state.kind === 'known' ? state.person : null;
+  const session = useMemo<Session | undefined>(
+    () =>
+      person === null
+        ? undefined
+        : {
+            person,
+            leave: async () => {
+              if (!mayLeave()) return;
+              await signOut();
+              forget();
+            },
+          },
+    [person, forget],
+  );
+
+  if (state.kind === 'reading') return <Waiting what="your session" />;
+  if (state.kind === 'failed')
+    return <ErrorNotice error={state.error} title="Couchgate does not answer" onRetry={read} />;
+  if (person === null || session === undefined)
+    return <SignInPage onSignedIn={(signedIn) => setState({ kind: 'known', person: signedIn })} />;
+  return (
+    <SessionContext value={session}>
+      {children}
+      {isExpired && (
+        <SignInAgain
+          person={person}
+          onSignedIn={finish}
+          onLeave={() => {
+            giveUp();
+            forget();
+          }}
+        />
+      )}
+    </SessionContext>
+  );
+}
+
+/** Collects the requests that found the session ended, until somebody signs in again. */
+function useExpiry(): {
+  readonly isExpired: boolean;
+  readonly finish: () => void;
+  readonly giveUp: () => void;
+} {
+  const [isExpired, setExpired] = useState(false);
+  const waiters = useRef<Waiter[]>([]);
+  useEffect(() => {
+    onSessionEnd(
+      () =>
+        new Promise((resolve, reject) => {
+          waiters.current.push({ resolve, reject });
+          setExpired(true);
+        }),
+    );
+  }, []);
+  const settle = (act: (waiter: Waiter) => void): void => {
+    setExpired(false);
+    for (const waiter of waiters.current.splice(0)) act(waiter);
+  };
+  return {
+    isExpired,
+    finish: () => settle((waiter) => waiter.resolve()),
+    giveUp: () => settle((waiter) => waiter.reject(new Error('signed out'))),
+  };
+}

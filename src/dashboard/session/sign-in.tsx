@@ -1,0 +1,114 @@
+// The sign-in page, and the dialog that asks again when the session has ended.
+import { Alert, Button, Modal, PasswordInput, TextInput } from '@mantine/core';
+import { type ReactNode, type SyntheticEvent, useState } from 'react';
+import { ApiError } from '../api/http.ts';
+import { type Person, signIn } from '../api/session.ts';
+import { RequestId } from '../parts/error-notice.tsx';
+import { Logo } from '../parts/logo.tsx';
+
+interface FormProps {
+  /** The only name that may sign in; undefined = any. */
+  readonly fixedName?: string;
+  readonly onSignedIn: (person: Person) => void;
+  readonly children?: ReactNode;
+}
+
+/** Asks for name and password; a refusal is shown above the button and moves the focus nowhere. */
+function SignInForm({ fixedName, onSignedIn, children }: FormProps) {
+  const [name, setName] = useState(fixedName ?? '');
+  const [password, setPassword] = useState('');
+  const [error, setError] = useState<unknown>();
+  const [isSending, setSending] = useState(false);
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    setSending(true);
+    signIn(name, password)
+      .then(onSignedIn, setError)
+      .finally(() => setSending(false));
+  };
+  return (
+    <form className="form" onSubmit={submit}>
+      <TextInput
+        label="Name"
+        name="username"
+        autoComplete="username"
+        autoCapitalize="none"
+        spellCheck={false}
+        required
+        readOnly={fixedName !== undefined}
+        data-autofocus={fixedName === undefined || undefined}
+        autoFocus={fixedName === undefined}
+        value={name}
+        onChange={(event) => setName(event.currentTarget.value)}
+      />
+      <PasswordInput
+        label="Password"
+        name="password"
+        autoComplete="current-password"
+        required
+        data-autofocus={fixedName !== undefined || undefined}
+        value={password}
+        onChange={(event) => setPassword(event.currentTarget.value)}
+      />
+      {error !== undefined && <SignInError error={error} />}
+      <div className="actions">
+        <Button type="submit" loading={isSending}>
+          Sign in
+        </Button>
+        {children}
+      </div>
+    </form>
+  );
+}
+
+function SignInError({ error }: { readonly error: unknown }) {
+  const known = error instanceof ApiError ? error : undefined;
+  return (
+    <Alert color="red" role="alert">
+      {known?.reason ?? 'The sign-in failed.'}
+      <RequestId id={known?.requestId} />
+    </Alert>
+  );
+}
+
+/** The page for nobody. */
+export function SignInPage({ onSignedIn }: { readonly onSignedIn: (person: Person) => void }) {
+  return (
+    <main className="sign-in">
+      <Logo />
+      <h1>Sign in</h1>
+      <p className="hint">
+        For CouchDB server admins, and for users who hold a role on a database. API keys have no access to the
+        dashboard.
+      </p>
+      <SignInForm onSignedIn={onSignedIn} />
+    </main>
+  );
+}
+
+interface AgainProps {
+  readonly person: Person;
+  readonly onSignedIn: () => void;
+  readonly onLeave: () => void;
+}
+
+/** The dialog over a page whose session has ended. Only the same person may go on with its edits. */
+export function SignInAgain({ person, onSignedIn, onLeave }: AgainProps) {
+  return (
+    <Modal
+      opened
+      onClose={() => undefined}
+      withCloseButton={false}
+      closeOnEscape={false}
+      closeOnClickOutside={false}
+      title="Your session has ended"
+    >
+      <p className="hint">Sign in again to go on. What you have not saved is still there.</p>
+      <SignInForm fixedName={person.name} onSignedIn={onSignedIn}>
+        <Button variant="subtle" color="gray" onClick={onLeave}>
+          Leave without saving
+        </Button>
+      </SignInForm>
+    </Modal>
+  );
+}
