@@ -2,6 +2,10 @@
 import { ActionIcon, Menu, useMantineColorScheme } from '@mantine/core';
 import { type ReactNode, useEffect, useRef } from 'react';
 import { AccountPage } from './pages/account.tsx';
+import { DatabasesPage } from './pages/databases/databases-page.tsx';
+import { KeyPage } from './pages/keys/key-page.tsx';
+import { KeysPage } from './pages/keys/keys-page.tsx';
+import { PermissionsPage } from './pages/permissions/permissions-page.tsx';
 import { Logo } from './parts/logo.tsx';
 import { Name } from './parts/name.tsx';
 import { linkTo, type Route, useRoute } from './router.ts';
@@ -13,14 +17,18 @@ interface Place {
   readonly ownerOnly?: boolean;
 }
 
-const PLACES: readonly Place[] = [{ title: 'Account', segments: ['account'] }];
+const PLACES: readonly Place[] = [
+  { title: 'Databases', segments: ['databases'] },
+  { title: 'API keys', segments: ['keys'], ownerOnly: true },
+  { title: 'Account', segments: ['account'] },
+];
 
 export function Frame() {
   const route = useRoute();
   const { person } = useSession();
   const main = useRef<HTMLElement>(null);
   const path = route.segments.join('/');
-  const [first = ''] = route.segments;
+  const [first = 'databases'] = route.segments;
   // A new page starts at its top, for the eye and for the screen reader.
   useEffect(() => {
     main.current?.focus({ preventScroll: true });
@@ -61,20 +69,23 @@ export function Frame() {
         </div>
       </header>
       <main ref={main} tabIndex={-1} className="page" key={person.name}>
-        {pageOf(route)}
+        {pageOf(route, person.isOwner)}
       </main>
     </div>
   );
 }
 
-function pageOf({ segments: [first] }: Route): ReactNode {
-  switch (first) {
-    case undefined:
-    case 'account':
-      return <AccountPage />;
-    default:
-      return <NoPage />;
+function pageOf({ segments }: Route, isOwner: boolean): ReactNode {
+  const [first = 'databases', name, view] = segments;
+  // Cloudant's addresses had `database` and no name for the view.
+  if (first === 'databases' || first === 'database') {
+    if (name === undefined) return <DatabasesPage />;
+    if (view === undefined || view === 'permissions') return <PermissionsPage key={name} database={name} />;
   }
+  if (first === 'keys' && isOwner)
+    return name === undefined ? <KeysPage /> : <KeyPage key={name} name={name} />;
+  if (first === 'account') return <AccountPage />;
+  return <NoPage />;
 }
 
 function NoPage() {

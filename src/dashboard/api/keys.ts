@@ -1,0 +1,82 @@
+// Requests about API keys.
+import { ApiError, call, pathOf } from './http.ts';
+
+/** Times in ISO 8601. */
+export interface ApiKey {
+  readonly key: string;
+  readonly label: string | null;
+  readonly created_by: string;
+  readonly created_at: string;
+  readonly expires_at: string | null;
+  readonly last_used: string | null;
+}
+
+/** Shown once: the server keeps no password. */
+export interface Secret {
+  readonly key: string;
+  readonly password: string;
+}
+
+const ROOT = '_api/v2/api_keys';
+
+/** Every key that is not revoked, the oldest first. */
+export async function listKeys(signal: AbortSignal): Promise<readonly ApiKey[]> {
+  return (await call<{ readonly api_keys: readonly ApiKey[] }>({ path: ROOT, signal })).body.api_keys;
+}
+
+/** Creates a key; `grants` = roles by database. The answer arrives only if every grant is in force. */
+export async function createKey(fields: {
+  readonly label: string | null;
+  readonly expires_at: string | null;
+  readonly grants?: Readonly<Record<string, readonly string[]>>;
+}): Promise<Secret> {
+  const { key, password } = (await call<Secret>({ method: 'POST', path: ROOT, body: fields })).body;
+  return { key, password };
+}
+
+/** Changes label or expiry; null removes it. */
+export async function changeKey(
+  key: string,
+  fields: { readonly label?: string | null; readonly expires_at?: string | null },
+): Promise<void> {
+  await call({ method: 'PATCH', path: `${ROOT}/${pathOf(key)}`, body: fields });
+}
+
+/** Adds a password; the old ones stay valid for `overlapSeconds`. */
+export async function rotateKey(
+  key: string,
+  overlapSeconds: number,
+): Promise<Secret & { readonly oldValidUntil: string }> {
+  const { body } = await call<Secret & { readonly old_password_valid_until: string }>({
+    method: 'POST',
+    path: `${ROOT}/${pathOf(key)}/rotate`,
+    body: { overlap_seconds: overlapSeconds },
+  });
+  return { key, password: body.password, oldValidUntil: body.old_password_valid_until };
+}
+
+/** Ends a key for good. */
+export async function revokeKey(key: string): Promise<void> {
+  await call({ method: 'DELETE', path: `${ROOT}/${pathOf(key)}` });
+}
+
+/** Names of `_users` that begin with `start`, at most ten, for the owner. */
+export async function usersNamed(start: string, signal: AbortSignal): Promise<readonly string[]> {
+  const prefix = 'org.couchdb.user:';
+  const range = new URLSearchParams({
+    startkey: JSON.stringify(prefix + start),
+    endkey: JSON.stringify(`${prefix}${start}\ufff0`),
+    limit: '10',
+  });
+  try {
+    const { body } = await call<{ readonly rows: readonly { readonly id: string }[] }>({
+      path: `_users/_all_docs?${range.toString()}`,
+      signal,
+    });
+    return body.rows.map(({ id }) => id.slice(prefix.length));
+  } catch (error) {
+    // A cluster that was never set up has no _users.
+    if (error instanceof ApiError && error.status === 404) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,120 @@
+// Requests about the permissions of a database, and about where a name has access.
+import { type SecurityDocument } from '../permission-edits.ts';
+import { ApiError, call, pathOf } from './http.ts';
+
+export interface Permissions {
+  readonly document: SecurityDocument;
+  /** `<generation>.<revision>`; undefined if the server keeps no revisions. */
+  readonly revision: string | undefined;
+}
+
+const securityPath = (database: string): string => `_api/v2/db/${pathOf(database)}/_security`;
+
+export async function readPermissions(database: string, signal?: AbortSignal): Promise<Permissions> {
+  const { body, revision } = await call<SecurityDocument>({
+    path: securityPath(database),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return { document: body, revision };
+}
+
+export interface Save {
+  readonly document: SecurityDocument;
+  /** The revision that was read; the server refuses another one with 412. */
+  readonly revision: string | undefined;
+  /** For the history; at most 512 characters. */
+  readonly reason: string;
+}
+
+/** Replaces the document. Resolves with warnings of the server. */
+export async function savePermissions(database: string, save: Save): Promise<readonly string[]> {
+  const { body } = await call<{ readonly warnings?: readonly string[] }>({
+    method: 'PUT',
+    path: securityPath(database),
+    body: save.document,
+    headers: preconditions(save),
+  });
+  return body.warnings ?? [];
+}
+
+/** Header values are Latin-1 in browsers; other characters of a reason travel percent-encoded. */
+function preconditions({ revision, reason }: Omit<Save, 'document'>): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (revision !== undefined) headers['If-Match'] = `"${revision}"`;
+  if (reason !== '')
+    headers['X-Couchgate-Reason'] = /^[\x20-\x7e]*$/.test(reason) ? reason : encodeURI(reason);
+  return headers;
+}
+
+/** One saved change of the permissions. */
+export interface HistoryEntry {
+  readonly revision: number;
+  /** ISO 8601. */
+  readonly at: string;
+  readonly by: string;
+  readonly via?: string | null;
+  readonly reason?: string | null;
+  readonly request_id?: string | null;
+  readonly changes: readonly {
+    readonly name: string;
+    readonly before: readonly string[] | null;
+    readonly after: readonly string[] | null;
+  }[];
+}
+
+/** Reads the newest entries before a revision. Resolves with undefined if the server keeps no history. */
+export async function readHistory(
+  database: string,
+  { before, limit }: { readonly before: number | undefined; readonly limit: number },
+  signal: AbortSignal,
+): Promise<readonly HistoryEntry[] | undefined> {
+  const query = `limit=${limit}${before === undefined ? '' : `&before=${before}`}`;
+  try {
+    const { body } = await call<{ readonly history: readonly HistoryEntry[] } | readonly HistoryEntry[]>({
+      path: `${securityPath(database)}/history?${query}`,
+      signal,
+    });
+    return 'history' in body ? body.history : body;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Writes a new revision with the content of an older one. */
+export async function rollBack(
+  database: string,
+  { to, revision }: { readonly to: number; readonly revision: string | undefined },
+): Promise<void> {
+  await call({
+    method: 'POST',
+    path: `${securityPath(database)}/rollback`,
+    body: { revision: to },
+    headers: preconditions({ revision, reason: '' }),
+  });
+}
+
+/** Where a name has access. */
+export interface AccessEntry {
+  readonly database: string;
+  readonly roles: readonly string[];
+  /** `_security`, or the pattern of a prefix grant. */
+  readonly source: string;
+}
+
+/** Where a key or user has access. Resolves with null if the server has no answer to this. */
+export async function readAccess(
+  principal: string,
+  signal: AbortSignal,
+): Promise<readonly AccessEntry[] | null> {
+  try {
+    const { body } = await call<{ readonly access: readonly AccessEntry[] }>({
+      path: `_api/v2/access?principal=${encodeURIComponent(principal)}`,
+      signal,
+    });
+    return body.access;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,168 @@
+// One database of the list.
+import { ActionIcon, Menu } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { deleteDatabase, type DatabaseInfo } from '../../api/databases.ts';
+import { ApiError } from '../../api/http.ts';
+import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
+import { Name } from '../../parts/name.tsx';
+import { Padlock } from '../../parts/padlock.tsx';
+import { type Access, accessIn, rolesIn } from '../../permission-edits.ts';
+import { databasesQuery, keysQuery, permissionsQuery } from '../../queries.ts';
+import { mayHaveGrants } from '../../roles.ts';
+import { linkTo } from '../../router.ts';
+import { useSession } from '../../session/session.tsx';
+
+interface Props {
+  readonly name: string;
+  readonly info: DatabaseInfo | undefined;
+}
+
+export function DatabaseRow({ name, info }: Props) {
+  const { person } = useSession();
+  const isGrantable = mayHaveGrants(name);
+  const permissions = useQuery({ ...permissionsQuery(name), enabled: isGrantable });
+  const isClosed =
+    !isGrantable || (permissions.error instanceof ApiError && permissions.error.status === 403);
+  const access = permissions.data === undefined ? undefined : accessIn(permissions.data.document);
+  const link = linkTo(['databases', name, 'permissions']);
+  return (
+    <tr>
+      <th scope="row" data-column="Name">
+        {isClosed ? (
+          <Name of={name} />
+        ) : (
+          <a href={link}>
+            <Name of={name} />
+          </a>
+        )}
+        {info?.isPartitioned === true && <span className="tag">partitioned</span>}
+        {name.startsWith('_') && <span className="tag">system</span>}
+      </th>
+      <td className="number" data-column="Documents">
+        {info?.documents.toLocaleString('en') ?? '–'}
+      </td>
+      <td className="number" data-column="Size">
+        {info === undefined ? '–' : sizeInWords(info.size)}
+      </td>
+      <td data-column={person.isOwner ? 'Access' : 'Your roles'}>
+        {isClosed && <span className="hint">{closedWords(isGrantable, person.isOwner)}</span>}
+        {access !== undefined &&
+          (person.isOwner ? (
+            <AccessInWords access={access} />
+          ) : (
+            rolesIn(permissions.data?.document ?? {}, person.name).map((role) => (
+              <code key={role} className="tag">
+                {role}
+              </code>
+            ))
+          ))}
+        {permissions.isError && !isClosed && <span className="hint">cannot be read</span>}
+      </td>
+      <td className="row-actions">
+        {!isClosed && (
+          <a href={link} className="icon-link" aria-label={`Permissions of ${name}`} title="Permissions">
+            <Padlock isOpen={access?.kind === 'public'} />
+          </a>
+        )}
+        {!isClosed && !name.startsWith('_') && <MoreActions name={name} info={info} />}
+      </td>
+    </tr>
+  );
+}
+
+/** Needs the list of keys to tell keys from users; without it, it counts names. */
+function AccessInWords({ access }: { readonly access: Access }) {
+  const keys = useQuery({ ...keysQuery, enabled: access.kind === 'names', staleTime: 60_000 });
+  switch (access.kind) {
+    case 'couchdb':
+      return <>CouchDB decides</>;
+    case 'owner':
+      return <span className="hint">Owner only</span>;
+    case 'public': {
+      const can = access.roles.includes('_writer')
+        ? 'write'
+        : access.roles.includes('_reader')
+          ? 'read'
+          : 'limited';
+      return (
+        <>
+          <strong className="public">Public</strong> ({can})
+          {access.names > 0 && `, ${counted(access.names, 'name')}`}
+        </>
+      );
+    }
+    case 'names': {
+      const known = new Set(keys.data?.map(({ key }) => key));
+      const ofKeys = access.names.filter((name) => known.has(name)).length;
+      const others = access.names.length - ofKeys;
+      if (keys.data === undefined) return <>{counted(access.names.length, 'name')}</>;
+      return (
+        <>
+          {[
+            ...(ofKeys > 0 ? [counted(ofKeys, 'key')] : []),
+            ...(others > 0 ? [counted(others, 'user')] : []),
+          ].join(', ')}
+        </>
+      );
+    }
+  }
+}
+
+function closedWords(isGrantable: boolean, isOwner: boolean): string {
+  if (!isGrantable) return 'Server admins only';
+  return isOwner ? 'Closed for everybody' : 'You may not see its permissions';
+}
+
+const counted = (count: number, word: string): string =>
+  `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
+
+function MoreActions({ name, info }: Props) {
+  const { person } = useSession();
+  const queries = useQueryClient();
+  const [isDeleting, setDeleting] = useState(false);
+  if (!person.isOwner) return null;
+  const documents = info === undefined ? 'all its documents' : counted(info.documents, 'document');
+  return (
+    <>
+      <Menu position="bottom-end">
+        <Menu.Target>
+          <ActionIcon aria-label={`More actions on ${name}`}>⋯</ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item color="red" onClick={() => setDeleting(true)}>
+            Delete database…
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      {isDeleting && (
+        <ConfirmDialog
+          title="Delete database"
+          action="Delete database"
+          typed={name}
+          run={async () => {
+            await deleteDatabase(name);
+            await queries.invalidateQueries({ queryKey: databasesQuery.queryKey });
+          }}
+          onClose={() => setDeleting(false)}
+        >
+          <p>
+            <Name of={name} /> is deleted with {documents} and its permissions. This cannot be undone.
+          </p>
+        </ConfirmDialog>
+      )}
+    </>
+  );
+}
+
+/** Bytes in the largest unit that leaves a number above 1. */
+function sizeInWords(bytes: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toLocaleString('en', { maximumFractionDigits: value < 10 && unit > 0 ? 1 : 0 })} ${units[unit] ?? ''}`;
+}

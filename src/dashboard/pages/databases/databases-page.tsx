@@ -1,0 +1,145 @@
+// The page Databases: what there is, how large it is, and who has access.
+import { Button } from '@mantine/core';
+import { useQueries, useQuery } from '@tanstack/react-query';
+import { useMemo, useState } from 'react';
+import { MOST_INFOS, readInfos, type DatabaseInfo } from '../../api/databases.ts';
+import { ApiError } from '../../api/http.ts';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { pageOf, Pager, PAGE_SIZE, SearchField, SortHead, useListState } from '../../parts/list.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { databasesQuery } from '../../queries.ts';
+import { replaceParameters } from '../../router.ts';
+import { useSession } from '../../session/session.tsx';
+import { CreateDatabase } from './create-database.tsx';
+import { DatabaseRow } from './database-row.tsx';
+import { OpenByName } from './open-by-name.tsx';
+
+export function DatabasesPage() {
+  const { person } = useSession();
+  const title = person.isOwner ? 'Databases' : 'Shared with you';
+  useTitle(title);
+  const [isCreating, setCreating] = useState(false);
+  const names = useQuery(databasesQuery);
+  const isClosed = names.error instanceof ApiError && names.error.status === 403;
+  return (
+    <>
+      <div className="head">
+        <h1>{title}</h1>
+        {person.isOwner && <Button onClick={() => setCreating(true)}>Create database</Button>}
+      </div>
+      {isCreating && <CreateDatabase onClose={() => setCreating(false)} />}
+      {isClosed && <OpenByName />}
+      {names.isError && !isClosed && (
+        <ErrorNotice
+          error={names.error}
+          title="The databases cannot be read"
+          onRetry={() => void names.refetch()}
+        />
+      )}
+      {names.isPending && <Waiting what="databases" />}
+      {names.data !== undefined && <DatabaseList names={names.data} />}
+    </>
+  );
+}
+
+const BY_INFO: Readonly<Record<string, (info: DatabaseInfo) => number>> = {
+  documents: ({ documents }) => documents,
+  size: ({ size }) => size,
+};
+
+/** Sorting by documents or size needs the infos of all that is listed. */
+const MOST_SORTED = 10 * MOST_INFOS;
+
+function DatabaseList({ names }: { readonly names: readonly string[] }) {
+  const { search, sort, page } = useListState('name');
+  const { person } = useSession();
+  const found = useMemo(() => names.filter((name) => name.includes(search)), [names, search]);
+  const canSort = found.length <= MOST_SORTED;
+  const value = BY_INFO[sort.replace('-', '')];
+  const byName = useMemo(() => (sort === '-name' ? [...found].reverse() : found), [found, sort]);
+  const needed = value !== undefined && canSort ? found : pageOf(byName, page);
+  const infos = useInfos(needed);
+  const sorted = useMemo(() => {
+    if (value === undefined || !canSort) return byName;
+    const of = (name: string): number => {
+      const info = infos.get(name);
+      return info === undefined ? -1 : value(info);
+    };
+    const ascending = [...found].sort((a, b) => of(a) - of(b));
+    return sort.startsWith('-') ? ascending.reverse() : ascending;
+  }, [value, canSort, byName, found, infos, sort]);
+  const whyNot = canSort ? undefined : `Search first: at most ${MOST_SORTED} databases are sorted by this`;
+  if (names.length === 0) return <NoDatabases isOwner={person.isOwner} />;
+  return (
+    <>
+      <div className="tools">
+        <SearchField label="Search by name" />
+        <Pager total={found.length} page={page} of={found.length === 1 ? 'database' : 'databases'} />
+      </div>
+      {found.length === 0 ? (
+        <p>
+          No name contains “{search}”.{' '}
+          <Button size="xs" variant="default" onClick={() => replaceParameters({ q: undefined })}>
+            Show all
+          </Button>
+        </p>
+      ) : (
+        <table className="list databases">
+          <thead>
+            <tr>
+              <SortHead column="name" sort={sort}>
+                Name
+              </SortHead>
+              <SortHead column="documents" sort={sort} whyNot={whyNot} className="number">
+                Documents
+              </SortHead>
+              <SortHead column="size" sort={sort} whyNot={whyNot} className="number">
+                Size
+              </SortHead>
+              <th scope="col">{person.isOwner ? 'Who has access' : 'Your roles'}</th>
+              <th scope="col">
+                <span className="unseen">Actions</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {pageOf(sorted, page).map((name) => (
+              <DatabaseRow key={name} name={name} info={infos.get(name)} />
+            ))}
+          </tbody>
+        </table>
+      )}
+    </>
+  );
+}
+
+/**
+ * Infos of these databases, in requests of at most MOST_INFOS names. Empty until they arrive, or if they fail.
+ */
+function useInfos(names: readonly string[]): ReadonlyMap<string, DatabaseInfo> {
+  const size = Math.min(MOST_INFOS, Math.max(PAGE_SIZE, names.length));
+  const groups = Array.from({ length: Math.ceil(names.length / size) }, (_, at) =>
+    names.slice(at * size, (at + 1) * size),
+  );
+  return useQueries({
+    queries: groups.map((group) => ({
+      queryKey: ['infos', group],
+      queryFn: ({ signal }: { readonly signal: AbortSignal }) => readInfos(group, signal),
+      // Whoever may not ask for many at once still sees the names.
+      refetchInterval: false as const,
+    })),
+    combine: (results) => new Map(results.flatMap(({ data }) => [...(data ?? [])])),
+  });
+}
+
+function NoDatabases({ isOwner }: { readonly isOwner: boolean }) {
+  return isOwner ? (
+    <p>There are no databases yet. Create one, then share it on its page Permissions.</p>
+  ) : (
+    <p>
+      No database is shared with you. A server admin can grant you a role on the page Permissions of a
+      database.
+    </p>
+  );
+}

@@ -1,0 +1,125 @@
+// The page of one key: its life, and the databases that grant it roles.
+import { useQuery } from '@tanstack/react-query';
+import { type ReactNode } from 'react';
+import { type ApiKey } from '../../api/keys.ts';
+import { readAccess } from '../../api/permissions.ts';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Moment } from '../../parts/moment.tsx';
+import { Foreign, Name, visible } from '../../parts/name.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { keysQuery } from '../../queries.ts';
+import { linkTo } from '../../router.ts';
+import { KeyMenu } from './key-actions.tsx';
+
+export function KeyPage({ name }: { readonly name: string }) {
+  const keys = useQuery(keysQuery);
+  const item = keys.data?.find(({ key }) => key === name);
+  useTitle(item?.label ?? name);
+  return (
+    <>
+      <p className="crumbs">
+        <a href={linkTo(['keys'])}>API keys</a>
+      </p>
+      {keys.isPending && <Waiting what="the key" />}
+      {keys.isError && (
+        <ErrorNotice error={keys.error} title="The key cannot be read" onRetry={() => void keys.refetch()} />
+      )}
+      {keys.data !== undefined && item === undefined && (
+        <>
+          <h1>No such key</h1>
+          <p>
+            <Name of={name} /> does not exist, or was revoked.
+          </p>
+        </>
+      )}
+      {item !== undefined && <KeyFacts item={item} />}
+    </>
+  );
+}
+
+function KeyFacts({ item }: { readonly item: ApiKey }) {
+  const { key, label, created_by, created_at, last_used, expires_at } = item;
+  return (
+    <>
+      <div className="head">
+        <h1>{visible(label ?? key)}</h1>
+        <KeyMenu item={item} />
+      </div>
+      <dl className="facts">
+        <Fact title="Key">
+          <Name of={key} />
+        </Fact>
+        <Fact title="Created">
+          <Moment at={created_at} absent="" /> by <Foreign text={created_by} />
+        </Fact>
+        <Fact title="Last used">
+          <Moment at={last_used} absent="never used" />
+        </Fact>
+        <Fact title="Expires">
+          <Moment at={expires_at} absent="never" />
+        </Fact>
+      </dl>
+      <KeyAccess name={key} />
+    </>
+  );
+}
+
+function Fact({ title, children }: { readonly title: string; readonly children: ReactNode }) {
+  return (
+    <>
+      <dt>{title}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}
+
+/** Nothing, if the server cannot tell where a name has access. */
+function KeyAccess({ name }: { readonly name: string }) {
+  const access = useQuery({
+    queryKey: ['access', name],
+    queryFn: ({ signal }) => readAccess(name, signal),
+  });
+  if (access.isError)
+    return (
+      <ErrorNotice
+        error={access.error}
+        title="Its databases cannot be read"
+        onRetry={() => void access.refetch()}
+      />
+    );
+  if (access.data == null) return null;
+  return (
+    <>
+      <h2>Databases and roles</h2>
+      {access.data.length === 0 ? (
+        <p>No database grants it a role. Open the permissions of a database and add it.</p>
+      ) : (
+        <table className="list">
+          <thead>
+            <tr>
+              <th scope="col">Database</th>
+              <th scope="col">Roles</th>
+              <th scope="col">Granted by</th>
+            </tr>
+          </thead>
+          <tbody>
+            {access.data.map(({ database, roles, source }) => (
+              <tr key={`${database} ${source}`}>
+                <th scope="row" data-column="Database">
+                  <a href={linkTo(['databases', database, 'permissions'])}>
+                    <Name of={database} />
+                  </a>
+                </th>
+                <td data-column="Roles">{roles.join(', ')}</td>
+                <td data-column="Granted by">
+                  {source === '_security' ? 'its permissions' : visible(source)}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,144 @@
+// The page API keys: every key with its life, and what can be done with it.
+import { Button, NativeSelect } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useMemo, useState } from 'react';
+import { type ApiKey } from '../../api/keys.ts';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { pageOf, Pager, SearchField, SortHead, useListState } from '../../parts/list.tsx';
+import { Moment } from '../../parts/moment.tsx';
+import { Foreign, Name } from '../../parts/name.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { keysQuery } from '../../queries.ts';
+import { linkTo, replaceParameters, useRoute } from '../../router.ts';
+import { GenerateKey } from '../permissions/generate-key.tsx';
+import { KeyMenu } from './key-actions.tsx';
+import { chosen, type Filter, filterNamed, FILTERS, isExpired } from './key-filter.ts';
+
+export function KeysPage() {
+  useTitle('API keys');
+  const keys = useQuery(keysQuery);
+  const [isGenerating, setGenerating] = useState(false);
+  return (
+    <>
+      <div className="head">
+        <h1>API keys</h1>
+        <Button onClick={() => setGenerating(true)}>Generate API key</Button>
+      </div>
+      {isGenerating && <GenerateKey database={undefined} onClose={() => setGenerating(false)} />}
+      {keys.isError && (
+        <ErrorNotice error={keys.error} title="The keys cannot be read" onRetry={() => void keys.refetch()} />
+      )}
+      {keys.isPending && <Waiting what="keys" />}
+      {keys.data !== undefined &&
+        (keys.data.length === 0 ? (
+          <p>
+            There are no API keys yet. A key is a name and a password for a program; databases grant it roles.
+          </p>
+        ) : (
+          <KeyList keys={keys.data} />
+        ))}
+    </>
+  );
+}
+
+function KeyList({ keys }: { readonly keys: readonly ApiKey[] }) {
+  const { parameters } = useRoute();
+  const { search, sort, page } = useListState('label');
+  const filter = filterNamed(parameters.get('show'));
+  // The time when the list was read: a list that changes while it is looked at would jump.
+  const [now] = useState(Date.now);
+  const found = useMemo(() => chosen(keys, { search, filter, sort, now }), [keys, search, filter, sort, now]);
+  return (
+    <>
+      <div className="tools">
+        <SearchField label="Search labels and names" />
+        <NativeSelect
+          aria-label="Which keys"
+          data={Object.entries(FILTERS).map(([value, label]) => ({ value, label }))}
+          value={filter}
+          onChange={(event) => {
+            const show = event.currentTarget.value as Filter;
+            replaceParameters({ show: show === 'all' ? undefined : show, page: undefined });
+          }}
+        />
+        <Pager total={found.length} page={page} of={found.length === 1 ? 'key' : 'keys'} />
+      </div>
+      {found.length === 0 ? (
+        <p>
+          No key matches.{' '}
+          <Button
+            size="xs"
+            variant="default"
+            onClick={() => replaceParameters({ q: undefined, show: undefined })}
+          >
+            Show all
+          </Button>
+        </p>
+      ) : (
+        <table className="list keys">
+          <thead>
+            <tr>
+              <SortHead column="label" sort={sort}>
+                Key
+              </SortHead>
+              <SortHead column="created" sort={sort}>
+                Created
+              </SortHead>
+              <SortHead column="used" sort={sort}>
+                Last used
+              </SortHead>
+              <SortHead column="expires" sort={sort}>
+                Expires
+              </SortHead>
+              <th scope="col">
+                <span className="unseen">Actions</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {pageOf(found, page).map((key) => (
+              <KeyRow key={key.key} item={key} now={now} />
+            ))}
+          </tbody>
+        </table>
+      )}
+    </>
+  );
+}
+
+function KeyRow({ item, now }: { readonly item: ApiKey; readonly now: number }) {
+  const { key, label, created_at, last_used, expires_at } = item;
+  return (
+    <tr>
+      <th scope="row" data-column="Key">
+        {label !== null && label !== '' && (
+          <span className="label">
+            <Foreign text={label} />
+          </span>
+        )}
+        <a href={linkTo(['keys', key])}>
+          <Name of={key} />
+        </a>
+      </th>
+      <td data-column="Created">
+        <Moment at={created_at} absent="" />
+      </td>
+      <td data-column="Last used">
+        <Moment at={last_used} absent="never used" />
+      </td>
+      <td data-column="Expires">
+        {isExpired(item, now) ? (
+          <span className="bad">
+            expired <Moment at={expires_at} absent="" />
+          </span>
+        ) : (
+          <Moment at={expires_at} absent="never" />
+        )}
+      </td>
+      <td className="row-actions">
+        <KeyMenu item={item} />
+      </td>
+    </tr>
+  );
+}

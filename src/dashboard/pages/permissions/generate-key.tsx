@@ -1,0 +1,113 @@
+// Generates an API key with its first grant, on the page of the database.
+import { Button, Checkbox, Modal, TextInput } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
+import { type SyntheticEvent, useState } from 'react';
+import { createKey, type Secret } from '../../api/keys.ts';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ExpiryField, useExpiry } from '../../parts/expiry-field.tsx';
+import { SecretDialog } from '../../parts/secret-dialog.tsx';
+import { keysQuery, permissionsQuery } from '../../queries.ts';
+import { inOrder, ROLES } from '../../roles.ts';
+
+interface Props {
+  /** Undefined = a key without a grant. */
+  readonly database: string | undefined;
+  readonly onClose: () => void;
+}
+
+/** Asks for label, expiry and roles; then shows name and password once. */
+export function GenerateKey({ database, onClose }: Props) {
+  const queries = useQueryClient();
+  const [secret, setSecret] = useState<Secret>();
+  const created = async (made: Secret): Promise<void> => {
+    setSecret(made);
+    await queries.invalidateQueries({ queryKey: keysQuery.queryKey });
+    if (database !== undefined)
+      await queries.invalidateQueries({ queryKey: permissionsQuery(database).queryKey });
+  };
+  if (secret !== undefined)
+    return (
+      <SecretDialog
+        title="API key generated"
+        secret={secret}
+        path={database === undefined ? '_session' : `${encodeURIComponent(database)}/_all_docs`}
+        onClose={onClose}
+      />
+    );
+  return <KeyForm database={database} onCreated={created} onClose={onClose} />;
+}
+
+interface FormProps extends Props {
+  readonly onCreated: (secret: Secret) => Promise<void>;
+}
+
+function KeyForm({ database, onCreated, onClose }: FormProps) {
+  const [label, setLabel] = useState('');
+  const [roles, setRoles] = useState<readonly string[]>(database === undefined ? [] : ['_reader']);
+  const expiry = useExpiry('90');
+  const [error, setError] = useState<unknown>();
+  const [isSending, setSending] = useState(false);
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    setSending(true);
+    createKey({
+      label: label.trim() === '' ? null : label.trim(),
+      expires_at: expiry.value(),
+      ...(database === undefined ? {} : { grants: { [database]: roles } }),
+    })
+      .then(onCreated)
+      .catch((thrown: unknown) => {
+        setError(thrown);
+        setSending(false);
+      });
+  };
+  return (
+    <Modal opened onClose={onClose} title="Generate API key" size="lg">
+      <form className="form" onSubmit={submit}>
+        <TextInput
+          label="Label"
+          description="Who or what uses the key. Only server admins see it."
+          data-autofocus
+          autoComplete="off"
+          maxLength={256}
+          value={label}
+          onChange={(event) => setLabel(event.currentTarget.value)}
+        />
+        <ExpiryField expiry={expiry} />
+        {database !== undefined && (
+          <fieldset className="choices">
+            <legend>Roles on {database}</legend>
+            {ROLES.map(({ role, title, meaning }) => (
+              <Checkbox
+                key={role}
+                label={title}
+                description={meaning}
+                checked={roles.includes(role)}
+                onChange={(event) =>
+                  setRoles(
+                    event.currentTarget.checked
+                      ? inOrder([...roles, role])
+                      : roles.filter((each) => each !== role),
+                  )
+                }
+              />
+            ))}
+          </fieldset>
+        )}
+        {error !== undefined && <ErrorNotice error={error} title="No key was generated" />}
+        <div className="actions">
+          <Button
+            type="submit"
+            loading={isSending}
+            disabled={expiry.problem !== undefined || (database !== undefined && roles.length === 0)}
+          >
+            Generate API key
+          </Button>
+          <Button variant="subtle" color="gray" onClick={onClose}>
+            Cancel
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  );
+}

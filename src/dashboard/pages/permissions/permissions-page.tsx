@@ -1,0 +1,199 @@
+// The page Permissions of a database.
+import { Alert, Button } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useCallback, useMemo, useState } from 'react';
+import { API_ROOT, ApiError } from '../../api/http.ts';
+import { CopyButton } from '../../parts/copy-button.tsx';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { pageOf, Pager, PAGE_SIZE, SearchField, useListState } from '../../parts/list.tsx';
+import { visible } from '../../parts/name.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { accessIn, couchRulesIn, hasEdits, rolesIn, rolesShown } from '../../permission-edits.ts';
+import { keysQuery } from '../../queries.ts';
+import { linkTo, useRoute } from '../../router.ts';
+import { useSession } from '../../session/session.tsx';
+import { AddName } from './add-name.tsx';
+import { CarriedOver, Conflicts } from './conflicts.tsx';
+import { CouchRules } from './couch-rules.tsx';
+import { GenerateKey } from './generate-key.tsx';
+import { History, useHasHistory } from './history.tsx';
+import { Matrix, type MatrixRow } from './matrix.tsx';
+import { SaveBar } from './save-bar.tsx';
+import { type Editing, useEdits } from './use-edits.ts';
+
+export function PermissionsPage({ database }: { readonly database: string }) {
+  useTitle(`Permissions of ${database}`);
+  const { parameters } = useRoute();
+  const { query, editing } = useEdits(database);
+  const [saved, setSaved] = useState<readonly string[]>();
+  const hasHistory = useHasHistory(database, editing?.base.revision !== undefined);
+  const isHistory = hasHistory && parameters.get('show') === 'history';
+  const url = `${API_ROOT}${encodeURIComponent(database)}`;
+  return (
+    <>
+      <p className="crumbs">
+        <a href={linkTo(['databases'])}>Databases</a>
+      </p>
+      <div className="head">
+        <h1>Permissions of {visible(database)}</h1>
+        <span className="url">
+          <code>{url}</code>
+          <CopyButton text={url} what="the URL of the database" />
+        </span>
+      </div>
+      {query.isError && <ReadError error={query.error} onRetry={() => void query.refetch()} />}
+      {query.isPending && <Waiting what="permissions" />}
+      {editing !== undefined && (
+        <>
+          {hasHistory && <Tabs database={database} isHistory={isHistory} />}
+          {isHistory ? (
+            <History database={database} revision={editing.base.revision} />
+          ) : (
+            <Editor database={database} editing={editing} />
+          )}
+          {saved !== undefined && !hasEdits(editing.edits) && <Saved warnings={saved} />}
+          {hasEdits(editing.edits) && <SaveBar database={database} editing={editing} onSaved={setSaved} />}
+        </>
+      )}
+    </>
+  );
+}
+
+function Tabs({ database, isHistory }: { readonly database: string; readonly isHistory: boolean }) {
+  const link = (show?: string): string => linkTo(['databases', database, 'permissions'], { show });
+  return (
+    <nav className="tabs" aria-label="Views of the permissions">
+      <a href={link()} aria-current={isHistory ? undefined : 'page'}>
+        Permissions
+      </a>
+      <a href={link('history')} aria-current={isHistory ? 'page' : undefined}>
+        History
+      </a>
+    </nav>
+  );
+}
+
+function ReadError({ error, onRetry }: { readonly error: unknown; readonly onRetry: () => void }) {
+  const isRefused = error instanceof ApiError && error.status === 403;
+  return (
+    <ErrorNotice error={error} title="The permissions cannot be read" onRetry={onRetry}>
+      {isRefused && (
+        <p>
+          Whoever holds <code>_security</code> or <code>_admin</code> on the database may see them.
+        </p>
+      )}
+    </ErrorNotice>
+  );
+}
+
+function Saved({ warnings }: { readonly warnings: readonly string[] }) {
+  return (
+    <Alert color={warnings.length > 0 ? 'yellow' : 'green'} role="status" className="saved">
+      Saved. It is in force now.
+      {warnings.map((warning) => (
+        <p key={warning}>{visible(warning)}</p>
+      ))}
+    </Alert>
+  );
+}
+
+function Editor({ database, editing }: { readonly database: string; readonly editing: Editing }) {
+  const { person } = useSession();
+  const [isGenerating, setGenerating] = useState(false);
+  const [added, setAdded] = useState<readonly string[]>([]);
+  const { search, page } = useListState('name');
+  const { base, edits, set } = editing;
+  const rows = useRows(editing, added);
+  const others = rows.filter(({ name, key }) => matches(search, name, key?.label));
+  const isLong = rows.length > PAGE_SIZE;
+  const isInert = edits.couch?.after.isOn ?? couchRulesIn(base.document).isOn;
+  const forget = useCallback(
+    (name: string) => {
+      setAdded((now) => now.filter((each) => each !== name));
+      set(name, []);
+    },
+    [set],
+  );
+  return (
+    <>
+      <AccessLine editing={editing} />
+      {editing.conflicts.length > 0 && <Conflicts editing={editing} />}
+      {editing.wasCarriedOver && editing.conflicts.length === 0 && <CarriedOver />}
+      <div className="tools" hidden={isInert}>
+        <AddName
+          isPresent={(name) => name === 'nobody' || rows.some((row) => row.name === name)}
+          onAdd={(name) => setAdded([name, ...added])}
+        />
+        {person.isOwner && <Button onClick={() => setGenerating(true)}>Generate API key</Button>}
+      </div>
+      {isLong && (
+        <div className="tools">
+          <SearchField label="Search names and labels" />
+          <Pager total={others.length} page={page} of="names" />
+        </div>
+      )}
+      <Matrix
+        rows={[everyone(editing), ...pageOf(others, page)]}
+        isInert={isInert}
+        onChange={set}
+        onForget={forget}
+      />
+      <CouchRules editing={editing} />
+      {isGenerating && <GenerateKey database={database} onClose={() => setGenerating(false)} />}
+    </>
+  );
+}
+
+/** The rows of all names but `nobody`: new ones first, then in the order of their names. */
+function useRows({ base: { document }, edits }: Editing, added: readonly string[]): readonly MatrixRow[] {
+  const { person } = useSession();
+  const keys = useQuery({ ...keysQuery, enabled: person.isOwner, staleTime: 60_000 });
+  return useMemo(() => {
+    const known = new Map((keys.data ?? []).map((key) => [key.key, key]));
+    const stored = Object.keys(document.cloudant ?? {}).filter((name) => rolesIn(document, name).length > 0);
+    const names = new Set([...added, ...[...new Set([...stored, ...edits.grants.keys()])].sort()]);
+    names.delete('nobody');
+    return [...names].map((name) => ({
+      name,
+      key: known.get(name),
+      roles: rolesShown(document, edits, name),
+      before: rolesIn(document, name),
+    }));
+  }, [document, edits, added, keys.data]);
+}
+
+function everyone({ base: { document }, edits }: Editing): MatrixRow {
+  return {
+    name: 'nobody',
+    key: undefined,
+    roles: rolesShown(document, edits, 'nobody'),
+    before: rolesIn(document, 'nobody'),
+  };
+}
+
+function matches(search: string, name: string, label: string | null | undefined): boolean {
+  const wanted = search.toLowerCase();
+  return name.toLowerCase().includes(wanted) || label?.toLowerCase().includes(wanted) === true;
+}
+
+/** The state that is saved, in one sentence. */
+function AccessLine({ editing: { base } }: { readonly editing: Editing }) {
+  const access = accessIn(base.document);
+  switch (access.kind) {
+    case 'couchdb':
+      return <p>CouchDB decides who has access to this database.</p>;
+    case 'owner':
+      return (
+        <p>Only server admins have access. Add a name, or generate an API key, to share the database.</p>
+      );
+    case 'public':
+      return (
+        <p className="public-line">
+          <strong>This database is public.</strong> Everyone without a password has {access.roles.join(', ')}.
+        </p>
+      );
+    case 'names':
+      return <p>The names below have access. Nobody gets in without a password.</p>;
+  }
+}

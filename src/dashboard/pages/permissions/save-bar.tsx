@@ -1,0 +1,113 @@
+// The bar that collects the edits, and the dialog that says what saving them changes.
+import { Button, Modal, TextInput } from '@mantine/core';
+import { type SyntheticEvent, useState } from 'react';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Name } from '../../parts/name.tsx';
+import { tidied } from '../../permission-edits.ts';
+import { type Consequence, consequencesOf } from '../../permission-words.ts';
+import { ChangedMeanwhile, type Editing } from './use-edits.ts';
+
+interface Props {
+  readonly database: string;
+  readonly editing: Editing;
+  /** Called with warnings of the server after a save. */
+  readonly onSaved: (warnings: readonly string[]) => void;
+}
+
+export function SaveBar({ database, editing, onSaved }: Props) {
+  const [isReviewing, setReviewing] = useState(false);
+  const { edits, conflicts } = editing;
+  const count = edits.grants.size + (edits.couch === undefined ? 0 : 1);
+  return (
+    <div className="save-bar" role="region" aria-label="Unsaved changes">
+      <span role="status">
+        {count === 1 ? '1 unsaved change' : `${count} unsaved changes`}
+        {conflicts.length > 0 && ': choose between theirs and mine first'}
+      </span>
+      <Button onClick={() => setReviewing(true)} disabled={conflicts.length > 0}>
+        Review and save
+      </Button>
+      <Button variant="default" onClick={editing.discard}>
+        Discard
+      </Button>
+      {isReviewing && (
+        <Review database={database} editing={editing} onSaved={onSaved} onClose={() => setReviewing(false)} />
+      )}
+    </div>
+  );
+}
+
+function Review({ database, editing, onSaved, onClose }: Props & { readonly onClose: () => void }) {
+  const [reason, setReason] = useState('');
+  const [error, setError] = useState<unknown>();
+  const [isSaving, setSaving] = useState(false);
+  const { base, edits, save } = editing;
+  const consequences = consequencesOf(database, base.document, tidied(edits));
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    setSaving(true);
+    save(reason).then(
+      (warnings) => {
+        onClose();
+        onSaved(warnings);
+      },
+      (thrown: unknown) => {
+        setSaving(false);
+        // The page shows theirs beside mine.
+        if (thrown instanceof ChangedMeanwhile) onClose();
+        else setError(thrown);
+      },
+    );
+  };
+  return (
+    <Modal opened onClose={onClose} title={`Save permissions of ${database}`} size="lg">
+      <form className="form" onSubmit={submit}>
+        <ul className="consequences">
+          {consequences.map((consequence) => (
+            <ConsequenceLine
+              key={`${consequence.name ?? ''} ${consequence.text}`}
+              consequence={consequence}
+            />
+          ))}
+        </ul>
+        {base.revision !== undefined && (
+          <TextInput
+            label="Reason (optional, kept in the history)"
+            autoComplete="off"
+            maxLength={512}
+            value={reason}
+            onChange={(event) => setReason(event.currentTarget.value)}
+          />
+        )}
+        {error !== undefined && (
+          <ErrorNotice error={error} title="The permissions were not saved">
+            <p>Your changes are still here.</p>
+          </ErrorNotice>
+        )}
+        <div className="actions">
+          <Button type="submit" loading={isSaving} data-autofocus>
+            Save
+          </Button>
+          <Button variant="subtle" color="gray" onClick={onClose}>
+            Go on editing
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  );
+}
+
+const SIGNS = { opens: '!', gives: '+', takes: '−' } as const;
+
+function ConsequenceLine({ consequence: { tone, name, text } }: { readonly consequence: Consequence }) {
+  return (
+    <li className={tone}>
+      <span className="sign" aria-hidden="true">
+        {SIGNS[tone]}
+      </span>
+      <span>
+        {name !== undefined && <Name of={name} />} {text}
+      </span>
+    </li>
+  );
+}

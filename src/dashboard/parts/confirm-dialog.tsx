@@ -1,0 +1,65 @@
+// Asks before something that cannot be undone.
+import { Button, Modal, TextInput } from '@mantine/core';
+import { type ReactNode, type SyntheticEvent, useState } from 'react';
+import { ErrorNotice } from './error-notice.tsx';
+
+interface Props {
+  readonly title: string;
+  readonly children: ReactNode;
+  /** Words of the button. */
+  readonly action: string;
+  /** What the person must type; undefined = nothing. */
+  readonly typed?: string;
+  readonly run: () => Promise<unknown>;
+  readonly onClose: () => void;
+}
+
+/** Runs the action and closes; a failure is shown and nothing is lost. */
+export function ConfirmDialog({ title, children, action, typed, run, onClose }: Props) {
+  const [text, setText] = useState('');
+  const [error, setError] = useState<unknown>();
+  const [isRunning, setRunning] = useState(false);
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    setRunning(true);
+    run()
+      .then(onClose, setError)
+      .finally(() => setRunning(false));
+  };
+  return (
+    <Modal opened onClose={onClose} title={title}>
+      <form className="form" onSubmit={submit}>
+        <div>{children}</div>
+        {typed !== undefined && (
+          <TextInput
+            label={`Type ${typed} to confirm`}
+            autoComplete="off"
+            spellCheck={false}
+            data-autofocus
+            value={text}
+            onChange={(event) => setText(event.currentTarget.value)}
+          />
+        )}
+        {error !== undefined && <ErrorNotice error={error} title="It was not done" />}
+        <div className="actions">
+          <Button
+            type="submit"
+            color="red"
+            loading={isRunning}
+            disabled={typed !== undefined && text !== typed}
+          >
+            {action}
+          </Button>
+          <Button
+            variant="subtle"
+            color="gray"
+            onClick={onClose}
+            data-autofocus={typed === undefined || undefined}
+          >
+            Cancel
+          </Button>
+        </div>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,62 @@
+// Shows a new password once. It stays in the memory of this component: no address, cache or storage has it.
+import { Alert, Button, Checkbox, Modal } from '@mantine/core';
+import { useState } from 'react';
+import { type Secret } from '../api/keys.ts';
+import { API_ROOT } from '../api/http.ts';
+import { CopyButton } from './copy-button.tsx';
+
+interface Props {
+  readonly title: string;
+  readonly secret: Secret;
+  /** Path of the example, such as a database. */
+  readonly path: string;
+  readonly note?: string;
+  readonly onClose: () => void;
+}
+
+/** Closes only after the person has said that the password is stored. */
+export function SecretDialog({ title, secret, path, note, onClose }: Props) {
+  const [isStored, setStored] = useState(false);
+  const curl = `curl -u '${secret.key}:${secret.password}' ${API_ROOT}${path}`;
+  return (
+    <Modal
+      opened
+      onClose={() => undefined}
+      withCloseButton={false}
+      closeOnEscape={false}
+      closeOnClickOutside={false}
+      title={title}
+      size="lg"
+    >
+      <Alert color="yellow">The password is shown now and never again. It cannot be retrieved.</Alert>
+      {note !== undefined && <p>{note}</p>}
+      <dl className="secret">
+        <Line title="Key" value={secret.key} />
+        <Line title="Password" value={secret.password} />
+        <Line title="Try it" value={curl} />
+      </dl>
+      <Checkbox
+        label="I have stored the password"
+        checked={isStored}
+        onChange={(event) => setStored(event.currentTarget.checked)}
+      />
+      <div className="actions">
+        <Button disabled={!isStored} onClick={onClose}>
+          Done
+        </Button>
+      </div>
+    </Modal>
+  );
+}
+
+function Line({ title, value }: { readonly title: string; readonly value: string }) {
+  return (
+    <>
+      <dt>{title}</dt>
+      <dd>
+        <code>{value}</code>
+        <CopyButton text={value} what={title.toLowerCase()} />
+      </dd>
+    </>
+  );
+}

@@ -1,0 +1,23 @@
+// The requests whose answers several pages share, by their place in the cache.
+import { queryOptions } from '@tanstack/react-query';
+import { listDatabases } from './api/databases.ts';
+import { listKeys } from './api/keys.ts';
+import { readPermissions } from './api/permissions.ts';
+
+export const databasesQuery = queryOptions({
+  queryKey: ['databases'],
+  queryFn: ({ signal }) => listDatabases(signal),
+});
+
+/** For the owner only. */
+export const keysQuery = queryOptions({
+  queryKey: ['keys'],
+  queryFn: ({ signal }) => listKeys(signal),
+});
+
+export function permissionsQuery(database: string) {
+  return queryOptions({
+    queryKey: ['permissions', database],
+    queryFn: ({ signal }) => readPermissions(database, signal),
+  });
+}

@@ -1,0 +1,256 @@
+// What a person who comes from Cloudant does in the dashboard, in Chromium, checked at the API.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { type Browser } from 'playwright-core';
+import { type Dashboard, NO_BROWSER, openDashboard, signIn, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
+
+describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  const opened: Dashboard[] = [];
+  const alice: Credentials = { name: 'alice', password: 'wonder' };
+
+  before(async () => {
+    gate = await startCouchgate();
+    browser = await startBrowser();
+    await gate.ask('PUT', '/_users', { as: gate.owner });
+    const body = { ...alice, roles: [], type: 'user' };
+    await gate.ask('PUT', '/_users/org.couchdb.user:alice', { as: gate.owner, body });
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+  });
+  afterEach(async () => {
+    for (const dashboard of opened.splice(0)) {
+      assert.deepEqual(dashboard.problems, []);
+      await dashboard.close();
+    }
+  });
+
+  async function open(as: Credentials | undefined = gate.owner): Promise<Dashboard> {
+    const dashboard = await openDashboard(browser, gate, { as });
+    opened.push(dashboard);
+    return dashboard;
+  }
+  async function permissionsOf(database: string): Promise<Dashboard> {
+    const dashboard = await open();
+    await dashboard.go(`/databases/${encodeURIComponent(database)}/permissions`);
+    await dashboard.page.getByRole('heading', { name: `Permissions of ${database}` }).waitFor();
+    return dashboard;
+  }
+  async function saveIn({ page }: Dashboard, ...consequences: readonly string[]): Promise<void> {
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    for (const words of consequences) await page.getByRole('dialog').getByText(words).waitFor();
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await page.getByText('Saved. It is in force now.').waitFor();
+  }
+  const grantsOf = async (database: string): Promise<unknown> => {
+    const { body } = await gate.ask('GET', `/${database}/_security`, { as: gate.owner });
+    return (body as { cloudant?: unknown }).cloudant;
+  };
+  const statusOf = async (path: string, as?: Credentials): Promise<number> =>
+    (await gate.ask('GET', path, { as })).status;
+
+  it('creates a database, shares it with a user, and deletes it', async () => {
+    const { page } = await open();
+    await page.getByRole('button', { name: 'Create database' }).click();
+    const create = page.getByRole('button', { name: 'Create', exact: true });
+    await page.getByLabel('Name', { exact: true }).fill('Wrong');
+    await page.getByText('Begin with a lower-case letter').waitFor();
+    assert.equal(await create.isDisabled(), true);
+    await page.getByLabel('Name', { exact: true }).fill('shared');
+    await create.click();
+    await page.getByRole('heading', { name: 'Permissions of shared' }).waitFor();
+    await page.getByRole('combobox', { name: 'User name or API key' }).fill('ali');
+    await page.getByRole('option', { name: 'alice' }).click();
+    await page.getByRole('button', { name: 'Add' }).click();
+    await page.getByLabel('Read for alice').check();
+    await page.getByLabel('Write for alice').check();
+    await saveIn(opened[0] as Dashboard, 'can read documents and write and delete documents.');
+    assert.deepEqual(await grantsOf('shared'), { alice: ['_reader', '_writer'] });
+    assert.equal(await statusOf('/shared', alice), 200);
+    await page.getByRole('link', { name: 'Databases' }).first().click();
+    await page.getByRole('button', { name: 'More actions on shared' }).click();
+    await page.getByRole('menuitem', { name: 'Delete database' }).click();
+    const confirm = page.getByRole('button', { name: 'Delete database' });
+    assert.equal(await confirm.isDisabled(), true);
+    await page.getByLabel('Type shared to confirm').fill('shared');
+    await confirm.click();
+    await page.getByRole('link', { name: 'Permissions of shared' }).waitFor({ state: 'detached' });
+    assert.equal(await statusOf('/shared', gate.owner), 404);
+  });
+
+  it('makes a database public by its padlock, and closes it again', async () => {
+    await gate.database('fruit', {});
+    const dashboard = await open();
+    const { page } = dashboard;
+    await page.getByRole('link', { name: 'Permissions of fruit' }).click();
+    await page.getByLabel('Read for everyone without a password').check();
+    await saveIn(dashboard, 'fruit becomes readable without a password.');
+    assert.equal(await statusOf('/fruit'), 200);
+    await page.getByText('This database is public.').waitFor();
+    await page.getByLabel('Read for everyone without a password').uncheck();
+    await saveIn(dashboard, 'fruit is no longer public');
+    assert.equal(await statusOf('/fruit'), 401);
+  });
+
+  it('generates a key with its first grant, rotates its password, and revokes it', async () => {
+    await gate.database('nuts', {});
+    const dashboard = await permissionsOf('nuts');
+    const { page } = dashboard;
+    await page.getByRole('button', { name: 'Generate API key' }).click();
+    await page.getByLabel('Label', { exact: true }).fill('sensor 7');
+    await page.getByRole('button', { name: 'Generate API key' }).last().click();
+    const first = await storedSecret(dashboard);
+    assert.equal(await statusOf('/nuts', first), 200);
+    assert.deepEqual(await grantsOf('nuts'), { [first.name]: ['_reader'] });
+    await page.locator('tr', { hasText: 'sensor 7' }).waitFor();
+
+    await page.getByRole('link', { name: 'API keys' }).click();
+    await page.getByRole('button', { name: 'Actions on the key sensor 7' }).click();
+    await page.getByRole('menuitem', { name: 'Rotate password' }).click();
+    await page.getByLabel('Now: what uses it').check();
+    await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+    const second = await storedSecret(dashboard);
+    assert.notEqual(second.password, first.password);
+    assert.deepEqual([await statusOf('/nuts', first), await statusOf('/nuts', second)], [401, 200]);
+
+    await page.getByRole('button', { name: 'Actions on the key sensor 7' }).click();
+    await page.getByRole('menuitem', { name: 'Rename' }).click();
+    await page.getByLabel('Label', { exact: true }).fill('sensor 8');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'Actions on the key sensor 8' }).click();
+    await page.getByRole('menuitem', { name: 'Revoke' }).click();
+    await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+    await page.getByText('sensor 8').first().waitFor({ state: 'detached' });
+    assert.equal(await statusOf('/nuts', second), 401);
+  });
+
+  /** Reads name and password from the dialog, which closes only after "I have stored the password". */
+  async function storedSecret({ page }: Dashboard): Promise<Credentials> {
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('never again').waitFor();
+    const [name = '', password = ''] = await dialog.locator('code').allTextContents();
+    await page.keyboard.press('Escape');
+    assert.equal(await page.getByRole('button', { name: 'Done' }).isDisabled(), true);
+    await page.getByLabel('I have stored the password').check();
+    await page.getByRole('button', { name: 'Done' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    assert.equal((await page.content()).includes(password), false);
+    return { name, password };
+  }
+
+  it('is told that an API key has no access', async () => {
+    const { page } = await open(await gate.key());
+    await page.getByText('API keys have no access to the dashboard. Sign in as').waitFor();
+    await page.getByText('Request').waitFor();
+  });
+
+  it('changes permissions as a user who holds _security, and sees nothing else', async () => {
+    await gate.database('garden', { alice: ['_security'] });
+    const dashboard = await open(alice);
+    const { page } = dashboard;
+    await page.getByRole('heading', { name: 'Shared with you' }).waitFor();
+    assert.equal(await page.getByRole('link', { name: 'API keys' }).count(), 0);
+    await dashboard.go('/databases/garden/permissions');
+    await page.getByLabel('Write for everyone without a password').check();
+    await saveIn(dashboard, 'garden becomes writable without a password.');
+    assert.deepEqual(await grantsOf('garden'), { alice: ['_security'], nobody: ['_writer'] });
+    await gate.database('secret', {});
+    await dashboard.go('/databases/secret/permissions');
+    await page.getByText('The permissions cannot be read').waitFor();
+    await page.getByText(/^Request /).waitFor();
+  });
+
+  it('loses no edits when the session ends', async () => {
+    await gate.database('edits', {});
+    const dashboard = await permissionsOf('edits');
+    const { page, context } = dashboard;
+    await page.getByLabel('Read for everyone without a password').check();
+    await context.clearCookies();
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await page.getByText('Your session has ended').waitFor();
+    await signIn(page, { ...gate.owner, password: 'wrong' });
+    await page.getByText('Name or password is incorrect.').waitFor();
+    await signIn(page, gate.owner);
+    await page.getByText('Saved. It is in force now.').waitFor();
+    assert.deepEqual(await grantsOf('edits'), { nobody: ['_reader'] });
+  });
+
+  it('is asked before unsaved edits are lost, and not without a change', async () => {
+    await gate.database('unsaved', {});
+    const dashboard = await permissionsOf('unsaved');
+    const { page } = dashboard;
+    const box = page.getByLabel('Read for everyone without a password');
+    await box.check();
+    const asked: string[] = [];
+    page.on('dialog', (dialog) => {
+      asked.push(dialog.message());
+      void (asked.length === 1 ? dialog.dismiss() : dialog.accept());
+    });
+    await page.getByRole('link', { name: 'API keys' }).click();
+    await page.getByRole('heading', { name: 'Permissions of unsaved' }).waitFor();
+    assert.equal(await box.isChecked(), true);
+    await page.getByRole('link', { name: 'API keys' }).click();
+    await page.getByRole('heading', { name: 'API keys' }).waitFor();
+    assert.match(asked.join(), /unsaved changes/);
+    assert.equal(asked.length, 2);
+    await dashboard.go('/databases/unsaved/permissions');
+    await box.check();
+    await box.uncheck();
+    await page.getByRole('link', { name: 'Account' }).click();
+    await page.getByRole('heading', { name: 'Account' }).waitFor();
+    assert.equal(asked.length, 2);
+  });
+
+  it('finds a list again by its address: search, sort, back', async () => {
+    for (const name of ['list-a', 'list-b']) await gate.database(name, {});
+    const { page } = await open();
+    await page.getByLabel('Search by name').fill('list-');
+    await page.getByRole('button', { name: 'Name' }).click();
+    const names = page.locator('tbody th');
+    await names.first().getByText('list-b').waitFor();
+    await page.reload();
+    await names.first().getByText('list-b').waitFor();
+    assert.deepEqual(await names.allTextContents(), ['list-b', 'list-a']);
+    await page.getByRole('link', { name: 'Permissions of list-a' }).click();
+    await page.getByRole('heading', { name: 'Permissions of list-a' }).waitFor();
+    await page.goBack();
+    await names.first().getByText('list-b').waitFor();
+    assert.equal(await page.getByLabel('Search by name').inputValue(), 'list-');
+  });
+
+  it('hands a database to CouchDB, and is warned if that opens it', async () => {
+    await gate.database('handed', {});
+    const dashboard = await permissionsOf('handed');
+    const { page } = dashboard;
+    await page.getByText('Let CouchDB decide').click();
+    await page.getByLabel('CouchDB decides about this database').check();
+    await page.getByLabel('Everybody, the public included').check();
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByText('handed is open to everybody').waitFor();
+    await page.getByRole('button', { name: 'Go on editing' }).click();
+    await page.getByLabel('These names and roles').check();
+    await page.getByLabel('Members: names').fill('alice\n');
+    await saveIn(dashboard, 'CouchDB decides: its members and admins');
+    const { body } = await gate.ask('GET', '/handed/_security', { as: gate.owner });
+    const { couchdb_auth_only: isOn, members } = body as Record<string, unknown>;
+    assert.deepEqual([isOn, members], [true, { names: ['alice'], roles: [] }]);
+    assert.deepEqual([await statusOf('/handed', alice), await statusOf('/handed')], [200, 401]);
+  });
+
+  it('signs out', async () => {
+    const dashboard = await open();
+    const { page, context } = dashboard;
+    await page.getByRole('link', { name: 'Account' }).click();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    assert.deepEqual(
+      (await context.cookies()).map(({ name }) => name),
+      [],
+    );
+  });
+});

@@ -1,0 +1,112 @@
+// Opens the dashboard in the Chromium of the system, and remembers everything that a person must never see.
+import { accessSync, constants, existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { DASHBOARD_FOLDER } from '../../src/answer/dashboard-files.ts';
+import { type Couchgate, type Credentials } from './couchgate.ts';
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+
+/** The browser named by CHROMIUM, else the first one on the PATH. */
+function chromiumPath(): string | undefined {
+  const named = process.env['CHROMIUM'];
+  if (named !== undefined && named !== '') return named;
+  const folders = (process.env['PATH'] ?? '').split(delimiter);
+  return folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function reasonToSkip(): string | false {
+  if (chromiumPath() === undefined) return 'there is no Chromium: install it, or name it in CHROMIUM';
+  return existsSync(join(DASHBOARD_FOLDER, 'index.html')) ? false : 'the dashboard is not built';
+}
+
+/** Why tests in a browser cannot run here; false = they can. */
+export const NO_BROWSER: string | false = reasonToSkip();
+
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Starts the browser. Each test opens a context of its own in it. */
+export function startBrowser(): Promise<Browser> {
+  const executablePath = chromiumPath();
+  if (executablePath === undefined) throw new Error('there is no Chromium');
+  return chromium.launch({ executablePath, args: ARGUMENTS });
+}
+
+export interface Dashboard {
+  readonly page: Page;
+  readonly context: BrowserContext;
+  /**
+   * Errors in the console, violations of the policy, exceptions, requests to other hosts, and answers of 500
+   * and above. The lines about answers of 400 and above are left out: refusals are part of the tests.
+   */
+  readonly problems: readonly string[];
+  /** Goes to a page of the dashboard, by its fragment. */
+  go(fragment: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface DashboardOptions {
+  readonly width?: number;
+  readonly colorScheme?: 'light' | 'dark';
+  /** Undefined = nobody signs in. */
+  readonly as?: Credentials;
+}
+
+const REFUSED = /^Failed to load resource: the server responded with a status of [45]\d\d/;
+
+/** Opens the dashboard and signs in. */
+export async function openDashboard(
+  browser: Browser,
+  { url }: Pick<Couchgate, 'url'>,
+  { width = 1280, colorScheme = 'light', as }: DashboardOptions = {},
+): Promise<Dashboard> {
+  const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
+  const page = await context.newPage();
+  const problems: string[] = [];
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type()) && !REFUSED.test(message.text()))
+      problems.push(`console: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
+  page.on('request', (request) => {
+    const address = request.url();
+    if (!address.startsWith(url) && !/^(?:data|blob):/.test(address)) problems.push(`other host: ${address}`);
+  });
+  await page.goto(`${url}/_dashboard/`);
+  const dashboard: Dashboard = {
+    page,
+    context,
+    problems,
+    async go(fragment) {
+      await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`);
+    },
+    close: () => context.close(),
+  };
+  if (as !== undefined) await signIn(page, as);
+  return dashboard;
+}
+
+/** Fills in the sign-in form that is shown. */
+export async function signIn(page: Page, { name, password }: Credentials): Promise<void> {
+  const field = page.getByLabel('Name', { exact: true });
+  if (await field.isEditable()) await field.fill(name);
+  await page.locator('input[name=password]').fill(password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+}
