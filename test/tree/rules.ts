@@ -25,7 +25,7 @@ export const VERBS = new Set([
 /** What the steps know and use. */
 export const NOUNS = new Set([
   ...['body', 'catalogue', 'permissions', 'identity', 'principal', 'invalidation', 'revocation'],
-  ...['limits', 'cluster', 'couch', 'config', 'setup', 'json'],
+  ...['limits', 'cluster', 'couch', 'config', 'setup', 'json', 'backup'],
 ]);
 /** Programs beside the proxy. */
 export const CONSUMERS = new Set(['cli', 'embedded']);

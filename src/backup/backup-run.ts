@@ -1,0 +1,89 @@
+// Backs up the databases of a cluster, one after the other, and reports the outcome of each.
+import { parseJson } from '../json/parse.ts';
+import { HttpError } from '../http-errors.ts';
+import { type CouchTransfer } from '../couch/transfer.ts';
+import { backupDatabase, type BackupContext } from './backup-database.ts';
+import { BackupError, Cancelled, RepositoryLocked, type BackupExitCode } from './errors.ts';
+import { type Snapshot } from './snapshot.ts';
+
+export type DatabaseOutcome =
+  | { readonly database: string; readonly snapshot: Snapshot }
+  | { readonly database: string; readonly failure: string };
+
+export interface RunOutcome {
+  readonly databases: readonly DatabaseOutcome[];
+  readonly exitCode: 0 | BackupExitCode;
+}
+
+/**
+ * Lists the databases that fit a pattern, in the order of CouchDB. `*` stands for any characters. System
+ * databases and `except` are left out, unless a pattern names them without `*`.
+ */
+export async function chooseDatabases(
+  couch: CouchTransfer,
+  patterns: readonly string[],
+  except: readonly string[],
+): Promise<readonly string[]> {
+  const answer = await couch.ask({ method: 'GET', path: '/_all_dbs' });
+  if (answer.status !== 200)
+    throw new BackupError(`The databases cannot be listed: CouchDB answered ${answer.status}.`);
+  const all = parseJson(answer.bytes) as readonly string[];
+  const isSpecial = (name: string): boolean => name.startsWith('_') || except.includes(name);
+  const missing = patterns.find((pattern) => !pattern.includes('*') && !all.includes(pattern));
+  if (missing !== undefined) throw new BackupError(`The database ${missing} does not exist.`);
+  const fits = (name: string): boolean =>
+    patterns.some((pattern) => pattern === name || (!isSpecial(name) && matches(pattern, name)));
+  return all.filter(fits);
+}
+
+/** Compares without a regular expression: a pattern must not cost exponential time. */
+function matches(pattern: string, name: string): boolean {
+  const parts = pattern.split('*');
+  const [first = '', ...rest] = parts;
+  if (rest.length === 0) return pattern === name;
+  const last = rest.pop() ?? '';
+  if (!name.startsWith(first)) return false;
+  let at = first.length;
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found === -1) return false;
+    at = found + part.length;
+  }
+  return name.length - last.length >= at && name.endsWith(last);
+}
+
+/**
+ * Makes a snapshot of each database. A database that fails does not stop the others; a cancellation, a lost
+ * lock and a repository that cannot be written do.
+ */
+export async function backupDatabases(
+  context: BackupContext,
+  databases: readonly string[],
+): Promise<RunOutcome> {
+  const outcomes: DatabaseOutcome[] = [];
+  let exitCode: 0 | BackupExitCode = 0;
+  for (const database of databases) {
+    if (context.signal?.aborted === true) throw new Cancelled('The backup was cancelled.');
+    try {
+      const snapshot = await backupDatabase(context, database);
+      outcomes.push({ database, snapshot });
+      if (!snapshot.complete) exitCode = 3;
+    } catch (error) {
+      if (error instanceof Cancelled || error instanceof RepositoryLocked) throw error;
+      const failure = sentenceOf(error);
+      context.onEvent({ type: 'problem', database, reason: failure });
+      outcomes.push({ database, failure });
+      exitCode = 3;
+    }
+  }
+  const isTotalFailure = databases.length > 0 && outcomes.every((outcome) => 'failure' in outcome);
+  return { databases: outcomes, exitCode: isTotalFailure ? 1 : exitCode };
+}
+
+/** Returns a sentence for an expected failure; rethrows everything else, which is a fault of Couchgate. */
+export function sentenceOf(error: unknown): string {
+  if (error instanceof BackupError) return error.message;
+  if (error instanceof HttpError)
+    return error.detail === undefined ? error.reason : `${error.reason} (${error.detail})`;
+  throw error;
+}

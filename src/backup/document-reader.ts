@@ -1,0 +1,172 @@
+// Reads documents with all leaves and attachments into a repository, and names what cannot be read.
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Readable } from 'node:stream';
+import { Unavailable } from '../http-errors.ts';
+import { storeAttachment } from './attachment-store.ts';
+import { BackupError } from './errors.ts';
+import { type IndexedLeaf, type IndexEntry, type StoredAttachment } from './index-file.ts';
+import { contentHash, type AttachmentStub, type LeafText } from './leaf.ts';
+import { type LeafToStore } from './leaf-writer.ts';
+import { type Repository } from './repository.ts';
+import { isMissing, type DatabaseSource, type DocumentRead } from './source.ts';
+
+/** A document to read, with what the repository has of it. */
+export interface WantedDocument {
+  readonly id: string;
+  /** The leaf revisions that the feed named. Each of them, or a later one, must be read. */
+  readonly revs: readonly string[];
+  readonly known: IndexEntry | undefined;
+}
+
+export type DocumentOutcome =
+  | { readonly id: string; readonly leaves: readonly LeafToStore[]; readonly bytes: number }
+  /** It was purged. */
+  | { readonly id: string; readonly gone: true }
+  | { readonly id: string; readonly problem: string };
+
+/** Stores the content of an attachment and returns its SHA-256 and its length. */
+export type StoreContent = (
+  content: AsyncIterable<Buffer>,
+) => Promise<{ readonly sha256: string; readonly length: number }>;
+
+const ATTEMPTS = 4;
+const PAUSE_MS = 250;
+
+/** An attachment of this revision cannot be read, perhaps because the document has changed. */
+class AttachmentUnreadable extends Error {}
+
+/** Reads documents. Attachments go to `store`. */
+export class DocumentReader {
+  readonly #source: DatabaseSource;
+  readonly #store: StoreContent;
+
+  constructor(source: DatabaseSource, store: StoreContent) {
+    this.#source = source;
+    this.#store = store;
+  }
+
+  /** Returns one outcome for each document. Throws only if nothing at all can be read or written. */
+  async read(wanted: readonly WantedDocument[]): Promise<readonly DocumentOutcome[]> {
+    const reads = await this.#source.leaves(wanted.map(({ id }) => id));
+    const outcomes: DocumentOutcome[] = [];
+    for (const [at, document] of wanted.entries()) {
+      const read = reads[at] ?? { id: document.id, error: 'CouchDB returned no result' };
+      outcomes.push(await this.#document(document, read));
+    }
+    return outcomes;
+  }
+
+  /** Stores one document. Reads it again if it, or one of its attachments, could not be read. */
+  async #document(document: WantedDocument, first: DocumentRead): Promise<DocumentOutcome> {
+    const { id } = document;
+    let read: DocumentRead = first;
+    let problem: string;
+    let { revs } = document;
+    for (let attempt = 1; ; attempt += 1) {
+      const missing = missingRevs(revs, read);
+      if (missing.length > 0) read = await this.#byRevision(id, missing, read);
+      if ('error' in read) problem = read.error;
+      else
+        try {
+          return await this.#leaves(document, read.leaves);
+        } catch (error) {
+          if (!(error instanceof AttachmentUnreadable)) throw error;
+          problem = error.message;
+        }
+      if (attempt === ATTEMPTS) break;
+      await delay(PAUSE_MS * attempt);
+      // The document may have changed since the feed was read, or may be purged.
+      revs = await this.#source.leafRevisions(id);
+      if (isMissing(problem) && revs.length === 0) return { id, gone: true };
+      [read = first] = await this.#source.leaves([id]);
+    }
+    return { id, problem };
+  }
+
+  /**
+   * Reads the revisions that a read without revisions did not return. PouchDB leaves out deleted ones; a node
+   * of a cluster may lag behind.
+   */
+  async #byRevision(id: string, missing: readonly string[], read: DocumentRead): Promise<DocumentRead> {
+    const others = await this.#source.revisions(id, missing);
+    if ('error' in others || 'error' in read) return others;
+    return { id, leaves: [...read.leaves, ...others.leaves] };
+  }
+
+  async #leaves({ id, known }: WantedDocument, leaves: readonly LeafText[]): Promise<DocumentOutcome> {
+    const stored: LeafToStore[] = [];
+    let bytes = 0;
+    for (const leaf of leaves) {
+      const attachments: StoredAttachment[] = [];
+      for (const stub of leaf.stubs) {
+        const one = knownAttachment(known, stub) ?? (await this.#attachment(leaf, stub));
+        attachments.push(one);
+        bytes += one.length;
+      }
+      const hash = contentHash(leaf, new Map(attachments.map(({ name, sha256 }) => [name, sha256])));
+      const same = sameLeaf(known, leaf.rev, hash);
+      stored.push(same === undefined ? { leaf, hash, attachments } : { stored: same });
+      bytes += leaf.raw.length;
+    }
+    return { id, leaves: stored, bytes };
+  }
+
+  async #attachment(leaf: LeafText, stub: AttachmentStub): Promise<StoredAttachment> {
+    const { name, digest, revpos } = stub;
+    const failed = (reason: string): AttachmentUnreadable =>
+      new AttachmentUnreadable(`attachment ${JSON.stringify(name)} of ${leaf.rev}: ${reason}`);
+    let content: Readable | undefined;
+    try {
+      content = await this.#source.attachment(leaf.id, leaf.rev, name);
+    } catch (error) {
+      throw error instanceof Unavailable ? failed('CouchDB cannot be reached') : error;
+    }
+    if (content === undefined) throw failed('not found');
+    let stored;
+    try {
+      stored = await this.#store(content as AsyncIterable<Buffer>);
+    } catch (error) {
+      // A full disk is not the fault of this document.
+      throw error instanceof BackupError ? error : failed('the transfer was interrupted');
+    }
+    if (stub.length >= 0 && stored.length !== stub.length)
+      throw failed(`${stored.length} of ${stub.length} bytes arrived`);
+    return { name, sha256: stored.sha256, digest, revpos, length: stored.length };
+  }
+}
+
+/** The revisions that are neither among the leaves nor ancestors of one. */
+function missingRevs(revs: readonly string[], read: DocumentRead): readonly string[] {
+  if ('error' in read) return revs;
+  return revs.filter((rev) => !read.leaves.some((leaf) => leaf.rev === rev || hasAncestor(leaf, rev)));
+}
+
+function hasAncestor(leaf: LeafText, rev: string): boolean {
+  const history = leaf.members.find(({ name }) => name === '_revisions');
+  if (history === undefined) return false;
+  const { start, ids } = JSON.parse(history.canonical) as { start: number; ids: readonly string[] };
+  const dash = rev.indexOf('-');
+  return ids[start - Number(rev.slice(0, dash))] === rev.slice(dash + 1);
+}
+
+/** Stores attachments in the repository. */
+export function storeIn(repository: Repository): StoreContent {
+  return (content) => storeAttachment(repository, content);
+}
+
+/**
+ * The attachment as an earlier snapshot has it. CouchDB's digest is an MD5, so it counts only together with
+ * name, length and revision position in the same document.
+ */
+function knownAttachment(known: IndexEntry | undefined, stub: AttachmentStub): StoredAttachment | undefined {
+  return known?.leaves
+    .flatMap(({ attachments }) => attachments)
+    .find(
+      ({ name, digest, revpos, length }) =>
+        name === stub.name && digest === stub.digest && revpos === stub.revpos && length === stub.length,
+    );
+}
+
+function sameLeaf(known: IndexEntry | undefined, rev: string, hash: string): IndexedLeaf | undefined {
+  return known?.leaves.find((leaf) => leaf.rev === rev && leaf.hash === hash);
+}

@@ -1,0 +1,267 @@
+// Writes and reads index files: the leaves of each document by id, sorted, with the place of each in the
+// packs.
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { openBox, sealBox } from './box.ts';
+import { Damaged } from './errors.ts';
+import { openDraft, type Draft } from './files.ts';
+import { openContentFile, type PackPlace } from './pack.ts';
+import { type Repository } from './repository.ts';
+
+export const INDEX_MAGIC = Buffer.from('CGINDX1\n');
+/** Offset of the directory (8 bytes, big endian), then the magic. */
+const TRAILER_BYTES = 16;
+const BLOCK_ENTRIES = 512;
+
+/** An attachment of a stored leaf. */
+export interface StoredAttachment {
+  readonly name: string;
+  /** SHA-256 of the content. */
+  readonly sha256: string;
+  readonly digest: string;
+  readonly revpos: number;
+  readonly length: number;
+}
+
+export interface IndexedLeaf {
+  readonly rev: string;
+  readonly deleted: boolean;
+  /** Content hash. */
+  readonly hash: string;
+  readonly place: PackPlace;
+  readonly attachments: readonly StoredAttachment[];
+}
+
+/** The leaves of one document. Without leaves: the document was purged. */
+export interface IndexEntry {
+  readonly id: string;
+  readonly leaves: readonly IndexedLeaf[];
+}
+
+/** An index file as a snapshot names it. */
+export interface IndexRef {
+  readonly name: string;
+  readonly entries: number;
+}
+
+interface Directory {
+  readonly packs: readonly string[];
+  /** First id, offset, bytes and number of entries of each block. */
+  readonly blocks: readonly (readonly [string, number, number, number])[];
+  readonly entries: number;
+}
+
+type LeafLine = readonly [
+  rev: string,
+  deleted: 0 | 1,
+  hash: string,
+  pack: number,
+  offset: number,
+  length: number,
+  line: number,
+  attachments?: readonly (readonly [string, string, string, number, number])[],
+];
+
+/** Writes one index file. Entries must come in the order of their ids, each id once. */
+export class IndexWriter {
+  readonly #repository: Repository;
+  readonly #digest = createHash('sha256');
+  readonly #packs = new Map<string, number>();
+  readonly #blocks: [string, number, number, number][] = [];
+  #draft: Draft | undefined;
+  #offset = 0;
+  #entries = 0;
+  #first = '';
+  #lines: string[] = [];
+
+  constructor(repository: Repository) {
+    this.#repository = repository;
+  }
+
+  async add(entry: IndexEntry): Promise<void> {
+    if (this.#lines.length === 0) this.#first = entry.id;
+    this.#lines.push(JSON.stringify([entry.id, entry.leaves.map((leaf) => this.#leafLine(leaf))]));
+    this.#entries += 1;
+    if (this.#lines.length === BLOCK_ENTRIES) await this.#endBlock();
+  }
+
+  /** Puts the file into the repository; undefined without entries. */
+  async finish(): Promise<IndexRef | undefined> {
+    if (this.#entries === 0) return undefined;
+    await this.#endBlock();
+    const directory: Directory = {
+      packs: [...this.#packs.keys()],
+      blocks: this.#blocks,
+      entries: this.#entries,
+    };
+    const start = this.#offset;
+    await this.#write(
+      await sealBox(Buffer.from(JSON.stringify(directory)), 'directory', this.#repository.cipher),
+    );
+    const trailer = Buffer.alloc(TRAILER_BYTES);
+    trailer.writeBigUInt64BE(BigInt(start), 0);
+    INDEX_MAGIC.copy(trailer, 8);
+    await this.#write(trailer);
+    const name = this.#digest.digest('hex');
+    await this.#draft?.publish(this.#repository.pathOf('index', name));
+    return { name, entries: this.#entries };
+  }
+
+  async discard(): Promise<void> {
+    await this.#draft?.discard();
+  }
+
+  #leafLine({ rev, deleted, hash, place, attachments }: IndexedLeaf): LeafLine {
+    let pack = this.#packs.get(place.pack);
+    if (pack === undefined) this.#packs.set(place.pack, (pack = this.#packs.size));
+    const line = [rev, deleted ? 1 : 0, hash, pack, place.offset, place.length, place.line] as const;
+    if (attachments.length === 0) return line;
+    return [
+      ...line,
+      attachments.map((one) => [one.name, one.sha256, one.digest, one.revpos, one.length] as const),
+    ];
+  }
+
+  async #endBlock(): Promise<void> {
+    if (this.#lines.length === 0) return;
+    const plain = Buffer.from(this.#lines.join('\n'));
+    const box = await sealBox(plain, 'index', this.#repository.cipher);
+    this.#blocks.push([
+      this.#first,
+      Math.max(this.#offset, INDEX_MAGIC.length),
+      box.length,
+      this.#lines.length,
+    ]);
+    this.#lines = [];
+    await this.#write(box);
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    if (this.#draft === undefined) {
+      this.#draft = await openDraft(this.#repository.folder);
+      await this.#draft.write(INDEX_MAGIC);
+      this.#digest.update(INDEX_MAGIC);
+      this.#offset = INDEX_MAGIC.length;
+    }
+    await this.#draft.write(bytes);
+    this.#digest.update(bytes);
+    this.#offset += bytes.length;
+  }
+}
+
+const CACHED_BLOCKS = 64;
+
+/** Reads one index file. */
+export class IndexReader {
+  readonly #repository: Repository;
+  readonly #path: string;
+  readonly #directory: Directory;
+  readonly #blocks = new LRUCache<number, readonly IndexEntry[]>({ max: CACHED_BLOCKS });
+
+  private constructor(repository: Repository, path: string, directory: Directory) {
+    this.#repository = repository;
+    this.#path = path;
+    this.#directory = directory;
+  }
+
+  /** Opens the file. With `check`, its SHA-256 must be its name. Throws `Damaged`. */
+  static async open(repository: Repository, name: string, check = false): Promise<IndexReader> {
+    const path = repository.pathOf('index', name);
+    const handle = await openContentFile(path);
+    try {
+      const { size } = await handle.stat();
+      const damaged = new Damaged(`The repository is damaged: ${path} is truncated.`);
+      const read = async (offset: number, length: number): Promise<Buffer> => {
+        const bytes = Buffer.alloc(length);
+        const { bytesRead } = await handle.read(bytes, 0, length, offset);
+        if (bytesRead < length) throw damaged;
+        return bytes;
+      };
+      if (check) {
+        const digest = createHash('sha256');
+        for (let at = 0; at < size; at += CHECK_BYTES)
+          digest.update(await read(at, Math.min(CHECK_BYTES, size - at)));
+        if (digest.digest('hex') !== name)
+          throw new Damaged(
+            `The repository is damaged: the content of ${path} does not have its name as SHA-256.`,
+          );
+      }
+      if (size < TRAILER_BYTES) throw damaged;
+      const trailer = await read(size - TRAILER_BYTES, TRAILER_BYTES);
+      const start = Number(trailer.readBigUInt64BE(0));
+      if (!trailer.subarray(8).equals(INDEX_MAGIC) || start > size - TRAILER_BYTES) throw damaged;
+      const box = await read(start, size - TRAILER_BYTES - start);
+      const plain = await openBox(box, 'directory', repository.cipher, path);
+      return new IndexReader(repository, path, JSON.parse(plain.toString()) as Directory);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  get packs(): readonly string[] {
+    return this.#directory.packs;
+  }
+
+  get entries(): number {
+    return this.#directory.entries;
+  }
+
+  get blocks(): number {
+    return this.#directory.blocks.length;
+  }
+
+  /** Returns the entry of a document, if the file has one. */
+  async lookup(id: string): Promise<IndexEntry | undefined> {
+    const { blocks } = this.#directory;
+    let low = 0;
+    let high = blocks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((blocks[middle]?.[0] ?? '') <= id) low = middle + 1;
+      else high = middle;
+    }
+    if (low === 0) return undefined;
+    const entries = await this.block(low - 1);
+    return entries.find((entry) => entry.id === id);
+  }
+
+  /** Reads one block of entries. Throws `Damaged`. */
+  async block(number: number): Promise<readonly IndexEntry[]> {
+    const known = this.#blocks.get(number);
+    if (known !== undefined) return known;
+    const [, offset, length] = this.#directory.blocks[number] ?? ['', 0, 0];
+    const handle = await openContentFile(this.#path);
+    try {
+      const box = Buffer.alloc(length);
+      const { bytesRead } = await handle.read(box, 0, length, offset);
+      const plain = await openBox(box.subarray(0, bytesRead), 'index', this.#repository.cipher, this.#path);
+      const entries = plain
+        .toString()
+        .split('\n')
+        .map((line) => this.#entry(line));
+      this.#blocks.set(number, entries);
+      return entries;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #entry(line: string): IndexEntry {
+    const [id, leaves] = JSON.parse(line) as [string, LeafLine[]];
+    return {
+      id,
+      leaves: leaves.map(([rev, deleted, hash, pack, offset, length, at, attachments = []]) => ({
+        rev,
+        deleted: deleted === 1,
+        hash,
+        place: { pack: this.#directory.packs[pack] ?? '', offset, length, line: at },
+        attachments: attachments.map(([name, sha256, digest, revpos, bytes]) => ({
+          ...{ name, sha256, digest, revpos },
+          length: bytes,
+        })),
+      })),
+    };
+  }
+}
+
+const CHECK_BYTES = 1024 * 1024;

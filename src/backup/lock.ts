@@ -1,0 +1,164 @@
+// Lets one process at a time write to a repository. A lock shows its owner and its age, and ends with the
+// owner.
+import { randomUUID } from 'node:crypto';
+import { readFileSync, utimesSync } from 'node:fs';
+import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { fileFailure, RepositoryLocked } from './errors.ts';
+import { type Repository } from './repository.ts';
+
+interface LockRecord {
+  readonly id: string;
+  readonly host: string;
+  readonly pid: number;
+  /** Start of the process in clock ticks since boot; tells a process from a later one with the same pid. */
+  readonly process_start: string;
+  readonly command: string;
+  readonly since: string;
+}
+
+const REFRESH_MS = 5000;
+/** A lock of another machine that was not refreshed for this time is stale. */
+const STALE_MS = 120_000;
+
+export interface Lock {
+  /** Throws `RepositoryLocked` if another process has taken the lock over, for example after a suspend. */
+  check(): Promise<void>;
+  release(): Promise<void>;
+}
+
+/**
+ * Takes the lock of a repository. Throws `RepositoryLocked` with the owner and the age of the present one.
+ */
+export async function takeLock(repository: Repository, command: string): Promise<Lock> {
+  const path = join(repository.folder, 'lock');
+  const record: LockRecord = {
+    id: randomUUID(),
+    host: hostname(),
+    pid: process.pid,
+    process_start: processStart(process.pid),
+    command,
+    since: new Date().toISOString(),
+  };
+  for (let attempt = 0; ; attempt += 1) {
+    if (await create(path, record)) break;
+    const other = await readRecord(path);
+    if (other === undefined) continue;
+    const idleMs = await idleTime(path);
+    if (attempt > 3 || !isStale(other, idleMs)) throw lockedBy(other, idleMs);
+    await removeStale(path, other.id);
+  }
+  const timer = setInterval(() => refresh(path), REFRESH_MS);
+  timer.unref();
+  const isOurs = async (): Promise<boolean> => (await readRecord(path))?.id === record.id;
+  return {
+    async check() {
+      if (!(await isOurs()))
+        throw new RepositoryLocked(
+          'The lock of the repository was taken over by another process; nothing was lost, start again.',
+        );
+    },
+    async release() {
+      clearInterval(timer);
+      if (await isOurs()) await rm(path, { force: true });
+    },
+  };
+}
+
+async function create(path: string, record: LockRecord): Promise<boolean> {
+  try {
+    await writeFile(path, `${JSON.stringify(record)}\n`, { flag: 'wx', mode: 0o600 });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw fileFailure(error, 'Locking the repository');
+  }
+}
+
+/** Undefined if there is none. A record that was not written completely is one of an unknown owner. */
+async function readRecord(path: string): Promise<LockRecord | undefined> {
+  let text;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw fileFailure(error, 'Reading the lock of the repository');
+  }
+  try {
+    return JSON.parse(text) as LockRecord;
+  } catch {
+    return { id: '', host: 'unknown', pid: 0, process_start: '', command: 'unknown', since: '' };
+  }
+}
+
+function isStale(record: LockRecord, idleMs: number): boolean {
+  if (record.host === hostname() && record.pid !== 0)
+    return processStart(record.pid) !== record.process_start || record.process_start === '';
+  return idleMs > STALE_MS;
+}
+
+/**
+ * Milliseconds since the last refresh, by the clock of the file system: the clocks of two machines may
+ * differ.
+ */
+async function idleTime(path: string): Promise<number> {
+  const probe = `${path}.probe-${randomUUID()}`;
+  try {
+    await writeFile(probe, '');
+    const now = (await stat(probe)).mtimeMs;
+    return Math.max(0, now - (await stat(path)).mtimeMs);
+  } catch {
+    return 0;
+  } finally {
+    await rm(probe, { force: true });
+  }
+}
+
+/**
+ * Removes a stale lock. Between the check and the rename, another process may have replaced it: a lock with
+ * another id is put back.
+ */
+async function removeStale(path: string, id: string): Promise<void> {
+  const aside = `${path}.stale-${randomUUID()}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw fileFailure(error, 'Removing a stale lock');
+  }
+  if ((await readRecord(aside))?.id !== id) await link(aside, path).catch(() => undefined);
+  await rm(aside, { force: true });
+}
+
+function lockedBy({ host, pid, command, since }: LockRecord, idleMs: number): RepositoryLocked {
+  return new RepositoryLocked(
+    `The repository is locked by ${command} (process ${pid} on ${host}) since ${since}, last sign of life ` +
+      `${Math.round(idleMs / 1000)} s ago; a lock without a sign of life for ${STALE_MS / 1000} s is taken over.`,
+  );
+}
+
+/** Field 22 of /proc/PID/stat; empty if there is no such process. Without /proc, only the pid is checked. */
+function processStart(pid: number): string {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    try {
+      if (process.platform === 'linux') return '';
+      process.kill(pid, 0);
+      return 'running';
+    } catch {
+      return '';
+    }
+  }
+}
+
+function refresh(path: string): void {
+  try {
+    const now = new Date();
+    utimesSync(path, now, now);
+  } catch {
+    // check() reports a lock that is gone.
+  }
+}

@@ -1,0 +1,149 @@
+// Opens and creates a repository: the folder that holds the backups of many databases.
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createEncryption, openEncryption } from './cipher.ts';
+import type { BackupSecret, EncryptionHeader, RepositoryCipher } from './cipher.ts';
+import { fileFailure, NoRepository, WrongKey } from './errors.ts';
+import { writeFileAtomically } from './files.ts';
+
+export const CONFIG_FILE = 'couchgate-backup.json';
+/** Raised when an older Couchgate could misread the repository. */
+export const FORMAT_VERSION = 1;
+
+interface RepositoryConfig {
+  readonly format: 'couchgate-backup';
+  readonly version: number;
+  readonly id: string;
+  readonly created: string;
+  readonly encryption: EncryptionHeader | null;
+}
+
+/** The sub-folders whose files are named by content. */
+export type ContentFolder = 'packs' | 'index' | 'attachments';
+
+/** An open repository: its folder and its key. Other modules read and write the files. */
+export class Repository {
+  readonly folder: string;
+  readonly id: string;
+  /** Undefined for a repository without encryption. */
+  readonly cipher: RepositoryCipher | undefined;
+
+  constructor(folder: string, id: string, cipher: RepositoryCipher | undefined) {
+    this.folder = folder;
+    this.id = id;
+    this.cipher = cipher;
+  }
+
+  /** Returns the path of a file that is named by its content. */
+  pathOf(folder: ContentFolder, name: string): string {
+    return join(this.folder, folder, name.slice(0, 2), name);
+  }
+
+  /** Name of the file of an attachment with this SHA-256; an encrypted repository does not show the hash. */
+  attachmentName(sha256: string): string {
+    return this.cipher === undefined ? sha256 : this.cipher.nameOf(`attachment ${sha256}`);
+  }
+
+  /** Eight hexadecimal digits that stand for a database in file names. */
+  databaseTag(database: string): string {
+    const name = `database ${database}`;
+    const digest = this.cipher?.nameOf(name) ?? createHash('sha256').update(name).digest('hex');
+    return digest.slice(0, 8);
+  }
+
+  /** Names of the files in a folder of the repository; none if it does not exist. */
+  async list(folder: string): Promise<readonly string[]> {
+    try {
+      return await readdir(join(this.folder, folder));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw fileFailure(error, `Reading ${join(this.folder, folder)}`);
+    }
+  }
+}
+
+/** Opens a repository. Throws `NoRepository` or `WrongKey`. */
+export async function openRepository(folder: string, secret: BackupSecret | undefined): Promise<Repository> {
+  const config = await readConfig(folder);
+  if (config === undefined)
+    throw new NoRepository(`${folder} is not a backup repository: it has no ${CONFIG_FILE}.`);
+  if (config.encryption === null) {
+    // Somebody who can replace the configuration could otherwise make new backups readable.
+    if (secret !== undefined)
+      throw new WrongKey(`${folder} is not encrypted, but a key is configured; remove one of the two.`);
+    return new Repository(folder, config.id, undefined);
+  }
+  return new Repository(folder, config.id, await openEncryption(config.encryption, secret));
+}
+
+/**
+ * Opens a repository, and creates it if the folder is missing or empty. A folder with other files is refused.
+ */
+export async function openOrCreateRepository(
+  folder: string,
+  secret: BackupSecret | undefined,
+): Promise<{ readonly repository: Repository; readonly created: boolean }> {
+  if ((await readConfig(folder)) !== undefined)
+    return { repository: await openRepository(folder, secret), created: false };
+  await refuseForeignFolder(folder);
+  const encryption = secret === undefined ? undefined : await createEncryption(secret);
+  const config: RepositoryConfig = {
+    format: 'couchgate-backup',
+    version: FORMAT_VERSION,
+    id: randomUUID(),
+    created: new Date().toISOString(),
+    encryption: encryption?.header ?? null,
+  };
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw fileFailure(error, `Creating ${folder}`);
+  }
+  const text = Buffer.from(`${JSON.stringify(config, null, 2)}\n`);
+  await writeFileAtomically(folder, join(folder, CONFIG_FILE), text);
+  return { repository: new Repository(folder, config.id, encryption?.cipher), created: true };
+}
+
+/** A crash during creation leaves `tmp` only. */
+async function refuseForeignFolder(folder: string): Promise<void> {
+  let names: readonly string[] = [];
+  try {
+    names = await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileFailure(error, `Reading ${folder}`);
+  }
+  const foreign = names.find((name) => name !== 'tmp' && name !== 'lost+found');
+  if (foreign !== undefined)
+    throw new NoRepository(
+      `${folder} holds other files (${JSON.stringify(foreign)}) and no ${CONFIG_FILE}; use an empty folder.`,
+    );
+}
+
+async function readConfig(folder: string): Promise<RepositoryConfig | undefined> {
+  const path = join(folder, CONFIG_FILE);
+  let text;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ENOTDIR') throw new NoRepository(`${folder} is not a folder.`);
+    throw fileFailure(error, `Reading ${path}`);
+  }
+  let config: Partial<RepositoryConfig>;
+  try {
+    config = JSON.parse(text) as Partial<RepositoryConfig>;
+  } catch {
+    throw new NoRepository(`${path} is damaged: it is not JSON.`);
+  }
+  const { format, version, id, encryption } = config;
+  if (format !== 'couchgate-backup' || typeof version !== 'number' || typeof id !== 'string')
+    throw new NoRepository(`${path} is not the configuration of a backup repository.`);
+  if (version > FORMAT_VERSION)
+    throw new NoRepository(
+      `${folder} has format ${version}; this Couchgate reads up to format ${FORMAT_VERSION}. Update Couchgate.`,
+    );
+  if (encryption === undefined) throw new NoRepository(`${path} is damaged: it has no encryption field.`);
+  return config as RepositoryConfig;
+}

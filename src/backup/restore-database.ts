@@ -1,0 +1,224 @@
+// Restores one snapshot of a database into a new database, with the revisions that it had.
+import { type CouchTransfer } from '../couch/transfer.ts';
+import { readAttachment } from './attachment-store.ts';
+import { Chain } from './chain.ts';
+import { BackupError, Cancelled, Damaged } from './errors.ts';
+import { type OnEvent } from './events.ts';
+import { type IndexedLeaf } from './index-file.ts';
+import { withAttachments } from './leaf.ts';
+import { checkedLine, PackReader, type FramePlace, type PackedLeaf } from './pack.ts';
+import { type Repository } from './repository.ts';
+import { Selection, type SelectedLine } from './selection.ts';
+import { type Problem, type Snapshot } from './snapshot.ts';
+import { DatabaseSource } from './source.ts';
+import { jsonObject, RestoreTarget } from './target.ts';
+
+export interface RestoreContext {
+  readonly repository: Repository;
+  readonly couch: CouchTransfer;
+  readonly onEvent: OnEvent;
+  readonly signal?: AbortSignal;
+  /** Requests that write at the same time. */
+  readonly concurrency?: number;
+}
+
+export interface RestoreOutcome {
+  readonly snapshot: Snapshot;
+  readonly database: string;
+  readonly leaves: number;
+  readonly problems: readonly Problem[];
+}
+
+const BATCH_CHARACTERS = 1024 * 1024;
+const BATCH_DOCUMENTS = 500;
+const DEFAULT_CONCURRENCY = 4;
+/** Attachments up to this sum travel inside the JSON, many documents in one request. */
+const INLINE_BYTES = 64 * 1024;
+
+/**
+ * Creates `database`, which must not exist, for server admins only, and writes every leaf of the snapshot
+ * into it. Design documents come last: their validation functions could refuse the others.
+ */
+export async function restoreDatabase(
+  context: RestoreContext,
+  snapshot: Snapshot,
+  database: string,
+): Promise<RestoreOutcome> {
+  return new RestoreRun(context, snapshot, database).run();
+}
+
+class RestoreRun {
+  readonly #context: RestoreContext;
+  readonly #snapshot: Snapshot;
+  readonly #target: RestoreTarget;
+  readonly #packs: PackReader;
+  readonly #problems: Problem[] = [];
+  readonly #running = new Set<Promise<void>>();
+  #failure: unknown;
+  #batch: { id: string; json: string }[] = [];
+  #batchSize = 0;
+  #leaves = 0;
+  #bytes = 0;
+
+  constructor(context: RestoreContext, snapshot: Snapshot, database: string) {
+    this.#context = context;
+    this.#snapshot = snapshot;
+    this.#target = new RestoreTarget(context.couch, database);
+    this.#packs = new PackReader(context.repository);
+  }
+
+  async run(): Promise<RestoreOutcome> {
+    const { repository, onEvent } = this.#context;
+    const { counts, properties, database: name } = this.#snapshot;
+    const chain = await Chain.open(repository, this.#snapshot.index, { check: true });
+    const { selection, designs } = await select(chain);
+    await this.#target.create(properties);
+    const database = this.#target.database;
+    onEvent({ type: 'start', database, action: 'restore', resumed: false, total: counts.leaves });
+    for (const { place, lines } of selection.frames()) await this.#frame(chain, place, lines);
+    await this.#drain();
+    for (const { place, hash } of designs)
+      await this.#frame(chain, place, [{ line: place.line, hashPrefix: hash }]);
+    await this.#drain();
+    await this.#compareCounts();
+    return { snapshot: this.#snapshot, database: name, leaves: this.#leaves, problems: this.#problems };
+  }
+
+  /**
+   * Writes the selected lines of a frame. Names the documents that are damaged, and goes on with the others.
+   */
+  async #frame(chain: Chain, place: FramePlace, lines: readonly SelectedLine[]): Promise<void> {
+    let frame: readonly string[];
+    try {
+      frame = await this.#packs.frame(place);
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      return this.#nameDamaged(chain, place, lines, error.message);
+    }
+    for (const selected of lines) {
+      let packed;
+      try {
+        packed = checkedLine(frame[selected.line], selected.hashPrefix, `pack ${place.pack}`);
+      } catch (error) {
+        if (!(error instanceof Damaged)) throw error;
+        await this.#nameDamaged(chain, place, [selected], error.message);
+        continue;
+      }
+      await this.#write(packed);
+    }
+  }
+
+  /** Sends a leaf with the next batch, or by itself if its attachments are large. */
+  async #write(packed: PackedLeaf): Promise<void> {
+    const { leaf } = packed;
+    const bytes = leaf.stubs.reduce((sum, { length }) => sum + length, 0);
+    this.#leaves += 1;
+    this.#bytes += bytes + leaf.raw.length;
+    if (bytes > INLINE_BYTES) {
+      await this.#start(async () => {
+        const problem = await this.#target.writeWithAttachments(this.#context.repository, packed);
+        if (problem !== undefined) this.#problem(problem);
+      }, leaf.id);
+      return;
+    }
+    let json = leaf.raw;
+    try {
+      if (leaf.stubs.length > 0) json = await this.#inline(packed);
+    } catch (error) {
+      if (!(error instanceof Damaged)) throw error;
+      this.#problem({ id: leaf.id, reason: error.message });
+      return;
+    }
+    this.#batch.push({ id: leaf.id, json });
+    this.#batchSize += json.length;
+    if (this.#batchSize >= BATCH_CHARACTERS || this.#batch.length >= BATCH_DOCUMENTS) await this.#send();
+  }
+
+  async #inline({ leaf, attachments }: PackedLeaf): Promise<string> {
+    const entries: [string, object][] = [];
+    for (const { name, content_type, revpos } of leaf.stubs) {
+      const parts: Buffer[] = [];
+      for await (const part of readAttachment(this.#context.repository, attachments.get(name) ?? ''))
+        parts.push(part);
+      entries.push([name, { content_type, revpos, data: Buffer.concat(parts).toString('base64') }]);
+    }
+    return withAttachments(leaf, jsonObject(entries));
+  }
+
+  async #send(): Promise<void> {
+    const docs = this.#batch;
+    [this.#batch, this.#batchSize] = [[], 0];
+    if (docs.length === 0) return;
+    await this.#start(async () => {
+      for (const problem of await this.#target.writeLeaves(docs)) this.#problem(problem);
+    }, '');
+  }
+
+  /** Runs `work` beside others; waits while too many run. Rejects with the first failure of any. */
+  async #start(work: () => Promise<void>, id: string): Promise<void> {
+    const { signal, concurrency = DEFAULT_CONCURRENCY, onEvent } = this.#context;
+    while (this.#running.size >= concurrency) await Promise.race(this.#running);
+    if (this.#failure !== undefined) throw this.#failure as Error;
+    if (signal?.aborted === true)
+      throw new Cancelled(
+        `The restore was cancelled; the database ${this.#target.database} is not complete.`,
+      );
+    const running = work().catch((error: unknown) => {
+      if (error instanceof Damaged) this.#problem({ id, reason: error.message });
+      else this.#failure ??= error;
+    });
+    this.#running.add(running);
+    void running.then(() => {
+      this.#running.delete(running);
+      const counts = { documents: this.#leaves, bytes: this.#bytes, pending: 0 };
+      onEvent({ type: 'progress', database: this.#target.database, ...counts });
+    });
+  }
+
+  async #drain(): Promise<void> {
+    await this.#send();
+    await Promise.all(this.#running);
+    if (this.#failure !== undefined) throw this.#failure as Error;
+  }
+
+  #problem(problem: Problem): void {
+    this.#problems.push(problem);
+    this.#context.onEvent({ type: 'problem', database: this.#target.database, ...problem });
+  }
+
+  /** Names the documents of lines that cannot be read. */
+  async #nameDamaged(
+    chain: Chain,
+    { pack, offset }: FramePlace,
+    lines: readonly SelectedLine[],
+    reason: string,
+  ): Promise<void> {
+    const numbers = new Set(lines.map(({ line }) => line));
+    for await (const { id, leaves } of chain.entries())
+      for (const { place, rev } of leaves)
+        if (place.pack === pack && place.offset === offset && numbers.has(place.line))
+          this.#problem({ id, reason: `revision ${rev}: ${reason}` });
+  }
+
+  async #compareCounts(): Promise<void> {
+    if (this.#problems.length > 0) return;
+    const { documents, deleted } = this.#snapshot.counts;
+    const { total } = await new DatabaseSource(this.#context.couch, this.#target.database).info();
+    if (total !== documents + deleted)
+      throw new BackupError(
+        `The restored database ${this.#target.database} has ${total} documents; the snapshot has ${documents + deleted}.`,
+      );
+  }
+}
+
+async function select(
+  chain: Chain,
+): Promise<{ readonly selection: Selection; readonly designs: readonly IndexedLeaf[] }> {
+  const selection = new Selection();
+  const designs: IndexedLeaf[] = [];
+  for await (const { id, leaves } of chain.entries())
+    for (const leaf of leaves)
+      if (id.startsWith('_design/')) designs.push(leaf);
+      else selection.add(leaf);
+  return { selection, designs };
+}

@@ -1,0 +1,204 @@
+// Writes, reads and lists snapshots: one manifest for each backup of a database, written last.
+import { randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeJson } from '../json/exact-numbers.ts';
+import { parseJson } from '../json/parse.ts';
+import { openBox, sealBox } from './box.ts';
+import { BackupError, Damaged } from './errors.ts';
+import { readRepositoryFile, writeFileAtomically } from './files.ts';
+import { type IndexRef } from './index-file.ts';
+import { type Repository } from './repository.ts';
+
+/** Something that could not be read. */
+export interface Problem {
+  readonly id: string;
+  readonly reason: string;
+}
+
+/** Properties with which a restored database is created. */
+export interface DatabaseProperties {
+  readonly q: number;
+  readonly n: number;
+  readonly partitioned: boolean;
+  readonly revs_limit: number;
+  readonly purged_infos_limit: number;
+}
+
+export interface SnapshotCounts {
+  /** Documents with at least one leaf that is not deleted. */
+  readonly documents: number;
+  /** Documents with deleted leaves only. */
+  readonly deleted: number;
+  readonly leaves: number;
+  readonly attachments: number;
+}
+
+/** The state of the database up to which a chain is complete. */
+export interface ChainState {
+  readonly database: string;
+  /** Creation time of the database; another one means that it was deleted and made again. */
+  readonly instance_start_time: string;
+  readonly since: string;
+  readonly purge_seq: string;
+  /** Newest first. */
+  readonly index: readonly IndexRef[];
+  readonly problems: readonly Problem[];
+}
+
+export interface Snapshot extends ChainState {
+  readonly format: 1;
+  readonly id: string;
+  /**
+   * The snapshot holds everything that was written before `started`, and nothing written after `finished`.
+   */
+  readonly started: string;
+  readonly finished: string;
+  /** True if every document was read; false if those changed since `parent`. */
+  readonly full: boolean;
+  readonly parent: string | null;
+  /** False if something could not be read; `problems` names it. */
+  readonly complete: boolean;
+  readonly properties: DatabaseProperties;
+  readonly security: unknown;
+  readonly counts: SnapshotCounts;
+}
+
+/** The state of a run that has not ended. */
+export interface PartialRun extends ChainState {
+  readonly format: 1;
+  readonly parent: string | null;
+  readonly started: string;
+}
+
+/** The record of a successful test restore. */
+export interface Verification {
+  readonly snapshot: string;
+  readonly verified_at: string;
+  readonly leaves: number;
+  readonly attachments: number;
+}
+
+/** Returns a new id: time, tag of the database, random digits. It sorts by time. */
+export function newSnapshotId(repository: Repository, database: string, time: Date): string {
+  const stamp = time.toISOString().replace(/[-:]/g, '').replace('.', '');
+  return `${stamp}-${repository.databaseTag(database)}-${randomBytes(3).toString('hex')}`;
+}
+
+const SNAPSHOT_ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}-[0-9a-f]{6}$/;
+
+export async function writeSnapshot(repository: Repository, snapshot: Snapshot): Promise<void> {
+  await writeBox(repository, 'snapshots', snapshot.id, 'snapshot', snapshot);
+}
+
+/** Reads all snapshots, oldest first; with `database`, those of one database. Throws `Damaged`. */
+export async function listSnapshots(repository: Repository, database?: string): Promise<readonly Snapshot[]> {
+  const tag = database === undefined ? undefined : repository.databaseTag(database);
+  const names = (await repository.list('snapshots'))
+    .filter((name) => SNAPSHOT_ID.test(name) && (tag === undefined || name.split('-')[1] === tag))
+    .sort();
+  const snapshots: Snapshot[] = [];
+  for (const name of names) {
+    const snapshot = await readSnapshot(repository, name);
+    if (database === undefined || snapshot.database === database) snapshots.push(snapshot);
+  }
+  return snapshots;
+}
+
+/** Reads one snapshot by its whole id. Throws `Damaged`. */
+export async function readSnapshot(repository: Repository, id: string): Promise<Snapshot> {
+  const snapshot = (await readBox(repository, 'snapshots', id, 'snapshot')) as Snapshot;
+  if (snapshot.id !== id) throw new Damaged(`The repository is damaged: snapshot ${id} holds another one.`);
+  return snapshot;
+}
+
+/**
+ * Finds the snapshot of a database: by id or a unique beginning of it, the newest one before `time`, or the
+ * newest one. Throws a BackupError if there is none.
+ */
+export async function chooseSnapshot(
+  repository: Repository,
+  database: string,
+  choice: { readonly id?: string | undefined; readonly time?: Date | undefined },
+): Promise<Snapshot> {
+  const all = await listSnapshots(repository, database);
+  if (all.length === 0) throw new BackupError(`The repository has no snapshot of ${database}.`);
+  const { id, time } = choice;
+  const found = all.filter(
+    (one) =>
+      (id === undefined || one.id.startsWith(id)) &&
+      (time === undefined || Date.parse(one.started) <= time.getTime()),
+  );
+  if (id !== undefined && found.length > 1)
+    throw new BackupError(`${found.length} snapshots of ${database} begin with ${id}; write more of the id.`);
+  const last = found.at(-1);
+  if (last === undefined)
+    throw new BackupError(
+      id === undefined
+        ? `The repository has no snapshot of ${database} before ${time?.toISOString() ?? ''}; the oldest is of ${all[0]?.started ?? ''}.`
+        : `The repository has no snapshot ${id} of ${database}.`,
+    );
+  return last;
+}
+
+export async function readPartial(repository: Repository, database: string): Promise<PartialRun | undefined> {
+  const tag = repository.databaseTag(database);
+  if (!(await repository.list('partial')).includes(tag)) return undefined;
+  const partial = (await readBox(repository, 'partial', tag, 'partial')) as PartialRun;
+  return partial.database === database ? partial : undefined;
+}
+
+/** All runs that have not ended. */
+export async function listPartials(repository: Repository): Promise<readonly PartialRun[]> {
+  const names = await repository.list('partial');
+  return Promise.all(
+    names.map((name) => readBox(repository, 'partial', name, 'partial') as Promise<PartialRun>),
+  );
+}
+
+export async function writePartial(repository: Repository, partial: PartialRun): Promise<void> {
+  await writeBox(repository, 'partial', repository.databaseTag(partial.database), 'partial', partial);
+}
+
+export async function removePartial(repository: Repository, database: string): Promise<void> {
+  await rm(join(repository.folder, 'partial', repository.databaseTag(database)), { force: true });
+}
+
+export async function writeVerification(repository: Repository, verification: Verification): Promise<void> {
+  await writeBox(repository, 'verified', verification.snapshot, 'verified', verification);
+}
+
+/** The successful test restores by snapshot. */
+export async function listVerifications(repository: Repository): Promise<ReadonlyMap<string, Verification>> {
+  const names = await repository.list('verified');
+  const read = await Promise.all(names.map((name) => readBox(repository, 'verified', name, 'verified')));
+  return new Map((read as Verification[]).map((one) => [one.snapshot, one]));
+}
+
+type RecordKind = 'snapshot' | 'partial' | 'verified';
+
+async function writeBox(
+  repository: Repository,
+  folder: string,
+  name: string,
+  kind: RecordKind,
+  value: unknown,
+): Promise<void> {
+  const box = await sealBox(Buffer.from(writeJson(value)), kind, repository.cipher);
+  await writeFileAtomically(repository.folder, join(repository.folder, folder, name), box);
+}
+
+async function readBox(
+  repository: Repository,
+  folder: string,
+  name: string,
+  kind: RecordKind,
+): Promise<unknown> {
+  const path = join(repository.folder, folder, name);
+  const plain = await openBox(await readRepositoryFile(path), kind, repository.cipher, path);
+  try {
+    return parseJson(plain, true);
+  } catch {
+    throw new Damaged(`The repository is damaged: ${path} cannot be read.`);
+  }
+}

@@ -1,0 +1,244 @@
+// Reads a database for a backup: its properties, its changes, all leaves of documents, and attachments.
+import { type Readable } from 'node:stream';
+import { AnswerTooLarge, type CouchTransfer } from '../couch/transfer.ts';
+import { attachmentPath, databasePath } from '../couch/document-path.ts';
+import { parseJson } from '../json/parse.ts';
+import { InvalidJson, JsonCursor } from './canonical.ts';
+import { BackupError } from './errors.ts';
+import { leafOf, type LeafText } from './leaf.ts';
+import { type DatabaseProperties, type Problem } from './snapshot.ts';
+
+export interface DatabaseInfo {
+  readonly instance_start_time: string;
+  readonly purge_seq: string;
+  readonly update_seq: string;
+  /** Documents and tombstones, for the progress. */
+  readonly total: number;
+  readonly q: number;
+  readonly n: number;
+  readonly partitioned: boolean;
+}
+
+export interface ChangeRow {
+  readonly id: string;
+  /** All leaf revisions. */
+  readonly revs: readonly string[];
+}
+
+export interface ChangesPage {
+  readonly rows: readonly ChangeRow[];
+  /** Continues after this page. */
+  readonly since: string;
+  /** Rows after this page, as CouchDB estimates them. */
+  readonly pending: number;
+}
+
+/** The leaves of one document, or the reason why they cannot be read. */
+export type DocumentRead =
+  | { readonly id: string; readonly leaves: readonly LeafText[] }
+  | { readonly id: string; readonly error: string };
+
+/** The database vanished, or was never there. */
+export class NoDatabase extends BackupError {}
+
+/** A `_bulk_get` of normal documents is far smaller; a larger one is asked for in halves. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+const CHANGES_PAGE = 5000;
+
+export class DatabaseSource {
+  readonly database: string;
+  readonly #couch: CouchTransfer;
+  readonly #path: string;
+
+  constructor(couch: CouchTransfer, database: string) {
+    this.database = database;
+    this.#couch = couch;
+    this.#path = databasePath(database);
+  }
+
+  /** Throws `NoDatabase`. */
+  async info(): Promise<DatabaseInfo> {
+    const body = (await this.#json('')) as {
+      readonly instance_start_time?: string;
+      readonly purge_seq?: string | number;
+      readonly update_seq?: string | number;
+      readonly doc_count?: number;
+      readonly doc_del_count?: number;
+      readonly cluster?: { readonly q?: number; readonly n?: number };
+      readonly props?: { readonly partitioned?: boolean };
+    };
+    return {
+      instance_start_time: body.instance_start_time ?? '0',
+      purge_seq: String(body.purge_seq ?? '0'),
+      update_seq: String(body.update_seq ?? '0'),
+      total: (body.doc_count ?? 0) + (body.doc_del_count ?? 0),
+      q: body.cluster?.q ?? 2,
+      n: body.cluster?.n ?? 3,
+      partitioned: body.props?.partitioned === true,
+    };
+  }
+
+  async properties(info: DatabaseInfo): Promise<DatabaseProperties> {
+    const [revs, purged] = await Promise.all([
+      this.#json('/_revs_limit'),
+      this.#json('/_purged_infos_limit', [404, 501]),
+    ]);
+    return {
+      q: info.q,
+      n: info.n,
+      partitioned: info.partitioned,
+      revs_limit: typeof revs === 'number' ? revs : 1000,
+      purged_infos_limit: typeof purged === 'number' ? purged : 1000,
+    };
+  }
+
+  /** The security object as CouchDB has it. */
+  async security(): Promise<unknown> {
+    return this.#json('/_security');
+  }
+
+  /** Reads the next rows of the feed. */
+  async changes(since: string): Promise<ChangesPage> {
+    const query = `?style=all_docs&limit=${CHANGES_PAGE}&since=${encodeURIComponent(since)}`;
+    const body = (await this.#json(`/_changes${query}`)) as {
+      readonly results: readonly {
+        readonly id: string;
+        readonly changes: readonly { readonly rev: string }[];
+      }[];
+      readonly last_seq: string | number;
+      readonly pending?: number;
+    };
+    const rows = body.results.map(({ id, changes }) => ({ id, revs: changes.map(({ rev }) => rev) }));
+    return { rows, since: String(body.last_seq), pending: body.pending ?? 0 };
+  }
+
+  /**
+   * Reads all leaves of the documents, with `_revisions`, without attachments. Every id has a result. An
+   * answer that is too large is read in halves.
+   */
+  async leaves(ids: readonly string[]): Promise<readonly DocumentRead[]> {
+    const limit = ids.length === 1 ? Infinity : MAX_ANSWER_BYTES;
+    try {
+      return documentsIn(
+        ids,
+        await this.#bulkGet(
+          ids.map((id) => ({ id })),
+          limit,
+        ),
+      );
+    } catch (error) {
+      const isUnreadable = error instanceof InvalidJson || error instanceof TypeError;
+      if (isUnreadable && ids.length === 1)
+        return [{ id: ids[0] ?? '', error: 'CouchDB did not return JSON' }];
+      if (!isUnreadable && !(error instanceof AnswerTooLarge)) throw error;
+      const middle = ids.length >>> 1;
+      return [...(await this.leaves(ids.slice(0, middle))), ...(await this.leaves(ids.slice(middle)))];
+    }
+  }
+
+  /** Reads these revisions of one document. */
+  async revisions(id: string, revs: readonly string[]): Promise<DocumentRead> {
+    const bytes = await this.#bulkGet(
+      revs.map((rev) => ({ id, rev })),
+      Infinity,
+    );
+    const [read] = documentsIn([id], bytes);
+    return read ?? { id, error: 'CouchDB returned no result' };
+  }
+
+  async #bulkGet(docs: readonly object[], maxBytes: number): Promise<Buffer> {
+    const path = `${this.#path}/_bulk_get?revs=true`;
+    const request = { method: 'POST', path, body: JSON.stringify({ docs }), repeatable: true } as const;
+    const answer = await this.#couch.ask(request, maxBytes);
+    if (answer.status !== 200) throw this.#failure(answer.status, '_bulk_get');
+    return answer.bytes;
+  }
+
+  /** The leaf revisions that the feed names now; none if the document was purged. */
+  async leafRevisions(id: string): Promise<readonly string[]> {
+    const answer = await this.#couch.ask({
+      method: 'POST',
+      path: `${this.#path}/_changes?filter=_doc_ids&style=all_docs`,
+      body: JSON.stringify({ doc_ids: [id] }),
+      repeatable: true,
+    });
+    if (answer.status !== 200) throw this.#failure(answer.status, '_changes');
+    const { results } = parseJson(answer.bytes) as {
+      readonly results: readonly { readonly changes: readonly { readonly rev: string }[] }[];
+    };
+    return results.flatMap(({ changes }) => changes.map(({ rev }) => rev));
+  }
+
+  /** Opens the content of an attachment of one revision; undefined if it is not there. */
+  async attachment(id: string, rev: string, name: string): Promise<Readable | undefined> {
+    const path = `${attachmentPath(this.database, id, name)}?rev=${encodeURIComponent(rev)}`;
+    const { status, body } = await this.#couch.read({ method: 'GET', path });
+    return status === 200 ? body : undefined;
+  }
+
+  async #json(path: string, absent: readonly number[] = []): Promise<unknown> {
+    const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}${path}` });
+    if (answer.status === 200) return parseJson(answer.bytes, true);
+    if (absent.includes(answer.status)) return undefined;
+    throw this.#failure(answer.status, path);
+  }
+
+  #failure(status: number, path: string): BackupError {
+    const what = path === '' ? 'the database' : path.replace(/\?.*$/, '').replace(/^\//, '');
+    if (status === 404) return new NoDatabase(`The database ${this.database} does not exist.`);
+    return new BackupError(`Reading ${what} of ${this.database} failed: CouchDB answered ${status}.`);
+  }
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Reads the answer of `_bulk_get`. Throws `InvalidJson`, or TypeError for invalid UTF-8. */
+function documentsIn(ids: readonly string[], bytes: Buffer): readonly DocumentRead[] {
+  const results = new Map<string, { leaves: LeafText[]; error: string | undefined }>();
+  const text = utf8.decode(bytes);
+  const cursor = new JsonCursor(text);
+  cursor.object((key) => {
+    if (key !== '"results"') return void cursor.value();
+    cursor.array(() => {
+      let id = '';
+      const leaves: LeafText[] = [];
+      let error: string | undefined;
+      cursor.object((field) => {
+        if (field === '"id"') id = JSON.parse(cursor.value()) as string;
+        else if (field !== '"docs"') cursor.value();
+        else
+          cursor.array(() =>
+            cursor.object((kind) => {
+              if (kind === '"ok"') leaves.push(leafOf(text, cursor.scanObject()));
+              else error = errorOf(cursor.value());
+            }),
+          );
+      });
+      if (leaves.some((leaf) => leaf.id !== id)) error = 'CouchDB returned another document';
+      const earlier = results.get(id);
+      results.set(id, { leaves: [...(earlier?.leaves ?? []), ...leaves], error: error ?? earlier?.error });
+    });
+  });
+  // CouchDB can leave an item out; nothing may be lost without a word.
+  return ids.map((id) => {
+    const { leaves = [], error } = results.get(id) ?? {};
+    if (error !== undefined) return { id, error };
+    return leaves.length > 0 ? { id, leaves } : { id, error: 'CouchDB returned no revision' };
+  });
+}
+
+/** `not_found: missing`. */
+function errorOf(canonical: string): string {
+  const { error, reason } = JSON.parse(canonical) as { error?: unknown; reason?: unknown };
+  return `${String(error)}: ${String(reason)}`;
+}
+
+export function isMissing(problem: string): boolean {
+  return problem.startsWith('not_found:');
+}
+
+/** Sorted by id, one for each document. */
+export function uniqueProblems(problems: readonly Problem[]): readonly Problem[] {
+  const byId = new Map(problems.map((problem) => [problem.id, problem]));
+  return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}

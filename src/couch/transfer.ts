@@ -1,0 +1,213 @@
+// Transfers bytes between Couchgate and CouchDB: large answers, streams, and bodies that are made while they
+// are sent. Couchgate's small requests use client.ts.
+import { setTimeout as delay } from 'node:timers/promises';
+import { Readable } from 'node:stream';
+import { Agent, type Dispatcher } from 'undici';
+import { Unavailable } from '../http-errors.ts';
+import { codeOf, describeFailure, nodeName, type CouchFailure } from './failure.ts';
+
+export interface TransferOptions {
+  /** Returns an available node that is not in `tried`; undefined = none left. */
+  readonly pickNode: (tried: ReadonlySet<string>) => { readonly url: string } | undefined;
+  /** Value of the Authorization header. Called for every request. */
+  readonly authorization: () => string;
+  /** Called when a node is unreachable or times out. */
+  readonly nodeFailed?: (url: string, reason: string) => void;
+  /** PEM of the CA that signed the certificates of https nodes. */
+  readonly ca?: string;
+  readonly connectTimeoutMs: number;
+  /** Maximum silence of a node during an exchange. */
+  readonly silenceMs?: number;
+  /** How long a repeatable request is tried again. */
+  readonly patienceMs?: number;
+  /** Connections to one node. */
+  readonly connections?: number;
+}
+
+export interface TransferRequest {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  /** Encoded path with query. It is sent byte for byte. */
+  readonly path: string;
+  /** JSON text, or a function that starts the body again for every attempt. */
+  readonly body?: string | (() => AsyncIterable<Buffer>);
+  /** Default: application/json. */
+  readonly contentType?: string;
+  /** Required for a body that is a function. */
+  readonly contentLength?: number;
+  /** True if CouchDB may get the request twice: it reads, or a second write changes nothing. */
+  readonly repeatable?: boolean;
+  /** Aborts the exchange. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TransferAnswer {
+  readonly status: number;
+  readonly bytes: Buffer;
+}
+
+/** The answer has more bytes than the caller accepts. */
+export class AnswerTooLarge extends Error {}
+
+export interface CouchTransfer {
+  /**
+   * Sends a request and reads the whole answer. Resolves with every status that another node would give too.
+   * Throws `Unavailable`, or `AnswerTooLarge` if the answer has more than `maxBytes`.
+   */
+  ask(request: TransferRequest, maxBytes?: number): Promise<TransferAnswer>;
+  /**
+   * Sends a GET and resolves when the answer begins. A status other than 200 is returned without its body.
+   * The stream fails if the answer is truncated.
+   */
+  read(request: TransferRequest): Promise<{ readonly status: number; readonly body: Readable }>;
+  close(): Promise<void>;
+}
+
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 5000;
+
+/**
+ * Creates the client. Its connections never carry client traffic (H3). Attachments and multipart bodies get
+ * connections that are used once (H2, H3).
+ */
+export function createTransfer(options: TransferOptions): CouchTransfer {
+  return new Transfer(options);
+}
+
+class Transfer implements CouchTransfer {
+  readonly #options: TransferOptions;
+  readonly #kept: Agent;
+  readonly #once: Agent;
+
+  constructor(options: TransferOptions) {
+    this.#options = options;
+    const tls = options.ca === undefined ? {} : { ca: options.ca };
+    const silence = options.silenceMs ?? 120_000;
+    const shared = {
+      connect: { timeout: options.connectTimeoutMs, ...tls },
+      headersTimeout: silence,
+      bodyTimeout: silence,
+      connections: options.connections ?? 16,
+    };
+    this.#kept = new Agent({ ...shared, pipelining: 1 });
+    // 0 = no keep-alive.
+    this.#once = new Agent({ ...shared, pipelining: 0 });
+  }
+
+  async ask(request: TransferRequest, maxBytes = Infinity): Promise<TransferAnswer> {
+    return this.#tryNodes(request, async (node) => {
+      const { statusCode, body } = await this.#send(node, request);
+      const parts: Buffer[] = [];
+      let size = 0;
+      for await (const part of body as AsyncIterable<Buffer>) {
+        size += part.length;
+        // Leaving the loop destroys the answer and its connection.
+        if (size > maxBytes) throw new AnswerTooLarge(`the answer has more than ${maxBytes} bytes`);
+        parts.push(part);
+      }
+      return { status: statusCode, bytes: Buffer.concat(parts, size) };
+    });
+  }
+
+  async read(request: TransferRequest): Promise<{ readonly status: number; readonly body: Readable }> {
+    return this.#tryNodes({ ...request, repeatable: true }, async (node) => {
+      const { statusCode, body } = await this.#send(node, request, this.#once);
+      if (statusCode === 200) return { status: statusCode, body };
+      await body.dump();
+      return { status: statusCode, body: Readable.from([]) };
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#kept.destroy(), this.#once.destroy()]);
+  }
+
+  #send(node: string, request: TransferRequest, agent?: Agent): Promise<Dispatcher.ResponseData> {
+    const { method, path, body, contentType, contentLength, signal } = request;
+    const isStream = typeof body === 'function';
+    const headers: Record<string, string> = {
+      Accept: 'application/json, */*;q=0.1',
+      Authorization: this.#options.authorization(),
+      ...(body === undefined ? {} : { 'Content-Type': contentType ?? 'application/json' }),
+      ...(isStream ? { 'Content-Length': String(contentLength ?? 0) } : {}),
+    };
+    return (agent ?? (isStream ? this.#once : this.#kept)).request({
+      origin: node,
+      path,
+      method,
+      headers,
+      ...(body === undefined ? {} : { body: isStream ? Readable.from(body()) : body }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+
+  /** Tries the nodes in turn, and all of them again after a pause, until the patience ends. */
+  async #tryNodes<T extends { readonly status: number }>(
+    request: TransferRequest,
+    attempt: (node: string) => Promise<T>,
+  ): Promise<T> {
+    const giveUpAt = Date.now() + (this.#options.patienceMs ?? 60_000);
+    let tried = new Set<string>();
+    let failure: CouchFailure | undefined;
+    for (let pauseMs = FIRST_PAUSE_MS; ;) {
+      const node = this.#options.pickNode(tried)?.url;
+      if (node === undefined) {
+        if (Date.now() + pauseMs > giveUpAt) throw unavailable(failure);
+        await delay(pauseMs, undefined, request.signal === undefined ? {} : { signal: request.signal });
+        pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS);
+        tried = new Set();
+        continue;
+      }
+      tried.add(node);
+      const result = await this.#attempt(node, request, attempt);
+      if (!('failure' in result)) return result.answer;
+      failure = result.failure;
+      // A write that a node may have received is not repeated, unless a second one changes nothing.
+      const isRead = request.method === 'GET' || request.repeatable === true;
+      if (failure.reached === 'sent' && !isRead) throw unavailable(failure);
+    }
+  }
+
+  async #attempt<T extends { readonly status: number }>(
+    node: string,
+    request: TransferRequest,
+    attempt: (node: string) => Promise<T>,
+  ): Promise<{ readonly answer: T } | { readonly failure: CouchFailure }> {
+    const base = { node: nodeName(node), method: request.method };
+    try {
+      const answer = await attempt(node);
+      if (!isTransient(answer.status)) return { answer };
+      return { failure: { ...base, reached: 'sent', reason: `status ${answer.status}` } };
+    } catch (error) {
+      if (error instanceof AnswerTooLarge || request.signal?.aborted === true || isOwnFailure(error))
+        throw error;
+      const reason = codeOf(error);
+      const unsent = UNSENT.has(reason);
+      if (unsent) this.#options.nodeFailed?.(node, reason);
+      return { failure: { ...base, reached: unsent ? 'unsent' : 'sent', reason } };
+    }
+  }
+}
+
+/** Codes of a connection that was not made. */
+const UNSENT = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** A failure of the body that is sent, for example a damaged file: another attempt would fail too. */
+function isOwnFailure(error: unknown): boolean {
+  return error instanceof Error && 'exitCode' in error;
+}
+
+/** Too busy, or a node failed. 501 = CouchDB does not have the feature. */
+function isTransient(status: number): boolean {
+  return status === 429 || (status >= 500 && status !== 501);
+}
+
+function unavailable(failure: CouchFailure | undefined): Unavailable {
+  const detail = failure === undefined ? 'no CouchDB node is available' : describeFailure(failure);
+  return new Unavailable('CouchDB cannot be reached at present.', { detail });
+}

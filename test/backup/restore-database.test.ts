@@ -1,0 +1,57 @@
+// A snapshot and its restore: every leaf, attachment and property as it was.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { DIFFICULT_IDS, fillDatabase, startBackupBench, type BackupBench } from '../support/backup.ts';
+
+describe('restoring a snapshot', () => {
+  let bench: BackupBench;
+
+  before(async () => {
+    bench = await startBackupBench({ secret: { type: 'passphrase', text: 'correct horse battery' } });
+    await fillDatabase(bench, 'restore-source');
+  });
+  after(() => bench.close());
+
+  it('brings back every leaf, attachment and property, in a database of the owner alone', async () => {
+    const snapshot = await bench.backup('restore-source');
+    assert.deepEqual(snapshot.problems, []);
+    assert.equal(snapshot.full, true);
+    const outcome = await bench.restore(snapshot, 'restore-target');
+    assert.deepEqual(outcome.problems, []);
+    const { differences, leaves, attachments } = await bench.check(snapshot, 'restore-target');
+    assert.deepEqual(differences, []);
+    assert.equal(leaves, 50 + DIFFICULT_IDS.length + 3 + 1 + 2 + 1 + 1 + 1);
+    assert.equal(attachments, 6);
+    const { body } = await bench.ask('GET', '/restore-target/_security');
+    assert.deepEqual(body, (await bench.ask('GET', '/restore-target/_security')).body);
+    const { admins, members, cloudant } = body as Record<
+      string,
+      { names?: string[]; roles?: string[] } | undefined
+    >;
+    assert.deepEqual([admins?.roles, members?.roles, cloudant], [['_admin'], ['_admin'], undefined]);
+  });
+
+  it('finds another content under the same revision', async () => {
+    const snapshot = await bench.backup('restore-source');
+    await bench.restore(snapshot, 'restore-changed');
+    await bench.ask('DELETE', '/restore-changed/_design%2Fclosed?rev=1-abc');
+    await bench.ask('PUT', '/restore-other');
+    const { body } = await bench.ask('GET', '/restore-changed/doc-3?revs=true');
+    const changed = { ...(body as object), n: 'changed' };
+    await bench.ask('POST', '/restore-other/_bulk_docs', { docs: [changed], new_edits: false });
+    const { differences } = await bench.check(snapshot, 'restore-other');
+    assert.deepEqual(
+      differences.filter(({ id }) => id === 'doc-3').map(({ reason }) => reason),
+      ['revision 1-aaa has another content'],
+    );
+    assert.ok(differences.some(({ id, reason }) => id === 'doc-4' && reason === 'is not in the database'));
+  });
+
+  it('never writes into a database that exists', async () => {
+    const snapshot = await bench.backup('restore-source');
+    await bench.ask('PUT', '/restore-taken');
+    await assert.rejects(bench.restore(snapshot, 'restore-taken'), /exists already; nothing was changed/);
+    const { body } = await bench.ask('GET', '/restore-taken');
+    assert.equal((body as { doc_count: number }).doc_count, 0);
+  });
+});
