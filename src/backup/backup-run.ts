@@ -17,23 +17,30 @@ export interface RunOutcome {
 
 /**
  * Lists the databases that fit a pattern, in the order of CouchDB. `*` stands for any characters. System
- * databases and `except` are left out, unless a pattern names them without `*`.
+ * databases and the store hold credentials: they are left out unless a pattern names them without `*`, and
+ * they are refused for a repository without encryption.
  */
 export async function chooseDatabases(
   couch: CouchTransfer,
   patterns: readonly string[],
-  except: readonly string[],
+  options: { readonly store: string; readonly isEncrypted: boolean },
 ): Promise<readonly string[]> {
   const answer = await couch.ask({ method: 'GET', path: '/_all_dbs' });
   if (answer.status !== 200)
     throw new BackupError(`The databases cannot be listed: CouchDB answered ${answer.status}.`);
   const all = parseJson(answer.bytes) as readonly string[];
-  const isSpecial = (name: string): boolean => name.startsWith('_') || except.includes(name);
+  const hasCredentials = (name: string): boolean => name.startsWith('_') || name === options.store;
   const missing = patterns.find((pattern) => !pattern.includes('*') && !all.includes(pattern));
   if (missing !== undefined) throw new BackupError(`The database ${missing} does not exist.`);
-  const fits = (name: string): boolean =>
-    patterns.some((pattern) => pattern === name || (!isSpecial(name) && matches(pattern, name)));
-  return all.filter(fits);
+  const chosen = all.filter((name) =>
+    patterns.some((pattern) => pattern === name || (!hasCredentials(name) && matches(pattern, name))),
+  );
+  const secret = chosen.find(hasCredentials);
+  if (secret !== undefined && !options.isEncrypted)
+    throw new BackupError(
+      `${secret} holds credentials; it is backed up into an encrypted repository only (backup_key_file).`,
+    );
+  return chosen;
 }
 
 /** Compares without a regular expression: a pattern must not cost exponential time. */

@@ -2,6 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { askPassword } from './ask-password.ts';
 import { audit, AUDIT_USAGE } from './audit.ts';
+import { backup, BACKUP_USAGE } from './backup/backup.ts';
+import { diff, DIFF_USAGE } from './backup/diff.ts';
+import { find, FIND_USAGE } from './backup/find.ts';
+import { forget, FORGET_USAGE } from './backup/forget.ts';
+import { restore, RESTORE_USAGE } from './backup/restore.ts';
+import { snapshots, SNAPSHOTS_USAGE } from './backup/snapshots.ts';
+import { verify, VERIFY_USAGE } from './backup/verify.ts';
 import { checkConfig, printConfig } from './check-config.ts';
 import { type Command, type CommandIo } from './command.ts';
 import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
@@ -22,6 +29,13 @@ const USAGE = `Usage: couchgate [command]
   revoke-grant <key> <roles> <database>
                          remove roles of a key on a database
   audit [file]...        filter an access log
+  backup                 make a snapshot of databases
+  snapshots [database]   list the snapshots
+  restore <database>     restore a database, or one document, from a snapshot
+  verify                 check the backups; --restore proves that they can be restored
+  find <database> <id>   list the stored versions of a document
+  diff <database> <id>   compare two versions of a document
+  forget [database]...   remove old snapshots
   cors-check <origin>    print which rule allows or refuses a preflight
   --check-config         list every problem of the configuration; exit code 1 if there is one
   --print-config         print every setting with its value and source; secrets are masked
@@ -78,6 +92,13 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   grant: withArguments(GRANT_USAGE, grantCommand(askPassword)),
   'revoke-grant': withArguments(REVOKE_GRANT_USAGE, revokeGrantCommand(askPassword)),
   audit: withArguments(AUDIT_USAGE, audit),
+  backup: withArguments(BACKUP_USAGE, backup),
+  snapshots: withArguments(SNAPSHOTS_USAGE, snapshots),
+  restore: withArguments(RESTORE_USAGE, restore),
+  verify: withArguments(VERIFY_USAGE, verify),
+  find: withArguments(FIND_USAGE, find),
+  diff: withArguments(DIFF_USAGE, diff),
+  forget: withArguments(FORGET_USAGE, forget),
   'cors-check': withArguments(CORS_CHECK_USAGE, corsCheck),
   '--check-config': plain(CHECK_CONFIG_USAGE, checkConfig),
   '--print-config': plain(PRINT_CONFIG_USAGE, printConfig),

@@ -54,6 +54,11 @@ const REFUSED_WHEN_SERVING: readonly Rule[] = [
 
 const REFUSED: readonly Rule[] = [
   [
+    'backup_passphrase',
+    (s) => s.backupKey !== '' && s.backupPassphrase !== '',
+    'is set, and backup_key is set too: a repository has one key, so set one of them',
+  ],
+  [
     'listen',
     (s) => off(s.listen) && off(s.tlsListen),
     'is off, and tls_listen is off: no client could connect',

@@ -73,6 +73,7 @@ const KINDS: Readonly<Record<SettingType, string>> = {
   choice: 'one of',
   cidrs: 'list of addresses',
   origins: 'list of origins',
+  patterns: 'list of patterns',
   workers: 'number or `auto`',
 };
 
@@ -154,6 +155,7 @@ function shape({ type, values, min, max }: Setting): Record<string, unknown> {
     case 'urls':
     case 'cidrs':
     case 'origins':
+    case 'patterns':
       return { type: 'array', items: { type: 'string' } };
     case 'workers':
       return { type: ['string', 'integer'] };

@@ -19,6 +19,7 @@ export type SettingType =
   | 'choice'
   | 'cidrs'
   | 'origins'
+  | 'patterns'
   | 'workers';
 
 /** The files of the configuration folder. */
@@ -212,6 +213,36 @@ export const SETTINGS = {
     type: 'text',
     default: 'couchgate',
     description: 'CouchDB database for API keys and revoked sessions; no client can access it.',
+  },
+
+  backup_repository: {
+    type: 'path',
+    default: '',
+    description: 'Folder of the backup repository. Put it on another disk than the data of CouchDB.',
+  },
+  backup_databases: {
+    type: 'patterns',
+    default: ['*'],
+    description:
+      'Databases to back up; `*` matches any characters. System databases and the store are left out unless they are named without `*`; they hold credentials, so that needs an encrypted repository.',
+  },
+  backup_keep: {
+    type: 'text',
+    default: 'daily 7, weekly 4, monthly 12, yearly 10',
+    description:
+      'Snapshots that `couchgate forget` keeps of each database: `last N`, `hourly N`, `daily N`, `weekly N`, `monthly N`, `yearly N`, `within 30d`, separated by commas.',
+  },
+  backup_key: {
+    type: 'secret',
+    default: '',
+    description:
+      'Key of an encrypted backup repository: at least 32 characters, for example of `openssl rand -base64 48`. Without it, the backups cannot be read: keep a copy elsewhere.',
+  },
+  backup_passphrase: {
+    type: 'secret',
+    default: '',
+    description:
+      'Passphrase of an encrypted backup repository, instead of backup_key: at least 12 characters.',
   },
 
   owner: { type: 'text', default: 'admin', description: 'Name of the server admin; embedded node only.' },
@@ -478,7 +509,7 @@ type Value<S extends Setting> = S['type'] extends 'flag'
   ? boolean
   : S['type'] extends 'count' | 'milliseconds' | 'seconds' | 'bytes'
     ? number
-    : S['type'] extends 'urls' | 'cidrs' | 'origins'
+    : S['type'] extends 'urls' | 'cidrs' | 'origins' | 'patterns'
       ? readonly string[]
       : string;
 

@@ -24,6 +24,7 @@ export function readValue(setting: Setting, raw: unknown): Reading {
   if (setting.type === 'urls') return readList(raw, readUrl);
   if (setting.type === 'cidrs') return readList(raw, readCidr);
   if (setting.type === 'origins') return readList(raw, readOrigin);
+  if (setting.type === 'patterns') return readList(raw, readPattern);
   try {
     return { value: readOne(setting, raw) };
   } catch (error) {
@@ -130,6 +131,12 @@ function readCidr(raw: unknown): string {
   const read = parseCidr(text);
   if ('cidr' in read) return read.cidr;
   throw new InvalidValue(`${JSON.stringify(text)} ${read.reason}`);
+}
+
+function readPattern(raw: unknown): string {
+  const text = readText(raw);
+  if (text === '') throw new InvalidValue('is empty');
+  return text;
 }
 
 /**

@@ -14,6 +14,8 @@ import { COMMANDS, runCommand } from '../../src/cli/commands.ts';
 import { corsCheck } from '../../src/cli/cors-check.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
+const WITH_REPOSITORY = 'src/cli/backup/repository-options.ts';
+const WITH_COUCH = [WITH_REPOSITORY, 'src/cli/backup/couch-options.ts'];
 /** Where a command parses its options. */
 const SOURCES: Readonly<Record<string, readonly string[]>> = {
   setup: ['src/setup/arguments.ts'],
@@ -21,6 +23,13 @@ const SOURCES: Readonly<Record<string, readonly string[]>> = {
   grant: ['src/cli/grant.ts', 'src/cli/owner-client.ts'],
   'revoke-grant': ['src/cli/owner-client.ts'],
   audit: ['src/cli/audit.ts'],
+  backup: ['src/cli/backup/backup.ts', ...WITH_COUCH],
+  snapshots: [WITH_REPOSITORY],
+  restore: ['src/cli/backup/restore.ts', ...WITH_COUCH],
+  verify: ['src/cli/backup/verify.ts', ...WITH_COUCH],
+  find: [WITH_REPOSITORY],
+  diff: ['src/cli/backup/diff.ts', ...WITH_COUCH],
+  forget: ['src/cli/backup/forget.ts', WITH_REPOSITORY],
   'cors-check': ['src/cli/cors-check.ts'],
 };
 const folder = mkdtempSync(join(tmpdir(), 'couchgate-commands-'));

@@ -1,0 +1,49 @@
+// `couchgate backup`: makes a snapshot of each database.
+import { backupDatabases, chooseDatabases, type DatabaseOutcome } from '../../backup/backup-run.ts';
+import { printable } from '../owner-client.ts';
+import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
+import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
+import { backupCommand } from './task.ts';
+
+export const BACKUP_USAGE = `Usage: couchgate backup [options]
+Makes a snapshot of databases: the first one whole, the next ones what changed. It reads with the privilege of the
+owner. After SIGTERM or a crash, the next backup continues where this one ended.
+  --databases PATTERN    databases, \`*\` matches any characters; repeatable; default: backup_databases
+${REPOSITORY_USAGE}${COUCH_USAGE}${EXIT_CODES_USAGE}`;
+
+const OPTIONS = {
+  ...REPOSITORY_OPTIONS,
+  ...COUCH_OPTIONS,
+  databases: { type: 'string', multiple: true },
+} as const;
+
+export const backup = backupCommand(BACKUP_USAGE, OPTIONS, async (task) => {
+  const { values, settings, report, signal } = task;
+  const repository = await task.repositoryToWrite();
+  const lock = await task.lock(repository, 'backup');
+  const couch = await task.couch();
+  const patterns = values.databases ?? settings.backupDatabases;
+  const isEncrypted = repository.cipher !== undefined;
+  const databases = await chooseDatabases(couch, patterns, { store: settings.storeDatabase, isEncrypted });
+  const context = { repository, lock, couch, signal, onEvent: report.onEvent };
+  const { databases: outcomes, exitCode } = await backupDatabases(context, databases);
+  for (const outcome of outcomes) report.result('snapshot', outcome, outcomeText(outcome));
+  report.result('summary', { databases: outcomes.length, exit_code: exitCode }, summaryText(outcomes));
+  return exitCode;
+});
+
+function outcomeText(outcome: DatabaseOutcome): string {
+  const database = printable(outcome.database);
+  if ('failure' in outcome) return `${database}: FAILED: ${printable(outcome.failure)}`;
+  const { id, full, counts, problems } = outcome.snapshot;
+  const kind = full ? 'full' : 'incremental';
+  const state = problems.length === 0 ? '' : `; INCOMPLETE: ${problems.length} documents could not be read`;
+  return `${database}: snapshot ${id} (${kind}), ${counts.documents} documents, ${counts.attachments} attachments${state}`;
+}
+
+function summaryText(outcomes: readonly DatabaseOutcome[]): string {
+  const failed = outcomes.filter((outcome) => 'failure' in outcome || !outcome.snapshot.complete).length;
+  return failed === 0
+    ? `${outcomes.length} databases are backed up.`
+    : `${outcomes.length - failed} of ${outcomes.length} databases are backed up completely.`;
+}

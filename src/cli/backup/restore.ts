@@ -1,0 +1,164 @@
+// `couchgate restore`: restores a database or one document from a snapshot.
+import { type Lock } from '../../backup/lock.ts';
+import { BackupError } from '../../backup/errors.ts';
+import { overwriteDatabase } from '../../backup/overwrite-database.ts';
+import { restoreDatabase, type RestoreOutcome } from '../../backup/restore-database.ts';
+import { diffWithLive, readLive, restoreDocument } from '../../backup/restore-document.ts';
+import { chooseSnapshot, type Snapshot } from '../../backup/snapshot.ts';
+import { leavesIn } from '../../backup/versions.ts';
+import { UsageError } from '../../setup/arguments.ts';
+import { printable } from '../owner-client.ts';
+import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
+import { changesText } from './changes-text.ts';
+import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
+import { backupCommand, type Task } from './task.ts';
+import { readTime } from './time.ts';
+
+export const RESTORE_USAGE = `Usage: couchgate restore DATABASE [options]
+Restores a database into a new one, with the revisions that it had. The new database is the owner's alone: grants of
+the old one are not restored. Without --snapshot and --time, the newest snapshot is restored.
+  --snapshot ID          the snapshot; the beginning of its id is enough
+  --time TIME            the newest snapshot that began at or before this time: 2026-11-01T12:00:00Z, or 2d for two days ago
+  --to NEWDB             name of the new database, which must not exist; default: DATABASE-restored-TIME
+  --overwrite            restore under the same name: backs the present database up, removes it and restores. Its
+                         grants are gone then. Asks for the name unless --yes is given
+  --doc DOCID            restore one document only: writes it as a new revision on the present one
+  --rev REV              with --doc: the revision of the snapshot to restore; default: its winner
+  --current REV          with --doc: fail unless this is the present revision
+  --dry-run              show what would be restored; change nothing
+  --yes                  do not ask
+${REPOSITORY_USAGE}${COUCH_USAGE}${EXIT_CODES_USAGE}`;
+
+const OPTIONS = {
+  ...REPOSITORY_OPTIONS,
+  ...COUCH_OPTIONS,
+  snapshot: { type: 'string' },
+  time: { type: 'string' },
+  to: { type: 'string' },
+  overwrite: { type: 'boolean', default: false },
+  doc: { type: 'string' },
+  rev: { type: 'string' },
+  current: { type: 'string' },
+  'dry-run': { type: 'boolean', default: false },
+  yes: { type: 'boolean', default: false },
+} as const;
+
+type RestoreTask = Task<typeof OPTIONS>;
+
+export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
+  const { values, positionals } = task;
+  const [database, ...more] = positionals;
+  if (database === undefined || more.length > 0) throw new UsageError('pass the name of one database');
+  const time = values.time === undefined ? undefined : readTime(values.time);
+  checkOptions(task, database);
+  const repository = await task.repository();
+  const snapshot = await chooseSnapshot(repository, database, { id: values.snapshot, time });
+  task.report.line(
+    `Snapshot ${snapshot.id} of ${printable(database)}: everything written before ${snapshot.started}, nothing written after ${snapshot.finished}.`,
+  );
+  if (!snapshot.complete)
+    task.report.line(
+      `This snapshot is INCOMPLETE: ${snapshot.problems.length} documents are missing or older.`,
+    );
+  return values.doc === undefined ? wholeDatabase(task, snapshot) : oneDocument(task, snapshot, values.doc);
+});
+
+function checkOptions({ values, settings }: RestoreTask, database: string): void {
+  if (values.overwrite && values.to !== undefined)
+    throw new UsageError('--overwrite and --to exclude each other');
+  if (values.doc !== undefined && (values.overwrite || values.to !== undefined))
+    throw new UsageError('--doc writes into the database itself; it excludes --overwrite and --to');
+  if (values.doc === undefined && (values.rev ?? values.current) !== undefined)
+    throw new UsageError('--rev and --current need --doc');
+  const target = values.to ?? (values.overwrite ? database : undefined);
+  // Documents there give access or run jobs at once.
+  if (target !== undefined && (target.startsWith('_') || target === settings.storeDatabase))
+    throw new UsageError(`${target} is a system database or the store; restore into another name`);
+}
+
+async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<number> {
+  const { values, report, signal } = task;
+  const { database, started } = snapshot;
+  const stamp = started.slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+  const target = values.overwrite ? database : (values.to ?? `${database}-restored-${stamp}`);
+  const { documents, attachments } = snapshot.counts;
+  if (values['dry-run']) {
+    report.line(
+      `Would restore ${documents} documents and ${attachments} attachments into ${printable(target)}.`,
+    );
+    return 0;
+  }
+  if (values.overwrite && !values.yes) {
+    const question = `This removes the present database ${printable(database)} and its grants. Type its name to go on: `;
+    if ((await task.ask(question)) !== database) throw new BackupError('Nothing was changed.');
+  }
+  const repository = await task.repository();
+  const lock: Lock | undefined = values.overwrite ? await task.lock(repository, 'restore') : undefined;
+  const context = { repository, couch: await task.couch(), onEvent: report.onEvent, signal };
+  const outcome =
+    lock === undefined
+      ? await restoreDatabase(context, snapshot, target)
+      : await overwriteDatabase({ ...context, lock }, snapshot);
+  report.result('restored', outcomeFields(outcome, target), outcomeText(outcome, target));
+  return outcome.problems.length > 0 || !snapshot.complete ? 3 : 0;
+}
+
+function outcomeFields({ snapshot, leaves, problems }: RestoreOutcome, to: string): object {
+  return {
+    database: snapshot.database,
+    to,
+    snapshot: snapshot.id,
+    started: snapshot.started,
+    leaves,
+    problems,
+  };
+}
+
+function outcomeText({ snapshot, leaves, problems }: RestoreOutcome, target: string): string {
+  const state =
+    problems.length === 0 ? '' : ` INCOMPLETE: ${problems.length} revisions could not be restored.`;
+  return (
+    `Restored ${leaves} revisions of ${snapshot.counts.documents} documents into ${printable(target)}, as of ${snapshot.started}. ` +
+    `Only the owner has access.${state}`
+  );
+}
+
+async function oneDocument(task: RestoreTask, snapshot: Snapshot, id: string): Promise<number> {
+  const { values, report } = task;
+  const { database } = snapshot;
+  const repository = await task.repository();
+  const leaves = await leavesIn(repository, snapshot, id);
+  const stored = values.rev === undefined ? leaves[0] : leaves.find(({ rev }) => rev === values.rev);
+  if (stored === undefined)
+    throw new BackupError(
+      `The snapshot has no ${values.rev === undefined ? 'such document' : 'such revision of it'}.`,
+    );
+  const couch = await task.couch();
+  const live = await readLive(couch, database, id);
+  if (values.current !== undefined && values.current !== live.rev)
+    throw new BackupError(
+      `The present revision is ${live.rev ?? 'none'}, not ${values.current}; nothing was changed.`,
+    );
+  const changes = await diffWithLive(repository, stored, live);
+  report.line(`Stored revision ${stored.rev}; present revision ${live.rev ?? 'none'}.`);
+  report.line(changes.length === 0 ? 'Both have the same content.' : changesText(changes));
+  if (values['dry-run'] || changes.length === 0) return 0;
+  if (!values.yes && (await task.ask('Restore the stored version (-)? Type yes: ')) !== 'yes')
+    throw new BackupError('Nothing was changed. Without a terminal, use --yes.');
+  const result = await restoreDocument({ repository, couch }, database, id, stored, live);
+  if (result.outcome === 'conflict') {
+    const text = `Nothing was changed: the document has revision ${result.rev ?? 'none'} meanwhile.`;
+    report.result(
+      'conflict',
+      { id, rev: result.rev ?? null, changes: result.changes },
+      `${text}\n${changesText(result.changes)}`,
+    );
+    return 1;
+  }
+  report.result(
+    'restored',
+    { id, rev: result.rev, snapshot: snapshot.id },
+    `Restored as revision ${result.rev}.`,
+  );
+  return 0;
+}

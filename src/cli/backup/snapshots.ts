@@ -1,0 +1,36 @@
+// `couchgate snapshots`: lists the snapshots of a repository.
+import { listSnapshots, listVerifications, type Snapshot } from '../../backup/snapshot.ts';
+import { UsageError } from '../../setup/arguments.ts';
+import { printable } from '../owner-client.ts';
+import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
+import { backupCommand } from './task.ts';
+
+export const SNAPSHOTS_USAGE = `Usage: couchgate snapshots [DATABASE] [options]
+Lists the snapshots, oldest first, with the time of the last successful test restore.
+${REPOSITORY_USAGE}${EXIT_CODES_USAGE}`;
+
+export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, async (task) => {
+  const { positionals, report } = task;
+  const [database, ...more] = positionals;
+  if (more.length > 0) throw new UsageError('pass one database at most');
+  const repository = await task.repository();
+  const verified = await listVerifications(repository);
+  const all = await listSnapshots(repository, database);
+  for (const snapshot of all) {
+    const at = verified.get(snapshot.id)?.verified_at;
+    const { id, database: name, started, finished, full, complete, counts, problems, parent } = snapshot;
+    const fields = { id, database: name, started, finished, full, parent, complete, counts, problems };
+    report.result('snapshot', { ...fields, verified_at: at ?? null }, snapshotText(snapshot, at));
+  }
+  if (all.length === 0) report.line('There is no snapshot.');
+  return 0;
+});
+
+/** One line: id, database, time, kind, contents, state. */
+export function snapshotText(snapshot: Snapshot, verifiedAt?: string): string {
+  const { id, database, started, full, complete, counts, problems } = snapshot;
+  const state = complete ? 'complete' : `INCOMPLETE (${problems.length} documents)`;
+  const check = verifiedAt === undefined ? 'not verified' : `verified ${verifiedAt}`;
+  const contents = `${counts.documents} documents, ${counts.attachments} attachments`;
+  return `${id}  ${started}  ${printable(database)}  ${full ? 'full' : 'incremental'}  ${contents}  ${state}  ${check}`;
+}
