@@ -4,6 +4,7 @@ import { type Settings } from './config/settings.ts';
 import { type Couch } from './couch/couch.ts';
 import { type Store } from './couch/store.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
+import { RecordMaintenance } from './permissions/record-maintenance.ts';
 import { RecordFollower } from './permissions/record-follower.ts';
 import { createSecurityStore, type SecurityKeeper } from './permissions/security-store.ts';
 import { StoreMajority } from './permissions/store-majority.ts';
@@ -11,6 +12,7 @@ import { StoreMajority } from './permissions/store-majority.ts';
 export interface PermissionParts {
   readonly security: SecurityKeeper;
   readonly recordFollower: RecordFollower;
+  readonly recordMaintenance: RecordMaintenance;
   readonly storeMajority: StoreMajority;
 }
 
@@ -42,6 +44,10 @@ export function openPermissions(
     report,
     ...(permissionStep === undefined ? {} : { step: permissionStep }),
   });
-  const recordFollower = new RecordFollower({ ...parts, security, report, onLoaded: () => undefined });
-  return { security, recordFollower, storeMajority };
+  const recordMaintenance = new RecordMaintenance({
+    ...{ couch: parts.couch, security, storeDatabase, nodeUrls, report },
+  });
+  const onLoaded = (): void => recordMaintenance.start();
+  const recordFollower = new RecordFollower({ ...parts, security, report, onLoaded });
+  return { security, recordFollower, recordMaintenance, storeMajority };
 }

@@ -117,11 +117,17 @@ class ServingProcess implements Running {
   readonly metrics = (): Promise<string> => this.registry.metrics();
 
   readonly readiness = (): Readiness => {
-    const { nodes, store, bus } = this.services;
+    const { nodes, store, bus, storeMajority } = this.services;
     const up = nodes.report().filter(({ state }) => state === 'up').length;
     return {
       ready: this.#canServe() && !this.#isDraining,
-      checks: { draining: this.#isDraining, nodes_up: up, keys_known: store.up, news: bus.up },
+      checks: {
+        draining: this.#isDraining,
+        nodes_up: up,
+        keys_known: store.up,
+        news: bus.up,
+        store_majority: storeMajority.isUp,
+      },
     };
   };
 

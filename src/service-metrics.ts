@@ -18,6 +18,7 @@ export function serviceMetrics(
     ...nodeMetrics(services.nodes),
     ...feedMetrics(services, forwarding),
     ...cacheMetrics(services),
+    ...recordMetrics(services),
     ...fileMetrics(services, live),
   ];
 }
@@ -98,6 +99,63 @@ function cacheMetrics({ bus, security }: Services): readonly MetricSource[] {
       help: 'Reads of permissions sent to CouchDB.',
       type: 'counter',
       read: () => security.stats.misses,
+    },
+  ];
+}
+
+function recordMetrics({
+  security,
+  recordFollower,
+  recordMaintenance,
+  storeMajority,
+}: Services): readonly MetricSource[] {
+  return [
+    {
+      name: 'permission_records',
+      help: 'Databases with a permission record, deleted ones included; 0 until the records are read.',
+      type: 'gauge',
+      aggregator: 'max',
+      read: () => security.index.size,
+    },
+    {
+      name: 'permission_records_unfinished',
+      help: 'Permission records with a change that is not complete.',
+      type: 'gauge',
+      aggregator: 'max',
+      read: () => recordFollower.unfinished,
+    },
+    {
+      name: 'permission_conflicts_total',
+      help: 'Times that a permission record had several states at once.',
+      type: 'counter',
+      aggregator: 'max',
+      read: () => recordFollower.conflicts,
+    },
+    {
+      name: 'permission_changes_finished_total',
+      help: 'Changes of permissions that this process finished for a writer that did not.',
+      type: 'counter',
+      read: () => recordFollower.healed,
+    },
+    {
+      name: 'permission_drift',
+      help: 'Databases whose security object differs from the record and was not repaired, by what differs.',
+      type: 'gauge',
+      aggregator: 'max',
+      read: () => [...recordMaintenance.drift].map(([drift, value]) => ({ labels: { drift }, value })),
+    },
+    {
+      name: 'permission_repairs_total',
+      help: 'Differences between security object and record that this process repaired, by what differed.',
+      type: 'counter',
+      read: () => [...recordMaintenance.repaired].map(([drift, value]) => ({ labels: { drift }, value })),
+    },
+    {
+      name: 'store_majority_up',
+      help: '1 if a majority of the copies of the store is up; otherwise 0, and permissions cannot be changed.',
+      type: 'gauge',
+      aggregator: 'min',
+      read: () => (storeMajority.isUp ? 1 : 0),
     },
   ];
 }

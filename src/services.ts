@@ -183,6 +183,7 @@ async function close(parts: Parts): Promise<void> {
   parts.sessionParts.sessions.close();
   parts.sessionParts.versions.close();
   await parts.keys.close();
+  parts.recordMaintenance.close();
   parts.recordFollower.close();
   parts.storeMajority.close();
   parts.security.close();

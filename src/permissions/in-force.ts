@@ -35,8 +35,10 @@ export interface InForce {
  */
 const RACE_MS = 60_000;
 
-/** Compares a record with an object that was read of the same database. */
-export function agreementOf(record: PermissionRecord | undefined, object: StoredSecurity): Agreement {
+/**
+ * Compares a record with an object that was read of the same database, by the name that the object carries.
+ */
+function agreementOf(record: PermissionRecord | undefined, object: StoredSecurity): Agreement {
   if (record === undefined) return 'unrecorded';
   const { state } = record;
   const name = mirrorNameIn(object);
@@ -50,7 +52,9 @@ export function agreementOf(record: PermissionRecord | undefined, object: Stored
   if (name.stamp === state.stamp) return 'same';
   if (name.stamp < state.stamp) return 'older';
   if (name.revision !== undefined) return 'newer';
-  return !state.mirrored || name.stamp > state.stamp + RACE_MS ? 'version before' : 'newer';
+  // A record that was taken over from an object has made no change that another write could undo.
+  const hasNoChange = !state.mirrored || state.via === 'migrate';
+  return hasNoChange || name.stamp > state.stamp + RACE_MS ? 'version before' : 'newer';
 }
 
 /** Decides what is in force. `object` is the security object that CouchDB has. */

@@ -217,6 +217,40 @@ export class PermissionRecords {
     return isFinished ? { state: leaf, before: leaf.before ?? {} } : undefined;
   }
 
+  /**
+   * Takes the object over as the record, if it has one of Couchgate's and no record, or if a version without
+   * records has written it since. Writes no object. Resolves with the change; `undefined` = nothing to take
+   * over.
+   */
+  async takeOver(database: string): Promise<Finished | undefined> {
+    const seen = await this.readAtRest(database);
+    const name = mirrorNameIn(seen?.object);
+    if (seen === undefined || name === undefined) return undefined;
+    const { record, agreement, start } = seen;
+    if (record !== undefined && agreement !== 'gone' && agreement !== 'version before') return undefined;
+    const isContinued = record?.state.generation.start === start;
+    const generation = isContinued ? record.state.generation : newGeneration(start);
+    const revision = Math.max(record?.state.revision ?? 0, name.revision ?? 0) + 1;
+    const origin = this.#origin({ by: { by: '', via: 'migrate' }, id: newId(), revision });
+    const state: RecordState = {
+      ...origin,
+      // The object keeps the name of the lost record that it mirrors.
+      generation: { start, id: name.generation ?? generation.id },
+      state: 'done',
+      stamp: name.stamp,
+      mirrored: true,
+      security: seen.security,
+      before: undefined,
+    };
+    const before = record?.state.security ?? seen.security;
+    return (await this.#acknowledge(database, state, record)) === undefined ? undefined : { state, before };
+  }
+
+  /** When the database was made; see `#startOf`. */
+  startOf(database: string): Promise<string | undefined> {
+    return this.#startOf(database);
+  }
+
   /** Writes the object of a record at rest again, on all copies. Throws `NotFound` and `Unavailable`. */
   async mirrorAgain(database: string): Promise<void> {
     const record = await this.#copies.read(database);
