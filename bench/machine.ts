@@ -15,6 +15,7 @@ export function machine(): string {
     LOAD_GENERATOR,
     `http-proxy ${versionOf('http-proxy')}`,
     `Express ${versionOf('express')}`,
+    `undici ${versionOf('undici')}`,
     ...(process.env['COUCHDB_HOME'] === undefined ? [] : [couchdbVersion(process.env['COUCHDB_HOME'])]),
     `commit ${commit()}`,
     new Date().toISOString().slice(0, 10),

@@ -1,5 +1,5 @@
 // Starts the processes of a measurement and reads their CPU time and memory, children included.
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
@@ -25,6 +25,11 @@ export async function startServer(name: string, args: readonly string[] = []): P
   });
   const url = await firstMessage(child, name);
   return { pid: child.pid ?? 0, url, stop: () => stopChild(child) };
+}
+
+/** True if nginx is installed. */
+export function hasNginx(): boolean {
+  return spawnSync('nginx', ['-v']).status === 0;
 }
 
 async function firstMessage(child: ChildProcess, name: string): Promise<string> {

@@ -17,6 +17,8 @@ export interface Load {
   /** Sent in order, then from the start again. */
   readonly sequence?: readonly { readonly path?: string; readonly authorization?: string }[];
   readonly prefix?: string;
+  /** Number of headers that are moved from the front to the back, to send them as another client would. */
+  readonly rotation?: number;
   readonly connections: number;
   readonly seconds: number;
 }
