@@ -221,9 +221,12 @@ function documentsIn(ids: readonly string[], bytes: Buffer): readonly DocumentRe
   });
   // CouchDB can leave an item out; nothing may be lost without a word.
   return ids.map((id) => {
-    const { leaves = [], error } = results.get(id) ?? {};
-    if (error !== undefined) return { id, error };
-    return leaves.length > 0 ? { id, leaves } : { id, error: 'CouchDB returned no revision' };
+    const result = results.get(id);
+    if (result === undefined) return { id, error: 'CouchDB returned no result' };
+    if (result.error !== undefined) return { id, error: result.error };
+    return result.leaves.length > 0
+      ? { id, leaves: result.leaves }
+      : { id, error: 'CouchDB returned no revision' };
   });
 }
 

@@ -1,0 +1,42 @@
+// The canonical form does not depend on order, white space and escapes, and depends on everything else.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { InvalidJson, JsonCursor } from '../../src/backup/canonical.ts';
+
+const canonical = (text: string): string => new JsonCursor(text).value();
+
+describe('canonical JSON', () => {
+  it('is the same for every spelling of a value', () => {
+    for (const [text, expected] of [
+      ['{"b":1,"a":[ true , null ]}', '{"a":[true,null],"b":1}'],
+      ['"\\u00e9\\/"', '"é/"'],
+      ['1.0', '1'],
+      ['1e2', '100'],
+      ['-0', '0'],
+      ['123456789012345678901234567890', '123456789012345678901234567890'],
+      ['{"a":{},"b":[]}', '{"a":{},"b":[]}'],
+    ] as const)
+      assert.equal(canonical(text), expected);
+  });
+
+  it('agrees with JSON.stringify for sorted keys', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const text = JSON.stringify(value);
+        assert.deepEqual(JSON.parse(canonical(text)), JSON.parse(text));
+        assert.equal(canonical(canonical(text)), canonical(text));
+      }),
+    );
+  });
+
+  it('reads deep nesting without recursion', () => {
+    const deep = '['.repeat(200_000) + ']'.repeat(200_000);
+    assert.equal(canonical(deep), deep);
+  });
+
+  it('refuses what is not JSON', () => {
+    for (const text of ['', '{', '{"a"}', '[1', '"a', 'nul', '{"a":}', '"\n"'])
+      assert.throws(() => canonical(text), InvalidJson);
+  });
+});
