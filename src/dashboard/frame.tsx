@@ -36,17 +36,17 @@ export function Frame() {
   }, [path]);
   return (
     <div className="frame">
-      <a
-        className="skip"
-        href={`#${location.hash.slice(1)}`}
-        onClick={(event) => {
-          event.preventDefault();
-          main.current?.focus();
-        }}
-      >
-        Skip to the page
-      </a>
       <header className="top">
+        <a
+          className="skip"
+          href={`#${location.hash.slice(1)}`}
+          onClick={(event) => {
+            event.preventDefault();
+            main.current?.focus();
+          }}
+        >
+          Skip to the page
+        </a>
         <a className="home" href={linkTo([])}>
           <Logo />
         </a>

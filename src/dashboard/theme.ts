@@ -6,7 +6,6 @@ import {
   Checkbox,
   createTheme,
   Menu,
-  Modal,
   PasswordInput,
   TextInput,
 } from '@mantine/core';
@@ -15,16 +14,14 @@ export const theme = createTheme({
   primaryColor: 'blue',
   respectReducedMotion: true,
   components: {
-    // Scroll locking and transitions would need styles inside the page, which the policy forbids.
-    Modal: Modal.extend({
+    // Inside the page's own region, and without a placeholder that is no item.
+    Menu: Menu.extend({
       defaultProps: {
-        lockScroll: false,
         transitionProps: { duration: 0 },
-        centered: true,
-        closeButtonProps: { 'aria-label': 'Close' },
+        withinPortal: false,
+        withInitialFocusPlaceholder: false,
       },
     }),
-    Menu: Menu.extend({ defaultProps: { transitionProps: { duration: 0 } } }),
     Button: Button.extend({ defaultProps: { size: 'sm' } }),
     ActionIcon: ActionIcon.extend({ defaultProps: { variant: 'subtle', color: 'gray' } }),
     TextInput: TextInput.extend({ defaultProps: { size: 'sm', withAsterisk: false } }),

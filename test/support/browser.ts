@@ -58,8 +58,8 @@ export interface Dashboard {
    */
   readonly problems: readonly string[];
   /** Goes to a page of the dashboard, by its fragment. */
-  go(fragment: string): Promise<void>;
-  close(): Promise<void>;
+  readonly go: (fragment: string) => Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 export interface DashboardOptions {
@@ -94,7 +94,7 @@ export async function openDashboard(
     page,
     context,
     problems,
-    async go(fragment) {
+    go: async (fragment) => {
       await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`);
     },
     close: () => context.close(),

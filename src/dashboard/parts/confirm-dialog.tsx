@@ -1,5 +1,6 @@
 // Asks before something that cannot be undone.
-import { Button, Modal, TextInput } from '@mantine/core';
+import { Button, TextInput } from '@mantine/core';
+import { Dialog } from './dialog.tsx';
 import { type ReactNode, type SyntheticEvent, useState } from 'react';
 import { ErrorNotice } from './error-notice.tsx';
 
@@ -27,7 +28,7 @@ export function ConfirmDialog({ title, children, action, typed, run, onClose }: 
       .finally(() => setRunning(false));
   };
   return (
-    <Modal opened onClose={onClose} title={title}>
+    <Dialog title={title} onClose={onClose}>
       <form className="form" onSubmit={submit}>
         <div>{children}</div>
         {typed !== undefined && (
@@ -60,6 +61,6 @@ export function ConfirmDialog({ title, children, action, typed, run, onClose }: 
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,5 +1,6 @@
 // Shows a new password once. It stays in the memory of this component: no address, cache or storage has it.
-import { Alert, Button, Checkbox, Modal } from '@mantine/core';
+import { Alert, Button, Checkbox } from '@mantine/core';
+import { Dialog } from './dialog.tsx';
 import { useState } from 'react';
 import { type Secret } from '../api/keys.ts';
 import { API_ROOT } from '../api/http.ts';
@@ -19,15 +20,7 @@ export function SecretDialog({ title, secret, path, note, onClose }: Props) {
   const [isStored, setStored] = useState(false);
   const curl = `curl -u '${secret.key}:${secret.password}' ${API_ROOT}${path}`;
   return (
-    <Modal
-      opened
-      onClose={() => undefined}
-      withCloseButton={false}
-      closeOnEscape={false}
-      closeOnClickOutside={false}
-      title={title}
-      size="lg"
-    >
+    <Dialog title={title} onClose={() => undefined} isWide isLocked>
       <Alert color="yellow">The password is shown now and never again. It cannot be retrieved.</Alert>
       {note !== undefined && <p>{note}</p>}
       <dl className="secret">
@@ -45,7 +38,7 @@ export function SecretDialog({ title, secret, path, note, onClose }: Props) {
           Done
         </Button>
       </div>
-    </Modal>
+    </Dialog>
   );
 }
 

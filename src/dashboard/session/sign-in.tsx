@@ -1,5 +1,6 @@
 // The sign-in page, and the dialog that asks again when the session has ended.
-import { Alert, Button, Modal, PasswordInput, TextInput } from '@mantine/core';
+import { Alert, Button, PasswordInput, TextInput } from '@mantine/core';
+import { Dialog } from '../parts/dialog.tsx';
 import { type ReactNode, type SyntheticEvent, useState } from 'react';
 import { ApiError } from '../api/http.ts';
 import { type Person, signIn } from '../api/session.ts';
@@ -95,20 +96,13 @@ interface AgainProps {
 /** The dialog over a page whose session has ended. Only the same person may go on with its edits. */
 export function SignInAgain({ person, onSignedIn, onLeave }: AgainProps) {
   return (
-    <Modal
-      opened
-      onClose={() => undefined}
-      withCloseButton={false}
-      closeOnEscape={false}
-      closeOnClickOutside={false}
-      title="Your session has ended"
-    >
+    <Dialog title="Your session has ended" onClose={() => undefined} isLocked>
       <p className="hint">Sign in again to go on. What you have not saved is still there.</p>
       <SignInForm fixedName={person.name} onSignedIn={onSignedIn}>
         <Button variant="subtle" color="gray" onClick={onLeave}>
           Leave without saving
         </Button>
       </SignInForm>
-    </Modal>
+    </Dialog>
   );
 }

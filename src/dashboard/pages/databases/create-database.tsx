@@ -1,5 +1,6 @@
 // The dialog that creates a database.
-import { Button, Checkbox, Modal, TextInput } from '@mantine/core';
+import { Button, Checkbox, TextInput } from '@mantine/core';
+import { Dialog } from '../../parts/dialog.tsx';
 import { useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { createDatabase } from '../../api/databases.ts';
@@ -34,7 +35,7 @@ export function CreateDatabase({ onClose }: { readonly onClose: () => void }) {
       .finally(() => setSending(false));
   };
   return (
-    <Modal opened onClose={onClose} title="Create database">
+    <Dialog title="Create database" onClose={onClose}>
       <form className="form" onSubmit={submit}>
         <TextInput
           label="Name"
@@ -74,6 +75,6 @@ export function CreateDatabase({ onClose }: { readonly onClose: () => void }) {
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

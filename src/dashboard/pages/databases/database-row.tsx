@@ -130,7 +130,7 @@ function MoreActions({ name, info }: Props) {
           <ActionIcon aria-label={`More actions on ${name}`}>⋯</ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Item color="red" onClick={() => setDeleting(true)}>
+          <Menu.Item className="bad" onClick={() => setDeleting(true)}>
             Delete database…
           </Menu.Item>
         </Menu.Dropdown>

@@ -115,7 +115,8 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
 }
 
 /**
- * Infos of these databases, in requests of at most MOST_INFOS names. Empty until they arrive, or if they fail.
+ * Infos of these databases, in requests of at most MOST_INFOS names. Empty until they arrive, or if they
+ * fail.
  */
 function useInfos(names: readonly string[]): ReadonlyMap<string, DatabaseInfo> {
   const size = Math.min(MOST_INFOS, Math.max(PAGE_SIZE, names.length));

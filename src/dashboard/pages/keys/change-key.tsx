@@ -1,5 +1,6 @@
 // The dialogs that change the label and the end of a key.
-import { Button, Modal, TextInput } from '@mantine/core';
+import { Button, TextInput } from '@mantine/core';
+import { Dialog } from '../../parts/dialog.tsx';
 import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, type SyntheticEvent, useState } from 'react';
 import { type ApiKey, changeKey } from '../../api/keys.ts';
@@ -84,7 +85,7 @@ function ChangeDialog({ title, item: { key }, fields, problem, children, onClose
     });
   };
   return (
-    <Modal opened onClose={onClose} title={title}>
+    <Dialog title={title} onClose={onClose}>
       <form className="form" onSubmit={submit}>
         <p>
           <Name of={key} />
@@ -100,6 +101,6 @@ function ChangeDialog({ title, item: { key }, fields, problem, children, onClose
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

@@ -35,7 +35,7 @@ export function KeyMenu({ item }: Props) {
           {(['rename', 'expiry', 'rotate', 'revoke'] as const).map((each) => (
             <Menu.Item
               key={each}
-              {...(each === 'revoke' ? { color: 'red' } : {})}
+              {...(each === 'revoke' ? { className: 'bad' } : {})}
               onClick={() => setAction(each)}
             >
               {WORDS[each]}

@@ -1,5 +1,6 @@
 // The dialog that gives a key a new password, with a choice of when the old one ends.
-import { Button, Modal, Radio } from '@mantine/core';
+import { Button, Radio } from '@mantine/core';
+import { Dialog } from '../../parts/dialog.tsx';
 import { useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { type ApiKey, rotateKey, type Secret } from '../../api/keys.ts';
@@ -57,7 +58,7 @@ export function RotateKey({ item: { key }, onClose }: Props) {
       />
     );
   return (
-    <Modal opened onClose={onClose} title="Rotate password">
+    <Dialog title="Rotate password" onClose={onClose}>
       <form className="form" onSubmit={submit}>
         <p>
           <Name of={key} /> gets a new password.
@@ -79,6 +80,6 @@ export function RotateKey({ item: { key }, onClose }: Props) {
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,5 +1,6 @@
 // Generates an API key with its first grant, on the page of the database.
-import { Button, Checkbox, Modal, TextInput } from '@mantine/core';
+import { Button, Checkbox, TextInput } from '@mantine/core';
+import { Dialog } from '../../parts/dialog.tsx';
 import { useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { createKey, type Secret } from '../../api/keys.ts';
@@ -62,7 +63,7 @@ function KeyForm({ database, onCreated, onClose }: FormProps) {
       });
   };
   return (
-    <Modal opened onClose={onClose} title="Generate API key" size="lg">
+    <Dialog title="Generate API key" onClose={onClose} isWide>
       <form className="form" onSubmit={submit}>
         <TextInput
           label="Label"
@@ -108,6 +109,6 @@ function KeyForm({ database, onCreated, onClose }: FormProps) {
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

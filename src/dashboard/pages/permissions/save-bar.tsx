@@ -1,5 +1,6 @@
 // The bar that collects the edits, and the dialog that says what saving them changes.
-import { Button, Modal, TextInput } from '@mantine/core';
+import { Button, TextInput } from '@mantine/core';
+import { Dialog } from '../../parts/dialog.tsx';
 import { type SyntheticEvent, useState } from 'react';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
@@ -60,7 +61,7 @@ function Review({ database, editing, onSaved, onClose }: Props & { readonly onCl
     );
   };
   return (
-    <Modal opened onClose={onClose} title={`Save permissions of ${database}`} size="lg">
+    <Dialog title={`Save permissions of ${database}`} onClose={onClose} isWide>
       <form className="form" onSubmit={submit}>
         <ul className="consequences">
           {consequences.map((consequence) => (
@@ -93,7 +94,7 @@ function Review({ database, editing, onSaved, onClose }: Props & { readonly onCl
           </Button>
         </div>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
 

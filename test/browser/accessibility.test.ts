@@ -1,0 +1,143 @@
+// The rules of axe-core on every page, in both themes and three widths; and nothing is wider than the window.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, it } from 'node:test';
+import { type Browser, type Page } from 'playwright-core';
+import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** 640 pixels are a window of 1280 at a zoom of 200 %. */
+const WIDTHS = [1280, 768, 640, 400];
+const THEMES = ['light', 'dark'] as const;
+
+/** Brings a page into a state; resolves when it is shown. */
+type Show = (dashboard: Dashboard) => Promise<void>;
+
+const SHOWN: Readonly<Record<string, Show>> = {
+  Databases: async ({ page, go }) => {
+    await go('/databases');
+    await page.getByText('Public').waitFor();
+  },
+  'Databases, the dialog that creates one': async ({ page, go }) => {
+    await go('/databases');
+    await page.getByRole('button', { name: 'Create database' }).click();
+    await page.getByLabel('Name', { exact: true }).fill('Wrong');
+    await page.getByText('Begin with').waitFor();
+  },
+  Permissions: async ({ page, go }) => {
+    await go('/databases/fruit/permissions');
+    await page.locator('.label', { hasText: 'sensor 7' }).waitFor();
+  },
+  'Permissions with edits': async ({ page, go }) => {
+    await go('/databases/fruit/permissions');
+    await page.getByLabel('Write for everyone').check();
+    await page.getByLabel('Remove alice').click();
+  },
+  'Permissions, the review': async ({ page }) => {
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByText('becomes writable').waitFor();
+  },
+  'Permissions, a new key': async ({ page }) => {
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Discard' }).click();
+    await page.getByRole('button', { name: 'Generate API key' }).click();
+    await page.getByText('Roles on fruit').waitFor();
+  },
+  'Permissions of a database that CouchDB decides about': async ({ page, go }) => {
+    await page.keyboard.press('Escape');
+    await go('/databases/orders/permissions');
+    await page.getByLabel('Members: names').waitFor();
+  },
+  'Permissions that cannot be read': async ({ page, go }) => {
+    await go('/databases/none/permissions');
+    await page.getByText('The permissions cannot be read').waitFor();
+  },
+  'API keys': async ({ page, go }) => {
+    await go('/keys');
+    await page.locator('.label', { hasText: 'sensor 7' }).waitFor();
+  },
+  'API keys, the menu': async ({ page }) => {
+    await page.getByRole('button', { name: 'Actions on the key sensor 7' }).click();
+    await page.getByRole('menuitem', { name: 'Revoke' }).waitFor();
+  },
+  'API keys, the rotation': async ({ page }) => {
+    await page.getByRole('menuitem', { name: 'Rotate' }).click();
+    await page.getByText('The old password ends').waitFor();
+  },
+  'One key': async ({ page, go }) => {
+    await page.keyboard.press('Escape');
+    await go('/keys');
+    await page.locator('tr', { hasText: 'sensor 7' }).getByRole('link').click();
+    await page.getByRole('heading', { name: 'sensor 7' }).waitFor();
+  },
+  Account: async ({ page, go }) => {
+    await go('/account');
+    await page.getByRole('button', { name: 'Sign out' }).waitFor();
+  },
+  'No such page': async ({ page, go }) => {
+    await go('/nothing/here');
+    await page.getByRole('heading', { name: 'No such page' }).waitFor();
+  },
+};
+
+interface Violation {
+  readonly id: string;
+  readonly nodes: readonly { readonly html: string }[];
+}
+
+/** What is wrong with the page, in words. */
+async function faultsOf(page: Page, where: string): Promise<readonly string[]> {
+  const found: readonly Violation[] = await page.evaluate(
+    "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)",
+  );
+  const overflow = Number(await page.evaluate('document.documentElement.scrollWidth - window.innerWidth'));
+  return [
+    ...found.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${where}: ${id}: ${html.slice(0, 160)}`)),
+    ...(overflow > 0 ? [`${where} is ${overflow} pixels too wide`] : []),
+  ];
+}
+
+describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  before(async () => {
+    gate = await startCouchgate();
+    const as = gate.owner;
+    const { body } = await gate.ask('POST', '/_api/v2/api_keys', { as, body: { label: 'sensor 7' } });
+    const { key = '' } = body as { key?: string };
+    await gate.database('fruit', { nobody: ['_reader'], alice: ['_reader'], [key]: ['_writer'] });
+    await gate.database('nuts', { alice: ['_admin'] });
+    await gate.database('orders', {});
+    const rules = { couchdb_auth_only: true, members: { names: ['carol'], roles: [] } };
+    await gate.ask('PUT', '/orders/_security', { as, body: rules });
+    browser = await startBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+  });
+
+  for (const colorScheme of THEMES)
+    for (const width of WIDTHS)
+      it(`has no violation of the rules of axe – ${colorScheme}, ${width} px`, async () => {
+        const dashboard = await openDashboard(browser, gate, { width, colorScheme });
+        const { page } = dashboard;
+        // Through the protocol of the browser, so that the policy of the page stays as it is.
+        await page.evaluate(AXE);
+        const faults = [...(await faultsOf(page, 'Sign in'))];
+        const { name, password } = gate.owner;
+        await page.getByLabel('Name', { exact: true }).fill(name);
+        await page.locator('input[name=password]').fill(password);
+        await page.getByRole('button', { name: 'Sign in' }).click();
+        await page.getByRole('heading', { name: 'Databases' }).waitFor();
+        for (const [where, show] of Object.entries(SHOWN)) {
+          await show(dashboard);
+          faults.push(...(await faultsOf(page, where)));
+        }
+        assert.deepEqual(faults, []);
+        assert.deepEqual(dashboard.problems, []);
+        await dashboard.close();
+      });
+});

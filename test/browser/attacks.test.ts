@@ -1,0 +1,162 @@
+// H28 in Chromium: what others have stored, pages beside the dashboard, and pages of other sites get nowhere.
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { type Browser } from 'playwright-core';
+import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+
+/** Tries every way to the API that a script has, and reports the names of those that told it something. */
+const THIEF = `(async () => {
+  const told = [];
+  const attempt = async (what, headers, method = 'GET', path = '/_all_dbs') => {
+    try {
+      const answer = await fetch(ORIGIN + path, { method, headers, credentials: 'include' });
+      if (answer.ok) told.push(what);
+    } catch {}
+  };
+  await attempt('header', { 'X-Couchgate-Dashboard': '1' });
+  await attempt('no header', {});
+  await attempt('key', { 'X-Couchgate-Dashboard': '1' }, 'POST', '/_api/v2/api_keys');
+  try { if (document.cookie !== '') told.push('cookie'); } catch {}
+  try { if (window.opener && window.opener.document.body) told.push('opener'); } catch {}
+  try {
+    const frame = document.createElement('iframe');
+    frame.src = ORIGIN + '/_dashboard/';
+    document.body.append(frame);
+    await new Promise((done) => { frame.onload = done; setTimeout(done, 1500); });
+    if (frame.contentDocument && frame.contentDocument.getElementById('root')) told.push('frame');
+  } catch {}
+  document.title = 'told: ' + told.join();
+})()`;
+
+const thiefPage = (origin: string): string =>
+  `<!doctype html><body><script>${THIEF.replaceAll('ORIGIN', JSON.stringify(origin))}</script>`;
+
+/** Texts that a page must show as they are. Each would set \`hacked\` if it were taken for markup. */
+const HOSTILE: readonly (readonly [what: string, text: string])[] = [
+  ['an image', '<img src=x onerror="window.hacked=1">'],
+  ['a script', '</script><script>window.hacked=1</script>'],
+  ['an attribute', '" autofocus onfocus="window.hacked=1" x="'],
+  ['a link', 'javascript:window.hacked=1'],
+  ['a template', '{{constructor.constructor("window.hacked=1")()}}'],
+  ['a reordered name', 'admin\u202egnp.exe'],
+  ['a long one', 'x'.repeat(256)],
+];
+
+/** What cannot be seen is shown by its code point. */
+const shown = (text: string): string => text.replace('\u202e', '⟨U+202E⟩');
+
+describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  const opened: Dashboard[] = [];
+
+  before(async () => {
+    gate = await startCouchgate();
+    browser = await startBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+  });
+  afterEach(async () => {
+    for (const dashboard of opened.splice(0)) {
+      assert.deepEqual(dashboard.problems, []);
+      await dashboard.close();
+    }
+  });
+  async function open(): Promise<Dashboard> {
+    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
+    opened.push(dashboard);
+    await dashboard.page.getByRole('heading', { name: 'Databases' }).waitFor();
+    return dashboard;
+  }
+
+  it('has text shown as text, as a name, a label and a search', async () => {
+    await gate.database('stored', Object.fromEntries(HOSTILE.map(([, text]) => [text, ['_reader']])));
+    const keys = new Map<string, string>();
+    for (const [what, label] of HOSTILE) {
+      const { body } = await gate.ask('POST', '/_api/v2/api_keys', { as: gate.owner, body: { label } });
+      keys.set(what, (body as { readonly key: string }).key);
+    }
+    const { page, go } = await open();
+    await go('/databases/stored/permissions');
+    for (const [what, text] of HOSTILE) {
+      const row = page
+        .locator('tr')
+        .filter({ has: page.locator('.name').getByText(shown(text), { exact: true }) });
+      await row.getByRole('checkbox').first().uncheck();
+      assert.equal(await row.count(), 1, what);
+    }
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    for (const [, text] of HOSTILE)
+      await page.getByRole('dialog').locator('.name').getByText(shown(text), { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Go on editing' }).click();
+    await page.getByRole('button', { name: 'Discard' }).click();
+    for (const [what, text] of HOSTILE) {
+      await go('/keys');
+      await page.locator('.label').getByText(shown(text), { exact: true }).waitFor();
+      await go(`/keys/${keys.get(what) ?? ''}`);
+      await page.getByRole('heading', { name: shown(text), exact: true }).waitFor();
+      await go(`/databases?q=${encodeURIComponent(text)}`);
+      await page.getByText('No name contains').waitFor();
+      await go(`/keys/${encodeURIComponent(text)}`);
+      await page.getByText('does not exist, or was revoked').waitFor();
+    }
+    assert.equal(await page.evaluate('window.hacked'), undefined);
+  });
+
+  it('gets nothing by a page that is stored on the same origin', async () => {
+    await gate.database('pages', { nobody: ['_reader'] });
+    const data = Buffer.from(thiefPage(gate.url)).toString('base64');
+    const svg = Buffer.from(
+      `<svg xmlns="http://www.w3.org/2000/svg"><script>document.title='told: svg'</script></svg>`,
+    ).toString('base64');
+    const _attachments = {
+      'a.html': { content_type: 'text/html', data },
+      'a.svg': { content_type: 'image/svg+xml', data: svg },
+    };
+    const put = await gate.ask('PUT', '/pages/site', { as: gate.owner, body: { _attachments } });
+    assert.equal(put.status, 201);
+    const { context } = await open();
+    for (const path of ['/pages/site/a.html', '/pages/site/a.svg']) {
+      const stored = await context.newPage();
+      await stored.goto(gate.url + path);
+      // The sandbox runs no script at all.
+      assert.equal(await stored.title(), '');
+      await stored.close();
+    }
+  });
+
+  it('gets nothing by a page of another site or port, in a frame or by a form', async () => {
+    const site = http.createServer((_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/html' }).end(thiefPage(gate.url));
+    });
+    await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+    const { port } = site.address() as AddressInfo;
+    const { context } = await open();
+    for (const host of ['127.0.0.1', 'localhost']) {
+      const page = await context.newPage();
+      await page.goto(`http://${host}:${port}/`);
+      await page.waitForFunction("document.title.startsWith('told')");
+      assert.equal(await page.title(), 'told:', host);
+      await page.close();
+    }
+    site.closeAllConnections();
+    site.close();
+  });
+
+  it('gets nothing by an address that the person opens: documents, keys, databases', async () => {
+    await gate.database('private', {});
+    await gate.ask('PUT', '/private/doc', { as: gate.owner, body: { secret: true } });
+    const { context } = await open();
+    const page = await context.newPage();
+    for (const path of ['/_all_dbs', '/private/doc', '/_api/v2/api_keys', '/private/_security']) {
+      const answer = await page.goto(gate.url + path);
+      assert.equal(answer?.status(), 401, path);
+    }
+    await page.close();
+  });
+});

@@ -1,0 +1,139 @@
+// Two people edit the permissions of one database, and one person edits by keyboard alone.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { type Browser, type Page } from 'playwright-core';
+import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+
+describe('the permissions of a database', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  const opened: Dashboard[] = [];
+
+  before(async () => {
+    gate = await startCouchgate();
+    browser = await startBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+  });
+  afterEach(async () => {
+    for (const dashboard of opened.splice(0)) {
+      assert.deepEqual(dashboard.problems, []);
+      await dashboard.close();
+    }
+  });
+
+  async function permissionsOf(database: string): Promise<Dashboard> {
+    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
+    opened.push(dashboard);
+    await dashboard.go(`/databases/${database}/permissions`);
+    await dashboard.page.getByRole('heading', { name: `Permissions of ${database}` }).waitFor();
+    await dashboard.page.getByRole('table').waitFor();
+    return dashboard;
+  }
+  async function save(page: Page): Promise<void> {
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+  }
+  const grantsOf = async (database: string): Promise<unknown> => {
+    const { body } = await gate.ask('GET', `/${database}/_security`, { as: gate.owner });
+    return (body as { cloudant?: unknown }).cloudant;
+  };
+
+  it('show theirs beside mine when both changed a row, and save what is chosen', async () => {
+    await gate.database('contested', { a: ['_reader'], b: ['_reader'], c: ['_reader'] });
+    const [mine, theirs] = [await permissionsOf('contested'), await permissionsOf('contested')];
+    await mine.page.getByLabel('Write for a', { exact: true }).check();
+    await mine.page.getByLabel('Write for b', { exact: true }).check();
+    await theirs.page.getByLabel('Admin for a', { exact: true }).check();
+    await theirs.page.getByLabel('Remove c from this database').click();
+    await save(theirs.page);
+    await theirs.page.getByText('Saved. It is in force now.').waitFor();
+    await save(mine.page);
+    const { page } = mine;
+    await page.getByRole('heading', { name: 'Somebody else has saved' }).waitFor();
+    // Nothing of mine was written over theirs.
+    assert.deepEqual(await grantsOf('contested'), { a: ['_reader', '_admin'], b: ['_reader'] });
+    assert.equal(await page.getByRole('button', { name: 'Review and save' }).isDisabled(), true);
+    const row = page.getByRole('row', { name: '_reader, _admin' });
+    assert.equal(await row.getByRole('radio').count(), 2);
+    await row.getByLabel('_reader, _writer').check();
+    await page.getByRole('button', { name: 'Go on with this choice' }).click();
+    await save(page);
+    await page.getByText('Saved. It is in force now.').waitFor();
+    assert.deepEqual(await grantsOf('contested'), { a: ['_reader', '_writer'], b: ['_reader', '_writer'] });
+  });
+
+  it('carry edits over when the other person changed other rows', async () => {
+    await gate.database('merged', { a: ['_reader'] });
+    const mine = await permissionsOf('merged');
+    await mine.page.getByLabel('Write for a', { exact: true }).check();
+    await gate.grant('merged', { a: ['_reader'], b: ['_reader'] });
+    await save(mine.page);
+    await mine.page.getByText('Somebody else has saved these permissions meanwhile.').waitFor();
+    assert.deepEqual(await grantsOf('merged'), { a: ['_reader'], b: ['_reader'] });
+    await save(mine.page);
+    await mine.page.getByText('Saved. It is in force now.').waitFor();
+    assert.deepEqual(await grantsOf('merged'), { a: ['_reader', '_writer'], b: ['_reader'] });
+  });
+
+  it('keep the edits when a save fails, and say why with the request id', async () => {
+    await gate.database('failing', { a: ['_reader'] });
+    const { page } = await permissionsOf('failing');
+    await page.getByLabel('Write for a', { exact: true }).check();
+    await page.route('**/_security', (route) =>
+      route.request().method() === 'PUT'
+        ? route.fulfill({
+            status: 503,
+            headers: { 'X-Couch-Request-ID': 'id-of-the-test' },
+            json: { error: 'service_unavailable', reason: 'CouchDB is away.' },
+          })
+        : route.continue(),
+    );
+    await save(page);
+    await page.getByText('The permissions were not saved').waitFor();
+    await page.getByText('CouchDB is away.').waitFor();
+    await page.getByText('id-of-the-test').waitFor();
+    await page.unroute('**/_security');
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await page.getByText('Saved. It is in force now.').waitFor();
+    assert.deepEqual(await grantsOf('failing'), { a: ['_reader', '_writer'] });
+  });
+
+  it('are edited by keyboard alone', async () => {
+    await gate.database('keyboard', { a: ['_reader'] });
+    const { page } = await permissionsOf('keyboard');
+    const focused = (): Promise<string> =>
+      page.evaluate(
+        "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent",
+      );
+    const tabTo = async (label: string): Promise<void> => {
+      for (let steps = 0; (await focused()) !== label; steps += 1) {
+        assert.ok(steps < 60, `Tab does not reach ${label}`);
+        await page.keyboard.press('Tab');
+      }
+    };
+    await tabTo('Read for everyone without a password');
+    await page.keyboard.press('Space');
+    for (const [key, label] of [
+      ['ArrowRight', 'Write for everyone without a password'],
+      ['ArrowDown', 'Write for a'],
+      ['ArrowLeft', 'Read for a'],
+      ['ArrowUp', 'Read for everyone without a password'],
+    ] as const) {
+      await page.keyboard.press(key);
+      assert.equal(await focused(), label);
+    }
+    await tabTo('Remove a from this database');
+    await page.keyboard.press('Enter');
+    await tabTo('Review and save');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await tabTo('Save');
+    await page.keyboard.press('Enter');
+    await page.getByText('Saved. It is in force now.').waitFor();
+    assert.deepEqual(await grantsOf('keyboard'), { nobody: ['_reader'] });
+  });
+});

@@ -1,0 +1,93 @@
+// Lists of ten thousand, and a CouchDB that is away, in Chromium.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type Browser } from 'playwright-core';
+import { NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+
+const MANY = 10_000;
+const numbered = (prefix: string): readonly string[] =>
+  Array.from({ length: MANY }, (_, at) => `${prefix}${String(at).padStart(5, '0')}`);
+
+describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  before(async () => {
+    gate = await startCouchgate();
+    browser = await startBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+  });
+
+  it('page, search and sort ten thousand databases and keys', async (t) => {
+    const dashboard = await openDashboard(browser, gate);
+    const { page, context } = dashboard;
+    // The server's own answers, as long as they would be: making the databases would take minutes.
+    await context.route('**/_all_dbs', (route) => route.fulfill({ json: numbered('db-') }));
+    await context.route('**/_dbs_info', (route) => {
+      const { keys } = route.request().postDataJSON() as { readonly keys: readonly string[] };
+      assert.ok(keys.length <= 100, 'CouchDB answers for at most 100 databases at once');
+      const infos = keys.map((key) => ({
+        key,
+        info: { doc_count: Number(key.slice(3)), sizes: { active: 1 } },
+      }));
+      return route.fulfill({ json: infos });
+    });
+    await context.route('**/_security', (route) => route.fulfill({ json: { cloudant: {} } }));
+    const keys = numbered('key').map((key, at) => ({
+      key,
+      label: `sensor ${at}`,
+      created_by: 'admin',
+      created_at: '2026-01-01T00:00:00.000Z',
+      expires_at: at % 2 === 0 ? '2026-02-01T00:00:00.000Z' : null,
+      last_used: null,
+    }));
+    await context.route('**/api_keys', (route) => route.fulfill({ json: { api_keys: keys } }));
+    const { name, password } = gate.owner;
+    await page.getByLabel('Name', { exact: true }).fill(name);
+    await page.locator('input[name=password]').fill(password);
+
+    const measured = async (what: string, act: () => Promise<unknown>, until: string): Promise<void> => {
+      const start = performance.now();
+      await act();
+      await page.getByText(until, { exact: true }).first().waitFor();
+      t.diagnostic(`${what}: ${Math.round(performance.now() - start)} ms`);
+    };
+    await measured(
+      'first row of databases',
+      () => page.getByRole('button', { name: 'Sign in' }).click(),
+      'db-00000',
+    );
+    await page.getByText('1–50 of 10,000 databases').waitFor();
+    assert.equal(await page.locator('tbody tr').count(), 50);
+    await measured('next page', () => page.getByRole('button', { name: 'Next' }).click(), 'db-00050');
+    await measured('search', () => page.getByLabel('Search by name').fill('0999'), 'db-00999');
+    await measured('sort', () => page.getByRole('button', { name: 'Documents' }).click(), 'db-00999');
+    await measured('other way', () => page.getByRole('button', { name: 'Documents' }).click(), 'db-09999');
+    assert.equal(await page.locator('tbody tr').first().locator('th').textContent(), 'db-09999');
+
+    await measured('first row of keys', () => dashboard.go('/keys?sort=created'), 'key00000');
+    await page.getByLabel('Which keys').selectOption('expired');
+    await page.getByText('1–50 of 5,000 keys').waitFor();
+    await measured('search of keys', () => page.getByLabel('Search labels').fill('sensor 9998'), 'key09998');
+    assert.deepEqual(dashboard.problems, []);
+    await dashboard.close();
+  });
+
+  it('say that CouchDB is away, and recover by themselves', async () => {
+    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
+    const { page } = dashboard;
+    await gate.database('found-again', {});
+    await page.getByRole('heading', { name: 'Databases' }).waitFor();
+    await gate.recorder.stop();
+    await page.reload();
+    await page.getByRole('alert').waitFor();
+    await page.getByText(/^Request /).waitFor();
+    await gate.recorder.restart();
+    await page.getByRole('link', { name: 'Permissions of found-again' }).waitFor();
+    assert.deepEqual(dashboard.problems, []);
+    await dashboard.close();
+  });
+});
