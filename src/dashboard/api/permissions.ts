@@ -37,12 +37,11 @@ export async function savePermissions(database: string, save: Save): Promise<rea
   return body.warnings ?? [];
 }
 
-/** Header values are Latin-1 in browsers; other characters of a reason travel percent-encoded. */
+/** Browsers send each character of a header as one byte; the server reads the bytes as UTF-8. */
 function preconditions({ revision, reason }: Omit<Save, 'document'>): Record<string, string> {
   const headers: Record<string, string> = {};
   if (revision !== undefined) headers['If-Match'] = `"${revision}"`;
-  if (reason !== '')
-    headers['X-Couchgate-Reason'] = /^[\x20-\x7e]*$/.test(reason) ? reason : encodeURI(reason);
+  if (reason !== '') headers['X-Couchgate-Reason'] = String.fromCharCode(...new TextEncoder().encode(reason));
   return headers;
 }
 
