@@ -1,4 +1,5 @@
 // Builds the services for permissions: the store of permissions, its follower, and the check of the majority.
+import { isOpenToGrants } from './catalogue/database-name.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type Settings } from './config/settings.ts';
 import { type Couch } from './couch/couch.ts';
@@ -45,7 +46,8 @@ export function openPermissions(
     ...(permissionStep === undefined ? {} : { step: permissionStep }),
   });
   const recordMaintenance = new RecordMaintenance({
-    ...{ couch: parts.couch, security, storeDatabase, nodeUrls, report },
+    ...{ couch: parts.couch, security, nodeUrls, report },
+    isKept: (database) => database !== storeDatabase && isOpenToGrants(database),
   });
   const onLoaded = (): void => recordMaintenance.start();
   const recordFollower = new RecordFollower({ ...parts, security, report, onLoaded });

@@ -14,6 +14,7 @@ import { type Command, type CommandIo } from './command.ts';
 import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
 import { grantCommand, GRANT_USAGE, revokeGrantCommand, REVOKE_GRANT_USAGE } from './grant.ts';
 import { keysCommand, KEYS_USAGE } from './keys.ts';
+import { permissions, PERMISSIONS_USAGE } from './permissions-check.ts';
 import { loadSettings } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import { SETUP_USAGE } from '../setup/arguments.ts';
@@ -36,6 +37,7 @@ const USAGE = `Usage: couchgate [command]
   find <database> <id>   list the stored versions of a document
   diff <database> <id>   compare two versions of a document
   forget [database]...   remove old snapshots
+  permissions check      compare permissions with every node, and repair them
   cors-check <origin>    print which rule allows or refuses a preflight
   --check-config         list every problem of the configuration; exit code 1 if there is one
   --print-config         print every setting with its value and source; secrets are masked
@@ -99,6 +101,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   find: withArguments(FIND_USAGE, find),
   diff: withArguments(DIFF_USAGE, diff),
   forget: withArguments(FORGET_USAGE, forget),
+  permissions: withArguments(PERMISSIONS_USAGE, permissions),
   'cors-check': withArguments(CORS_CHECK_USAGE, corsCheck),
   '--check-config': plain(CHECK_CONFIG_USAGE, checkConfig),
   '--print-config': plain(PRINT_CONFIG_USAGE, printConfig),

@@ -1,8 +1,8 @@
 // Keeps records and security objects alike: makes missing records, and repairs drift, in the background.
 import { setTimeout as delay } from 'node:timers/promises';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
 import { type Couch } from '../couch/couch.ts';
 import { HttpError } from '../http-errors.ts';
+import { allDatabases } from './all-databases.ts';
 import { checkDatabase, type Drift, DRIFTS, REPAIRED_ALONE, repairDatabase } from './record-check.ts';
 import { type Seen } from './seen.ts';
 import { type SecurityKeeper } from './security-store.ts';
@@ -10,7 +10,8 @@ import { type SecurityKeeper } from './security-store.ts';
 export interface RecordMaintenanceOptions {
   readonly couch: Pick<Couch, 'ask'>;
   readonly security: SecurityKeeper;
-  readonly storeDatabase: string;
+  /** False for the store, and for databases where grants have no effect. */
+  readonly isKept: (database: string) => boolean;
   readonly nodeUrls: readonly string[];
   readonly report: (message: string, fields: object) => void;
   /** Time before the first sweep, and before a database is checked that a read found to differ. */
@@ -21,7 +22,6 @@ export interface RecordMaintenanceOptions {
 /** Long enough for every shard copy to have a change. */
 const DELAY_MS = 5000;
 const SWEEP_MS = 3_600_000;
-const PAGE = 1000;
 /** Pause between two databases of a sweep, so that it does not slow requests down. */
 const PAUSE_MS = 20;
 const MAX_WAITING = 1000;
@@ -94,10 +94,10 @@ export class RecordMaintenance {
 
   /** Checks the databases without a record, or all of them. Rejects with `Unavailable`. */
   async sweep(which: 'unrecorded' | 'all'): Promise<void> {
-    const { index } = this.#options.security;
-    for await (const database of this.#databases()) {
+    const { couch, security, isKept } = this.#options;
+    for await (const database of allDatabases(couch, isKept)) {
       if (this.#stop.signal.aborted) return;
-      if (which === 'unrecorded' && (index.recordOf(database)?.start ?? null) !== null) continue;
+      if (which === 'unrecorded' && (security.index.recordOf(database)?.start ?? null) !== null) continue;
       await this.inspect(database);
       await this.#pause(PAUSE_MS);
     }
@@ -126,21 +126,6 @@ export class RecordMaintenance {
     const isForeign = record === undefined && object['couchgate'] === undefined;
     if (isFine || isForeign || this.#waiting.size >= MAX_WAITING) return;
     this.#waiting.add(database);
-  }
-
-  async *#databases(): AsyncGenerator<string> {
-    const { couch, storeDatabase } = this.#options;
-    let start = '';
-    for (let rows = PAGE; rows === PAGE;) {
-      const from = start === '' ? '' : `&skip=1&startkey=${encodeURIComponent(JSON.stringify(start))}`;
-      const { status, body } = await couch.ask({ method: 'GET', path: `/_all_dbs?limit=${PAGE}${from}` });
-      if (status !== 200 || !Array.isArray(body)) return;
-      for (const name of body as readonly string[]) {
-        start = name;
-        if (name !== storeDatabase && isOpenToGrants(name)) yield name;
-      }
-      rows = body.length;
-    }
   }
 
   async #pause(milliseconds: number): Promise<void> {

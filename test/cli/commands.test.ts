@@ -31,6 +31,7 @@ const SOURCES: Readonly<Record<string, readonly string[]>> = {
   diff: ['src/cli/backup/diff.ts', ...WITH_COUCH],
   forget: ['src/cli/backup/forget.ts', WITH_REPOSITORY],
   'cors-check': ['src/cli/cors-check.ts'],
+  permissions: ['src/cli/permissions-check.ts'],
 };
 const folder = mkdtempSync(join(tmpdir(), 'couchgate-commands-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

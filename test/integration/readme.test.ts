@@ -50,7 +50,7 @@ describe("the README's walk-through", () => {
       .map((line) => JSON.parse(line) as unknown);
     assert.deepEqual(answers, [
       { ok: true },
-      { ok: true },
+      { ok: true, revision: 2 },
       { total_rows: 0, offset: 0, rows: [] },
       { error: 'forbidden', reason: '_writer access is required for this request' },
     ]);
