@@ -10,6 +10,7 @@ import { SimulatedCluster, VirtualTime } from '../support/simulated-cluster.ts';
 
 const DATABASE = 'fruit';
 const RECORD = `permissions:${DATABASE}`;
+const CHANGES = 40;
 
 interface Faults {
   readonly dies?: number;
@@ -129,7 +130,7 @@ async function race(seed: number, changes: number, faults: Faults): Promise<Resu
       for (const name of seen?.permissions.grants.keys() ?? [])
         if ((revoked.get(name) ?? Infinity) < readAt)
           violations.push(`${name} is in force after its revocation`);
-      await time.sleep(50 * random());
+      await time.sleep(200 * random());
     }
   }
 
@@ -164,6 +165,7 @@ async function race(seed: number, changes: number, faults: Faults): Promise<Resu
     .then(() => (running = false));
   void Promise.all([readForever(), replicateForever(), takeNodesDown()]);
   await Promise.all([all, time.run()]);
+  cluster.losesAnswer = () => false;
   for (const copy of cluster.copies) copy.isUp = true;
   cluster.replicate();
   const last = writer(false);
@@ -194,14 +196,14 @@ const CASES: Readonly<Record<string, Faults>> = {
 };
 
 describe('a permission record under racing writers', () => {
-  const seeds = Number(process.env['RACE_SEEDS'] ?? 3);
+  const seeds = Number(process.env['RACE_SEEDS'] ?? 2);
   for (const [title, faults] of Object.entries(CASES)) {
-    it(`undoes no revocation – 60 changes by two writers ${title}`, async (t) => {
+    it(`undoes no revocation – ${CHANGES} changes by two writers ${title}`, async (t) => {
       for (let seed = 1; seed <= seeds; seed += 1) {
-        const { violations, ...counts } = await race(seed, 60, faults);
+        const { violations, ...counts } = await race(seed, CHANGES, faults);
         assert.deepEqual(violations, [], `seed ${seed}: ${JSON.stringify(counts)}`);
         t.diagnostic(JSON.stringify({ seed, ...counts }));
-        assert.ok(counts.acknowledged > 20, 'most changes stand');
+        assert.ok(counts.acknowledged > CHANGES / 3, 'most changes stand');
       }
     });
   }
