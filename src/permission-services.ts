@@ -1,10 +1,13 @@
-// Builds the services for permissions: the store of permissions, its follower, and the check of the majority.
-import { isOpenToGrants } from './catalogue/database-name.ts';
+// Builds the services for permissions: their store with its follower, its maintenance and the check of the
+// majority, their history, and the memory of existing databases.
+import { isOpenToGrants, ownDatabases } from './catalogue/database-name.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type Settings } from './config/settings.ts';
 import { type Couch } from './couch/couch.ts';
 import { type Store } from './couch/store.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
+import { createExistingDatabases, type ExistingDatabases } from './permissions/existing-databases.ts';
+import { createPermissionHistory, type PermissionHistory } from './permissions/permission-history.ts';
 import { RecordMaintenance } from './permissions/record-maintenance.ts';
 import { RecordFollower } from './permissions/record-follower.ts';
 import { createSecurityStore, type SecurityKeeper } from './permissions/security-store.ts';
@@ -15,6 +18,8 @@ export interface PermissionParts {
   readonly recordFollower: RecordFollower;
   readonly recordMaintenance: RecordMaintenance;
   readonly storeMajority: StoreMajority;
+  readonly history: PermissionHistory;
+  readonly existingDatabases: ExistingDatabases;
 }
 
 /** Builds the services; sends nothing before the store is started. */
@@ -45,11 +50,19 @@ export function openPermissions(
     report,
     ...(permissionStep === undefined ? {} : { step: permissionStep }),
   });
+  const own = ownDatabases(storeDatabase);
   const recordMaintenance = new RecordMaintenance({
     ...{ couch: parts.couch, security, nodeUrls, report },
-    isKept: (database) => database !== storeDatabase && isOpenToGrants(database),
+    isKept: (database) => !own.includes(database) && isOpenToGrants(database),
   });
   const onLoaded = (): void => recordMaintenance.start();
   const recordFollower = new RecordFollower({ ...parts, security, report, onLoaded });
-  return { security, recordFollower, recordMaintenance, storeMajority };
+  const history = createPermissionHistory({
+    ...{ couch: parts.couch, report, historyDatabase: own[1] },
+    keep: settings.permissionHistory,
+    keepDays: settings.permissionHistoryDays,
+  });
+  security.onAcknowledged((change) => history.record(change));
+  const existingDatabases = createExistingDatabases(parts);
+  return { security, recordFollower, recordMaintenance, storeMajority, history, existingDatabases };
 }

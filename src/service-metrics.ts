@@ -20,6 +20,7 @@ export function serviceMetrics(
     ...cacheMetrics(services),
     ...recordMetrics(services),
     ...fileMetrics(services, live),
+    ...historyMetrics(services),
   ];
 }
 
@@ -156,6 +157,17 @@ function recordMetrics({
       type: 'gauge',
       aggregator: 'min',
       read: () => (storeMajority.isUp ? 1 : 0),
+    },
+  ];
+}
+
+function historyMetrics({ history }: Services): readonly MetricSource[] {
+  return [
+    {
+      name: 'permission_history_lost_total',
+      help: 'Changes of permissions that could not be stored in the history.',
+      type: 'counter',
+      read: () => history.lost,
     },
   ];
 }

@@ -170,11 +170,12 @@ type Report = (message: string, fields: object) => void;
 
 type Parts = Omit<Services, keyof ServiceInputs | 'start' | 'close'>;
 
-async function start({ nodes, store, bus, storeMajority }: Parts): Promise<void> {
+async function start({ nodes, store, bus, storeMajority, history }: Parts): Promise<void> {
   await nodes.start();
   store.start();
   bus.start();
   storeMajority.start();
+  history.start();
 }
 
 /** Closes in the reverse order of creation. */
@@ -184,6 +185,7 @@ async function close(parts: Parts): Promise<void> {
   parts.sessionParts.versions.close();
   await parts.keys.close();
   parts.recordMaintenance.close();
+  parts.history.close();
   parts.recordFollower.close();
   parts.storeMajority.close();
   parts.security.close();

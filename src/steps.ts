@@ -9,17 +9,20 @@ import { type Steps } from './app.ts';
 import { recordRequest } from './audit/record.ts';
 import { identifyPrincipal } from './authenticate/index.ts';
 import { authorizeOperation } from './authorize/index.ts';
+import { ownDatabases } from './catalogue/database-name.ts';
 import { classifyRequest } from './classify/index.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
 import { createApiKeyHandlers } from './answer/api-keys.ts';
 import { corsConfigHandlers } from './answer/cors-config.ts';
 import { dashboardHandlers } from './answer/dashboard.ts';
+import { databaseListHandlers } from './answer/database-lists.ts';
 import { databaseHandlers } from './answer/database.ts';
 import { answerOwnEndpoint, type Answers } from './answer/index.ts';
 import { nodeTasksHandlers } from './answer/node-tasks.ts';
 import { guardRequest, type Guards } from './guard/index.ts';
 import { createLegacyHandlers } from './answer/legacy.ts';
 import { guardReplication } from './guard/replication.ts';
+import { securityHistoryHandlers } from './answer/security-history.ts';
 import { securityHandlers } from './answer/security.ts';
 import { sessionHandlers } from './answer/session.ts';
 import { answerTempView } from './answer/temp-view.ts';
@@ -108,11 +111,19 @@ function createAnswers(services: Services): Answers {
   const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
   const { publicUrl, keyRotationOverlapSeconds } = settings;
   const tokenFor = identity.tokenFor.bind(identity);
+  const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
+  const requiresPrecondition = settings.securityWrite === 'require_precondition';
   return {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
     ...nodeTasksHandlers({ couch }),
-    ...securityHandlers({ bodies, security, log }),
+    ...securityHandlers({ bodies, security, log, requiresPrecondition, names: { couch, keys } }),
+    ...securityHistoryHandlers({ bodies, security, history: services.history, requiresPrecondition }),
+    ...databaseListHandlers({
+      ...{ couch, bodies, reservedDatabases, index: security.index },
+      existing: services.existingDatabases,
+      isStillPermitted: services.isStillPermitted,
+    }),
     ...databaseHandlers({
       couch,
       security,
@@ -123,7 +134,7 @@ function createAnswers(services: Services): Answers {
     }),
     ...createApiKeyHandlers({
       ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
-      reservedDatabases: new Set([settings.storeDatabase]),
+      reservedDatabases,
     }),
     ...corsConfigHandlers(services),
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),

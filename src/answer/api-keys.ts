@@ -5,16 +5,17 @@ import { type KeyStore } from '../identity/api-key.ts';
 import { BadRequest, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
+import { answerRevocation } from './key-revoke.ts';
 import { type KeyFields, parseKeyFields, parseOverlap } from './key-fields.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
-import { type SecurityKeeper } from '../permissions/security-store.ts';
+import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
 import { grantAll, type NewGrants, parseNewGrants, requireGrantable } from './key-grants.ts';
 
 export interface ApiKeyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create' | 'list' | 'describe' | 'change' | 'revoke' | 'rotate'>;
-  readonly security: Pick<SecurityKeeper, 'permissionsOf' | 'change'>;
+  readonly security: Pick<PermissionKeeper, 'permissionsOf' | 'change' | 'index'>;
   /** Databases of Couchgate, which can have no grants. */
   readonly reservedDatabases: ReadonlySet<string>;
   readonly log: OperationalLog;
@@ -52,11 +53,7 @@ export function createApiKeyHandlers(
       sendJson(res, 200, { ok: true, ...summary });
     },
     'api-key-revoke': async (_req, res, context) => {
-      const key = keyNameIn(context);
-      if (!(await keys.revoke(key, known(context.identified, 'identified').principal.name)))
-        throw noSuchKey();
-      context.outcome.change = { action: 'revoke', key };
-      sendJson(res, 200, { ok: true });
+      if (!(await answerRevocation(deps, keyNameIn(context), res, context))) throw noSuchKey();
     },
     'api-key-rotate': (req, res, context) => rotateKey(deps, req, res, context),
   };

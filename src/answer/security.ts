@@ -2,24 +2,25 @@
 import { type Request, type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { callerOf, type Context, known } from '../context.ts';
-import { BadRequest, NotFound } from '../http-errors.ts';
+import { NotFound } from '../http-errors.ts';
 import { describeChange } from '../permissions/permission-change.ts';
-import {
-  MAX_REASON_LENGTH,
-  type PermissionKeeper,
-  type RevisionName,
-} from '../permissions/permission-keeper.ts';
-import { preconditionOf, textOfRevision } from '../permissions/precondition.ts';
+import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
+import { conditionsOf, revisionHeaders } from './security-conditions.ts';
+import { type KnownNamesDeps, warningsOnNames } from './unknown-names.ts';
 import { type BodyReader } from '../body/read.ts';
 
 export interface SecurityDeps {
   readonly bodies: BodyReader;
   readonly security: Pick<PermissionKeeper, 'inForce' | 'change'>;
   readonly log: OperationalLog;
+  /** Setting `security_write`: a change must name the revision that it replaces. */
+  readonly requiresPrecondition: boolean;
+  /** For warnings on names that nobody has. */
+  readonly names: KnownNamesDeps;
 }
 
 /** Enough for 40 000 names. */
@@ -53,15 +54,14 @@ export function securityHandlers(
  * set `members`, and would close the database without a sign.
  */
 async function replaceSecurity(
-  { bodies, security, log }: SecurityDeps,
+  { bodies, security, log, requiresPrecondition, names }: SecurityDeps,
   req: Request,
   res: Response,
   context: Context,
 ): Promise<void> {
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
-  const ifMatch = preconditionOf(req.headers['if-match'], revIn(context));
-  const reason = reasonOf(req.headers['x-couchgate-reason']);
+  const { ifMatch, reason } = conditionsOf(req, context, requiresPrecondition);
   // Any Content-Type is accepted: CouchDB does not check it here, and `curl -d` sends a form type.
   const request = parseSecurityPut(
     await bodies.jsonObject(req, res, {
@@ -78,35 +78,13 @@ async function replaceSecurity(
     requestId: context.id,
   });
   context.outcome.change = describeChange(change);
-  const warnings = warningsOn(request);
-  if (warnings.length > 0) log.warn({ database, warnings }, 'security object has parts without effect');
+  const withoutEffect = warningsOn(request);
+  if (withoutEffect.length > 0)
+    log.warn({ database, warnings: withoutEffect }, 'security object has parts without effect');
+  const onNames = principal.kind === 'owner' ? await warningsOnNames(names, change.before, change.after) : [];
+  const warnings = [...withoutEffect, ...onNames];
   const body = { ok: true, revision: change.revision, ...(warnings.length > 0 ? { warnings } : {}) };
   sendJson(res, 200, body, revisionHeaders(change));
-}
-
-/**
- * The name of the state, twice: proxies weaken or remove ETag when they compress.
- */
-export function revisionHeaders(name: RevisionName): Readonly<Record<string, string>> {
-  const text = textOfRevision(name);
-  return { ETag: `"${text}"`, 'X-Couchgate-Revision': text };
-}
-
-/** The parameter `rev`. Throws 400 if it is given twice: two readers could choose different ones. */
-function revIn(context: Context): string | null {
-  const [rev = null, second] = new URLSearchParams(known(context.target, 'target').query).getAll('rev');
-  if (second !== undefined) throw new BadRequest('`rev` must be given once');
-  return rev;
-}
-
-/** The words of the caller for the history. Throws 400 if they are too long. */
-export function reasonOf(header: string | readonly string[] | undefined): string | undefined {
-  if (header === undefined || typeof header !== 'string') return undefined;
-  // Node reads header bytes as Latin-1; clients send UTF-8.
-  const reason = Buffer.from(header, 'latin1').toString('utf8');
-  if (reason.length > MAX_REASON_LENGTH)
-    throw new BadRequest(`X-Couchgate-Reason must have at most ${MAX_REASON_LENGTH} characters`);
-  return reason;
 }
 
 function databaseOf(context: Context): string {

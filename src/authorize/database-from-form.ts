@@ -2,7 +2,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type BodyReader } from '../body/read.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { isOpenToGrants, ownDatabases } from '../catalogue/database-name.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { contextOf, known } from '../context.ts';
 import { databaseOfForm } from '../permissions/permissions-form.ts';
@@ -39,7 +39,7 @@ export async function readDatabaseFromForm(
   const { principal } = known(contextOf(req).identified, 'identified');
   const form = await bodies.form(req, res, { limitBytes: FORM_LIMIT_BYTES });
   const database = databaseOfForm(form, principal);
-  const isGrantable = database !== storeDatabase && isOpenToGrants(database);
+  const isGrantable = !ownDatabases(storeDatabase).includes(database) && isOpenToGrants(database);
   return {
     operation: { ...operation, database, ...(isGrantable ? {} : { endpoint: STORE_ENDPOINT }) },
     isGrantable,

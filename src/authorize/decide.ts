@@ -3,6 +3,7 @@ import { type Decision } from '../context.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
+import { isPermitted } from '../catalogue/is-permitted.ts';
 import { runsValidation, runsWithRequest } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -25,6 +26,9 @@ const SECURITY_ENDPOINTS = new Set([
   'security-put',
   'api-security-get',
   'api-security-put',
+  'api-security-history',
+  'api-security-revision',
+  'api-security-rollback',
   'legacy-set-permissions',
 ]);
 
@@ -60,15 +64,6 @@ export function decide(
 export function rolesOn(principal: Principal, permissions: DatabasePermissions): RoleSet {
   if (principal.kind !== 'nobody' && principal.name === 'nobody') return NO_ROLES;
   return permissions.grants.get(principal.name) ?? NO_ROLES;
-}
-
-/** True if `held` has one of the role sets, or `_admin`. Endpoints without sets are for the owner only. */
-export function isPermitted(endpoint: Endpoint, held: RoleSet): boolean {
-  if (endpoint.permit.kind !== 'roles') return false;
-  const { sets } = endpoint.permit;
-  if ((held & ADMIN) !== 0) return sets.length > 0;
-  for (const set of sets) if ((held & set) === set) return true;
-  return false;
 }
 
 /**

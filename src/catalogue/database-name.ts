@@ -45,6 +45,11 @@ export function isOpenToGrants(name: string): boolean {
   return name === '_replicator' || name === '_global_changes' || kindOfName(name) === 'ordinary';
 }
 
+/** The names of Couchgate's own databases: the store, and the history of permissions. */
+export function ownDatabases(storeDatabase: string): readonly [store: string, history: string] {
+  return [storeDatabase, `${storeDatabase}_history`];
+}
+
 /** CouchDB's reason for refusing to create a database with an illegal name. */
 export function illegalNameReason(name: string): string {
   return `Name: '${name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters _, $, (, ), +, -, and / are allowed. Must begin with a letter.`;

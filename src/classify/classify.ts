@@ -1,8 +1,8 @@
 // Finds the operation of a request: endpoint, database and document.
 import { endpoint } from '../catalogue/catalogue.ts';
-import { isOpenToGrants, kindOfName } from '../catalogue/database-name.ts';
+import { isOpenToGrants, kindOfName, ownDatabases } from '../catalogue/database-name.ts';
 import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../catalogue/document-id.ts';
-import { type Endpoint } from '../catalogue/endpoint.ts';
+import { type Endpoint, type Method } from '../catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from '../catalogue/operation.ts';
 import {
   hasIllegalAttachmentName,
@@ -19,6 +19,7 @@ import {
   serverTrie,
   usersTrie,
 } from './trees.ts';
+import { type ListRules, withLists } from './lists.ts';
 import { type Leaf, type Matches, type Trie } from './trie.ts';
 
 const UNDERSCORE = 95;
@@ -51,16 +52,21 @@ const SET_PERMISSIONS: Operation = Object.freeze({
   documentId: undefined,
 });
 
+export interface ClassifyRules extends ListRules {
+  readonly storeDatabase: string;
+}
+
 /** Finds the operation of one request; `destination` is the parsed header of a COPY. */
 export type Classify = (method: string, target: Target, destination: Destination | undefined) => Operation;
 
 /**
  * Makes the function that finds the operation of a request. It is pure and always returns an operation: a
- * request that matches no endpoint gets a blocked one. `storeDatabase` is blocked for everybody in every
- * spelling, because it holds the API keys.
+ * request that matches no endpoint gets a blocked one. Couchgate's own databases are blocked for everybody in
+ * every spelling, because they hold the API keys and the history of permissions.
  */
-export function createClassify(rules: { readonly storeDatabase: string }): Classify {
-  const { storeDatabase } = rules;
+export function createClassify(rules: ClassifyRules): Classify {
+  const reserved = new Set(ownDatabases(rules.storeDatabase));
+  const onServer = withLists(onServerByDefault, rules);
   return function classify(method, { segments }, destination) {
     const first = segments[0] ?? '';
     if (segments.length === 0 || (segments.length === 1 && PAGES_OF_SERVER.has(first))) {
@@ -70,14 +76,14 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
       if (first === '_users') return inDatabase(usersTrie, method, segments, destination);
       if (first === '_replicator') return inDatabase(replicatorTrie, method, segments, destination);
       if (first === '_global_changes') return inDatabase(globalChangesTrie, method, segments, destination);
-      if (first === '_api') return inApi(method, segments, storeDatabase);
+      if (first === '_api') return inApi(method, segments, reserved);
       return onServer(method, segments);
     }
     if (first === 'api' && method === 'POST' && segments.length === 2) {
       if (segments[1] === 'generate_api_key') return operation(GENERATE_API_KEY, undefined, undefined);
       if (segments[1] === 'set_permissions') return SET_PERMISSIONS;
     }
-    if (first === storeDatabase) return operation(STORE, first, undefined);
+    if (reserved.has(first)) return operation(STORE, first, undefined);
     const kind = kindOfName(first);
     if (kind === 'illegal') {
       const creates = method === 'PUT' && segments.length === 1;
@@ -87,7 +93,7 @@ export function createClassify(rules: { readonly storeDatabase: string }): Class
   };
 }
 
-function onServer(method: string, segments: readonly string[]): Operation {
+function onServerByDefault(method: string, segments: readonly string[]): Operation {
   const { first } = matchesFor(serverTrie.walk(segments, 0), method);
   if (method === 'OPTIONS') return operation(explainedToEverybody(first), undefined, undefined);
   if (first === UNROUTED && method === 'PUT' && segments.length === 1) {
@@ -106,22 +112,38 @@ function explainedToEverybody(refused: Endpoint): Endpoint {
 }
 
 /**
- * Classifies `/_api`. In `/_api/v2/db/{db}/_security`, the database name may hold unencoded slashes: IBM
- * declares it as `<path:db>`.
+ * Classifies `/_api`. In `/_api/v2/db/{db}/_security` and below it, the database name may hold unencoded
+ * slashes: IBM declares it as `<path:db>`. A path that ends in `_security` is that of the object itself.
  */
-function inApi(method: string, segments: readonly string[], storeDatabase: string): Operation {
-  const last = segments.length - 1;
-  if (segments[1] !== 'v2' || segments[2] !== 'db' || last < 4 || segments[last] !== '_security') {
-    return onServer(method, segments);
-  }
-  const database = segments.slice(3, last).join('/');
-  if (database === storeDatabase) return operation(STORE, database, undefined);
+function inApi(method: string, segments: readonly string[], reserved: ReadonlySet<string>): Operation {
+  const at = segments[1] === 'v2' && segments[2] === 'db' ? securitySegment(segments) : -1;
+  if (at < 4) return onServerByDefault(method, segments);
+  const database = segments.slice(3, at).join('/');
+  if (reserved.has(database)) return operation(STORE, database, undefined);
   if (!isOpenToGrants(database)) {
     return operation(API_OTHER, database, undefined);
+  }
+  if (at < segments.length - 1) {
+    const below = BELOW_SECURITY.get(segments[at + 1] ?? '')?.[segments.length - at - 2];
+    const isMethod = below !== undefined && below.methods.includes(method as Method);
+    return operation(isMethod ? below : API_OTHER, database, undefined);
   }
   const { first } = matchesFor(ordinaryTrie.walk(['', '_security'], 1), method);
   return operation(API_SECURITY[first.id] ?? first, database, undefined);
 }
+
+/** The segment `_security` that names the object: the last one, or the one before what is below it. */
+function securitySegment(segments: readonly string[]): number {
+  const last = segments.length - 1;
+  for (let at = last; at >= last - 2; at -= 1) if (segments[at] === '_security') return at;
+  return -1;
+}
+
+/** Endpoints below `_security`, by the next segment and the number of segments after that. */
+const BELOW_SECURITY: ReadonlyMap<string, readonly Endpoint[]> = new Map([
+  ['history', [endpoint('api-security-history'), endpoint('api-security-revision')]],
+  ['rollback', [endpoint('api-security-rollback')]],
+]);
 
 const API_SECURITY: Readonly<Record<string, Endpoint>> = {
   'security-get': endpoint('api-security-get'),

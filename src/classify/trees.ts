@@ -13,6 +13,9 @@ const SELECTED_BY_CODE = new Set([
   'local-internal',
   'api-security-get',
   'api-security-put',
+  'api-security-history',
+  'api-security-revision',
+  'api-security-rollback',
   'legacy-generate-api-key',
   'legacy-set-permissions',
 ]);

@@ -1,5 +1,6 @@
 // `couchgate grant` and `couchgate revoke-grant`: change the roles of one name on one database, over the HTTP
 // API.
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { type Admin, fieldsOf } from '../setup/admin.ts';
@@ -34,7 +35,8 @@ const OPTIONS = {
 } as const;
 
 /** Other writers may change the document between our read and our write. */
-const MAX_ATTEMPTS = 10;
+const MAX_ATTEMPTS = 30;
+const MAX_PAUSE_MS = 500;
 
 /** Creates the command that adds roles. */
 export function grantCommand(askPassword: AskPassword): Command {
@@ -120,7 +122,11 @@ async function changeRoles(
       { ...security, cloudant: next },
       etag === undefined ? {} : { 'If-Match': etag },
     );
-    if (written.status === 412 && attempt < MAX_ATTEMPTS) continue;
+    if (written.status === 412 && attempt < MAX_ATTEMPTS) {
+      // Random, so that writers that collided do not collide again.
+      await pause(Math.random() * Math.min(MAX_PAUSE_MS, 50 * (attempt + 1)));
+      continue;
+    }
     const { warnings } = accepted(written, `changing the permissions of ${database}`);
     if (Array.isArray(warnings))
       for (const warning of warnings) stderr.write(`Warning: ${printable(String(warning))}\n`);

@@ -20,6 +20,7 @@ Manages API keys of a running Couchgate.
   --expires TIME         create: when the key ends: 2030-01-31T12:00:00Z, or a duration from now: 12h, 90d
   --grant DB=ROLES       create: roles on a database, separated by commas: fruit=_reader,_writer; repeatable
   --overlap SECONDS      rotate: how long the old password stays valid; default: key_rotation_overlap_seconds
+  --remove-grants        revoke: also remove the grants of the key
 ${OWNER_OPTIONS_USAGE}`;
 
 const OPTIONS = {
@@ -28,6 +29,7 @@ const OPTIONS = {
   expires: { type: 'string' },
   grant: { type: 'string', multiple: true },
   overlap: { type: 'string' },
+  'remove-grants': { type: 'boolean' },
 } as const;
 
 type Values = ReturnType<typeof parse>['values'];
@@ -86,11 +88,13 @@ const ACTIONS: Readonly<Record<string, Action>> = {
     text: showPassword,
   },
   revoke: {
-    options: [],
+    options: ['remove-grants'],
     takesKey: true,
-    run: async ({ couchgate, key }) =>
-      accepted(await couchgate.ask('DELETE', pathOf(key)), `revoking the key ${key}`),
-    text: () => 'The key is revoked.\n',
+    run: async ({ couchgate, key, values }) => {
+      const query = values['remove-grants'] === true ? '?remove_grants=true' : '';
+      return accepted(await couchgate.ask('DELETE', pathOf(key) + query), `revoking the key ${key}`);
+    },
+    text: describeRevocation,
   },
 };
 
@@ -124,7 +128,7 @@ function readArguments(args: readonly string[]) {
   if (action === undefined) throw new UsageError('name one of list, show, create, rotate, revoke');
   if (rest.length !== (action.takesKey ? 1 : 0))
     throw new UsageError(`keys ${name} takes ${action.takesKey ? 'one key' : 'no arguments'}`);
-  for (const option of ['label', 'expires', 'grant', 'overlap'] as const)
+  for (const option of ['label', 'expires', 'grant', 'overlap', 'remove-grants'] as const)
     if (values[option] !== undefined && !action.options.includes(option))
       throw new UsageError(`--${option} is not an option of keys ${name}`);
   action.check?.(values);
@@ -163,6 +167,19 @@ function overlapOf({ overlap }: Values): Fields | undefined {
   if (overlap === undefined) return undefined;
   if (!/^\d{1,7}$/.test(overlap)) throw new UsageError('--overlap must be a number of seconds');
   return { overlap_seconds: Number(overlap) };
+}
+
+function describeRevocation(answer: Fields): string {
+  const list = (field: string): string => {
+    const names = answer[field];
+    return Array.isArray(names) ? names.map((name) => printable(String(name))).join(', ') : '';
+  };
+  const [removed, left] = [list('grants_removed_on'), list('granted_on')];
+  return [
+    'The key is revoked.\n',
+    removed === '' ? '' : `Grants were removed on: ${removed}\n`,
+    left === '' ? '' : `Grants without effect are left on: ${left}\n`,
+  ].join('');
 }
 
 function showPassword(answer: Fields, { stderr }: CommandIo): string {

@@ -1,7 +1,7 @@
 // `couchgate permissions check`: compares permission records with the security objects of every node.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { isOpenToGrants, ownDatabases } from '../catalogue/database-name.ts';
 import { loadConfiguration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
 import { type Settings } from '../config/settings.ts';
@@ -115,7 +115,8 @@ async function check(
   });
   const deps: RecordCheckDeps = { couch, nodeUrls: couchdbNodes, records };
   const counts = { checked: 0, differing: 0, left: 0 };
-  const isKept = (name: string): boolean => name !== storeDatabase && isOpenToGrants(name);
+  const own = ownDatabases(storeDatabase);
+  const isKept = (name: string): boolean => !own.includes(name) && isOpenToGrants(name);
   for await (const database of databases.length > 0 ? databases : allDatabases(couch, isKept)) {
     counts.checked += 1;
     const finding = await checkDatabase(deps, database);

@@ -245,6 +245,43 @@ export const SETTINGS = {
       'Passphrase of an encrypted backup repository, instead of backup_key: at least 12 characters.',
   },
 
+  all_dbs: {
+    type: 'choice',
+    values: ['granted', 'owner'],
+    default: 'granted',
+    description:
+      'Who may list databases (`/_all_dbs`, `/_dbs_info`): `granted` = every key and user, those on which it has a role; `owner` = the owner alone.',
+  },
+  public_all_dbs: {
+    type: 'flag',
+    default: false,
+    description:
+      'Let callers without credentials list the databases on which `nobody` has a role. Needs all_dbs: granted.',
+  },
+
+  security_write: {
+    type: 'choice',
+    values: ['any', 'require_precondition'],
+    default: 'any',
+    description:
+      'Which `PUT _security` is accepted: `any`, or only one that names the revision it replaces (If-Match or `?rev=`); others get 428.',
+  },
+  permission_history: {
+    type: 'count',
+    min: 0,
+    max: 10_000,
+    default: 200,
+    description:
+      'Changes of permissions that are kept per database, in the database `<store_database>_history`; 0 = none.',
+  },
+  permission_history_days: {
+    type: 'count',
+    min: 1,
+    max: 36_500,
+    default: 365,
+    description: 'Days for which changes of permissions are kept, also of deleted databases.',
+  },
+
   owner: { type: 'text', default: 'admin', description: 'Name of the server admin; embedded node only.' },
   owner_password: {
     type: 'secret',

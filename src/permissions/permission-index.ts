@@ -1,8 +1,9 @@
 // Keeps the grants of all records in memory: which names hold what on which databases.
-import { type GrantOf, type PermissionIndex } from './permission-keeper.ts';
+import { type CouchdbMembers, type GrantOf, type PermissionIndex } from './permission-keeper.ts';
 import { permissionsOfForm, type RecordState } from './record-document.ts';
 import { formInForce } from './record-leaves.ts';
 import { NO_ROLES, rolesOf, type RoleSet } from './role.ts';
+import { isObject, isTexts, type JsonObject } from './security-request.ts';
 
 /** What the index holds of one record. */
 export interface IndexedRecord {
@@ -15,6 +16,8 @@ export interface IndexedRecord {
   /** False while a change is under way, and while there are several leaves. */
   readonly isAtRest: boolean;
   readonly couchdbAuthOnly: boolean;
+  /** Only with `couchdbAuthOnly`. */
+  readonly couchdbMembers: CouchdbMembers | undefined;
   readonly names: readonly string[];
   /** The roles of the name at the same place. */
   readonly roles: readonly RoleSet[];
@@ -28,6 +31,7 @@ export class RecordIndex implements PermissionIndex {
   readonly #records = new Map<string, IndexedRecord>();
   /** A name with one database has it as a text: most keys are for one database. */
   readonly #databases = new Map<string, string | Set<string>>();
+  readonly #couchdbAuthOnly = new Set<string>();
   #isRead = false;
 
   /** @param isCurrent True while the feed of the store is up. */
@@ -65,7 +69,8 @@ export class RecordIndex implements PermissionIndex {
     const held = this.#records.get(database);
     if (held !== undefined && isOlder(state.revision, rev, held)) return false;
     // Other leaves can only narrow, and are merged within seconds.
-    const { grants, couchdbAuthOnly } = permissionsOfForm(formInForce(state), database, false);
+    const form = formInForce(state);
+    const { grants, couchdbAuthOnly } = permissionsOfForm(form, database, false);
     if (held !== undefined) this.#unlink(database, held.names);
     const names: string[] = [];
     const roles: RoleSet[] = [];
@@ -73,6 +78,8 @@ export class RecordIndex implements PermissionIndex {
       names.push(this.#link(name, database));
       roles.push(set);
     }
+    if (couchdbAuthOnly) this.#couchdbAuthOnly.add(database);
+    else this.#couchdbAuthOnly.delete(database);
     this.#records.set(database, {
       rev,
       revision: state.revision,
@@ -80,6 +87,7 @@ export class RecordIndex implements PermissionIndex {
       start: state.generation.start,
       isAtRest: state.state === 'done' && !hasConflicts,
       couchdbAuthOnly,
+      couchdbMembers: couchdbAuthOnly ? membersIn(form) : undefined,
       names,
       roles,
     });
@@ -91,6 +99,7 @@ export class RecordIndex implements PermissionIndex {
     const held = this.#records.get(database);
     if (held === undefined) return;
     this.#unlink(database, held.names);
+    this.#couchdbAuthOnly.delete(database);
     this.#records.delete(database);
   }
 
@@ -111,8 +120,12 @@ export class RecordIndex implements PermissionIndex {
     return record.names.map((name, i) => ({ name, roles: rolesOf(record.roles[i] ?? NO_ROLES) }));
   }
 
-  *couchdbAuthOnly(): Iterable<string> {
-    for (const [database, record] of this.#records) if (record.couchdbAuthOnly) yield database;
+  couchdbAuthOnly(): ReadonlySet<string> {
+    return this.#couchdbAuthOnly;
+  }
+
+  couchdbMembersOf(database: string): CouchdbMembers | undefined {
+    return this.#records.get(database)?.couchdbMembers;
   }
 
   /** Records that the name has a role on the database. Returns the text of the name that is held already. */
@@ -134,6 +147,21 @@ export class RecordIndex implements PermissionIndex {
       }
     }
   }
+}
+
+/** Without a list, Couchgate writes a closed one, so only two empty arrays are public. */
+function membersIn(form: JsonObject): CouchdbMembers {
+  const entries = (list: 'members' | 'admins', kind: 'names' | 'roles'): readonly string[] | undefined => {
+    const value = isObject(form[list]) ? form[list][kind] : undefined;
+    return isTexts(value) ? value : undefined;
+  };
+  const [memberNames, memberRoles] = [entries('members', 'names'), entries('members', 'roles')];
+  const isGiven = memberNames !== undefined || memberRoles !== undefined;
+  return {
+    names: [...(memberNames ?? []), ...(entries('admins', 'names') ?? [])],
+    roles: [...(memberRoles ?? []), ...(entries('admins', 'roles') ?? [])],
+    isPublic: isGiven && (memberNames ?? []).length === 0 && (memberRoles ?? []).length === 0,
+  };
 }
 
 function isOlder(revision: number, rev: string, held: IndexedRecord): boolean {

@@ -125,6 +125,14 @@ export interface PermissionKeeper extends PermissionReader {
   close(): void;
 }
 
+/** Whom CouchDB admits to a database with `couchdb_auth_only`: `members` and `admins` together. */
+export interface CouchdbMembers {
+  readonly names: readonly string[];
+  readonly roles: readonly string[];
+  /** True if `members` has neither names nor roles: CouchDB then admits everybody. */
+  readonly isPublic: boolean;
+}
+
 /** One entry of a list of grants. */
 export interface GrantOf {
   readonly name: string;
@@ -146,7 +154,9 @@ export interface PermissionIndex {
   /** The names with a role on the database; `undefined` = no record. */
   grantsOf(database: string): readonly GrantOf[] | undefined;
   /** The databases whose access CouchDB decides (`couchdb_auth_only`), in no order. */
-  couchdbAuthOnly(): Iterable<string>;
+  couchdbAuthOnly(): ReadonlySet<string>;
+  /** CouchDB's own members and admins of such a database; `undefined` = roles decide, or no record. */
+  couchdbMembersOf(database: string): CouchdbMembers | undefined;
   /** Number of databases with a record. */
   readonly size: number;
 }

@@ -1,5 +1,6 @@
 // Finds databases that CouchDB protects by members and admins alone, and adopts selected ones
 // (`couchdb_auth_only`).
+import { ownDatabases } from '../catalogue/database-name.ts';
 import { permissionsIn, versionOf, storedForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { fieldsOf, succeeded, type Admin } from './admin.ts';
@@ -20,9 +21,10 @@ const CONCURRENCY = 10;
  * `couchdb_auth_only`.
  */
 export async function olderDatabases(admin: Admin, storeDatabase: string): Promise<readonly OlderDatabase[]> {
+  const own = ownDatabases(storeDatabase);
   const all = succeeded(await admin.ask('GET', '/_all_dbs'), 'listing the databases');
   const names = (Array.isArray(all) ? all.map(String) : []).filter(
-    (name) => name !== storeDatabase && !name.startsWith('_') && !/\/_(?:users|replicator)$/u.test(name),
+    (name) => !own.includes(name) && !name.startsWith('_') && !/\/_(?:users|replicator)$/u.test(name),
   );
   const found: OlderDatabase[] = [];
   for (let from = 0; from < names.length; from += CONCURRENCY) {

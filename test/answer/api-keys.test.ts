@@ -14,6 +14,7 @@ import { NotFound, Unavailable } from '../../src/http-errors.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { permissionsIn, storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
+import { type PermissionIndex } from '../../src/permissions/permission-keeper.ts';
 import { type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { ROLES, rolesOf } from '../../src/permissions/role.ts';
 import { asHttpError, sendError } from '../../src/respond.ts';
@@ -56,6 +57,14 @@ const stored = storedForm(parseSecurityPut({ cloudant: { a: ['_reader'], b: ['_w
   stamp: 1,
 });
 const openToGrants = new Set(['db', 'vanishes']);
+const index: PermissionIndex = {
+  isLoaded: true,
+  size: 0,
+  databasesOf: () => new Map([['db', 1]]),
+  grantsOf: () => undefined,
+  couchdbAuthOnly: () => new Set(),
+  couchdbMembersOf: () => undefined,
+};
 const permissions: Pick<SecurityKeeper, 'change' | 'permissionsOf'> = {
   permissionsOf: (database) =>
     openToGrants.has(database) || database === 'left'
@@ -322,7 +331,7 @@ const ROWS: readonly Row[] = [
     method: 'DELETE',
     path: keyPath,
     status: 200,
-    answer: { ok: true },
+    answer: { ok: true, granted_on: ['db'] },
     asked: [['revoke', KEY, 'admin']],
     change: { action: 'revoke', key: KEY },
   },
@@ -457,7 +466,7 @@ describe('the handlers of API keys', () => {
       ...createApiKeyHandlers({
         bodies: testBodies(),
         keys,
-        security: permissions,
+        security: { ...permissions, index },
         reservedDatabases: new Set(['couchgate']),
         log: rememberingLog(),
         keyRotationOverlapSeconds: 86_400,

@@ -46,7 +46,7 @@ describe('the words of a refusal', () => {
     ['POST /db/_find', ['_writer'], 'one of _design, _reader is required for this request'],
     ['PUT /db/_design/x', ['_writer'], '_design access is required for this request'],
     ['PUT /db/_revs_limit', ['_design'], '_admin access is required for this request'],
-    ['GET /_all_dbs', ['_admin'], 'server_admin access is required for this request'],
+    ['GET /_membership', ['_admin'], 'server_admin access is required for this request'],
     ['PUT /db', ['_admin'], 'server_admin access is required for this request'],
     ['POST /db', ['_reader'], '_writer access is required for this request'],
     ['POST /db/_bulk_docs', ['_reader'], '_writer access is required for this request'],

@@ -88,7 +88,15 @@ describe('the commands for keys and grants', () => {
     const statusOf = async (given: string): Promise<number> =>
       (await gate.ask('GET', '/fruit', { as: { name: old.name, password: given } })).status;
     assert.deepEqual([await statusOf(old.password), await statusOf(password)], [401, 200]);
-    assert.equal(await succeed(`keys revoke ${old.name}`), 'The key is revoked.\n');
+    assert.equal(
+      await succeed(`keys revoke ${old.name}`),
+      'The key is revoked.\nGrants without effect are left on: fruit\n',
+    );
+    assert.equal(
+      await succeed(`keys revoke ${old.name} --remove-grants`),
+      'The key is revoked.\nGrants were removed on: fruit\n',
+    );
+    assert.ok(!Object.hasOwn((await cloudantOf('fruit')) as object, old.name));
     assert.equal(await statusOf(password), 401);
   });
 
@@ -105,6 +113,13 @@ describe('the commands for keys and grants', () => {
     assert.deepEqual(json, { ok: true, database: 'fruit', name, roles: ['_reader'] });
     assert.equal(await succeed(`revoke-grant ${name} all fruit`), `${name} has no roles on fruit\n`);
     assert.ok(!Object.hasOwn((await cloudantOf('fruit')) as object, name));
+  });
+
+  it('lose no grant of twelve that are made at once – grant', async () => {
+    await gate.database('busy', {});
+    const names = Array.from({ length: 12 }, (_, at) => `n${at}`);
+    await Promise.all(names.map((name) => succeed(`grant ${name} _reader busy`)));
+    assert.deepEqual(Object.keys((await cloudantOf('busy')) as object).sort(), names.sort());
   });
 
   it('open a database to everybody only with --allow-public – grant nobody – 2', async () => {

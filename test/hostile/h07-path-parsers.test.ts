@@ -106,7 +106,7 @@ const DISGUISED = [
   'PUT /h07/_design%2Fd/att',
   'POST /h07/_design%2Fd',
   'PUT /h07/_local%2Fx/att',
-  'GET /%5Fall_dbs',
+  'GET /%5Fmembership',
   'GET /%5fnode/_local/%5Fconfig/chttpd_auth',
   'PUT /%5Fusers/org.couchdb.user:x',
   'GET /_session/x',

@@ -206,7 +206,7 @@ describe('a role of a user (H13)', () => {
       [...(sent?.claims?.roles ?? [])].sort(),
       [markersOf(database).member, '_reader', 'staff'].sort(),
     );
-    assert.equal((await gate.ask('GET', '/_all_dbs', { as })).status, 403);
+    assert.equal((await gate.ask('GET', '/_membership', { as })).status, 403);
   });
 });
 

@@ -12,6 +12,7 @@ import { type Principal } from '../../src/principal/principal.ts';
 import { EMPTY_REQUEST } from '../../src/permissions/security-request.ts';
 import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { rememberingLog } from '../support/log.ts';
+import { memoryCouch } from '../support/memory-couch.ts';
 import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
 import { BodyReader } from '../../src/body/read.ts';
 import { PARSED_BODIES_BYTES } from '../../src/services.ts';
@@ -64,6 +65,8 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
         bodies,
         security: { change, inForce: () => Promise.resolve(undefined) },
         log: rememberingLog(),
+        requiresPrecondition: false,
+        names: { couch: memoryCouch(), keys: { describe: () => Promise.resolve(undefined) } },
       }),
     ),
   ]);

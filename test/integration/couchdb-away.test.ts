@@ -52,7 +52,7 @@ const DECIDED: readonly Row[] = [
   { as: 'key', request: 'PUT /away-mine/new', body: {}, usual: 403 },
   { as: 'key', request: 'DELETE /away-mine', usual: 403 },
   { as: 'key', request: 'GET /away-closed/doc', usual: 403 },
-  { as: 'key', request: 'GET /_all_dbs', usual: 403 },
+  { as: 'key', request: 'GET /_membership', usual: 403 },
   { as: 'key', request: 'GET /_session', usual: 200 },
   { as: 'user', request: 'PUT /away-mine/new', body: {}, usual: 403 },
   { as: 'user', request: 'GET /away-closed/doc', usual: 403 },

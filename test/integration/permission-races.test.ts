@@ -152,7 +152,7 @@ describe('permissions that several replicas change', { skip: withoutCouchdb }, (
       });
       const done = records.change(database, edit as never, by).then(
         ({ state }) => {
-          const names = Object.keys((state.security['cloudant'] ?? {}));
+          const names = Object.keys(state.security['cloudant'] ?? {});
           race.acknowledge(choice, records, state.revision, names.join());
         },
         () => undefined,

@@ -51,6 +51,11 @@ export function memoryCouch(): MemoryCouch {
     const { method, headers, body } = request;
     const [path = ''] = request.path.split('?');
     const [database = '', document] = path.split('/').slice(1).map(decodeURIComponent);
+    if (path === '/_all_dbs') return { status: 200, body: ['db'] };
+    if (path === '/_dbs_info') {
+      const { keys } = body as { readonly keys: readonly string[] };
+      return { status: 200, body: keys.map((key) => ({ key, info: { db_name: key } })) };
+    }
     if (path === '/_session') {
       const userCtx = SIGNED_IN[headers?.['Authorization'] ?? ''];
       return userCtx === undefined ? WRONG : { status: 200, body: { userCtx } };

@@ -6,6 +6,7 @@ import { restoreDatabase, type RestoreOutcome } from '../../backup/restore-datab
 import { diffWithLive, readLive, restoreDocument } from '../../backup/restore-document.ts';
 import { chooseSnapshot, type Snapshot } from '../../backup/snapshot.ts';
 import { leavesIn } from '../../backup/versions.ts';
+import { ownDatabases } from '../../catalogue/database-name.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { printable } from '../owner-client.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
@@ -72,8 +73,13 @@ function checkOptions({ values, settings }: RestoreTask, database: string): void
     throw new UsageError('--rev and --current need --doc');
   const target = values.to ?? (values.overwrite ? database : undefined);
   // Documents there give access or run jobs at once.
-  if (target !== undefined && (target.startsWith('_') || target === settings.storeDatabase))
-    throw new UsageError(`${target} is a system database or the store; restore into another name`);
+  if (
+    target !== undefined &&
+    (target.startsWith('_') || ownDatabases(settings.storeDatabase).includes(target))
+  )
+    throw new UsageError(
+      `${target} is a system database or one of Couchgate's own; restore into another name`,
+    );
 }
 
 async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<number> {

@@ -58,6 +58,7 @@ export const DIFFERENCES: readonly Difference[] = [
   // What Couchgate permits and CouchDB, asked as member, does not.
   { couchdb: '401', couchgate: '*', on: / \/_(?:search|nouveau)_analyze/u, why: 'Everybody who is signed in may analyse a text, as at Cloudant.', forwarded: true },
   { couchdb: '401', couchgate: '*', on: / \/%db\/_purge/u, why: 'A key with _admin may purge, as at Cloudant.', forwarded: true },
+  { couchdb: '401', couchgate: '*', on: / \/_(?:all_dbs|dbs_info)/u, why: 'Everybody who is signed in may list the databases on which it has a role.' },
 ];
 
 /** The first entry that explains the difference. */

@@ -1,0 +1,63 @@
+// Finds names in a change of permissions that nobody has. Only the owner may learn them (H23).
+import { type Couch } from '../couch/couch.ts';
+import { type KeyStore } from '../identity/api-key.ts';
+import { readAdmin } from '../identity/couch-accounts.ts';
+import { type DatabasePermissions } from '../permissions/grants.ts';
+import { NO_ROLES } from '../permissions/role.ts';
+
+export interface KnownNamesDeps {
+  readonly couch: Pick<Couch, 'ask'>;
+  readonly keys: Pick<KeyStore, 'describe'>;
+}
+
+/** Names that are looked up; a program that writes thousands of them at once does not read warnings. */
+const MAX_NAMES = 100;
+const MAX_WARNINGS = 10;
+
+/**
+ * Sentences on names that gained a role and are neither a key, nor a user, nor a server admin, nor `nobody`.
+ * Nothing if the names cannot be read: the change is in force in any case.
+ */
+export async function warningsOnNames(
+  deps: KnownNamesDeps,
+  before: DatabasePermissions,
+  after: DatabasePermissions,
+): Promise<readonly string[]> {
+  const gained = [...after.grants].filter(
+    ([name, roles]) => name !== 'nobody' && (roles & ~(before.grants.get(name) ?? NO_ROLES)) !== 0,
+  );
+  const names = gained.slice(0, MAX_NAMES).map(([name]) => name);
+  try {
+    const unknown = await unknownAmong(deps, names);
+    return unknown
+      .slice(0, MAX_WARNINGS)
+      .map((name) => `no such key or user: ${JSON.stringify(name)}`)
+      .concat(
+        unknown.length > MAX_WARNINGS ? [`no such key or user: ${unknown.length - MAX_WARNINGS} more`] : [],
+      );
+  } catch {
+    return [];
+  }
+}
+
+async function unknownAmong({ couch, keys }: KnownNamesDeps, names: readonly string[]): Promise<string[]> {
+  const areKeys = await Promise.all(names.map((name) => keys.describe(name)));
+  const others = names.filter((_, at) => areKeys[at] === undefined);
+  if (others.length === 0) return others;
+  const { status, body } = await couch.ask({
+    method: 'POST',
+    path: '/_users/_all_docs',
+    body: { keys: others.map((name) => `org.couchdb.user:${name}`) },
+  });
+  const { rows } = (body ?? {}) as {
+    readonly rows?: readonly { readonly value?: { readonly deleted?: boolean } }[];
+  };
+  // 404 = there is no database of users.
+  if (status !== 404 && (status !== 200 || rows?.length !== others.length)) return [];
+  const strangers = others.filter((_, at) => {
+    const value = rows?.[at]?.value;
+    return value === undefined || value.deleted === true;
+  });
+  const admins = await Promise.all(strangers.map((name) => readAdmin(couch, '_local', name)));
+  return strangers.filter((_, at) => admins[at] === undefined);
+}

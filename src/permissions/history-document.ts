@@ -1,0 +1,159 @@
+// The documents of the permission history: one for each acknowledged change.
+import { type AcknowledgedChange, type ChangeVia } from './permission-keeper.ts';
+import { NO_ROLES, type Role, rolesOf } from './role.ts';
+import { shownForm } from './security-document.ts';
+import { isObject, type JsonObject } from './security-request.ts';
+
+/** The roles of one name before and after a change; an empty list = none. */
+export interface NameChange {
+  readonly name: string;
+  readonly before: readonly Role[];
+  readonly after: readonly Role[];
+}
+
+/** One change, as it is stored. */
+export interface HistoryEntry {
+  readonly database: string;
+  readonly generation: string;
+  readonly revision: number;
+  /** ISO 8601. */
+  readonly at: string;
+  readonly by: string;
+  readonly via: ChangeVia;
+  readonly reason?: string;
+  readonly request_id?: string;
+  readonly changes: readonly NameChange[];
+  readonly couchdb_auth_only?: { readonly before: boolean; readonly after: boolean };
+  /** The object after the change as clients see it; left out of most entries of a large object. */
+  readonly document?: JsonObject;
+  /** In place of `document`: the object without `cloudant`. */
+  readonly rest?: JsonObject;
+}
+
+/** What the id of an entry says. Ids are sorted by database and revision. */
+export interface EntryId {
+  readonly database: string;
+  readonly revision: number;
+  /** Seconds since the epoch. */
+  readonly at: number;
+  /** True if the entry has `document`. */
+  readonly isWhole: boolean;
+}
+
+/** Objects up to this size are stored with every change: 200 of them are 6 MB at most. */
+const MAX_WHOLE_BYTES = 32_768;
+/** Of a larger object, every change whose revision is a multiple of this is stored whole. */
+export const WHOLE_EVERY = 20;
+const DIGITS = 12;
+const PREFIX = 'permissions:';
+
+/** Makes the entry of a change. `isFirst` = the process has not stored an entry of this database before. */
+export function entryOf(change: AcknowledgedChange, isFirst: boolean): HistoryEntry {
+  const { database, generation, revision, at, by, via, reason, requestId, before, after } = change;
+  const names = [...new Set([...before.grants.keys(), ...after.grants.keys()])];
+  const changes = names
+    .map((name) => ({
+      name,
+      before: before.grants.get(name) ?? NO_ROLES,
+      after: after.grants.get(name) ?? NO_ROLES,
+    }))
+    .filter((entry) => entry.before !== entry.after)
+    .map((entry) => ({ name: entry.name, before: rolesOf(entry.before), after: rolesOf(entry.after) }));
+  const shown = without(shownForm(change.document), '_id');
+  const isWhole = isFirst || revision % WHOLE_EVERY === 0 || JSON.stringify(shown).length <= MAX_WHOLE_BYTES;
+  return {
+    ...{ database, generation, revision, at, by, via },
+    ...(reason === undefined ? {} : { reason }),
+    ...(requestId === undefined ? {} : { request_id: requestId }),
+    changes,
+    ...(before.couchdbAuthOnly === after.couchdbAuthOnly
+      ? {}
+      : { couchdb_auth_only: { before: before.couchdbAuthOnly, after: after.couchdbAuthOnly } }),
+    ...(isWhole ? { document: shown } : { rest: without(shown, 'cloudant') }),
+  };
+}
+
+/** The id of an entry. A database name has no colon; neither has the encoded generation. */
+export function idOf({ database, revision, generation, at, document }: HistoryEntry): string {
+  const seconds = Math.floor(Date.parse(at) / 1000);
+  const kind = document === undefined ? 'part' : 'whole';
+  return `${revisionKey(database, revision)}:${encodeURIComponent(generation)}:${seconds}:${kind}`;
+}
+
+/** Start of the ids of one revision, and of all later ones in the order of ids. */
+export function revisionKey(database: string, revision: number): string {
+  return `${databaseKey(database)}${String(revision).padStart(DIGITS, '0')}`;
+}
+
+/** Start of the ids of all entries of a database; of all databases without one. */
+export function databaseKey(database?: string): string {
+  return database === undefined ? PREFIX : `${PREFIX}${database}:`;
+}
+
+/** Parses an id; `undefined` for a document that is no entry. */
+export function parseId(id: string): EntryId | undefined {
+  if (!id.startsWith(PREFIX)) return undefined;
+  const [database, revision, , at, kind] = id.slice(PREFIX.length).split(':');
+  if (database === undefined || kind === undefined) return undefined;
+  return { database, revision: Number(revision), at: Number(at), isWhole: kind === 'whole' };
+}
+
+/** Reads a stored entry; `undefined` for anything that Couchgate did not write. */
+export function parseEntry(document: unknown): HistoryEntry | undefined {
+  if (!isObject(document)) return undefined;
+  const entry = without(document, '_id', '_rev');
+  const { database, generation, revision, changes } = entry;
+  const isEntry =
+    typeof database === 'string' &&
+    typeof generation === 'string' &&
+    Number.isSafeInteger(revision) &&
+    Array.isArray(changes);
+  return isEntry ? (entry as unknown as HistoryEntry) : undefined;
+}
+
+/**
+ * The object after the last of these entries, the oldest first. The first one must be whole, and no revision
+ * may be missing between them; otherwise `undefined`.
+ */
+export function documentAfter(entries: readonly HistoryEntry[]): JsonObject | undefined {
+  const [first, ...later] = entries;
+  if (first?.document === undefined) return undefined;
+  let { document } = first;
+  let { revision } = first;
+  for (const entry of later) {
+    if (entry.revision !== revision + 1 || entry.generation !== first.generation) return undefined;
+    revision = entry.revision;
+    document = entry.document ?? applied(document, entry);
+  }
+  return document;
+}
+
+function applied(document: JsonObject, { changes, rest }: HistoryEntry): JsonObject {
+  const cloudant = new Map(
+    Object.entries((document['cloudant'] as object | undefined) ?? {}) as [string, unknown][],
+  );
+  for (const { name, after } of changes) {
+    if (after.length === 0) cloudant.delete(name);
+    else cloudant.set(name, after);
+  }
+  return { ...rest, cloudant: Object.fromEntries(cloudant) };
+}
+
+/**
+ * The ids to delete, of one database, the oldest first: those that are too old or too many. An entry that a
+ * later one needs, because that one is not whole, stays.
+ */
+export function outdated(
+  ids: readonly EntryId[],
+  { keep, olderThan }: { readonly keep: number; readonly olderThan: number },
+): number {
+  let count = ids.findIndex(({ at }) => at >= olderThan);
+  if (count === -1) count = ids.length;
+  count = Math.max(count, ids.length - keep);
+  while (count > 0 && ids[count]?.isWhole === false) count -= 1;
+  return count;
+}
+
+function without(object: JsonObject, ...fields: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries(object).filter(([field]) => !fields.includes(field)));
+}
