@@ -81,7 +81,11 @@ class DatabaseRun {
   async make(): Promise<Snapshot> {
     const { repository, onEvent } = this.#context;
     const info = await this.#source.info();
-    const parent = usableParent((await listSnapshots(repository, this.#database)).at(-1), info);
+    // A damaged snapshot is no parent; the one before it is.
+    const snapshots = await listSnapshots(repository, this.#database, (message) =>
+      onEvent({ type: 'notice', database: this.#database, message }),
+    );
+    const parent = usableParent(snapshots.at(-1), info);
     const partial = usablePartial(await readPartial(repository, this.#database), parent, info);
     let state: PartialRun = partial ?? {
       format: 1,

@@ -91,16 +91,31 @@ export async function writeSnapshot(repository: Repository, snapshot: Snapshot):
   await writeBox(repository, 'snapshots', snapshot.id, 'snapshot', snapshot);
 }
 
-/** Reads all snapshots, oldest first; with `database`, those of one database. Throws `Damaged`. */
-export async function listSnapshots(repository: Repository, database?: string): Promise<readonly Snapshot[]> {
+/** Called with a sentence for a manifest that cannot be read. */
+export type OnDamaged = (reason: string) => void;
+
+/**
+ * Reads all snapshots, oldest first; with `database`, those of one database. Throws `Damaged`, or with
+ * `onDamaged` leaves out what is damaged.
+ */
+export async function listSnapshots(
+  repository: Repository,
+  database?: string,
+  onDamaged?: OnDamaged,
+): Promise<readonly Snapshot[]> {
   const tag = database === undefined ? undefined : repository.databaseTag(database);
   const names = (await repository.list('snapshots'))
     .filter((name) => SNAPSHOT_ID.test(name) && (tag === undefined || name.split('-')[1] === tag))
     .sort();
   const snapshots: Snapshot[] = [];
   for (const name of names) {
-    const snapshot = await readSnapshot(repository, name);
-    if (database === undefined || snapshot.database === database) snapshots.push(snapshot);
+    try {
+      const snapshot = await readSnapshot(repository, name);
+      if (database === undefined || snapshot.database === database) snapshots.push(snapshot);
+    } catch (error) {
+      if (!(error instanceof Damaged) || onDamaged === undefined) throw error;
+      onDamaged(error.message);
+    }
   }
   return snapshots;
 }
@@ -120,8 +135,9 @@ export async function chooseSnapshot(
   repository: Repository,
   database: string,
   choice: { readonly id?: string | undefined; readonly time?: Date | undefined },
+  onDamaged?: OnDamaged,
 ): Promise<Snapshot> {
-  const all = await listSnapshots(repository, database);
+  const all = await listSnapshots(repository, database, onDamaged);
   if (all.length === 0) throw new BackupError(`The repository has no snapshot of ${database}.`);
   const { id, time } = choice;
   const found = all.filter(

@@ -3,7 +3,7 @@ import { Chain } from './chain.ts';
 import { type IndexedLeaf, type IndexReader } from './index-file.ts';
 import { PackReader, type PackedLeaf } from './pack.ts';
 import { type Repository } from './repository.ts';
-import { listSnapshots, type Snapshot } from './snapshot.ts';
+import { listSnapshots, type OnDamaged, type Snapshot } from './snapshot.ts';
 
 /** The leaves of a document in one snapshot, or in several that follow each other. */
 export interface DocumentVersion {
@@ -20,10 +20,11 @@ export async function findVersions(
   repository: Repository,
   database: string,
   id: string,
+  onDamaged?: OnDamaged,
 ): Promise<readonly DocumentVersion[]> {
   const cache = new Map<string, IndexReader>();
   const versions: DocumentVersion[] = [];
-  for (const snapshot of await listSnapshots(repository, database)) {
+  for (const snapshot of await listSnapshots(repository, database, onDamaged)) {
     const leaves = await leavesIn(repository, snapshot, id, cache);
     const before = versions.at(-1);
     if (before !== undefined && areEqual(before.leaves, leaves))

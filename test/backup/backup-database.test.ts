@@ -1,6 +1,6 @@
 // Snapshots over the life of a database: increments, what cannot be read, purge, re-creation, damage.
 import assert from 'node:assert/strict';
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { backupDatabase } from '../../src/backup/backup-database.ts';
@@ -182,6 +182,22 @@ describe('a backup', () => {
     assert.equal(await readPartial(bench.repository, 'life-cancel'), undefined);
     await bench.restore(snapshot, 'life-cancel-restored');
     assert.deepEqual((await bench.check(snapshot, 'life-cancel-restored')).differences, []);
+  });
+
+  it('continues from the snapshot before a damaged one', async () => {
+    await bench.ask('PUT', '/life-damaged');
+    await bench.ask('PUT', '/life-damaged/one', {});
+    const first = await bench.backup('life-damaged');
+    await bench.ask('PUT', '/life-damaged/two', {});
+    const second = await bench.backup('life-damaged');
+    const path = join(bench.repository.folder, 'snapshots', second.id);
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.subarray(0, 20));
+    bench.events.length = 0;
+    const third = await bench.backup('life-damaged');
+    assert.deepEqual([third.parent, third.counts.documents], [first.id, 2]);
+    assert.ok(bench.events.some((event) => event.type === 'notice' && event.message.includes('damaged')));
+    writeFileSync(path, bytes);
   });
 
   it('leaves a repository without damage', async () => {

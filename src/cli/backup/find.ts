@@ -13,7 +13,7 @@ export const find = backupCommand(FIND_USAGE, REPOSITORY_OPTIONS, async (task) =
   const [database, id, ...more] = positionals;
   if (database === undefined || id === undefined || more.length > 0)
     throw new UsageError('pass a database and the id of a document');
-  const versions = await findVersions(await task.repository(), database, id);
+  const versions = await findVersions(await task.repository(), database, id, report.onDamaged);
   for (const version of versions) report.result('version', versionFields(version), versionText(version));
   if (versions.length === 0) report.line('No snapshot has this document.');
   return versions.length === 0 ? 1 : 0;

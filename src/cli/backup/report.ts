@@ -9,6 +9,8 @@ export interface Report {
   readonly onEvent: (event: BackupEvent) => void;
   /** Prints a result: the object with --json, else the text. */
   result(type: string, fields: object, text: string): void;
+  /** Reports damage that does not stop the command. */
+  readonly onDamaged: (reason: string) => void;
   /** Prints a line for people; nothing with --json. */
   line(text: string): void;
   close(): void;
@@ -37,6 +39,8 @@ class JsonReport implements Report {
     }
     this.#io.stdout.write(`${JSON.stringify(event)}\n`);
   };
+
+  readonly onDamaged = (reason: string): void => this.result('damage', { reason });
 
   result(type: string, fields: object): void {
     this.#io.stdout.write(`${JSON.stringify({ type, ...fields })}\n`);
@@ -77,6 +81,8 @@ class TextReport implements Report {
       this.#note(`${database}:${printable(id)} ${printable(event.reason)}`);
     } else this.#note(`${database}: ${event.message}`);
   };
+
+  readonly onDamaged = (reason: string): void => this.#note(`DAMAGED: ${printable(reason)}`);
 
   result(_type: string, _fields: object, text: string): void {
     this.line(text);

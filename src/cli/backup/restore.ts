@@ -53,7 +53,12 @@ export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
   const time = values.time === undefined ? undefined : readTime(values.time);
   checkOptions(task, database);
   const repository = await task.repository();
-  const snapshot = await chooseSnapshot(repository, database, { id: values.snapshot, time });
+  const snapshot = await chooseSnapshot(
+    repository,
+    database,
+    { id: values.snapshot, time },
+    task.report.onDamaged,
+  );
   task.report.line(
     `Snapshot ${snapshot.id} of ${printable(database)}: everything written before ${snapshot.started}, nothing written after ${snapshot.finished}.`,
   );

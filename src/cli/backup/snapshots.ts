@@ -15,7 +15,11 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
   if (more.length > 0) throw new UsageError('pass one database at most');
   const repository = await task.repository();
   const verified = await listVerifications(repository);
-  const all = await listSnapshots(repository, database);
+  let damaged = 0;
+  const all = await listSnapshots(repository, database, (reason) => {
+    damaged += 1;
+    report.onDamaged(reason);
+  });
   for (const snapshot of all) {
     const at = verified.get(snapshot.id)?.verified_at;
     const { id, database: name, started, finished, full, complete, counts, problems, parent } = snapshot;
@@ -23,7 +27,7 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
     report.result('snapshot', { ...fields, verified_at: at ?? null }, snapshotText(snapshot, at));
   }
   if (all.length === 0) report.line('There is no snapshot.');
-  return 0;
+  return damaged === 0 ? 0 : 1;
 });
 
 /** One line: id, database, time, kind, contents, state. */
