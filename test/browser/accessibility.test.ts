@@ -126,6 +126,7 @@ describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
         const { page } = dashboard;
         // Through the protocol of the browser, so that the policy of the page stays as it is.
         await page.evaluate(AXE);
+        await page.getByRole('heading', { name: 'Sign in' }).waitFor();
         const faults = [...(await faultsOf(page, 'Sign in'))];
         const { name, password } = gate.owner;
         await page.getByLabel('Name', { exact: true }).fill(name);

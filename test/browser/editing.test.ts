@@ -102,6 +102,49 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     assert.deepEqual(await grantsOf('failing'), { a: ['_reader', '_writer'] });
   });
 
+  it('have a history, and roll back only after what it widens was confirmed', async () => {
+    await gate.database('past', { a: ['_reader'] });
+    const { page, go } = await permissionsOf('past');
+    const revision = (await gate.ask('GET', '/past/_security', { as: gate.owner })).headers.get(
+      'x-couchgate-revision',
+    );
+    const [generation = ''] = (revision ?? '').split('.');
+    const entry = (number: number, life: string, reason?: string) => ({
+      ...{ generation: life, revision: number, at: '2026-01-31T12:00:00Z', by: 'admin', via: 'api', reason },
+      changes: [{ name: 'nobody', before: ['_reader'], after: [] }],
+    });
+    const history = [
+      entry(3, generation, '<b>closed</b>'),
+      entry(2, generation),
+      entry(1, 'an earlier life'),
+    ];
+    await page.route('**/_security/history?*', (route) => route.fulfill({ json: { history } }));
+    const asked: string[] = [];
+    await page.route('**/_security/rollback*', (route) => {
+      const { search } = new URL(route.request().url());
+      asked.push(
+        `${route.request().postData() ?? ''} ${search} ${route.request().headers()['if-match'] ?? ''}`,
+      );
+      if (search !== '') return route.fulfill({ json: { ok: true, revision: 4 } });
+      const reason = 'Revision 2 opens the database; repeat with ?allow=public';
+      return route.fulfill({ status: 409, json: { error: 'would_widen', reason } });
+    });
+    await page.reload();
+    await go('/databases/past/permissions?show=history');
+    await page.getByText('<b>closed</b>').waitFor();
+    // Neither to what is in force nor into an earlier life of the database.
+    assert.equal(await page.getByRole('button', { name: 'Roll back to this' }).count(), 1);
+    await page.getByRole('button', { name: 'Roll back to this' }).click();
+    await page.getByRole('button', { name: 'Roll back', exact: true }).click();
+    await page.getByText('That opens the database to everyone without a password.').waitFor();
+    await page.getByRole('button', { name: 'Roll back anyway' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.deepEqual(asked, [
+      `{"revision":2}  "${revision ?? ''}"`,
+      `{"revision":2} ?allow=public "${revision ?? ''}"`,
+    ]);
+  });
+
   it('are edited by keyboard alone', async () => {
     await gate.database('keyboard', { a: ['_reader'] });
     const { page } = await permissionsOf('keyboard');

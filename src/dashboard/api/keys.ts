@@ -55,9 +55,17 @@ export async function rotateKey(
   return { key, password: body.password, oldValidUntil: body.old_password_valid_until };
 }
 
-/** Ends a key for good. */
-export async function revokeKey(key: string): Promise<void> {
-  await call({ method: 'DELETE', path: `${ROOT}/${pathOf(key)}` });
+/**
+ * Ends a key for good. Resolves with the databases on which a row with its name is left; empty if the server
+ * does not say. `removesGrants` removes these rows; it may be sent again for a revoked key.
+ */
+export async function revokeKey(key: string, { removesGrants = false } = {}): Promise<readonly string[]> {
+  const query = removesGrants ? '?remove_grants=true' : '';
+  const { body } = await call<{ readonly granted_on?: readonly string[] | null }>({
+    method: 'DELETE',
+    path: `${ROOT}/${pathOf(key)}${query}`,
+  });
+  return body.granted_on ?? [];
 }
 
 /** Names of `_users` that begin with `start`, at most ten, for the owner. */

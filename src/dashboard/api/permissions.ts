@@ -47,47 +47,66 @@ function preconditions({ revision, reason }: Omit<Save, 'document'>): Record<str
 
 /** One saved change of the permissions. */
 export interface HistoryEntry {
+  /** Another one = an earlier life of the database: no way leads back to it. */
+  readonly generation: string;
   readonly revision: number;
   /** ISO 8601. */
   readonly at: string;
   readonly by: string;
-  readonly via?: string | null;
-  readonly reason?: string | null;
-  readonly request_id?: string | null;
+  readonly via: string;
+  readonly reason?: string;
   readonly changes: readonly {
     readonly name: string;
-    readonly before: readonly string[] | null;
-    readonly after: readonly string[] | null;
+    readonly before: readonly string[];
+    readonly after: readonly string[];
   }[];
+  readonly couchdb_auth_only?: { readonly before: boolean; readonly after: boolean };
 }
 
-/** Reads the newest entries before a revision. Resolves with undefined if the server keeps no history. */
+export interface HistoryPage {
+  /** The newest first. */
+  readonly history: readonly HistoryEntry[];
+  /** Asks for the next page; undefined = there is none. */
+  readonly before?: number;
+}
+
+/** Reads the entries before a revision. Resolves with null if the server keeps no history. */
 export async function readHistory(
   database: string,
-  { before, limit }: { readonly before: number | undefined; readonly limit: number },
+  before: number | undefined,
   signal: AbortSignal,
-): Promise<readonly HistoryEntry[] | undefined> {
-  const query = `limit=${limit}${before === undefined ? '' : `&before=${before}`}`;
+): Promise<HistoryPage | null> {
+  const query = before === undefined ? '' : `&before=${before}`;
   try {
-    const { body } = await call<{ readonly history: readonly HistoryEntry[] } | readonly HistoryEntry[]>({
-      path: `${securityPath(database)}/history?${query}`,
-      signal,
-    });
-    return 'history' in body ? body.history : body;
+    const path = `${securityPath(database)}/history?limit=20${query}`;
+    return (await call<HistoryPage>({ path, signal })).body;
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return undefined;
+    if (error instanceof ApiError && error.status === 404) return null;
     throw error;
   }
 }
 
+/** How a roll-back would widen access; the server asks before it does. */
+export type Widening = 'public' | 'admin';
+
+/** The widening that the server has refused; undefined for any other error. */
+export function refusedWidening(error: unknown): Widening | undefined {
+  if (!(error instanceof ApiError) || error.error !== 'would_widen') return undefined;
+  return error.reason.includes('allow=public') ? 'public' : 'admin';
+}
+
+interface RollBack {
+  readonly to: number;
+  readonly revision: string | undefined;
+  readonly allowed: readonly Widening[];
+}
+
 /** Writes a new revision with the content of an older one. */
-export async function rollBack(
-  database: string,
-  { to, revision }: { readonly to: number; readonly revision: string | undefined },
-): Promise<void> {
+export async function rollBack(database: string, { to, revision, allowed }: RollBack): Promise<void> {
+  const query = allowed.length === 0 ? '' : `?allow=${allowed.join(',')}`;
   await call({
     method: 'POST',
-    path: `${securityPath(database)}/rollback`,
+    path: `${securityPath(database)}/rollback${query}`,
     body: { revision: to },
     headers: preconditions({ revision, reason: '' }),
   });

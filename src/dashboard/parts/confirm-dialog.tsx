@@ -11,6 +11,7 @@ interface Props {
   readonly action: string;
   /** What the person must type; undefined = nothing. */
   readonly typed?: string;
+  /** Resolves with `ask again` to stay open: `children` then say what else there is to know. */
   readonly run: () => Promise<unknown>;
   readonly onClose: () => void;
 }
@@ -23,8 +24,11 @@ export function ConfirmDialog({ title, children, action, typed, run, onClose }: 
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     setRunning(true);
+    setError(undefined);
     run()
-      .then(onClose, setError)
+      .then((result) => {
+        if (result !== 'ask again') onClose();
+      }, setError)
       .finally(() => setRunning(false));
   };
   return (

@@ -71,9 +71,17 @@ export function SessionGate({ children }: { readonly children: ReactNode }) {
     [person, forget],
   );
 
-  if (state.kind === 'reading') return <Waiting what="your session" />;
-  if (state.kind === 'failed')
-    return <ErrorNotice error={state.error} title="Couchgate does not answer" onRetry={read} />;
+  if (state.kind === 'reading' || state.kind === 'failed')
+    return (
+      <main className="page">
+        <h1 className="unseen">Couchgate</h1>
+        {state.kind === 'reading' ? (
+          <Waiting what="your session" />
+        ) : (
+          <ErrorNotice error={state.error} title="Couchgate does not answer" onRetry={read} />
+        )}
+      </main>
+    );
   if (person === null || session === undefined)
     return <SignInPage onSignedIn={(signedIn) => setState({ kind: 'known', person: signedIn })} />;
   return (

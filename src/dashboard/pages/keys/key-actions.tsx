@@ -65,21 +65,37 @@ function KeyAction({
   }
 }
 
+/** Databases that are named; the others are counted. */
+const MOST_NAMED = 10;
+
 interface DialogProps extends Props {
   readonly onClose: () => void;
 }
 
+/**
+ * Revokes; then offers to remove the rows with the name of the key, if the server says that some are left.
+ */
 function RevokeKey({ item: { key, label }, onClose }: DialogProps) {
   const queries = useQueryClient();
+  const [left, setLeft] = useState<readonly string[]>([]);
+  // The list drops the row, and this dialog with it.
+  const finish = (): Promise<void> => queries.invalidateQueries({ queryKey: keysQuery.queryKey });
+  const run = async (): Promise<'done' | 'ask again'> => {
+    const found = await revokeKey(key, { removesGrants: left.length > 0 });
+    setLeft(found);
+    if (found.length > 0) return 'ask again';
+    await finish();
+    return 'done';
+  };
   return (
     <ConfirmDialog
-      title="Revoke API key"
-      action="Revoke"
-      run={async () => {
-        await revokeKey(key);
-        await queries.invalidateQueries({ queryKey: keysQuery.queryKey });
+      title={left.length === 0 ? 'Revoke API key' : 'The key is revoked'}
+      action={left.length === 0 ? 'Revoke' : 'Remove its rows'}
+      run={run}
+      onClose={() => {
+        onClose();
+        if (left.length > 0) void finish();
       }}
-      onClose={onClose}
     >
       <p>
         {label !== null && label !== '' && (
@@ -89,13 +105,26 @@ function RevokeKey({ item: { key, label }, onClose }: DialogProps) {
             </strong>{' '}
           </>
         )}
-        <Name of={key} /> ends for good. Its name is never used again.
+        <Name of={key} /> {left.length === 0 ? 'ends for good.' : 'has ended.'} Its name is never used again.
       </p>
-      <ul>
-        <li>Its passwords stop working, and its sessions end.</li>
-        <li>Its open feeds and running uploads are closed.</li>
-        <li>Rows with its name stay on the databases that granted it roles, without effect.</li>
-      </ul>
+      {left.length === 0 ? (
+        <ul>
+          <li>Its passwords stop working, and its sessions end.</li>
+          <li>Its open feeds and running uploads are closed.</li>
+          <li>Rows with its name stay on the databases that granted it roles, without effect.</li>
+        </ul>
+      ) : (
+        <p>
+          Rows with its name are left, without effect, on{' '}
+          {left.slice(0, MOST_NAMED).map((database, at) => (
+            <span key={database}>
+              {at > 0 && ', '}
+              <Name of={database} />
+            </span>
+          ))}
+          {left.length > MOST_NAMED && ` and ${left.length - MOST_NAMED} more databases`}.
+        </p>
+      )}
     </ConfirmDialog>
   );
 }

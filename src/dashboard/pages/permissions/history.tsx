@@ -1,16 +1,20 @@
 // Who has changed the permissions, when and why, and the way back to an earlier revision.
-import { Button } from '@mantine/core';
+import { Alert, Button } from '@mantine/core';
 import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
-import { type HistoryEntry, readHistory, rollBack } from '../../api/permissions.ts';
+import {
+  type HistoryEntry,
+  readHistory,
+  refusedWidening,
+  rollBack,
+  type Widening,
+} from '../../api/permissions.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { permissionsQuery } from '../../queries.ts';
-
-const LIMIT = 20;
 
 interface Props {
   readonly database: string;
@@ -20,9 +24,9 @@ interface Props {
 export function useHistory(database: string, isKept: boolean) {
   return useInfiniteQuery({
     queryKey: ['history', database],
-    queryFn: ({ pageParam, signal }) => readHistory(database, { before: pageParam, limit: LIMIT }, signal),
+    queryFn: ({ pageParam, signal }) => readHistory(database, pageParam, signal),
     initialPageParam: undefined as number | undefined,
-    getNextPageParam: (page) => (page?.length === LIMIT ? page.at(-1)?.revision : undefined),
+    getNextPageParam: (page) => page?.before,
     enabled: isKept,
   });
 }
@@ -30,12 +34,11 @@ export function useHistory(database: string, isKept: boolean) {
 /** True if the server keeps a history of this database. */
 export function useHasHistory(database: string, isKept: boolean): boolean {
   const { data } = useHistory(database, isKept);
-  return data?.pages[0] !== undefined;
+  return data?.pages[0] != null;
 }
 
 export function History({ database, revision }: Props) {
   const history = useHistory(database, revision !== undefined);
-  const queries = useQueryClient();
   const [target, setTarget] = useState<HistoryEntry>();
   if (history.isPending) return <Waiting what="the history" />;
   if (history.isError)
@@ -46,16 +49,16 @@ export function History({ database, revision }: Props) {
         onRetry={() => void history.refetch()}
       />
     );
-  const entries = history.data.pages.flatMap((page) => page ?? []);
+  const entries = history.data.pages.flatMap((page) => page?.history ?? []);
   return (
     <>
       {entries.length === 0 && <p>No change has been saved yet.</p>}
       <ol className="history">
         {entries.map((entry, at) => (
-          <li key={entry.revision}>
+          <li key={`${entry.generation}.${entry.revision}`}>
             <EntryHead entry={entry} />
             <Changes entry={entry} />
-            {at > 0 && (
+            {at > 0 && revision?.startsWith(`${entry.generation}.`) === true && (
               <Button size="xs" variant="default" onClick={() => setTarget(entry)}>
                 Roll back to this
               </Button>
@@ -73,23 +76,58 @@ export function History({ database, revision }: Props) {
         </Button>
       )}
       {target !== undefined && (
-        <ConfirmDialog
-          title="Roll back permissions"
-          action="Roll back"
-          run={async () => {
-            await rollBack(database, { to: target.revision, revision });
-            await queries.invalidateQueries({ queryKey: permissionsQuery(database).queryKey });
-            await queries.invalidateQueries({ queryKey: ['history', database] });
-          }}
+        <RollBackDialog
+          database={database}
+          revision={revision}
+          to={target.revision}
           onClose={() => setTarget(undefined)}
-        >
-          <p>
-            The permissions become again what revision {target.revision} was. Later changes stay in the
-            history.
-          </p>
-        </ConfirmDialog>
+        />
       )}
     </>
+  );
+}
+
+const WIDENINGS: Readonly<Record<Widening, string>> = {
+  public: 'That opens the database to everyone without a password.',
+  admin: 'That gives _admin or _security to names that do not have it now.',
+};
+
+interface RollBackProps extends Props {
+  readonly to: number;
+  readonly onClose: () => void;
+}
+
+/** Rolls back; if that would widen access, it says how and asks again. */
+function RollBackDialog({ database, revision, to, onClose }: RollBackProps) {
+  const queries = useQueryClient();
+  const [allowed, setAllowed] = useState<readonly Widening[]>([]);
+  const run = async (): Promise<'done' | 'ask again'> => {
+    try {
+      await rollBack(database, { to, revision, allowed });
+    } catch (error) {
+      const widening = refusedWidening(error);
+      if (widening === undefined || allowed.includes(widening)) throw error;
+      setAllowed([...allowed, widening]);
+      return 'ask again';
+    }
+    await queries.invalidateQueries({ queryKey: permissionsQuery(database).queryKey });
+    await queries.invalidateQueries({ queryKey: ['history', database] });
+    return 'done';
+  };
+  return (
+    <ConfirmDialog
+      title="Roll back permissions"
+      action={allowed.length === 0 ? 'Roll back' : 'Roll back anyway'}
+      run={run}
+      onClose={onClose}
+    >
+      <p>The permissions become again what revision {to} was. Later changes stay in the history.</p>
+      {allowed.map((widening) => (
+        <Alert key={widening} color="red" role="alert">
+          {WIDENINGS[widening]}
+        </Alert>
+      ))}
+    </ConfirmDialog>
   );
 }
 
@@ -97,8 +135,8 @@ function EntryHead({ entry: { revision, at, by, via, reason } }: { readonly entr
   return (
     <p>
       <strong>Revision {revision}</strong> by <Name of={by} /> <Moment at={at} absent="" />
-      {via != null && <span className="hint"> via {via}</span>}
-      {reason != null && reason !== '' && (
+      {via !== 'api' && <span className="hint"> ({via})</span>}
+      {reason !== undefined && reason !== '' && (
         <span className="reason">
           <Foreign text={reason} />
         </span>
@@ -107,11 +145,11 @@ function EntryHead({ entry: { revision, at, by, via, reason } }: { readonly entr
   );
 }
 
-function Changes({ entry: { changes } }: { readonly entry: HistoryEntry }) {
-  const inWords = (roles: readonly string[] | null): string =>
-    roles === null || roles.length === 0 ? 'no access' : roles.join(', ');
+function Changes({ entry: { changes, couchdb_auth_only: rules } }: { readonly entry: HistoryEntry }) {
+  const inWords = (roles: readonly string[]): string => (roles.length === 0 ? 'no access' : roles.join(', '));
   return (
     <ul className="changes">
+      {rules !== undefined && <li>CouchDB decides: {rules.after ? 'on' : 'off'}</li>}
       {changes.map(({ name, before, after }) => (
         <li key={name}>
           {name === 'nobody' ? <em>Everyone without a password</em> : <Name of={name} />}:{' '}
