@@ -1,5 +1,6 @@
 // Lists the groups in the order in which they run and are printed.
 import { type Group } from '../group.ts';
+import { backups } from './backup.ts';
 import { ceiling } from './ceiling.ts';
 import { cold } from './cold.ts';
 import { decision } from './decide.ts';
@@ -8,4 +9,13 @@ import { growth } from './growth.ts';
 import { logging } from './logging.ts';
 import { streams } from './streams.ts';
 
-export const GROUPS: readonly Group[] = [ceiling, decision, logging, endToEnd, cold, growth, streams];
+export const GROUPS: readonly Group[] = [
+  ceiling,
+  decision,
+  logging,
+  endToEnd,
+  cold,
+  growth,
+  streams,
+  backups,
+];
