@@ -74,6 +74,7 @@ const KINDS: Readonly<Record<SettingType, string>> = {
   cidrs: 'list of addresses',
   origins: 'list of origins',
   patterns: 'list of patterns',
+  prefixes: 'names or prefixes with `*`',
   workers: 'number or `auto`',
 };
 
@@ -156,6 +157,7 @@ function shape({ type, values, min, max }: Setting): Record<string, unknown> {
     case 'cidrs':
     case 'origins':
     case 'patterns':
+    case 'prefixes':
       return { type: 'array', items: { type: 'string' } };
     case 'workers':
       return { type: ['string', 'integer'] };

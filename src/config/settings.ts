@@ -20,6 +20,7 @@ export type SettingType =
   | 'cidrs'
   | 'origins'
   | 'patterns'
+  | 'prefixes'
   | 'workers';
 
 /** The files of the configuration folder. */
@@ -335,6 +336,12 @@ export const SETTINGS = {
     description:
       'Cache time of database permissions while the invalidation feed is up. Changes made through any replica take effect at once.',
   },
+  adopt: {
+    type: 'prefixes',
+    default: [],
+    description:
+      'Databases that CouchDB or another program makes, as `couch_peruser` does: names, or prefixes with `*` at the end, such as `userdb-*`. When such a database is first used, has no permissions of Couchgate, and names members, it becomes `couchdb_auth_only`: CouchDB decides by its members and admins.',
+  },
   fallback_cache_seconds: {
     type: 'seconds',
     default: 2,
@@ -546,7 +553,7 @@ type Value<S extends Setting> = S['type'] extends 'flag'
   ? boolean
   : S['type'] extends 'count' | 'milliseconds' | 'seconds' | 'bytes'
     ? number
-    : S['type'] extends 'urls' | 'cidrs' | 'origins' | 'patterns'
+    : S['type'] extends 'urls' | 'cidrs' | 'origins' | 'patterns' | 'prefixes'
       ? readonly string[]
       : string;
 

@@ -25,6 +25,7 @@ export function readValue(setting: Setting, raw: unknown): Reading {
   if (setting.type === 'cidrs') return readList(raw, readCidr);
   if (setting.type === 'origins') return readList(raw, readOrigin);
   if (setting.type === 'patterns') return readList(raw, readPattern);
+  if (setting.type === 'prefixes') return readList(raw, readPrefix);
   try {
     return { value: readOne(setting, raw) };
   } catch (error) {
@@ -137,6 +138,15 @@ function readPattern(raw: unknown): string {
   const text = readText(raw);
   if (text === '') throw new InvalidValue('is empty');
   return text;
+}
+
+/** A database name, or a prefix of at least three characters with one `*` at its end. */
+function readPrefix(raw: unknown): string {
+  const text = readText(raw);
+  if (/^[a-z][a-z0-9_$()+/-]{2,}\*?$/.test(text)) return text;
+  throw new InvalidValue(
+    `${JSON.stringify(text)} is not a database name, or a prefix of three characters or more with * at its end`,
+  );
 }
 
 /**

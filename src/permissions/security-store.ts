@@ -3,11 +3,12 @@ import { type Couch } from '../couch/couch.ts';
 import { type Store } from '../couch/store.ts';
 import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache.ts';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
-import { Unavailable } from '../http-errors.ts';
+import { Conflict, HttpError, Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
 import { AbsentDatabases } from './absent.ts';
+import { adoptionOf, isAdoptable, isMatched } from './adoption.ts';
 import { getSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NewestVersionGuard } from './newest-version-guard.ts';
@@ -76,6 +77,8 @@ export interface SecurityStoreOptions {
   readonly securityCacheSeconds: number;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
+  /** Patterns of databases that are adopted when they are first used. */
+  readonly adopt?: readonly string[];
   /** False while less than a majority of the copies of the store is up: then nothing can be changed. */
   readonly hasMajority: () => boolean;
   /** Logs a warning: a constant message, and fields for what varies. */
@@ -284,14 +287,42 @@ class CachedSecurity implements SecurityKeeper {
     this.#absent.drop(database);
     const mirrored = this.#mirroredIn(database, object);
     if (mirrored !== undefined) return { permissions: mirrored, settled: true };
-    const seen = await this.records.readWith(database, object, caller);
+    const seen = await this.#adopted(await this.records.readWith(database, object, caller));
     for (const listener of this.#readListeners) listener(seen);
     if (seen.record === undefined || seen.agreement === 'gone') {
       const found = this.#newest.newestOf(database, seen.object);
-      return { permissions: found.permissions, settled: settled && found.isNewest };
+      // Another program may be about to name its members.
+      const isComplete = !isMatched(this.#options.adopt ?? [], database);
+      return { permissions: found.permissions, settled: settled && found.isNewest && isComplete };
     }
     const isSettled = seen.record.isAtRest && seen.agreement !== 'newer' && seen.agreement !== 'reset';
     return { permissions: seen.permissions, settled: isSettled };
+  }
+
+  /** Adopts a database that a pattern matches. If that fails, only the owner gets in, as before. */
+  async #adopted(seen: Seen): Promise<Seen> {
+    const { database, record, object } = seen;
+    if (record !== undefined || !isAdoptable(object) || !isMatched(this.#options.adopt ?? [], database))
+      return seen;
+    try {
+      const finished = await this.records.change(
+        database,
+        (found) => {
+          if (found.record !== undefined || !isAdoptable(found.object)) throw new Conflict('adopted already');
+          return securityOf(adoptionOf(found.object));
+        },
+        { by: '', via: 'adopt' },
+      );
+      await this.announce(database, finished);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      if (!(error instanceof Conflict))
+        this.#options.report('database could not be adopted', {
+          database,
+          detail: error.detail ?? error.reason,
+        });
+    }
+    return (await this.records.read(database)) ?? seen;
   }
 
   /**

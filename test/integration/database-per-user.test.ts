@@ -50,4 +50,19 @@ describe('couch_peruser', { skip: withoutCouchdb }, () => {
       assert.equal(await statusOf('PUT', `/_design/${name}`), mayDesign);
       assert.equal((await gate.ask('GET', DATABASE)).status, 401);
     });
+
+  it('lets the user of a new database in at once if a pattern of `adopt` matches', async () => {
+    const unused = { log: () => Promise.resolve(''), close: () => Promise.resolve() };
+    const backend = { ...cluster, ...unused, kind: 'couchdb' } as const;
+    const adopting = await startCouchgate({ backend, settings: { adopt: ['userdb-*'] } });
+    const as = adopting.owner;
+    const bob = { name: 'bob', password: 'secret of bob' };
+    const user = { ...bob, type: 'user', roles: [] };
+    assert.equal((await adopting.ask('PUT', '/_users/org.couchdb.user:bob', { as, body: user })).status, 201);
+    await until(async () => (await adopting.ask('GET', '/userdb-626f62', { as: bob })).status === 200);
+    assert.equal((await adopting.ask('PUT', '/userdb-626f62/x', { as: bob, body: {} })).status, 201);
+    assert.equal((await adopting.ask('GET', '/userdb-626f62', { as: ANN })).status, 403);
+    assert.equal((await adopting.ask('GET', '/userdb-626f62')).status, 401);
+    await adopting.close();
+  });
 });

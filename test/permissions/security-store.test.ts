@@ -386,3 +386,55 @@ describe('a database that was deleted and made again', () => {
     assert.deepEqual(store.index.grantsOf('db'), []);
   });
 });
+
+describe('a database that CouchDB made, and that a pattern of `adopt` matches', () => {
+  const PERUSER = { members: { names: ['ann'], roles: [] }, admins: { names: ['ann'], roles: [] } };
+
+  it('is left to CouchDB from its first use on, and has a record', async () => {
+    const { store, state } = open({ adopt: ['d*'] });
+    state.document = PERUSER;
+    assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, true);
+    const {
+      members,
+      admins,
+      couchdb_auth_only: authOnly,
+    } = state.document as Record<string, unknown>;
+    assert.deepEqual([members, admins, authOnly], [PERUSER.members, PERUSER.admins, true]);
+    assert.deepEqual([...store.index.couchdbAuthOnly()], ['db']);
+    assert.deepEqual((await store.inForce('db'))?.revision, 1);
+  });
+
+  const rows: readonly [string, readonly string[], object][] = [
+    ['if no pattern matches', ['x*', 'd'], PERUSER],
+    ['while it has no members: it would be public', ['d*'], {}],
+    ["while it has CouchDB's default", ['d*'], ADMIN_ONLY],
+    ['if Couchgate wrote its object', ['d*'], stored({ cloudant: {} }, 1)],
+    ['if roles are granted', ['d*'], { ...PERUSER, cloudant: { ann: ['_reader'] } }],
+    ['if its delegation was switched off', ['d*'], { ...PERUSER, couchdb_auth_only: false }],
+  ];
+  for (const [title, adopt, document] of rows)
+    it(`is not adopted ${title}`, async () => {
+      const { store, state, asked } = open({ adopt });
+      state.document = document;
+      assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, false);
+      assert.ok(asked.every(({ method }) => method === 'GET'));
+    });
+
+  it('is not adopted if it has a record: Couchgate made it', async () => {
+    const { store, state, invalidate } = open({ adopt: ['d*'] });
+    state.document = ADMIN_ONLY;
+    await store.recordCreation('db', owner, 'r1');
+    state.document = PERUSER;
+    invalidate('db');
+    assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, false);
+  });
+
+  it('is adopted as soon as it has members', async () => {
+    const { store, state, clock } = open({ adopt: ['d*'] });
+    state.document = ADMIN_ONLY;
+    await store.permissionsOf('db', alice);
+    state.document = PERUSER;
+    clock.time += 500;
+    assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, true);
+  });
+});
