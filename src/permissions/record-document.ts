@@ -3,6 +3,7 @@ import { writeJson } from '../json/exact-numbers.ts';
 import { parseJson } from '../json/parse.ts';
 import { type DatabasePermissions } from './grants.ts';
 import {
+  grantsIn,
   type MirrorName,
   permissionsIn,
   shownForm,
@@ -158,6 +159,8 @@ export function permissionsOfForm(
   database: string,
   marked: boolean,
 ): DatabasePermissions {
+  if (security['couchdb_auth_only'] !== true)
+    return { database, grants: grantsIn(security['cloudant']), couchdbAuthOnly: false, marked };
   const { grants, couchdbAuthOnly } = permissionsIn(
     storedForm(requestIn(security), database, { stamp: 0 }),
     database,

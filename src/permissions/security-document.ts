@@ -68,13 +68,7 @@ function closedIfEmpty(members: JsonObject | undefined): JsonObject {
 export function permissionsIn(document: unknown, database: string): DatabasePermissions {
   const stored = isObject(document) ? document : {};
   const markers = markersOf(database);
-  const grants = new Map<string, RoleSet>();
-  if (isObject(stored['cloudant'])) {
-    for (const [name, roles] of Object.entries(stored['cloudant'])) {
-      const set = Array.isArray(roles) ? roleSet(roles.filter(isRole)) : NO_ROLES;
-      if (set !== NO_ROLES && name !== '') grants.set(name, set);
-    }
-  }
+  const grants = grantsIn(stored['cloudant']);
   return {
     database,
     grants,
@@ -85,6 +79,17 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
       rolesIn(stored['members']).includes(markers.member) &&
       rolesIn(stored['admins']).includes(markers.dbadmin),
   };
+}
+
+/** The grants of a `cloudant` map; unknown roles are left out. */
+export function grantsIn(cloudant: unknown): ReadonlyMap<string, RoleSet> {
+  const grants = new Map<string, RoleSet>();
+  if (!isObject(cloudant)) return grants;
+  for (const [name, roles] of Object.entries(cloudant)) {
+    const set = Array.isArray(roles) ? roleSet(roles.filter(isRole)) : NO_ROLES;
+    if (set !== NO_ROLES && name !== '') grants.set(name, set);
+  }
+  return grants;
 }
 
 /** The stamp of a stored object; 0 if Couchgate never wrote it. */
