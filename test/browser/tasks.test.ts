@@ -124,8 +124,10 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Actions on the key sensor 8' }).click();
     await page.getByRole('menuitem', { name: 'Revoke' }).click();
     await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+    await page.getByRole('button', { name: 'Remove its rows' }).click();
     await page.getByText('sensor 8').first().waitFor({ state: 'detached' });
     assert.equal(await statusOf('/nuts', second), 401);
+    assert.deepEqual(await grantsOf('nuts'), {});
   });
 
   /** Reads name and password from the dialog, which closes only after "I have stored the password". */

@@ -115,6 +115,7 @@ describe('an API key', () => {
     await reader?.read();
     assert.deepEqual((await couchgate.ask('DELETE', `/_api/v2/api_keys/${key.name}`, { as: owner })).body, {
       ok: true,
+      granted_on: ['life'],
     });
     assert.equal(await status('GET', '/life', { as: key }), 401);
     assert.notEqual(await status('GET', '/life', { headers: { cookie } }), 200);

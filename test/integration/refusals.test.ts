@@ -28,7 +28,7 @@ const REFUSALS: readonly Refusal[] = [
     operation: 'db-illegal-create',
   },
   { line: 'GET /refusals/doc', status: 401, error: 'unauthorized', operation: 'doc-get' },
-  { line: 'GET /_all_dbs', as: 'key', status: 403, error: 'forbidden', operation: 'all-dbs' },
+  { line: 'GET /_membership', as: 'key', status: 403, error: 'forbidden', operation: 'membership' },
   {
     line: 'GET /refusals/_design/d/_rewrite/x',
     as: 'owner',

@@ -94,7 +94,7 @@ describe('what CouchDB is told of a caller', () => {
     ['PUT', '/roles/_design/d', 'key', [dbadmin, ...cloudant], ['_admin']],
     ['GET', '/roles/_all_docs', 'nobody', [member, '_reader'], [dbadmin, '_admin']],
     ['GET', '/roles/_all_docs', 'owner', [member], ['_admin']],
-    ['GET', '/_all_dbs', 'owner', ['_admin'], [member, dbadmin]],
+    ['GET', '/_membership', 'owner', ['_admin'], [member, dbadmin]],
   ];
   for (const [method, path, who, sent, kept] of table) {
     it(`concedes the least privilege – ${method} ${path} as ${who} – ${sent[0] ?? ''}`, async () => {

@@ -16,9 +16,9 @@ const ROWS: readonly (readonly [what: string, body: object, warnings: readonly s
   ['members by role', { members: CREW }, [noEffect('members'), ONLY_OWNER]],
   ['both lists', { members: ANN, admins: CREW }, [noEffect('members'), noEffect('admins'), ONLY_OWNER]],
   ['empty members, which CouchDB takes for public', { members: { names: [], roles: [] } }, [ONLY_OWNER]],
-  ['admins beside grants', { cloudant: { ann: ['_reader'] }, admins: ANN }, [noEffect('admins')]],
+  ['admins beside grants', { cloudant: { nobody: ['_reader'] }, admins: ANN }, [noEffect('admins')]],
   ['members left to CouchDB', { members: ANN, couchdb_auth_only: true }, []],
-  ['grants', { cloudant: { ann: ['_reader'] } }, []],
+  ['grants', { cloudant: { nobody: ['_reader'] } }, []],
   ['CouchDB’s default', { cloudant: {}, members: DEFAULT, admins: DEFAULT }, []],
   ['nothing', {}, []],
 ];

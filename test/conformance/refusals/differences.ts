@@ -55,6 +55,7 @@ export const DIFFERENCES: readonly Difference[] = [
   { couchdb: '*', couchgate: '400 bad_request', on: /^(?:POST|PUT) \/_replic/u, why: 'Couchgate checks a replication job before CouchDB sees it (H9).' },
   { couchdb: '403', couchgate: '400 bad_request', on: /^PUT \/_users\/_security/u, why: 'Both refuse it; here the reason says that grants have no effect there.' },
 
+  { couchdb: '*', couchgate: '*', on: / \/(?:_dashboard(?:\/| |$)|dashboard\.html)/u, why: 'Couchgate serves its dashboard there.' },
   // What Couchgate permits and CouchDB, asked as member, does not.
   { couchdb: '401', couchgate: '*', on: / \/_(?:search|nouveau)_analyze/u, why: 'Everybody who is signed in may analyse a text, as at Cloudant.', forwarded: true },
   { couchdb: '401', couchgate: '*', on: / \/%db\/_purge/u, why: 'A key with _admin may purge, as at Cloudant.', forwarded: true },
