@@ -394,11 +394,7 @@ describe('a database that CouchDB made, and that a pattern of `adopt` matches', 
     const { store, state } = open({ adopt: ['d*'] });
     state.document = PERUSER;
     assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, true);
-    const {
-      members,
-      admins,
-      couchdb_auth_only: authOnly,
-    } = state.document as Record<string, unknown>;
+    const { members, admins, couchdb_auth_only: authOnly } = state.document as Record<string, unknown>;
     assert.deepEqual([members, admins, authOnly], [PERUSER.members, PERUSER.admins, true]);
     assert.deepEqual([...store.index.couchdbAuthOnly()], ['db']);
     assert.deepEqual((await store.inForce('db'))?.revision, 1);
