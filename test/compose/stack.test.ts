@@ -75,6 +75,12 @@ describe('the stack of docker-compose.yml', { skip: withoutEngine }, () => {
     assert.equal((await ask('GET', '/fruit/apple', { as: '' })).status, 401);
   });
 
+  it('serves the dashboard', async () => {
+    const page = await fetch(`${url}/_dashboard/`);
+    assert.equal(page.status, 200);
+    assert.match(await page.text(), /<script type="module"/u);
+  });
+
   it('publishes Couchgate on loopback of IPv4 alone', async () => {
     const [host, port] = (await stack.published()).split(':');
     assert.equal(host, '127.0.0.1');
