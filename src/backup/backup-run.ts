@@ -1,4 +1,5 @@
 // Backs up the databases of a cluster, one after the other, and reports the outcome of each.
+import { matchesPattern } from '../catalogue/database-pattern.ts';
 import { parseJson } from '../json/parse.ts';
 import { HttpError } from '../http-errors.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
@@ -33,7 +34,7 @@ export async function chooseDatabases(
   const missing = patterns.find((pattern) => !pattern.includes('*') && !all.includes(pattern));
   if (missing !== undefined) throw new BackupError(`The database ${missing} does not exist.`);
   const chosen = all.filter((name) =>
-    patterns.some((pattern) => pattern === name || (!hasCredentials(name) && matches(pattern, name))),
+    patterns.some((pattern) => pattern === name || (!hasCredentials(name) && matchesPattern(pattern, name))),
   );
   const secret = chosen.find(hasCredentials);
   if (secret !== undefined && !options.isEncrypted)
@@ -41,22 +42,6 @@ export async function chooseDatabases(
       `${secret} holds credentials; it is backed up into an encrypted repository only (backup_key_file).`,
     );
   return chosen;
-}
-
-/** Compares without a regular expression: a pattern must not cost exponential time. */
-function matches(pattern: string, name: string): boolean {
-  const parts = pattern.split('*');
-  const [first = '', ...rest] = parts;
-  if (rest.length === 0) return pattern === name;
-  const last = rest.pop() ?? '';
-  if (!name.startsWith(first)) return false;
-  let at = first.length;
-  for (const part of rest) {
-    const found = name.indexOf(part, at);
-    if (found === -1) return false;
-    at = found + part.length;
-  }
-  return name.length - last.length >= at && name.endsWith(last);
 }
 
 /**

@@ -1,6 +1,7 @@
 // Finds databases that CouchDB protects by members and admins alone, and adopts selected ones
 // (`couchdb_auth_only`).
 import { ownDatabases } from '../catalogue/database-name.ts';
+import { matchesPattern } from '../catalogue/database-pattern.ts';
 import { permissionsIn, versionOf, storedForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { fieldsOf, succeeded, type Admin } from './admin.ts';
@@ -68,12 +69,6 @@ export async function adopt(admin: Admin, database: OlderDatabase, now: number):
   succeeded(await admin.ask('PUT', securityPath(name), stored), `adopting ${name}`);
 }
 
-/** Matches a database name; `*` in the pattern matches any characters. */
-export function matches(pattern: string, name: string): boolean {
-  const pieces = pattern.split('*').map((piece) => piece.replace(/[.*+?^${}()|[\]\\]/gu, '\\$&'));
-  return new RegExp(`^${pieces.join('.*')}$`, 'su').test(name);
-}
-
 /** Adopts the databases that match the patterns, and reports the access to every other existing database. */
 export async function settleDatabases(
   admin: Admin,
@@ -87,14 +82,15 @@ export async function settleDatabases(
 ): Promise<void> {
   const { patterns, dryRun, report } = parameters;
   const older = await olderDatabases(admin, parameters.storeDatabase);
-  const isWanted = ({ name }: OlderDatabase): boolean => patterns.some((pattern) => matches(pattern, name));
+  const isWanted = ({ name }: OlderDatabase): boolean =>
+    patterns.some((pattern) => matchesPattern(pattern, name));
   for (const database of older.filter(isWanted)) {
     report.line(
       `  ${dryRun ? 'would be ' : ''}adopted ${database.name}: CouchDB keeps deciding access (couchdb_auth_only)`,
     );
     if (!dryRun) await adopt(admin, database, parameters.now());
   }
-  for (const pattern of patterns.filter((each) => !older.some(({ name }) => matches(each, name))))
+  for (const pattern of patterns.filter((each) => !older.some(({ name }) => matchesPattern(each, name))))
     report.line(`  no database to adopt matches ${pattern}`);
   const left = older.filter((database) => !isWanted(database));
   const relied = left.filter(({ access }) => access !== 'closed');

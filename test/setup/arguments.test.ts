@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { matches } from '../../src/setup/adopt.ts';
+import { matchesPattern } from '../../src/catalogue/database-pattern.ts';
 import { parseSetupArguments, UsageError } from '../../src/setup/arguments.ts';
 import { runSetup } from '../../src/setup/index.ts';
 import { judgeHandlers, RULES, type NodeConfig } from '../../src/setup/rules.ts';
@@ -112,7 +112,7 @@ describe('the patterns of --adopt', () => {
   ];
   for (const [pattern, name, expected] of cases) {
     it(`${pattern} ${expected ? 'names' : 'does not name'} ${name}`, () => {
-      assert.equal(matches(pattern, name), expected);
+      assert.equal(matchesPattern(pattern, name), expected);
     });
   }
 });
