@@ -12,6 +12,7 @@ import { authorizeOperation } from './authorize/index.ts';
 import { ownDatabases } from './catalogue/database-name.ts';
 import { classifyRequest } from './classify/index.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
+import { accessHandlers } from './answer/access.ts';
 import { createApiKeyHandlers } from './answer/api-keys.ts';
 import { corsConfigHandlers } from './answer/cors-config.ts';
 import { dashboardHandlers } from './answer/dashboard.ts';
@@ -121,6 +122,11 @@ function createAnswers(services: Services): Answers {
     ...securityHistoryHandlers({ bodies, security, history: services.history, requiresPrecondition }),
     ...databaseListHandlers({
       ...{ couch, bodies, reservedDatabases, index: security.index },
+      existing: services.existingDatabases,
+      isStillPermitted: services.isStillPermitted,
+    }),
+    ...accessHandlers({
+      ...{ couch, keys, security, index: security.index, reservedDatabases },
       existing: services.existingDatabases,
       isStillPermitted: services.isStillPermitted,
     }),

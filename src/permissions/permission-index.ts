@@ -114,6 +114,14 @@ export class RecordIndex implements PermissionIndex {
     return found;
   }
 
+  rolesOn(database: string, name: string): RoleSet {
+    const databases = this.#databases.get(name);
+    const isLinked = typeof databases === 'string' ? databases === database : databases?.has(database);
+    if (isLinked !== true) return NO_ROLES;
+    const record = this.#records.get(database);
+    return record?.roles[record.names.indexOf(name)] ?? NO_ROLES;
+  }
+
   grantsOf(database: string): readonly GrantOf[] | undefined {
     const record = this.#records.get(database);
     if (record === undefined || record.start === null) return undefined;

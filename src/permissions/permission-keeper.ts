@@ -96,6 +96,16 @@ export interface PermissionReader {
     database: string,
     caller?: Caller,
   ): DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
+  /**
+   * Reads the permissions on which `permissionsOf` would decide now, and writes nothing: no cache, no record,
+   * no adoption. `undefined` = no such database. The reads are charged to the caller. Throws `Unavailable`.
+   */
+  peek(database: string, caller: Caller): Promise<PeekedPermissions | undefined>;
+}
+
+/** Permissions that were read for an explanation, and the name of their state. */
+export interface PeekedPermissions extends RevisionName {
+  readonly permissions: DatabasePermissions;
 }
 
 /** Read and write access, for the handlers of `_security`, `PUT /{db}` and `DELETE /{db}`. */
@@ -151,6 +161,11 @@ export interface PermissionIndex {
    * were deleted past Couchgate. `nobody` is the entry for requests without credentials.
    */
   databasesOf(name: string): ReadonlyMap<string, RoleSet>;
+  /**
+   * The roles of the name on the database. If it holds none, the answer takes the same time for every
+   * database, whether it exists or not.
+   */
+  rolesOn(database: string, name: string): RoleSet;
   /** The names with a role on the database; `undefined` = no record. */
   grantsOf(database: string): readonly GrantOf[] | undefined;
   /** The databases whose access CouchDB decides (`couchdb_auth_only`), in no order. */

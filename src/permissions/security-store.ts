@@ -19,6 +19,7 @@ import {
   type ChangeListener,
   type ChangeOptions,
   type Edit,
+  type PeekedPermissions,
   type PermissionChange,
   type PermissionKeeper,
   type PermissionReader,
@@ -155,6 +156,16 @@ class CachedSecurity implements SecurityKeeper {
     if (caller?.principal.kind === 'nobody' && this.#absent.has(database)) return undefined;
     const cached = this.#cache.get(database, caller);
     return cached instanceof Promise ? cached.then(({ permissions }) => permissions) : cached.permissions;
+  }
+
+  async peek(database: string, caller: Caller): Promise<PeekedPermissions | undefined> {
+    const object = await getSecurity(this.#options.couch, database, caller);
+    if (object === undefined) return undefined;
+    const seen = await this.records.readWith(database, object, caller);
+    const { record, generation, revision, permissions } = seen;
+    const adopted =
+      record === undefined && this.#mayAdopt(database, object) ? adoptedFrom(object, database) : undefined;
+    return { permissions: adopted ?? permissions, generation, revision };
   }
 
   async inForce(database: string, caller?: Caller): Promise<PermissionsInForce | undefined> {
@@ -299,11 +310,14 @@ class CachedSecurity implements SecurityKeeper {
     return { permissions: seen.permissions, settled: isSettled };
   }
 
+  #mayAdopt(database: string, object: StoredSecurity): boolean {
+    return isAdoptable(object) && isMatched(this.#options.adopt ?? [], database);
+  }
+
   /** Adopts a database that a pattern matches. If that fails, only the owner gets in, as before. */
   async #adopted(seen: Seen): Promise<Seen> {
     const { database, record, object } = seen;
-    if (record !== undefined || !isAdoptable(object) || !isMatched(this.#options.adopt ?? [], database))
-      return seen;
+    if (record !== undefined || !this.#mayAdopt(database, object)) return seen;
     try {
       const finished = await this.records.change(
         database,
@@ -371,6 +385,16 @@ class CachedSecurity implements SecurityKeeper {
   async #forget(database: string): Promise<void> {
     this.#newest.remove(database);
     await this.#options.bus.publish({ kind: 'permissions', database });
+  }
+}
+
+/** The permissions after an adoption; `undefined` = the object cannot be adopted. */
+function adoptedFrom(object: StoredSecurity, database: string): DatabasePermissions | undefined {
+  try {
+    return permissionsOfForm(securityOf(adoptionOf(object)), database, true);
+  } catch (error) {
+    if (error instanceof HttpError) return undefined;
+    throw error;
   }
 }
 

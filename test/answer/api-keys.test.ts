@@ -61,6 +61,7 @@ const index: PermissionIndex = {
   isLoaded: true,
   size: 0,
   databasesOf: () => new Map([['db', 1]]),
+  rolesOn: () => 0,
   grantsOf: () => undefined,
   couchdbAuthOnly: () => new Set(),
   couchdbMembersOf: () => undefined,

@@ -69,6 +69,7 @@ describe('H26: the lists of databases', () => {
       isLoaded,
       size: databases.size,
       databasesOf: (name) => (name === 'k' ? databases : new Map()),
+      rolesOn: () => 0,
       grantsOf: () => undefined,
       couchdbAuthOnly: () => new Set(),
       couchdbMembersOf: () => undefined,

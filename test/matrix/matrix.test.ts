@@ -9,6 +9,7 @@ import { markersOf } from '../../src/principal/marker.ts';
 import {
   CALLER_HEADER,
   EXCHANGE_HEADER,
+  rolesNamed,
   startPolicyFront,
   type PolicyFront,
 } from '../support/policy-front.ts';
@@ -25,6 +26,7 @@ describe('the matrix of rows and callers', () => {
 
   before(async () => {
     front = await startPolicyFront({ corsOrigin: ORIGIN });
+    await recordGrants(front);
   });
   after(async () => {
     agent.destroy();
@@ -103,6 +105,20 @@ describe('the matrix of rows and callers', () => {
 
   it('leaves nothing that had to be answered by a 500', () => assert.deepEqual(front.failures, []));
 });
+
+/** Questions about permissions need the grants of `asked` in the index: a record that a change has written. */
+async function recordGrants({ url }: PolicyFront): Promise<void> {
+  const callers = [...(LINES[0]?.cells.keys() ?? [])].filter(
+    (caller) => !/^(nobody|user|owner)$/.test(caller),
+  );
+  const cloudant = Object.fromEntries(callers.map((caller) => [caller, rolesNamed(caller)]));
+  const answer = await fetch(`${url}/asked/_security`, {
+    method: 'PUT',
+    headers: { [CALLER_HEADER]: 'owner' },
+    body: JSON.stringify({ cloudant }),
+  });
+  assert.equal(answer.status, 200, await answer.text());
+}
 
 /** The privilege that a token's roles concede on `database`, by its own markers. */
 function privilegeOf(roles: readonly string[] | undefined, database: string): string {

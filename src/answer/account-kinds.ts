@@ -1,0 +1,58 @@
+// Finds what the names of a list stand for. For the owner only: it tells which names exist (H23).
+import { type Couch } from '../couch/couch.ts';
+import { type KeyStore } from '../identity/api-key.ts';
+import { type AccountKind } from '../identity/named-account.ts';
+
+export interface AccountKindsDeps {
+  readonly couch: Pick<Couch, 'ask'>;
+  readonly keys: Pick<KeyStore, 'describe' | 'isKeyName'>;
+}
+
+export interface AccountFields {
+  readonly kind: AccountKind;
+  readonly label?: string | null;
+  readonly expires_at?: string | null;
+  readonly last_used?: string | null;
+}
+
+/** Looks all names up: keys in memory where possible, all users in one request. Throws `Unavailable`. */
+export async function kindsOf(
+  { couch, keys }: AccountKindsDeps,
+  names: readonly string[],
+  owners: readonly string[],
+): Promise<ReadonlyMap<string, AccountFields>> {
+  const found = new Map<string, AccountFields>();
+  const others: string[] = [];
+  for (const name of new Set(names)) {
+    const key = await keys.describe(name);
+    if (name === 'nobody') found.set(name, { kind: 'nobody' });
+    else if (key !== undefined) {
+      const { label, expires_at, last_used } = key;
+      found.set(name, { kind: 'key', label, expires_at, last_used });
+    } else if (await keys.isKeyName(name)) found.set(name, { kind: 'revoked key' });
+    else if (owners.includes(name)) found.set(name, { kind: 'owner' });
+    else others.push(name);
+  }
+  const users = await usersAmong(couch, others);
+  for (const name of others) found.set(name, { kind: users.has(name) ? 'user' : 'unknown' });
+  return found;
+}
+
+async function usersAmong(couch: Pick<Couch, 'ask'>, names: readonly string[]): Promise<ReadonlySet<string>> {
+  if (names.length === 0) return new Set();
+  const { body } = await couch.ask({
+    method: 'POST',
+    path: '/_users/_all_docs',
+    body: { keys: names.map((name) => `org.couchdb.user:${name}`) },
+  });
+  // Without a database of users, there are no rows.
+  const { rows = [] } = (body ?? {}) as {
+    readonly rows?: readonly { readonly value?: { readonly deleted?: boolean } }[];
+  };
+  return new Set(
+    names.filter((_, at) => {
+      const value = rows[at]?.value;
+      return value !== undefined && value.deleted !== true;
+    }),
+  );
+}

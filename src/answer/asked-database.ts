@@ -1,0 +1,53 @@
+// Decides whether a caller may ask about the permissions of a database: the owner about every one, a holder
+// of `_security` about its own. Everybody else gets the same 403 for every name, at the same cost (H30).
+import { endpoint } from '../catalogue/catalogue.ts';
+import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { isPermitted } from '../catalogue/is-permitted.ts';
+import { type Context, known } from '../context.ts';
+import { Forbidden, Unavailable } from '../http-errors.ts';
+import { type PermissionIndex } from '../permissions/permission-keeper.ts';
+import { type IsStillPermitted } from '../revocation/after-wait.ts';
+
+export interface AskedDatabaseDeps {
+  readonly index: Pick<PermissionIndex, 'isLoaded' | 'rolesOn'>;
+  /** Databases of Couchgate, which can have no grants. */
+  readonly reservedDatabases: ReadonlySet<string>;
+  readonly isStillPermitted: IsStillPermitted;
+}
+
+/** Whoever may read the security object may ask what follows from it. */
+const READS_SECURITY = endpoint('api-security-get');
+
+/**
+ * Resolves if the caller may ask about the database; `undefined` = no single database of the caller. Throws
+ * 403. A caller without a right causes no read, so neither the time nor the words tell which names exist. For
+ * the others the record decides, as it does about `GET _security`.
+ */
+export async function requireMayAsk(
+  deps: AskedDatabaseDeps,
+  context: Context,
+  database: string | undefined,
+): Promise<void> {
+  const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
+  if (principal.kind === 'owner') return;
+  const { index, reservedDatabases, isStillPermitted } = deps;
+  if (!index.isLoaded)
+    throw new Unavailable('The permissions are being read; they cannot be explained yet.', {
+      retryAfterSeconds: 1,
+    });
+  // The entry `nobody` is for callers without credentials only (H13).
+  const mayHold = principal.name !== 'nobody' && database !== undefined;
+  const roles = mayHold ? index.rolesOn(database, principal.name) : 0;
+  const isOwn = database !== undefined && isOpenToGrants(database) && !reservedDatabases.has(database);
+  if (!isOwn || !isPermitted(READS_SECURITY, roles)) throw notYours();
+  const isPermittedNow = await isStillPermitted({
+    ...{ principal, database, sessionId, keyVersion },
+    ...{ endpoint: READS_SECURITY, identity: 'marker', cut: () => undefined },
+  });
+  if (!isPermittedNow) throw notYours();
+}
+
+/** The same for every question that the caller may not ask. */
+export function notYours(): Forbidden {
+  return new Forbidden('_security access is required on the database of the question');
+}

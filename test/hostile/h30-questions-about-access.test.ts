@@ -1,0 +1,77 @@
+// H30: a question about permissions must tell nobody which databases, keys and users exist, neither by its answer,
+// nor by what CouchDB is asked for it.
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
+import { closedAfterSuite } from '../support/started.ts';
+
+describe('H30: questions about access', () => {
+  let gate: Couchgate;
+  let reader: Credentials;
+  let manager: Credentials;
+  const started = closedAfterSuite();
+
+  before(async () => {
+    gate = await started(startCouchgate());
+    [reader, manager] = [await gate.key(), await gate.key()];
+    await gate.database('h30-secret', { other: ['_reader'] });
+    await gate.database('h30-own', { [manager.name]: ['_security'], [reader.name]: ['_reader', '_writer'] });
+    await gate.database('h30-left', { [manager.name]: ['_reader'] });
+  });
+
+  const access = (query: string): string => `/_api/v2/access?${query}`;
+
+  /** Asks as the key, and asserts that CouchDB got no request for it. Returns the refusal. */
+  async function refused(path: string, as: Credentials): Promise<unknown> {
+    // The credentials are in memory after this.
+    await gate.ask('GET', '/_session', { as });
+    gate.recorder.takeEverything();
+    const { status, body } = await gate.ask('GET', path, { as });
+    assert.equal(status, 403, path);
+    const asked = gate.recorder.takeEverything().filter(({ url }) => !/_changes|^\/_up/.test(url));
+    assert.deepEqual(
+      asked.map(({ method, url }) => `${method} ${url}`),
+      [],
+      path,
+    );
+    return body;
+  }
+
+  it('are refused alike for known and unknown databases and names, without a read – GET /_api/v2/access', async () => {
+    const databases = ['h30-secret', 'h30-none', 'couchgate', '_users', 'h30-own', 'h30-left', '', 'a/../b'];
+    const ofDatabases = databases.map((name) => `database=${encodeURIComponent(name)}`);
+    const names = [reader.name, manager.name, gate.owner.name, 'nobody', 'none'];
+    const questions = [...ofDatabases, ...names.map((name) => `principal=${name}`)];
+    const refusals = new Set<string>();
+    for (const query of questions) {
+      refusals.add(JSON.stringify(await refused(access(query), reader)));
+      if (query !== 'database=h30-own') refusals.add(JSON.stringify(await refused(access(query), manager)));
+    }
+    assert.equal(refusals.size, 1, [...refusals].join());
+  });
+
+  it('need credentials, whatever nobody holds – 401', async () => {
+    await gate.database('h30-public', { nobody: ['_admin', '_security'] });
+    assert.equal((await gate.ask('GET', access('database=h30-public'))).status, 401);
+  });
+
+  it('are decided by the record, not by the index alone – a grant that has ended – 403', async () => {
+    const late = await gate.key();
+    await gate.database('h30-late', { [late.name]: ['_security'] });
+    const index = gate.running.services.security.index;
+    const rolesOn = index.rolesOn.bind(index);
+    index.rolesOn = () => -1;
+    try {
+      await gate.grant('h30-late', {});
+      assert.equal((await gate.ask('GET', access('database=h30-late'), { as: late })).status, 403);
+    } finally {
+      index.rolesOn = rolesOn;
+    }
+  });
+
+  it('are logged with the refusal', async () => {
+    const lines = (await gate.accessLog()).filter(({ operation }) => operation === 'api-access');
+    const line = lines.find(({ principal }) => principal === reader.name);
+    assert.deepEqual([line?.['decision'], line?.['statusCode']], ['deny', 403]);
+  });
+});
