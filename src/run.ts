@@ -15,6 +15,7 @@ import { type Forwarding } from './forward/index.ts';
 import { drainServer } from './listen/drain.ts';
 import { createListeners, type Listeners } from './listen/server.ts';
 import { type WorkerChannel } from './cluster/worker-channel.ts';
+import { readinessOf, type ServerState } from './readiness.ts';
 import { serviceMetrics } from './service-metrics.ts';
 import { createServices, type Overrides, type Services } from './services.ts';
 import { createForward, createSteps } from './steps.ts';
@@ -78,6 +79,10 @@ class ServingProcess implements Running {
   readonly services: Services;
   readonly registry: ReturnType<typeof createRegistry>;
   #isDraining = false;
+  readonly #state: ServerState = {
+    isDraining: () => this.#isDraining,
+    canServe: () => this.services.nodes.usable,
+  };
   addresses: readonly string[] = [];
 
   constructor(parameters: RunParameters) {
@@ -116,20 +121,7 @@ class ServingProcess implements Running {
 
   readonly metrics = (): Promise<string> => this.registry.metrics();
 
-  readonly readiness = (): Readiness => {
-    const { nodes, store, bus, storeMajority } = this.services;
-    const up = nodes.report().filter(({ state }) => state === 'up').length;
-    return {
-      ready: this.#canServe() && !this.#isDraining,
-      checks: {
-        draining: this.#isDraining,
-        nodes_up: up,
-        keys_known: store.up,
-        news: bus.up,
-        store_majority: storeMajority.isUp,
-      },
-    };
-  };
+  readonly readiness = (): Readiness => readinessOf(this.services, this.#state);
 
   reload(): void {
     this.#accessLog.reopen();
@@ -158,13 +150,8 @@ class ServingProcess implements Running {
 
   #createApp(): Express {
     const { log } = this.#parameters;
-    const state = { isDraining: () => this.#isDraining, canServe: () => this.#canServe() };
-    const steps = createSteps(this.services, this.#forwarding, state);
+    const steps = createSteps(this.services, this.#forwarding, this.#state);
     return createApp(steps, (error, id) => log.error({ err: error, id }, 'unhandled error in request'));
-  }
-
-  #canServe(): boolean {
-    return this.services.nodes.usable;
   }
 }
 

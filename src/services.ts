@@ -46,7 +46,7 @@ import { type SecurityStore } from './permissions/security-store.ts';
 export interface ServiceInputs {
   readonly settings: Settings;
   /** The current settings; a reload replaces the object. */
-  readonly live: Pick<LiveSettings, 'current' | 'reload'>;
+  readonly live: Pick<LiveSettings, 'current' | 'reload' | 'reloads' | 'failures'>;
   readonly env: Environment;
   /** URLs of the CouchDB nodes, or of the embedded node if none are configured. */
   readonly nodeUrls: readonly string[];

@@ -13,8 +13,11 @@ import { ownDatabases } from './catalogue/database-name.ts';
 import { classifyRequest } from './classify/index.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
 import { accessHandlers } from './answer/access.ts';
+import { addressHandlers } from './answer/addresses.ts';
 import { createApiKeyHandlers } from './answer/api-keys.ts';
+import { clusterHandlers } from './answer/cluster.ts';
 import { corsConfigHandlers } from './answer/cors-config.ts';
+import { corsTestHandlers } from './answer/cors-test.ts';
 import { dashboardHandlers } from './answer/dashboard.ts';
 import { databaseListHandlers } from './answer/database-lists.ts';
 import { databaseHandlers } from './answer/database.ts';
@@ -30,13 +33,8 @@ import { answerTempView } from './answer/temp-view.ts';
 import { guardUp } from './guard/up.ts';
 import { guardUsers } from './guard/users.ts';
 import { GUARDED_LIMIT_BYTES } from './body/limits.ts';
+import { readinessOf, type ServerState } from './readiness.ts';
 import { type Services } from './services.ts';
-
-/** The state of the process, for health checks. */
-export interface ServerState {
-  readonly isDraining: () => boolean;
-  readonly canServe: () => boolean;
-}
 
 /** Builds the forwarding with its settings. */
 export function createForward({
@@ -102,13 +100,13 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
       isStillAuthenticated,
     }),
     guardRequest: guardRequest(createGuards(services, state), isStillPermitted),
-    answerOwnEndpoint: answerOwnEndpoint(createAnswers(services)),
+    answerOwnEndpoint: answerOwnEndpoint(createAnswers(services, forwarding, state)),
     forwardToCouch: forwarding.step,
   };
 }
 
 /** Creates a handler for each endpoint with `servedBy: couchgate`. */
-function createAnswers(services: Services): Answers {
+function createAnswers(services: Services, forwarding: Forwarding, state: ServerState): Answers {
   const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
   const { publicUrl, keyRotationOverlapSeconds } = settings;
   const tokenFor = identity.tokenFor.bind(identity);
@@ -143,6 +141,13 @@ function createAnswers(services: Services): Answers {
       reservedDatabases,
     }),
     ...corsConfigHandlers(services),
+    ...corsTestHandlers(services),
+    ...addressHandlers(services),
+    ...clusterHandlers({
+      ...services,
+      readiness: () => readinessOf(services, state),
+      openFeeds: forwarding.openFeeds,
+    }),
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),
   };

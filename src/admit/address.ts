@@ -6,6 +6,7 @@ import { type RequestHandler } from 'express';
 import { LRUCache } from 'lru-cache';
 import { isProbe } from '../catalogue/probe.ts';
 import { AddressSet, normalizeAddress } from '../config/address-set.ts';
+import { clientBehind } from '../config/forwarded-for.ts';
 import { type Settings } from '../config/settings.ts';
 import { contextOf, type ClientAddress } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
@@ -75,10 +76,8 @@ class AddressRules {
   }
 
   /**
-   * Finds the client behind trusted proxies. X-Forwarded-For is read from the right, because each proxy
-   * appends the address that it saw. The first address that is not a trusted proxy is the client. Everything
-   * to its left is chosen by the client (oauth2-proxy issues 1778, 3506).
-   * If an entry is not an address, the client has no address, and no whitelist allows it.
+   * Judges the client behind a trusted proxy (config/forwarded-for.ts). If an entry of the header is not an
+   * address, the client has no address, and no whitelist allows it.
    */
   judgeForwarded(peer: string, header: string, scheme: Scheme): Verdict {
     // An empty header does not name the client, so the peer decides, and the header cannot be the cache key.
@@ -92,29 +91,10 @@ class AddressRules {
   }
 
   #readForwarded(peer: string, header: string, scheme: Scheme): Verdict {
-    let client = { ip: peer, port: 0 };
-    let end = header.length;
-    while (end > 0) {
-      const comma = header.lastIndexOf(',', end - 1);
-      const entry = readEntry(header.slice(comma + 1, end).trim());
-      if (entry === undefined) return this.judge('', 0, scheme);
-      client = entry;
-      if (!this.isProxy(client.ip)) break;
-      end = comma;
-    }
+    const client = clientBehind({ ip: peer, port: 0 }, header, (ip) => this.isProxy(ip));
+    if (client === undefined) return this.judge('', 0, scheme);
     return this.judge(client.ip, client.port, scheme);
   }
-}
-
-/**
- * Parses `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1` or `[2001:db8::1]:4711`; some proxies append the port.
- */
-function readEntry(text: string): { readonly ip: string; readonly port: number } | undefined {
-  const plain = normalizeAddress(text);
-  if (plain !== undefined) return { ip: plain, port: 0 };
-  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(\d{1,5}))?$/.exec(text);
-  const ip = normalizeAddress(match?.[1] ?? match?.[2] ?? '');
-  return ip === undefined ? undefined : { ip, port: Number(match?.[3] ?? 0) };
 }
 
 /**

@@ -1,11 +1,10 @@
 // `couchgate cors-check <origin>`: judges a preflight by the configured CORS rules and prints the result.
 import { parseArgs } from 'node:util';
+import { corsHint } from '../config/cors-hint.ts';
 import { corsRule, judgePreflight } from '../config/cors-rule.ts';
 import { loadConfiguration } from '../config/load.ts';
-import { nearest } from '../config/nearest.ts';
 import { ConfigurationError } from '../config/problem.ts';
 import { type Settings } from '../config/settings.ts';
-import { readOrigin } from '../config/value.ts';
 import { type Command } from './command.ts';
 
 export const CORS_CHECK_USAGE = `Usage: couchgate cors-check <origin> [--method PUT] [--headers "authorization, x-mine"]
@@ -40,7 +39,7 @@ export const corsCheck: Command = (args, { env, stdout, stderr }) => {
       );
       return 0;
     }
-    stdout.write(`fail: ${verdict.reason}; set by ${source}\n${hint(query.origin, settings)}`);
+    stdout.write(`fail: ${verdict.reason}; set by ${source}\n${hintLine(query.origin, settings)}`);
     return 1;
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
@@ -68,14 +67,7 @@ function readArguments(args: readonly string[]): CorsQuery | undefined {
   }
 }
 
-/** Suggests the most common fixes: a trailing slash, another scheme or port, a typo. */
-function hint(origin: string, { enableCors, origins }: Settings): string {
-  if (!enableCors) return 'hint: set enable_cors: true in cors.yaml\n';
-  try {
-    readOrigin(origin);
-  } catch (error) {
-    return `hint: no browser sends this origin: ${error instanceof Error ? error.message : ''}\n`;
-  }
-  const near = nearest(origin, origins);
-  return near === undefined ? '' : `hint: the list contains ${near}; origins must match exactly\n`;
+function hintLine(origin: string, settings: Settings): string {
+  const hint = corsHint(origin, settings);
+  return hint === undefined ? '' : `hint: ${hint}\n`;
 }

@@ -6,6 +6,7 @@ import { DatabasesPage } from './pages/databases/databases-page.tsx';
 import { KeyPage } from './pages/keys/key-page.tsx';
 import { KeysPage } from './pages/keys/keys-page.tsx';
 import { PermissionsPage } from './pages/permissions/permissions-page.tsx';
+import { LazyFrame, lazyPage } from './parts/lazy-page.tsx';
 import { Logo } from './parts/logo.tsx';
 import { Name } from './parts/name.tsx';
 import { linkTo, type Route, useRoute } from './router.ts';
@@ -20,8 +21,25 @@ interface Place {
 const PLACES: readonly Place[] = [
   { title: 'Databases', segments: ['databases'] },
   { title: 'API keys', segments: ['keys'], ownerOnly: true },
+  { title: 'CORS', segments: ['cors'], ownerOnly: true },
+  { title: 'Addresses', segments: ['addresses'], ownerOnly: true },
+  { title: 'Cluster', segments: ['cluster'], ownerOnly: true },
   { title: 'Account', segments: ['account'] },
 ];
+
+const DocumentsPage = lazyPage(() =>
+  import('./pages/documents/documents-page.tsx').then((page) => page.DocumentsPage),
+);
+const DocumentPage = lazyPage(() =>
+  import('./pages/documents/document-page.tsx').then((page) => page.DocumentPage),
+);
+const CorsPage = lazyPage(() => import('./pages/cors/cors-page.tsx').then((page) => page.CorsPage));
+const AddressesPage = lazyPage(() =>
+  import('./pages/addresses/addresses-page.tsx').then((page) => page.AddressesPage),
+);
+const ClusterPage = lazyPage(() =>
+  import('./pages/cluster/cluster-page.tsx').then((page) => page.ClusterPage),
+);
 
 export function Frame() {
   const route = useRoute();
@@ -69,21 +87,30 @@ export function Frame() {
         </div>
       </header>
       <main ref={main} tabIndex={-1} className="page" key={person.name}>
-        {pageOf(route, person.isOwner)}
+        <LazyFrame key={first}>{pageOf(route, person.isOwner)}</LazyFrame>
       </main>
     </div>
   );
 }
 
 function pageOf({ segments }: Route, isOwner: boolean): ReactNode {
-  const [first = 'databases', name, view] = segments;
+  const [first = 'databases', name, view, id] = segments;
   // Cloudant's addresses had `database` and no name for the view.
   if (first === 'databases' || first === 'database') {
     if (name === undefined) return <DatabasesPage />;
+    if (view === 'documents')
+      return id === undefined ? (
+        <DocumentsPage key={name} database={name} />
+      ) : (
+        <DocumentPage key={`${name} ${id}`} database={name} id={id} />
+      );
     if (view === undefined || view === 'permissions') return <PermissionsPage key={name} database={name} />;
   }
   if (first === 'keys' && isOwner)
     return name === undefined ? <KeysPage /> : <KeyPage key={name} name={name} />;
+  if (first === 'cors' && isOwner) return <CorsPage />;
+  if (first === 'addresses' && isOwner) return <AddressesPage />;
+  if (first === 'cluster' && isOwner) return <ClusterPage />;
   if (first === 'account') return <AccountPage />;
   return <NoPage />;
 }

@@ -20,7 +20,7 @@ export function parseRoute(fragment: string): Route {
   const [path = '', query = ''] = fragment.replace(/^#\/?/, '').split('?', 2);
   const parameters = new URLSearchParams(query);
   try {
-    return { segments: path.split('/').filter(Boolean).map(decodeURIComponent), parameters };
+    return { segments: (path === '' ? [] : path.split('/')).map(decodeURIComponent), parameters };
   } catch {
     return { segments: [], parameters };
   }

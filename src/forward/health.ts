@@ -96,8 +96,11 @@ export class HealthWatch {
   /** Probes the node and returns its new state and the reason. */
   async #runProbe(node: CouchNode, withToken: boolean): Promise<readonly [NodeState, string]> {
     let isUnresponsive = true;
+    const startedAt = performance.now();
+    let latencyMs: number | undefined;
     try {
       const status = await this.#requestUp(node);
+      latencyMs = performance.now() - startedAt;
       isUnresponsive = false;
       // As HAProxy's disable-on-404: CouchDB answers 404 in maintenance mode and while it is seeding.
       // https://docs.couchdb.org/en/stable/api/server/common.html#up
@@ -116,6 +119,7 @@ export class HealthWatch {
     } catch (failure) {
       return ['down', failure instanceof Error ? failure.message : 'probe failed'];
     } finally {
+      node.lastProbe = { at: Date.now(), latencyMs };
       if (!this.#stopped) node.recordProbe(isUnresponsive);
     }
   }
@@ -140,7 +144,7 @@ export class HealthWatch {
   }
 
   #change(node: CouchNode, state: NodeState, reason: string): void {
-    if (!this.#stopped && node.setState(state)) this.#options.onState?.(node, state, reason);
+    if (!this.#stopped && node.setState(state, reason)) this.#options.onState?.(node, state, reason);
   }
 
   #schedule(node: CouchNode): void {

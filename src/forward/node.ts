@@ -41,6 +41,14 @@ export interface NodeLimits extends ConnectionLimits {
   readonly vanishedMs?: number;
 }
 
+/** What a probe of a node has found, for reports. */
+export interface ProbeReport {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Milliseconds until the head of the answer to `GET /_up`; undefined = no answer. */
+  readonly latencyMs: number | undefined;
+}
+
 /** Complete answers after which a half-open node becomes up. */
 const SUCCESSES_TO_RECOVER = 3;
 
@@ -56,6 +64,11 @@ export class CouchNode {
   readonly kept: KeptConnections;
   readonly #limiters: Readonly<Record<Queue, ConcurrencyLimiter>>;
   #state: NodeState = 'unknown';
+  /** Why the node has its state, as a short sentence; empty = no reason was recorded. */
+  reason = 'not probed yet';
+  /** When the state changed, in milliseconds since 1970. */
+  changedAt = Date.now();
+  lastProbe: ProbeReport | undefined = undefined;
   #successes = 0;
   readonly #limits: NodeLimits;
   #isUnresponsive = false;
@@ -94,10 +107,18 @@ export class CouchNode {
     return this.#limiters[queue];
   }
 
-  /** Returns true if the state changed. A node that is no longer eligible rejects its waiting requests. */
-  setState(state: NodeState): boolean {
-    if (this.#state === state) return false;
+  /**
+   * Returns true if the state changed. A node that is no longer eligible rejects its waiting requests. An
+   * empty `reason` keeps the one of the state that stays.
+   */
+  setState(state: NodeState, reason = ''): boolean {
+    if (this.#state === state) {
+      if (reason !== '') this.reason = reason;
+      return false;
+    }
     this.#state = state;
+    this.reason = reason;
+    this.changedAt = Date.now();
     this.#successes = 0;
     if (!this.isEligible) {
       this.#limiters.short.rejectAll();

@@ -1,6 +1,6 @@
 // Chooses the CouchDB node for a request: round robin for short requests, least connections for feeds.
 import { HealthWatch, type HealthOptions, type StateListener } from './health.ts';
-import { CouchNode, type Queue, type NodeLimits, type NodeState } from './node.ts';
+import { CouchNode, type Queue, type NodeLimits, type NodeState, type ProbeReport } from './node.ts';
 
 export interface NodesOptions extends HealthOptions {
   readonly urls: readonly string[];
@@ -11,6 +11,11 @@ export interface NodesOptions extends HealthOptions {
 export interface NodeReport {
   readonly url: string;
   readonly state: NodeState;
+  /** Why it has this state, as a short sentence. */
+  readonly reason: string;
+  /** When the state changed, in milliseconds since 1970. */
+  readonly changedAt: number;
+  readonly lastProbe: ProbeReport | undefined;
   readonly running: number;
   readonly waiting: number;
   readonly feeds: number;
@@ -50,6 +55,9 @@ export class Nodes {
     return this.#nodes.map((node) => ({
       url: node.url,
       state: node.state,
+      reason: node.reason,
+      changedAt: node.changedAt,
+      lastProbe: node.lastProbe,
       running: node.limiter('short').active,
       waiting: node.limiter('short').waiting,
       feeds: node.limiter('feed').active,

@@ -10,7 +10,12 @@ import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** 640 pixels are a window of 1280 at a zoom of 200 %. */
 const WIDTHS = [1280, 768, 640, 400];
-const THEMES = ['light', 'dark'] as const;
+/** The colours of the dark theme do not depend on the width. */
+const SHAPES = [
+  ...WIDTHS.map((width) => ({ colorScheme: 'light', width }) as const),
+  ...[1280, 400].map((width) => ({ colorScheme: 'dark', width }) as const),
+];
+const CONFLICT = `1-${'a'.repeat(32)}`;
 
 /** Brings a page into a state; resolves when it is shown. */
 type Show = (dashboard: Dashboard) => Promise<void>;
@@ -72,6 +77,40 @@ const SHOWN: Readonly<Record<string, Show>> = {
     await page.locator('tr', { hasText: 'sensor 7' }).getByRole('link').click();
     await page.getByRole('heading', { name: 'sensor 7' }).waitFor();
   },
+  Documents: async ({ page, go }) => {
+    await go('/databases/fruit/documents');
+    await page.getByRole('link', { name: 'apple' }).waitFor();
+  },
+  'A document': async ({ page, go }) => {
+    await go('/databases/fruit/documents/apple');
+    await page.locator('.cm-content').waitFor();
+  },
+  'A document, two revisions': async ({ page, go }) => {
+    await go(`/databases/fruit/documents/apple?show=revisions&compare=${CONFLICT}`);
+    await page.locator('.cm-mergeView').waitFor();
+  },
+  'A document, its attachments': async ({ page, go }) => {
+    await go('/databases/fruit/documents/apple?show=attachments');
+    await page.getByRole('button', { name: 'Download a.html' }).waitFor();
+  },
+  'A new document': async ({ page, go }) => {
+    await go('/databases/fruit/documents/');
+    await page.locator('.cm-content').fill('{ wrong');
+    await page.getByText('JSON').first().waitFor();
+    await page.locator('.cm-content').fill('{\n  \n}');
+  },
+  CORS: async ({ page, go }) => {
+    await go('/cors?origin=https%3A%2F%2Fapp.example.org&method=PUT');
+    await page.getByText('The browser blocks it').waitFor();
+  },
+  Addresses: async ({ page, go }) => {
+    await go('/addresses?address=192.0.2.7');
+    await page.getByText('It may use Couchgate').waitFor();
+  },
+  Cluster: async ({ page, go }) => {
+    await go('/cluster');
+    await page.getByText('All is well').waitFor();
+  },
   Account: async ({ page, go }) => {
     await go('/account');
     await page.getByRole('button', { name: 'Sign out' }).waitFor();
@@ -103,7 +142,7 @@ describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
   let gate: Couchgate;
   let browser: Browser;
   before(async () => {
-    gate = await startCouchgate();
+    gate = await startCouchgate({ settings: { enableCors: true, origins: ['https://app.example.com'] } });
     const as = gate.owner;
     const { body } = await gate.ask('POST', '/_api/v2/api_keys', { as, body: { label: 'sensor 7' } });
     const { key = '' } = body as { key?: string };
@@ -112,6 +151,10 @@ describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
     await gate.database('orders', {});
     const rules = { couchdb_auth_only: true, members: { names: ['carol'], roles: [] } };
     await gate.ask('PUT', '/orders/_security', { as, body: rules });
+    const _attachments = { 'a.html': { content_type: 'text/html', data: 'PGgxPmhpPC9oMT4=' } };
+    await gate.ask('PUT', '/fruit/apple', { as, body: { colour: 'red', _attachments } });
+    const docs = [{ _id: 'apple', _rev: CONFLICT, colour: 'green' }];
+    await gate.ask('POST', '/fruit/_bulk_docs', { as, body: { docs, new_edits: false } });
     browser = await startBrowser();
   });
   after(async () => {
@@ -119,26 +162,25 @@ describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
     await gate.close();
   });
 
-  for (const colorScheme of THEMES)
-    for (const width of WIDTHS)
-      it(`has no violation of the rules of axe – ${colorScheme}, ${width} px`, async () => {
-        const dashboard = await openDashboard(browser, gate, { width, colorScheme });
-        const { page } = dashboard;
-        // Through the protocol of the browser, so that the policy of the page stays as it is.
-        await page.evaluate(AXE);
-        await page.getByRole('heading', { name: 'Sign in' }).waitFor();
-        const faults = [...(await faultsOf(page, 'Sign in'))];
-        const { name, password } = gate.owner;
-        await page.getByLabel('Name', { exact: true }).fill(name);
-        await page.locator('input[name=password]').fill(password);
-        await page.getByRole('button', { name: 'Sign in' }).click();
-        await page.getByRole('heading', { name: 'Databases' }).waitFor();
-        for (const [where, show] of Object.entries(SHOWN)) {
-          await show(dashboard);
-          faults.push(...(await faultsOf(page, where)));
-        }
-        assert.deepEqual(faults, []);
-        assert.deepEqual(dashboard.problems, []);
-        await dashboard.close();
-      });
+  for (const { colorScheme, width } of SHAPES)
+    it(`has no violation of the rules of axe – ${colorScheme}, ${width} px`, async () => {
+      const dashboard = await openDashboard(browser, gate, { width, colorScheme });
+      const { page } = dashboard;
+      // Through the protocol of the browser, so that the policy of the page stays as it is.
+      await page.evaluate(AXE);
+      await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+      const faults = [...(await faultsOf(page, 'Sign in'))];
+      const { name, password } = gate.owner;
+      await page.getByLabel('Name', { exact: true }).fill(name);
+      await page.locator('input[name=password]').fill(password);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.getByRole('heading', { name: 'Databases' }).waitFor();
+      for (const [where, show] of Object.entries(SHOWN)) {
+        await show(dashboard);
+        faults.push(...(await faultsOf(page, where)));
+      }
+      assert.deepEqual(faults, []);
+      assert.deepEqual(dashboard.problems, []);
+      await dashboard.close();
+    });
 });

@@ -81,7 +81,9 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       const { body } = await gate.ask('POST', '/_api/v2/api_keys', { as: gate.owner, body: { label } });
       keys.set(what, (body as { readonly key: string }).key);
     }
-    const { page, go } = await open();
+    const dashboard = await open();
+    dashboard.expectRefusal(/^404 \/_api\/v2\/access\?/);
+    const { page, go } = dashboard;
     await go('/databases/stored/permissions');
     for (const [what, text] of HOSTILE) {
       const row = page
@@ -104,6 +106,32 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       await page.getByText('No name contains').waitFor();
       await go(`/keys/${encodeURIComponent(text)}`);
       await page.getByText('does not exist, or was revoked').waitFor();
+    }
+    assert.equal(await page.evaluate('window.hacked'), undefined);
+  });
+
+  it('has text shown as text in documents: ids, content, attachments', async () => {
+    await gate.database('texts', {});
+    for (const [, text] of HOSTILE) {
+      const data = Buffer.from(text).toString('base64');
+      const _attachments = {
+        [`${text}.html`.replaceAll('/', '-')]: { content_type: text.slice(0, 60), data },
+      };
+      const body = { [text]: text, _attachments };
+      const path = `/texts/${encodeURIComponent(text)}`;
+      const { status } = await gate.ask('PUT', path, { as: gate.owner, body });
+      assert.equal(status, 201, text);
+    }
+    const { page, go } = await open();
+    await go('/databases/texts/documents');
+    for (const [, text] of HOSTILE)
+      await page.locator('.name').getByText(shown(text), { exact: true }).waitFor();
+    for (const [, text] of HOSTILE) {
+      await go(`/databases/texts/documents/${encodeURIComponent(text)}`);
+      await page.getByRole('heading', { name: shown(text), exact: true }).waitFor();
+      await page.locator('.cm-line').nth(1).waitFor();
+      await go(`/databases/texts/documents/${encodeURIComponent(text)}?show=attachments`);
+      await page.getByRole('button', { name: 'Download' }).waitFor();
     }
     assert.equal(await page.evaluate('window.hacked'), undefined);
   });

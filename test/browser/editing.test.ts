@@ -51,6 +51,7 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     await theirs.page.getByLabel('Remove c from this database').click();
     await save(theirs.page);
     await theirs.page.getByText('Saved. It is in force now.').waitFor();
+    mine.expectRefusal(/^412 \/_api\/v2\/db\/contested\/_security$/);
     await save(mine.page);
     const { page } = mine;
     await page.getByRole('heading', { name: 'Somebody else has saved' }).waitFor();
@@ -69,6 +70,7 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
   it('carry edits over when the other person changed other rows', async () => {
     await gate.database('merged', { a: ['_reader'] });
     const mine = await permissionsOf('merged');
+    mine.expectRefusal(/^412 \/_api\/v2\/db\/merged\/_security$/);
     await mine.page.getByLabel('Write for a', { exact: true }).check();
     await gate.grant('merged', { a: ['_reader'], b: ['_reader'] });
     await save(mine.page);
@@ -81,7 +83,9 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
 
   it('keep the edits when a save fails, and say why with the request id', async () => {
     await gate.database('failing', { a: ['_reader'] });
-    const { page } = await permissionsOf('failing');
+    const dashboard = await permissionsOf('failing');
+    dashboard.expectRefusal(/^503 \/_api\/v2\/db\/failing\/_security$/);
+    const { page } = dashboard;
     await page.getByLabel('Write for a', { exact: true }).check();
     await page.route('**/_security', (route) =>
       route.request().method() === 'PUT'
@@ -103,46 +107,31 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
   });
 
   it('have a history, and roll back only after what it widens was confirmed', async () => {
-    await gate.database('past', { a: ['_reader'] });
-    const { page, go } = await permissionsOf('past');
-    const revision = (await gate.ask('GET', '/past/_security', { as: gate.owner })).headers.get(
-      'x-couchgate-revision',
-    );
-    const [generation = ''] = (revision ?? '').split('.');
-    const entry = (number: number, life: string, reason?: string) => ({
-      ...{ generation: life, revision: number, at: '2026-01-31T12:00:00Z', by: 'admin', via: 'api', reason },
-      changes: [{ name: 'nobody', before: ['_reader'], after: [] }],
-    });
-    const history = [
-      entry(3, generation, '<b>closed</b>'),
-      entry(2, generation),
-      entry(1, 'an earlier life'),
-    ];
-    await page.route('**/_security/history?*', (route) => route.fulfill({ json: { history } }));
-    const asked: string[] = [];
-    await page.route('**/_security/rollback*', (route) => {
-      const { search } = new URL(route.request().url());
-      asked.push(
-        `${route.request().postData() ?? ''} ${search} ${route.request().headers()['if-match'] ?? ''}`,
-      );
-      if (search !== '') return route.fulfill({ json: { ok: true, revision: 4 } });
-      const reason = 'Revision 2 opens the database; repeat with ?allow=public';
-      return route.fulfill({ status: 409, json: { error: 'would_widen', reason } });
-    });
-    await page.reload();
-    await go('/databases/past/permissions?show=history');
-    await page.getByText('<b>closed</b>').waitFor();
-    // Neither to what is in force nor into an earlier life of the database.
-    assert.equal(await page.getByRole('button', { name: 'Roll back to this' }).count(), 1);
-    await page.getByRole('button', { name: 'Roll back to this' }).click();
+    await gate.database('past', { nobody: ['_reader'], a: ['_reader'] });
+    const dashboard = await permissionsOf('past');
+    dashboard.expectRefusal(/^409 \/_api\/v2\/db\/past\/_security\/rollback$/);
+    const { page } = dashboard;
+    await page.getByLabel('Read for everyone without a password').uncheck();
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByLabel('Reason').fill('<b>closed</b> – Müller');
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
+    await page.getByText('Saved. It is in force now.').waitFor();
+    await page.getByRole('link', { name: 'History' }).click();
+    await page.getByText('<b>closed</b> – Müller').waitFor();
+    const rollBacks = page.getByRole('button', { name: 'Roll back to this' });
+    await rollBacks.first().waitFor();
+    // Not to what is in force.
+    const entries = await page.locator('.history > li').count();
+    assert.equal(await rollBacks.count(), entries - 1);
+    await rollBacks.first().click();
     await page.getByRole('button', { name: 'Roll back', exact: true }).click();
     await page.getByText('That opens the database to everyone without a password.').waitFor();
+    assert.deepEqual(await grantsOf('past'), { a: ['_reader'] });
     await page.getByRole('button', { name: 'Roll back anyway' }).click();
     await page.getByRole('dialog').waitFor({ state: 'detached' });
-    assert.deepEqual(asked, [
-      `{"revision":2}  "${revision ?? ''}"`,
-      `{"revision":2} ?allow=public "${revision ?? ''}"`,
-    ]);
+    assert.deepEqual(await grantsOf('past'), { a: ['_reader'], nobody: ['_reader'] });
+    await page.goBack();
+    await page.getByText('This database is public.').waitFor();
   });
 
   it('are edited by keyboard alone', async () => {

@@ -145,7 +145,9 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   }
 
   it('is told that an API key has no access', async () => {
-    const { page } = await open(await gate.key());
+    const dashboard = await open(await gate.key());
+    dashboard.expectRefusal(/^403 \/_session$/);
+    const { page } = dashboard;
     await page.getByText('API keys have no access to the dashboard. Sign in as').waitFor();
     await page.getByText('Request').waitFor();
   });
@@ -153,6 +155,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   it('changes permissions as a user who holds _security, and sees nothing else', async () => {
     await gate.database('garden', { alice: ['_security'] });
     const dashboard = await open(alice);
+    dashboard.expectRefusal(/^403 \/_api\/v2\/db\/secret\/_security$/);
     const { page } = dashboard;
     await page.getByRole('heading', { name: 'Shared with you' }).waitFor();
     assert.equal(await page.getByRole('link', { name: 'API keys' }).count(), 0);

@@ -1,6 +1,7 @@
 // The built dashboard: how much script the first screen loads, and that nothing in it needs what the policy forbids.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { DASHBOARD_FOLDER, readDashboardFiles } from '../../src/answer/dashboard-files.ts';
 
 const MOST_SCRIPT_BYTES = 200 * 1024;
@@ -21,6 +22,11 @@ describe('the built dashboard', { skip: files.size === 0 ? 'it was not built' : 
     assert.doesNotMatch(page, /<style|style=|\son\w+=|<script>|https?:/);
     for (const [path, { body }] of files)
       if (path.endsWith('.css')) assert.doesNotMatch(body.toString(), /@import|url\(\s*['"]?https?:/, path);
+  });
+
+  it('serves the same bytes compressed and not', () => {
+    for (const [path, { body, gzip }] of files)
+      if (gzip !== undefined) assert.deepEqual(gunzipSync(gzip), body, path);
   });
 
   it('serves no source and no map of it', () => {

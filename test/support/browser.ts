@@ -53,10 +53,12 @@ export interface Dashboard {
   readonly page: Page;
   readonly context: BrowserContext;
   /**
-   * Errors in the console, violations of the policy, exceptions, requests to other hosts, and answers of 500
-   * and above. The lines about answers of 400 and above are left out: refusals are part of the tests.
+   * Errors in the console, violations of the policy, exceptions, requests to other hosts, and answers of 400
+   * and above that no test has expected.
    */
   readonly problems: readonly string[];
+  /** Expects such refusals from now on, as in `404 /fruit/nope`. Those with 401 are always expected. */
+  readonly expectRefusal: (refusal: RegExp) => void;
   /** Goes to a page of the dashboard, by its fragment. */
   readonly go: (fragment: string) => Promise<void>;
   readonly close: () => Promise<void>;
@@ -69,7 +71,9 @@ export interface DashboardOptions {
   readonly as?: Credentials;
 }
 
-const REFUSED = /^Failed to load resource: the server responded with a status of [45]\d\d/;
+const REFUSED = /^Failed to load resource: the server responded with a status of ([45]\d\d)/;
+/** A test that signs in wrongly, or whose session ends, says so by what it does. */
+const ALWAYS_EXPECTED = [/^401 /];
 
 /** Opens the dashboard and signs in. */
 export async function openDashboard(
@@ -80,9 +84,15 @@ export async function openDashboard(
   const context = await browser.newContext({ viewport: { width, height: 800 }, colorScheme });
   const page = await context.newPage();
   const problems: string[] = [];
+  const expected = [...ALWAYS_EXPECTED];
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type()) && !REFUSED.test(message.text()))
-      problems.push(`console: ${message.text()}`);
+    if (!['error', 'warning'].includes(message.type())) return;
+    const [, status] = REFUSED.exec(message.text()) ?? [];
+    if (status === undefined) problems.push(`console: ${message.text()}`);
+    else {
+      const refusal = `${status} ${message.location().url.slice(url.length)}`;
+      if (!expected.some((pattern) => pattern.test(refusal))) problems.push(`refused: ${refusal}`);
+    }
   });
   page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
   page.on('request', (request) => {
@@ -94,6 +104,7 @@ export async function openDashboard(
     page,
     context,
     problems,
+    expectRefusal: (refusal) => expected.push(refusal),
     go: async (fragment) => {
       await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`);
     },

@@ -28,6 +28,8 @@ export interface ApiRequest {
   /** Path below the root of Couchgate, without a leading slash; see `pathOf`. */
   readonly path: string;
   readonly body?: unknown;
+  /** JSON that is sent as it is written, in place of `body`: numbers keep their digits. */
+  readonly json?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
@@ -59,49 +61,60 @@ export function onSessionEnd(ask: () => Promise<void>): void {
  * request again: a save loses no edits. Rejects with an ApiError.
  */
 export async function call<Body>(request: ApiRequest): Promise<ApiAnswer<Body>> {
+  const answer = await answerTo(request);
+  const parsed: unknown = await answer.json().catch(() => undefined);
+  return {
+    body: parsed as Body,
+    revision: answer.headers.get('X-Couchgate-Revision') ?? undefined,
+  };
+}
+
+/** As `call`, with the text of the answer: numbers keep their digits. */
+export async function callText(request: ApiRequest): Promise<string> {
+  return (await answerTo(request)).text();
+}
+
+/** As `call`, with the bytes of the answer, for attachments. */
+export async function callBlob(request: ApiRequest): Promise<Blob> {
+  return (await answerTo(request)).blob();
+}
+
+async function answerTo(request: ApiRequest): Promise<Response> {
   try {
-    return await send<Body>(request);
+    return await send(request);
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 401 || request.path === '_session') throw error;
     await signInAgain().catch(() => {
       throw error;
     });
-    return send<Body>(request);
+    return send(request);
   }
 }
 
-async function send<Body>({
-  method = 'GET',
-  path,
-  body,
-  headers,
-  signal,
-}: ApiRequest): Promise<ApiAnswer<Body>> {
+async function send({ method = 'GET', path, body, json, headers, signal }: ApiRequest): Promise<Response> {
+  const sent = json ?? (body === undefined ? undefined : JSON.stringify(body));
   const answer = await fetch(API_ROOT + path, {
     method,
     // Every request of the dashboard names itself: no link, form or image of a page can do so.
     headers: {
       'X-Couchgate-Dashboard': '1',
-      Accept: 'application/json',
-      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      Accept: 'application/json, */*;q=0.1',
+      ...(sent === undefined ? {} : { 'Content-Type': 'application/json' }),
       ...headers,
     },
     cache: 'no-store',
     credentials: 'same-origin',
     redirect: 'error',
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(sent === undefined ? {} : { body: sent }),
     ...(signal === undefined ? {} : { signal }),
   }).catch((error: unknown) => {
     if (signal?.aborted === true) throw error;
     throw new ApiError(0, 'unreachable', 'Couchgate cannot be reached.', undefined);
   });
+  if (answer.ok) return answer;
   const requestId = answer.headers.get('X-Couch-Request-ID') ?? undefined;
   const parsed: unknown = await answer.json().catch(() => undefined);
-  if (!answer.ok) throw errorOf(answer.status, parsed, requestId);
-  return {
-    body: parsed as Body,
-    revision: answer.headers.get('X-Couchgate-Revision') ?? undefined,
-  };
+  throw errorOf(answer.status, parsed, requestId);
 }
 
 function errorOf(status: number, body: unknown, requestId: string | undefined): ApiError {

@@ -7,6 +7,7 @@ import { ApiError } from '../../api/http.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Padlock } from '../../parts/padlock.tsx';
+import { sizeInWords } from '../../parts/size.ts';
 import { type Access, accessIn, rolesIn } from '../../permission-edits.ts';
 import { databasesQuery, keysQuery, permissionsQuery } from '../../queries.ts';
 import { mayHaveGrants } from '../../roles.ts';
@@ -29,13 +30,9 @@ export function DatabaseRow({ name, info }: Props) {
   return (
     <tr>
       <th scope="row" data-column="Name">
-        {isClosed ? (
+        <a href={linkTo(['databases', name, 'documents'])}>
           <Name of={name} />
-        ) : (
-          <a href={link}>
-            <Name of={name} />
-          </a>
-        )}
+        </a>
         {info?.isPartitioned === true && <span className="tag">partitioned</span>}
         {name.startsWith('_') && <span className="tag">system</span>}
       </th>
@@ -153,16 +150,4 @@ function MoreActions({ name, info }: Props) {
       )}
     </>
   );
-}
-
-/** Bytes in the largest unit that leaves a number above 1. */
-function sizeInWords(bytes: number): string {
-  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${value.toLocaleString('en', { maximumFractionDigits: value < 10 && unit > 0 ? 1 : 0 })} ${units[unit] ?? ''}`;
 }

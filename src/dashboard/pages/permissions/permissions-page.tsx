@@ -2,8 +2,8 @@
 import { Alert, Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useCallback, useMemo, useState } from 'react';
-import { API_ROOT, ApiError } from '../../api/http.ts';
-import { CopyButton } from '../../parts/copy-button.tsx';
+import { ApiError } from '../../api/http.ts';
+import { DatabaseHead } from '../../parts/database-head.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { pageOf, Pager, PAGE_SIZE, SearchField, useListState } from '../../parts/list.tsx';
 import { visible } from '../../parts/name.tsx';
@@ -11,7 +11,7 @@ import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { accessIn, couchRulesIn, hasEdits, rolesIn, rolesShown } from '../../permission-edits.ts';
 import { keysQuery } from '../../queries.ts';
-import { linkTo, useRoute } from '../../router.ts';
+import { useRoute } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
 import { AddName } from './add-name.tsx';
 import { CarriedOver, Conflicts } from './conflicts.tsx';
@@ -29,24 +29,18 @@ export function PermissionsPage({ database }: { readonly database: string }) {
   const [saved, setSaved] = useState<readonly string[]>();
   const hasHistory = useHasHistory(database, editing?.base.revision !== undefined);
   const isHistory = hasHistory && parameters.get('show') === 'history';
-  const url = `${API_ROOT}${encodeURIComponent(database)}`;
   return (
     <>
-      <p className="crumbs">
-        <a href={linkTo(['databases'])}>Databases</a>
-      </p>
-      <div className="head">
-        <h1>Permissions of {visible(database)}</h1>
-        <span className="url">
-          <code>{url}</code>
-          <CopyButton text={url} what="the URL of the database" />
-        </span>
-      </div>
+      <DatabaseHead
+        database={database}
+        title={`Permissions of ${database}`}
+        view={isHistory ? 'history' : 'permissions'}
+        hasHistory={hasHistory}
+      />
       {query.isError && <ReadError error={query.error} onRetry={() => void query.refetch()} />}
       {query.isPending && <Waiting what="permissions" />}
       {editing !== undefined && (
         <>
-          {hasHistory && <Tabs database={database} isHistory={isHistory} />}
           {isHistory ? (
             <History database={database} revision={editing.base.revision} />
           ) : (
@@ -57,20 +51,6 @@ export function PermissionsPage({ database }: { readonly database: string }) {
         </>
       )}
     </>
-  );
-}
-
-function Tabs({ database, isHistory }: { readonly database: string; readonly isHistory: boolean }) {
-  const link = (show?: string): string => linkTo(['databases', database, 'permissions'], { show });
-  return (
-    <nav className="tabs" aria-label="Views of the permissions">
-      <a href={link()} aria-current={isHistory ? undefined : 'page'}>
-        Permissions
-      </a>
-      <a href={link('history')} aria-current={isHistory ? 'page' : undefined}>
-        History
-      </a>
-    </nav>
   );
 }
 

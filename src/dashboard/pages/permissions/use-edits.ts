@@ -68,6 +68,7 @@ export function useEdits(database: string) {
     setHeld((now) => (now.base === undefined ? now : { ...now, ...edit({ ...now, base: now.base }) }));
   const readAgain = async (): Promise<void> => {
     await queries.invalidateQueries({ queryKey: permissionsQuery(database).queryKey });
+    await queries.invalidateQueries({ queryKey: ['history', database] });
   };
   const editing: Editing = {
     ...held,

@@ -1,0 +1,115 @@
+// The page CORS: which web pages may call this server from a browser.
+import { Alert, Button, Checkbox, Radio } from '@mantine/core';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { changeCors, type CorsDocument, readCors } from '../../api/cors.ts';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { CorsTester } from './cors-tester.tsx';
+import { Origins } from './origins.tsx';
+
+const KEY = ['cors'];
+
+export function CorsPage() {
+  useTitle('CORS');
+  const query = useQuery({ queryKey: KEY, queryFn: ({ signal }) => readCors(signal) });
+  return (
+    <>
+      <h1>CORS</h1>
+      <p>
+        A browser lets a web page of another site call this server only if its origin is allowed here.
+        Programs outside browsers are not affected, and every caller still needs its password.
+      </p>
+      {query.isError && (
+        <ErrorNotice
+          error={query.error}
+          title="The CORS settings cannot be read"
+          onRetry={() => void query.refetch()}
+        />
+      )}
+      {query.isPending && <Waiting what="the CORS settings" />}
+      {query.data !== undefined && <Editor cors={query.data} />}
+      <CorsTester />
+    </>
+  );
+}
+
+/** Every change is saved at once, as on Cloudant. */
+export type Change = (change: (now: CorsDocument) => CorsDocument) => Promise<unknown>;
+
+function Editor({ cors }: { readonly cors: CorsDocument }) {
+  const queries = useQueryClient();
+  const saving = useMutation({
+    mutationFn: changeCors,
+    // Shown at once; put back if it was not saved.
+    onMutate: (apply) => queries.setQueryData(KEY, apply(cors)),
+    onError: () => queries.setQueryData(KEY, cors),
+    onSuccess: (next) => {
+      queries.setQueryData(KEY, next);
+      void queries.invalidateQueries({ queryKey: ['cors-test'] });
+    },
+  });
+  const change: Change = (apply) => saving.mutateAsync(apply);
+  const set = (fields: Partial<CorsDocument>): void =>
+    // A failure is shown below; nothing of it is thrown.
+    void change((now) => ({ ...now, ...fields })).catch(() => undefined);
+  const { enable_cors: isOn, allow_credentials: hasCredentials, origins } = cors;
+  const isForAll = origins.includes('*');
+  return (
+    <>
+      <div className="state-line">
+        <p>
+          <strong>CORS is {isOn ? 'on' : 'off'}.</strong> {stateInWords(cors)}
+        </p>
+        <Button
+          variant={isOn ? 'default' : 'filled'}
+          loading={saving.isPending}
+          onClick={() => set({ enable_cors: !isOn })}
+        >
+          Turn CORS {isOn ? 'off' : 'on'}
+        </Button>
+      </div>
+      {saving.isError && <ErrorNotice error={saving.error} title="The change was not saved" />}
+      {isOn && (
+        <>
+          <Radio.Group
+            label="Allowed origins"
+            value={isForAll ? 'all' : 'listed'}
+            onChange={(value) =>
+              set(value === 'all' ? { origins: ['*'], allow_credentials: false } : { origins: [] })
+            }
+          >
+            <div className="choices">
+              <Radio value="all" label="All origins: pages of every web site, without cookies" />
+              <Radio value="listed" label="Only the origins listed here" />
+            </div>
+          </Radio.Group>
+          {!isForAll && (
+            <>
+              <Origins origins={origins} change={change} />
+              <Checkbox
+                className="spaced"
+                label="Pages may send cookies and passwords of the browser (credentials)"
+                checked={hasCredentials}
+                onChange={(event) => set({ allow_credentials: event.currentTarget.checked })}
+              />
+            </>
+          )}
+          {isForAll && (
+            <Alert color="yellow" className="spaced">
+              Any web site can read what is public here with the browser of its visitors. Prefer a list if you
+              know your sites.
+            </Alert>
+          )}
+        </>
+      )}
+    </>
+  );
+}
+
+function stateInWords({ enable_cors: isOn, origins }: CorsDocument): string {
+  if (!isOn) return 'Browsers refuse calls from pages of other sites.';
+  if (origins.includes('*')) return 'Pages of every site may call this server.';
+  if (origins.length === 0) return 'No origin is listed yet, so no page of another site may call.';
+  return `Pages of ${origins.length === 1 ? 'one origin' : `${origins.length} origins`} may call this server.`;
+}

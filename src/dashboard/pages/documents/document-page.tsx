@@ -1,0 +1,125 @@
+// The page of one document: its content, its revisions and its attachments.
+import { useQuery } from '@tanstack/react-query';
+import { ApiError } from '../../api/http.ts';
+import { documentKey, isUnsendable, readDocument } from '../../api/documents.ts';
+import { Tab } from '../../parts/database-head.tsx';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Name, visible } from '../../parts/name.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { linkTo, useRoute } from '../../router.ts';
+import { Attachments } from './attachments.tsx';
+import { DocumentEditor } from './document-editor.tsx';
+import { NewDocument } from './new-document.tsx';
+import { RevisionsView } from './revisions-view.tsx';
+
+interface Props {
+  readonly database: string;
+  /** Empty = a new document. */
+  readonly id: string;
+}
+
+export function DocumentPage({ database, id }: Props) {
+  useTitle(id === '' ? `New document in ${database}` : id);
+  return (
+    <>
+      <p className="crumbs">
+        <a href={linkTo(['databases'])}>Databases</a> ›{' '}
+        <a href={linkTo(['databases', database, 'documents'])}>
+          <Name of={database} />
+        </a>
+      </p>
+      {database === '_users' ? (
+        <>
+          <h1>A user</h1>
+          <p>
+            The document has the hash of a password. <a href={linkTo(['users'])}>Go to the page Users</a>
+          </p>
+        </>
+      ) : id === '' ? (
+        <NewDocument database={database} />
+      ) : (
+        <Existing database={database} id={id} />
+      )}
+    </>
+  );
+}
+
+const VIEWS = [
+  ['Content', undefined],
+  ['Revisions', 'revisions'],
+  ['Attachments', 'attachments'],
+] as const;
+
+function Existing({ database, id }: Props) {
+  const { parameters } = useRoute();
+  const show = parameters.get('show') ?? undefined;
+  const query = useQuery({
+    queryKey: documentKey(database, id),
+    queryFn: ({ signal }) => readDocument(database, id, { signal }),
+    staleTime: 0,
+    // Edits are kept against the revision that was read; the save finds out what happened meanwhile.
+    refetchOnWindowFocus: false,
+  });
+  const here = ['databases', database, 'documents', id];
+  const isReadOnly = isUnsendable(id);
+  return (
+    <>
+      <h1>{visible(id)}</h1>
+      {query.isError && (
+        <Failure database={database} id={id} error={query.error} retry={() => void query.refetch()} />
+      )}
+      {query.isPending && <Waiting what="the document" />}
+      {query.data !== undefined && (
+        <>
+          {!isReadOnly && (
+            <nav className="tabs" aria-label="Views of the document">
+              {VIEWS.map(([words, view]) => (
+                <Tab
+                  key={words}
+                  words={
+                    view === 'attachments' && query.data.attachments.length > 0
+                      ? `${words} (${query.data.attachments.length})`
+                      : words
+                  }
+                  link={linkTo(here, { show: view })}
+                  isHere={show === view}
+                />
+              ))}
+            </nav>
+          )}
+          {/* Hidden, not removed: a look at the revisions loses no edits. */}
+          <div hidden={show !== undefined}>
+            <DocumentEditor database={database} id={id} read={query.data} isReadOnly={isReadOnly} />
+          </div>
+          {show === 'revisions' && <RevisionsView database={database} id={id} />}
+          {show === 'attachments' && <Attachments database={database} id={id} document={query.data} />}
+        </>
+      )}
+    </>
+  );
+}
+
+interface FailureProps extends Props {
+  readonly error: unknown;
+  readonly retry: () => void;
+}
+
+function Failure({ database, id, error, retry }: FailureProps) {
+  if (error instanceof ApiError && error.status === 404)
+    return (
+      <>
+        <p>
+          {error.reason === 'deleted'
+            ? 'This document was deleted.'
+            : 'There is no document with this id in the database.'}
+        </p>
+        <p>
+          <a href={linkTo(['databases', database, 'documents', ''], { id })}>
+            Create a document with this id
+          </a>
+        </p>
+      </>
+    );
+  return <ErrorNotice error={error} title="The document cannot be read" onRetry={retry} />;
+}

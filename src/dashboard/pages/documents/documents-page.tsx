@@ -1,0 +1,158 @@
+// The page Documents of a database: the ids in CouchDB's order, from a beginning that the address names.
+import { Button, TextInput } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { type SyntheticEvent, useState } from 'react';
+import { type DocumentList, listDocuments } from '../../api/documents.ts';
+import { DatabaseHead } from '../../parts/database-head.tsx';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Name } from '../../parts/name.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { goTo, linkTo, replaceParameters, useRoute } from '../../router.ts';
+
+const USERS = '_users';
+
+export function DocumentsPage({ database }: { readonly database: string }) {
+  useTitle(`Documents of ${database}`);
+  return (
+    <>
+      <DatabaseHead database={database} view="documents" title={`Documents of ${database}`} />
+      {database === USERS ? (
+        <p>
+          The documents of this database are the users and the hashes of their passwords.{' '}
+          <a href={linkTo(['users'])}>Go to the page Users</a>
+        </p>
+      ) : (
+        <Documents database={database} />
+      )}
+    </>
+  );
+}
+
+function Documents({ database }: { readonly database: string }) {
+  const { parameters } = useRoute();
+  const prefix = parameters.get('prefix') ?? '';
+  const from = parameters.get('from') ?? '';
+  const query = useQuery({
+    queryKey: ['documents', database, prefix, from],
+    queryFn: ({ signal }) => listDocuments(database, { from, prefix }, signal),
+    placeholderData: (before) => before,
+  });
+  const here = ['databases', database, 'documents'];
+  return (
+    <>
+      <div className="tools">
+        <TextInput
+          type="search"
+          className="search"
+          aria-label="Show ids that begin with"
+          placeholder="Ids that begin with …"
+          autoComplete="off"
+          spellCheck={false}
+          value={prefix}
+          onChange={(event) => replaceParameters({ prefix: event.currentTarget.value, from: undefined })}
+        />
+        <OpenById database={database} />
+        <Button component="a" href={linkTo([...here, ''])}>
+          Create document
+        </Button>
+      </div>
+      {query.isError && (
+        <ErrorNotice
+          error={query.error}
+          title="The documents cannot be read"
+          onRetry={() => void query.refetch()}
+        />
+      )}
+      {query.isPending && <Waiting what="documents" />}
+      {query.data !== undefined && !query.isError && (
+        <Rows database={database} list={query.data} isFiltered={prefix !== ''} from={from} />
+      )}
+    </>
+  );
+}
+
+interface RowsProps {
+  readonly database: string;
+  readonly list: DocumentList;
+  readonly isFiltered: boolean;
+  readonly from: string;
+}
+
+function Rows({ database, list: { documents, next }, isFiltered, from }: RowsProps) {
+  const { parameters } = useRoute();
+  const here = ['databases', database, 'documents'];
+  const prefix = parameters.get('prefix') ?? undefined;
+  if (documents.length === 0)
+    return isFiltered ? (
+      <p>
+        No id begins so.{' '}
+        <Button size="xs" variant="default" onClick={() => replaceParameters({ prefix: undefined })}>
+          Show all
+        </Button>
+      </p>
+    ) : (
+      <p>
+        There are no documents{from === '' ? ' yet. Create one, or write with the API.' : ' after this id.'}
+      </p>
+    );
+  return (
+    <>
+      <table className="list documents">
+        <thead>
+          <tr>
+            <th scope="col">Id</th>
+            <th scope="col">Revision</th>
+          </tr>
+        </thead>
+        <tbody>
+          {documents.map(({ id, rev }) => (
+            <tr key={id}>
+              <th scope="row" data-column="Id">
+                <a href={linkTo([...here, id])}>
+                  <Name of={id} />
+                </a>
+                {id.startsWith('_design/') && <span className="tag">design</span>}
+              </th>
+              <td data-column="Revision">
+                <code className="hint">{rev.slice(0, rev.indexOf('-') + 9)}</code>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <nav className="tools" aria-label="Pages of the list">
+        {from !== '' && <a href={linkTo(here, { prefix })}>First page</a>}
+        {next !== undefined && <a href={linkTo(here, { prefix, from: next })}>Next page</a>}
+        {from === '' && next === undefined && (
+          <span className="hint">
+            {documents.length} {documents.length === 1 ? 'document' : 'documents'}
+          </span>
+        )}
+      </nav>
+    </>
+  );
+}
+
+function OpenById({ database }: { readonly database: string }) {
+  const [id, setId] = useState('');
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    if (id !== '') goTo(linkTo(['databases', database, 'documents', id]));
+  };
+  return (
+    <form className="add-name" onSubmit={submit}>
+      <TextInput
+        aria-label="Open a document by its id"
+        placeholder="Open by id"
+        autoComplete="off"
+        spellCheck={false}
+        value={id}
+        onChange={(event) => setId(event.currentTarget.value)}
+      />
+      <Button type="submit" variant="default" disabled={id === ''}>
+        Open
+      </Button>
+    </form>
+  );
+}

@@ -1,0 +1,46 @@
+// Loads the script of a page when it is first opened, so that the first screen stays small.
+import { Alert, Button } from '@mantine/core';
+import { Component, type ComponentType, lazy, type ReactNode, Suspense } from 'react';
+import { Waiting } from './waiting.tsx';
+
+/** Wraps the import of a component: `lazyPage(() => import('./page.tsx').then((module) => module.Page))`. */
+export function lazyPage<Props>(load: () => Promise<ComponentType<Props>>) {
+  return lazy(async () => ({ default: await load() }));
+}
+
+interface FrameProps {
+  readonly children: ReactNode;
+}
+
+/** Around lazy pages: says that the script is read, and what to do if it cannot be. */
+export function LazyFrame({ children }: FrameProps) {
+  return (
+    <LoadFailure>
+      <Suspense fallback={<Waiting what="the page" />}>{children}</Suspense>
+    </LoadFailure>
+  );
+}
+
+/** After an upgrade of Couchgate, the script of an open page names files that are gone. */
+class LoadFailure extends Component<FrameProps, { readonly hasFailed: boolean }> {
+  override state = { hasFailed: false };
+
+  static getDerivedStateFromError() {
+    return { hasFailed: true };
+  }
+
+  override render(): ReactNode {
+    if (!this.state.hasFailed) return this.props.children;
+    return (
+      <>
+        <h1>The page cannot be shown</h1>
+        <Alert color="red" role="alert">
+          <p>Couchgate may have been upgraded since you opened the dashboard.</p>
+          <Button size="xs" variant="default" onClick={() => location.reload()}>
+            Load the dashboard again
+          </Button>
+        </Alert>
+      </>
+    );
+  }
+}

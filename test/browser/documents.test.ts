@@ -1,0 +1,159 @@
+// Documents in the dashboard: find, create, edit, merge, compare, save attachments as files.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { type Browser } from 'playwright-core';
+import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+
+describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  const opened: Dashboard[] = [];
+
+  before(async () => {
+    gate = await startCouchgate();
+    browser = await startBrowser();
+    await gate.database('fruit', {});
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+  });
+  afterEach(async () => {
+    for (const dashboard of opened.splice(0)) {
+      assert.deepEqual(dashboard.problems, []);
+      await dashboard.close();
+    }
+  });
+
+  async function open(fragment: string): Promise<Dashboard> {
+    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
+    opened.push(dashboard);
+    await dashboard.page.getByRole('heading', { name: 'Databases' }).waitFor();
+    await dashboard.go(fragment);
+    return dashboard;
+  }
+  const put = async (id: string, body: unknown): Promise<void> => {
+    const { status } = await gate.ask('PUT', `/fruit/${id}`, { as: gate.owner, body });
+    assert.equal(status, 201);
+  };
+  const stored = async (id: string): Promise<Readonly<Record<string, unknown>>> =>
+    (await gate.ask('GET', `/fruit/${id}`, { as: gate.owner })).body as Readonly<Record<string, unknown>>;
+
+  it('finds a document by the beginning of its id, and the next page by its link', async () => {
+    const docs = Array.from({ length: 60 }, (_, at) => ({ _id: `list-${String(at).padStart(2, '0')}` }));
+    await gate.ask('POST', '/fruit/_bulk_docs', { as: gate.owner, body: { docs } });
+    const { page } = await open('/databases');
+    await page.getByRole('link', { name: 'fruit', exact: true }).click();
+    await page.getByLabel('Show ids that begin with').fill('list-');
+    await page.getByRole('link', { name: 'list-49' }).waitFor();
+    assert.equal(await page.getByRole('link', { name: 'list-50' }).count(), 0);
+    await page.getByRole('link', { name: 'Next page' }).click();
+    await page.getByRole('link', { name: 'list-59' }).waitFor();
+    await page.goBack();
+    await page.getByRole('link', { name: 'list-00' }).click();
+    await page.getByRole('heading', { name: 'list-00' }).waitFor();
+  });
+
+  it('creates and edits a document, and keeps its attachments and the digits of its numbers', async () => {
+    const dashboard = await open('/databases/fruit/documents/');
+    const { page } = dashboard;
+    await page.getByLabel('Id', { exact: true }).fill('fig/1');
+    const content = page.locator('.cm-content');
+    await content.fill('{ "price": 12345678901234567890, "_rev": "1-x" }');
+    await page.getByText('remove "_rev"').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Create document' }).isDisabled(), true);
+    await content.fill('{ "price": 12345678901234567890 }');
+    const [sent] = await Promise.all([
+      page.waitForRequest((request) => request.method() === 'PUT'),
+      page.getByRole('button', { name: 'Create document' }).click(),
+    ]);
+    assert.match(sent.postData() ?? '', /"price": 12345678901234567890/);
+    await page.getByRole('heading', { name: 'fig/1' }).waitFor();
+    await gate.ask('PUT', `/fruit/fig%2F1/a.txt?rev=${String((await stored('fig%2F1'))['_rev'])}`, {
+      as: gate.owner,
+      body: '"text"',
+    });
+    await page.reload();
+    await page.getByText('Attachments (1)').waitFor();
+    await content.fill('{ "price": 3 }');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Saved as revision').waitFor();
+    const { price, _attachments } = await stored('fig%2F1');
+    assert.equal(price, 3);
+    assert.deepEqual(Object.keys(_attachments as object), ['a.txt']);
+  });
+
+  it('shows what somebody else has saved meanwhile, and writes over nothing', async () => {
+    await put('kiwi', { colour: 'green', size: 1 });
+    const dashboard = await open('/databases/fruit/documents/kiwi');
+    dashboard.expectRefusal(/^409 \/fruit\/kiwi$/);
+    const { page } = dashboard;
+    await page.locator('.cm-content').fill('{ "colour": "gold", "size": 1 }');
+    await put('kiwi', { _rev: (await stored('kiwi'))['_rev'], colour: 'green', size: 2 });
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('heading', { name: 'Somebody else has changed this document' }).waitFor();
+    await page.locator('.cm-mergeView').getByText('"size": 2').waitFor();
+    assert.equal((await stored('kiwi'))['colour'], 'green');
+    await page.getByLabel('Yours').fill('{ "colour": "gold", "size": 2 }');
+    await page.getByRole('button', { name: 'Go on with mine' }).click();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Saved as revision').waitFor();
+    const { colour, size } = await stored('kiwi');
+    assert.deepEqual([colour, size], ['gold', 2]);
+  });
+
+  it('compares a conflict with the winning revision, and removes it', async () => {
+    const rev = `1-${'0'.repeat(32)}`;
+    await put('plum', { colour: 'blue' });
+    const docs = [{ _id: 'plum', _rev: rev, colour: 'red' }];
+    await gate.ask('POST', '/fruit/_bulk_docs', { as: gate.owner, body: { docs, new_edits: false } });
+    const { page } = await open('/databases/fruit/documents/plum');
+    await page.getByRole('link', { name: 'Revisions' }).click();
+    await page.getByRole('heading', { name: 'One revision is in conflict' }).waitFor();
+    await page.getByRole('link', { name: `Compare ${rev}` }).click();
+    await page.locator('.cm-merge-a').getByText('"red"').waitFor();
+    await page.locator('.cm-merge-b').getByText('"blue"').waitFor();
+    await page.getByRole('button', { name: `Remove the conflict ${rev}` }).click();
+    await page.getByRole('button', { name: 'Remove', exact: true }).click();
+    await page.getByRole('heading', { name: 'One revision is in conflict' }).waitFor({ state: 'detached' });
+    const { body } = await gate.ask('GET', '/fruit/plum?conflicts=true', { as: gate.owner });
+    assert.equal('_conflicts' in (body as object), false);
+  });
+
+  it('saves an attachment as a file, without opening it', async () => {
+    const html = '<script>document.title = "opened"</script>';
+    const data = Buffer.from(html).toString('base64');
+    await put('site', { _attachments: { 'a.html': { content_type: 'text/html', data } } });
+    const { page, context } = await open('/databases/fruit/documents/site?show=attachments');
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Download a.html' }).click(),
+    ]);
+    assert.equal(download.suggestedFilename(), 'a.html');
+    assert.equal(await readFile(await download.path(), 'utf8'), html);
+    assert.equal(context.pages().length, 1);
+    assert.equal(await page.title(), 'site – Couchgate');
+  });
+
+  it('shows a document whose id browsers cannot send, and says why it is read-only', async () => {
+    await gate.ask('POST', '/fruit/_bulk_docs', {
+      as: gate.owner,
+      body: { docs: [{ _id: '..', secret: 7 }] },
+    });
+    const { page } = await open('/databases/fruit/documents/..');
+    await page.getByText('Browsers cannot send the id').waitFor();
+    await page.locator('.cm-content').getByText('"secret": 7').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Save' }).count(), 0);
+  });
+
+  it('says that a document is missing or deleted, and offers to create it', async () => {
+    const dashboard = await open('/databases/fruit/documents/none');
+    dashboard.expectRefusal(/^404 \/fruit\/none$/);
+    const { page } = dashboard;
+    await page.getByText('There is no document with this id').waitFor();
+    await page.getByRole('link', { name: 'Create a document with this id' }).click();
+    assert.equal(await page.getByLabel('Id', { exact: true }).inputValue(), 'none');
+  });
+});

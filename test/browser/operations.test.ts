@@ -1,0 +1,96 @@
+// What an operator does in the dashboard: CORS, addresses, the state of the cluster.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { type Browser } from 'playwright-core';
+import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+
+describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  const opened: Dashboard[] = [];
+
+  before(async () => {
+    gate = await startCouchgate({ settings: { healthIntervalMs: 200 } });
+    browser = await startBrowser();
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+  });
+  afterEach(async () => {
+    for (const dashboard of opened.splice(0)) {
+      assert.deepEqual(dashboard.problems, []);
+      await dashboard.close();
+    }
+  });
+
+  async function open(link: string): Promise<Dashboard> {
+    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
+    opened.push(dashboard);
+    await dashboard.page.getByRole('link', { name: link }).click();
+    await dashboard.page.getByRole('heading', { name: link, exact: true }).waitFor();
+    return dashboard;
+  }
+
+  it('turns CORS on for a site, and sees why another one is refused', async () => {
+    const cors = async (): Promise<unknown> =>
+      (await gate.ask('GET', '/_api/v2/user/config/cors', { as: gate.owner })).body;
+    const dashboard = await open('CORS');
+    dashboard.expectRefusal(/^400 \/_api\/v2\/user\/config\/cors$/);
+    const { page } = dashboard;
+    await page.getByText('CORS is off.').waitFor();
+    await page.getByRole('button', { name: 'Turn CORS on' }).click();
+    await page.getByText('CORS is on.').waitFor();
+    // People paste the address of a page; an origin has no path.
+    await page.getByLabel('Add an origin').fill('https://App.example.com/index.html');
+    await page.getByRole('button', { name: 'Add origin' }).click();
+    await page.getByRole('listitem').getByText('https://app.example.com').waitFor();
+    await page.getByLabel('Add an origin').fill('not an origin');
+    await page.getByRole('button', { name: 'Add origin' }).click();
+    await page.getByText('is not an origin').first().waitFor();
+    await page.getByLabel('Pages may send cookies').check();
+    await page.getByLabel('Origin of the page').fill('https://app.example.org');
+    await page.getByRole('button', { name: 'Test' }).click();
+    await page.getByText('The list contains https://app.example.com').waitFor();
+    await page.getByLabel('Origin of the page').fill('https://app.example.com');
+    await page.getByRole('button', { name: 'Test' }).click();
+    await page.getByText('Allowed by origins[0], with credentials').waitFor();
+    assert.deepEqual(await cors(), {
+      enable_cors: true,
+      allow_credentials: true,
+      origins: ['https://app.example.com'],
+    });
+    await page.getByRole('button', { name: 'Edit https://app.example.com' }).click();
+    await page.getByLabel('New text of https://app.example.com').fill('app://obsidian.md');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'Remove app://obsidian.md' }).click();
+    await page.getByText('No origin is listed.').waitFor();
+    await page.getByLabel('All origins').check();
+    await page.getByText('Any web site can read').waitFor();
+    assert.deepEqual(await cors(), { enable_cors: true, allow_credentials: false, origins: ['*'] });
+  });
+
+  it('sees its own address, and tests another one', async () => {
+    const dashboard = await open('Addresses');
+    dashboard.expectRefusal(/^400 \/_api\/v2\/addresses\/test$/);
+    const { page } = dashboard;
+    await page.getByText('Couchgate sees you as 127.0.0.1').waitFor();
+    await page.getByLabel('IP address').fill('192.0.2.7');
+    await page.getByRole('button', { name: 'Test' }).click();
+    await page.getByText('In allow: 0.0.0.0/0').waitFor();
+    await page.getByLabel('IP address').fill('127.1');
+    await page.getByRole('button', { name: 'Test' }).click();
+    await page.getByText('must be an IP address').waitFor();
+  });
+
+  it('sees at a glance whether the cluster is well, and which node is not', async () => {
+    const { page } = await open('Cluster');
+    await page.getByText('All is well').waitFor();
+    await gate.recorder.stop();
+    await page.getByText('Couchgate cannot serve').waitFor();
+    await page.getByRole('row', { name: 'Down' }).waitFor();
+    await gate.recorder.restart();
+    await page.getByText('All is well').waitFor();
+  });
+});
