@@ -35,8 +35,8 @@ export interface ClusterDeps {
 const VERSION_TIMEOUT_MS = 2000;
 
 /**
- * Creates the handler. Counters are those of the process that answers; each node is asked for its version. The
- * host and port of a node are shown, never the credentials that a URL could hold.
+ * Creates the handler. Counters are those of the process that answers; each node is asked for its version.
+ * The host and port of a node are shown, never the credentials that a URL could hold.
  */
 export function clusterHandlers(deps: ClusterDeps): Pick<Answers, 'api-cluster'> {
   const { readiness, openFeeds, revocationWatch, bus, security, accessLog, live } = deps;
