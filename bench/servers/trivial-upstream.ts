@@ -1,4 +1,5 @@
-// Upstream with minimal cost: answers GET of `/…/doc` with constant bytes without parsing the request.
+// Upstream with minimal cost: answers GET of `/…/doc` with constant bytes without parsing the request, and PUT
+// of it as soon as its body is complete.
 // Forwards every other exchange to a CouchDB-compatible node, so that Couchgate finds all it needs at one
 // URL.
 // Argument: a JSON file with UpstreamOptions.
@@ -16,6 +17,9 @@ const {
   changesPerSecond = 0,
 } = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as UpstreamOptions;
 const GET = Buffer.from('GET /');
+const PUT = Buffer.from('PUT /');
+const LENGTH = /\r\ncontent-length: (\d+)\r\n/i;
+const HEAD_END = Buffer.from('\r\n\r\n');
 const DOCUMENT = Buffer.from('/doc');
 const SECURITY = Buffer.from('/_security');
 const FEED = Buffer.from('/_changes?feed=continuous');
@@ -36,6 +40,17 @@ function answer(body: string): Buffer {
 const document = { _id: 'doc', _rev: '1-0', value: '' };
 const filler = 'x'.repeat(Math.max(0, bytes - JSON.stringify(document).length - 1));
 const ANSWER = answer(`${JSON.stringify({ ...document, value: filler })}\n`);
+
+const WRITTEN = answer('{"ok":true,"id":"doc","rev":"1-0"}\n');
+
+/** Number of bytes after this chunk that belong to the same PUT of the document; undefined = another request. */
+function restOfPut(chunk: Buffer): number | undefined {
+  if (!startsWith(chunk, PUT) || !endsWith(chunk, DOCUMENT, chunk.indexOf(SPACE, PUT.length)))
+    return undefined;
+  const headEnd = chunk.indexOf(HEAD_END) + HEAD_END.length;
+  const length = Number(LENGTH.exec(chunk.toString('latin1', 0, headEnd))?.[1] ?? '0');
+  return headEnd + length - chunk.length;
+}
 
 /** Returns the security object, with markers as Couchgate writes them. */
 function securityOf(database: string): Buffer | undefined {
@@ -86,10 +101,28 @@ announce(
     let other: net.Socket | undefined;
     socket.on('error', () => other?.destroy());
     socket.on('close', () => other?.destroy());
+    let head: Buffer | undefined;
+    let rest = 0;
+    const endPut = (chunk: Buffer): void => {
+      socket.write(withRequestId(WRITTEN, chunk));
+      head = undefined;
+    };
     socket.on('data', (chunk) => {
+      if (head !== undefined) {
+        rest -= chunk.length;
+        if (rest <= 0) endPut(head);
+        return;
+      }
       // Every client here sends one request at a time per connection, with its head in one chunk.
       if (changesPerSecond > 0 && endsWith(chunk, FEED, chunk.indexOf(SPACE, GET.length))) {
         openFeed(socket);
+        return;
+      }
+      const left = restOfPut(chunk);
+      if (left !== undefined) {
+        head = chunk;
+        rest = left;
+        if (left <= 0) endPut(chunk);
         return;
       }
       const bytesKnown = known(chunk);

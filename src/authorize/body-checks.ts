@@ -6,7 +6,8 @@ import { refuseStructure } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { callerOf, contextOf, type Decision, known } from '../context.ts';
-import { BadContentType, TooLarge } from '../http-errors.ts';
+import { InternalIdScan } from '../body/stream-scan.ts';
+import { BadContentType, Forbidden, TooLarge } from '../http-errors.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
 
 /**
@@ -50,4 +51,10 @@ export function refuseReadStructure(
   const { valueBudget } = limits;
   const caller = sharedKeyOf(callerOf(context));
   return refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, res, caller });
+}
+
+/** Refuses a bulk write with ids of CouchDB's internal documents, as for a streamed body (H10). */
+export function refuseInternalIds(body: Buffer): void {
+  if (new InternalIdScan().containsInternalId(body))
+    throw new Forbidden("CouchDB's internal documents cannot be written.");
 }

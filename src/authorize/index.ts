@@ -6,7 +6,9 @@ import { type BodyBudget } from '../body/budget.ts';
 import { inspectBody } from '../body/inspect.ts';
 import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader } from '../body/read.ts';
+import { shortBodyLength, ShortBodies } from '../body/short-body.ts';
 import { servesStoredPages } from '../catalogue/functions.ts';
+import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
 import {
@@ -21,10 +23,17 @@ import {
 } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
-import { isTooLong, mustDecode, refuseByHead, refuseReadStructure } from './body-checks.ts';
+import {
+  isTooLong,
+  mustDecode,
+  refuseByHead,
+  refuseInternalIds,
+  refuseReadStructure,
+} from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { decide, mustInspect } from './decide.ts';
 import { type StillAuthenticated } from './still-permitted.ts';
@@ -42,6 +51,8 @@ export interface AuthorizeDeps extends BodyLimits {
   readonly isStillAuthenticated: StillAuthenticated;
 }
 
+type Deps = AuthorizeDeps & { readonly shortBodies: ShortBodies };
+
 const NOT_ON_DASHBOARD: Decision = Object.freeze({
   allow: false,
   status: 403,
@@ -57,35 +68,64 @@ interface Exchange {
 }
 
 type Permissions = DatabasePermissions | undefined;
+type Allowed = Extract<Decision, { allow: true }>;
 
 /** Delay of the 503 for a caller with too many concurrent reads. */
 const TOO_BUSY_DELAY_MS = 1000;
 
 /**
  * Writes `context.decision`, then continues with the request or refuses it. Creates no promise if the
- * permissions are in memory and the decision does not depend on the body. Reads no byte of a body before the
+ * permissions are in memory and no body is read. Reads no byte of a body before the
  * caller holds a right that some body could use.
  */
-export function authorizeOperation(deps: AuthorizeDeps): RequestHandler {
+export function authorizeOperation(parameters: AuthorizeDeps): RequestHandler {
+  const deps: Deps = { ...parameters, shortBodies: new ShortBodies() };
   return function authorizeOperationStep(req, res, next) {
     const exchange: Exchange = { req, res, context: contextOf(req) };
     const found = currentPermissions(deps, exchange.context);
-    if (!(found instanceof Promise)) {
-      const decision = decideWithoutBody(exchange.context, found);
-      if (!needsBody(exchange, decision)) {
-        finish(deps, exchange, decision, next);
-        return;
-      }
+    const unread = found instanceof Promise ? undefined : decideWithoutBody(exchange.context, found);
+    let decided: Promise<Decision>;
+    if (unread === undefined || needsBody(exchange, unread)) decided = decideAsync(deps, exchange, found);
+    else if (unread.allow && keepsBody(deps, exchange, unread.endpoint))
+      decided = decideKept(deps, exchange, unread);
+    else {
+      finish(deps, exchange, unread, next);
+      return;
     }
-    decideAsync(deps, exchange, found).then(
+    decided.then(
       (decision) => finish(deps, exchange, decision, next),
       (error: unknown) => fail(error, next),
     );
   };
 }
 
+/** True if the body is short and there is memory for it; the memory is then reserved. */
+function keepsBody({ shortBodies }: Deps, { req, res, context }: Exchange, endpoint: Endpoint): boolean {
+  const length = context.body === undefined ? shortBodyLength(req, endpoint) : 0;
+  return length > 0 && shortBodies.reserve(res, quotaKeyOf(callerOf(context)), length);
+}
+
+/**
+ * Reads a body that is forwarded as a whole. The decision does not depend on it, but the body may arrive
+ * slowly, so it is decided again after it (H19).
+ */
+async function decideKept(deps: Deps, exchange: Exchange, unread: Allowed): Promise<Decision> {
+  const { req, res, context } = exchange;
+  const operation = known(context.operation, 'operation');
+  refuseByHead(deps, req, unread.endpoint);
+  watchUpload(deps.revocationWatch, exchange, unread);
+  const body = await deps.bodies.readReserved(req);
+  if (operation.decidedByBody === 'bulk-ids') refuseInternalIds(body);
+  await refuseReadStructure(deps, req, res, unread.endpoint);
+  await stillAuthenticated(deps, context);
+  const permissions = await currentPermissions(deps, context);
+  const decision = decideWithoutBody(context, permissions);
+  // Other roles than before may make the decision depend on the body.
+  return needsBody(exchange, decision) ? decideAsync(deps, exchange, permissions) : decision;
+}
+
 /** The current permissions that the operation depends on. */
-function currentPermissions(deps: AuthorizeDeps, context: Context): Permissions | Promise<Permissions> {
+function currentPermissions(deps: Deps, context: Context): Permissions | Promise<Permissions> {
   const operation = known(context.operation, 'operation');
   const caller = callerOf(context);
   const database = databaseToRead(caller.principal, operation);
@@ -121,7 +161,7 @@ function needsBody({ req, context }: Exchange, decision: Decision): boolean {
 }
 
 async function decideAsync(
-  deps: AuthorizeDeps,
+  deps: Deps,
   exchange: Exchange,
   found: Permissions | Promise<Permissions>,
 ): Promise<Decision> {
@@ -134,7 +174,10 @@ async function decideAsync(
     permissions = await currentPermissions(deps, context);
   }
   const withoutBody = decideWithoutBody(context, permissions);
-  if (!needsBody(exchange, withoutBody)) return withoutBody;
+  if (!needsBody(exchange, withoutBody)) {
+    const isKept = withoutBody.allow && keepsBody(deps, exchange, withoutBody.endpoint);
+    return isKept ? decideKept(deps, exchange, withoutBody) : withoutBody;
+  }
   if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
   if (withoutBody.allow) {
     refuseByHead(deps, exchange.req, withoutBody.endpoint);
@@ -147,7 +190,7 @@ async function decideAsync(
 
 /** Reads the body only to decode it. The permissions are read again after it. */
 async function decideEncoded(
-  deps: AuthorizeDeps,
+  deps: Deps,
   { req, res, context }: Exchange,
   operation: Operation,
   unread: Decision,
@@ -163,7 +206,7 @@ async function decideEncoded(
 
 /** `POST /api/set_permissions`: the form names the database. */
 async function decideByForm(
-  deps: AuthorizeDeps,
+  deps: Deps,
   { req, res, context }: Exchange,
   operation: Operation,
 ): Promise<Decision> {
@@ -180,7 +223,7 @@ async function decideByForm(
 
 /** Reads the permissions again after the body, which may arrive slowly. See test/hostile/h19-*.test.ts. */
 async function decideByIds(
-  deps: AuthorizeDeps,
+  deps: Deps,
   exchange: Exchange,
   operation: Operation,
   withoutBody: Decision,
@@ -200,7 +243,7 @@ async function decideByIds(
 }
 
 /** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */
-function stillAuthenticated(deps: AuthorizeDeps, context: Context): undefined | Promise<void> {
+function stillAuthenticated(deps: Deps, context: Context): undefined | Promise<void> {
   const valid = deps.isStillAuthenticated(known(context.identified, 'identified'));
   if (valid instanceof Promise) return valid.then(requireValid);
   requireValid(valid);
@@ -231,7 +274,7 @@ function restrictOwner(context: Context, decision: Decision): Decision {
   };
 }
 
-function finish(deps: AuthorizeDeps, exchange: Exchange, decision: Decision, next: NextFunction): void {
+function finish(deps: Deps, exchange: Exchange, decision: Decision, next: NextFunction): void {
   exchange.context.decision = decision;
   if (!decision.allow) {
     next(refusal(decision));

@@ -40,7 +40,7 @@ export function isMultipart(req: Pick<IncomingMessage, 'headers'>): boolean {
 }
 
 /** The media type in lower case without its parameters; undefined without a Content-Type. */
-export function mediaTypeOf(req: IncomingMessage): string | undefined {
+export function mediaTypeOf(req: Pick<IncomingMessage, 'headers'>): string | undefined {
   const type = req.headers['content-type'];
   if (type === undefined) return undefined;
   const end = type.indexOf(';');

@@ -29,6 +29,7 @@ const CASES: readonly Case[] = [
   { line: 'POST /db/_bulk_docs', body: Buffer.from('{"docs":[{"_id":"_design/x"}]}') },
   { line: 'POST /db', body: Buffer.from('{"_id":"_design/x"}') },
   { line: 'POST /db/_all_docs', encoding: 'gzip', body: gzipSync('{"keys":["a"]}') },
+  { line: 'PUT /db/doc', body: Buffer.from('{"a":1}') },
   { line: 'PUT /db/doc', encoding: 'gzip', body: gzipSync('{"a":1}') },
   {
     line: 'POST /api/set_permissions',
