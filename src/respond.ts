@@ -12,7 +12,17 @@ export function sendJson(
   body: unknown,
   headers: OutgoingHttpHeaders = {},
 ): void {
-  const text = `${writeJson(body)}\n`;
+  sendJsonText(res, status, writeJson(body), headers);
+}
+
+/** As `sendJson`, for JSON that is written already. */
+export function sendJsonText(
+  res: ServerResponse,
+  status: number,
+  json: string,
+  headers: OutgoingHttpHeaders = {},
+): void {
+  const text = `${json}\n`;
   res.writeHead(status, {
     'Content-Type': 'application/json',
     'Cache-Control': 'must-revalidate',

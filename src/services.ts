@@ -23,6 +23,7 @@ import { type OperationalLog } from './config/operational-log.ts';
 import { type LiveSettings } from './config/reload.ts';
 import { type Settings } from './config/settings.ts';
 import { type Environment } from './config/sources.ts';
+import { openBackups, type Backups } from './backup-services.ts';
 import { openCouch, openNodes } from './couch-services.ts';
 import { type CouchClient } from './couch/client.ts';
 import { createIdentity, type Identity } from './forward/identity.ts';
@@ -76,6 +77,7 @@ export interface Services extends ServiceInputs, PermissionParts {
   /** Counts the JSON values of bodies that CouchDB parses. */
   readonly valueBudget: BodyBudget;
   readonly dashboardFiles: DashboardFiles;
+  readonly backups: Backups;
   readonly isStillAuthenticated: StillAuthenticated;
   readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
   /**
@@ -99,6 +101,8 @@ export interface ReplaceableParts {
   /** Called between any two steps of a change of permissions. */
   readonly permissionStep: (name: string) => Promise<void>;
   readonly dashboardFiles: DashboardFiles;
+  /** How long a process that was killed holds the lease of a backup job. */
+  readonly backupLeaseMs: number;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
@@ -155,9 +159,11 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   });
   const valueBudget = createValueBudget();
   const dashboardFiles = overrides.dashboardFiles ?? openDashboardFiles(settings);
+  const { backupLeaseMs: leaseMs } = overrides;
+  const backups = openBackups({ ...inputs, store, ca, ...(leaseMs === undefined ? {} : { leaseMs }) });
   const checks = { isStillAuthenticated, isStillPermitted };
   const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
-  const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles };
+  const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
   const parts = { ...base, ...permissionParts, ...access, ...checks };
   return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
 }
@@ -170,16 +176,18 @@ type Report = (message: string, fields: object) => void;
 
 type Parts = Omit<Services, keyof ServiceInputs | 'start' | 'close'>;
 
-async function start({ nodes, store, bus, storeMajority, history }: Parts): Promise<void> {
+async function start({ nodes, store, bus, storeMajority, history, backups }: Parts): Promise<void> {
   await nodes.start();
   store.start();
   bus.start();
   storeMajority.start();
   history.start();
+  backups.start();
 }
 
 /** Closes in the reverse order of creation. */
 async function close(parts: Parts): Promise<void> {
+  await parts.backups.close();
   parts.revocationWatch.close();
   parts.sessionParts.sessions.close();
   parts.sessionParts.versions.close();

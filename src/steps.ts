@@ -16,6 +16,8 @@ import { accessHandlers } from './answer/access.ts';
 import { addressHandlers } from './answer/addresses.ts';
 import { createApiKeyHandlers } from './answer/api-keys.ts';
 import { clusterHandlers } from './answer/cluster.ts';
+import { backupDocumentHandlers } from './answer/backup-documents.ts';
+import { backupHandlers } from './answer/backup.ts';
 import { corsConfigHandlers } from './answer/cors-config.ts';
 import { corsTestHandlers } from './answer/cors-test.ts';
 import { dashboardHandlers } from './answer/dashboard.ts';
@@ -112,6 +114,10 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
   const tokenFor = identity.tokenFor.bind(identity);
   const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
   const requiresPrecondition = settings.securityWrite === 'require_precondition';
+  const backup = {
+    ...{ bodies, jobs: services.backups.jobs, questions: services.backups.questions },
+    ...{ storeDatabase: settings.storeDatabase, isStillPermitted: services.isStillPermitted },
+  };
   return {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
@@ -148,6 +154,8 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       readiness: () => readinessOf(services, state),
       openFeeds: forwarding.openFeeds,
     }),
+    ...backupHandlers(backup),
+    ...backupDocumentHandlers(backup),
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),
   };

@@ -204,9 +204,9 @@ function tenths(milliseconds: number): string {
   return rest === 0 ? `${rounded / 10}` : `${(rounded - rest) / 10}.${rest}`;
 }
 
-const MANAGEMENT_ACTIONS = new Set(['session', 'permissions', 'key', 'configuration']);
+const MANAGEMENT_ACTIONS = new Set(['session', 'permissions', 'key', 'configuration', 'backup']);
 
-/** Marks changes of keys, permissions, sessions and configuration, with the new values. Never a secret. */
+/** Marks changes of keys, permissions, sessions, configuration and backups. Never shows a secret. */
 function changeFields(context: Context, req: IncomingMessage): string {
   const { operation } = context;
   const { change } = context.outcome;

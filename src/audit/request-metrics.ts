@@ -15,6 +15,7 @@ export const ACTIONS: readonly (AuditAction | 'none')[] = [
   'permissions',
   'key',
   'configuration',
+  'backup',
   'status',
   'none',
 ];

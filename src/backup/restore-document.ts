@@ -52,7 +52,11 @@ export async function readLive(couch: CouchTransfer, database: string, id: strin
 }
 
 /** Undefined if there is no document. A deleted one is the newest tombstone. */
-async function winnerOf(couch: CouchTransfer, database: string, id: string): Promise<LeafText | undefined> {
+export async function winnerOf(
+  couch: CouchTransfer,
+  database: string,
+  id: string,
+): Promise<LeafText | undefined> {
   const path = documentPath(database, id);
   const answer = await couch.ask({ method: 'GET', path });
   if (answer.status === 200) return leafOfText(answer.bytes.toString());

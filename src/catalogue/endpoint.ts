@@ -126,4 +126,5 @@ export type AuditAction =
   | 'permissions'
   | 'key'
   | 'configuration'
+  | 'backup'
   | 'status';

@@ -1,0 +1,151 @@
+// Runs one job in the backup process: a backup, a restore, or a test restore.
+import { ownDatabases } from '../catalogue/database-name.ts';
+import { type CouchTransfer } from '../couch/transfer.ts';
+import { chooseDatabases } from './backup-run.ts';
+import { backupDatabase } from './backup-database.ts';
+import { Cancelled, RepositoryLocked } from './errors.ts';
+import { type BackupEvent, type OnEvent } from './events.ts';
+import { failureOf, NotInRepository } from './failure.ts';
+import { takeLock } from './lock.ts';
+import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
+import { type Repository } from './repository.ts';
+import { restoreDatabase } from './restore-database.ts';
+import { listSnapshots, type Problem, type Snapshot } from './snapshot.ts';
+import { verifyRestore } from './verify-restore.ts';
+
+export interface JobContext {
+  readonly settings: ProcessSettings;
+  readonly couch: CouchTransfer;
+  /** Opens the repository; with `create`, makes it if the folder is missing or empty. */
+  readonly repository: (create: boolean) => Promise<Repository>;
+  readonly onEvent: OnEvent;
+  readonly onResult: (result: DatabaseResult) => void;
+  readonly signal: AbortSignal;
+}
+
+/** A job shares the nodes with clients: few requests at a time, and a pause as long as each of them took. */
+const BACKUP_PACE = { concurrency: 2, restRatio: 1 };
+const RESTORE_PACE = { concurrency: 2 };
+const MAX_PROBLEMS = 20;
+
+/** Resolves with the exit code of the command that does the same; rejects as the engine does. */
+export async function runJob(context: JobContext, job: JobRequest): Promise<number> {
+  if (job.kind === 'backup') return runBackup(context, job.databases);
+  if (job.kind === 'restore') return runRestore(context, job);
+  return runVerify(context, job);
+}
+
+async function runBackup(context: JobContext, patterns: readonly string[]): Promise<number> {
+  const { settings, couch, signal } = context;
+  const repository = await context.repository(true);
+  const lock = await takeLock(repository, 'backup job');
+  try {
+    const isEncrypted = repository.cipher !== undefined;
+    const chosen = patterns.length === 0 ? settings.databases : patterns;
+    const names = await chooseDatabases(couch, chosen, { store: settings.storeDatabase, isEncrypted });
+    return await eachDatabase(context, names, async (database, onEvent) => {
+      const backup = { repository, lock, couch, signal, onEvent, ...BACKUP_PACE };
+      return ofSnapshot(await backupDatabase(backup, database));
+    });
+  } finally {
+    await lock.release();
+  }
+}
+
+function ofSnapshot({ id, full, complete, counts, problems }: Snapshot): Outcome {
+  const { documents, attachments } = counts;
+  const contents = { snapshot: id, full, documents, attachments };
+  return { state: complete ? 'done' : 'incomplete', ...contents, ...someOf(problems) };
+}
+
+async function runRestore(
+  context: JobContext,
+  { database, snapshot: id, to }: Extract<JobRequest, { kind: 'restore' }>,
+): Promise<number> {
+  const repository = await context.repository(false);
+  const snapshot = await snapshotOf(repository, database, id);
+  const { couch, signal } = context;
+  return eachDatabase(context, [to], async (_, onEvent) => {
+    const restore = { repository, couch, signal, onEvent, ...RESTORE_PACE };
+    const { problems } = await restoreDatabase(restore, snapshot, to);
+    const state = problems.length === 0 && snapshot.complete ? 'done' : 'incomplete';
+    const { documents, attachments } = snapshot.counts;
+    return { state, snapshot: snapshot.id, documents, attachments, ...someOf(problems) };
+  });
+}
+
+async function runVerify(
+  context: JobContext,
+  { database, snapshot: id }: Extract<JobRequest, { kind: 'verify' }>,
+): Promise<number> {
+  const repository = await context.repository(false);
+  const own = ownDatabases(context.settings.storeDatabase);
+  const chosen = new Map<string, Snapshot>();
+  for (const snapshot of await listSnapshots(repository, database, () => undefined))
+    if (id === undefined || snapshot.id === id) chosen.set(snapshot.database, snapshot);
+  if (chosen.size === 0) throw new NotInRepository('The repository has no such snapshot.');
+  const { couch, signal } = context;
+  const names = [...chosen.keys()].filter((name) => database !== undefined || !own.includes(name));
+  return eachDatabase(context, names, async (name, onEvent) => {
+    const snapshot = chosen.get(name) as Snapshot;
+    const verify = { repository, couch, signal, onEvent, ...RESTORE_PACE };
+    const outcome = await verifyRestore(verify, snapshot);
+    if (!outcome.verified)
+      return {
+        state: 'failed',
+        snapshot: snapshot.id,
+        reason: 'The restored database is not equal to the snapshot.',
+        ...someOf(outcome.problems),
+      };
+    return { state: 'done', snapshot: snapshot.id, attachments: outcome.verification.attachments };
+  });
+}
+
+type Outcome = Omit<DatabaseResult, 'database' | 'seconds' | 'bytes'>;
+
+/** A database that fails does not stop the others; a cancellation and a lost lock do. */
+async function eachDatabase(
+  context: JobContext,
+  names: readonly string[],
+  work: (database: string, onEvent: OnEvent) => Promise<Outcome>,
+): Promise<number> {
+  let exitCode = 0;
+  let failures = 0;
+  const isCancelled = (): boolean => context.signal.aborted;
+  for (const database of names) {
+    if (isCancelled()) throw new Cancelled('The job was cancelled.');
+    const begin = performance.now();
+    let bytes = 0;
+    const onEvent = (event: BackupEvent): void => {
+      if (event.type === 'progress') ({ bytes } = event);
+      context.onEvent(event);
+    };
+    let outcome: Outcome;
+    try {
+      outcome = await work(database, onEvent);
+    } catch (error) {
+      if (error instanceof Cancelled || error instanceof RepositoryLocked || isCancelled()) throw error;
+      outcome = { state: 'failed', reason: failureOf(error).reason };
+    }
+    if (outcome.state === 'failed') failures += 1;
+    if (outcome.state !== 'done') exitCode = 3;
+    const seconds = Math.round((performance.now() - begin) / 100) / 10;
+    context.onResult({ database, bytes, seconds, ...outcome });
+  }
+  return failures > 0 && failures === names.length ? 1 : exitCode;
+}
+
+function someOf(problems: readonly Problem[]): Pick<DatabaseResult, 'problems' | 'problem_count'> {
+  if (problems.length === 0) return {};
+  return { problems: problems.slice(0, MAX_PROBLEMS), problem_count: problems.length };
+}
+
+/** The snapshot with exactly this id. Throws `NotInRepository`. */
+export async function snapshotOf(repository: Repository, database: string, id: string): Promise<Snapshot> {
+  // The id comes from a request: it is compared with the files that are there, and never becomes a path.
+  const all = await listSnapshots(repository, database, () => undefined);
+  const found = all.find((snapshot) => snapshot.id === id);
+  if (found === undefined)
+    throw new NotInRepository(`The repository has no snapshot ${JSON.stringify(id)} of this database.`);
+  return found;
+}

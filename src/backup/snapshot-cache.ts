@@ -1,0 +1,65 @@
+// Keeps what lists show of the snapshots in memory: a manifest never changes.
+import { Damaged } from './errors.ts';
+import { type Repository } from './repository.ts';
+import { listVerifications, readSnapshot, type Snapshot } from './snapshot.ts';
+
+/** A snapshot as lists show it. */
+export interface SnapshotSummary {
+  readonly id: string;
+  readonly database: string;
+  readonly started: string;
+  readonly finished: string;
+  readonly full: boolean;
+  readonly parent: string | null;
+  readonly complete: boolean;
+  readonly counts: Snapshot['counts'];
+  readonly problem_count: number;
+  readonly problems: Snapshot['problems'];
+  /** Time of the last successful test restore. */
+  readonly verified_at: string | null;
+}
+
+export interface SnapshotList {
+  /** Oldest first. */
+  readonly snapshots: readonly SnapshotSummary[];
+  /** What cannot be read. */
+  readonly damages: readonly string[];
+}
+
+const ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}-[0-9a-f]{6}$/;
+const SHOWN_PROBLEMS = 20;
+
+export class SnapshotCache {
+  readonly #known = new Map<string, Omit<SnapshotSummary, 'verified_at'>>();
+
+  /** Lists the snapshots; with `database`, those of one. */
+  async list(repository: Repository, database?: string): Promise<SnapshotList> {
+    const names = (await repository.list('snapshots')).filter((name) => ID.test(name)).sort();
+    const present = new Set(names);
+    for (const id of this.#known.keys()) if (!present.has(id)) this.#known.delete(id);
+    const verified = await listVerifications(repository);
+    const snapshots: SnapshotSummary[] = [];
+    const damages: string[] = [];
+    for (const id of names) {
+      let known = this.#known.get(id);
+      try {
+        known ??= summaryOf(await readSnapshot(repository, id));
+      } catch (error) {
+        if (!(error instanceof Damaged)) throw error;
+        damages.push(error.message);
+        continue;
+      }
+      this.#known.set(id, known);
+      if (database === undefined || known.database === database)
+        snapshots.push({ ...known, verified_at: verified.get(id)?.verified_at ?? null });
+    }
+    return { snapshots, damages };
+  }
+}
+
+function summaryOf(snapshot: Snapshot): Omit<SnapshotSummary, 'verified_at'> {
+  const { id, database, started, finished, full, parent, complete, counts, problems } = snapshot;
+  const shown = problems.slice(0, SHOWN_PROBLEMS);
+  const facts = { id, database, started, finished, full, parent, complete, counts };
+  return { ...facts, problem_count: problems.length, problems: shown };
+}

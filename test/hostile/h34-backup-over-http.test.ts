@@ -1,0 +1,139 @@
+// H34: backups over HTTP as a way to data, to files, or to the secrets of the backup process.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+import { startCouchgate, type Answer, type Couchgate } from '../support/couchgate.ts';
+import { closedAfterSuite } from '../support/started.ts';
+import { until } from '../support/until.ts';
+
+const KEY = 'a key of a test with more than 32 characters';
+
+describe('H34: backups over HTTP', () => {
+  const started = closedAfterSuite();
+  const folder = mkdtempSync(join(tmpdir(), 'couchgate-h34-'));
+  let gate: Couchgate;
+  let snapshot = '';
+  let ofStore = '';
+
+  const ask = (method: string, path: string, body?: unknown): Promise<Answer> =>
+    gate.ask(method, `/_api/v2/backup${path}`, { as: gate.owner, ...(body === undefined ? {} : { body }) });
+
+  async function backup(database: string): Promise<string> {
+    const { body } = await ask('POST', '/run', { databases: [database] });
+    const { id } = body as { id: string };
+    await until(
+      async () => ((await ask('GET', `/jobs/${id}`)).body as { state: string }).state === 'done',
+      'a backup',
+    );
+    const job = (await ask('GET', `/jobs/${id}`)).body as { results: { snapshot: string }[] };
+    return job.results[0]?.snapshot ?? '';
+  }
+
+  before(async () => {
+    await started({ close: () => rmSync(folder, { recursive: true, force: true }) });
+    process.env['COUCHGATE_BACKUP_KEY'] = KEY;
+    await started({ close: () => delete process.env['COUCHGATE_BACKUP_KEY'] });
+    const settings = { backupRepository: join(folder, 'repository'), backupKey: KEY };
+    gate = await started(startCouchgate({ settings }));
+    await gate.database('fruit');
+    await gate.key();
+    await gate.ask('PUT', '/fruit/x', { as: gate.owner, body: {} });
+    snapshot = await backup('fruit');
+    ofStore = await backup('couchgate');
+  });
+
+  it('refuses to show or restore what the store of the API keys had', async () => {
+    const key = (await gate.key()).name;
+    const refused = [
+      await ask('POST', '/restore', { database: 'couchgate', snapshot: ofStore, to: 'copy' }),
+      await ask('GET', `/documents/couchgate/key:${key}`),
+      await ask('GET', `/documents/couchgate?id=key:${key}&snapshot=${ofStore}`),
+      await ask('POST', '/documents/couchgate', { id: `key:${key}`, snapshot: ofStore, revision: null }),
+    ];
+    assert.deepEqual(
+      refused.map(({ status }) => status),
+      [403, 403, 403, 403],
+    );
+  });
+
+  it('refuses to restore into system databases, the store, and names that CouchDB does not have', async () => {
+    const targets = [
+      '_users',
+      '_replicator',
+      'x/_replicator',
+      'x/_users',
+      'couchgate',
+      'couchgate_history',
+      'A',
+      '../x',
+    ];
+    for (const to of targets) {
+      const { status } = await ask('POST', '/restore', { database: 'fruit', snapshot, to });
+      assert.ok([400, 403].includes(status), `${to}: ${status}`);
+    }
+    for (const database of ['_users', '_replicator', 'x%2F_replicator', 'couchgate']) {
+      const body = { snapshot, revision: null };
+      const { status } = await ask('POST', `/documents/${database}/doc/restore`, body);
+      assert.equal(status, 403, database);
+    }
+    assert.equal((await ask('POST', '/restore', { database: 'fruit', snapshot, to: 'fruit' })).status, 409);
+  });
+
+  it('never makes a path of the file system out of what a request names', async () => {
+    writeFileSync(join(folder, 'secret'), 'not for anybody');
+    assert.equal((await ask('GET', `/documents/fruit/x?snapshot=${snapshot}`)).status, 200);
+    for (const id of [
+      '../../secret',
+      '../couchgate-backup.json',
+      `${snapshot}/../${snapshot}`,
+      `${snapshot}\0`,
+    ]) {
+      const { status, body } = await ask('GET', `/documents/fruit/x?snapshot=${encodeURIComponent(id)}`);
+      assert.equal(status, 404, `${id}: ${JSON.stringify(body)}`);
+      const listed = await ask('GET', `/snapshots?database=${encodeURIComponent(id)}`);
+      assert.deepEqual((listed.body as { snapshots: unknown[] }).snapshots, []);
+    }
+  });
+
+  it(
+    'gives the backup process no secret in its arguments or its environment',
+    { skip: process.platform !== 'linux' },
+    async () => {
+      await ask('GET', '/snapshots');
+      const children = readdirSync('/proc').filter(
+        (pid) =>
+          /^\d+$/.test(pid) &&
+          parentOf(pid) === String(process.pid) &&
+          read(pid, 'cmdline').includes('backup-process'),
+      );
+      assert.equal(children.length, 1);
+      const [pid = ''] = children;
+      const seen = read(pid, 'cmdline') + read(pid, 'environ');
+      assert.ok(!seen.includes(KEY));
+      assert.ok(!seen.includes(gate.backend.jwtSecretBase64));
+      assert.ok(!seen.includes('COUCHGATE_'));
+    },
+  );
+
+  it('has no key, password or secret in a job, a log line or an answer', async () => {
+    const text = JSON.stringify([
+      (await ask('GET', '/jobs')).body,
+      (await ask('GET', '')).body,
+      await gate.accessLog(),
+      gate.log.lines,
+    ]);
+    for (const secret of [KEY, gate.backend.jwtSecretBase64, gate.owner.password])
+      assert.ok(!text.includes(secret));
+  });
+
+  const read = (pid: string, file: string): string => {
+    try {
+      return readFileSync(`/proc/${pid}/${file}`, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const parentOf = (pid: string): string => read(pid, 'stat').split(') ').at(-1)?.split(' ')[1] ?? '';
+});
