@@ -1,4 +1,4 @@
-// Prepares the environment of the ceiling: the trivial upstream, a database, a key with read access, and
+// Prepares the environment of the ceiling: the trivial upstream, a database, a key that may read and write, and
 // Couchgate.
 import { ask, basic, type CouchgateOptions, createKey, grant, startCouchgate } from './couchgate.ts';
 import { type Plan } from './group.ts';
@@ -27,7 +27,7 @@ export async function startGuarded(plan: Plan): Promise<Guarded> {
   const first = await startCouchgate(plan, { nodes: [upstream.url], backend });
   const key = await createKey(first.url, backend.owner);
   await ask(first.url, backend.owner, 'PUT', '/bench');
-  await grant(first.url, backend.owner, 'bench', { [key.name]: ['_reader'] });
+  await grant(first.url, backend.owner, 'bench', { [key.name]: ['_reader', '_writer'] });
   await first.stop();
   const load = (url: string): Variant['load'] => ({
     url,

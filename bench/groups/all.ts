@@ -8,9 +8,11 @@ import { endToEnd } from './end-to-end.ts';
 import { growth } from './growth.ts';
 import { logging } from './logging.ts';
 import { streams } from './streams.ts';
+import { writes } from './writes.ts';
 
 export const GROUPS: readonly Group[] = [
   ceiling,
+  writes,
   decision,
   logging,
   endToEnd,
