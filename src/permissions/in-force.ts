@@ -3,7 +3,7 @@
 import { type DatabasePermissions } from './grants.ts';
 import { closed, intersectionOf, isDelegatedAlike } from './intersection.ts';
 import { mirrorOf, permissionsOfForm, securityIn } from './record-document.ts';
-import { type PermissionRecord } from './record-leaves.ts';
+import { mirroredStateOf, type PermissionRecord } from './record-leaves.ts';
 import { mirrorNameIn, permissionsIn, type StoredSecurity } from './security-document.ts';
 import { type JsonObject } from './security-request.ts';
 
@@ -97,10 +97,9 @@ function securityInForce(agreement: Agreement, security: JsonObject, object: Sto
 }
 
 /** Compares what decides access, not the bytes: CouchDB may write an object differently. */
-function isMirrorOf({ state, leaves }: PermissionRecord, object: StoredSecurity, database: string): boolean {
-  // While a change is under way, the mirror holds the change and not what is in force.
-  const [expected = state, second] = leaves;
-  if (second !== undefined) return true;
+function isMirrorOf(record: PermissionRecord, object: StoredSecurity, database: string): boolean {
+  const expected = mirroredStateOf(record);
+  if (expected === undefined) return true;
   const mirror = mirrorOf(expected, database);
   const [found, wanted] = [permissionsIn(object, database), permissionsIn(mirror, database)];
   if (found.couchdbAuthOnly || wanted.couchdbAuthOnly) return isDelegatedAlike(object, mirror);

@@ -1,6 +1,6 @@
 // Keeps the grants of all records in memory: which names hold what on which databases.
 import { type CouchdbMembers, type GrantOf, type PermissionIndex } from './permission-keeper.ts';
-import { permissionsOfForm, type RecordState } from './record-document.ts';
+import { type Leaf, permissionsOfForm } from './record-document.ts';
 import { formInForce } from './record-leaves.ts';
 import { NO_ROLES, rolesOf, type RoleSet } from './role.ts';
 import { isObject, isTexts, type JsonObject } from './security-request.ts';
@@ -63,13 +63,17 @@ export class RecordIndex implements PermissionIndex {
 
   /**
    * Takes the winner of a record. `hasConflicts` = there are other leaves. An older state is ignored: pages
-   * that are read at the start arrive after changes of the feed. Returns true if it was taken.
+   * that are read at the start arrive after changes of the feed.
    */
-  take(database: string, rev: string, state: RecordState, hasConflicts: boolean): boolean {
+  take(database: string, leaf: Leaf, hasConflicts: boolean): void {
     const held = this.#records.get(database);
-    if (held !== undefined && isOlder(state.revision, rev, held)) return false;
+    if (held !== undefined) {
+      // Which of the leaves counts, a read of the record decides.
+      if (leaf.isWithdrawn && hasConflicts) this.#records.set(database, { ...held, isAtRest: false });
+      if (leaf.isWithdrawn ? hasConflicts || isShorter(leaf.rev, held.rev) : isOlder(leaf, held)) return;
+    }
     // Other leaves can only narrow, and are merged within seconds.
-    const form = formInForce(state);
+    const form = formInForce(leaf);
     const { grants, couchdbAuthOnly } = permissionsOfForm(form, database, false);
     if (held !== undefined) this.#unlink(database, held.names);
     const names: string[] = [];
@@ -81,17 +85,16 @@ export class RecordIndex implements PermissionIndex {
     if (couchdbAuthOnly) this.#couchdbAuthOnly.add(database);
     else this.#couchdbAuthOnly.delete(database);
     this.#records.set(database, {
-      rev,
-      revision: state.revision,
-      stamp: state.stamp,
-      start: state.generation.start,
-      isAtRest: state.state === 'done' && !hasConflicts,
+      rev: leaf.rev,
+      revision: leaf.revision,
+      stamp: leaf.stamp,
+      start: leaf.generation.start,
+      isAtRest: leaf.state === 'done' && !hasConflicts,
       couchdbAuthOnly,
       couchdbMembers: couchdbAuthOnly ? membersIn(form) : undefined,
       names,
       roles,
     });
-    return true;
   }
 
   /** Removes a record that was deleted from the store. */
@@ -172,7 +175,11 @@ function membersIn(form: JsonObject): CouchdbMembers {
   };
 }
 
-function isOlder(revision: number, rev: string, held: IndexedRecord): boolean {
-  if (revision !== held.revision) return revision < held.revision;
-  return Number.parseInt(rev, 10) < Number.parseInt(held.rev, 10);
+function isOlder({ revision, rev }: Leaf, held: IndexedRecord): boolean {
+  return revision === held.revision ? isShorter(rev, held.rev) : revision < held.revision;
+}
+
+/** Compares the lengths of the paths that two revisions (`_rev`) have in the document. */
+function isShorter(rev: string, other: string): boolean {
+  return Number.parseInt(rev, 10) < Number.parseInt(other, 10);
 }

@@ -11,7 +11,7 @@ import { newestObject } from './node-objects.ts';
 import { type ChangeOrigin } from './permission-keeper.ts';
 import { type Generation, type Leaf, mirrorOf, RECENT_CHANGES, type RecordState } from './record-document.ts';
 import { type RecordCopies } from './record-copies.ts';
-import { type PermissionRecord } from './record-leaves.ts';
+import { mirroredStateOf, type PermissionRecord } from './record-leaves.ts';
 import { mirrorNameIn, type StoredSecurity, versionOf } from './security-document.ts';
 import { restedOf, type Seen, type SeenAtRest, seenOf } from './seen.ts';
 import { type JsonObject } from './security-request.ts';
@@ -207,11 +207,14 @@ export class PermissionRecords {
   async heal(database: string, until = this.#options.now() + GIVE_UP_MS): Promise<Finished | undefined> {
     const record = await this.#copies.read(database);
     if (record === undefined) return undefined;
-    const [winner] = record.leaves;
-    // All writers have withdrawn. What they had read is in force, and becomes a leaf again.
-    if (winner === undefined) await this.#acknowledge(database, record.state, record);
-    if (record.isAtRest || winner === undefined) return undefined;
-    const leaf = record.leaves.length === 1 ? winner : await this.#merge(database, record);
+    const [first, second] = record.leaves;
+    if (record.isAtRest) {
+      // Writers have withdrawn: the state is written once more, so that their leaves can be deleted.
+      if (second !== undefined || record.superseded.length > 0)
+        await this.#acknowledge(database, record.state, record);
+      return undefined;
+    }
+    const leaf = second === undefined ? first : await this.#merge(database, record);
     if (leaf === undefined) return undefined;
     const isFinished = await this.#finish(database, leaf, { readAt: -Infinity, until });
     return isFinished ? { state: leaf, before: leaf.before ?? {} } : undefined;
@@ -296,17 +299,16 @@ export class PermissionRecords {
     state: RecordState,
     record: PermissionRecord | undefined,
   ): Promise<Leaf | undefined> {
-    const others = record?.leaves.slice(1) ?? [];
-    const written = await this.#copies.write(database, state, record?.parent);
+    const [parent, ...others] = record?.leaves ?? [];
+    const written = await this.#copies.write(database, state, parent?.rev);
     await this.#step(state.state);
     if (written.outcome === 'acknowledged') {
-      await this.#copies.close(
-        database,
-        others.map(({ rev }) => rev),
-      );
-      if (record !== undefined) await this.#copies.purge(database, record);
+      if (record !== undefined) {
+        await this.#copies.close(database, [...others.map(({ rev }) => rev), ...record.superseded]);
+        await this.#copies.purge(database, record);
+      }
       await this.#options.onWritten(database, written.rev, state);
-      return { ...state, rev: written.rev };
+      return { ...state, rev: written.rev, isWithdrawn: false };
     }
     if (written.outcome === 'partial') await this.#copies.withdraw(database, written.rev, record?.state);
     if (written.outcome === 'unknown') await this.#withdrawLost(database, state, record);
@@ -339,7 +341,7 @@ export class PermissionRecords {
       await this.voidDeleted(database, leaf.generation.id, { by: '', via: 'delete' });
       throw new NotFound(MISSING);
     }
-    const { rev: parent, ...writing } = leaf;
+    const { rev: parent, isWithdrawn: _, ...writing } = leaf;
     const done: RecordState = { ...writing, state: 'done', mirrored: true, before: undefined };
     while (this.#options.now() < limits.until) {
       const written = await this.#copies.write(database, done, parent);
@@ -387,7 +389,7 @@ export class PermissionRecords {
       await this.#step('mirrored');
       const [record, start] = await Promise.all([this.#copies.read(database), this.#startOf(database)]);
       if (record === undefined) throw new Unavailable(AWAY, { detail: 'the record is gone' });
-      const newest = record.leaves.length > 1 ? undefined : (record.leaves[0] ?? record.state);
+      const newest = mirroredStateOf(record);
       if (newest === undefined || isSameChange(newest, current)) {
         if (start !== current.generation.start) return false;
         // Several leaves: their writers withdraw, or one of them merges. `current` is in the object until

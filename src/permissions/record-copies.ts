@@ -2,7 +2,7 @@
 import { type Couch, type CouchRequest } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { documentOf, RECORD, type RecordState } from './record-document.ts';
-import { recordOf, type PermissionRecord, type RawLeaf } from './record-leaves.ts';
+import { recordOf, type PermissionRecord, type RawLeaf, withdrawnDocumentOf } from './record-leaves.ts';
 
 /**
  * `acknowledged`: a majority of the copies has the leaf. `rejected`: no copy has it, because the parent is no
@@ -61,13 +61,10 @@ export class RecordCopies {
     return this.#put(database, documentOf(state), parent);
   }
 
-  /**
-   * Deletes a leaf that was not acknowledged. The deleted leaf holds the state before it: if another writer
-   * withdraws its leaf too, no live leaf is left, and the state must not be lost.
-   */
+  /** Withdraws a leaf that was not acknowledged. Without a state before it, there was no record. */
   async withdraw(database: string, rev: string, stateBefore: RecordState | undefined): Promise<void> {
-    const fields = stateBefore === undefined ? {} : documentOf(stateBefore);
-    await this.#put(database, { ...fields, _deleted: true }, rev);
+    const document = stateBefore === undefined ? { _deleted: true } : withdrawnDocumentOf(stateBefore);
+    await this.#put(database, document, rev);
   }
 
   /**

@@ -62,6 +62,8 @@ export interface RecordState {
 /** A live leaf of the document. */
 export interface Leaf extends RecordState {
   readonly rev: string;
+  /** True if its writer did not succeed; it holds the state from which the writer started. */
+  readonly isWithdrawn: boolean;
 }
 
 /**

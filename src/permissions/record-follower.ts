@@ -5,7 +5,8 @@ import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { STUCK_MS } from './permission-records.ts';
-import { RECORD, stateIn } from './record-document.ts';
+import { RECORD } from './record-document.ts';
+import { leafIn } from './record-leaves.ts';
 import { type SecurityKeeper } from './security-store.ts';
 
 export interface RecordFollowerOptions {
@@ -93,9 +94,8 @@ export class RecordFollower {
   #take(document: StoredDocument): boolean {
     const { index } = this.#options.security;
     const database = document._id.slice(RECORD.length);
-    const state = stateIn(document);
     const hasConflicts = Array.isArray(document['_conflicts']) && document['_conflicts'].length > 0;
-    index.take(database, document._rev ?? '', state, hasConflicts);
+    index.take(database, leafIn(document), hasConflicts);
     if (hasConflicts) this.#conflicts += 1;
     if (index.recordOf(database)?.isAtRest === false) this.#watch(database);
     return hasConflicts;

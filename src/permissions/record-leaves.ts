@@ -1,19 +1,17 @@
 // Decides what the leaves of a permission record say together. CouchDB's choice of a winner decides nothing.
 import { intersectionOf, closed } from './intersection.ts';
-import { type Leaf, type RecordState, stateIn } from './record-document.ts';
-import { isObject, type JsonObject } from './security-request.ts';
+import { documentOf, type Leaf, type RecordState, stateIn } from './record-document.ts';
+import { type JsonObject } from './security-request.ts';
 
 /** What a majority of the copies has of one record. */
 export interface PermissionRecord {
-  /** The leaves that are not deleted, in the order of CouchDB: its winner comes first. */
-  readonly leaves: readonly Leaf[];
-  /**
-   * The leaf that a change replaces. If all are deleted, it is named as well: else each copy chooses its own.
-   */
-  readonly parent: string;
-  /** The revisions (`_rev`) of deleted leaves: writes that were withdrawn. */
+  /** The leaves that count, in the order of CouchDB: its winner comes first. */
+  readonly leaves: readonly [Leaf, ...Leaf[]];
+  /** The revisions (`_rev`) of withdrawn leaves that do not count: a later change stands beside them. */
+  readonly superseded: readonly string[];
+  /** The revisions of deleted leaves. */
   readonly deleted: readonly string[];
-  /** What is in force. Its `state` is that of the leaves: `done` only if there is one, and it is done. */
+  /** What is in force. Its `state` is `done` only if the record is at rest. */
   readonly state: RecordState;
   /** False while a change is under way, or was left unfinished. */
   readonly isAtRest: boolean;
@@ -27,56 +25,66 @@ export interface RawLeaf {
   readonly [field: string]: unknown;
 }
 
-/** Sums the leaves up; `undefined` = no record. */
+/**
+ * The document of a leaf that replaces one of a writer that did not succeed, and holds the state from which
+ * the writer started. It is not deleted, because CouchDB refuses to write onto a leaf of a deleted document:
+ * if all writers withdrew at the same time, no change could ever follow.
+ */
+export function withdrawnDocumentOf(state: RecordState): Readonly<Record<string, unknown>> {
+  return { ...documentOf(state), withdrawn: true };
+}
+
+/**
+ * Sums the leaves up; `undefined` = no record.
+ *
+ * A withdrawn leaf says which state was in force when its writer began. A change with a higher revision began
+ * there or later, so the withdrawn leaf does not count beside it. Beside an older leaf it does: a node that
+ * was away can bring one back that has grants which were revoked since.
+ */
 export function recordOf(raw: readonly RawLeaf[]): PermissionRecord | undefined {
-  const leaves = raw
-    .filter(({ _deleted }) => _deleted !== true)
-    .map((document) => ({ ...stateIn(document), rev: document._rev }))
-    .sort((a, b) => byWinnerOrder(a.rev, b.rev));
-  const withdrawn = raw.filter(({ _deleted }) => _deleted === true);
-  const deleted = withdrawn.map(({ _rev }) => _rev);
-  const [winner, ...others] = leaves;
-  if (winner === undefined) return recordOfWithdrawn(withdrawn, deleted);
-  const newest = newestOf([winner, ...others]);
-  const forms = [formInForce(newest), ...leaves.filter((leaf) => leaf !== newest).map(formInForce)] as const;
-  const isAtRest = others.length === 0 && winner.state === 'done';
-  const security = intersectionOf(forms);
+  const sorted = raw.toSorted((a, b) => byWinnerOrder(a._rev, b._rev));
+  const live = sorted.filter(({ _deleted }) => _deleted !== true).map(leafIn);
+  const newest = Math.max(...live.map(({ revision }) => revision));
+  const [first, ...others] = live.filter((leaf) => !leaf.isWithdrawn || leaf.revision === newest);
+  if (first === undefined) return undefined;
+  const leaves = [first, ...others] as const;
+  // Several withdrawn leaves of one revision hold the same state.
+  const isAtRest =
+    leaves.every(({ isWithdrawn }) => isWithdrawn) || (others.length === 0 && first.state === 'done');
   return {
     leaves,
-    parent: winner.rev,
-    deleted,
-    state: { ...newest, security, before: undefined, state: isAtRest ? 'done' : 'writing' },
+    superseded: live.filter((leaf) => !leaves.includes(leaf)).map(({ rev }) => rev),
+    deleted: sorted.filter(({ _deleted }) => _deleted === true).map(({ _rev }) => _rev),
+    state: stateOf(leaves, isAtRest),
     isAtRest,
   };
 }
 
-/**
- * Two writers can withdraw their leaves at the same time, so that no live leaf is left. A withdrawn leaf
- * holds the state from which its writer started, so the newest of them hold what was acknowledged last.
- */
-function recordOfWithdrawn(
-  withdrawn: readonly RawLeaf[],
-  deleted: readonly string[],
-): PermissionRecord | undefined {
-  const states = withdrawn.filter((leaf) => isObject(leaf['generation'])).map((leaf) => stateIn(leaf));
-  const [first, ...rest] = states;
-  if (first === undefined) return undefined;
-  const newest = newestOf([first, ...rest]);
-  const alike = states.filter(({ revision }) => revision === newest.revision).map(formInForce);
-  const security = intersectionOf([formInForce(newest), ...alike]);
-  return {
-    leaves: [],
-    parent: deleted.toSorted(byWinnerOrder)[0] ?? '',
-    deleted,
-    state: { ...newest, security, before: undefined, state: 'done' },
-    isAtRest: true,
-  };
+/** Reads the document of a leaf. */
+export function leafIn(document: JsonObject & { readonly _rev?: string }): Leaf {
+  return { ...stateIn(document), rev: document._rev ?? '', isWithdrawn: document['withdrawn'] === true };
+}
+
+function stateOf(leaves: PermissionRecord['leaves'], isAtRest: boolean): RecordState {
+  const { rev: _, isWithdrawn: __, ...newest } = newestOf(leaves);
+  const security = intersectionOf([formInForce(newest), ...leaves.map(formInForce)]);
+  return { ...newest, security, before: undefined, state: isAtRest ? 'done' : 'writing' };
 }
 
 /** While a change is `writing`, only what is granted before and after it is in force. */
 export function formInForce({ state, before, security }: RecordState): JsonObject {
   if (state === 'done') return security;
   return before === undefined ? closed(security) : intersectionOf([security, before]);
+}
+
+/**
+ * The state whose object is to be in CouchDB: while a change is under way, the change and not what is in
+ * force. `undefined` while several leaves race.
+ */
+export function mirroredStateOf(record: PermissionRecord): RecordState | undefined {
+  if (record.isAtRest) return record.state;
+  const [first, second] = record.leaves;
+  return second === undefined ? first : undefined;
 }
 
 function newestOf<T extends RecordState>(states: readonly [T, ...T[]]): T {

@@ -365,7 +365,7 @@ class CachedSecurity implements SecurityKeeper {
   async #written(database: string, rev: string, state: RecordState): Promise<void> {
     if (this.#own.size >= OWN_LEAVES) this.#own.clear();
     this.#own.add(ownKey(database, rev));
-    this.index.take(database, rev, state, false);
+    this.index.take(database, { ...state, rev, isWithdrawn: false }, false);
     if (state.state === 'writing') {
       // Replicas of the version before learn of the change when its mirror is written.
       await this.#options.bus.publish({ kind: 'permissions', database, isInFeed: true });

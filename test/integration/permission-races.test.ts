@@ -189,6 +189,15 @@ describe('permissions that several replicas change', { skip: withoutCouchdb }, (
     return race;
   }
 
+  async function leavesOf(database: string): Promise<number> {
+    const couch = ownCouch(backend);
+    const path = `/couchgate/${encodeURIComponent(`permissions:${database}`)}?open_revs=all&r=3`;
+    const { body } = await couch.ask({ method: 'GET', path });
+    await couch.close();
+    const rows = body as readonly { readonly ok?: { readonly _deleted?: boolean } }[];
+    return rows.filter(({ ok }) => ok !== undefined && ok._deleted !== true).length;
+  }
+
   /** One leaf, equal mirrors, no grant lost without a merge, no revocation undone. */
   async function assertRest(t: TestContext, database: string, race: Race): Promise<void> {
     const [first, second] = replicas as readonly [Couchgate, Couchgate];
@@ -198,6 +207,7 @@ describe('permissions that several replicas change', { skip: withoutCouchdb }, (
       await services.recordMaintenance.inspect(database);
       return (await checkDatabase(deps, database)) === undefined;
     }, 'record and objects are alike');
+    await until(async () => (await leavesOf(database)) === 1, 'one leaf is left');
     const seen = await services.security.inForce(database);
     const names = new Set(seen?.permissions.grants.keys());
     for (const name of race.revoked.keys())

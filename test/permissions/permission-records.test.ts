@@ -170,6 +170,8 @@ async function race(seed: number, changes: number, faults: Faults): Promise<Resu
   cluster.replicate();
   const last = writer(false);
   const rest = last.readAtRest(DATABASE).then(async (seen) => {
+    // As the follower does for several leaves, and the check for the object.
+    await last.heal(DATABASE);
     await last.mirrorAgain(DATABASE);
     return seen;
   });
@@ -207,4 +209,46 @@ describe('a permission record under racing writers', () => {
       }
     });
   }
+
+  it('takes a change after all writers have withdrawn – two of three copies, one writer at each', async () => {
+    const cluster = new SimulatedCluster({ copies: 3 });
+    cluster.create(DATABASE);
+    const copies = new RecordCopies({ couch: cluster, storeDatabase: 'couchgate' });
+    const records = new PermissionRecords({
+      ...{ couch: cluster, copies, nodeUrls: cluster.urls, now: Date.now, report: () => undefined },
+      onWritten: () => Promise.resolve(),
+    });
+    const by = { by: 'test', via: 'api' } as const;
+    const grant = (name: string) =>
+      records.change(DATABASE, () => ({ cloudant: { [name]: ['_reader'] } }), by);
+    await grant('ann');
+    cluster.replicate();
+    const record = await copies.read(DATABASE);
+    assert.ok(record);
+    const [first, second, third] = cluster.copies;
+    assert.ok(first && second && third);
+    third.isUp = false;
+    for (const [reached, other] of [
+      [first, second],
+      [second, first],
+    ] as const) {
+      other.isUp = false;
+      const written = await copies.write(
+        DATABASE,
+        { ...record.state, state: 'writing', by: reached.url },
+        record.leaves[0].rev,
+      );
+      assert.equal(written.outcome, 'partial');
+      await copies.withdraw(DATABASE, written.rev, record.state);
+      other.isUp = true;
+    }
+    cluster.replicate();
+    const before = await records.readAtRest(DATABASE);
+    assert.deepEqual([...(before?.permissions.grants.keys() ?? [])], ['ann']);
+    const { state } = await grant('bob');
+    assert.deepEqual(grantsIn(state.security), { bob: ['_reader'] });
+    assert.equal(state.revision, record.state.revision + 1);
+    const live = cluster.leavesOf(RECORD).filter(({ _deleted }) => _deleted !== true);
+    assert.equal(live.length, 1, 'the withdrawn leaves are deleted');
+  });
 });

@@ -1,7 +1,7 @@
 // What the leaves of a permission record say together.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { recordOf, type RawLeaf } from '../../src/permissions/record-leaves.ts';
+import { recordOf, type RawLeaf, withdrawnDocumentOf } from '../../src/permissions/record-leaves.ts';
 import { documentOf, type RecordState } from '../../src/permissions/record-document.ts';
 import { type JsonObject } from '../../src/permissions/security-request.ts';
 
@@ -11,14 +11,22 @@ const ANN = roles({ ann: ['_reader'] });
 const BOB = roles({ bob: ['_reader'] });
 const DELEGATED = { couchdb_auth_only: true, members: { names: ['ann'] }, admins: {}, ...BOTH };
 
-function leaf(rev: string, revision: number, state: Partial<RecordState>, deleted = false): RawLeaf {
-  const whole: RecordState = {
+function leaf(rev: string, revision: number, state: Partial<RecordState>): RawLeaf {
+  return { ...documentOf(stateOf(rev, revision, state)), _id: 'permissions:db', _rev: rev };
+}
+
+function withdrawn(rev: string, revision: number, security: JsonObject): RawLeaf {
+  const state = stateOf(rev, revision, { security });
+  return { ...withdrawnDocumentOf(state), _id: 'permissions:db', _rev: rev };
+}
+
+function stateOf(rev: string, revision: number, state: Partial<RecordState>): RecordState {
+  return {
     ...{ revision, generation: { id: 'a', start: '1' }, state: 'done', stamp: revision, mirrored: true },
     ...{ security: {}, before: undefined, recent: [{ id: rev, revision }], by: 'x', via: 'api', at: '' },
     ...{ reason: undefined, requestId: undefined },
     ...state,
   };
-  return { ...documentOf(whole), _id: 'permissions:db', _rev: rev, ...(deleted ? { _deleted: true } : {}) };
 }
 
 interface Row {
@@ -67,16 +75,29 @@ const ROWS: readonly Row[] = [
     isAtRest: false,
   },
   {
-    title: 'a live leaf beside a withdrawn one',
-    leaves: [leaf('3-b', 1, { security: BOTH }, true), leaf('2-a', 2, { security: ANN })],
+    title: 'a deleted leaf beside a live one',
+    leaves: [{ ...leaf('3-b', 3, { security: BOTH }), _deleted: true }, leaf('2-a', 2, { security: ANN })],
+    inForce: ANN,
+    isAtRest: true,
+  },
+  {
+    title: 'a withdrawn leaf beside a later change',
+    leaves: [withdrawn('3-b', 1, BOB), leaf('2-a', 2, { security: ANN })],
     inForce: ANN,
     isAtRest: true,
   },
   {
     title: 'withdrawn leaves alone: what their writers had read, the newest',
-    leaves: [leaf('5-b', 3, { security: ANN }, true), leaf('3-a', 1, { security: BOTH }, true)],
+    leaves: [withdrawn('5-b', 3, ANN), withdrawn('5-a', 3, ANN), withdrawn('3-a', 1, BOTH)],
     inForce: ANN,
     isAtRest: true,
+  },
+  {
+    title:
+      'an old leaf beside a withdrawn one of a later state: a grant that was revoked since stays revoked',
+    leaves: [withdrawn('9-b', 7, BOB), leaf('4-a', 3, { security: BOTH })],
+    inForce: BOB,
+    isAtRest: false,
   },
   {
     title: 'a change without the state before it',

@@ -249,7 +249,10 @@ function leavesIn(id: string, copies: readonly Copy[]): readonly RawLeaf[] {
   return leavesOfTree(merged).map(({ rev, body }) => ({ ...body, _id: id, _rev: rev }));
 }
 
-/** An interactive edit of one copy; `undefined` = conflict. Source: couch_db:prep_and_validate_update. */
+/**
+ * An interactive edit of one copy; `undefined` = conflict. A deleted document takes no child of a leaf that is
+ * named. Source: couch_db:prep_and_validate_update, couch_db_updater:merge_rev_tree.
+ */
 function edit(tree: Tree, { _rev, _id, ...body }: Body): string | undefined {
   const leaves = leavesOfTree(tree);
   const live = leaves.filter((leaf) => leaf.body['_deleted'] !== true);
@@ -259,7 +262,7 @@ function edit(tree: Tree, { _rev, _id, ...body }: Body): string | undefined {
     parent = leaves
       .toSorted((a, b) => numberOf(a.rev) - numberOf(b.rev) || (a.rev < b.rev ? -1 : 1))
       .at(-1)?.rev;
-  } else if (!leaves.some(({ rev }) => rev === parent)) return undefined;
+  } else if (live.length === 0 || !leaves.some(({ rev }) => rev === parent)) return undefined;
   const hash = createHash('md5')
     .update(`${parent ?? ''}${JSON.stringify(body)}`)
     .digest('hex');
