@@ -3,67 +3,26 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { openAdmin } from '../../src/setup/admin.ts';
-import {
-  type AskOptions,
-  startCouchgate,
-  type Answer,
-  type Couchgate,
-  type Credentials,
-} from '../support/couchgate.ts';
+import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
+import { permissionFront, type PermissionFront, securityPath } from '../support/permission-front.ts';
 import { closedAfterSuite } from '../support/started.ts';
-
-interface Entry {
-  readonly revision: number;
-  readonly generation: string;
-  readonly by: string;
-  readonly via: string;
-  readonly at: string;
-  readonly reason?: string;
-  readonly request_id?: string;
-  readonly changes: readonly { readonly name: string; readonly before: string[]; readonly after: string[] }[];
-}
 
 describe('H27: the history of permissions', () => {
   let gate: Couchgate;
+  let front: PermissionFront;
   let holder: Credentials;
   const started = closedAfterSuite();
 
   before(async () => {
     gate = await started(startCouchgate());
+    front = permissionFront(gate);
     holder = await gate.key();
   });
 
-  const path = (database: string, more = ''): string =>
-    `/_api/v2/db/${encodeURIComponent(database)}/_security${more}`;
-  const asOwner = (method: string, where: string, options: AskOptions = {}): Promise<Answer> =>
-    gate.ask(method, where, { as: gate.owner, ...options });
-  const put = async (database: string, cloudant: object, options: AskOptions = {}): Promise<number> => {
-    const answer = await asOwner('PUT', path(database), { body: { cloudant }, ...options });
-    assert.equal(answer.status, 200, JSON.stringify(answer.body));
-    return (answer.body as { revision: number }).revision;
-  };
-  const historyOf = async (
-    database: string,
-    query = '',
-    as: Credentials = gate.owner,
-  ): Promise<readonly Entry[]> => {
-    const { status, body } = await gate.ask('GET', path(database, `/history${query}`), { as });
-    assert.equal(status, 200, JSON.stringify(body));
-    return (body as { history: readonly Entry[] }).history;
-  };
-  const cloudantOf = async (database: string): Promise<unknown> =>
-    ((await asOwner('GET', path(database))).body as { cloudant?: unknown }).cloudant;
-  const rollback = (
-    database: string,
-    revision: unknown,
-    options: AskOptions & { query?: string } = {},
-  ): Promise<Answer> =>
-    asOwner('POST', path(database, `/rollback${options.query ?? ''}`), { body: { revision }, ...options });
-
   it('does not open a database or make an admin unless told so – POST …/rollback – 409', async () => {
     await gate.database('hist-wide');
-    const open = await put('hist-wide', { nobody: ['_reader'], boss: ['_admin'] });
-    await put('hist-wide', {});
+    const open = await front.put('hist-wide', { nobody: ['_reader'], boss: ['_admin'] });
+    await front.put('hist-wide', {});
     for (const [query, status] of [
       ['', 409],
       ['?allow=public', 409],
@@ -71,30 +30,30 @@ describe('H27: the history of permissions', () => {
       ['?allow=everything', 400],
       ['?allow=public,admin', 200],
     ] as const) {
-      const answer = await rollback('hist-wide', open, { query });
+      const answer = await front.rollback('hist-wide', open, { query });
       assert.equal(answer.status, status, query);
       if (status === 409) assert.equal((answer.body as { error: string }).error, 'would_widen');
-      if (status !== 200) assert.deepEqual(await cloudantOf('hist-wide'), {});
+      if (status !== 200) assert.deepEqual(await front.cloudantOf('hist-wide'), {});
     }
-    assert.deepEqual(await cloudantOf('hist-wide'), { nobody: ['_reader'], boss: ['_admin'] });
+    assert.deepEqual(await front.cloudantOf('hist-wide'), { nobody: ['_reader'], boss: ['_admin'] });
   });
 
   it('ends with the life of a database, except for the owner – DELETE and PUT /{db}', async () => {
     await gate.database('hist-life', { [holder.name]: ['_security'], secret: ['_reader'] });
-    const [old] = await historyOf('hist-life');
-    assert.equal((await asOwner('DELETE', '/hist-life')).status, 200);
-    assert.ok((await historyOf('hist-life')).some(({ revision }) => revision === old?.revision));
-    assert.equal((await gate.ask('GET', path('hist-life', '/history'), { as: holder })).status, 404);
+    const [old] = await front.historyOf('hist-life');
+    assert.equal((await front.asOwner('DELETE', '/hist-life')).status, 200);
+    assert.ok((await front.historyOf('hist-life')).some(({ revision }) => revision === old?.revision));
+    assert.equal((await gate.ask('GET', securityPath('hist-life', '/history'), { as: holder })).status, 404);
     await gate.database('hist-life', { [holder.name]: ['_security'] });
-    const now = await historyOf('hist-life', '', holder);
+    const now = await front.historyOf('hist-life', '', holder);
     assert.ok(now.length > 0 && now.every(({ generation }) => generation !== old?.generation));
-    const everything = await historyOf('hist-life');
+    const everything = await front.historyOf('hist-life');
     assert.ok(everything.some(({ generation }) => generation === old?.generation));
-    const refused = await rollback('hist-life', old?.revision);
+    const refused = await front.rollback('hist-life', old?.revision);
     assert.equal(refused.status, 404);
-    const one = path('hist-life', `/history/${old?.revision ?? 0}`);
+    const one = securityPath('hist-life', `/history/${old?.revision ?? 0}`);
     assert.equal((await gate.ask('GET', one, { as: holder })).status, 404);
-    assert.equal((await asOwner('GET', one)).status, 200);
+    assert.equal((await front.asOwner('GET', one)).status, 200);
   });
 
   it('is closed to every client as a database – GET /couchgate_history – 403', async () => {
@@ -103,7 +62,7 @@ describe('H27: the history of permissions', () => {
       '/couchgate_history/_all_docs',
       '/couchgate%5Fhistory/_changes',
     ])
-      assert.equal((await asOwner('GET', where)).status, 403, where);
+      assert.equal((await front.asOwner('GET', where)).status, 403, where);
     const couchdb = openAdmin({ url: gate.backend.urls[0] ?? '', credentials: gate.backend.owner });
     const { body } = await couchdb.ask('GET', '/couchgate_history/_security');
     assert.deepEqual((body as { members: unknown }).members, { names: [], roles: ['_admin'] });
@@ -112,10 +71,10 @@ describe('H27: the history of permissions', () => {
   it('tells the owner, and nobody else, of names that nobody has – PUT _security', async () => {
     await gate.database('hist-names', { [holder.name]: ['_security'] });
     const body = { cloudant: { [holder.name]: ['_security'], stranger: ['_reader'], nobody: ['_reader'] } };
-    const byHolder = await gate.ask('PUT', path('hist-names'), { as: holder, body });
+    const byHolder = await gate.ask('PUT', securityPath('hist-names'), { as: holder, body });
     assert.equal((byHolder.body as { warnings?: unknown }).warnings, undefined);
     const again = { cloudant: { ...body.cloudant, stranger: ['_writer'], [gate.owner.name]: ['_reader'] } };
-    const { body: byOwner } = await asOwner('PUT', path('hist-names'), { body: again });
+    const { body: byOwner } = await front.asOwner('PUT', securityPath('hist-names'), { body: again });
     assert.deepEqual((byOwner as { warnings?: unknown }).warnings, ['no such key or user: "stranger"']);
   });
 });
