@@ -2,7 +2,8 @@
 import { type Couch } from '../couch/couch.ts';
 import { type Agreement, inForceOf } from './in-force.ts';
 import { objectsOfNodes } from './node-objects.ts';
-import { type Finished, type PermissionRecords } from './permission-records.ts';
+import { type PermissionRecords } from './permission-records.ts';
+import { type Finished } from './record-protocol.ts';
 import { mirrorNameIn } from './security-document.ts';
 
 /**

@@ -4,9 +4,9 @@ import { type ChangeRow } from '../couch/couch.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
-import { STUCK_MS } from './permission-records.ts';
 import { RECORD } from './record-document.ts';
 import { leafIn } from './record-leaves.ts';
+import { patienceMs } from './record-protocol.ts';
 import { type SecurityKeeper } from './security-store.ts';
 
 export interface RecordFollowerOptions {
@@ -105,9 +105,7 @@ export class RecordFollower {
   #watch(database: string): void {
     if (this.#unfinished.has(database) || this.#stop.signal.aborted) return;
     const before = this.#options.security.index.recordOf(database)?.rev;
-    // Random, so that one of several followers acts first.
-    const pauseMs = STUCK_MS * (1 + Math.random() / 2);
-    const timer = setTimeout(() => void this.#lookAgain(database, before), pauseMs).unref();
+    const timer = setTimeout(() => void this.#lookAgain(database, before), patienceMs()).unref();
     this.#unfinished.set(database, timer);
   }
 

@@ -65,8 +65,13 @@ export function leafIn(document: JsonObject & { readonly _rev?: string }): Leaf 
   return { ...stateIn(document), rev: document._rev ?? '', isWithdrawn: document['withdrawn'] === true };
 }
 
+/** The state of a leaf. */
+export function stateOfLeaf({ rev: _, isWithdrawn: __, ...state }: Leaf): RecordState {
+  return state;
+}
+
 function stateOf(leaves: PermissionRecord['leaves'], isAtRest: boolean): RecordState {
-  const { rev: _, isWithdrawn: __, ...newest } = newestOf(leaves);
+  const newest = stateOfLeaf(newestOf(leaves));
   const security = intersectionOf([formInForce(newest), ...leaves.map(formInForce)]);
   return { ...newest, security, before: undefined, state: isAtRest ? 'done' : 'writing' };
 }

@@ -25,9 +25,10 @@ import {
   type PermissionReader,
   type PermissionsInForce,
 } from './permission-keeper.ts';
-import { type Authorship, type Finished, PermissionRecords } from './permission-records.ts';
+import { PermissionRecords } from './permission-records.ts';
 import { refuseOtherRevision } from './precondition.ts';
 import { RecordCopies } from './record-copies.ts';
+import { type Authorship, type Finished } from './record-protocol.ts';
 import { mirrorOf, permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
 import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
 import { documentOf, type Seen } from './seen.ts';
@@ -227,15 +228,8 @@ class CachedSecurity implements SecurityKeeper {
 
   async recordCreation(database: string, by: Principal, requestId: string): Promise<void> {
     const author: Authorship = { by: by.name, via: 'create', requestId };
-    try {
-      const object = await this.records.create(database, author);
-      if (isClosed(object)) return;
-      // `default_security` of CouchDB is not `admin_only`: without markers everybody could read and write
-      // (H4).
-      await this.records.change(database, () => securityOf(EMPTY_REQUEST), author);
-    } finally {
-      await this.#forget(database);
-    }
+    const made = await this.#recordCreation(database, author).finally(() => this.#forget(database));
+    for (const finished of made) await this.announce(database, finished);
   }
 
   async recordDeletion<T>(
@@ -244,22 +238,20 @@ class CachedSecurity implements SecurityKeeper {
     requestId: string,
     remove: () => Promise<{ readonly result: T; readonly isDeleted: boolean }>,
   ): Promise<T> {
+    const author: Authorship = { by: by.name, via: 'delete', requestId };
     const generation = await this.records.generationOf(database).catch(() => undefined);
+    let finished: Finished | undefined;
+    let removed: T;
     try {
       const { result, isDeleted } = await remove();
-      if (isDeleted) {
-        await this.records
-          .voidDeleted(database, generation, { by: by.name, via: 'delete', requestId })
-          .catch(() => {
-            // It grants nothing to a database that is made again: that has another start time.
-            this.#options.report('record of a deleted database could not be closed', { database });
-          });
-      }
-      return result;
+      removed = result;
+      if (isDeleted) finished = await this.#recordDeletion(database, generation, author);
     } finally {
       // The database may be deleted even if the response is an error or is lost.
       await this.#forget(database);
     }
+    if (finished !== undefined) await this.announce(database, finished);
+    return removed;
   }
 
   runExclusive<T>(database: string, work: () => Promise<T>): Promise<T> {
@@ -284,6 +276,28 @@ class CachedSecurity implements SecurityKeeper {
 
   close(): void {
     this.#cache.close();
+  }
+
+  async #recordCreation(database: string, by: Authorship): Promise<readonly Finished[]> {
+    const { finished, object } = await this.records.create(database, by);
+    const made = finished === undefined ? [] : [finished];
+    if (isClosed(object)) return made;
+    // `default_security` of CouchDB is not `admin_only`: without markers everybody could read and write (H4).
+    return [...made, await this.records.change(database, () => securityOf(EMPTY_REQUEST), by)];
+  }
+
+  async #recordDeletion(
+    database: string,
+    generation: string | undefined,
+    by: Authorship,
+  ): Promise<Finished | undefined> {
+    try {
+      return await this.records.voidDeleted(database, generation, by);
+    } catch {
+      // It grants nothing to a database that is made again: that has another start time.
+      this.#options.report('record of a deleted database could not be closed', { database });
+      return undefined;
+    }
   }
 
   async #read(database: string, caller: Caller | undefined): Promise<Cached> {

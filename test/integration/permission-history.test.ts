@@ -52,7 +52,30 @@ describe('the history of permissions', () => {
     });
     assert.ok(Math.abs(Date.parse(at) - Date.now()) < 60_000 && generation !== '');
     assert.equal(older?.revision, revision - 1);
-    assert.deepEqual(rest, []);
+    assert.deepEqual(
+      rest.map((first) => [first.revision, first.via, first.changes]),
+      [[revision - 2, 'create', []]],
+    );
+  });
+
+  it('has the creation and the deletion of a database – PUT and DELETE /{db}', async () => {
+    const headers = { 'X-Couch-Request-ID': 'end-42' };
+    await gate.database('hist-ends', { [reader.name]: ['_reader'] });
+    assert.equal((await front.asOwner('DELETE', '/hist-ends', { headers })).status, 200);
+    await gate.database('hist-ends');
+    const entries = await front.historyOf('hist-ends');
+    assert.deepEqual(
+      entries.map(({ via, by }) => [via, by]),
+      ['create', 'delete', 'api', 'create'].map((via) => [via, gate.owner.name]),
+    );
+    const [again, end, , first] = entries;
+    assert.equal(end?.request_id, 'end-42');
+    assert.deepEqual(end.changes, [{ name: reader.name, before: ['_reader'], after: [] }]);
+    assert.deepEqual([end.generation, again?.generation === first?.generation], [first?.generation, false]);
+    assert.deepEqual(
+      entries.map(({ revision }) => revision),
+      [4, 3, 2, 1],
+    );
   });
 
   it('shows the whole document of a revision – GET …/history/{revision}', async () => {
@@ -77,7 +100,7 @@ describe('the history of permissions', () => {
     await gate.database('hist-pages');
     for (let at = 0; at < 6; at += 1) await front.put('hist-pages', { [`n${at}`]: ['_reader'] });
     const all = (await front.historyOf('hist-pages')).map(({ revision }) => revision);
-    assert.equal(all.length, 6);
+    assert.equal(all.length, 7);
     const seen: number[] = [];
     let query = '?limit=3';
     for (;;) {

@@ -250,8 +250,8 @@ function leavesIn(id: string, copies: readonly Copy[]): readonly RawLeaf[] {
 }
 
 /**
- * An interactive edit of one copy; `undefined` = conflict. A deleted document takes no child of a leaf that is
- * named. Source: couch_db:prep_and_validate_update, couch_db_updater:merge_rev_tree.
+ * An interactive edit of one copy; `undefined` = conflict. A deleted document takes no child of a leaf that
+ * is named. Source: couch_db:prep_and_validate_update, couch_db_updater:merge_rev_tree.
  */
 function edit(tree: Tree, { _rev, _id, ...body }: Body): string | undefined {
   const leaves = leavesOfTree(tree);
