@@ -2,14 +2,15 @@
 // Entry point of the command line: runs the command, or the server without one.
 import { runCommand } from './cli/commands.ts';
 import { loadConfiguration } from './config/load.ts';
+import { EMBEDDED_OPTION } from './embedded-option.ts';
 import { explainFailure } from './explain-failure.ts';
-import { EMBEDDED_OPTION, serve } from './serve.ts';
 
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args;
-  if (name === undefined || name.startsWith(EMBEDDED_OPTION))
-    return serve(loadConfiguration({ env: process.env }), process.env);
-  return runCommand(name, rest, process);
+  if (name !== undefined && !name.startsWith(EMBEDDED_OPTION)) return runCommand(name, rest, process);
+  // The server is half of the memory and of the start time of a command.
+  const { serve } = await import('./serve.ts');
+  return serve(loadConfiguration({ env: process.env }), process.env);
 }
 
 // A closed pipe (`couchgate audit | head`) is not a failure.

@@ -13,11 +13,9 @@ import { readOrMakeSecrets, type Secrets } from './config/secrets.ts';
 import type { RunningEmbeddedNode } from './embedded/index.ts';
 import { NO_WORKERS, createWorkerChannel } from './cluster/worker-channel.ts';
 import { startWorkers, workerCount, type WorkerPool } from './cluster/worker-pool.ts';
+import { EMBEDDED_OPTION } from './embedded-option.ts';
 import { run, type Running } from './run.ts';
 import { welcome } from './welcome.ts';
-
-/** Internal command-line option by which the primary passes the URL of its embedded node to the workers. */
-export const EMBEDDED_OPTION = '--embedded-node=';
 
 interface Start {
   readonly configuration: Configuration;

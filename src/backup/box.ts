@@ -28,7 +28,7 @@ export async function sealBox(
   cipher: RepositoryCipher | undefined,
   asIs = false,
 ): Promise<Buffer> {
-  const body = asIs ? plain : await compress(plain, { level: LEVEL });
+  const body = asIs ? plain : await compress(plain, { level: LEVEL, chunkSize: roomFor(plain) });
   const flags = (asIs ? 0 : GZIP) | (cipher === undefined ? 0 : ENCRYPTED);
   const payload = cipher === undefined ? body : cipher.seal(body, additionalData(kind, flags));
   const header = Buffer.alloc(BOX_HEADER_BYTES);
@@ -65,6 +65,11 @@ export async function openBox(
   } catch {
     throw new Damaged(`The repository is damaged: a part of ${where} cannot be decompressed.`);
   }
+}
+
+/** Bytes for a compressed copy: one piece needs one trip to the thread pool, pieces of 16 KiB many. */
+function roomFor(plain: Buffer): number {
+  return Math.max(1024, plain.length + (plain.length >>> 8) + 64);
 }
 
 function additionalData(kind: BoxKind, flags: number): Buffer {

@@ -1,11 +1,13 @@
 // Finds the documents in a JSON text of CouchDB, without changing a byte, and computes their canonical form.
 // The canonical form is the base of the content hash; docs/backup-format.md defines it.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { numberIn, writeJson } from '../json/exact-numbers.ts';
 
 /** A member of an object: where it is in the text, and its canonical value. */
 export interface Member {
   readonly name: string;
+  /** The canonical name, with its quotes. */
+  readonly key: string;
   /** Position of the key. */
   readonly start: number;
   readonly valueStart: number;
@@ -33,6 +35,14 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
+/** JSON does not allow these in a string. */
+const CONTROL = /[^ -\uffff]/g;
+
+/** A position of `indexOf`; -1 = never. */
+function positionOr(found: number): number {
+  return found < 0 ? Infinity : found;
+}
+
 interface Frame {
   readonly isObject: boolean;
   readonly keys: string[];
@@ -43,6 +53,9 @@ interface Frame {
 export class JsonCursor {
   readonly text: string;
   at: number;
+  /** Position of the next backslash, and of the next control character: strings are passed by a search. */
+  #backslash = -1;
+  #control = -1;
 
   constructor(text: string, at = 0) {
     this.text = text;
@@ -75,20 +88,33 @@ export class JsonCursor {
   string(): string {
     this.expect(QUOTE);
     const start = this.at - 1;
-    let escaped = false;
-    for (;;) {
-      const code = this.text.charCodeAt(this.at);
-      if (code === QUOTE) break;
-      if (code === BACKSLASH) {
-        escaped = true;
-        this.at += 1;
-      }
-      if (!(code >= 0x20)) throw new InvalidJson('unterminated string');
-      this.at += 1;
-    }
-    this.at += 1;
+    let end = this.text.indexOf('"', this.at);
+    const escaped = this.#nextBackslash() < end;
+    while (escaped && end >= 0 && this.#isEscaped(end)) end = this.text.indexOf('"', end + 1);
+    if (end < 0 || this.#nextControl() < end) throw new InvalidJson('unterminated string');
+    this.at = end + 1;
     const raw = this.text.slice(start, this.at);
     return escaped ? JSON.stringify(parsed(raw)) : raw;
+  }
+
+  /** True after an odd number of backslashes. */
+  #isEscaped(quote: number): boolean {
+    let start = quote;
+    while (this.text.charCodeAt(start - 1) === BACKSLASH) start -= 1;
+    return (quote - start) % 2 === 1;
+  }
+
+  #nextBackslash(): number {
+    if (this.#backslash < this.at) this.#backslash = positionOr(this.text.indexOf('\\', this.at));
+    return this.#backslash;
+  }
+
+  #nextControl(): number {
+    if (this.#control < this.at) {
+      CONTROL.lastIndex = this.at;
+      this.#control = positionOr(CONTROL.exec(this.text)?.index ?? -1);
+    }
+    return this.#control;
   }
 
   /** Calls `each` for every member of an object; `each` must read the value. */
@@ -125,7 +151,8 @@ export class JsonCursor {
     this.object((key, keyStart) => {
       const valueStart = this.at;
       const canonical = this.value();
-      members.push({ name: parsed(key) as string, start: keyStart, valueStart, end: this.at, canonical });
+      const name = key.includes('\\') ? (parsed(key) as string) : key.slice(1, -1);
+      members.push({ name, key, start: keyStart, valueStart, end: this.at, canonical });
     });
     return { start, end: this.at, members };
   }
@@ -214,6 +241,8 @@ function parsed(raw: string): unknown {
  */
 function canonicalNumber(raw: string): string {
   if (raw.length < 16 && /^-?\d+$/.test(raw)) return raw === '-0' ? '0' : raw;
+  // The spelling that JavaScript would choose itself: no digit is lost.
+  if (String(Number(raw)) === raw) return raw;
   return writeJson(numberIn(raw));
 }
 
@@ -238,5 +267,5 @@ export function compare(a: string, b: string): number {
 }
 
 export function sha256(data: string | Buffer): string {
-  return createHash('sha256').update(data).digest('hex');
+  return hash('sha256', data, 'hex');
 }

@@ -31,6 +31,11 @@ export class Chain {
     return new Chain(readers);
   }
 
+  /** True if there is no index file. */
+  get isEmpty(): boolean {
+    return this.#readers.length === 0;
+  }
+
   /** The entry of a document; undefined if the snapshot does not have it. */
   async lookup(id: string): Promise<IndexEntry | undefined> {
     for (const reader of this.#readers) {

@@ -5,7 +5,7 @@ import { Unavailable } from '../http-errors.ts';
 import { storeAttachment } from './attachment-store.ts';
 import { BackupError } from './errors.ts';
 import { type IndexedLeaf, type IndexEntry, type StoredAttachment } from './index-file.ts';
-import { contentHash, type AttachmentStub, type LeafText } from './leaf.ts';
+import { contentHash, membersOf, type AttachmentStub, type LeafText } from './leaf.ts';
 import { type LeafToStore } from './leaf-writer.ts';
 import { type Repository } from './repository.ts';
 import { isMissing, type DatabaseSource, type DocumentRead } from './source.ts';
@@ -51,7 +51,7 @@ export class DocumentReader {
     const outcomes: DocumentOutcome[] = [];
     for (const [at, document] of wanted.entries()) {
       const read = reads[at] ?? { id: document.id, error: 'CouchDB returned no result' };
-      outcomes.push(await this.#document(document, read));
+      outcomes.push(plainOutcome(document, read) ?? (await this.#document(document, read)));
     }
     return outcomes;
   }
@@ -135,6 +135,20 @@ export class DocumentReader {
   }
 }
 
+/** The outcome of a document that was read completely and has no attachments: most are, and need no wait. */
+function plainOutcome({ id, revs, known }: WantedDocument, read: DocumentRead): DocumentOutcome | undefined {
+  if ('error' in read || missingRevs(revs, read).length > 0) return undefined;
+  const leaves: LeafToStore[] = [];
+  let bytes = 0;
+  for (const leaf of read.leaves) {
+    if (leaf.bareHash === undefined) return undefined;
+    const same = sameLeaf(known, leaf.rev, leaf.bareHash);
+    leaves.push(same === undefined ? { leaf, hash: leaf.bareHash, attachments: [] } : { stored: same });
+    bytes += leaf.raw.length;
+  }
+  return { id, leaves, bytes };
+}
+
 /** The revisions that are neither among the leaves nor ancestors of one. */
 function missingRevs(revs: readonly string[], read: DocumentRead): readonly string[] {
   if ('error' in read) return revs;
@@ -142,7 +156,7 @@ function missingRevs(revs: readonly string[], read: DocumentRead): readonly stri
 }
 
 function hasAncestor(leaf: LeafText, rev: string): boolean {
-  const history = leaf.members.find(({ name }) => name === '_revisions');
+  const history = membersOf(leaf).find(({ name }) => name === '_revisions');
   if (history === undefined) return false;
   const { start, ids } = JSON.parse(history.canonical) as { start: number; ids: readonly string[] };
   const dash = rev.indexOf('-');

@@ -62,6 +62,8 @@ type LeafLine = readonly [
   attachments?: readonly (readonly [string, string, string, number, number])[],
 ];
 
+type RawEntry = readonly [id: string, leaves: readonly LeafLine[]];
+
 /** Writes one index file. Entries must come in the order of their ids, each id once. */
 export class IndexWriter {
   readonly #repository: Repository;
@@ -149,14 +151,15 @@ export class IndexWriter {
   }
 }
 
-const CACHED_BLOCKS = 64;
+/** A lookup that runs beside others finds its block here. A block needs about 300 KiB. */
+const CACHED_BLOCKS = 32;
 
 /** Reads one index file. */
 export class IndexReader {
   readonly #repository: Repository;
   readonly #path: string;
   readonly #directory: Directory;
-  readonly #blocks = new LRUCache<number, readonly IndexEntry[]>({ max: CACHED_BLOCKS });
+  readonly #blocks = new LRUCache<number, Promise<readonly RawEntry[]>>({ max: CACHED_BLOCKS });
 
   private constructor(repository: Repository, path: string, directory: Directory) {
     this.#repository = repository;
@@ -221,33 +224,39 @@ export class IndexReader {
       else high = middle;
     }
     if (low === 0) return undefined;
-    const entries = await this.block(low - 1);
-    return entries.find((entry) => entry.id === id);
+    const entry = (await this.#raw(low - 1)).find((one) => one[0] === id);
+    return entry === undefined ? undefined : this.#entry(entry);
   }
 
-  /** Reads one block of entries. Throws `Damaged`. */
+  /** Reads one block of entries. It is not kept: all blocks together are larger than the memory. */
   async block(number: number): Promise<readonly IndexEntry[]> {
+    const entries = await (this.#blocks.get(number) ?? this.#read(number));
+    return entries.map((entry) => this.#entry(entry));
+  }
+
+  #raw(number: number): Promise<readonly RawEntry[]> {
     const known = this.#blocks.get(number);
     if (known !== undefined) return known;
+    const read = this.#read(number);
+    this.#blocks.set(number, read);
+    read.catch(() => this.#blocks.delete(number));
+    return read;
+  }
+
+  async #read(number: number): Promise<readonly RawEntry[]> {
     const [, offset, length] = this.#directory.blocks[number] ?? ['', 0, 0];
     const handle = await openContentFile(this.#path);
     try {
       const box = Buffer.alloc(length);
       const { bytesRead } = await handle.read(box, 0, length, offset);
       const plain = await openBox(box.subarray(0, bytesRead), 'index', this.#repository.cipher, this.#path);
-      const entries = plain
-        .toString()
-        .split('\n')
-        .map((line) => this.#entry(line));
-      this.#blocks.set(number, entries);
-      return entries;
+      return JSON.parse(`[${plain.toString().replaceAll('\n', ',')}]`) as RawEntry[];
     } finally {
       await handle.close();
     }
   }
 
-  #entry(line: string): IndexEntry {
-    const [id, leaves] = JSON.parse(line) as [string, LeafLine[]];
+  #entry([id, leaves]: RawEntry): IndexEntry {
     return {
       id,
       leaves: leaves.map(([rev, deleted, hash, pack, offset, length, at, attachments = []]) => ({

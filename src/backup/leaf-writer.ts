@@ -8,7 +8,7 @@ import {
   type StoredAttachment,
 } from './index-file.ts';
 import { type LeafText } from './leaf.ts';
-import { packLine, PackWriter } from './pack.ts';
+import { packLine, PackWriter, sealFrame } from './pack.ts';
 import { type Repository } from './repository.ts';
 
 /** A leaf to store, or the place of one that the repository has. */
@@ -20,12 +20,24 @@ const FRAME_CHARACTERS = 256 * 1024;
 /** Stands for the pack that is being written: its name is known at the end. */
 const THIS_PACK = '';
 
-/** Calls may overlap; frames are written one after the other. */
+/** A batch that takes no more documents. */
+export interface EndedBatch {
+  /** Puts its pack and its index file on disk. Undefined without documents. */
+  finish(): Promise<IndexRef | undefined>;
+}
+
+interface Frame {
+  readonly box: Promise<Buffer>;
+  readonly characters: number;
+  readonly documents: readonly { readonly id: string; readonly leaves: readonly (IndexedLeaf | Waiting)[] }[];
+}
+
+/** Calls may overlap: frames are compressed at the same time, and written one after the other. */
 export class LeafWriter {
   readonly #repository: Repository;
   #pack: PackWriter;
   #entries = new Map<string, IndexEntry>();
-  #queue: Promise<void> = Promise.resolve();
+  #queue: Promise<unknown> = Promise.resolve();
   #bytes = 0;
 
   constructor(repository: Repository) {
@@ -47,9 +59,10 @@ export class LeafWriter {
   async add(
     documents: readonly { readonly id: string; readonly leaves: readonly LeafToStore[] }[],
   ): Promise<void> {
-    const work = this.#queue.then(() => this.#write(documents));
-    this.#queue = work.catch(() => undefined);
-    return work;
+    const frames = this.#frames(documents);
+    await this.#inOrder(async () => {
+      for (const frame of frames) await this.#write(frame);
+    });
   }
 
   /** Records that a document was purged. */
@@ -57,17 +70,34 @@ export class LeafWriter {
     this.#entries.set(id, { id, leaves: [] });
   }
 
-  /** Ends the batch: its pack and its index file are on disk. Undefined without documents. */
-  async endBatch(): Promise<IndexRef | undefined> {
+  /** Ends the batch after the documents that were added before; later ones belong to the next batch. */
+  endBatch(): Promise<EndedBatch> {
+    return this.#inOrder(() => {
+      const [pack, entries] = [this.#pack, this.#entries];
+      this.#pack = new PackWriter(this.#repository);
+      this.#entries = new Map();
+      this.#bytes = 0;
+      return Promise.resolve({ finish: () => this.#finish(pack, entries) });
+    });
+  }
+
+  async discard(): Promise<void> {
     await this.#queue;
-    const name = await this.#pack.finish();
-    const entries = [...this.#entries.values()].sort((a, b) => compare(a.id, b.id));
-    this.#pack = new PackWriter(this.#repository);
-    this.#entries = new Map();
-    this.#bytes = 0;
+    await this.#pack.discard();
+  }
+
+  /** Runs `work` after everything that was queued before, whether that failed or not. */
+  #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+
+  async #finish(pack: PackWriter, written: ReadonlyMap<string, IndexEntry>): Promise<IndexRef | undefined> {
     const writer = new IndexWriter(this.#repository);
     try {
-      for (const { id, leaves } of entries)
+      const name = await pack.finish();
+      for (const { id, leaves } of [...written.values()].sort((a, b) => compare(a.id, b.id)))
         await writer.add({
           id,
           leaves: leaves.map((leaf) =>
@@ -76,31 +106,25 @@ export class LeafWriter {
         });
       return await writer.finish();
     } catch (error) {
+      await pack.discard();
       await writer.discard();
       throw error;
     }
   }
 
-  async discard(): Promise<void> {
-    await this.#queue;
-    await this.#pack.discard();
-  }
-
-  async #write(
+  /** Divides documents into frames, and begins to compress them. */
+  #frames(
     documents: readonly { readonly id: string; readonly leaves: readonly LeafToStore[] }[],
-  ): Promise<void> {
+  ): readonly Frame[] {
+    const frames: Frame[] = [];
     let lines: string[] = [];
     let size = 0;
-    let waiting: { readonly id: string; readonly leaves: (IndexedLeaf | Waiting)[] }[] = [];
-    const flush = async (): Promise<void> => {
-      const place = lines.length === 0 ? { offset: 0, length: 0 } : await this.#pack.writeFrame(lines);
-      for (const { id, leaves } of waiting)
-        this.#entries.set(id, {
-          id,
-          leaves: leaves.map((leaf) =>
-            'place' in leaf ? leaf : { ...leaf.known, place: { ...place, pack: THIS_PACK, line: leaf.line } },
-          ),
-        });
+    let waiting: { readonly id: string; readonly leaves: readonly (IndexedLeaf | Waiting)[] }[] = [];
+    const end = (): void => {
+      const box = lines.length === 0 ? Promise.resolve(NO_FRAME) : sealFrame(this.#repository, lines);
+      // Its failure is reported when its turn comes.
+      box.catch(() => undefined);
+      frames.push({ box, characters: size, documents: waiting });
       [lines, size, waiting] = [[], 0, []];
     };
     for (const { id, leaves } of documents) {
@@ -111,22 +135,48 @@ export class LeafWriter {
           continue;
         }
         const { leaf, hash, attachments } = one;
-        const hashes = new Map(attachments.map(({ name, sha256 }) => [name, sha256]));
+        const hashes =
+          attachments.length === 0
+            ? NO_HASHES
+            : new Map(attachments.map(({ name, sha256 }) => [name, sha256]));
         const line = packLine(leaf, hash, hashes);
+        const { deleted } = leaf;
         entry.push({
-          known: { rev: leaf.rev, deleted: leaf.deleted, hash, attachments },
+          known: { rev: copyOf(leaf.rev), deleted, hash, attachments },
           line: lines.length,
         });
         lines.push(line);
         size += line.length;
-        this.#bytes += line.length;
       }
       waiting.push({ id, leaves: entry });
-      if (size >= FRAME_CHARACTERS) await flush();
+      if (size >= FRAME_CHARACTERS) end();
     }
-    await flush();
+    if (waiting.length > 0) end();
+    return frames;
+  }
+
+  async #write({ box, characters, documents }: Frame): Promise<void> {
+    const bytes = await box;
+    this.#bytes += characters;
+    const place = bytes.length === 0 ? { offset: 0, length: 0 } : await this.#pack.append(bytes);
+    for (const { id, leaves } of documents)
+      this.#entries.set(id, {
+        id,
+        leaves: leaves.map((leaf) =>
+          'place' in leaf ? leaf : { ...leaf.known, place: { ...place, pack: THIS_PACK, line: leaf.line } },
+        ),
+      });
   }
 }
+
+/** A slice of a text would keep the whole answer of CouchDB in memory until the batch ends. */
+function copyOf(rev: string): string {
+  return Buffer.from(rev).toString();
+}
+
+/** Stands for the frame of documents that are stored already. */
+const NO_FRAME = Buffer.alloc(0);
+const NO_HASHES: ReadonlyMap<string, string> = new Map();
 
 interface Waiting {
   readonly known: Omit<IndexedLeaf, 'place'>;

@@ -22,23 +22,28 @@ export interface LeafText {
   readonly deleted: boolean;
   readonly raw: string;
   readonly stubs: readonly AttachmentStub[];
-  /**
-   * The members; their positions are those of the text that was scanned, in which `raw` begins at `start`.
-   */
-  readonly members: readonly Member[];
-  readonly start: number;
+  /** The content hash of a leaf without attachments; undefined if their content is needed first. */
+  readonly bareHash: string | undefined;
 }
 
 /** Reads a document that was scanned as part of `text`. Throws `InvalidJson` if it is not a document. */
 export function leafOf(text: string, scanned: ScannedObject): LeafText {
   const { members, start, end } = scanned;
-  const id = stringMember(members, '_id');
-  const rev = stringMember(members, '_rev');
-  const deleted = members.find(({ name }) => name === '_deleted')?.canonical === 'true';
-  const attachments = members.find(({ name }) => name === '_attachments');
+  let id: string | undefined;
+  let rev: string | undefined;
+  let deleted = false;
+  let stubs: readonly AttachmentStub[] = [];
+  for (const { name, canonical } of members)
+    if (!name.startsWith('_')) continue;
+    else if (name === '_id') id = textOf(canonical);
+    else if (name === '_rev') rev = textOf(canonical);
+    else if (name === '_deleted') deleted = canonical === 'true';
+    else if (name === '_attachments') stubs = stubsOf(canonical);
+  if (id === undefined || rev === undefined) throw new InvalidJson('a document has no _id or no _rev');
   const raw = text.slice(start, end).replaceAll('\n', ' ');
-  const stubs = attachments === undefined ? [] : stubsOf(attachments.canonical);
-  return { id, rev, deleted, raw, stubs, members, start };
+  // The members are not kept: they would survive until the document is written, at the price of its size.
+  const bareHash = stubs.length === 0 ? sha256(contentOf(members)) : undefined;
+  return { id, rev, deleted, raw, stubs, bareHash };
 }
 
 /** Reads a document whose text begins at the position 0. */
@@ -46,10 +51,15 @@ export function leafOfText(raw: string): LeafText {
   return leafOf(raw, new JsonCursor(raw).scanObject());
 }
 
-function stringMember(members: readonly Member[], wanted: string): string {
-  const found = members.find(({ name }) => name === wanted);
-  if (found?.canonical.startsWith('"') !== true) throw new InvalidJson(`a document has no ${wanted}`);
-  return JSON.parse(found.canonical) as string;
+/** The members of a leaf; their positions are those in `raw`. */
+export function membersOf(leaf: LeafText): readonly Member[] {
+  return new JsonCursor(leaf.raw).scanObject().members;
+}
+
+/** The value of a string in canonical form; undefined for another value. */
+function textOf(canonical: string): string | undefined {
+  if (!canonical.startsWith('"')) return undefined;
+  return canonical.includes('\\') ? (JSON.parse(canonical) as string) : canonical.slice(1, -1);
 }
 
 /** Fields may be missing in what another server than CouchDB sends. */
@@ -64,40 +74,41 @@ function stubsOf(canonical: string): readonly AttachmentStub[] {
   }));
 }
 
-/** Fields of CouchDB that describe the history of a document, not its content. */
-const NO_CONTENT = new Set(['_revisions', '_attachments']);
-
 /**
  * SHA-256 of the canonical JSON of a leaf. Attachments count by type and by the SHA-256 of their content,
  * which `hashes` gives by name.
  */
 export function contentHash(leaf: LeafText, hashes: ReadonlyMap<string, string>): string {
+  if (leaf.bareHash !== undefined) return leaf.bareHash;
+  const attachments = canonicalObject(
+    leaf.stubs.map(({ name }) => JSON.stringify(name)),
+    leaf.stubs.map(
+      ({ name, content_type: type }) =>
+        `{"content_type":${JSON.stringify(type)},"sha256":"${hashes.get(name) ?? ''}"}`,
+    ),
+  );
+  return sha256(contentOf(membersOf(leaf), attachments));
+}
+
+/** Canonical JSON of the content: without the fields that describe the history of a document. */
+function contentOf(members: readonly Member[], attachments?: string): string {
   const keys: string[] = [];
   const values: string[] = [];
-  for (const { name, canonical } of leaf.members) {
-    if (NO_CONTENT.has(name)) continue;
-    keys.push(JSON.stringify(name));
+  for (const { name, key, canonical } of members) {
+    if (name === '_revisions' || name === '_attachments') continue;
+    keys.push(key);
     values.push(canonical);
   }
-  if (leaf.stubs.length > 0) {
+  if (attachments !== undefined) {
     keys.push('"_attachments"');
-    values.push(
-      canonicalObject(
-        leaf.stubs.map(({ name }) => JSON.stringify(name)),
-        leaf.stubs.map(
-          ({ name, content_type: type }) =>
-            `{"content_type":${JSON.stringify(type)},"sha256":"${hashes.get(name) ?? ''}"}`,
-        ),
-      ),
-    );
+    values.push(attachments);
   }
-  return sha256(canonicalObject(keys, values));
+  return canonicalObject(keys, values);
 }
 
 /** Returns the JSON of a document with another value of `_attachments`. */
 export function withAttachments(leaf: LeafText, value: string): string {
-  const member = leaf.members.find(({ name }) => name === '_attachments');
+  const member = membersOf(leaf).find(({ name }) => name === '_attachments');
   if (member === undefined) return leaf.raw;
-  const { start, raw } = leaf;
-  return raw.slice(0, member.valueStart - start) + value + raw.slice(member.end - start);
+  return leaf.raw.slice(0, member.valueStart) + value + leaf.raw.slice(member.end);
 }

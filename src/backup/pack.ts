@@ -36,6 +36,20 @@ export function packLine(leaf: LeafText, hash: string, attachments: ReadonlyMap<
   return `{"hash":"${hash}",${names}"doc":${leaf.raw}}`;
 }
 
+/** Compresses and encrypts the lines of one frame. Calls may overlap: the work is in the thread pool. */
+export function sealFrame({ cipher }: Repository, lines: readonly string[]): Promise<Buffer> {
+  // Written one by one: a joined text of this size would stay in the old part of the heap for long.
+  const plain = Buffer.allocUnsafe(lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0));
+  let at = 0;
+  for (const line of lines) {
+    at += plain.write(line, at);
+    at = plain.writeUInt8(LINE_FEED, at);
+  }
+  return sealBox(plain, 'pack', cipher);
+}
+
+const LINE_FEED = 0x0a;
+
 /** Writes one pack. Its name is the SHA-256 of its bytes, so it is known at the end. */
 export class PackWriter {
   readonly #repository: Repository;
@@ -54,8 +68,11 @@ export class PackWriter {
 
   /** Writes one frame and returns its place in the pack. Calls must not overlap. */
   async writeFrame(lines: readonly string[]): Promise<Omit<FramePlace, 'pack'>> {
-    const plain = Buffer.from(`${lines.join('\n')}\n`);
-    const box = await sealBox(plain, 'pack', this.#repository.cipher);
+    return this.append(await sealFrame(this.#repository, lines));
+  }
+
+  /** Writes a frame that `sealFrame` made. Calls must not overlap. */
+  async append(box: Buffer): Promise<Omit<FramePlace, 'pack'>> {
     this.#draft ??= await openDraft(this.#repository.folder);
     if (this.#offset === 0) await this.#write(PACK_MAGIC);
     const offset = this.#offset;

@@ -31,7 +31,7 @@ export interface RestoreOutcome {
 
 const BATCH_CHARACTERS = 1024 * 1024;
 const BATCH_DOCUMENTS = 500;
-const DEFAULT_CONCURRENCY = 4;
+const DEFAULT_CONCURRENCY = 5;
 /** Attachments up to this sum travel inside the JSON, many documents in one request. */
 const INLINE_BYTES = 64 * 1024;
 

@@ -7,7 +7,7 @@ import { readAttachment } from './attachment-store.ts';
 import { BackupError } from './errors.ts';
 import { type IndexedLeaf } from './index-file.ts';
 import { comparable, comparableDocument, jsonDiff, type JsonChange } from './json-diff.ts';
-import { leafOfText, withAttachments, type LeafText } from './leaf.ts';
+import { leafOfText, membersOf, withAttachments, type LeafText } from './leaf.ts';
 import { multipartBody } from './multipart.ts';
 import { type PackedLeaf } from './pack.ts';
 import { type Repository } from './repository.ts';
@@ -109,7 +109,7 @@ function requestOf(repository: Repository, { leaf, attachments }: PackedLeaf, ex
 
 /** Replaces `_rev` and leaves out the history. */
 function withRevision(leaf: LeafText, rev: string | undefined): string {
-  const kept = leaf.members
+  const kept = membersOf(leaf)
     .filter(({ name }) => name !== '_rev' && name !== '_revisions')
     .map(({ start, end }) => leaf.raw.slice(start, end));
   return `{${[...(rev === undefined ? [] : [`"_rev":${JSON.stringify(rev)}`]), ...kept].join(',')}}`;

@@ -16,9 +16,9 @@ export interface TransferOptions {
   /** PEM of the CA that signed the certificates of https nodes. */
   readonly ca?: string;
   readonly connectTimeoutMs: number;
-  /** Maximum silence of a node during an exchange. */
+  /** Maximum silence of a node during an exchange. Default: 120 s, and more after a large body. */
   readonly silenceMs?: number;
-  /** How long a repeatable request is tried again. */
+  /** How long a repeatable request is tried again after its first failure. */
   readonly patienceMs?: number;
   /** Connections to one node. */
   readonly connections?: number;
@@ -73,6 +73,10 @@ export function createTransfer(options: TransferOptions): CouchTransfer {
   return new Transfer(options);
 }
 
+/** CouchDB answers after it has stored a body: a slow disk or a slow peer gets a second for so many bytes. */
+const BODY_BYTES_PER_SECOND = 2 * 1024 * 1024;
+const SILENCE_MS = 120_000;
+
 class Transfer implements CouchTransfer {
   readonly #options: TransferOptions;
   readonly #kept: Agent;
@@ -81,7 +85,7 @@ class Transfer implements CouchTransfer {
   constructor(options: TransferOptions) {
     this.#options = options;
     const tls = options.ca === undefined ? {} : { ca: options.ca };
-    const silence = options.silenceMs ?? 120_000;
+    const silence = options.silenceMs ?? SILENCE_MS;
     const shared = {
       connect: { timeout: options.connectTimeoutMs, ...tls },
       headersTimeout: silence,
@@ -136,8 +140,13 @@ class Transfer implements CouchTransfer {
       method,
       headers,
       ...(body === undefined ? {} : { body: isStream ? Readable.from(body()) : body }),
+      ...(isStream ? { headersTimeout: this.#silenceAfter(contentLength ?? 0) } : {}),
       ...(signal === undefined ? {} : { signal }),
     });
+  }
+
+  #silenceAfter(bytes: number): number {
+    return (this.#options.silenceMs ?? SILENCE_MS) + Math.ceil((1000 * bytes) / BODY_BYTES_PER_SECOND);
   }
 
   /** Tries the nodes in turn, and all of them again after a pause, until the patience ends. */
@@ -145,12 +154,14 @@ class Transfer implements CouchTransfer {
     request: TransferRequest,
     attempt: (node: string) => Promise<T>,
   ): Promise<T> {
-    const giveUpAt = Date.now() + (this.#options.patienceMs ?? 60_000);
+    // From the first failure on: the transfer of a large attachment may have taken minutes.
+    let giveUpAt: number | undefined;
     let tried = new Set<string>();
     let failure: CouchFailure | undefined;
     for (let pauseMs = FIRST_PAUSE_MS; ;) {
       const node = this.#options.pickNode(tried)?.url;
       if (node === undefined) {
+        giveUpAt ??= Date.now() + (this.#options.patienceMs ?? 60_000);
         if (Date.now() + pauseMs > giveUpAt) throw unavailable(failure);
         await delay(pauseMs, undefined, request.signal === undefined ? {} : { signal: request.signal });
         pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS);

@@ -16,6 +16,7 @@ describe('canonical JSON', () => {
       ['-0', '0'],
       ['123456789012345678901234567890', '123456789012345678901234567890'],
       ['{"a":{},"b":[]}', '{"a":{},"b":[]}'],
+      ['["a\\\\","b\\"c","\\\\\\"",1.5]', '["a\\\\","b\\"c","\\\\\\"",1.5]'],
     ] as const)
       assert.equal(canonical(text), expected);
   });
@@ -36,7 +37,7 @@ describe('canonical JSON', () => {
   });
 
   it('refuses what is not JSON', () => {
-    for (const text of ['', '{', '{"a"}', '[1', '"a', 'nul', '{"a":}', '"\n"'])
+    for (const text of ['', '{', '{"a"}', '[1', '"a', 'nul', '{"a":}', '"\n"', '"a\\"', '["a","\u0001"]'])
       assert.throws(() => canonical(text), InvalidJson);
   });
 });

@@ -1,0 +1,225 @@
+// Reads what changed in a database into packs: it reads the feed ahead, sends several `_bulk_get` at the same
+// time, and writes files behind them.
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Chain } from './chain.ts';
+import { compare } from './canonical.ts';
+import { type DocumentReader, type WantedDocument } from './document-reader.ts';
+import { type IndexRef } from './index-file.ts';
+import { type LeafWriter } from './leaf-writer.ts';
+import { type Problem } from './snapshot.ts';
+import { type ChangeRow, type ChangesPage, type DatabaseSource } from './source.ts';
+
+export interface ChangeReaderDeps {
+  readonly source: DatabaseSource;
+  readonly reader: DocumentReader;
+  readonly writer: LeafWriter;
+  /** What the repository has. */
+  readonly chain: Chain;
+  /** `_bulk_get` requests at the same time. */
+  readonly concurrency: number;
+  /** Waits after each `_bulk_get` for so many times its duration. */
+  readonly restRatio: number;
+  readonly signal: AbortSignal | undefined;
+  readonly onProgress: (documents: number, bytes: number, pending: number) => void;
+  readonly onProblem: (problem: Problem) => void;
+  /** Records that a batch is on disk: everything in the feed up to `since` was read. Calls do not overlap. */
+  readonly onBatch: (since: string, ref: IndexRef | undefined, problems: readonly Problem[]) => Promise<void>;
+}
+
+/** A batch ends after so many characters or documents, so that a crash loses little. */
+const BATCH_CHARACTERS = 8 * 1024 * 1024;
+const BATCH_DOCUMENTS = 5000;
+const ANSWER_TARGET_BYTES = 1024 * 1024;
+const MAX_IDS = 500;
+/** Index blocks that are read at the same time. */
+const LOOKUPS = 32;
+
+/** Reads one feed once. */
+export class ChangeReader {
+  readonly #deps: ChangeReaderDeps;
+  readonly #problems = new Map<string, Problem>();
+  readonly #running = new Set<Promise<void>>();
+  /** Documents that are being read. */
+  readonly #unread = new Set<string>();
+  /** Pages that are not read completely, oldest first. */
+  readonly #pages: { readonly since: string; open: number; started: boolean }[] = [];
+  #saving: Promise<void> = Promise.resolve();
+  #failure: { readonly error: unknown } | undefined;
+  #since: string;
+  #documents = 0;
+  #bytes = 0;
+  #pending = 0;
+  #answerBytesPerDocument = 2000;
+
+  constructor(deps: ChangeReaderDeps, since: string) {
+    this.#deps = deps;
+    this.#since = since;
+  }
+
+  /**
+   * Reads the feed to its end, and first the documents that could not be read last time: their change is not
+   * in the feed any more. Resolves with true when everything is on disk; with false after an abort, when what
+   * was read is on disk. Rejects with the first failure.
+   */
+  async read(problems: readonly Problem[]): Promise<boolean> {
+    try {
+      for (const problem of problems) this.#problems.set(problem.id, problem);
+      const again = problems.map(({ id }) => ({ id, revs: [] }));
+      const isRead =
+        (await this.#page({ rows: again, since: this.#since, pending: 0 })) && (await this.#feed());
+      await this.#drain();
+      await this.#endBatch();
+      await this.#saved();
+      return isRead;
+    } finally {
+      // Nothing may write to the repository after the run has ended.
+      await Promise.allSettled([...this.#running, this.#saving]);
+    }
+  }
+
+  /** False after an abort. */
+  async #feed(): Promise<boolean> {
+    const { source } = this.#deps;
+    let next = source.changes(this.#since);
+    for (;;) {
+      const page = await next;
+      if (page.rows.length === 0) {
+        await this.#drain();
+        this.#since = page.since;
+        return true;
+      }
+      next = source.changes(page.since);
+      // The page is read ahead; its failure is reported when it is awaited.
+      next.catch(() => undefined);
+      if (!(await this.#page(page))) return false;
+    }
+  }
+
+  /** Begins to read the documents of a page that the repository does not have in this state. */
+  async #page({ rows, since, pending }: ChangesPage): Promise<boolean> {
+    const newest = new Map(rows.map((row) => [row.id, row]));
+    // Two reads of a document must not end in the other order.
+    if (rows.some(({ id }) => this.#unread.has(id))) await this.#drain();
+    this.#pending = pending;
+    // In the order of ids, so that each block of the index is read once.
+    const wanted = await this.#wanted([...newest.values()].sort((a, b) => compare(a.id, b.id)));
+    const page = { since, open: 0, started: false };
+    this.#pages.push(page);
+    for (let at = 0; at < wanted.length;) {
+      const { signal, concurrency, writer } = this.#deps;
+      while (this.#running.size >= concurrency) await Promise.race(this.#running);
+      if (this.#failure !== undefined) throw this.#failure.error;
+      if (signal?.aborted === true) return false;
+      const group = wanted.slice(at, at + this.#groupSize());
+      at += group.length;
+      page.open += 1;
+      this.#start(group, page);
+      if (writer.bytes >= BATCH_CHARACTERS || writer.documents >= BATCH_DOCUMENTS) await this.#endBatch();
+    }
+    page.started = true;
+    this.#passPages();
+    return this.#deps.signal?.aborted !== true;
+  }
+
+  async #wanted(rows: readonly ChangeRow[]): Promise<readonly WantedDocument[]> {
+    const { chain } = this.#deps;
+    if (chain.isEmpty) return rows.map((row) => ({ ...row, known: undefined }));
+    const wanted: WantedDocument[] = [];
+    for (let at = 0; at < rows.length; at += LOOKUPS) {
+      const some = rows.slice(at, at + LOOKUPS);
+      const known = await Promise.all(some.map(({ id }) => chain.lookup(id)));
+      for (const [number, row] of some.entries())
+        if (!hasLeaves(known[number]?.leaves ?? [], row.revs)) wanted.push({ ...row, known: known[number] });
+    }
+    return wanted;
+  }
+
+  #groupSize(): number {
+    return Math.min(MAX_IDS, Math.max(1, Math.floor(ANSWER_TARGET_BYTES / this.#answerBytesPerDocument)));
+  }
+
+  #start(group: readonly WantedDocument[], page: { open: number }): void {
+    for (const { id } of group) this.#unread.add(id);
+    const work = this.#readGroup(group).then(
+      () => {
+        page.open -= 1;
+        for (const { id } of group) this.#unread.delete(id);
+        this.#passPages();
+      },
+      (error: unknown) => {
+        this.#failure ??= { error };
+      },
+    );
+    this.#running.add(work);
+    void work.then(() => this.#running.delete(work));
+  }
+
+  /** The feed is read up to the oldest page that has unread documents. */
+  #passPages(): void {
+    for (let first = this.#pages[0]; first?.started === true && first.open === 0; first = this.#pages[0]) {
+      this.#since = first.since;
+      this.#pages.shift();
+    }
+  }
+
+  async #readGroup(group: readonly WantedDocument[]): Promise<void> {
+    const { reader, writer, restRatio, onProblem, onProgress } = this.#deps;
+    const begin = performance.now();
+    const outcomes = await reader.read(group);
+    let bytes = 0;
+    const stored = [];
+    for (const [at, outcome] of outcomes.entries()) {
+      const { id } = outcome;
+      this.#problems.delete(id);
+      if ('problem' in outcome) {
+        const problem = { id, reason: outcome.problem };
+        this.#problems.set(id, problem);
+        onProblem(problem);
+      } else if ('gone' in outcome) {
+        if (group[at]?.known !== undefined) writer.remove(id);
+      } else {
+        bytes += outcome.bytes;
+        stored.push(outcome);
+      }
+    }
+    await writer.add(stored);
+    this.#documents += group.length;
+    this.#bytes += bytes;
+    this.#answerBytesPerDocument = Math.max(100, (this.#answerBytesPerDocument + bytes / group.length) / 2);
+    onProgress(this.#documents, this.#bytes, this.#pending);
+    const rest = (performance.now() - begin) * restRatio;
+    if (rest > 0) await delay(rest);
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.all(this.#running);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Begins to put the batch on disk, then the state that refers to it. Waits for the batch before. */
+  async #endBatch(): Promise<void> {
+    await this.#saved();
+    // Documents behind this sequence may be in the batch too: the next run finds them there.
+    const [since, problems] = [this.#since, [...this.#problems.values()]];
+    const batch = await this.#deps.writer.endBatch();
+    this.#saving = batch
+      .finish()
+      .then((ref) => this.#deps.onBatch(since, ref, problems))
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      });
+  }
+
+  async #saved(): Promise<void> {
+    await this.#saving;
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+function hasLeaves(leaves: readonly { readonly rev: string }[], revs: readonly string[]): boolean {
+  return (
+    leaves.length > 0 &&
+    leaves.length === revs.length &&
+    revs.every((rev) => leaves.some((leaf) => leaf.rev === rev))
+  );
+}
