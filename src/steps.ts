@@ -11,6 +11,8 @@ import { identifyPrincipal } from './authenticate/index.ts';
 import { authorizeOperation } from './authorize/index.ts';
 import { ownDatabases } from './catalogue/database-name.ts';
 import { classifyRequest } from './classify/index.ts';
+import { explainHandlers } from './answer/explain.ts';
+import { createExplainer } from './explain-steps.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
 import { accessHandlers } from './answer/access.ts';
 import { addressHandlers } from './answer/addresses.ts';
@@ -113,6 +115,8 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
   const { publicUrl, keyRotationOverlapSeconds } = settings;
   const tokenFor = identity.tokenFor.bind(identity);
   const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
+  const { isStillPermitted } = services;
+  const asked = { couch, keys, index: security.index, reservedDatabases, isStillPermitted };
   const requiresPrecondition = settings.securityWrite === 'require_precondition';
   const backup = {
     ...{ bodies, jobs: services.backups.jobs, questions: services.backups.questions },
@@ -129,10 +133,10 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       existing: services.existingDatabases,
       isStillPermitted: services.isStillPermitted,
     }),
-    ...accessHandlers({
-      ...{ couch, keys, security, index: security.index, reservedDatabases },
-      existing: services.existingDatabases,
-      isStillPermitted: services.isStillPermitted,
+    ...accessHandlers({ ...asked, security, existing: services.existingDatabases }),
+    ...explainHandlers({
+      ...{ ...asked, bodies, permissions: services.permissions },
+      explainer: createExplainer(services),
     }),
     ...databaseHandlers({
       couch,

@@ -222,6 +222,7 @@ const CLOUDANT = [
   ['api-security-revision', 'GET HEAD', '/_api/v2/db/{db}/_security/history/{revision}', '_security', 'none', 'couchgate', 'pooled', 'permissions', 'api/database/security.html'],
   ['api-security-rollback', 'POST', '/_api/v2/db/{db}/_security/rollback', '_security', 'none', 'couchgate', 'pooled', 'permissions', 'api/database/security.html'],
   ['api-access', 'GET HEAD', '/_api/v2/access', 'authenticated', 'none', 'couchgate', 'pooled', 'permissions', 'https://cloud.ibm.com/apidocs/cloudant'],
+  ['api-explain', 'POST', '/_api/v2/explain', 'authenticated', 'none', 'couchgate', 'pooled', 'permissions', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['api-cors-get', 'GET HEAD', '/_api/v2/user/config/cors', 'server_admin', 'none', 'couchgate', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#getcorsinformation'],
   ['api-cors-put', 'PUT POST', '/_api/v2/user/config/cors', 'server_admin', 'none', 'couchgate', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#putcorsconfiguration'],
   ['api-cors-test', 'POST', '/_api/v2/cors/test', 'server_admin', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/apidocs/cloudant'],

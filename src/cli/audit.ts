@@ -20,7 +20,8 @@ Reads access logs (also .gz) or standard input, and prints the lines that match 
   --short             one line of text per entry instead of JSON
 `;
 
-type Line = Readonly<Record<string, unknown>>;
+/** An entry of the access log. */
+export type Line = Readonly<Record<string, unknown>>;
 type Fits = (line: Line) => boolean;
 
 const OPTIONS = {
@@ -49,8 +50,8 @@ export const audit: Command = async (args, io) => {
     const show = values.short === true ? short : (_line: Line, text: string): string => text;
     let unreadable = 0;
     for (const name of positionals.length === 0 ? ['-'] : positionals)
-      for await (const text of createInterface({ input: open(name, io), crlfDelay: Infinity })) {
-        const entry = parse(text);
+      for await (const text of createInterface({ input: openLog(name, io), crlfDelay: Infinity })) {
+        const entry = entryIn(text);
         if (entry === undefined) unreadable += text.trim() === '' ? 0 : 1;
         else if (fits.every((fit) => fit(entry.line))) io.stdout.write(`${show(entry.line, entry.json)}\n`);
       }
@@ -77,7 +78,8 @@ function readArguments(args: readonly string[]) {
   }
 }
 
-function open(name: string, { stdin }: CommandIo): Readable {
+/** Opens a log file, also a compressed one; `-` = standard input. */
+export function openLog(name: string, { stdin }: CommandIo): Readable {
   if (name === '-') return stdin;
   const file = createReadStream(name);
   if (!name.endsWith('.gz')) return file;
@@ -91,7 +93,7 @@ function open(name: string, { stdin }: CommandIo): Readable {
  * Tools that collect logs put a prefix before the JSON, often with terminal escape sequences, as in
  * `docker compose logs`. The JSON itself contains no control character.
  */
-function parse(text: string): { readonly line: Line; readonly json: string } | undefined {
+export function entryIn(text: string): { readonly line: Line; readonly json: string } | undefined {
   const start = text.indexOf('{');
   if (start === -1) return undefined;
   const json = text.slice(start, text.lastIndexOf('}') + 1);

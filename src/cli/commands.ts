@@ -12,9 +12,11 @@ import { verify, VERIFY_USAGE } from './backup/verify.ts';
 import { checkConfig, printConfig } from './check-config.ts';
 import { type Command, type CommandIo } from './command.ts';
 import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
+import { EXPLAIN_USAGE, explainCommand } from './explain.ts';
 import { grantCommand, GRANT_USAGE, revokeGrantCommand, REVOKE_GRANT_USAGE } from './grant.ts';
 import { keysCommand, KEYS_USAGE } from './keys.ts';
 import { permissions, PERMISSIONS_USAGE } from './permissions-check.ts';
+import { WHAT_CAN_USAGE, whatCanCommand, WHO_CAN_USAGE, whoCanCommand } from './who-can.ts';
 import { loadSettings } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 import { SETUP_USAGE } from '../setup/arguments.ts';
@@ -29,6 +31,11 @@ const USAGE = `Usage: couchgate [command]
                          add roles of a key on a database
   revoke-grant <key> <roles> <database>
                          remove roles of a key on a database
+  explain <method> <path>
+                         say whether a request of a key would be permitted, and why
+  who-can <role> <database>
+                         list the names with a role on a database
+  what-can <key>         list the databases of a key
   audit [file]...        filter an access log
   backup                 make a snapshot of databases
   snapshots [database]   list the snapshots
@@ -93,6 +100,9 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   keys: withArguments(KEYS_USAGE, keysCommand(askPassword)),
   grant: withArguments(GRANT_USAGE, grantCommand(askPassword)),
   'revoke-grant': withArguments(REVOKE_GRANT_USAGE, revokeGrantCommand(askPassword)),
+  explain: withArguments(EXPLAIN_USAGE, explainCommand(askPassword)),
+  'who-can': withArguments(WHO_CAN_USAGE, whoCanCommand(askPassword)),
+  'what-can': withArguments(WHAT_CAN_USAGE, whatCanCommand(askPassword)),
   audit: withArguments(AUDIT_USAGE, audit),
   backup: withArguments(BACKUP_USAGE, backup),
   snapshots: withArguments(SNAPSHOTS_USAGE, snapshots),

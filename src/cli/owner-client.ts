@@ -14,12 +14,15 @@ export const OWNER_OPTIONS = {
   json: { type: 'boolean', default: false },
 } as const;
 
-export const OWNER_OPTIONS_USAGE = `  --url URL              URL of Couchgate; default: COUCHGATE_URL, else http://127.0.0.1:5984
+/** The options alone, for commands with exit codes of their own. */
+export const OWNER_OPTION_LINES = `  --url URL              URL of Couchgate; default: COUCHGATE_URL, else http://127.0.0.1:5984
   --user NAME            the owner; default: COUCHGATE_ADMIN_USER, else admin
   --password-file FILE   file with the password of the owner; default: COUCHGATE_ADMIN_PASSWORD, else a prompt
   --ca FILE              PEM file of the CA that signed the certificate of Couchgate
   --json                 print the answer of Couchgate as JSON
+`;
 
+export const OWNER_OPTIONS_USAGE = `${OWNER_OPTION_LINES}
 Exit codes: 0 = success, 1 = Couchgate refused it or cannot be reached, 2 = invalid usage.
 `;
 
@@ -80,6 +83,25 @@ export async function exitCodeOf(
   } catch (error) {
     stderr.write(`${printable(reasonOf(error))}\n`);
     if (!(error instanceof UsageError)) return 1;
+    stderr.write(usage);
+    return 2;
+  }
+}
+
+/**
+ * Runs `work`, whose result is the exit code, and converts its errors: 2 = invalid usage, 3 = no answer,
+ * because Couchgate refused or cannot be reached.
+ */
+export async function answerCodeOf(
+  work: () => Promise<number>,
+  usage: string,
+  { stderr }: Pick<CommandIo, 'stderr'>,
+): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    stderr.write(`${printable(reasonOf(error))}\n`);
+    if (!(error instanceof UsageError)) return 3;
     stderr.write(usage);
     return 2;
   }

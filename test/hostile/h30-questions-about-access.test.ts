@@ -22,12 +22,13 @@ describe('H30: questions about access', () => {
   const access = (query: string): string => `/_api/v2/access?${query}`;
 
   /** Asks as the key, and asserts that CouchDB got no request for it. Returns the refusal. */
-  async function refused(path: string, as: Credentials): Promise<unknown> {
+  async function refused(path: string, as: Credentials, question?: object): Promise<unknown> {
     // The credentials are in memory after this.
     await gate.ask('GET', '/_session', { as });
     gate.recorder.takeEverything();
-    const { status, body } = await gate.ask('GET', path, { as });
-    assert.equal(status, 403, path);
+    const how = question === undefined ? { as } : { as, body: question };
+    const { status, body } = await gate.ask(question === undefined ? 'GET' : 'POST', path, how);
+    assert.equal(status, 403, `${path} ${JSON.stringify(question)}`);
     const asked = gate.recorder.takeEverything().filter(({ url }) => !/_changes|^\/_up/.test(url));
     assert.deepEqual(
       asked.map(({ method, url }) => `${method} ${url}`),
@@ -48,6 +49,49 @@ describe('H30: questions about access', () => {
       if (query !== 'database=h30-own') refusals.add(JSON.stringify(await refused(access(query), manager)));
     }
     assert.equal(refusals.size, 1, [...refusals].join());
+  });
+
+  const explain = { method: 'GET', path: '/h30-secret/x', principal: 'other' };
+  const questions: readonly object[] = [
+    explain,
+    { ...explain, path: '/h30-none/x' },
+    { ...explain, path: '/couchgate/x' },
+    { ...explain, path: '/_users/x' },
+    { ...explain, path: '/_all_dbs' },
+    { ...explain, path: '/../h30-own/x' },
+    { ...explain, path: '/h30-own%2F..%2Fh30-secret/x' },
+    { ...explain, path: '/%' },
+    { ...explain, path: '/h30-own/x', address: '192.0.2.1' },
+    { ...explain, path: '/h30-own/x', method: 'COPY', headers: { destination: 'http://h/h30-secret/x' } },
+    { ...explain, path: '/_replicate', method: 'POST', body: { source: 'h30-own', target: 'h30-secret' } },
+    { ...explain, path: '/api/set_permissions', method: 'POST', body: 'database=h30-secret' },
+    {
+      ...explain,
+      path: '/api/set_permissions',
+      method: 'POST',
+      body: 'database=h30-own&database=h30-secret',
+    },
+    { ...explain, path: '/api/set_permissions', method: 'POST' },
+  ];
+
+  it('are refused alike unless the whole request is on the own database – POST /_api/v2/explain', async () => {
+    const refusals = new Set<string>();
+    for (const as of [manager, reader]) {
+      const foreign = as === reader ? [...questions, { ...explain, path: '/h30-own/x' }] : questions;
+      for (const question of foreign)
+        for (const principal of ['other', 'none', gate.owner.name, manager.name])
+          refusals.add(JSON.stringify(await refused('/_api/v2/explain', as, { ...question, principal })));
+    }
+    assert.equal(refusals.size, 1, [...refusals].join());
+    const own = { ...explain, path: '/h30-own/x' };
+    assert.equal((await gate.ask('POST', '/_api/v2/explain', { as: manager, body: own })).status, 200);
+    const form = { ...own, path: '/api/set_permissions', method: 'POST', body: 'database=h30-own' };
+    const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
+    const { status } = await gate.ask('POST', '/_api/v2/explain', {
+      as: manager,
+      body: { ...form, headers },
+    });
+    assert.equal(status, 200);
   });
 
   it('need credentials, whatever nobody holds – 401', async () => {

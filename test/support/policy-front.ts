@@ -38,6 +38,7 @@ export type AccessLine = Readonly<Record<string, unknown>>;
 export interface PolicyFront {
   readonly url: string;
   readonly port: number;
+  readonly settings: Settings;
   /** The requests that reached CouchDB for an exchange. */
   reached(exchange: string): readonly Reached[];
   /** All requests that reached CouchDB since the last call. */
@@ -197,7 +198,7 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
     permissionsOf(database: string) {
       asked.push(database);
       if (setup.permissions !== undefined) return setup.permissions(database);
-      return { database, grants: byName, couchdbAuthOnly: false, marked: true };
+      return { database, grants: GRANTS_BY_NAME, couchdbAuthOnly: false, marked: true };
     },
     async peek(database: string) {
       const found = await this.permissionsOf(database);
@@ -235,6 +236,7 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
   return {
     url,
     port: Number(new URL(url).port),
+    settings: running.services.settings,
     reached: (exchange) =>
       upstream.seen.filter((request) => request.headers['x-couch-request-id'] === exchange),
     takeAll: () => upstream.seen.splice(0),
@@ -272,7 +274,7 @@ function fileOf(type: string, text: string): DashboardFile {
 }
 
 /** A map with an entry for every caller: the roles of its name. */
-const byName: ReadonlyMap<string, number> = new (class extends Map<string, number> {
+export const GRANTS_BY_NAME: ReadonlyMap<string, number> = new (class extends Map<string, number> {
   override get(caller: string): number | undefined {
     return caller === 'nobody' ? undefined : roleSet(rolesNamed(caller));
   }
