@@ -6,6 +6,8 @@ import { refuseAmbiguousFraming } from './admit/framing.ts';
 import { answerPreflight } from './admit/origin.ts';
 import { readTarget } from './admit/target.ts';
 import { type Steps } from './app.ts';
+import { InvalidCondition, lineFilter } from './audit/line-filter.ts';
+import { createLogReader, InvalidCursor, type LogReader } from './audit/log-reader.ts';
 import { recordRequest } from './audit/record.ts';
 import { identifyPrincipal } from './authenticate/index.ts';
 import { authorizeOperation } from './authorize/index.ts';
@@ -29,6 +31,7 @@ import { answerOwnEndpoint, type Answers } from './answer/index.ts';
 import { nodeTasksHandlers } from './answer/node-tasks.ts';
 import { guardRequest, type Guards } from './guard/index.ts';
 import { createLegacyHandlers } from './answer/legacy.ts';
+import { logHandlers, type LogDeps } from './answer/log.ts';
 import { guardReplication } from './guard/replication.ts';
 import { securityHistoryHandlers } from './answer/security-history.ts';
 import { securityHandlers } from './answer/security.ts';
@@ -37,6 +40,7 @@ import { answerTempView } from './answer/temp-view.ts';
 import { guardUp } from './guard/up.ts';
 import { guardUsers } from './guard/users.ts';
 import { GUARDED_LIMIT_BYTES } from './body/limits.ts';
+import { BadRequest } from './http-errors.ts';
 import { readinessOf, type ServerState } from './readiness.ts';
 import { type Services } from './services.ts';
 
@@ -153,6 +157,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     ...corsConfigHandlers(services),
     ...corsTestHandlers(services),
     ...addressHandlers(services),
+    ...logHandlers({ searchLog: logSearch(createLogReader(settings.accessLog, services.accessLog)) }),
     ...clusterHandlers({
       ...services,
       readiness: () => readinessOf(services, state),
@@ -162,6 +167,21 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     ...backupDocumentHandlers(backup),
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),
+  };
+}
+
+/** Searches the log by the conditions of a request. */
+function logSearch(read: LogReader): LogDeps['searchLog'] {
+  return async ({ conditions, limit, cursor, isAborted }) => {
+    try {
+      const { management, ...others } = Object.fromEntries(conditions) as Record<string, string | undefined>;
+      const filter = lineFilter({ ...others, management: management === 'true' }, Date.now());
+      return await read({ filter, limit, cursor, isAborted });
+    } catch (error) {
+      if (error instanceof InvalidCondition) throw new BadRequest(`\`${error.condition}\` ${error.problem}`);
+      if (error instanceof InvalidCursor) throw new BadRequest('`cursor` is not one of this log');
+      throw error;
+    }
   };
 }
 

@@ -2,6 +2,7 @@
 import { closeSync, openSync } from 'node:fs';
 import sonicBoom from 'sonic-boom';
 import { type OperationalLog } from '../config/operational-log.ts';
+import { RecentLines } from './recent-lines.ts';
 
 export interface AccessLog {
   /** False if the access log is off, so that no line is built. */
@@ -10,6 +11,8 @@ export interface AccessLog {
   readonly accepting: boolean;
   /** Number of lines that were lost since the start. */
   readonly dropped: number;
+  /** The newest lines, if the sink cannot be read again. */
+  readonly recent?: RecentLines | undefined;
   /** Adds a line, which must end with a line feed. Never blocks and never throws. */
   write(line: string): void;
   /** Opens the file by its name again, after log rotation. */
@@ -90,6 +93,7 @@ class Batch {
 class SinkLog implements AccessLog {
   readonly enabled = true;
   dropped = 0;
+  readonly recent: RecentLines | undefined;
   readonly #sink: ByteSink;
   readonly #batch: Batch;
   readonly #log: OperationalLog;
@@ -109,6 +113,7 @@ class SinkLog implements AccessLog {
     this.#log = log;
     this.#target = target;
     this.#refuses = policy === 'refuse';
+    this.recent = target === 'stdout' ? new RecentLines() : undefined;
     if (target !== 'stdout') closeSync(openSync(target, 'a', 0o640));
     // A write to a file is atomic at any size: the file is opened for appending.
     const largest = shared && target === 'stdout' ? PIPE_BUF : BATCH_BYTES;
@@ -138,6 +143,7 @@ class SinkLog implements AccessLog {
 
   /** Batched: a write per turn of the event loop costs a busy Couchgate 5 % of its time. */
   write(line: string): void {
+    this.recent?.add(line);
     if (!this.#batch.hasRoomFor(line)) this.#flushBatch();
     if (!this.#isFlushScheduled) {
       this.#isFlushScheduled = true;

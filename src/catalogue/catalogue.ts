@@ -238,6 +238,7 @@ const CLOUDANT = [
   ['backup-job', 'GET HEAD', '/_api/v2/backup/jobs/{job}', 'server_admin', 'none', 'couchgate', 'pooled', 'backup', 'https://cloud.ibm.com/docs/Cloudant'],
   ['backup-document', 'GET HEAD', '/_api/v2/backup/documents/{database}[/[_design/]{docid}]', 'server_admin', 'none', 'couchgate', 'pooled', 'backup', 'https://cloud.ibm.com/docs/Cloudant'],
   ['backup-document-restore', 'POST', '/_api/v2/backup/documents/{database}[/[_design/]{docid}/restore]', 'server_admin', 'none', 'couchgate', 'pooled', 'backup', 'https://cloud.ibm.com/docs/Cloudant'],
+  ['api-log', 'GET HEAD', '/_api/v2/log', 'server_admin', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['api-other', '*', '/_api/{anything*}', 'blocked api', 'none', 'couchgate', 'pooled', 'read', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['dashboard', 'GET HEAD', '/_dashboard[/{path*}]', 'public', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/docs/Cloudant'],
   ['dashboard-old', 'GET HEAD', '/dashboard.html', 'public', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/docs/Cloudant'],

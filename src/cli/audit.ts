@@ -4,6 +4,13 @@ import { createInterface } from 'node:readline';
 import { type Readable } from 'node:stream';
 import { parseArgs } from 'node:util';
 import { createGunzip } from 'node:zlib';
+import {
+  InvalidCondition,
+  lineFilter,
+  type LineFilter,
+  type LogLine,
+  parseLogLine,
+} from '../audit/line-filter.ts';
 import { firstSentence, type Command, type CommandIo } from './command.ts';
 
 export const AUDIT_USAGE = `Usage: couchgate audit [options] [file ...]
@@ -19,10 +26,6 @@ Reads access logs (also .gz) or standard input, and prints the lines that match 
   --until TIME        before this time: 2026-01-31, 2026-01-31T12:00:00Z, or a duration ago: 90s, 15m, 2h, 7d
   --short             one line of text per entry instead of JSON
 `;
-
-/** An entry of the access log. */
-export type Line = Readonly<Record<string, unknown>>;
-type Fits = (line: Line) => boolean;
 
 const OPTIONS = {
   principal: { type: 'string' },
@@ -46,14 +49,14 @@ class UsageError extends Error {}
 export const audit: Command = async (args, io) => {
   try {
     const { values, positionals } = readArguments(args);
-    const fits = conditions(values);
-    const show = values.short === true ? short : (_line: Line, text: string): string => text;
+    const { fits } = filterIn(values);
+    const show = values.short === true ? short : (_line: LogLine, text: string): string => text;
     let unreadable = 0;
     for (const name of positionals.length === 0 ? ['-'] : positionals)
       for await (const text of createInterface({ input: openLog(name, io), crlfDelay: Infinity })) {
         const entry = entryIn(text);
         if (entry === undefined) unreadable += text.trim() === '' ? 0 : 1;
-        else if (fits.every((fit) => fit(entry.line))) io.stdout.write(`${show(entry.line, entry.json)}\n`);
+        else if (fits(entry.line)) io.stdout.write(`${show(entry.line, entry.json)}\n`);
       }
     if (unreadable > 0)
       io.stderr.write(
@@ -93,74 +96,25 @@ export function openLog(name: string, { stdin }: CommandIo): Readable {
  * Tools that collect logs put a prefix before the JSON, often with terminal escape sequences, as in
  * `docker compose logs`. The JSON itself contains no control character.
  */
-export function entryIn(text: string): { readonly line: Line; readonly json: string } | undefined {
+export function entryIn(text: string): { readonly line: LogLine; readonly json: string } | undefined {
   const start = text.indexOf('{');
   if (start === -1) return undefined;
   const json = text.slice(start, text.lastIndexOf('}') + 1);
+  const line = parseLogLine(json);
+  return line === undefined ? undefined : { line, json };
+}
+
+function filterIn(values: Values): LineFilter {
   try {
-    const line = JSON.parse(json) as Line;
-    return FIELDS_OF_EVERY_ENTRY.every((field) => field in line) ? { line, json } : undefined;
-  } catch {
-    return undefined;
+    return lineFilter(values, Date.now());
+  } catch (error) {
+    if (!(error instanceof InvalidCondition)) throw error;
+    throw new UsageError(`--${error.condition} ${error.problem}`);
   }
 }
 
-const FIELDS_OF_EVERY_ENTRY = ['time', 'id', 'decision', 'statusCode'];
-
-function conditions(values: Values): readonly Fits[] {
-  const fits: Fits[] = [];
-  const equal = (field: string, wanted: string | undefined): void => {
-    if (wanted !== undefined) fits.push((line) => line[field] === wanted);
-  };
-  const { operation, decision, status, since, until } = values;
-  if (decision !== undefined && decision !== 'allow' && decision !== 'deny')
-    throw new UsageError('--decision must be allow or deny');
-  const { principal } = values;
-  if (principal !== undefined)
-    fits.push((line) => line['principal'] === principal || line['loginName'] === principal);
-  equal('dbName', values.database);
-  equal('decision', decision);
-  equal('clientIp', values.address);
-  if (operation !== undefined)
-    fits.push((line) => line['operation'] === operation || line['requestClass'] === operation);
-  if (status !== undefined) fits.push(statusFits(status));
-  if (values.management === true) fits.push((line) => line['management'] === true);
-  if (since !== undefined) fits.push(timeFits(since, (time, limit) => time >= limit));
-  if (until !== undefined) fits.push(timeFits(until, (time, limit) => time < limit));
-  return fits;
-}
-
-function statusFits(wanted: string): Fits {
-  if (!/^[1-5](\d\d|xx)$/.test(wanted)) throw new UsageError('--status must be like 403 or 5xx');
-  return (line) => {
-    const status = String(line['statusCode']);
-    return wanted.endsWith('xx') ? status.length === 3 && status[0] === wanted[0] : status === wanted;
-  };
-}
-
-function timeFits(wanted: string, holds: (time: number, limit: number) => boolean): Fits {
-  const limit = readTime(wanted);
-  return (line) => holds(Date.parse(String(line['time'])), limit);
-}
-
-const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-/**
- * Parses an ISO 8601 date or time (UTC if it has no zone), or a duration before now, into milliseconds since
- * the epoch.
- */
-function readTime(text: string): number {
-  const ago = /^(\d+)([smhd])$/.exec(text);
-  if (ago !== null) return Date.now() - Number(ago[1]) * (UNIT_MS[ago[2] ?? ''] ?? 0);
-  const iso = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/.exec(text);
-  const time =
-    iso === null ? NaN : Date.parse(iso[1] === undefined || iso[4] !== undefined ? text : `${text}Z`);
-  if (Number.isNaN(time)) throw new UsageError(`${JSON.stringify(text)} is not a valid time`);
-  return time;
-}
-
 /** `2026-01-31T12:00:00.000Z allow 200 GET /db/doc by key abc from 192.0.2.1 (doc-get, role)` */
-function short(line: Line): string {
+function short(line: LogLine): string {
   const word = (field: string): string => {
     const value = line[field];
     // A name may contain terminal control sequences. They stay escaped, as in the JSON of the log.

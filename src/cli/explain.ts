@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { UsageError } from '../setup/arguments.ts';
-import { entryIn, type Line, openLog } from './audit.ts';
+import { type LogLine } from '../audit/line-filter.ts';
+import { entryIn, openLog } from './audit.ts';
 import { type Command, type CommandIo, firstSentence } from './command.ts';
 import {
   accepted,
@@ -115,8 +116,8 @@ function textOf(file: string): string {
 }
 
 /** The last entry of the request in the logs. */
-async function lineOf(id: string, files: readonly string[], io: CommandIo): Promise<Line> {
-  let found: Line | undefined;
+async function lineOf(id: string, files: readonly string[], io: CommandIo): Promise<LogLine> {
+  let found: LogLine | undefined;
   for (const name of files.length === 0 ? ['-'] : files) {
     try {
       for await (const text of createInterface({ input: openLog(name, io), crlfDelay: Infinity })) {
@@ -134,7 +135,7 @@ async function lineOf(id: string, files: readonly string[], io: CommandIo): Prom
 }
 
 /** The fields of an entry, by the names of an explanation. */
-function fromLog(line: Line): Fields {
+function fromLog(line: LogLine): Fields {
   const { decision, rule, reason, statusCode, operation, dbName, needed, change } = line;
   return {
     at: line['time'],
@@ -145,7 +146,7 @@ function fromLog(line: Line): Fields {
 }
 
 /** The request of an entry. Its body, and values that were masked, are not in the log. */
-function questionFrom(line: Line): Fields {
+function questionFrom(line: LogLine): Fields {
   const { principal, httpMethod, httpRequest, rawQueryString, clientIp } = line;
   const query = typeof rawQueryString === 'string' ? `?${rawQueryString}` : '';
   const path = `${String(httpRequest)}${query}`;

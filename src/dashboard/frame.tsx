@@ -21,6 +21,8 @@ interface Place {
 const PLACES: readonly Place[] = [
   { title: 'Databases', segments: ['databases'] },
   { title: 'API keys', segments: ['keys'], ownerOnly: true },
+  { title: 'Users', segments: ['users'], ownerOnly: true },
+  { title: 'Access log', segments: ['log'], ownerOnly: true },
   { title: 'CORS', segments: ['cors'], ownerOnly: true },
   { title: 'Addresses', segments: ['addresses'], ownerOnly: true },
   { title: 'Cluster', segments: ['cluster'], ownerOnly: true },
@@ -33,6 +35,9 @@ const DocumentsPage = lazyPage(() =>
 const DocumentPage = lazyPage(() =>
   import('./pages/documents/document-page.tsx').then((page) => page.DocumentPage),
 );
+const UsersPage = lazyPage(() => import('./pages/users/users-page.tsx').then((page) => page.UsersPage));
+const UserPage = lazyPage(() => import('./pages/users/user-page.tsx').then((page) => page.UserPage));
+const LogPage = lazyPage(() => import('./pages/log/log-page.tsx').then((page) => page.LogPage));
 const CorsPage = lazyPage(() => import('./pages/cors/cors-page.tsx').then((page) => page.CorsPage));
 const AddressesPage = lazyPage(() =>
   import('./pages/addresses/addresses-page.tsx').then((page) => page.AddressesPage),
@@ -108,6 +113,9 @@ function pageOf({ segments }: Route, isOwner: boolean): ReactNode {
   }
   if (first === 'keys' && isOwner)
     return name === undefined ? <KeysPage /> : <KeyPage key={name} name={name} />;
+  if (first === 'users' && isOwner)
+    return name === undefined ? <UsersPage /> : <UserPage key={name} name={name} />;
+  if (first === 'log' && isOwner) return <LogPage />;
   if (first === 'cors' && isOwner) return <CorsPage />;
   if (first === 'addresses' && isOwner) return <AddressesPage />;
   if (first === 'cluster' && isOwner) return <ClusterPage />;

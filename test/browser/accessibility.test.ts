@@ -99,6 +99,27 @@ const SHOWN: Readonly<Record<string, Show>> = {
     await page.getByText('JSON').first().waitFor();
     await page.locator('.cm-content').fill('{\n  \n}');
   },
+  Users: async ({ page, go }) => {
+    await go('/users');
+    await page.getByRole('link', { name: 'alice' }).waitFor();
+  },
+  'Users, the dialog that creates one': async ({ page }) => {
+    await page.getByRole('button', { name: 'Create user' }).click();
+    await page.getByRole('textbox', { name: 'Password' }).waitFor();
+  },
+  'One user': async ({ page, go }) => {
+    await page.keyboard.press('Escape');
+    await go('/users/alice');
+    await page.getByRole('row', { name: 'fruit' }).waitFor();
+  },
+  'Access log': async ({ page, go }) => {
+    await go('/log?operation=key');
+    await page
+      .getByRole('button', { name: /All fields/ })
+      .first()
+      .click();
+    await page.getByText('All of this name').waitFor();
+  },
   CORS: async ({ page, go }) => {
     await go('/cors?origin=https%3A%2F%2Fapp.example.org&method=PUT');
     await page.getByText('The browser blocks it').waitFor();
@@ -147,6 +168,9 @@ describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
     const { body } = await gate.ask('POST', '/_api/v2/api_keys', { as, body: { label: 'sensor 7' } });
     const { key = '' } = body as { key?: string };
     await gate.database('fruit', { nobody: ['_reader'], alice: ['_reader'], [key]: ['_writer'] });
+    await gate.ask('PUT', '/_users', { as });
+    const alice = { name: 'alice', password: 'wonderland', roles: ['staff'], type: 'user' };
+    await gate.ask('PUT', '/_users/org.couchdb.user:alice', { as, body: alice });
     await gate.database('nuts', { alice: ['_admin'] });
     await gate.database('orders', {});
     const rules = { couchdb_auth_only: true, members: { names: ['carol'], roles: [] } };

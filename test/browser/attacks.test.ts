@@ -81,9 +81,7 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       const { body } = await gate.ask('POST', '/_api/v2/api_keys', { as: gate.owner, body: { label } });
       keys.set(what, (body as { readonly key: string }).key);
     }
-    const dashboard = await open();
-    dashboard.expectRefusal(/^404 \/_api\/v2\/access\?/);
-    const { page, go } = dashboard;
+    const { page, go } = await open();
     await go('/databases/stored/permissions');
     for (const [what, text] of HOSTILE) {
       const row = page
@@ -110,8 +108,16 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
     assert.equal(await page.evaluate('window.hacked'), undefined);
   });
 
-  it('has text shown as text in documents: ids, content, attachments', async () => {
+  it('has text shown as text in documents and users: ids, content, attachments, names', async () => {
     await gate.database('texts', {});
+    await gate.ask('PUT', '/_users', { as: gate.owner });
+    // CouchDB allows no colon in a name.
+    const users = HOSTILE.map(([, text]) => text.replaceAll(':', ';'));
+    for (const name of users) {
+      const body = { name, password: 'long enough', roles: [name.slice(0, 20)], type: 'user' };
+      const path = `/_users/${encodeURIComponent(`org.couchdb.user:${name}`)}`;
+      assert.equal((await gate.ask('PUT', path, { as: gate.owner, body })).status, 201, name);
+    }
     for (const [, text] of HOSTILE) {
       const data = Buffer.from(text).toString('base64');
       const _attachments = {
@@ -132,6 +138,12 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       await page.locator('.cm-line').nth(1).waitFor();
       await go(`/databases/texts/documents/${encodeURIComponent(text)}?show=attachments`);
       await page.getByRole('button', { name: 'Download' }).waitFor();
+    }
+    await go('/users');
+    for (const name of users) await page.getByRole('link').getByText(shown(name), { exact: true }).waitFor();
+    for (const name of users) {
+      await go(`/users/${encodeURIComponent(name)}`);
+      await page.getByRole('heading', { name: shown(name), exact: true }).waitFor();
     }
     assert.equal(await page.evaluate('window.hacked'), undefined);
   });

@@ -71,6 +71,39 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     assert.deepEqual(await cors(), { enable_cors: true, allow_credentials: false, origins: ['*'] });
   });
 
+  it('finds out why a request was denied, and opens the key that sent it', async () => {
+    const key = await gate.key();
+    await gate.database('orders', {});
+    await gate.ask('PUT', '/orders/x', { as: key, body: {} });
+    await gate.ask('GET', '/orders/x?n=<img src=x onerror="window.hacked=1">', {
+      headers: { 'User-Agent': '<script>window.hacked=1</script>' },
+    });
+    const { page } = await open('Access log');
+    await page.getByRole('link', { name: 'Denied', exact: true }).click();
+    await page.getByLabel('Database').fill('orders');
+    await page.getByRole('button', { name: 'Search', exact: true }).click();
+    const row = page.locator('tr', { hasText: 'PUT /orders/x' });
+    await row.getByText('403 denied').waitFor();
+    await page
+      .locator('tr', { hasText: 'nobody' })
+      .getByRole('button', { name: /All fields/ })
+      .click();
+    await page.getByText('<script>window.hacked=1</script>').waitFor();
+    assert.equal(await page.evaluate('window.hacked'), undefined);
+    await page.getByLabel('Follow').check();
+    await gate.ask('DELETE', '/orders/x?rev=1-a', { as: key });
+    await page.getByText('DELETE /orders/x').waitFor();
+    await page.reload();
+    await page.getByText('DELETE /orders/x').waitFor();
+    await row.getByRole('link', { name: key.name }).click();
+    await page.getByRole('heading', { name: key.name }).waitFor();
+    await page.goBack();
+    await row.waitFor();
+    const { body } = await gate.ask('GET', '/_api/v2/log?operation=api-log&limit=1', { as: gate.owner });
+    const [line] = (body as { lines: readonly Record<string, unknown>[] }).lines;
+    assert.deepEqual([line?.['management'], line?.['authMethod']], [true, 'dashboard']);
+  });
+
   it('sees its own address, and tests another one', async () => {
     const dashboard = await open('Addresses');
     dashboard.expectRefusal(/^400 \/_api\/v2\/addresses\/test$/);

@@ -144,10 +144,84 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     return { name, password };
   }
 
+  it('copies the roles of a key to another one', async () => {
+    const [from, to] = [await gate.key(), await gate.key()];
+    await gate.database('copied-a', { [from.name]: ['_reader'], [to.name]: ['_writer'] });
+    await gate.database('copied-b', { [from.name]: ['_admin'] });
+    const { page, go } = await open();
+    await go(`/keys/${from.name}`);
+    await page.getByRole('row', { name: 'copied-b' }).getByText('_admin').waitFor();
+    await page.getByRole('button', { name: /^Actions on the key/ }).click();
+    await page.getByRole('menuitem', { name: 'Copy roles' }).click();
+    await page.getByLabel('To the key').selectOption(to.name);
+    await page.getByRole('button', { name: 'Copy roles' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.deepEqual(await grantsOf('copied-a'), {
+      [from.name]: ['_reader'],
+      [to.name]: ['_reader', '_writer'],
+    });
+    assert.deepEqual(await grantsOf('copied-b'), { [from.name]: ['_admin'], [to.name]: ['_admin'] });
+  });
+
+  it('creates a user, sets its password, changes its roles, deletes it, and sees no hash', async () => {
+    const key = await gate.key();
+    const dashboard = await open();
+    dashboard.expectRefusal(/^(?:403|409) \/_users\/org\.couchdb\.user/);
+    const { page } = dashboard;
+    const fetched: string[] = [];
+    page.on('response', (answer) => {
+      if (answer.url().endsWith('/_users/_find')) void answer.text().then((text) => fetched.push(text));
+    });
+    await page.getByRole('link', { name: 'Users', exact: true }).click();
+    await page.getByRole('button', { name: 'Create user' }).click();
+    const name = page.getByLabel('Name', { exact: true });
+    const create = page.getByRole('dialog').getByRole('button', { name: 'Create user' });
+    await page.getByRole('textbox', { name: 'Password' }).fill('a long password');
+    for (const [taken, why] of [
+      [key.name, 'an API key has or had it'],
+      [gate.owner.name, 'a server admin of CouchDB has it'],
+      ['alice', 'A user with this name exists.'],
+    ] as const) {
+      await name.fill(taken);
+      await create.click();
+      await page.getByText(why).waitFor();
+    }
+    await name.fill('dora');
+    await create.click();
+    await page.getByRole('heading', { name: 'dora' }).waitFor();
+    await page.getByText('No database grants it a role.').waitFor();
+    const signsIn = (password: string): Promise<number> =>
+      statusOf('/_session?basic=true', { name: 'dora', password });
+    assert.equal(await signsIn('a long password'), 200);
+    await page.getByRole('button', { name: 'Set a password' }).click();
+    await page.getByRole('textbox', { name: 'Password' }).fill('another password');
+    await page.getByRole('button', { name: 'Set password', exact: true }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.deepEqual([await signsIn('a long password'), await signsIn('another password')], [401, 200]);
+    await page.getByRole('button', { name: 'Change roles' }).click();
+    await page.getByRole('textbox', { name: 'Roles in CouchDB' }).fill('staff, _admin');
+    await page.getByText('keeps names that begin with an underscore').waitFor();
+    await page.getByRole('textbox', { name: 'Roles in CouchDB' }).fill('staff, night');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('staff, night').waitFor();
+    assert.equal(await signsIn('another password'), 200);
+    await page.getByRole('button', { name: 'Delete user' }).click();
+    await page.getByLabel('Type dora to confirm').fill('dora');
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete user' }).click();
+    await page.getByRole('link', { name: 'alice' }).waitFor();
+    assert.equal(await page.getByRole('link', { name: 'dora' }).count(), 0);
+    assert.equal(await signsIn('another password'), 401);
+    assert.ok(fetched.length > 0);
+    for (const text of [...fetched, await page.content()])
+      assert.doesNotMatch(text, /derived_key|salt|pbkdf2|password_sha/);
+  });
+
   it('is told that an API key has no access', async () => {
-    const dashboard = await open(await gate.key());
+    const dashboard = await openDashboard(browser, gate);
+    opened.push(dashboard);
     dashboard.expectRefusal(/^403 \/_session$/);
     const { page } = dashboard;
+    await signIn(page, await gate.key());
     await page.getByText('API keys have no access to the dashboard. Sign in as').waitFor();
     await page.getByText('Request').waitFor();
   });

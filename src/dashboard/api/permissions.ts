@@ -1,5 +1,12 @@
 // Requests about the permissions of a database, and about where a name has access.
-import { type SecurityDocument } from '../permission-edits.ts';
+import {
+  applied,
+  hasEdits,
+  NO_EDITS,
+  rolesIn,
+  type SecurityDocument,
+  setRoles,
+} from '../permission-edits.ts';
 import { ApiError, call, pathOf } from './http.ts';
 
 export interface Permissions {
@@ -112,6 +119,31 @@ export async function rollBack(database: string, { to, revision, allowed }: Roll
   });
 }
 
+/**
+ * Adds roles to those that a name has on a database. It states the revision that it read: if somebody else
+ * has saved in between, it reads again, once.
+ */
+export async function addRoles(
+  database: string,
+  name: string,
+  roles: readonly string[],
+  reason: string,
+): Promise<void> {
+  const add = async (): Promise<void> => {
+    const { document, revision } = await readPermissions(database);
+    const before = rolesIn(document, name);
+    const edits = setRoles(document, NO_EDITS, name, [...before, ...roles]);
+    if (hasEdits(edits))
+      await savePermissions(database, { document: applied(document, edits), revision, reason });
+  };
+  try {
+    await add();
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 412) throw error;
+    await add();
+  }
+}
+
 /** Where a name has access. */
 export interface AccessEntry {
   readonly database: string;
@@ -126,13 +158,25 @@ export async function readAccess(
   signal: AbortSignal,
 ): Promise<readonly AccessEntry[] | null> {
   try {
-    const { body } = await call<{ readonly access: readonly AccessEntry[] }>({
-      path: `_api/v2/access?principal=${encodeURIComponent(principal)}`,
-      signal,
-    });
-    return body.access;
+    return await readAllAccess(principal, signal);
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return null;
     throw error;
   }
+}
+
+/** Every page of the answer. */
+async function readAllAccess(principal: string, signal: AbortSignal): Promise<readonly AccessEntry[]> {
+  const entries: AccessEntry[] = [];
+  let after: string | undefined;
+  do {
+    const query = new URLSearchParams({ principal, ...(after === undefined ? {} : { after }) });
+    const { body } = await call<{
+      readonly databases: readonly AccessEntry[];
+      readonly next?: string | null;
+    }>({ path: `_api/v2/access?${query.toString()}`, signal });
+    entries.push(...body.databases);
+    after = body.next ?? undefined;
+  } while (after !== undefined);
+  return entries;
 }

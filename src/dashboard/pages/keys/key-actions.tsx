@@ -1,22 +1,26 @@
 // What can be done with a key: rename, change its end, rotate its password, revoke it.
 import { ActionIcon, Menu } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { Suspense, useState } from 'react';
 import { type ApiKey, revokeKey } from '../../api/keys.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
+import { lazyPage } from '../../parts/lazy-page.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { keysQuery } from '../../queries.ts';
 import { ChangeExpiry, RenameKey } from './change-key.tsx';
 import { RotateKey } from './rotate-key.tsx';
 
-type Action = 'rename' | 'expiry' | 'rotate' | 'revoke';
+type Action = 'rename' | 'expiry' | 'rotate' | 'copy' | 'revoke';
 
 const WORDS: Readonly<Record<Action, string>> = {
   rename: 'Rename…',
   expiry: 'Change expiry…',
   rotate: 'Rotate password…',
+  copy: 'Copy roles to another key…',
   revoke: 'Revoke…',
 };
+
+const CopyGrants = lazyPage(() => import('./copy-grants.tsx').then((page) => page.CopyGrants));
 
 interface Props {
   readonly item: ApiKey;
@@ -32,7 +36,7 @@ export function KeyMenu({ item }: Props) {
           <ActionIcon aria-label={`Actions on the key ${item.label ?? item.key}`}>⋯</ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
-          {(['rename', 'expiry', 'rotate', 'revoke'] as const).map((each) => (
+          {(['rename', 'expiry', 'rotate', 'copy', 'revoke'] as const).map((each) => (
             <Menu.Item
               key={each}
               {...(each === 'revoke' ? { className: 'bad' } : {})}
@@ -60,6 +64,12 @@ function KeyAction({
       return <ChangeExpiry item={item} onClose={onClose} />;
     case 'rotate':
       return <RotateKey item={item} onClose={onClose} />;
+    case 'copy':
+      return (
+        <Suspense>
+          <CopyGrants item={item} onClose={onClose} />
+        </Suspense>
+      );
     case 'revoke':
       return <RevokeKey item={item} onClose={onClose} />;
   }

@@ -2,7 +2,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
-import { readAccess } from '../../api/permissions.ts';
+import { AccessList } from '../../parts/access-list.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
@@ -60,7 +60,7 @@ function KeyFacts({ item }: { readonly item: ApiKey }) {
           <Moment at={expires_at} absent="never" />
         </Fact>
       </dl>
-      <KeyAccess name={key} />
+      <AccessList name={key} />
     </>
   );
 }
@@ -70,56 +70,6 @@ function Fact({ title, children }: { readonly title: string; readonly children: 
     <>
       <dt>{title}</dt>
       <dd>{children}</dd>
-    </>
-  );
-}
-
-/** Nothing, if the server cannot tell where a name has access. */
-function KeyAccess({ name }: { readonly name: string }) {
-  const access = useQuery({
-    queryKey: ['access', name],
-    queryFn: ({ signal }) => readAccess(name, signal),
-  });
-  if (access.isError)
-    return (
-      <ErrorNotice
-        error={access.error}
-        title="Its databases cannot be read"
-        onRetry={() => void access.refetch()}
-      />
-    );
-  if (access.data == null) return null;
-  return (
-    <>
-      <h2>Databases and roles</h2>
-      {access.data.length === 0 ? (
-        <p>No database grants it a role. Open the permissions of a database and add it.</p>
-      ) : (
-        <table className="list">
-          <thead>
-            <tr>
-              <th scope="col">Database</th>
-              <th scope="col">Roles</th>
-              <th scope="col">Granted by</th>
-            </tr>
-          </thead>
-          <tbody>
-            {access.data.map(({ database, roles, source }) => (
-              <tr key={`${database} ${source}`}>
-                <th scope="row" data-column="Database">
-                  <a href={linkTo(['databases', database, 'permissions'])}>
-                    <Name of={database} />
-                  </a>
-                </th>
-                <td data-column="Roles">{roles.join(', ')}</td>
-                <td data-column="Granted by">
-                  {source === '_security' ? 'its permissions' : visible(source)}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
     </>
   );
 }

@@ -1,0 +1,120 @@
+// The dialog that gives another key the roles that this one has.
+import { Button, NativeSelect } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { type SyntheticEvent, useState } from 'react';
+import { type ApiKey } from '../../api/keys.ts';
+import { type AccessEntry, addRoles, readAccess } from '../../api/permissions.ts';
+import { accessKey } from '../../parts/access-list.tsx';
+import { Dialog } from '../../parts/dialog.tsx';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Name, visible } from '../../parts/name.tsx';
+import { Waiting } from '../../parts/waiting.tsx';
+import { keysQuery } from '../../queries.ts';
+
+interface Props {
+  readonly item: ApiKey;
+  readonly onClose: () => void;
+}
+
+export function CopyGrants({ item: { key, label }, onClose }: Props) {
+  const access = useQuery({
+    queryKey: accessKey(key),
+    queryFn: ({ signal }) => readAccess(key, signal),
+  });
+  const grants = (access.data ?? []).filter(({ source }) => source === '_security');
+  return (
+    <Dialog title="Copy roles to another key" onClose={onClose}>
+      {access.isPending && <Waiting what="its databases" />}
+      {access.isError && <ErrorNotice error={access.error} title="Its databases cannot be read" />}
+      {access.data !== undefined &&
+        (grants.length === 0 ? (
+          <p>
+            No database grants <Name of={label ?? key} /> a role, so there is nothing to copy.
+          </p>
+        ) : (
+          <CopyForm from={key} grants={grants} onClose={onClose} />
+        ))}
+    </Dialog>
+  );
+}
+
+interface FormProps {
+  readonly from: string;
+  readonly grants: readonly AccessEntry[];
+  readonly onClose: () => void;
+}
+
+/** Each database is one change of its own: what has failed is named, and can be tried again. */
+function CopyForm({ from, grants, onClose }: FormProps) {
+  const queries = useQueryClient();
+  const keys = useQuery(keysQuery);
+  const others = (keys.data ?? []).filter(({ key }) => key !== from);
+  const [to, setTo] = useState('');
+  const [done, setDone] = useState<ReadonlySet<string>>(new Set());
+  const [failed, setFailed] = useState<{ readonly database: string; readonly error: unknown }>();
+  const [isRunning, setRunning] = useState(false);
+  const run = async (): Promise<void> => {
+    setFailed(undefined);
+    for (const { database, roles } of grants.filter((each) => !done.has(each.database))) {
+      try {
+        await addRoles(database, to, roles, `copied from ${from}`);
+        setDone((now) => new Set([...now, database]));
+      } catch (error) {
+        setFailed({ database, error });
+        return;
+      }
+    }
+    await queries.invalidateQueries({ queryKey: ['permissions'] });
+    await queries.invalidateQueries({ queryKey: accessKey(to) });
+    onClose();
+  };
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    setRunning(true);
+    void run().finally(() => setRunning(false));
+  };
+  return (
+    <form className="form" onSubmit={submit}>
+      <NativeSelect
+        label="To the key"
+        data={[
+          { value: '', label: 'Choose a key' },
+          ...others.map(({ key, label }) => ({
+            value: key,
+            label: label === null || label === '' ? key : `${visible(label)} (${key})`,
+          })),
+        ]}
+        value={to}
+        disabled={done.size > 0}
+        onChange={(event) => setTo(event.currentTarget.value)}
+      />
+      <p>It gets these roles in addition to its own:</p>
+      <ul className="consequences">
+        {grants.map(({ database, roles }) => (
+          <li key={database} className="gives">
+            <span className="sign" aria-hidden="true">
+              {done.has(database) ? '✓' : '+'}
+            </span>
+            <span>
+              <Name of={database} />: {roles.join(', ')}
+            </span>
+          </li>
+        ))}
+      </ul>
+      {failed !== undefined && (
+        <ErrorNotice
+          error={failed.error}
+          title={`The roles on ${visible(failed.database)} were not copied`}
+        />
+      )}
+      <div className="actions">
+        <Button type="submit" loading={isRunning} disabled={to === ''}>
+          {failed === undefined ? 'Copy roles' : 'Try the rest again'}
+        </Button>
+        <Button variant="subtle" color="gray" onClick={onClose}>
+          Cancel
+        </Button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,186 @@
+// The dialogs that create and change a user.
+import { Button, PasswordInput, TextInput } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
+import { type ReactNode, type SyntheticEvent, useState } from 'react';
+import { ApiError } from '../../api/http.ts';
+import { changeUser, createUser } from '../../api/users.ts';
+import { Dialog } from '../../parts/dialog.tsx';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Name } from '../../parts/name.tsx';
+import { goTo, linkTo } from '../../router.ts';
+import { USERS_KEY } from './users-page.tsx';
+
+/** Shorter ones are found by guessing. */
+const SHORTEST_PASSWORD = 12;
+
+interface FormProps {
+  readonly title: string;
+  readonly action: string;
+  readonly isReady: boolean;
+  readonly save: () => Promise<void>;
+  /** Shows an error beside a field; true = it did. */
+  readonly place?: (error: ApiError) => boolean;
+  readonly onClose: () => void;
+  readonly children: ReactNode;
+}
+
+function FormDialog({ title, action, isReady, save, place, onClose, children }: FormProps) {
+  const queries = useQueryClient();
+  const [error, setError] = useState<unknown>();
+  const [isSaving, setSaving] = useState(false);
+  const run = async (): Promise<void> => {
+    await save();
+    await queries.invalidateQueries({ queryKey: USERS_KEY });
+    onClose();
+  };
+  const submit = (event: SyntheticEvent): void => {
+    event.preventDefault();
+    setSaving(true);
+    setError(undefined);
+    run().catch((thrown: unknown) => {
+      if (!(thrown instanceof ApiError) || place?.(thrown) !== true) setError(thrown);
+      setSaving(false);
+    });
+  };
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form className="form" onSubmit={submit}>
+        {children}
+        {error !== undefined && <ErrorNotice error={error} title="Nothing was changed" />}
+        <div className="actions">
+          <Button type="submit" loading={isSaving} disabled={!isReady}>
+            {action}
+          </Button>
+          <Button variant="subtle" color="gray" onClick={onClose}>
+            Cancel
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+/** Roles as people write them: with commas or blanks. */
+function rolesIn(text: string): readonly string[] {
+  return [...new Set(text.split(/[\s,]+/).filter((role) => role !== ''))];
+}
+
+function rolesProblem(text: string): string | undefined {
+  return rolesIn(text).some((role) => role.startsWith('_'))
+    ? 'CouchDB keeps names that begin with an underscore for itself. Grant database roles on the page Permissions.'
+    : undefined;
+}
+
+interface RolesProps {
+  readonly value: string;
+  readonly onChange: (text: string) => void;
+}
+
+function RolesField({ value, onChange }: RolesProps) {
+  return (
+    <TextInput
+      label="Roles in CouchDB"
+      description="Names of your own for validation functions and for databases that CouchDB decides about; mostly empty."
+      autoComplete="off"
+      spellCheck={false}
+      value={value}
+      error={rolesProblem(value)}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
+  );
+}
+
+interface PasswordProps {
+  readonly value: string;
+  readonly onChange: (text: string) => void;
+}
+
+function PasswordField({ value, onChange }: PasswordProps) {
+  return (
+    <PasswordInput
+      label="Password"
+      description={`At least ${SHORTEST_PASSWORD} characters. It is not shown again.`}
+      autoComplete="new-password"
+      value={value}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
+  );
+}
+
+export function CreateUser({ onClose }: { readonly onClose: () => void }) {
+  const [name, setName] = useState('');
+  const [password, setPassword] = useState('');
+  const [roles, setRoles] = useState('');
+  const [problem, setProblem] = useState<string>();
+  return (
+    <FormDialog
+      title="Create user"
+      action="Create user"
+      isReady={name !== '' && password.length >= SHORTEST_PASSWORD && rolesProblem(roles) === undefined}
+      save={async () => {
+        await createUser({ name, password, roles: rolesIn(roles) });
+        goTo(linkTo(['users', name]));
+      }}
+      place={({ status, reason }) => {
+        if (status !== 403 && status !== 409) return false;
+        setProblem(status === 409 ? 'A user with this name exists.' : reason);
+        return true;
+      }}
+      onClose={onClose}
+    >
+      <TextInput
+        label="Name"
+        autoComplete="off"
+        autoCapitalize="none"
+        spellCheck={false}
+        data-autofocus
+        value={name}
+        error={problem}
+        onChange={(event) => {
+          setName(event.currentTarget.value);
+          setProblem(undefined);
+        }}
+      />
+      <PasswordField value={password} onChange={setPassword} />
+      <RolesField value={roles} onChange={setRoles} />
+    </FormDialog>
+  );
+}
+
+interface ChangeProps {
+  readonly name: string;
+  readonly onClose: () => void;
+}
+
+export function SetPassword({ name, onClose }: ChangeProps) {
+  const [password, setPassword] = useState('');
+  return (
+    <FormDialog
+      title="Set a password"
+      action="Set password"
+      isReady={password.length >= SHORTEST_PASSWORD}
+      save={() => changeUser(name, { password })}
+      onClose={onClose}
+    >
+      <p>
+        The old password of <Name of={name} /> stops working at once, and its sessions end.
+      </p>
+      <PasswordField value={password} onChange={setPassword} />
+    </FormDialog>
+  );
+}
+
+export function ChangeRoles({ name, roles, onClose }: ChangeProps & { readonly roles: readonly string[] }) {
+  const [text, setText] = useState(roles.join(', '));
+  return (
+    <FormDialog
+      title="Change roles"
+      action="Save"
+      isReady={rolesProblem(text) === undefined}
+      save={() => changeUser(name, { roles: rolesIn(text) })}
+      onClose={onClose}
+    >
+      <RolesField value={text} onChange={setText} />
+    </FormDialog>
+  );
+}

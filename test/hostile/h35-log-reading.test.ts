@@ -1,0 +1,214 @@
+// H35: reading the access log stops no request, holds no file in memory, shows no other file, and is logged itself.
+import assert from 'node:assert/strict';
+import { appendFile, copyFile, mkdtemp, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { lineFilter } from '../../src/audit/line-filter.ts';
+import { searchFile, type FilePlace, type Found } from '../../src/audit/log-file-search.ts';
+import { RecentLines } from '../../src/audit/recent-lines.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { until } from '../support/until.ts';
+
+const NOW = Date.parse('2026-01-31T12:00:00.000Z');
+
+/** Line `at` of the log, one a second. */
+function lineOf(at: number, fields: Readonly<Record<string, unknown>> = {}): string {
+  const time = new Date(NOW + at * 1000).toISOString();
+  const line = {
+    time,
+    id: `id-${at}`,
+    httpRequest: '/db/doc',
+    decision: 'allow',
+    statusCode: 200,
+    ...fields,
+  };
+  return `${JSON.stringify(line)}\n`;
+}
+
+const linesOf = (count: number, fields: Readonly<Record<string, unknown>> = {}): string =>
+  Array.from({ length: count }, (_, at) => lineOf(at, fields)).join('');
+
+describe('H35: a reader of the access log', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'couchgate-log-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  const search = (
+    name: string,
+    conditions: Parameters<typeof lineFilter>[0] = {},
+    { from, ...more }: { readonly from?: FilePlace | undefined; limit?: number; mostBytes?: number } = {},
+  ): Promise<Found> =>
+    searchFile({
+      path: join(folder, name),
+      filter: lineFilter(conditions, NOW),
+      limit: 50,
+      from,
+      isAborted: () => false,
+      ...more,
+    });
+  const idsIn = ({ lines }: Found): readonly unknown[] => lines.map((line) => line['id']);
+
+  it('finds every line once, the newest first, over chunks of all lengths', async () => {
+    const wide = Array.from({ length: 900 }, (_, at) =>
+      lineOf(at, { userAgent: 'é'.repeat((at * 37) % 700) }),
+    );
+    await writeFile(join(folder, 'pages.log'), wide.join(''));
+    const found: unknown[] = [];
+    let from: FilePlace | undefined;
+    do {
+      const page = await search('pages.log', {}, { from, limit: 7, mostBytes: 100_000 });
+      found.push(...idsIn(page));
+      from = page.next;
+    } while (from !== undefined);
+    assert.deepEqual(
+      found,
+      Array.from({ length: 900 }, (_, at) => `id-${899 - at}`),
+    );
+  });
+
+  it('lets other work run after every chunk, and reads no more than its part of a large file', async () => {
+    await writeFile(join(folder, 'large.log'), linesOf(20_000, { userAgent: 'x'.repeat(400) }));
+    let turns = 0;
+    let runs = true;
+    const count = (): void => {
+      turns += 1;
+      if (runs) setImmediate(count);
+    };
+    setImmediate(count);
+    const mostBytes = 4_194_304;
+    const page = await search('large.log', { status: '200', principal: 'nobody' }, { mostBytes });
+    runs = false;
+    assert.ok(turns >= mostBytes / 65_536, `${turns} turns of the event loop`);
+    assert.deepEqual(page.lines, []);
+    const file = await open(join(folder, 'large.log'));
+    const { size } = await file.stat();
+    await file.close();
+    const rest = page.next?.end ?? 0;
+    assert.ok(size - rest <= mostBytes + 65_536 && rest > 0, String(rest));
+    assert.notEqual(page.searchedTo, undefined);
+  });
+
+  it('skips text that is no line, however long it is', async () => {
+    const noise = [`${'x'.repeat(3_000_000)}\n`, '{"time":1}\n', '\n', 'null\n', '{"a":\n'];
+    await writeFile(join(folder, 'noise.log'), `${lineOf(1)}${noise.join('')}${lineOf(2)}{"time":"20`);
+    assert.deepEqual(idsIn(await search('noise.log')), ['id-2', 'id-1']);
+  });
+
+  it('goes on in the file that was rotated away, and says so', async () => {
+    await writeFile(join(folder, 'old.log'), linesOf(10));
+    const first = await search('old.log', {}, { limit: 4 });
+    await rename(join(folder, 'old.log'), join(folder, 'old.log.1'));
+    await writeFile(join(folder, 'old.log'), lineOf(100));
+    const second = await search('old.log', {}, { from: first.next, limit: 4 });
+    assert.deepEqual([idsIn(second), second.isRotated], [['id-5', 'id-4', 'id-3', 'id-2'], true]);
+    await rm(join(folder, 'old.log.1'));
+    const third = await search('old.log', {}, { from: second.next });
+    assert.deepEqual([idsIn(third), third.isRotated], [['id-100'], true]);
+  });
+
+  it('goes on at the newest line of a file that was cut, and says so', async () => {
+    await writeFile(join(folder, 'cut.log'), linesOf(2000));
+    const { next } = await search('cut.log', {}, { limit: 4 });
+    await copyFile(join(folder, 'cut.log'), join(folder, 'copy'));
+    await truncate(join(folder, 'cut.log'), 0);
+    await appendFile(join(folder, 'cut.log'), lineOf(5000));
+    const page = await search('cut.log', {}, { from: next });
+    assert.deepEqual([idsIn(page), page.isRotated], [['id-5000'], true]);
+  });
+
+  it('ends at the beginning of the time', async () => {
+    await writeFile(join(folder, 'time.log'), linesOf(5000, { userAgent: 'x'.repeat(200) }));
+    const since = new Date(NOW + 4990 * 1000).toISOString();
+    const page = await search('time.log', { since });
+    assert.equal(page.lines.length, 10);
+    assert.equal(page.next, undefined);
+  });
+
+  it('keeps a bounded part in memory, where the log goes to stdout', () => {
+    const recent = new RecentLines({ lines: 4, characters: 30 });
+    for (const line of ['a', 'b', 'c', 'd', 'e']) recent.add(line);
+    const kept = (): readonly string[] =>
+      Array.from({ length: recent.end - recent.start }, (_, at) => recent.at(recent.start + at));
+    assert.deepEqual(kept(), ['b', 'c', 'd', 'e']);
+    recent.add('x'.repeat(29));
+    assert.deepEqual(kept(), ['e', 'x'.repeat(29)]);
+    recent.add('y'.repeat(100));
+    assert.deepEqual(kept(), ['y'.repeat(100)]);
+  });
+});
+
+describe('H35: GET /_api/v2/log', () => {
+  let gate: Couchgate;
+  before(async () => {
+    gate = await startCouchgate();
+    await gate.database('fruit', {});
+    await gate.ask('GET', '/fruit/secret?token=hidden', { headers: { 'User-Agent': '<img src=x>' } });
+    await until(async () => (await gate.accessLog()).some((line) => line['statusCode'] === 401), 'the line');
+  });
+  after(() => gate.close());
+
+  const read = (query: string) => gate.ask('GET', `/_api/v2/log?${query}`, { as: gate.owner });
+  const linesIn = (body: unknown): readonly Readonly<Record<string, unknown>>[] =>
+    (body as { lines: readonly Readonly<Record<string, unknown>>[] }).lines;
+
+  it('shows what was refused, without the secrets of its query', async () => {
+    const { status, body, headers } = await read('decision=deny&database=fruit');
+    assert.equal(status, 200);
+    assert.equal(headers.get('cache-control'), 'no-store');
+    const [line] = linesIn(body);
+    assert.deepEqual([line?.['statusCode'], line?.['userAgent']], [401, '<img src=x>']);
+    assert.doesNotMatch(JSON.stringify(body), /hidden/);
+    assert.equal((body as { source: string }).source, 'file');
+  });
+
+  it('is a management event of the log itself', async () => {
+    const { headers } = await read('principal=watched');
+    const id = headers.get('x-couch-request-id');
+    await until(async () => (await gate.accessLog()).some((line) => line['id'] === id), 'the line');
+    const [line] = linesIn((await read('operation=api-log&management=true')).body);
+    assert.equal(line?.['rawQueryString'], 'principal=watched');
+    assert.deepEqual((line['change'] as { action: string }).action, 'read log');
+    assert.deepEqual(linesIn((await read('without=api-log&operation=api-log')).body), []);
+  });
+
+  const REFUSED = [
+    'cursor=..%2F..%2Fetc%2Fpasswd',
+    'cursor=1-99999999999999999999',
+    'file=%2Fetc%2Fpasswd',
+    'limit=0',
+    'limit=501',
+    'status=40',
+    'decision=maybe',
+    'since=yesterday',
+    'decision=deny&decision=allow',
+  ];
+  for (const query of REFUSED)
+    it(`refuses ${query} – 400`, async () => {
+      assert.equal((await read(query)).status, 400);
+    });
+
+  it('takes a cursor of another file as a rotation, and reads the log alone – 200', async () => {
+    const { status, body } = await read('cursor=1-100');
+    assert.equal(status, 200);
+    assert.equal((body as { rotated: boolean }).rotated, true);
+    for (const line of linesIn(body)) assert.equal(typeof line['id'], 'string');
+  });
+
+  it('is for the owner alone – 401, 403', async () => {
+    assert.equal((await gate.ask('GET', '/_api/v2/log')).status, 401);
+    assert.equal((await gate.ask('GET', '/_api/v2/log', { as: await gate.key() })).status, 403);
+  });
+
+  it('has the last lines of the process where the log goes to stdout', async () => {
+    const other = await startCouchgate({ backend: gate.backend, settings: { accessLog: 'stdout' } });
+    await other.ask('GET', '/nothing-here');
+    await until(async () => {
+      const { body } = await other.ask('GET', '/_api/v2/log?database=nothing-here', { as: other.owner });
+      return (body as { source: string }).source === 'memory' && linesIn(body).length === 1;
+    }, 'the line in memory');
+    await other.close();
+  });
+});
