@@ -1,4 +1,4 @@
-// Requests about the users of `_users`. The hash of a password is never shown; the list does not even read it.
+// Requests about the users of `_users`. No hash of a password is shown; the list does not even read it.
 import { membersOf, objectOf } from '../json-text.ts';
 import { ApiError, call, callText, pathOf } from './http.ts';
 
