@@ -29,6 +29,8 @@ import { databaseListHandlers } from './answer/database-lists.ts';
 import { databaseHandlers } from './answer/database.ts';
 import { answerOwnEndpoint, type Answers } from './answer/index.ts';
 import { nodeTasksHandlers } from './answer/node-tasks.ts';
+import { exportHandlers } from './answer/export.ts';
+import { exportConnections } from './export-services.ts';
 import { guardRequest, type Guards } from './guard/index.ts';
 import { createLegacyHandlers } from './answer/legacy.ts';
 import { logHandlers, type LogDeps } from './answer/log.ts';
@@ -162,6 +164,10 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       ...services,
       readiness: () => readinessOf(services, state),
       openFeeds: forwarding.openFeeds,
+    }),
+    ...exportHandlers({
+      connect: exportConnections(services),
+      revocationWatch: services.revocationWatch,
     }),
     ...backupHandlers(backup),
     ...backupDocumentHandlers(backup),

@@ -221,6 +221,7 @@ const CLOUDANT = [
   ['api-security-history', 'GET HEAD', '/_api/v2/db/{db}/_security/history', '_security', 'none', 'couchgate', 'pooled', 'permissions', 'api/database/security.html'],
   ['api-security-revision', 'GET HEAD', '/_api/v2/db/{db}/_security/history/{revision}', '_security', 'none', 'couchgate', 'pooled', 'permissions', 'api/database/security.html'],
   ['api-security-rollback', 'POST', '/_api/v2/db/{db}/_security/rollback', '_security', 'none', 'couchgate', 'pooled', 'permissions', 'api/database/security.html'],
+  ['db-export', 'GET', '/_api/v2/db/{db}/_export', '_reader', 'member', 'couchgate', 'feed', 'read', 'api/database/bulk-api.html'],
   ['api-access', 'GET HEAD', '/_api/v2/access', 'authenticated', 'none', 'couchgate', 'pooled', 'permissions', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['api-explain', 'POST', '/_api/v2/explain', 'authenticated', 'none', 'couchgate', 'pooled', 'permissions', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['api-cors-get', 'GET HEAD', '/_api/v2/user/config/cors', 'server_admin', 'none', 'couchgate', 'pooled', 'configuration', 'https://cloud.ibm.com/apidocs/cloudant#getcorsinformation'],

@@ -30,6 +30,7 @@ const ILLEGAL_NAME = endpoint('db-illegal-name');
 const UNKNOWN_IN_DATABASE = endpoint('db-unknown-underscore');
 const LOCAL_INTERNAL = endpoint('local-internal');
 const API_OTHER = endpoint('api-other');
+const EXPORT = endpoint('db-export');
 const GENERATE_API_KEY = endpoint('legacy-generate-api-key');
 
 /** Server endpoints that require roles on a system database. */
@@ -116,6 +117,8 @@ function explainedToEverybody(refused: Endpoint): Endpoint {
  * slashes: IBM declares it as `<path:db>`. A path that ends in `_security` is that of the object itself.
  */
 function inApi(method: string, segments: readonly string[], reserved: ReadonlySet<string>): Operation {
+  if (segments[1] === 'v2' && segments[2] === 'db' && segments.length >= 5 && segments.at(-1) === '_export')
+    return exportOf(method, segments.slice(3, -1).join('/'), reserved);
   const at = segments[1] === 'v2' && segments[2] === 'db' ? securitySegment(segments) : -1;
   if (at < 4) return onServerByDefault(method, segments);
   const database = segments.slice(3, at).join('/');
@@ -130,6 +133,16 @@ function inApi(method: string, segments: readonly string[], reserved: ReadonlySe
   }
   const { first } = matchesFor(ordinaryTrie.walk(['', '_security'], 1), method);
   return operation(API_SECURITY[first.id] ?? first, database, undefined);
+}
+
+/**
+ * `/_api/v2/db/{db}/_export` exists on ordinary databases only: `_reader` on `_replicator` does not show the
+ * credentials of jobs (H9, H33).
+ */
+function exportOf(method: string, database: string, reserved: ReadonlySet<string>): Operation {
+  if (reserved.has(database)) return operation(STORE, database, undefined);
+  const isThere = method === 'GET' && kindOfName(database) === 'ordinary';
+  return operation(isThere ? EXPORT : API_OTHER, database, undefined);
 }
 
 /** The segment `_security` that names the object: the last one, or the one before what is below it. */

@@ -16,6 +16,7 @@ const SELECTED_BY_CODE = new Set([
   'api-security-history',
   'api-security-revision',
   'api-security-rollback',
+  'db-export',
   'legacy-generate-api-key',
   'legacy-set-permissions',
 ]);

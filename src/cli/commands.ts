@@ -18,6 +18,7 @@ import { keysCommand, KEYS_USAGE } from './keys.ts';
 import { permissions, PERMISSIONS_USAGE } from './permissions-check.ts';
 import { WHAT_CAN_USAGE, whatCanCommand, WHO_CAN_USAGE, whoCanCommand } from './who-can.ts';
 import { loadSettings } from '../config/load.ts';
+import { exportCommand, EXPORT_USAGE } from './export.ts';
 import { nearest } from '../config/nearest.ts';
 import { SETUP_USAGE } from '../setup/arguments.ts';
 import { runSetup } from '../setup/index.ts';
@@ -44,6 +45,7 @@ const USAGE = `Usage: couchgate [command]
   find <database> <id>   list the stored versions of a document
   diff <database> <id>   compare two versions of a document
   forget [database]...   remove old snapshots
+  export <database>      write the documents as JSON, JSON lines or CSV
   permissions check      compare permissions with every node, and repair them
   cors-check <origin>    print which rule allows or refuses a preflight
   --check-config         list every problem of the configuration; exit code 1 if there is one
@@ -111,6 +113,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   find: withArguments(FIND_USAGE, find),
   diff: withArguments(DIFF_USAGE, diff),
   forget: withArguments(FORGET_USAGE, forget),
+  export: withArguments(EXPORT_USAGE, exportCommand(askPassword)),
   permissions: withArguments(PERMISSIONS_USAGE, permissions),
   'cors-check': withArguments(CORS_CHECK_USAGE, corsCheck),
   '--check-config': plain(CHECK_CONFIG_USAGE, checkConfig),

@@ -9,8 +9,8 @@ import { codeOf, describeFailure, nodeName, type CouchFailure } from './failure.
 export interface TransferOptions {
   /** Returns an available node that is not in `tried`; undefined = none left. */
   readonly pickNode: (tried: ReadonlySet<string>) => { readonly url: string } | undefined;
-  /** Value of the Authorization header. Called for every request. */
-  readonly authorization: () => string;
+  /** Value of the Authorization header, called for every request; undefined = an anonymous request. */
+  readonly authorization: () => string | undefined;
   /** Called when a node is unreachable or times out. */
   readonly nodeFailed?: (url: string, reason: string) => void;
   /** PEM of the CA that signed the certificates of https nodes. */
@@ -128,9 +128,10 @@ class Transfer implements CouchTransfer {
   #send(node: string, request: TransferRequest, agent?: Agent): Promise<Dispatcher.ResponseData> {
     const { method, path, body, contentType, contentLength, signal } = request;
     const isStream = typeof body === 'function';
+    const authorization = this.#options.authorization();
     const headers: Record<string, string> = {
       Accept: 'application/json, */*;q=0.1',
-      Authorization: this.#options.authorization(),
+      ...(authorization === undefined ? {} : { Authorization: authorization }),
       ...(body === undefined ? {} : { 'Content-Type': contentType ?? 'application/json' }),
       ...(isStream ? { 'Content-Length': String(contentLength ?? 0) } : {}),
     };

@@ -32,6 +32,7 @@ const SOURCES: Readonly<Record<string, readonly string[]>> = {
   verify: ['src/cli/backup/verify.ts', ...WITH_COUCH],
   find: [WITH_REPOSITORY],
   diff: ['src/cli/backup/diff.ts', ...WITH_COUCH],
+  export: ['src/cli/export.ts'],
   forget: ['src/cli/backup/forget.ts', WITH_REPOSITORY],
   'cors-check': ['src/cli/cors-check.ts'],
   permissions: ['src/cli/permissions-check.ts'],

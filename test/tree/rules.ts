@@ -25,7 +25,7 @@ export const VERBS = new Set([
 /** What the steps know and use. */
 export const NOUNS = new Set([
   ...['body', 'catalogue', 'permissions', 'identity', 'principal', 'invalidation', 'revocation'],
-  ...['limits', 'cluster', 'couch', 'config', 'setup', 'json', 'backup'],
+  ...['limits', 'cluster', 'couch', 'config', 'setup', 'json', 'backup', 'export'],
 ]);
 /** Programs beside the proxy. */
 export const CONSUMERS = new Set(['cli', 'embedded']);
@@ -37,6 +37,7 @@ const SHARED = new Set([...SHARED_BY_NOUNS, 'respond.ts']);
 /** The folders that may import a package, and the files directly in src that may. */
 export const PACKAGE_OWNERS: Readonly<Record<string, readonly string[]>> = {
   'cli-progress': ['cli'],
+  'csv-stringify': ['export'],
   helmet: ['listen'],
   'http-proxy': ['forward'],
   'ipaddr.js': ['config', 'guard'],

@@ -1,0 +1,50 @@
+// Builds the connection of an export: a node with a free feed slot, and the token of the caller.
+import { readFileSync } from 'node:fs';
+import { type ExportConnection, NoFeedSlot } from './answer/export.ts';
+import { callerOf, type Context, known, permitted } from './context.ts';
+import { createTransfer } from './couch/transfer.ts';
+import { sharedKeyOf } from './principal/caller.ts';
+import { type Services } from './services.ts';
+
+/** An export is repeated by its client, so it does not wait long for a node. */
+const PATIENCE_MS = 10_000;
+const CONNECTIONS = 2;
+
+/** Returns the function that takes a slot and opens a connection. It throws `NoFeedSlot`. */
+export function exportConnections({
+  nodes,
+  identity,
+  settings,
+}: Pick<Services, 'nodes' | 'identity' | 'settings'>): (context: Context) => ExportConnection {
+  const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
+  return (context) => {
+    const { principal } = known(context.identified, 'identified');
+    const { database } = known(context.operation, 'operation');
+    const decision = permitted(context);
+    const caller = sharedKeyOf(callerOf(context));
+    const node = nodes.pick('feed', caller);
+    const limiter = node?.limiter('feed');
+    // Without a free slot the request would wait in the queue of the feeds, which end after hours.
+    if (node === undefined || limiter === undefined || !limiter.hasFreeSlot(caller)) throw new NoFeedSlot();
+    limiter.acquire({ caller, granted: () => undefined, displaced: () => undefined });
+    const couch = createTransfer({
+      pickNode: (tried) => (tried.has(node.url) ? nodes.pickForSelf(tried) : { url: node.url }),
+      authorization() {
+        const token = identity.tokenFor(principal, decision, database);
+        return token === undefined ? undefined : `Bearer ${token}`;
+      },
+      nodeFailed: (url) => nodes.markSuspectUrl(url),
+      connectTimeoutMs: settings.couchdbConnectTimeoutMs,
+      patienceMs: PATIENCE_MS,
+      connections: CONNECTIONS,
+      ...(ca === undefined ? {} : { ca }),
+    });
+    return {
+      couch,
+      async close() {
+        limiter.release(caller);
+        await couch.close();
+      },
+    };
+  };
+}

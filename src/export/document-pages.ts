@@ -1,0 +1,164 @@
+// Reads the documents of a database page by page, with the rights of the caller. A page is small, so that
+// memory stays constant and no other request of the process waits long.
+import { databasePath } from '../couch/document-path.ts';
+import { AnswerTooLarge, type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
+import { BadGateway, Forbidden, type HttpError, NotFound } from '../http-errors.ts';
+import { parseJson } from '../json/parse.ts';
+import { type ExportOptions } from './options.ts';
+
+export type ExportedDocument = Readonly<Record<string, unknown>>;
+
+export interface PageSource {
+  readonly couch: Pick<CouchTransfer, 'ask'>;
+  readonly database: string;
+  readonly signal: AbortSignal;
+}
+
+type Choice = Pick<ExportOptions, 'deleted' | 'design' | 'conflicts'>;
+
+const TARGET_BYTES = 256 * 1024;
+const MAX_BYTES = 8 * 1024 * 1024;
+const MAX_ROWS = 1000;
+const FIRST_ROWS = 50;
+
+/**
+ * Yields pages of documents in the order of their ids; with `deleted`, in the order of their changes.
+ * Documents that are written meanwhile may be in it or not. Throws an HttpError if CouchDB refuses.
+ */
+export async function* documentPages(
+  source: PageSource,
+  choice: Choice,
+): AsyncGenerator<readonly ExportedDocument[]> {
+  const rows = choice.deleted ? changedRows(source, choice) : listedRows(source, choice);
+  for await (const page of rows) {
+    const wanted = page.filter(({ _id: id }) => choice.design || !String(id).startsWith('_design/'));
+    yield choice.conflicts ? await withConflicts(source, wanted) : wanted;
+  }
+}
+
+/** A page size that follows the size of the documents. */
+class PageSize {
+  rows = FIRST_ROWS;
+
+  /** Learns from an answer. */
+  took(rows: number, bytes: number): void {
+    const fitting = Math.floor(TARGET_BYTES / Math.max(1, bytes / Math.max(1, rows)));
+    this.rows = Math.min(MAX_ROWS, 2 * this.rows, Math.max(1, fitting));
+  }
+
+  /** Reads a page, a smaller one as long as the answer is too large. */
+  async read(ask: (rows: number, maxBytes: number) => Promise<TransferAnswer>): Promise<Buffer> {
+    for (;;) {
+      try {
+        const answer = await ask(this.rows, this.rows === 1 ? Infinity : MAX_BYTES);
+        if (answer.status !== 200) throw refusalOf(answer.status);
+        return answer.bytes;
+      } catch (error) {
+        if (!(error instanceof AnswerTooLarge)) throw error;
+        this.rows = Math.max(1, this.rows >>> 2);
+      }
+    }
+  }
+}
+
+interface RowWithDocument {
+  /** Null if the document was deleted meanwhile. */
+  readonly doc?: ExportedDocument | null;
+}
+
+interface ListedRow extends RowWithDocument {
+  readonly id: string;
+}
+
+function documentsOf(rows: readonly RowWithDocument[]): readonly ExportedDocument[] {
+  return rows.flatMap(({ doc }): readonly ExportedDocument[] =>
+    doc === undefined || doc === null ? [] : [doc],
+  );
+}
+
+async function* listedRows(
+  { couch, database, signal }: PageSource,
+  { conflicts }: Choice,
+): AsyncGenerator<readonly ExportedDocument[]> {
+  const size = new PageSize();
+  const more = conflicts ? '&conflicts=true' : '';
+  for (let last: string | undefined; ;) {
+    const start = last === undefined ? '' : `&startkey=${encodeURIComponent(JSON.stringify(last))}`;
+    // The last row again, to find the place: `skip` would leave a document out if that one was deleted.
+    const extra = last === undefined ? 0 : 1;
+    const bytes = await size.read((rows, maxBytes) => {
+      const path = `${databasePath(database)}/_all_docs?include_docs=true${more}&limit=${rows + extra}${start}`;
+      return couch.ask({ method: 'GET', path, signal }, maxBytes);
+    });
+    const { rows } = parseJson(bytes, true) as { readonly rows?: readonly ListedRow[] };
+    if (!Array.isArray(rows)) throw notAList();
+    const found = (rows as readonly ListedRow[]).filter(({ id }) => id !== last);
+    const newest = found.at(-1);
+    if (newest === undefined) return;
+    last = newest.id;
+    size.took(rows.length, bytes.length);
+    yield documentsOf(found);
+  }
+}
+
+async function* changedRows(
+  { couch, database, signal }: PageSource,
+  { conflicts }: Choice,
+): AsyncGenerator<readonly ExportedDocument[]> {
+  const size = new PageSize();
+  const more = conflicts ? '&conflicts=true' : '';
+  for (let since = '0'; ;) {
+    const bytes = await size.read((rows, maxBytes) => {
+      const query = `?include_docs=true${more}&limit=${rows}&since=${encodeURIComponent(since)}`;
+      return couch.ask(
+        { method: 'GET', path: `${databasePath(database)}/_changes${query}`, signal },
+        maxBytes,
+      );
+    });
+    const { results, last_seq: lastSeq } = parseJson(bytes, true) as {
+      readonly results?: readonly RowWithDocument[];
+      readonly last_seq: string | number;
+    };
+    if (!Array.isArray(results)) throw notAList();
+    if (results.length === 0) return;
+    since = String(lastSeq);
+    size.took(results.length, bytes.length);
+    yield documentsOf(results as readonly RowWithDocument[]);
+  }
+}
+
+/** Adds the losing revisions after their winner. */
+async function withConflicts(
+  { couch, database, signal }: PageSource,
+  documents: readonly ExportedDocument[],
+): Promise<readonly ExportedDocument[]> {
+  const all: ExportedDocument[] = [];
+  for (const document of documents) {
+    all.push(document);
+    const { _id: id, _conflicts: revs } = document;
+    if (!Array.isArray(revs) || typeof id !== 'string') continue;
+    for (const rev of revs as readonly string[]) {
+      const path = `${databasePath(database)}/_bulk_get`;
+      const body = JSON.stringify({ docs: [{ id, rev }] });
+      const answer = await couch.ask({ method: 'POST', path, body, repeatable: true, signal });
+      if (answer.status !== 200) throw refusalOf(answer.status);
+      const { results } = parseJson(answer.bytes, true) as {
+        readonly results: readonly { readonly docs: readonly { readonly ok?: ExportedDocument }[] }[];
+      };
+      const found = results[0]?.docs[0]?.ok;
+      // A resolved conflict is gone; anything else would be missing without a word.
+      if (found !== undefined) all.push(found);
+    }
+  }
+  return all;
+}
+
+function notAList(): HttpError {
+  return new BadGateway('CouchDB did not return a list of documents.');
+}
+
+function refusalOf(status: number): HttpError {
+  if (status === 404) return new NotFound('Database does not exist.');
+  if (status === 401 || status === 403) return new Forbidden('You are not allowed to access this db.');
+  return new BadGateway('CouchDB refused to list the documents.', `CouchDB answered ${status}`);
+}
