@@ -1,13 +1,15 @@
 // Builds the services for permissions: their store with its follower, its maintenance and the check of the
 // majority, their history, and the memory of existing databases.
-import { isOpenToGrants, ownDatabases } from './catalogue/database-name.ts';
+import { isOpenToGrants, kindOfName, ownDatabases } from './catalogue/database-name.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type Settings } from './config/settings.ts';
 import { type Couch } from './couch/couch.ts';
 import { type Store } from './couch/store.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { createExistingDatabases, type ExistingDatabases } from './permissions/existing-databases.ts';
+import { CreationLimit } from './permissions/creation-limit.ts';
 import { createPermissionHistory, type PermissionHistory } from './permissions/permission-history.ts';
+import { PrefixGrants } from './permissions/prefix-grants.ts';
 import { RecordMaintenance } from './permissions/record-maintenance.ts';
 import { RecordFollower } from './permissions/record-follower.ts';
 import { createSecurityStore, type SecurityKeeper } from './permissions/security-store.ts';
@@ -20,6 +22,8 @@ export interface PermissionParts {
   readonly storeMajority: StoreMajority;
   readonly history: PermissionHistory;
   readonly existingDatabases: ExistingDatabases;
+  readonly prefixGrants: PrefixGrants;
+  readonly creationLimit: CreationLimit;
 }
 
 /** Builds the services; sends nothing before the store is started. */
@@ -42,15 +46,23 @@ export function openPermissions(
       else log.warn({ up }, 'less than a majority of the copies of the store is up');
     },
   });
+  const own = ownDatabases(storeDatabase);
+  const { adopt } = settings;
+  const clock = { now: Date.now };
+  const prefixGrants = new PrefixGrants({
+    ...{ ...settings, ...parts, ...clock, report },
+    rules: { isOrdinary: (database) => kindOfName(database) === 'ordinary', ownDatabases: own, adopt },
+  });
+  const creationLimit = new CreationLimit({ ...parts, ...clock, storeDatabase });
   const security = createSecurityStore({
     ...settings,
     ...parts,
+    prefixGrants,
     nodeUrls,
     hasMajority: () => storeMajority.isUp,
     report,
     ...(permissionStep === undefined ? {} : { step: permissionStep }),
   });
-  const own = ownDatabases(storeDatabase);
   const recordMaintenance = new RecordMaintenance({
     ...{ couch: parts.couch, security, nodeUrls, report },
     isKept: (database) => !own.includes(database) && isOpenToGrants(database),
@@ -64,5 +76,8 @@ export function openPermissions(
   });
   security.onAcknowledged((change) => history.record(change));
   const existingDatabases = createExistingDatabases(parts);
-  return { security, recordFollower, recordMaintenance, storeMajority, history, existingDatabases };
+  return {
+    ...{ security, recordFollower, recordMaintenance, storeMajority, history, existingDatabases },
+    ...{ prefixGrants, creationLimit },
+  };
 }

@@ -19,6 +19,7 @@ export function serviceMetrics(
     ...feedMetrics(services, forwarding),
     ...cacheMetrics(services),
     ...recordMetrics(services),
+    ...grantMetrics(services),
     ...fileMetrics(services, live),
     ...historyMetrics(services),
   ];
@@ -157,6 +158,25 @@ function recordMetrics({
       type: 'gauge',
       aggregator: 'min',
       read: () => (storeMajority.isUp ? 1 : 0),
+    },
+  ];
+}
+
+function grantMetrics({ prefixGrants }: Services): readonly MetricSource[] {
+  return [
+    {
+      name: 'prefix_grants',
+      help: 'Prefix grants in force.',
+      type: 'gauge',
+      aggregator: 'max',
+      read: () => prefixGrants.all.length,
+    },
+    {
+      name: 'grant_conflicts',
+      help: 'Grants that are not in force because concurrent changes left several states.',
+      type: 'gauge',
+      aggregator: 'max',
+      read: () => prefixGrants.documents.conflicts,
     },
   ];
 }

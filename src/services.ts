@@ -145,7 +145,8 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
-  const decidedAgainBy = { keys, sessions: sessionParts.sessions, permissions };
+  const { prefixGrants } = permissionParts;
+  const decidedAgainBy = { keys, sessions: sessionParts.sessions, permissions, prefixGrants };
   const isStillAuthenticated = createStillAuthenticated(decidedAgainBy);
   const isStillPermitted = createStillPermitted(decidedAgainBy);
   const revocationWatch = createRevocationWatch({
@@ -194,6 +195,7 @@ async function close(parts: Parts): Promise<void> {
   await parts.keys.close();
   parts.recordMaintenance.close();
   parts.history.close();
+  parts.prefixGrants.close();
   parts.recordFollower.close();
   parts.storeMajority.close();
   parts.security.close();

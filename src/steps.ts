@@ -34,6 +34,7 @@ import { exportConnections } from './export-services.ts';
 import { guardRequest, type Guards } from './guard/index.ts';
 import { createLegacyHandlers } from './answer/legacy.ts';
 import { logHandlers, type LogDeps } from './answer/log.ts';
+import { prefixGrantHandlers } from './answer/prefix-grants.ts';
 import { guardReplication } from './guard/replication.ts';
 import { securityHistoryHandlers } from './answer/security-history.ts';
 import { securityHandlers } from './answer/security.ts';
@@ -98,6 +99,8 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     identifyPrincipal: identifyPrincipal(services.authenticators),
     authorizeOperation: authorizeOperation({
       permissions,
+      prefixGrants: services.prefixGrants,
+      markDatabase: (database) => services.security.mark(database),
       storeDatabase,
       bodies,
       valueBudget,
@@ -128,16 +131,19 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     ...{ bodies, jobs: services.backups.jobs, questions: services.backups.questions },
     ...{ storeDatabase: settings.storeDatabase, isStillPermitted: services.isStillPermitted },
   };
+  const { prefixGrants, creationLimit } = services;
+  const names = { couch, keys };
   return {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
     ...nodeTasksHandlers({ couch }),
-    ...securityHandlers({ bodies, security, log, requiresPrecondition, names: { couch, keys } }),
+    ...securityHandlers({ bodies, security, log, requiresPrecondition, prefixGrants, names }),
     ...securityHistoryHandlers({ bodies, security, history: services.history, requiresPrecondition }),
     ...databaseListHandlers({
       ...{ couch, bodies, reservedDatabases, index: security.index },
       existing: services.existingDatabases,
       isStillPermitted: services.isStillPermitted,
+      prefixGrants,
     }),
     ...accessHandlers({ ...asked, security, existing: services.existingDatabases }),
     ...explainHandlers({
@@ -145,6 +151,8 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       explainer: createExplainer(services),
     }),
     ...databaseHandlers({
+      prefixGrants,
+      creationLimit,
       couch,
       security,
       tokenFor,
@@ -156,6 +164,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
       reservedDatabases,
     }),
+    ...prefixGrantHandlers({ bodies, prefixGrants, names, now: Date.now }),
     ...corsConfigHandlers(services),
     ...corsTestHandlers(services),
     ...addressHandlers(services),

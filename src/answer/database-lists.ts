@@ -11,7 +11,8 @@ import { BadRequest, Forbidden, HttpError, Unavailable } from '../http-errors.ts
 import { writeJson } from '../json/exact-numbers.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
 import { type CouchdbMembers, type PermissionIndex } from '../permissions/permission-keeper.ts';
-import { type RoleSet } from '../permissions/role.ts';
+import { type PrefixGrants } from '../permissions/prefix-grants.ts';
+import { NO_ROLES, type RoleSet } from '../permissions/role.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
 import { sendJson } from '../respond.ts';
@@ -24,6 +25,7 @@ export interface DatabaseListsDeps {
   readonly bodies: BodyReader;
   readonly index: PermissionIndex;
   readonly existing: ExistingDatabases;
+  readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'accessOf'>;
   /** Databases of Couchgate, which no list contains. */
   readonly reservedDatabases: ReadonlySet<string>;
   readonly isStillPermitted: IsStillPermitted;
@@ -61,7 +63,7 @@ const mayReadInfo: Fits = (roles) => isPermitted(INFO, roles);
 async function listed(deps: DatabaseListsDeps, context: Context, fits: Fits): Promise<readonly string[]> {
   const range = parseListRange(known(context.target, 'target').query);
   if (isOwner(context)) return ownersList(deps, range);
-  const names = await deps.existing.filter(held(deps, callerOf(context), fits));
+  const names = await deps.existing.filter(await held(deps, callerOf(context), fits));
   return range.select(names);
 }
 
@@ -69,21 +71,37 @@ async function listed(deps: DatabaseListsDeps, context: Context, fits: Fits): Pr
  * The databases on which the caller has roles that fit, and those where CouchDB decides and names it. Throws
  * 503 while the permissions are not in memory.
  */
-function held({ index, reservedDatabases }: DatabaseListsDeps, caller: Caller, fits: Fits): string[] {
-  if (!index.isLoaded)
+async function held(
+  { index, reservedDatabases, existing, prefixGrants }: DatabaseListsDeps,
+  { principal }: Caller,
+  fits: Fits,
+): Promise<string[]> {
+  const isKnown = index.isLoaded && prefixGrants.accessOf(principal, 'any') !== undefined;
+  if (!isKnown)
     throw new Unavailable('The permissions are being read; databases cannot be listed yet.', {
       retryAfterSeconds: 1,
     });
-  const { principal } = caller;
-  const found: string[] = [];
   // The entry `nobody` is for callers without credentials only (H13).
-  if (principal.kind !== 'nobody' && principal.name === 'nobody') return found;
+  if (principal.kind !== 'nobody' && principal.name === 'nobody') return [];
+  const prefixes = principal.kind === 'nobody' ? [] : prefixGrants.grantsOf(principal.name);
+  const matching = new Set<string>();
+  for (const { prefix, roles } of prefixes)
+    if (roles !== NO_ROLES) for (const database of await existing.withPrefix(prefix)) matching.add(database);
+  // No wait from here on: what was read of the grants is in force.
+  const rolesOf = new Map(index.databasesOf(principal.name));
+  // A database without a record is not one that was deleted through Couchgate.
+  for (const database of matching)
+    if (!index.isDeleted(database)) rolesOf.set(database, rolesOf.get(database) ?? NO_ROLES);
+  const found: string[] = [];
   const isListed = (database: string): boolean =>
     isOpenToGrants(database) && !reservedDatabases.has(database);
   // Roles have no effect where CouchDB decides.
   const leftToCouchdb = index.couchdbAuthOnly();
-  for (const [database, roles] of index.databasesOf(principal.name))
-    if (fits(roles) && isListed(database) && !leftToCouchdb.has(database)) found.push(database);
+  for (const [database, own] of rolesOf) {
+    const roles = own | (prefixGrants.accessOf(principal, database)?.roles ?? NO_ROLES);
+    if (roles !== NO_ROLES && fits(roles) && isListed(database) && !leftToCouchdb.has(database))
+      found.push(database);
+  }
   for (const database of leftToCouchdb)
     if (isListed(database) && isMember(principal, index.couchdbMembersOf(database))) found.push(database);
   return found;
@@ -158,7 +176,7 @@ async function infoOf(
   keys: readonly unknown[],
 ): Promise<readonly InfoRow[]> {
   const caller = callerOf(context);
-  const open = isOwner(context) ? undefined : new Set(held(deps, caller, mayReadInfo));
+  const open = isOwner(context) ? undefined : new Set(await held(deps, caller, mayReadInfo));
   const mayAsk = (key: unknown): key is string =>
     typeof key === 'string' && !deps.reservedDatabases.has(key) && (open?.has(key) ?? true);
   const names = [...new Set(keys.filter(mayAsk))];

@@ -3,7 +3,9 @@ import { type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type Context, type Decision, known } from '../context.ts';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
-import { HttpError, Unavailable } from '../http-errors.ts';
+import { Forbidden, HttpError, Unavailable } from '../http-errors.ts';
+import { type CreationLimit } from '../permissions/creation-limit.ts';
+import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type SecurityKeeper } from '../permissions/security-store.ts';
 import { sendJson } from '../respond.ts';
@@ -23,6 +25,8 @@ export interface DatabaseDeps {
   readonly publicUrl: string;
   readonly log: OperationalLog;
   readonly isStillPermitted: IsStillPermitted;
+  readonly prefixGrants: Pick<PrefixGrants, 'grantsOf'>;
+  readonly creationLimit: Pick<CreationLimit, 'reserve'>;
 }
 
 /** CouchDB creates the shards on every node before it answers. */
@@ -45,10 +49,14 @@ export function databaseHandlers(
 
 async function create(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
+  const { principal } = known(context.identified, 'identified');
+  const { query } = known(context.target, 'target');
+  const fields = principal.kind === 'owner' ? reencoded(query) : fieldsOfHolder(query);
   const answer = await deps.security.runExclusive(database, async () => {
+    if (principal.kind !== 'owner') await reservePlace(deps, principal, database);
     // Other changes of this database ran first, and may have revoked the permission (H19).
     await requireStillPermitted(deps.isStillPermitted, context);
-    const made = await ask(deps, context, 'PUT');
+    const made = await ask(deps, context, 'PUT', fields);
     if (!isDone(made)) return made;
     await recordCreation(deps, database, context);
     return made;
@@ -58,6 +66,39 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
   relay(res, answer, isDone(answer) ? { Location: location } : {});
 }
 
+/**
+ * The query of a creation by a prefix grant. `partitioned` is its only parameter: `q` and `n` set the number
+ * of files and copies, and `q=50000` hurts a cluster. Throws 403.
+ */
+function fieldsOfHolder(query: string): string {
+  const parameters = [...new URLSearchParams(query)];
+  const [[name, value] = ['partitioned', 'false'], second] = parameters;
+  if (second !== undefined || name !== 'partitioned' || (value !== 'true' && value !== 'false'))
+    throw new Forbidden(
+      'A prefix grant creates databases with no parameter but `partitioned`, true or false.',
+    );
+  return value === 'true' ? 'partitioned=true' : '';
+}
+
+/** Takes a place in one of the prefix grants with `create`; the one with the longest prefix first. */
+async function reservePlace(
+  { prefixGrants, creationLimit }: DatabaseDeps,
+  { name }: Principal,
+  database: string,
+): Promise<void> {
+  const grants = prefixGrants
+    .grantsOf(name)
+    .filter(({ create: creates, prefix }) => creates && database.startsWith(prefix))
+    .toSorted((a, b) => b.prefix.length - a.prefix.length);
+  for (const grant of grants) if ((await creationLimit.reserve(grant, database)) === 'reserved') return;
+  const limits = grants.map(({ prefix, maxDatabases }) => `${prefix}* has ${maxDatabases}`).join(', ');
+  throw new Forbidden(
+    grants.length === 0
+      ? 'The prefix grant was revoked.'
+      : `The prefix grant permits no more databases: \`max_databases\` of ${limits}.`,
+  );
+}
+
 async function remove(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
@@ -65,7 +106,8 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
     // Other changes of this database ran first, and may have revoked the permission (H19).
     await requireStillPermitted(deps.isStillPermitted, context);
     return deps.security.recordDeletion(database, principal, context.id, async () => {
-      const deleted = await ask(deps, context, 'DELETE');
+      const { query } = known(context.target, 'target');
+      const deleted = await ask(deps, context, 'DELETE', reencoded(query));
       return { result: deleted, isDeleted: isDone(deleted) };
     });
   });
@@ -97,21 +139,25 @@ function ask(
   { couch, tokenFor }: DatabaseDeps,
   context: Context,
   method: 'PUT' | 'DELETE',
+  fields: string,
 ): Promise<CouchAnswer> {
   const decision = known(context.decision, 'decision');
   if (!decision.allow) throw new Error('a refused request reached its handler');
-  const { path, query } = known(context.target, 'target');
+  const { path } = known(context.target, 'target');
   const { principal } = known(context.identified, 'identified');
   const token = tokenFor(principal, decision, databaseOf(context));
   if (token === undefined) throw new Error('a database cannot be made or deleted anonymously');
-  // Encodes the query again, so that CouchDB gets the canonical spelling.
-  const fields = new URLSearchParams(query).toString();
   return couch.ask({
     method,
     path: fields === '' ? path : `${path}?${fields}`,
     headers: { Authorization: `Bearer ${token}` },
     timeoutMs: TIMEOUT_MS,
   });
+}
+
+/** Encodes the query again, so that CouchDB gets the canonical spelling. */
+function reencoded(query: string): string {
+  return new URLSearchParams(query).toString();
 }
 
 function isDone({ status }: CouchAnswer): boolean {

@@ -3,8 +3,10 @@ import { type Request, type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { callerOf, type Context, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
+import { type DatabasePermissions } from '../permissions/grants.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
 import { sendJson } from '../respond.ts';
@@ -21,6 +23,7 @@ export interface SecurityDeps {
   readonly requiresPrecondition: boolean;
   /** For warnings on names that nobody has. */
   readonly names: KnownNamesDeps;
+  readonly prefixGrants: Pick<PrefixGrants, 'grantsOn' | 'isKnown'>;
 }
 
 /** Enough for 40 000 names. */
@@ -36,7 +39,8 @@ export function securityHandlers(
   const show = async (_req: Request, res: Response, context: Context): Promise<void> => {
     const found = await deps.security.inForce(databaseOf(context), callerOf(context));
     if (found === undefined) throw new NotFound('Database does not exist.');
-    sendJson(res, 200, shownForm(found.document), revisionHeaders(found));
+    const headers = { ...revisionHeaders(found), ...prefixGrantsHeader(deps, found.permissions) };
+    sendJson(res, 200, shownForm(found.document), headers);
   };
   const replace = (req: Request, res: Response, context: Context): Promise<void> =>
     replaceSecurity(deps, req, res, context);
@@ -46,6 +50,17 @@ export function securityHandlers(
     'security-put': replace,
     'api-security-put': replace,
   };
+}
+
+/**
+ * Says how many prefix grants add roles on the database. The document cannot name them: clients put it back.
+ */
+function prefixGrantsHeader(
+  { prefixGrants }: SecurityDeps,
+  { database, couchdbAuthOnly }: DatabasePermissions,
+): Readonly<Record<string, string>> {
+  const count = couchdbAuthOnly || !prefixGrants.isKnown ? 0 : prefixGrants.grantsOn(database).length;
+  return count === 0 ? {} : { 'X-Couchgate-Prefix-Grants': String(count) };
 }
 
 /**

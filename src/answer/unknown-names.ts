@@ -26,7 +26,17 @@ export async function warningsOnNames(
   const gained = [...after.grants].filter(
     ([name, roles]) => name !== 'nobody' && (roles & ~(before.grants.get(name) ?? NO_ROLES)) !== 0,
   );
-  const names = gained.slice(0, MAX_NAMES).map(([name]) => name);
+  return warningsOnUnknown(
+    deps,
+    gained.slice(0, MAX_NAMES).map(([name]) => name),
+  );
+}
+
+/** As `warningsOnNames`, for at most MAX_NAMES names. */
+export async function warningsOnUnknown(
+  deps: KnownNamesDeps,
+  names: readonly string[],
+): Promise<readonly string[]> {
   try {
     const unknown = await unknownAmong(deps, names);
     return unknown

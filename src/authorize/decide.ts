@@ -8,9 +8,10 @@ import { runsValidation, runsWithRequest } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
+import { NO_PREFIX_ACCESS, type PrefixAccess } from '../permissions/prefix-grants.ts';
 import { NO_ROLES, roleSet, type RoleSet } from '../permissions/role.ts';
 import { endpointForBulk, endpointForDocument, mayStreamBulk } from './endpoint-by-ids.ts';
-import { ANY_NAME, missingFor, SERVER_ADMIN, type Missing } from './missing-roles.ts';
+import { ANY_NAME, CREATOR, missingFor, SERVER_ADMIN, type Missing } from './missing-roles.ts';
 
 const ADMIN = roleSet(['_admin']);
 const CLOSED: Missing = { reason: 'This endpoint is closed for everybody.', needed: 'nothing opens it' };
@@ -36,6 +37,7 @@ const SECURITY_ENDPOINTS = new Set([
  * Decides `operation` for `principal`. `permissions` are those of `operation.database`; undefined = it does
  * not exist or does not matter. `ids` are the kinds of document ids in the body; undefined = the body has not
  * been read. Then the decision says whether any endpoint that the body could select is open to the principal.
+ * `prefix` is what prefix grants give the principal on that database; without it, they give nothing.
  * Sources: IBM Cloudant's role tables, hazards H1, H8, H10, H11, H16.
  */
 export function decide(
@@ -43,9 +45,10 @@ export function decide(
   operation: Operation,
   permissions: DatabasePermissions | undefined,
   ids: IdClass | undefined,
+  prefix: PrefixAccess = NO_PREFIX_ACCESS,
 ): Decision {
   const { permit } = operation.endpoint;
-  if (permit.kind === 'blocked') return refuseClosed(principal, permit, permissions);
+  if (permit.kind === 'blocked') return refuseClosed(principal, permit, permissions, prefix);
   if (ids !== undefined && (ids & INTERNAL) !== 0) return refuse(principal, CLOSED, 'blocked');
   if (permit.kind === 'public')
     return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'public');
@@ -54,10 +57,18 @@ export function decide(
     if (principal.kind === 'nobody') return refuse(principal, ANY_NAME, 'not signed in');
     return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'signed in');
   }
+  if (operation.endpoint.id === 'db-create') return decideCreation(principal, operation.endpoint, prefix);
   if (permissions === undefined) return refuseWithoutDatabase(principal, operation);
   const held = rolesOn(principal, permissions);
   if (permissions.couchdbAuthOnly) return delegateToCouch(principal, operation, held, ids);
-  return decideByRoles(principal, operation, held, ids);
+  return decideByRoles(principal, operation, { own: held, prefix }, ids);
+}
+
+/** What a principal holds on one database, by its source. */
+interface Held {
+  /** The roles of the security object. */
+  readonly own: RoleSet;
+  readonly prefix: PrefixAccess;
 }
 
 /** The principal's roles. Only requests without credentials have those of the entry `nobody` (H13). */
@@ -77,17 +88,35 @@ export function mustInspect(principal: Principal, operation: Operation, decision
   return principal.kind === 'owner' || !mayStreamBulk(decision.roles);
 }
 
+/** Besides the owner, only holders of a prefix grant create databases. The handler checks the parameters. */
+function decideCreation(principal: Principal, endpoint: Endpoint, { mayCreate }: PrefixAccess): Decision {
+  if (mayCreate) return allow(endpoint, endpoint.privilege, NO_ROLES, 'prefix grant');
+  return refuse(principal, principal.kind === 'nobody' ? SERVER_ADMIN : CREATOR, 'grant');
+}
+
 function decideByRoles(
   principal: Principal,
   operation: Operation,
-  held: RoleSet,
+  { own, prefix }: Held,
   ids: IdClass | undefined,
 ): Decision {
+  const held = own | prefix.roles;
   const endpoint = selectEndpoint(operation, held, ids);
   if (!('id' in endpoint)) return refuse(principal, endpoint, 'grant');
-  if (!isPermitted(endpoint, held)) return refuse(principal, missingFor(endpoint, held), 'grant');
-  if ((held & ADMIN) === 0) return allow(endpoint, endpoint.privilege, held, 'grant');
-  return allow(endpoint, privilegeOfAdmin(endpoint, operation), held, 'admin grant');
+  if (!isPermitted(endpoint, held)) {
+    if (endpoint.id === 'db-delete' && prefix.mayDelete)
+      return allow(endpoint, endpoint.privilege, held, 'prefix grant');
+    return refuse(principal, missingFor(endpoint, held), 'grant');
+  }
+  const byPrefix = prefix.roles !== NO_ROLES && !isPermitted(endpoint, own);
+  if ((held & ADMIN) === 0)
+    return allow(endpoint, endpoint.privilege, held, byPrefix ? 'prefix grant' : 'grant');
+  return allow(
+    endpoint,
+    privilegeOfAdmin(endpoint, operation),
+    held,
+    byPrefix ? 'prefix grant' : 'admin grant',
+  );
 }
 
 /**
@@ -149,7 +178,8 @@ function delegateToCouch(
   ids: IdClass | undefined,
 ): Decision {
   const first = operation.endpoint;
-  if (SECURITY_ENDPOINTS.has(first.id)) return decideByRoles(principal, operation, held, undefined);
+  if (SECURITY_ENDPOINTS.has(first.id))
+    return decideByRoles(principal, operation, { own: held, prefix: NO_PREFIX_ACCESS }, undefined);
   if (first.privilege === 'server_admin') return refuse(principal, SERVER_ADMIN, 'couchdb_auth_only');
   const endpoint =
     operation.decidedByBody === 'document-id' && ids !== undefined
@@ -185,6 +215,7 @@ function refuseClosed(
   principal: Principal,
   closed: Blocked,
   permissions: DatabasePermissions | undefined,
+  prefix: PrefixAccess,
 ): Decision {
   const { status, error, reason, explainedTo, after } = closed;
   const isSilent = principal.kind === 'nobody' && explainedTo !== 'everybody';
@@ -193,7 +224,9 @@ function refuseClosed(
   if (explainedTo === 'owner' && !isOwner) return refuse(principal, CLOSED, 'blocked');
   if (explainedTo === 'holders' && after?.scope !== 'server' && permissions === undefined) return NO_DATABASE;
   if (explainedTo === 'holders' && !isOwner) {
-    const held = permissions === undefined ? NO_ROLES : rolesOn(principal, permissions);
+    const own = permissions === undefined ? NO_ROLES : rolesOn(principal, permissions);
+    const added = permissions === undefined || permissions.couchdbAuthOnly ? NO_ROLES : prefix.roles;
+    const held = own | added;
     if (held === NO_ROLES && permissions?.couchdbAuthOnly !== true)
       return refuse(principal, CLOSED, 'blocked');
     if (after !== undefined && !isPermitted(after, held)) {

@@ -22,6 +22,8 @@ import {
   type HttpError,
 } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
+import { type PrefixReader } from '../permissions/prefix-grants.ts';
+import { NO_ROLES } from '../permissions/role.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -35,11 +37,15 @@ import {
   refuseReadStructure,
 } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
-import { decide, mustInspect } from './decide.ts';
+import { mustInspect } from './decide.ts';
+import { decideNow } from './decide-now.ts';
 import { type StillAuthenticated } from './still-permitted.ts';
 
 export interface AuthorizeDeps extends BodyLimits {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  readonly prefixGrants: PrefixReader;
+  /** Writes the markers of a database that has none. CouchDB refuses our tokens before. */
+  readonly markDatabase: (database: string) => Promise<void>;
   /** Name of Couchgate's own database. A form must not name it. */
   readonly storeDatabase: string;
   readonly bodies: BodyReader;
@@ -83,9 +89,15 @@ export function authorizeOperation(parameters: AuthorizeDeps): RequestHandler {
   return function authorizeOperationStep(req, res, next) {
     const exchange: Exchange = { req, res, context: contextOf(req) };
     const found = currentPermissions(deps, exchange.context);
-    const unread = found instanceof Promise ? undefined : decideWithoutBody(exchange.context, found);
+    const { context } = exchange;
+    const unread = found instanceof Promise ? undefined : decideWithoutBody(deps, context, found);
+    const isUndecided =
+      unread === undefined ||
+      found instanceof Promise ||
+      needsBody(exchange, unread) ||
+      needsMarkers(deps, context, unread, found);
     let decided: Promise<Decision>;
-    if (unread === undefined || needsBody(exchange, unread)) decided = decideAsync(deps, exchange, found);
+    if (isUndecided) decided = decideAsync(deps, exchange, found);
     else if (unread.allow && keepsBody(deps, exchange, unread.endpoint))
       decided = decideKept(deps, exchange, unread);
     else {
@@ -119,7 +131,7 @@ async function decideKept(deps: Deps, exchange: Exchange, unread: Allowed): Prom
   await refuseReadStructure(deps, req, res, unread.endpoint);
   await stillAuthenticated(deps, context);
   const permissions = await currentPermissions(deps, context);
-  const decision = decideWithoutBody(context, permissions);
+  const decision = decideWithoutBody(deps, context, permissions);
   // Other roles than before may make the decision depend on the body.
   return needsBody(exchange, decision) ? decideAsync(deps, exchange, permissions) : decision;
 }
@@ -146,10 +158,28 @@ function databaseToRead(principal: Principal, { endpoint, database }: Operation)
 }
 
 /** The decision before the body is read: whether an endpoint that it could select is open to the caller. */
-function decideWithoutBody(context: Context, permissions: Permissions): Decision {
+function decideWithoutBody(deps: AuthorizeDeps, context: Context, permissions: Permissions): Decision {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  return restrict(context, decide(principal, operation, permissions, undefined));
+  return restrict(context, decideNow(deps.prefixGrants, principal, operation, permissions, undefined));
+}
+
+/**
+ * True if CouchDB would refuse the token of a permitted request: roles of a prefix grant reach databases
+ * whose permissions nobody has set yet, so they have no markers.
+ */
+function needsMarkers(
+  { prefixGrants }: AuthorizeDeps,
+  { operation, identified }: Context,
+  decision: Decision,
+  permissions: Permissions,
+): boolean {
+  if (permissions === undefined || permissions.marked || permissions.couchdbAuthOnly) return false;
+  if (!decision.allow || decision.endpoint.servedBy === 'couchgate') return false;
+  if (decision.privilege !== 'member' && decision.privilege !== 'dbadmin') return false;
+  const { principal } = known(identified, 'identified');
+  const access = prefixGrants.accessOf(principal, operation?.database);
+  return access !== undefined && access.roles !== NO_ROLES;
 }
 
 /** True if the body must be read: the decision depends on it, or Couchgate must decode it for CouchDB. */
@@ -173,10 +203,17 @@ async function decideAsync(
     await authenticated;
     permissions = await currentPermissions(deps, context);
   }
-  const withoutBody = decideWithoutBody(context, permissions);
+  let withoutBody = decideWithoutBody(deps, context, permissions);
+  if (needsMarkers(deps, context, withoutBody, permissions)) {
+    await deps.markDatabase(known(operation.database, 'operation.database'));
+    await stillAuthenticated(deps, context);
+    permissions = await currentPermissions(deps, context);
+    withoutBody = decideWithoutBody(deps, context, permissions);
+  }
   if (!needsBody(exchange, withoutBody)) {
-    const isKept = withoutBody.allow && keepsBody(deps, exchange, withoutBody.endpoint);
-    return isKept ? decideKept(deps, exchange, withoutBody) : withoutBody;
+    if (withoutBody.allow && keepsBody(deps, exchange, withoutBody.endpoint))
+      return decideKept(deps, exchange, withoutBody);
+    return withoutBody;
   }
   if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
   if (withoutBody.allow) {
@@ -184,7 +221,7 @@ async function decideAsync(
     watchUpload(deps.revocationWatch, exchange, withoutBody);
   }
   return operation.decidedByBody === undefined
-    ? decideEncoded(deps, exchange, operation, withoutBody)
+    ? decideEncoded(deps, exchange, withoutBody)
     : decideByIds(deps, exchange, operation, withoutBody);
 }
 
@@ -192,7 +229,6 @@ async function decideAsync(
 async function decideEncoded(
   deps: Deps,
   { req, res, context }: Exchange,
-  operation: Operation,
   unread: Decision,
 ): Promise<Decision> {
   if (!unread.allow) return unread;
@@ -200,8 +236,7 @@ async function decideEncoded(
   await deps.bodies.read(req, res, rulesOfEncoded(endpoint, deps));
   await refuseReadStructure(deps, req, res, endpoint);
   await stillAuthenticated(deps, context);
-  const { principal } = known(context.identified, 'identified');
-  return restrict(context, decide(principal, operation, await currentPermissions(deps, context), undefined));
+  return decideWithoutBody(deps, context, await currentPermissions(deps, context));
 }
 
 /** `POST /api/set_permissions`: the form names the database. */
@@ -218,7 +253,8 @@ async function decideByForm(
   const found = named.isGrantable
     ? await permissions.permissionsOf(named.operation.database, caller)
     : undefined;
-  return restrict(context, decide(caller.principal, named.operation, found, undefined));
+  const { prefixGrants } = deps;
+  return restrict(context, decideNow(prefixGrants, caller.principal, named.operation, found, undefined));
 }
 
 /** Reads the permissions again after the body, which may arrive slowly. See test/hostile/h19-*.test.ts. */
@@ -239,7 +275,7 @@ async function decideByIds(
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);
-  return restrict(context, decide(principal, operation, permissions, ids));
+  return restrict(context, decideNow(deps.prefixGrants, principal, operation, permissions, ids));
 }
 
 /** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */

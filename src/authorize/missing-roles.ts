@@ -13,6 +13,12 @@ export interface Missing {
 
 export const SERVER_ADMIN: Missing = access(['server_admin']);
 
+/** For `PUT /{db}`. Begins with Cloudant's sentence. */
+export const CREATOR: Missing = {
+  reason: `${SERVER_ADMIN.reason}, or a prefix grant with \`create\` for this name`,
+  needed: SERVER_ADMIN.needed,
+};
+
 /** For endpoints that any signed-in caller may call; CouchDB's own sentence. */
 export const ANY_NAME: Missing = { reason: 'Authentication required.', needed: 'authenticated' };
 

@@ -4,12 +4,14 @@ import { type SessionStore } from '../identity/session-store.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type WatchedExchange } from '../revocation/revocation-watch.ts';
-import { decide } from './decide.ts';
+import { type PrefixReader } from '../permissions/prefix-grants.ts';
+import { decideNow } from './decide-now.ts';
 
 export interface StillPermittedDeps {
   readonly keys: Pick<KeyStore, 'holds'>;
   readonly sessions: Pick<SessionStore, 'isEnded'>;
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  readonly prefixGrants: PrefixReader;
 }
 
 /** What the validity of a credential depends on; `Identified` of the context has this shape. */
@@ -25,7 +27,7 @@ export type StillAuthenticated = (credential: Credential) => boolean | Promise<b
 export function createStillAuthenticated({
   keys,
   sessions,
-}: Omit<StillPermittedDeps, 'permissions'>): StillAuthenticated {
+}: Pick<StillPermittedDeps, 'keys' | 'sessions'>): StillAuthenticated {
   return function isStillAuthenticated({ principal, sessionId, keyVersion }) {
     const isEnded = sessionId === undefined ? false : sessions.isEnded(sessionId);
     const holds = keyVersion === undefined ? true : keys.holds(principal.name, keyVersion);
@@ -54,6 +56,6 @@ export function createStillPermitted(
       database,
       documentId: undefined,
     };
-    return decide(principal, operation, permissions, undefined).allow;
+    return decideNow(deps.prefixGrants, principal, operation, permissions, undefined).allow;
   };
 }

@@ -27,8 +27,11 @@ export interface Store {
   onRow(listener: (row: ChangeRow) => void): void;
   /** Called when the feed goes up or down. */
   onState(listener: (up: boolean) => void): void;
-  /** Reads a document; `undefined` = missing or deleted. Throws `Unavailable`, as do all functions below. */
-  read(id: string): Promise<StoredDocument | undefined>;
+  /**
+   * Reads a document; `undefined` = missing or deleted. `conflicts` = with its other leaves as `_conflicts`.
+   * Throws `Unavailable`, as do all functions below.
+   */
+  read(id: string, options?: { readonly conflicts: boolean }): Promise<StoredDocument | undefined>;
   write(document: StoredDocument): Promise<WriteOutcome>;
   /** Writes the documents that do not conflict; conflicts are ignored. */
   writeAll(documents: readonly StoredDocument[]): Promise<void>;
@@ -91,8 +94,12 @@ class CouchStore implements Store {
     this.#feed?.close();
   }
 
-  async read(id: string): Promise<StoredDocument | undefined> {
-    const answer = await this.#couch.ask({ method: 'GET', path: this.#pathOf(id) });
+  async read(id: string, { conflicts = false } = {}): Promise<StoredDocument | undefined> {
+    const path = this.#pathOf(id);
+    const answer = await this.#couch.ask({
+      method: 'GET',
+      path: conflicts ? `${path}?conflicts=true` : path,
+    });
     if (answer.status === 404) return undefined;
     return expect(answer, 200) as StoredDocument;
   }

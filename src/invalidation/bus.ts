@@ -1,10 +1,13 @@
 // Defines the invalidation bus: the messages that make caches on all workers and replicas drop old data.
+import { type StoredDocument } from '../couch/store.ts';
 import { type LoginFailureChannel } from '../limits/login-limit.ts';
 
 export type Invalidation =
   /** `isInFeed`: the changed record itself reaches other replicas, by the feed of the store. */
   | { readonly kind: 'permissions'; readonly database: string; readonly isInFeed?: true }
   | { readonly kind: 'key'; readonly name: string }
+  /** A prefix grant or a server grant. Other replicas get the document by the feed of the store. */
+  | { readonly kind: 'grant'; readonly document: StoredDocument }
   | { readonly kind: 'user'; readonly name: string }
   /** The session was ended. `expiresAt`: milliseconds since 1970; until then its token must be refused. */
   | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number }

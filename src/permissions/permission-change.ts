@@ -16,10 +16,17 @@ const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
 
 /**
  * Throws 403 if the right of `by` to write permissions was revoked. Its request was authorized and then
- * waited. A revoked caller must not grant itself new roles.
+ * waited. A revoked caller must not grant itself new roles. `added` = its roles by prefix grants.
  */
-export function refuseRevoked(by: Principal, { grants }: DatabasePermissions): void {
-  if (by.kind === 'owner' || ((grants.get(by.name) ?? NO_ROLES) & MAY_WRITE) !== 0) return;
+export function refuseRevoked(
+  by: Principal,
+  { grants, couchdbAuthOnly }: DatabasePermissions,
+  added: RoleSet,
+): void {
+  // `nobody` is the entry for requests without credentials only (H13).
+  const own = by.kind !== 'nobody' && by.name === 'nobody' ? NO_ROLES : (grants.get(by.name) ?? NO_ROLES);
+  const held = couchdbAuthOnly ? own : own | added;
+  if (by.kind === 'owner' || (held & MAY_WRITE) !== 0) return;
   throw new Forbidden('_security access is required for this request');
 }
 

@@ -131,6 +131,10 @@ export class RecordIndex implements PermissionIndex {
     return record.names.map((name, i) => ({ name, roles: rolesOf(record.roles[i] ?? NO_ROLES) }));
   }
 
+  isDeleted(database: string): boolean {
+    return this.#records.get(database)?.start === null;
+  }
+
   couchdbAuthOnly(): ReadonlySet<string> {
     return this.#couchdbAuthOnly;
   }

@@ -26,9 +26,21 @@ export interface PermissionsInForce extends RevisionName {
   readonly permissions: DatabasePermissions;
 }
 
-/** How a change came in. It is stored, so a word must keep its meaning. */
+/**
+ * How a change came in. It is stored, so a word must keep its meaning. `markers` = no grant changed: the
+ * markers were written for the first request by a prefix grant.
+ */
 export type ChangeVia =
-  'api' | 'set_permissions' | 'rollback' | 'create' | 'delete' | 'adopt' | 'migrate' | 'repair' | 'merge';
+  | 'api'
+  | 'set_permissions'
+  | 'rollback'
+  | 'create'
+  | 'delete'
+  | 'adopt'
+  | 'migrate'
+  | 'repair'
+  | 'merge'
+  | 'markers';
 
 /** What the record keeps about the origin of a change. */
 export interface ChangeOrigin {
@@ -168,6 +180,8 @@ export interface PermissionIndex {
   rolesOn(database: string, name: string): RoleSet;
   /** The names with a role on the database; `undefined` = no record. */
   grantsOf(database: string): readonly GrantOf[] | undefined;
+  /** True if the database was deleted through Couchgate and not made again since. */
+  isDeleted(database: string): boolean;
   /** The databases whose access CouchDB decides (`couchdb_auth_only`), in no order. */
   couchdbAuthOnly(): ReadonlySet<string>;
   /** CouchDB's own members and admins of such a database; `undefined` = roles decide, or no record. */

@@ -27,8 +27,10 @@ import {
 } from './permission-keeper.ts';
 import { PermissionRecords } from './permission-records.ts';
 import { refuseOtherRevision } from './precondition.ts';
+import { type PrefixReader } from './prefix-grants.ts';
 import { RecordCopies } from './record-copies.ts';
 import { type Authorship, type Finished } from './record-protocol.ts';
+import { NO_ROLES } from './role.ts';
 import { mirrorOf, permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
 import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
 import { documentOf, type Seen } from './seen.ts';
@@ -58,6 +60,11 @@ export interface SecurityKeeper extends PermissionKeeper {
     requestId: string,
     remove: () => Promise<{ readonly result: T; readonly isDeleted: boolean }>,
   ): Promise<T>;
+  /**
+   * Writes the markers of a database that has none, and changes no grant. Resolves when CouchDB accepts them.
+   * Does nothing for a missing database, and where CouchDB decides. Throws `Unavailable`.
+   */
+  mark(database: string): Promise<void>;
   /** Runs `work` when no other change of this database's permissions runs in this process. */
   runExclusive<T>(database: string, work: () => Promise<T>): Promise<T>;
   readonly records: PermissionRecords;
@@ -81,6 +88,7 @@ export interface SecurityStoreOptions {
   readonly outageCacheSeconds: number;
   /** Patterns of databases that are adopted when they are first used. */
   readonly adopt?: readonly string[];
+  readonly prefixGrants: PrefixReader;
   /** False while less than a majority of the copies of the store is up: then nothing can be changed. */
   readonly hasMajority: () => boolean;
   /** Logs a warning: a constant message, and fields for what varies. */
@@ -120,6 +128,8 @@ class CachedSecurity implements SecurityKeeper {
   readonly #absent: AbsentDatabases;
   readonly #cache: ReadThrough<Cached>;
   readonly #own = new Set<string>();
+  /** Databases whose markers are being written. */
+  readonly #marking = new Map<string, Promise<void>>();
   readonly #changeListeners: ChangeListener[] = [];
   readonly #readListeners: ((seen: Seen) => void)[] = [];
 
@@ -190,7 +200,8 @@ class CachedSecurity implements SecurityKeeper {
       const finished = await this.records.change(
         database,
         (seen) => {
-          refuseRevoked(by, seen.permissions);
+          const added = this.#options.prefixGrants.accessOf(by, database)?.roles ?? NO_ROLES;
+          refuseRevoked(by, seen.permissions, added);
           refuseOtherRevision(ifMatch, seen);
           return securityOf(edit(documentOf(seen)));
         },
@@ -224,6 +235,14 @@ class CachedSecurity implements SecurityKeeper {
       }
     }
     return change;
+  }
+
+  mark(database: string): Promise<void> {
+    const running = this.#marking.get(database);
+    if (running !== undefined) return running;
+    const marking = this.#mark(database).finally(() => this.#marking.delete(database));
+    this.#marking.set(database, marking);
+    return marking;
   }
 
   async recordCreation(database: string, by: Principal, requestId: string): Promise<void> {
@@ -326,6 +345,19 @@ class CachedSecurity implements SecurityKeeper {
 
   #mayAdopt(database: string, object: StoredSecurity): boolean {
     return isAdoptable(object) && isMatched(this.#options.adopt ?? [], database);
+  }
+
+  async #mark(database: string): Promise<void> {
+    if (!this.#options.hasMajority()) throw new Unavailable(NO_MAJORITY);
+    await this.runExclusive(database, async () => {
+      const seen = await this.records.readAtRest(database);
+      // What was cached may be from before another replica wrote them.
+      this.#cache.drop(database);
+      if (seen === undefined || seen.permissions.marked || seen.permissions.couchdbAuthOnly) return;
+      const author: Authorship = { by: '', via: 'markers' };
+      const finished = await this.records.change(database, ({ security }) => security, author);
+      await this.announce(database, finished);
+    });
   }
 
   /** Adopts a database that a pattern matches. If that fails, only the owner gets in, as before. */

@@ -123,6 +123,7 @@ function isEndedBy(invalidation: Invalidation, exchange: WatchedExchange): boole
 /** True if the exchange needs a new decision. */
 function isAffectedBy(invalidation: Invalidation, { database, principal }: WatchedExchange): boolean {
   if (invalidation.kind === 'permissions') return database === invalidation.database;
+  if (invalidation.kind === 'grant') return principal.kind === 'key' || principal.kind === 'user';
   return invalidation.kind === 'key' && principal.kind === 'key' && principal.name === invalidation.name;
 }
 

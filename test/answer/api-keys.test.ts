@@ -64,6 +64,7 @@ const index: PermissionIndex = {
   rolesOn: () => 0,
   grantsOf: () => undefined,
   couchdbAuthOnly: () => new Set(),
+  isDeleted: () => false,
   couchdbMembersOf: () => undefined,
 };
 const permissions: Pick<SecurityKeeper, 'change' | 'permissionsOf'> = {

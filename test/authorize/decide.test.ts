@@ -47,7 +47,11 @@ describe('the words of a refusal', () => {
     ['PUT /db/_design/x', ['_writer'], '_design access is required for this request'],
     ['PUT /db/_revs_limit', ['_design'], '_admin access is required for this request'],
     ['GET /_membership', ['_admin'], 'server_admin access is required for this request'],
-    ['PUT /db', ['_admin'], 'server_admin access is required for this request'],
+    [
+      'PUT /db',
+      ['_admin'],
+      'server_admin access is required for this request, or a prefix grant with `create` for this name',
+    ],
     ['POST /db', ['_reader'], '_writer access is required for this request'],
     ['POST /db/_bulk_docs', ['_reader'], '_writer access is required for this request'],
     ['PUT /db/_design/d/_update/f/x', [], '_reader+_writer access is required for this request'],
@@ -121,7 +125,11 @@ describe('a database that does not exist', () => {
     ['GET /db/doc', KEY, '404 Database does not exist.'],
     ['GET /db/doc', NOBODY, '401 one of _reader, _replicator is required for this request'],
     ['POST /db/_bulk_docs', KEY, '404 Database does not exist.'],
-    ['PUT /db', KEY, '403 server_admin access is required for this request'],
+    [
+      'PUT /db',
+      KEY,
+      '403 server_admin access is required for this request, or a prefix grant with `create` for this name',
+    ],
     ['GET /_db_updates', KEY, '403 _db_updates access is required for this request'],
     ['POST /_replicate', KEY, '403 _replicator access is required for this request'],
   ];

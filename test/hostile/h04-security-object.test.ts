@@ -18,6 +18,7 @@ import { exchangeBytes } from '../support/raw-http.ts';
 import { SimulatedCluster } from '../support/simulated-cluster.ts';
 import { until } from '../support/until.ts';
 import { closedAfterSuite } from '../support/started.ts';
+import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
 let backend: Backend;
 let gate: Couchgate;
@@ -269,6 +270,7 @@ describe('a database that is deleted and made again (H4)', () => {
       },
     };
     const security = createSecurityStore({
+      prefixGrants: NO_PREFIX_GRANTS,
       couch: refusing,
       bus: { publish: () => Promise.resolve(), onInvalidation: () => undefined, up: true, upUntil: Infinity },
       securityCacheSeconds: 300,
@@ -281,6 +283,8 @@ describe('a database that is deleted and made again (H4)', () => {
       report: () => undefined,
     });
     const handlers = databaseHandlers({
+      prefixGrants: NO_PREFIX_GRANTS,
+      creationLimit: { reserve: () => Promise.resolve('full') },
       couch: refusing,
       security,
       tokenFor: () => 'token',

@@ -18,6 +18,7 @@ import { BodyReader } from '../../src/body/read.ts';
 import { PARSED_BODIES_BYTES } from '../../src/services.ts';
 import { serveSteps } from '../support/steps-server.ts';
 import { until } from '../support/until.ts';
+import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
 const MIB = 2 ** 20;
 const KEY: Principal = { kind: 'key', name: 'greedy' };
@@ -62,6 +63,7 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
     },
     answerOwnEndpoint(
       securityHandlers({
+        prefixGrants: NO_PREFIX_GRANTS,
         bodies,
         security: { change, inForce: () => Promise.resolve(undefined) },
         log: rememberingLog(),
@@ -91,6 +93,7 @@ function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
   };
   const seconds = { securityCacheSeconds: 1, fallbackCacheSeconds: 1, outageCacheSeconds: 1 };
   const store = createSecurityStore({
+    prefixGrants: NO_PREFIX_GRANTS,
     ...{ couch, bus, ...seconds, store: { up: true }, storeDatabase: 'couchgate', nodeUrls: [] },
     hasMajority: () => true,
     report: () => undefined,

@@ -15,6 +15,7 @@ import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { testBodies } from '../support/bodies.ts';
 import { serveSteps } from '../support/steps-server.ts';
 import { until } from '../support/until.ts';
+import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
 interface Case {
   readonly line: string;
@@ -66,6 +67,8 @@ async function statusAfter(
       next();
     },
     authorizeOperation({
+      prefixGrants: NO_PREFIX_GRANTS,
+      markDatabase: () => Promise.resolve(),
       permissions: { permissionsOf: () => permissions(state.roles) },
       storeDatabase: 'couchgate',
       bodies: testBodies(),

@@ -11,6 +11,7 @@ import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 import { createSecurityStore, type SecurityStoreOptions } from '../../src/permissions/security-store.ts';
 import { markersOf } from '../../src/principal/marker.ts';
 import { ADMIN_ONLY, SimulatedCluster } from '../support/simulated-cluster.ts';
+import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
 const READER = { cloudant: { alice: ['_reader'] } };
 const nobody: Caller = { principal: NOBODY, ip: '2001:db8::1' };
@@ -46,6 +47,7 @@ function open(options: Partial<SecurityStoreOptions> = {}) {
   const listeners: ((invalidation: Invalidation) => void)[] = [];
   const published: Invalidation[] = [];
   const store = createSecurityStore({
+    prefixGrants: NO_PREFIX_GRANTS,
     couch,
     bus: {
       publish: (invalidation) => {
