@@ -32,6 +32,7 @@ import {
 } from './explanation.ts';
 import { HttpError, Unauthorized } from './http-errors.ts';
 import { type DatabasePermissions } from './permissions/grants.ts';
+import { type PrefixReader } from './permissions/prefix-grants.ts';
 import { textOfRevision } from './permissions/precondition.ts';
 import { NO_ROLES, type Role, ROLES, roleSet } from './permissions/role.ts';
 
@@ -39,6 +40,7 @@ import { NO_ROLES, type Role, ROLES, roleSet } from './permissions/role.ts';
 export interface ExplainStepsDeps {
   readonly settings: Settings;
   readonly live: { readonly current: Settings };
+  readonly prefixGrants: PrefixReader;
 }
 
 interface Exchange {
@@ -57,8 +59,8 @@ const MOST_TOGETHER = 2;
 type Handlers = Readonly<Record<'address' | 'origin' | 'framing' | 'target' | 'classify', RequestHandler>>;
 
 /** Creates the explainer with steps of its own, made from the same settings as those of requests. */
-export function createExplainer({ settings, live }: ExplainStepsDeps): Explainer {
-  return new StepExplainer(settings, {
+export function createExplainer({ settings, live, prefixGrants }: ExplainStepsDeps): Explainer {
+  return new StepExplainer(settings, prefixGrants, {
     address: refuseUnknownAddress(live),
     origin: answerPreflight(live, settings),
     framing: refuseAmbiguousFraming(settings),
@@ -69,10 +71,12 @@ export function createExplainer({ settings, live }: ExplainStepsDeps): Explainer
 
 class StepExplainer implements Explainer {
   readonly #settings: Settings;
+  readonly #prefixGrants: PrefixReader;
   readonly #handlers: Handlers;
 
-  constructor(settings: Settings, handlers: Handlers) {
+  constructor(settings: Settings, prefixGrants: PrefixReader, handlers: Handlers) {
     this.#settings = settings;
+    this.#prefixGrants = prefixGrants;
     this.#handlers = handlers;
   }
 
@@ -143,6 +147,9 @@ class StepExplainer implements Explainer {
     return authorizeOperation({
       ...this.#settings,
       permissions: { permissionsOf },
+      prefixGrants: this.#prefixGrants,
+      // A question writes nothing.
+      markDatabase: () => Promise.resolve(),
       bodies: new GivenBody(body),
       // The body of a question is bounded, and CouchDB does not get it.
       valueBudget: () => () => undefined,

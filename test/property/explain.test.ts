@@ -19,6 +19,7 @@ import {
   type PolicyFront,
   startPolicyFront,
 } from '../support/policy-front.ts';
+import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
 const REQUESTS = Number(process.env['COUCHGATE_EXPLAIN_REQUESTS'] ?? 2000);
 const AT_ONCE = 20;
@@ -178,7 +179,11 @@ describe('an explanation', () => {
 
   before(async () => {
     front = await startPolicyFront({ corsOrigin: ORIGIN, permissions: permissionsOf });
-    explainer = createExplainer({ settings: front.settings, live: { current: front.settings } });
+    explainer = createExplainer({
+      settings: front.settings,
+      live: { current: front.settings },
+      prefixGrants: NO_PREFIX_GRANTS,
+    });
   });
   after(async () => {
     agent.destroy();
