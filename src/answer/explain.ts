@@ -27,8 +27,8 @@ const QUESTION_LIMIT_BYTES = 262_144;
 
 /**
  * Creates the handler. The owner may ask about every request. A holder of `_security` may ask about requests
- * that are on its database as a whole, body and Destination included, and gets the answer by the grants of the
- * name alone: it does not learn whose the name is (H23, H30).
+ * that are on its database as a whole, body and Destination included. It gets the answer by the grants of the
+ * name alone, so it does not learn whose the name is (H23, H30).
  */
 export function explainHandlers(deps: ExplainDeps): Pick<Answers, 'api-explain'> {
   return {

@@ -113,8 +113,8 @@ export function fieldsOfGrant(grant: PrefixGrant): Readonly<Record<string, unkno
 }
 
 /**
- * Reads a stored document. One that could not be put today grants nothing: then the sentences say why it is not
- * in force.
+ * Reads a stored document. One that could not be put today grants nothing: the sentences then say why it is
+ * not in force.
  */
 export function storedPrefixGrant(
   id: string,
