@@ -15,7 +15,7 @@ import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
 import { EXPLAIN_USAGE, explainCommand } from './explain.ts';
 import { grantCommand, GRANT_USAGE, revokeGrantCommand, REVOKE_GRANT_USAGE } from './grant.ts';
 import { keysCommand, KEYS_USAGE } from './keys.ts';
-import { permissions, PERMISSIONS_USAGE } from './permissions-check.ts';
+import { permissionsCommand, PERMISSIONS_USAGE } from './permissions/command.ts';
 import { WHAT_CAN_USAGE, whatCanCommand, WHO_CAN_USAGE, whoCanCommand } from './who-can.ts';
 import { loadSettings } from '../config/load.ts';
 import { exportCommand, EXPORT_USAGE } from './export.ts';
@@ -46,7 +46,7 @@ const USAGE = `Usage: couchgate [command]
   diff <database> <id>   compare two versions of a document
   forget [database]...   remove old snapshots
   export <database>      write the documents as JSON, JSON lines or CSV
-  permissions check      compare permissions with every node, and repair them
+  permissions <action>   export, plan and apply permissions as a file; check compares them with every node
   cors-check <origin>    print which rule allows or refuses a preflight
   --check-config         list every problem of the configuration; exit code 1 if there is one
   --print-config         print every setting with its value and source; secrets are masked
@@ -114,7 +114,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   diff: withArguments(DIFF_USAGE, diff),
   forget: withArguments(FORGET_USAGE, forget),
   export: withArguments(EXPORT_USAGE, exportCommand(askPassword)),
-  permissions: withArguments(PERMISSIONS_USAGE, permissions),
+  permissions: withArguments(PERMISSIONS_USAGE, permissionsCommand(askPassword)),
   'cors-check': withArguments(CORS_CHECK_USAGE, corsCheck),
   '--check-config': plain(CHECK_CONFIG_USAGE, checkConfig),
   '--print-config': plain(PRINT_CONFIG_USAGE, printConfig),

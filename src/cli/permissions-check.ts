@@ -1,6 +1,5 @@
 // `couchgate permissions check`: compares permission records with the security objects of every node.
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { isOpenToGrants, ownDatabases } from '../catalogue/database-name.ts';
 import { loadConfiguration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
@@ -18,27 +17,19 @@ import {
 } from '../permissions/record-check.ts';
 import { RecordCopies } from '../permissions/record-copies.ts';
 import { PermissionRecords } from '../permissions/permission-records.ts';
-import { type Command, type CommandIo, firstSentence } from './command.ts';
+import { type CommandIo } from './command.ts';
 
-export const PERMISSIONS_USAGE = `Usage: couchgate permissions check [--repair] [--json] [database...]
-Compares the permission record of each database with its _security on every node of couchdb_nodes, and prints what
-differs. Uses the configuration of the server. docs/permissions.md explains the words.
-  --repair            repair what differs; nobody gets more rights than the record grants
-  --json              print one JSON object for each difference
-Exit codes: 0 = nothing differs (any more), 1 = something differs, 2 = invalid usage or configuration, 3 = CouchDB
-cannot be reached.
-`;
-
-interface CheckArguments {
+export interface CheckArguments {
   readonly repair: boolean;
   readonly json: boolean;
   readonly databases: readonly string[];
 }
 
-/** Runs the command; PERMISSIONS_USAGE lists the exit codes. */
-export const permissions: Command = async (args, io) => {
-  const parsed = readArguments(args, io);
-  if (parsed === undefined) return 2;
+/**
+ * Runs the check. Exit codes: 0 = nothing differs (any more), 1 = something differs, 2 = invalid
+ * configuration, 3 = CouchDB cannot be reached.
+ */
+export async function checkPermissions(parsed: CheckArguments, io: CommandIo): Promise<number> {
   const settings = settingsOf(io);
   if (settings === undefined) return 2;
   const couch = openCouch(settings);
@@ -51,22 +42,6 @@ export const permissions: Command = async (args, io) => {
   } finally {
     await couch.close();
   }
-};
-
-function readArguments(args: readonly string[], { stderr }: CommandIo): CheckArguments | undefined {
-  try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: { repair: { type: 'boolean', default: false }, json: { type: 'boolean', default: false } },
-      allowPositionals: true,
-    });
-    const [verb, ...databases] = positionals;
-    if (verb === 'check') return { ...values, databases };
-    stderr.write(PERMISSIONS_USAGE);
-  } catch (error) {
-    stderr.write(`couchgate: ${firstSentence(error)}\n${PERMISSIONS_USAGE}`);
-  }
-  return undefined;
 }
 
 function settingsOf({ env, stderr }: CommandIo): Settings | undefined {

@@ -35,7 +35,7 @@ const SOURCES: Readonly<Record<string, readonly string[]>> = {
   export: ['src/cli/export.ts'],
   forget: ['src/cli/backup/forget.ts', WITH_REPOSITORY],
   'cors-check': ['src/cli/cors-check.ts'],
-  permissions: ['src/cli/permissions-check.ts'],
+  permissions: ['src/cli/permissions/command.ts', 'src/cli/owner-client.ts'],
 };
 const folder = mkdtempSync(join(tmpdir(), 'couchgate-commands-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

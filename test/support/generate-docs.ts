@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationDocument, fileSchema } from '../../src/config/document.ts';
+import { permissionsSchema } from '../../src/cli/permissions/schema.ts';
 import { endpointsDocument } from '../../src/catalogue/markdown.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -12,6 +13,7 @@ const DOCUMENTS: Readonly<Record<string, () => string>> = {
   'docs/schema/couchgate.schema.json': () => fileSchema('couchgate.yaml'),
   'docs/schema/ip-whitelist.schema.json': () => fileSchema('ip-whitelist.yaml'),
   'docs/schema/cors.schema.json': () => fileSchema('cors.yaml'),
+  'docs/schema/permissions.schema.json': permissionsSchema,
 };
 
 function read(path: string): string {

@@ -56,7 +56,7 @@ export const PACKAGE_OWNERS: Readonly<Record<string, readonly string[]>> = {
   'rate-limiter-flexible': ['limits'],
   'sonic-boom': ['audit'],
   undici: ['couch', 'forward'],
-  yaml: ['config'],
+  yaml: ['cli', 'config'],
 };
 /** Packages that every folder may import. */
 export const COMMON_PACKAGES = new Set(['lru-cache']);

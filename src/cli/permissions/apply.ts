@@ -1,0 +1,111 @@
+// Applies a plan: refuses it as a whole if a database has moved or a flag is missing. Then it changes one
+// database after the other, under the condition that nobody else has changed it.
+import { type Widening } from '../../permissions/widening.ts';
+import { type Admin } from '../../setup/admin.ts';
+import { type DatabaseChange, type Plan, securityAfter, wideningBy } from './plan.ts';
+import { Moved, readMany, type RemotePermissions, whatMoved, writePermissions } from './remote.ts';
+
+export interface ApplyDeps {
+  readonly couchgate: Admin;
+  readonly reason: string;
+  readonly allowed: ReadonlySet<Widening>;
+  /** Called after the checks, before the first change. */
+  readonly confirm: () => Promise<boolean>;
+  readonly say: (line: string) => void;
+}
+
+const FLAGS: Readonly<Record<Widening, readonly [flag: string, does: string]>> = {
+  public: ['--allow-public', 'opens to callers without credentials'],
+  admin: ['--allow-admin', 'gives _admin or _security to somebody who does not have it now'],
+};
+
+/** Databases that are named when a plan is refused. */
+const MAX_NAMED = 20;
+
+/** For a person: what a database needs a flag for. */
+export function flagsOf({ database, widening }: DatabaseChange): readonly string[] {
+  return widening.map((way) => `${database} ${FLAGS[way][1]}; needs ${FLAGS[way][0]}`);
+}
+
+/**
+ * Applies the plan. Resolves with the number of changed databases; undefined = not confirmed. Throws if the
+ * plan is refused (nothing is changed), or if somebody changes a database while it is applied.
+ */
+export async function applyPlan(plan: Plan, deps: ApplyDeps): Promise<number | undefined> {
+  await refuseMovedOrWide(plan, deps);
+  if (!(await deps.confirm())) return undefined;
+  let done = 0;
+  const byName = new Map(plan.databases.map((change) => [change.database, change]));
+  for await (const [database, found] of readMany(deps.couchgate, [...byName.keys()])) {
+    const change = byName.get(database);
+    if (change === undefined) continue;
+    try {
+      if (found?.revision !== change.revision) throw new Moved(database);
+      // On the state that was read now: its roles are those of the planned revision.
+      const warnings = await writePermissions(
+        deps.couchgate,
+        change,
+        securityAfter(found, change),
+        deps.reason,
+      );
+      for (const warning of warnings) deps.say(`Warning: ${database}: ${warning}`);
+    } catch (error) {
+      deps.say(
+        `${done} of ${plan.databases.length} databases are changed; ${database} and those after it are not.`,
+      );
+      if (!(error instanceof Moved)) throw error;
+      throw new Error(`somebody else changed it:\n${(await movedLines(deps, change)).join('\n')}`, {
+        cause: error,
+      });
+    }
+    done += 1;
+    deps.say(`${database}: changed`);
+  }
+  return done;
+}
+
+/** Reads every database of the plan once more. What needs a flag is computed on what is in force. */
+async function refuseMovedOrWide(plan: Plan, deps: ApplyDeps): Promise<void> {
+  const moved: DatabaseChange[] = [];
+  const refused: string[] = [];
+  const byName = new Map(plan.databases.map((change) => [change.database, change]));
+  for await (const [database, found] of readMany(deps.couchgate, [...byName.keys()])) {
+    const change = byName.get(database);
+    if (change === undefined) continue;
+    if (!isAsPlanned(found, change)) moved.push(change);
+    else {
+      const widening = wideningBy(found, change).filter((way) => !deps.allowed.has(way));
+      refused.push(...flagsOf({ ...change, widening }));
+    }
+  }
+  const lines: string[] = [];
+  for (const change of moved.slice(0, MAX_NAMED)) lines.push(...(await movedLines(deps, change)));
+  if (moved.length > MAX_NAMED) lines.push(`and ${moved.length - MAX_NAMED} more`);
+  if (lines.length > 0)
+    throw new Error(
+      `the plan is stale, nothing is changed; make a new one. What moved:\n${lines.join('\n')}`,
+    );
+  const shown = refused.slice(0, MAX_NAMED);
+  if (refused.length > MAX_NAMED) shown.push(`and ${refused.length - MAX_NAMED} more`);
+  if (refused.length > 0) throw new Error(`nothing is changed:\n${shown.join('\n')}`);
+}
+
+/** True if the database is at the planned revision, and the names have the roles that the plan replaces. */
+function isAsPlanned(
+  found: RemotePermissions | undefined,
+  { revision, names }: DatabaseChange,
+): found is RemotePermissions {
+  if (found?.revision !== revision) return false;
+  return names.every(({ name, before }) => {
+    const held = found.security['cloudant'] as Readonly<Record<string, readonly string[]>> | undefined;
+    const roles = held !== undefined && Object.hasOwn(held, name) ? (held[name] ?? []) : [];
+    return roles.length === before.length && before.every((role) => roles.includes(role));
+  });
+}
+
+function movedLines(
+  { couchgate }: ApplyDeps,
+  { database, revision }: DatabaseChange,
+): Promise<readonly string[]> {
+  return whatMoved(couchgate, database, revision);
+}
