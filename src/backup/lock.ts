@@ -2,7 +2,7 @@
 // owner.
 import { randomUUID } from 'node:crypto';
 import { readFileSync, utimesSync } from 'node:fs';
-import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileFailure, RepositoryLocked } from './errors.ts';
@@ -42,7 +42,7 @@ export async function takeLock(repository: Repository, command: string): Promise
     since: new Date().toISOString(),
   };
   for (let attempt = 0; ; attempt += 1) {
-    if (await create(path, record)) break;
+    if (await create(repository, path, record)) break;
     const other = await readRecord(path);
     if (other === undefined) continue;
     const idleMs = await idleTime(path);
@@ -66,15 +66,33 @@ export async function takeLock(repository: Repository, command: string): Promise
   };
 }
 
-async function create(path: string, record: LockRecord): Promise<boolean> {
+/**
+ * Creates the lock with its record in one step: a process that is killed between the two would leave a lock
+ * without an owner.
+ */
+async function create({ folder }: Repository, path: string, record: LockRecord): Promise<boolean> {
+  const text = `${JSON.stringify(record)}\n`;
+  const draft = join(folder, 'tmp', record.id);
   try {
-    await writeFile(path, `${JSON.stringify(record)}\n`, { flag: 'wx', mode: 0o600 });
+    await mkdir(join(folder, 'tmp'), { recursive: true, mode: 0o700 });
+    await writeFile(draft, text, { mode: 0o600 });
+    try {
+      await link(draft, path);
+    } catch (error) {
+      if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      await writeFile(path, text, { flag: 'wx', mode: 0o600 });
+    }
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw fileFailure(error, 'Locking the repository');
+  } finally {
+    await rm(draft, { force: true });
   }
 }
+
+/** A file system without hard links. */
+const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /** Undefined if there is none. A record that was not written completely is one of an unknown owner. */
 async function readRecord(path: string): Promise<LockRecord | undefined> {
