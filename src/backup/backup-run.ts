@@ -1,4 +1,5 @@
 // Backs up the databases of a cluster, one after the other, and reports the outcome of each.
+import { kindOfName } from '../catalogue/database-name.ts';
 import { matchesPattern } from '../catalogue/database-pattern.ts';
 import { parseJson } from '../json/parse.ts';
 import { HttpError } from '../http-errors.ts';
@@ -30,7 +31,8 @@ export async function chooseDatabases(
   if (answer.status !== 200)
     throw new BackupError(`The databases cannot be listed: CouchDB answered ${answer.status}.`);
   const all = parseJson(answer.bytes) as readonly string[];
-  const hasCredentials = (name: string): boolean => name.startsWith('_') || name === options.store;
+  const hasCredentials = (name: string): boolean =>
+    name.startsWith('_') || kindOfName(name) === 'system' || name === options.store;
   const missing = patterns.find((pattern) => !pattern.includes('*') && !all.includes(pattern));
   if (missing !== undefined) throw new BackupError(`The database ${missing} does not exist.`);
   const chosen = all.filter((name) =>

@@ -119,6 +119,14 @@ describe('the backup commands', () => {
     assert.equal((await bench.ask('GET', `/${DATABASE}/doc`)).status, 200);
   });
 
+  it('refuse to restore into a database that runs jobs or holds users – 2', async () => {
+    for (const name of ['_users', 'x/_users', 'x/_replicator']) {
+      const { code, stderr } = await run(['restore', DATABASE, '--to', name]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /is a system database/);
+    }
+  });
+
   it('end with one sentence if the disk is full – 1', async (t) => {
     const disk = join(folder.path, 'disk');
     mkdirSync(disk);

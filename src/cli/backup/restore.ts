@@ -6,7 +6,7 @@ import { restoreDatabase, type RestoreOutcome } from '../../backup/restore-datab
 import { diffWithLive, readLive, restoreDocument } from '../../backup/restore-document.ts';
 import { chooseSnapshot, type Snapshot } from '../../backup/snapshot.ts';
 import { leavesIn } from '../../backup/versions.ts';
-import { ownDatabases } from '../../catalogue/database-name.ts';
+import { kindOfName, ownDatabases } from '../../catalogue/database-name.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { printable } from '../owner-client.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
@@ -80,7 +80,10 @@ function checkOptions({ values, settings }: RestoreTask, database: string): void
   // Documents there give access or run jobs at once.
   if (
     target !== undefined &&
-    (target.startsWith('_') || ownDatabases(settings.storeDatabase).includes(target))
+    (target.startsWith('_') ||
+      // CouchDB runs the jobs in `x/_replicator` too (H9).
+      kindOfName(target) === 'system' ||
+      ownDatabases(settings.storeDatabase).includes(target))
   )
     throw new UsageError(
       `${target} is a system database or one of Couchgate's own; restore into another name`,
