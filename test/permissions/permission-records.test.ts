@@ -244,6 +244,7 @@ describe('a permission record under racing writers', () => {
       other.isUp = true;
     }
     cluster.replicate();
+    assert.equal((await copies.read(DATABASE))?.state.revision, record.state.revision, 'the record is there');
     const before = await records.readAtRest(DATABASE);
     assert.deepEqual([...(before?.permissions.grants.keys() ?? [])], ['ann']);
     const { state } = await grant('bob');
