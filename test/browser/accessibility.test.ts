@@ -115,7 +115,7 @@ const SHOWN: Readonly<Record<string, Show>> = {
   'Access log': async ({ page, go }) => {
     await go('/log?operation=key');
     await page
-      .getByRole('button', { name: /All fields/ })
+      .getByRole('button', { name: /^More about/ })
       .first()
       .click();
     await page.getByText('All of this name').waitFor();

@@ -86,7 +86,7 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     await row.getByText('403 denied').waitFor();
     await page
       .locator('tr', { hasText: 'nobody' })
-      .getByRole('button', { name: /All fields/ })
+      .getByRole('button', { name: /^More about/ })
       .click();
     await page.getByText('<script>window.hacked=1</script>').waitFor();
     assert.equal(await page.evaluate('window.hacked'), undefined);

@@ -86,7 +86,7 @@ function LineRow({ line, isOpen, onToggle }: RowProps) {
           size="xs"
           variant="default"
           aria-expanded={isOpen}
-          aria-label={`All fields of the request ${text('id')}`}
+          aria-label={`${isOpen ? 'Less' : 'More'} about the request ${text('id')}`}
           onClick={onToggle}
         >
           {isOpen ? 'Less' : 'More'}
