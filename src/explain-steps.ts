@@ -14,6 +14,7 @@ import {
   type PermissionLookup,
   type TraceEntry,
 } from './answer/explained-request.ts';
+import { type OtherGrants } from './authorize/decide-now.ts';
 import { authorizeOperation } from './authorize/index.ts';
 import { refuseInternalIds } from './authorize/body-checks.ts';
 import { BodyNotGiven, GivenBody } from './body/given-body.ts';
@@ -32,15 +33,13 @@ import {
 } from './explanation.ts';
 import { HttpError, Unauthorized } from './http-errors.ts';
 import { type DatabasePermissions } from './permissions/grants.ts';
-import { type PrefixReader } from './permissions/prefix-grants.ts';
 import { textOfRevision } from './permissions/precondition.ts';
 import { NO_ROLES, type Role, ROLES, roleSet } from './permissions/role.ts';
 
 /** The settings of the steps, and those that a reload replaces. */
-export interface ExplainStepsDeps {
+export interface ExplainStepsDeps extends OtherGrants {
   readonly settings: Settings;
   readonly live: { readonly current: Settings };
-  readonly prefixGrants: PrefixReader;
 }
 
 interface Exchange {
@@ -59,8 +58,9 @@ const MOST_TOGETHER = 2;
 type Handlers = Readonly<Record<'address' | 'origin' | 'framing' | 'target' | 'classify', RequestHandler>>;
 
 /** Creates the explainer with steps of its own, made from the same settings as those of requests. */
-export function createExplainer({ settings, live, prefixGrants }: ExplainStepsDeps): Explainer {
-  return new StepExplainer(settings, prefixGrants, {
+export function createExplainer(deps: ExplainStepsDeps): Explainer {
+  const { settings, live } = deps;
+  return new StepExplainer(settings, deps, {
     address: refuseUnknownAddress(live),
     origin: answerPreflight(live, settings),
     framing: refuseAmbiguousFraming(settings),
@@ -71,12 +71,12 @@ export function createExplainer({ settings, live, prefixGrants }: ExplainStepsDe
 
 class StepExplainer implements Explainer {
   readonly #settings: Settings;
-  readonly #prefixGrants: PrefixReader;
+  readonly #grants: OtherGrants;
   readonly #handlers: Handlers;
 
-  constructor(settings: Settings, prefixGrants: PrefixReader, handlers: Handlers) {
+  constructor(settings: Settings, grants: OtherGrants, handlers: Handlers) {
     this.#settings = settings;
-    this.#prefixGrants = prefixGrants;
+    this.#grants = grants;
     this.#handlers = handlers;
   }
 
@@ -147,7 +147,7 @@ class StepExplainer implements Explainer {
     return authorizeOperation({
       ...this.#settings,
       permissions: { permissionsOf },
-      prefixGrants: this.#prefixGrants,
+      grants: this.#grants,
       // A question writes nothing.
       markDatabase: () => Promise.resolve(),
       bodies: new GivenBody(body),

@@ -13,6 +13,7 @@ import { PrefixGrants } from './permissions/prefix-grants.ts';
 import { RecordMaintenance } from './permissions/record-maintenance.ts';
 import { RecordFollower } from './permissions/record-follower.ts';
 import { createSecurityStore, type SecurityKeeper } from './permissions/security-store.ts';
+import { ServerGrants } from './permissions/server-grants.ts';
 import { StoreMajority } from './permissions/store-majority.ts';
 
 export interface PermissionParts {
@@ -23,6 +24,7 @@ export interface PermissionParts {
   readonly history: PermissionHistory;
   readonly existingDatabases: ExistingDatabases;
   readonly prefixGrants: PrefixGrants;
+  readonly serverGrants: ServerGrants;
   readonly creationLimit: CreationLimit;
 }
 
@@ -53,6 +55,7 @@ export function openPermissions(
     ...{ ...settings, ...parts, ...clock, report },
     rules: { isOrdinary: (database) => kindOfName(database) === 'ordinary', ownDatabases: own, adopt },
   });
+  const serverGrants = new ServerGrants({ ...settings, ...parts, ...clock, report });
   const creationLimit = new CreationLimit({ ...parts, ...clock, storeDatabase });
   const security = createSecurityStore({
     ...settings,
@@ -78,6 +81,6 @@ export function openPermissions(
   const existingDatabases = createExistingDatabases(parts);
   return {
     ...{ security, recordFollower, recordMaintenance, storeMajority, history, existingDatabases },
-    ...{ prefixGrants, creationLimit },
+    ...{ prefixGrants, serverGrants, creationLimit },
   };
 }

@@ -162,7 +162,7 @@ function recordMetrics({
   ];
 }
 
-function grantMetrics({ prefixGrants }: Services): readonly MetricSource[] {
+function grantMetrics({ prefixGrants, serverGrants }: Services): readonly MetricSource[] {
   return [
     {
       name: 'prefix_grants',
@@ -172,11 +172,18 @@ function grantMetrics({ prefixGrants }: Services): readonly MetricSource[] {
       read: () => prefixGrants.all.length,
     },
     {
+      name: 'server_grants',
+      help: 'Server grants in force.',
+      type: 'gauge',
+      aggregator: 'max',
+      read: () => serverGrants.all.length,
+    },
+    {
       name: 'grant_conflicts',
       help: 'Grants that are not in force because concurrent changes left several states.',
       type: 'gauge',
       aggregator: 'max',
-      read: () => prefixGrants.documents.conflicts,
+      read: () => prefixGrants.documents.conflicts + serverGrants.documents.conflicts,
     },
   ];
 }

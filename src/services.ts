@@ -145,8 +145,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
-  const { prefixGrants } = permissionParts;
-  const decidedAgainBy = { keys, sessions: sessionParts.sessions, permissions, prefixGrants };
+  const decidedAgainBy = { keys, sessions: sessionParts.sessions, permissions, grants: permissionParts };
   const isStillAuthenticated = createStillAuthenticated(decidedAgainBy);
   const isStillPermitted = createStillPermitted(decidedAgainBy);
   const revocationWatch = createRevocationWatch({
@@ -196,6 +195,7 @@ async function close(parts: Parts): Promise<void> {
   parts.recordMaintenance.close();
   parts.history.close();
   parts.prefixGrants.close();
+  parts.serverGrants.close();
   parts.recordFollower.close();
   parts.storeMajority.close();
   parts.security.close();

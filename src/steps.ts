@@ -35,6 +35,7 @@ import { guardRequest, type Guards } from './guard/index.ts';
 import { createLegacyHandlers } from './answer/legacy.ts';
 import { logHandlers, type LogDeps } from './answer/log.ts';
 import { prefixGrantHandlers } from './answer/prefix-grants.ts';
+import { serverGrantHandlers } from './answer/server-grants.ts';
 import { guardReplication } from './guard/replication.ts';
 import { securityHistoryHandlers } from './answer/security-history.ts';
 import { securityHandlers } from './answer/security.ts';
@@ -99,7 +100,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     identifyPrincipal: identifyPrincipal(services.authenticators),
     authorizeOperation: authorizeOperation({
       permissions,
-      prefixGrants: services.prefixGrants,
+      grants: services,
       markDatabase: (database) => services.security.mark(database),
       storeDatabase,
       bodies,
@@ -131,7 +132,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     ...{ bodies, jobs: services.backups.jobs, questions: services.backups.questions },
     ...{ storeDatabase: settings.storeDatabase, isStillPermitted: services.isStillPermitted },
   };
-  const { prefixGrants, creationLimit } = services;
+  const { prefixGrants, serverGrants, creationLimit } = services;
   const names = { couch, keys };
   return {
     'temp-view': answerTempView,
@@ -143,6 +144,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       ...{ couch, bodies, reservedDatabases, index: security.index },
       existing: services.existingDatabases,
       isStillPermitted: services.isStillPermitted,
+      serverGrants,
       prefixGrants,
     }),
     ...accessHandlers({ ...asked, security, existing: services.existingDatabases }),
@@ -164,6 +166,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
       reservedDatabases,
     }),
+    ...serverGrantHandlers({ bodies, serverGrants, names, now: Date.now }),
     ...prefixGrantHandlers({ bodies, prefixGrants, names, now: Date.now }),
     ...corsConfigHandlers(services),
     ...corsTestHandlers(services),

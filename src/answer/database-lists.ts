@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { isOpenToGrants, kindOfName } from '../catalogue/database-name.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
 import { callerOf, type Context, known } from '../context.ts';
 import { type Couch, type CouchRequest } from '../couch/couch.ts';
@@ -13,6 +13,7 @@ import { type ExistingDatabases } from '../permissions/existing-databases.ts';
 import { type CouchdbMembers, type PermissionIndex } from '../permissions/permission-keeper.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { NO_ROLES, type RoleSet } from '../permissions/role.ts';
+import { type ServerReader } from '../permissions/server-grants.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
 import { sendJson } from '../respond.ts';
@@ -26,6 +27,7 @@ export interface DatabaseListsDeps {
   readonly index: PermissionIndex;
   readonly existing: ExistingDatabases;
   readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'accessOf'>;
+  readonly serverGrants: ServerReader;
   /** Databases of Couchgate, which no list contains. */
   readonly reservedDatabases: ReadonlySet<string>;
   readonly isStillPermitted: IsStillPermitted;
@@ -72,17 +74,25 @@ async function listed(deps: DatabaseListsDeps, context: Context, fits: Fits): Pr
  * 503 while the permissions are not in memory.
  */
 async function held(
-  { index, reservedDatabases, existing, prefixGrants }: DatabaseListsDeps,
+  { index, reservedDatabases, existing, prefixGrants, serverGrants }: DatabaseListsDeps,
   { principal }: Caller,
   fits: Fits,
 ): Promise<string[]> {
-  const isKnown = index.isLoaded && prefixGrants.accessOf(principal, 'any') !== undefined;
+  const isMonitor = serverGrants.isMonitor(principal);
+  const isKnown =
+    index.isLoaded && isMonitor !== undefined && prefixGrants.accessOf(principal, 'any') !== undefined;
   if (!isKnown)
     throw new Unavailable('The permissions are being read; databases cannot be listed yet.', {
       retryAfterSeconds: 1,
     });
   // The entry `nobody` is for callers without credentials only (H13).
   if (principal.kind !== 'nobody' && principal.name === 'nobody') return [];
+  if (isMonitor) {
+    const all = await existing.withPrefix('');
+    return all.filter(
+      (name) => kindOfName(name) === 'ordinary' && !reservedDatabases.has(name) && !index.isDeleted(name),
+    );
+  }
   const prefixes = principal.kind === 'nobody' ? [] : prefixGrants.grantsOf(principal.name);
   const matching = new Set<string>();
   for (const { prefix, roles } of prefixes)

@@ -4,6 +4,7 @@ import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
+import { monitorPrivilege } from '../catalogue/monitor.ts';
 import { runsValidation, runsWithRequest } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -235,6 +236,23 @@ function refuseClosed(
   }
   const rule = error === 'illegal_database_name' ? error : 'blocked';
   return { allow: false, status, error, reason, rule, needed: CLOSED.needed };
+}
+
+/**
+ * Decides for a holder of the server role `_monitor`; `undefined` = the endpoint is closed to it, or the
+ * database is missing. Where CouchDB decides, its members say nothing about monitors.
+ */
+export function decideForMonitor(
+  { endpoint, database }: Operation,
+  permissions: DatabasePermissions | undefined,
+): Decision | undefined {
+  const privilege = monitorPrivilege(endpoint);
+  if (privilege === undefined) return undefined;
+  if (privilege !== 'database') return allow(endpoint, privilege, NO_ROLES, 'server grant');
+  if (permissions === undefined || database === undefined || kindOfName(database) !== 'ordinary')
+    return undefined;
+  const hasMarker = permissions.marked && !permissions.couchdbAuthOnly;
+  return allow(endpoint, hasMarker ? 'member' : 'server_admin', NO_ROLES, 'server grant');
 }
 
 function refuse(principal: Principal, missing: Missing, rule: string): Decision {

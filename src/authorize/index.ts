@@ -22,7 +22,6 @@ import {
   type HttpError,
 } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
-import { type PrefixReader } from '../permissions/prefix-grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
@@ -38,12 +37,12 @@ import {
 } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
-import { decideNow } from './decide-now.ts';
+import { decideNow, type OtherGrants } from './decide-now.ts';
 import { type StillAuthenticated } from './still-permitted.ts';
 
 export interface AuthorizeDeps extends BodyLimits {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
-  readonly prefixGrants: PrefixReader;
+  readonly grants: OtherGrants;
   /** Writes the markers of a database that has none. CouchDB refuses our tokens before. */
   readonly markDatabase: (database: string) => Promise<void>;
   /** Name of Couchgate's own database. A form must not name it. */
@@ -161,7 +160,7 @@ function databaseToRead(principal: Principal, { endpoint, database }: Operation)
 function decideWithoutBody(deps: AuthorizeDeps, context: Context, permissions: Permissions): Decision {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  return restrict(context, decideNow(deps.prefixGrants, principal, operation, permissions, undefined));
+  return restrict(context, decideNow(deps.grants, principal, operation, permissions, undefined));
 }
 
 /**
@@ -169,7 +168,7 @@ function decideWithoutBody(deps: AuthorizeDeps, context: Context, permissions: P
  * whose permissions nobody has set yet, so they have no markers.
  */
 function needsMarkers(
-  { prefixGrants }: AuthorizeDeps,
+  { grants }: AuthorizeDeps,
   { operation, identified }: Context,
   decision: Decision,
   permissions: Permissions,
@@ -178,7 +177,7 @@ function needsMarkers(
   if (!decision.allow || decision.endpoint.servedBy === 'couchgate') return false;
   if (decision.privilege !== 'member' && decision.privilege !== 'dbadmin') return false;
   const { principal } = known(identified, 'identified');
-  const access = prefixGrants.accessOf(principal, operation?.database);
+  const access = grants.prefixGrants.accessOf(principal, operation?.database);
   return access !== undefined && access.roles !== NO_ROLES;
 }
 
@@ -253,8 +252,8 @@ async function decideByForm(
   const found = named.isGrantable
     ? await permissions.permissionsOf(named.operation.database, caller)
     : undefined;
-  const { prefixGrants } = deps;
-  return restrict(context, decideNow(prefixGrants, caller.principal, named.operation, found, undefined));
+  const { grants } = deps;
+  return restrict(context, decideNow(grants, caller.principal, named.operation, found, undefined));
 }
 
 /** Reads the permissions again after the body, which may arrive slowly. See test/hostile/h19-*.test.ts. */
@@ -275,7 +274,7 @@ async function decideByIds(
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);
-  return restrict(context, decideNow(deps.prefixGrants, principal, operation, permissions, ids));
+  return restrict(context, decideNow(deps.grants, principal, operation, permissions, ids));
 }
 
 /** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */

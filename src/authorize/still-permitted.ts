@@ -4,14 +4,13 @@ import { type SessionStore } from '../identity/session-store.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type WatchedExchange } from '../revocation/revocation-watch.ts';
-import { type PrefixReader } from '../permissions/prefix-grants.ts';
-import { decideNow } from './decide-now.ts';
+import { decideNow, type OtherGrants } from './decide-now.ts';
 
 export interface StillPermittedDeps {
   readonly keys: Pick<KeyStore, 'holds'>;
   readonly sessions: Pick<SessionStore, 'isEnded'>;
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
-  readonly prefixGrants: PrefixReader;
+  readonly grants: OtherGrants;
 }
 
 /** What the validity of a credential depends on; `Identified` of the context has this shape. */
@@ -56,6 +55,6 @@ export function createStillPermitted(
       database,
       documentId: undefined,
     };
-    return decideNow(deps.prefixGrants, principal, operation, permissions, undefined).allow;
+    return decideNow(deps.grants, principal, operation, permissions, undefined).allow;
   };
 }

@@ -5,9 +5,10 @@ import { type DecidedByBody } from './operation.ts';
 
 /**
  * Right that CouchDB requires for an operation. `none` = no token; `member` and `dbadmin` = the marker of the
- * database (H5); `server_admin` = the role `_admin`.
+ * database (H5); `metrics` = the role `_metrics`, for numbers about a node; `server_admin` = the role
+ * `_admin`.
  */
-export type Privilege = 'none' | 'member' | 'dbadmin' | 'server_admin';
+export type Privilege = 'none' | 'member' | 'dbadmin' | 'metrics' | 'server_admin';
 
 /** Kind of resource that the path names. docs/endpoints.md has one section for each. */
 export type Scope = 'server' | 'db' | 'partition' | 'design' | 'local' | 'doc' | 'attachment' | 'cloudant';

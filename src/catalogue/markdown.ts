@@ -1,6 +1,7 @@
 // Renders the catalogue as Markdown: docs/endpoints.md.
 import { ENDPOINTS } from './catalogue.ts';
 import { type Endpoint, type Permit, type Scope } from './endpoint.ts';
+import { monitorPrivilege } from './monitor.ts';
 
 const SECTIONS: Readonly<Record<Scope, string>> = {
   server: 'The server and the system databases',
@@ -27,7 +28,7 @@ catalogue: it refuses every request that matches no endpoint.
   grants roles to the name of the caller; the name is \`nobody\` for callers without credentials. Alternatives
   are separated by commas; \`a + b\` means that both roles are required. \`_admin\` on a database permits
   every endpoint that names a role. The *owner* is a server admin of CouchDB and may call every endpoint that
-  is not closed.
+  is not closed. \`_monitor\` is a role on the whole server: see [Monitoring](monitoring.md).
 - **privilege**: the right with which Couchgate sends the request to CouchDB. \`none\` = without a name;
   \`member\` and \`dbadmin\` = for this one database; \`server_admin\` = server admin. *Couchgate* = Couchgate
   answers itself. *(checked)* = Couchgate checks the request, and may refuse it, before it forwards it.
@@ -73,7 +74,9 @@ function lineOf(endpoint: Endpoint): string {
   const methods = endpoint.methods === '*' ? 'every other' : endpoint.methods.join(' ');
   const path = `\`${endpoint.path.replaceAll('|', '\\|')}\``;
   const { id, manual, permit } = endpoint;
-  const cells = [`[${id}](${manual})`, methods, path, permitText(permit), privilegeText(endpoint)];
+  const monitors = monitorPrivilege(endpoint) === undefined ? '' : ', `_monitor`';
+  const who = permitText(permit) + monitors;
+  const cells = [`[${id}](${manual})`, methods, path, who, privilegeText(endpoint)];
   return `| ${cells.join(' | ')} |`;
 }
 

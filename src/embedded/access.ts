@@ -5,6 +5,8 @@ import { type Caller } from './exchange.ts';
 import { isObject, type Json } from './json.ts';
 
 const OPEN_SERVER_PATHS = new Set(['_up', '_uuids', '_session']);
+/** Sub-paths of a node that the role `_metrics` opens. */
+const METRICS_PATHS = new Set(['_stats', '_system', '_prometheus']);
 /** Second path segments that require a server admin in every database. */
 const SERVER_ADMIN_PATHS = new Set(['_purge', '_sync_shards', '_purged_infos_limit']);
 /** Second path segments that require a server admin in `_users` and `_replicator`. */
@@ -37,6 +39,8 @@ export function authorizeServerPath(caller: Caller, path: readonly string[]): vo
     if (caller.name === null) throw new Unauthorized('You are not an authenticated user');
     return;
   }
+  const [, , topic = ''] = path;
+  if (first === '_node' && METRICS_PATHS.has(topic) && caller.roles.includes('_metrics')) return;
   requireServerAdmin(caller);
 }
 

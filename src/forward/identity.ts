@@ -67,6 +67,7 @@ function rolesFor({ principal, scope, database }: Claims): readonly string[] {
   const own = ownRoles(principal);
   if (scope.identity === 'own') return principal.kind === 'owner' ? ['_admin', ...own] : own;
   if (scope.privilege === 'server_admin') return ['_admin'];
+  if (scope.privilege === 'metrics') return ['_metrics'];
   // In Cloudant `_admin` is a role on one database. In CouchDB it is server admin.
   const granted = rolesOf(scope.roles).filter((role) => role !== '_admin');
   return [...markersFor(scope, database), ...granted, ...own];

@@ -13,7 +13,7 @@ import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { testBodies } from '../support/bodies.ts';
 import { CALLER_HEADER, startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
-import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
+import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
 
 const classify = createClassify({ storeDatabase: 'couchgate' });
 const KEY: Principal = { kind: 'key', name: 'k' };
@@ -40,7 +40,7 @@ function step(
   const asked: string[] = [];
   const said: unknown[] = [];
   const handler = authorizeOperation({
-    prefixGrants: NO_PREFIX_GRANTS,
+    grants: NO_OTHER_GRANTS,
     markDatabase: () => Promise.resolve(),
     permissions: {
       permissionsOf(database) {

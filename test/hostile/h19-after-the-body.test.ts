@@ -15,7 +15,7 @@ import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { testBodies } from '../support/bodies.ts';
 import { serveSteps } from '../support/steps-server.ts';
 import { until } from '../support/until.ts';
-import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
+import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
 
 interface Case {
   readonly line: string;
@@ -67,7 +67,7 @@ async function statusAfter(
       next();
     },
     authorizeOperation({
-      prefixGrants: NO_PREFIX_GRANTS,
+      grants: NO_OTHER_GRANTS,
       markDatabase: () => Promise.resolve(),
       permissions: { permissionsOf: () => permissions(state.roles) },
       storeDatabase: 'couchgate',

@@ -14,7 +14,7 @@ import { testBodies } from '../support/bodies.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
 import { until } from '../support/until.ts';
-import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
+import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
 
 describe('H26: the lists of databases', () => {
   let gate: Couchgate;
@@ -87,7 +87,7 @@ describe('H26: the lists of databases', () => {
       bodies: testBodies(),
       index,
       existing: { filter: (names) => Promise.resolve(names), withPrefix: () => Promise.resolve([]) },
-      prefixGrants: NO_PREFIX_GRANTS,
+      ...NO_OTHER_GRANTS,
       reservedDatabases: new Set(['couchgate']),
       isStillPermitted,
     });

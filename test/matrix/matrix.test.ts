@@ -109,7 +109,7 @@ describe('the matrix of rows and callers', () => {
 /** Questions about permissions need the grants of `asked` in the index: a record that a change has written. */
 async function recordGrants({ url }: PolicyFront): Promise<void> {
   const callers = [...(LINES[0]?.cells.keys() ?? [])].filter(
-    (caller) => !/^(nobody|user|owner)$/.test(caller),
+    (caller) => !/^(nobody|user|owner|monitor)$/.test(caller),
   );
   const cloudant = Object.fromEntries(callers.map((caller) => [caller, rolesNamed(caller)]));
   const answer = await fetch(`${url}/asked/_security`, {
@@ -124,6 +124,7 @@ async function recordGrants({ url }: PolicyFront): Promise<void> {
 function privilegeOf(roles: readonly string[] | undefined, database: string): string {
   if (roles === undefined) return 'none';
   if (roles.includes('_admin')) return 'server';
+  if (roles.includes('_metrics')) return 'metrics';
   const { member, dbadmin } = markersOf(database);
   if (roles.includes(dbadmin)) return 'dbadmin';
   return roles.includes(member) ? 'member' : `nothing of ${roles.join(' ')}`;

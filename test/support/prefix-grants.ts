@@ -1,4 +1,4 @@
-// Prefix grants that give nothing, for tests of other things.
+// Prefix grants and server grants that give nothing, for tests of other things.
 import { NO_PREFIX_ACCESS } from '../../src/permissions/prefix-grants.ts';
 
 export const NO_PREFIX_GRANTS = {
@@ -6,4 +6,9 @@ export const NO_PREFIX_GRANTS = {
   accessOf: () => NO_PREFIX_ACCESS,
   grantsOf: () => [],
   grantsOn: () => [],
+};
+
+export const NO_OTHER_GRANTS = {
+  prefixGrants: NO_PREFIX_GRANTS,
+  serverGrants: { isMonitor: () => false },
 };
