@@ -122,45 +122,44 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
 /** Creates a handler for each endpoint with `servedBy: couchgate`. */
 function createAnswers(services: Services, forwarding: Forwarding, state: ServerState): Answers {
   const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
-  const { publicUrl, keyRotationOverlapSeconds } = settings;
+  const { prefixGrants, creationLimit, isStillPermitted } = services;
   const tokenFor = identity.tokenFor.bind(identity);
-  const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
-  const { isStillPermitted } = services;
-  const asked = { couch, keys, index: security.index, reservedDatabases, isStillPermitted };
-  const requiresPrecondition = settings.securityWrite === 'require_precondition';
-  const backup = {
-    ...{ bodies, jobs: services.backups.jobs, questions: services.backups.questions },
-    ...{ storeDatabase: settings.storeDatabase, isStillPermitted: services.isStillPermitted },
-  };
-  const { prefixGrants, serverGrants, creationLimit } = services;
-  const names = { couch, keys };
   return {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
     ...nodeTasksHandlers({ couch }),
+    ...databaseHandlers({
+      ...{ prefixGrants, creationLimit, couch, security, tokenFor, log, isStillPermitted },
+      publicUrl: settings.publicUrl,
+    }),
+    ...exportHandlers({
+      connect: exportConnections(services),
+      revocationWatch: services.revocationWatch,
+    }),
+    ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
+    ...createLegacyHandlers({ bodies, keys, permissions: security }),
+    ...permissionAnswers(services),
+    ...operatorAnswers(services, forwarding, state),
+  };
+}
+
+/** Keys, grants, lists of databases, and questions about them. */
+function permissionAnswers(services: Services) {
+  const { settings, bodies, couch, security, keys, log, isStillPermitted } = services;
+  const { prefixGrants, serverGrants, existingDatabases: existing } = services;
+  const { keyRotationOverlapSeconds } = settings;
+  const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
+  const asked = { couch, keys, index: security.index, reservedDatabases, isStillPermitted };
+  const requiresPrecondition = settings.securityWrite === 'require_precondition';
+  const names = { couch, keys };
+  return {
     ...securityHandlers({ bodies, security, log, requiresPrecondition, prefixGrants, names }),
     ...securityHistoryHandlers({ bodies, security, history: services.history, requiresPrecondition }),
-    ...databaseListHandlers({
-      ...{ couch, bodies, reservedDatabases, index: security.index },
-      existing: services.existingDatabases,
-      isStillPermitted: services.isStillPermitted,
-      serverGrants,
-      prefixGrants,
-    }),
-    ...accessHandlers({ ...asked, security, existing: services.existingDatabases }),
+    ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
+    ...accessHandlers({ ...asked, security, existing }),
     ...explainHandlers({
       ...{ ...asked, bodies, permissions: services.permissions },
       explainer: createExplainer(services),
-    }),
-    ...databaseHandlers({
-      prefixGrants,
-      creationLimit,
-      couch,
-      security,
-      tokenFor,
-      publicUrl,
-      log,
-      isStillPermitted: services.isStillPermitted,
     }),
     ...createApiKeyHandlers({
       ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
@@ -168,6 +167,17 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     }),
     ...serverGrantHandlers({ bodies, serverGrants, names, now: Date.now }),
     ...prefixGrantHandlers({ bodies, prefixGrants, names, now: Date.now }),
+  };
+}
+
+/** CORS, addresses, the access log, the cluster and backups. */
+function operatorAnswers(services: Services, forwarding: Forwarding, state: ServerState) {
+  const { settings, bodies, backups, isStillPermitted } = services;
+  const backup = {
+    ...{ bodies, jobs: backups.jobs, questions: backups.questions },
+    ...{ storeDatabase: settings.storeDatabase, isStillPermitted },
+  };
+  return {
     ...corsConfigHandlers(services),
     ...corsTestHandlers(services),
     ...addressHandlers(services),
@@ -177,14 +187,8 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       readiness: () => readinessOf(services, state),
       openFeeds: forwarding.openFeeds,
     }),
-    ...exportHandlers({
-      connect: exportConnections(services),
-      revocationWatch: services.revocationWatch,
-    }),
     ...backupHandlers(backup),
     ...backupDocumentHandlers(backup),
-    ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
-    ...createLegacyHandlers({ bodies, keys, permissions: security }),
   };
 }
 
