@@ -23,6 +23,7 @@ const PLACES: readonly Place[] = [
   { title: 'API keys', segments: ['keys'], ownerOnly: true },
   { title: 'Users', segments: ['users'], ownerOnly: true },
   { title: 'Access log', segments: ['log'], ownerOnly: true },
+  { title: 'Backups', segments: ['backups'], ownerOnly: true },
   { title: 'CORS', segments: ['cors'], ownerOnly: true },
   { title: 'Addresses', segments: ['addresses'], ownerOnly: true },
   { title: 'Cluster', segments: ['cluster'], ownerOnly: true },
@@ -38,6 +39,9 @@ const DocumentPage = lazyPage(() =>
 const UsersPage = lazyPage(() => import('./pages/users/users-page.tsx').then((page) => page.UsersPage));
 const UserPage = lazyPage(() => import('./pages/users/user-page.tsx').then((page) => page.UserPage));
 const LogPage = lazyPage(() => import('./pages/log/log-page.tsx').then((page) => page.LogPage));
+const BackupsPage = lazyPage(() =>
+  import('./pages/backups/backups-page.tsx').then((page) => page.BackupsPage),
+);
 const CorsPage = lazyPage(() => import('./pages/cors/cors-page.tsx').then((page) => page.CorsPage));
 const AddressesPage = lazyPage(() =>
   import('./pages/addresses/addresses-page.tsx').then((page) => page.AddressesPage),
@@ -116,6 +120,7 @@ function pageOf({ segments }: Route, isOwner: boolean): ReactNode {
   if (first === 'users' && isOwner)
     return name === undefined ? <UsersPage /> : <UserPage key={name} name={name} />;
   if (first === 'log' && isOwner) return <LogPage />;
+  if (first === 'backups' && isOwner) return <BackupsPage />;
   if (first === 'cors' && isOwner) return <CorsPage />;
   if (first === 'addresses' && isOwner) return <AddressesPage />;
   if (first === 'cluster' && isOwner) return <ClusterPage />;

@@ -1,5 +1,6 @@
 // The requests whose answers several pages share, by their place in the cache.
 import { queryOptions } from '@tanstack/react-query';
+import { readBackups } from './api/backups.ts';
 import { listDatabases } from './api/databases.ts';
 import { listKeys } from './api/keys.ts';
 import { readPermissions } from './api/permissions.ts';
@@ -13,6 +14,15 @@ export const databasesQuery = queryOptions({
 export const keysQuery = queryOptions({
   queryKey: ['keys'],
   queryFn: ({ signal }) => listKeys(signal),
+});
+
+/** The place of all about backups in the cache of answers. */
+export const BACKUPS_KEY = ['backups'];
+
+/** For the owner only. */
+export const backupsQuery = queryOptions({
+  queryKey: BACKUPS_KEY,
+  queryFn: ({ signal }) => readBackups(signal),
 });
 
 export function permissionsQuery(database: string) {

@@ -120,6 +120,10 @@ const SHOWN: Readonly<Record<string, Show>> = {
       .click();
     await page.getByText('All of this name').waitFor();
   },
+  'Backups, switched off': async ({ page, go }) => {
+    await go('/backups');
+    await page.getByText('Backups are off.').waitFor();
+  },
   CORS: async ({ page, go }) => {
     await go('/cors?origin=https%3A%2F%2Fapp.example.org&method=PUT');
     await page.getByText('The browser blocks it').waitFor();

@@ -12,12 +12,16 @@ interface Side {
 interface Props {
   readonly left: Side;
   readonly right: Side;
+  /** What the colours mean. */
+  readonly legend?: { readonly removed: string; readonly added: string };
   /** Makes the right side editable; parts of the left one can be taken over. */
   readonly onChange?: (text: string) => void;
 }
 
+const SIDES = { removed: 'only on the left', added: 'only on the right' };
+
 /** The texts of the start; edits of the right side are told by `onChange`. */
-export function JsonCompare({ left, right, onChange }: Props) {
+export function JsonCompare({ left, right, legend = SIDES, onChange }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const latest = useRef(onChange);
   useEffect(() => {
@@ -53,8 +57,8 @@ export function JsonCompare({ left, right, onChange }: Props) {
         <strong>{right.title}</strong>
       </div>
       <p className="hint">
-        <span className="removed-mark">Red lines</span> are only on the left,{' '}
-        <span className="added-mark">green lines</span> only on the right.
+        <span className="removed-mark">Red lines</span>: {legend.removed}.{' '}
+        <span className="added-mark">Green lines</span>: {legend.added}.
         {left.text === right.text && ' The two are the same.'}
       </p>
       <div ref={place} className="json" />

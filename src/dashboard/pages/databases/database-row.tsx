@@ -5,6 +5,7 @@ import { useState } from 'react';
 import { deleteDatabase, type DatabaseInfo } from '../../api/databases.ts';
 import { ApiError } from '../../api/http.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
+import { Moment } from '../../parts/moment.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Padlock } from '../../parts/padlock.tsx';
 import { sizeInWords } from '../../parts/size.ts';
@@ -17,9 +18,11 @@ import { useSession } from '../../session/session.tsx';
 interface Props {
   readonly name: string;
   readonly info: DatabaseInfo | undefined;
+  /** Times of the last backups; undefined = there is no column for them. */
+  readonly backups: ReadonlyMap<string, string | null> | undefined;
 }
 
-export function DatabaseRow({ name, info }: Props) {
+export function DatabaseRow({ name, info, backups }: Props) {
   const { person } = useSession();
   const isGrantable = mayHaveGrants(name);
   const permissions = useQuery({ ...permissionsQuery(name), enabled: isGrantable });
@@ -56,6 +59,11 @@ export function DatabaseRow({ name, info }: Props) {
           ))}
         {permissions.isError && !isClosed && <span className="hint">cannot be read</span>}
       </td>
+      {backups !== undefined && (
+        <td data-column="Last backup">
+          <Moment key={backups.get(name)} at={backups.get(name) ?? null} absent="never" />
+        </td>
+      )}
       <td className="row-actions">
         {!isClosed && (
           <a href={link} className="icon-link" aria-label={`Permissions of ${name}`} title="Permissions">
@@ -114,7 +122,7 @@ function closedWords(isGrantable: boolean, isOwner: boolean): string {
 const counted = (count: number, word: string): string =>
   `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
 
-function MoreActions({ name, info }: Props) {
+function MoreActions({ name, info }: Pick<Props, 'name' | 'info'>) {
   const { person } = useSession();
   const queries = useQueryClient();
   const [isDeleting, setDeleting] = useState(false);

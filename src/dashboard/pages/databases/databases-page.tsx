@@ -8,7 +8,7 @@ import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { pageOf, Pager, PAGE_SIZE, SearchField, SortHead, useListState } from '../../parts/list.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
-import { databasesQuery } from '../../queries.ts';
+import { backupsQuery, databasesQuery } from '../../queries.ts';
 import { replaceParameters } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
 import { CreateDatabase } from './create-database.tsx';
@@ -60,6 +60,7 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
   const byName = useMemo(() => (sort === '-name' ? [...found].reverse() : found), [found, sort]);
   const needed = value !== undefined && canSort ? found : pageOf(byName, page);
   const infos = useInfos(needed);
+  const backups = useLastBackups(person.isOwner);
   const sorted = useMemo(() => {
     if (value === undefined || !canSort) return byName;
     const of = (name: string): number => {
@@ -98,6 +99,7 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
                 Size
               </SortHead>
               <th scope="col">{person.isOwner ? 'Who has access' : 'Your roles'}</th>
+              {backups !== undefined && <th scope="col">Last backup</th>}
               <th scope="col">
                 <span className="unseen">Actions</span>
               </th>
@@ -105,12 +107,24 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
           </thead>
           <tbody>
             {pageOf(sorted, page).map((name) => (
-              <DatabaseRow key={name} name={name} info={infos.get(name)} />
+              <DatabaseRow key={name} name={name} info={infos.get(name)} backups={backups} />
             ))}
           </tbody>
         </table>
       )}
     </>
+  );
+}
+
+/** Times of the last complete backup by database; undefined if there are no backups to speak of. */
+function useLastBackups(isOwner: boolean): ReadonlyMap<string, string | null> | undefined {
+  const { data } = useQuery({ ...backupsQuery, enabled: isOwner, staleTime: 60_000 });
+  return useMemo(
+    () =>
+      data?.enabled === true
+        ? new Map((data.databases ?? []).map(({ database, last_success: last }) => [database, last]))
+        : undefined,
+    [data],
   );
 }
 

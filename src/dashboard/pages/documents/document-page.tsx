@@ -8,7 +8,9 @@ import { Name, visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { linkTo, useRoute } from '../../router.ts';
+import { useSession } from '../../session/session.tsx';
 import { Attachments } from './attachments.tsx';
+import { DocumentBackups } from './document-backups.tsx';
 import { DocumentEditor } from './document-editor.tsx';
 import { NewDocument } from './new-document.tsx';
 import { RevisionsView } from './revisions-view.tsx';
@@ -49,10 +51,15 @@ const VIEWS = [
   ['Content', undefined],
   ['Revisions', 'revisions'],
   ['Attachments', 'attachments'],
+  ['Backups', 'backups'],
 ] as const;
+
+/** The views that need to send the id in a path. */
+const BY_PATH: ReadonlySet<string | undefined> = new Set(['revisions', 'attachments']);
 
 function Existing({ database, id }: Props) {
   const { parameters } = useRoute();
+  const { person } = useSession();
   const show = parameters.get('show') ?? undefined;
   const query = useQuery({
     queryKey: documentKey(database, id),
@@ -63,37 +70,52 @@ function Existing({ database, id }: Props) {
   });
   const here = ['databases', database, 'documents', id];
   const isReadOnly = isUnsendable(id);
+  const views = VIEWS.filter(
+    ([, view]) => (view !== 'backups' || person.isOwner) && !(isReadOnly && BY_PATH.has(view)),
+  );
+  const isKnown = views.some(([, view]) => view === show);
+  const { data: document } = query;
   return (
     <>
       <h1>{visible(id)}</h1>
-      {query.isError && (
-        <Failure database={database} id={id} error={query.error} retry={() => void query.refetch()} />
-      )}
-      {query.isPending && <Waiting what="the document" />}
-      {query.data !== undefined && (
+      <nav className="tabs" aria-label="Views of the document">
+        {views.map(([words, view]) => (
+          <Tab
+            key={words}
+            words={
+              view === 'attachments' && document !== undefined && document.attachments.length > 0
+                ? `${words} (${document.attachments.length})`
+                : words
+            }
+            link={linkTo(here, { show: view })}
+            isHere={show === view}
+          />
+        ))}
+      </nav>
+      {show === 'backups' && person.isOwner ? (
+        <DocumentBackups database={database} id={id} />
+      ) : (
         <>
-          {!isReadOnly && (
-            <nav className="tabs" aria-label="Views of the document">
-              {VIEWS.map(([words, view]) => (
-                <Tab
-                  key={words}
-                  words={
-                    view === 'attachments' && query.data.attachments.length > 0
-                      ? `${words} (${query.data.attachments.length})`
-                      : words
-                  }
-                  link={linkTo(here, { show: view })}
-                  isHere={show === view}
-                />
-              ))}
-            </nav>
+          {query.isError && (
+            <Failure
+              database={database}
+              id={id}
+              isOwner={person.isOwner}
+              error={query.error}
+              retry={() => void query.refetch()}
+            />
           )}
+          {query.isPending && <Waiting what="the document" />}
+        </>
+      )}
+      {document !== undefined && !query.isError && (
+        <>
           {/* Hidden, not removed: a look at the revisions loses no edits. */}
-          <div hidden={show !== undefined}>
-            <DocumentEditor database={database} id={id} read={query.data} isReadOnly={isReadOnly} />
+          <div hidden={show !== undefined && isKnown}>
+            <DocumentEditor database={database} id={id} read={document} isReadOnly={isReadOnly} />
           </div>
           {show === 'revisions' && <RevisionsView database={database} id={id} />}
-          {show === 'attachments' && <Attachments database={database} id={id} document={query.data} />}
+          {show === 'attachments' && <Attachments database={database} id={id} document={document} />}
         </>
       )}
     </>
@@ -101,11 +123,12 @@ function Existing({ database, id }: Props) {
 }
 
 interface FailureProps extends Props {
+  readonly isOwner: boolean;
   readonly error: unknown;
   readonly retry: () => void;
 }
 
-function Failure({ database, id, error, retry }: FailureProps) {
+function Failure({ database, id, isOwner, error, retry }: FailureProps) {
   if (error instanceof ApiError && error.status === 404)
     return (
       <>
@@ -115,6 +138,14 @@ function Failure({ database, id, error, retry }: FailureProps) {
             : 'There is no document with this id in the database.'}
         </p>
         <p>
+          {isOwner && (
+            <>
+              <a href={linkTo(['databases', database, 'documents', id], { show: 'backups' })}>
+                Look for it in the backups
+              </a>{' '}
+              ·{' '}
+            </>
+          )}
           <a href={linkTo(['databases', database, 'documents', ''], { id })}>
             Create a document with this id
           </a>

@@ -6,9 +6,10 @@ import { type DocumentList, listDocuments } from '../../api/documents.ts';
 import { DatabaseHead } from '../../parts/database-head.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
+import { PrefixField, RangePager, useRange } from '../../parts/range-list.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
-import { goTo, linkTo, replaceParameters, useRoute } from '../../router.ts';
+import { goTo, linkTo, replaceParameters } from '../../router.ts';
 
 const USERS = '_users';
 
@@ -30,9 +31,7 @@ export function DocumentsPage({ database }: { readonly database: string }) {
 }
 
 function Documents({ database }: { readonly database: string }) {
-  const { parameters } = useRoute();
-  const prefix = parameters.get('prefix') ?? '';
-  const from = parameters.get('from') ?? '';
+  const { prefix, from } = useRange();
   const query = useQuery({
     queryKey: ['documents', database, prefix, from],
     queryFn: ({ signal }) => listDocuments(database, { from, prefix }, signal),
@@ -42,16 +41,7 @@ function Documents({ database }: { readonly database: string }) {
   return (
     <>
       <div className="tools">
-        <TextInput
-          type="search"
-          className="search"
-          aria-label="Show ids that begin with"
-          placeholder="Ids that begin with …"
-          autoComplete="off"
-          spellCheck={false}
-          value={prefix}
-          onChange={(event) => replaceParameters({ prefix: event.currentTarget.value, from: undefined })}
-        />
+        <PrefixField what="ids" />
         <OpenById database={database} />
         <Button component="a" href={linkTo([...here, ''])}>
           Create document
@@ -80,9 +70,7 @@ interface RowsProps {
 }
 
 function Rows({ database, list: { documents, next }, isFiltered, from }: RowsProps) {
-  const { parameters } = useRoute();
   const here = ['databases', database, 'documents'];
-  const prefix = parameters.get('prefix') ?? undefined;
   if (documents.length === 0)
     return isFiltered ? (
       <p>
@@ -121,15 +109,12 @@ function Rows({ database, list: { documents, next }, isFiltered, from }: RowsPro
           ))}
         </tbody>
       </table>
-      <nav className="tools" aria-label="Pages of the list">
-        {from !== '' && <a href={linkTo(here, { prefix })}>First page</a>}
-        {next !== undefined && <a href={linkTo(here, { prefix, from: next })}>Next page</a>}
-        {from === '' && next === undefined && (
-          <span className="hint">
-            {documents.length} {documents.length === 1 ? 'document' : 'documents'}
-          </span>
-        )}
-      </nav>
+      <RangePager segments={here} next={next} />
+      {from === '' && next === undefined && (
+        <p className="hint">
+          {documents.length} {documents.length === 1 ? 'document' : 'documents'}
+        </p>
+      )}
     </>
   );
 }

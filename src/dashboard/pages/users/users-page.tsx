@@ -1,13 +1,14 @@
 // The page Users: the people and programs of `_users`.
-import { Button, TextInput } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { createUsersDatabase, DECOY, listUsers, type UserList } from '../../api/users.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
+import { PrefixField, RangePager, useRange } from '../../parts/range-list.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
-import { linkTo, replaceParameters, useRoute } from '../../router.ts';
+import { linkTo } from '../../router.ts';
 import { CreateUser } from './user-dialogs.tsx';
 
 /** The place of all users in the cache of answers. */
@@ -15,9 +16,7 @@ export const USERS_KEY = ['users'];
 
 export function UsersPage() {
   useTitle('Users');
-  const { parameters } = useRoute();
-  const prefix = parameters.get('prefix') ?? '';
-  const from = parameters.get('from') ?? '';
+  const { prefix, from } = useRange();
   const [isCreating, setCreating] = useState(false);
   const query = useQuery({
     queryKey: [...USERS_KEY, prefix, from],
@@ -45,7 +44,7 @@ export function UsersPage() {
       )}
       {query.isPending && <Waiting what="users" />}
       {query.data === null && <NoDatabase />}
-      {query.data != null && <Rows list={query.data} prefix={prefix} from={from} />}
+      {query.data != null && <Rows list={query.data} prefix={prefix} />}
     </>
   );
 }
@@ -70,23 +69,13 @@ function NoDatabase() {
 interface RowsProps {
   readonly list: UserList;
   readonly prefix: string;
-  readonly from: string;
 }
 
-function Rows({ list: { users, next }, prefix, from }: RowsProps) {
+function Rows({ list: { users, next }, prefix }: RowsProps) {
   return (
     <>
       <div className="tools">
-        <TextInput
-          type="search"
-          className="search"
-          aria-label="Show names that begin with"
-          placeholder="Names that begin with …"
-          autoComplete="off"
-          spellCheck={false}
-          value={prefix}
-          onChange={(event) => replaceParameters({ prefix: event.currentTarget.value, from: undefined })}
-        />
+        <PrefixField what="names" />
       </div>
       {users.length === 0 ? (
         <p>{prefix === '' ? 'There are no users yet.' : 'No name begins so.'}</p>
@@ -121,10 +110,7 @@ function Rows({ list: { users, next }, prefix, from }: RowsProps) {
           </tbody>
         </table>
       )}
-      <nav className="tools" aria-label="Pages of the list">
-        {from !== '' && <a href={linkTo(['users'], { prefix })}>First page</a>}
-        {next !== undefined && <a href={linkTo(['users'], { prefix, from: next })}>Next page</a>}
-      </nav>
+      <RangePager segments={['users']} next={next} />
     </>
   );
 }

@@ -1,0 +1,163 @@
+// Requests about backups.
+import { membersOf, objectOf } from '../json-text.ts';
+import { ApiError, call, callText, pathOf } from './http.ts';
+
+/** Times in ISO 8601. */
+export interface DatabaseBackup {
+  readonly database: string;
+  readonly snapshots: number;
+  readonly newest: {
+    readonly id: string;
+    readonly started: string;
+    readonly finished: string;
+    /** False: something could not be read. */
+    readonly complete: boolean;
+    readonly counts: { readonly documents?: number };
+    readonly problem_count: number;
+  };
+  readonly last_success: string | null;
+  readonly verified_at: string | null;
+}
+
+export interface BackupJob {
+  readonly id: string;
+  readonly kind: 'backup' | 'restore' | 'verify';
+  readonly state: 'queued' | 'running' | 'done' | 'incomplete' | 'failed' | 'interrupted';
+  readonly by: string;
+  readonly created: string;
+  readonly finished?: string;
+  readonly reason?: string;
+  readonly request: { readonly database?: string; readonly to?: string };
+  readonly progress?: {
+    readonly database: string;
+    readonly documents: number;
+    readonly total: number;
+  };
+  readonly databases: { readonly done: number; readonly incomplete: number; readonly failed: number };
+  readonly results: readonly {
+    readonly database: string;
+    readonly state: 'done' | 'incomplete' | 'failed';
+    readonly reason?: string;
+  }[];
+}
+
+export interface BackupStatus {
+  readonly enabled: boolean;
+  /** Why there are none. */
+  readonly reason?: string;
+  readonly running?: readonly BackupJob[];
+  readonly repository?: { readonly folder: string; readonly encrypted: boolean } | null;
+  readonly last_success?: string | null;
+  readonly databases?: readonly DatabaseBackup[];
+  /** Files of the repository that cannot be read, in words. */
+  readonly damages?: readonly unknown[];
+}
+
+const ROOT = '_api/v2/backup';
+
+export async function readBackups(signal: AbortSignal): Promise<BackupStatus> {
+  return (await call<BackupStatus>({ path: ROOT, signal })).body;
+}
+
+export async function readJobs(signal: AbortSignal): Promise<readonly BackupJob[]> {
+  return (await call<{ readonly jobs: readonly BackupJob[] }>({ path: `${ROOT}/jobs`, signal })).body.jobs;
+}
+
+export interface Snapshot {
+  readonly id: string;
+  readonly started: string;
+  readonly complete: boolean;
+  readonly counts: { readonly documents?: number };
+}
+
+/** The newest hundred, the newest first. */
+export async function readSnapshots(database: string, signal: AbortSignal): Promise<readonly Snapshot[]> {
+  const query = new URLSearchParams({ database, limit: '100' });
+  const path = `${ROOT}/snapshots?${query.toString()}`;
+  return (await call<{ readonly snapshots: readonly Snapshot[] }>({ path, signal })).body.snapshots;
+}
+
+/** Starts a backup of one database, or of all that the settings name. */
+export async function startBackup(database?: string): Promise<void> {
+  const body = database === undefined ? {} : { body: { databases: [database] } };
+  await call({ method: 'POST', path: `${ROOT}/run`, ...body });
+}
+
+/** Restores a snapshot into a scratch database and compares; the scratch database is removed. */
+export async function startVerify(database: string): Promise<void> {
+  await call({ method: 'POST', path: `${ROOT}/verify`, body: { database } });
+}
+
+/** Restores a snapshot into a new database. */
+export async function startRestore(database: string, snapshot: string, to: string): Promise<void> {
+  await call({ method: 'POST', path: `${ROOT}/restore`, body: { database, snapshot, to } });
+}
+
+/** One stored version of a document: the same content in all snapshots from `first` to `last`. */
+export interface DocumentVersion {
+  readonly snapshot: string;
+  readonly rev: string | null;
+  readonly deleted: boolean;
+  readonly first: { readonly started: string };
+  readonly last: { readonly started: string };
+  readonly snapshots: number;
+}
+
+export interface DocumentVersions {
+  /** The document as it is now; null = there never was one. */
+  readonly live: { readonly rev: string; readonly deleted: boolean } | null;
+  /** The newest first. */
+  readonly versions: readonly DocumentVersion[];
+}
+
+/** An id that no path can carry goes into the query. */
+function documentsPath(database: string, id: string, query: Readonly<Record<string, string>>): string {
+  const isInPath = id !== '.' && id !== '..';
+  const design = id.startsWith('_design/');
+  const segments = design ? ['_design', id.slice('_design/'.length)] : [id];
+  const path = `${ROOT}/documents/${pathOf(database, ...(isInPath ? segments : []))}`;
+  const parameters = new URLSearchParams({ ...(isInPath ? {} : { id }), ...query });
+  return parameters.size === 0 ? path : `${path}?${parameters.toString()}`;
+}
+
+/** Resolves with null if no snapshot has the document. */
+export async function readVersions(
+  database: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<DocumentVersions | null> {
+  try {
+    return (await call<DocumentVersions>({ path: documentsPath(database, id, {}), signal })).body;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** The content of a stored version, as JSON in lines; numbers keep their digits. */
+export async function readVersion(
+  database: string,
+  id: string,
+  snapshot: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const answer = await callText({ path: documentsPath(database, id, { snapshot }), signal });
+  const document = membersOf(answer).find(({ name }) => name === 'document')?.value ?? '{}';
+  return objectOf(membersOf(document).filter(({ name }) => !name.startsWith('_')));
+}
+
+/**
+ * Writes a stored version as a new revision. `revision` = the live one that was shown, null if there was none.
+ * Rejects with 409 if another one is live now; nothing was written then.
+ */
+export async function restoreVersion(
+  database: string,
+  id: string,
+  { snapshot, revision }: { readonly snapshot: string; readonly revision: string | null },
+): Promise<void> {
+  const isInPath = id !== '.' && id !== '..';
+  const path = isInPath
+    ? `${documentsPath(database, id, {})}/restore`
+    : `${ROOT}/documents/${pathOf(database)}`;
+  await call({ method: 'POST', path, body: { snapshot, revision, ...(isInPath ? {} : { id }) } });
+}

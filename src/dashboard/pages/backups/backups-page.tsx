@@ -1,0 +1,206 @@
+// The page Backups: what is backed up, how old it is, whether it was proven, and the jobs.
+import { Alert, Button } from '@mantine/core';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
+import { type BackupStatus, type DatabaseBackup, startBackup, startVerify } from '../../api/backups.ts';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { pageOf, Pager, SearchField, useListState } from '../../parts/list.tsx';
+import { Moment } from '../../parts/moment.tsx';
+import { Name, visible } from '../../parts/name.tsx';
+import { useTitle } from '../../parts/title.ts';
+import { Waiting } from '../../parts/waiting.tsx';
+import { linkTo } from '../../router.ts';
+import { BACKUPS_KEY, backupsQuery } from '../../queries.ts';
+import { Jobs, RunningJob } from './jobs.tsx';
+import { RestoreDatabase } from './restore-database.tsx';
+
+/** Milliseconds between two reads, while a job runs and otherwise. */
+const BUSY_MS = 2000;
+const IDLE_MS = 15_000;
+
+export function BackupsPage() {
+  useTitle('Backups');
+  const query = useQuery({
+    ...backupsQuery,
+    refetchInterval: ({ state }) => ((state.data?.running ?? []).length > 0 ? BUSY_MS : IDLE_MS),
+  });
+  return (
+    <>
+      {query.isError && (
+        <ErrorNotice
+          error={query.error}
+          title="The backups cannot be read"
+          onRetry={() => void query.refetch()}
+        />
+      )}
+      {query.isPending && <Waiting what="backups" />}
+      {query.data === undefined ? (
+        <h1 className="unseen">Backups</h1>
+      ) : query.data.enabled ? (
+        <Backups status={query.data} />
+      ) : (
+        <Off />
+      )}
+    </>
+  );
+}
+
+function Off() {
+  return (
+    <>
+      <h1>Backups</h1>
+      <p>Backups are off. To switch them on:</p>
+      <ol>
+        <li>
+          Choose a folder for the repository, best on another disk, and write it into{' '}
+          <code>couchgate.yaml</code> as <code>backup_repository</code>.
+        </li>
+        <li>
+          Set <code>backup_key</code> (a long random text) if the backups are to be encrypted, and keep a copy
+          of it elsewhere: without it, they cannot be read.
+        </li>
+        <li>Start Couchgate again, then press the button “Back up now” on this page.</li>
+      </ol>
+    </>
+  );
+}
+
+/** Starts a job and reads the state again. */
+function useStart() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (start: () => Promise<void>) => start(),
+    onSettled: () => queries.invalidateQueries({ queryKey: BACKUPS_KEY }),
+  });
+}
+
+function Backups({ status }: { readonly status: BackupStatus }) {
+  const { running = [], repository, last_success: last = null, databases = [], damages = [] } = status;
+  const start = useStart();
+  const [restored, setRestored] = useState<string>();
+  return (
+    <>
+      <div className="head">
+        <h1>Backups</h1>
+        <Button loading={start.isPending} onClick={() => start.mutate(() => startBackup())}>
+          Back up now
+        </Button>
+      </div>
+      <p>
+        Last complete backup: <Moment key={last} at={last} absent="none yet" />
+        {repository != null && (
+          <span className="hint">
+            , in <Name of={repository.folder} />, {repository.encrypted ? 'encrypted' : 'not encrypted'}
+          </span>
+        )}
+      </p>
+      {start.isError && <ErrorNotice error={start.error} title="The job was not started" />}
+      {running.map((job) => (
+        <RunningJob key={job.id} job={job} />
+      ))}
+      {damages.length > 0 && (
+        <Alert color="red" role="alert" title="A part of the repository is damaged">
+          {damages.length} {damages.length === 1 ? 'file' : 'files'} cannot be read. Snapshots that need them
+          cannot be restored: run a backup now, and look at <code>couchgate verify</code>.
+        </Alert>
+      )}
+      {databases.length === 0 ? (
+        <p>Nothing is backed up yet. Press “Back up now”.</p>
+      ) : (
+        <Databases
+          databases={databases}
+          onBackUp={(database) => start.mutate(() => startBackup(database))}
+          onVerify={(database) => start.mutate(() => startVerify(database))}
+          onRestore={setRestored}
+        />
+      )}
+      <Jobs />
+      {restored !== undefined && (
+        <RestoreDatabase database={restored} onClose={() => setRestored(undefined)} />
+      )}
+    </>
+  );
+}
+
+interface DatabasesProps {
+  readonly databases: readonly DatabaseBackup[];
+  readonly onBackUp: (database: string) => void;
+  readonly onVerify: (database: string) => void;
+  readonly onRestore: (database: string) => void;
+}
+
+function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps) {
+  const { search, page } = useListState('database');
+  const found = databases.filter(({ database }) => database.includes(search));
+  return (
+    <>
+      <div className="tools">
+        <SearchField label="Search by name" />
+        <Pager total={found.length} page={page} of={found.length === 1 ? 'database' : 'databases'} />
+      </div>
+      <table className="list backups">
+        <thead>
+          <tr>
+            <th scope="col">Database</th>
+            <th scope="col">Last backup</th>
+            <th scope="col" className="number">
+              Documents
+            </th>
+            <th scope="col" className="number">
+              Snapshots
+            </th>
+            <th scope="col" title="A snapshot was restored into a scratch database and compared">
+              Proven to restore
+            </th>
+            <th scope="col">
+              <span className="unseen">Actions</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {pageOf(found, page).map((row) => (
+            <tr key={row.database}>
+              <th scope="row" data-column="Database">
+                <a href={linkTo(['databases', row.database, 'documents'])}>
+                  <Name of={row.database} />
+                </a>
+              </th>
+              <td data-column="Last backup">
+                <Moment key={row.newest.started} at={row.newest.started} absent="" />
+                {!row.newest.complete && <strong className="bad"> incomplete</strong>}
+              </td>
+              <td className="number" data-column="Documents">
+                {row.newest.counts.documents?.toLocaleString('en') ?? '–'}
+              </td>
+              <td className="number" data-column="Snapshots">
+                {row.snapshots.toLocaleString('en')}
+              </td>
+              <td data-column="Proven to restore">
+                <Moment key={row.verified_at} at={row.verified_at} absent="never" />
+              </td>
+              <td className="row-buttons">
+                <RowButton words="Back up" of={row.database} onClick={onBackUp} />
+                <RowButton words="Verify" of={row.database} onClick={onVerify} />
+                <RowButton words="Restore…" of={row.database} onClick={onRestore} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+interface ButtonProps {
+  readonly words: string;
+  readonly of: string;
+  readonly onClick: (database: string) => void;
+}
+
+function RowButton({ words, of, onClick }: ButtonProps) {
+  return (
+    <Button size="xs" variant="default" aria-label={`${words} ${visible(of)}`} onClick={() => onClick(of)}>
+      {words}
+    </Button>
+  );
+}

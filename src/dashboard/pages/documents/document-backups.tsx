@@ -1,0 +1,163 @@
+// The stored versions of a document: pick one, compare it with the document as it is now, restore it.
+import { Alert, Button, NativeSelect } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { Suspense, useState } from 'react';
+import { type DocumentVersion, readVersion, readVersions, restoreVersion } from '../../api/backups.ts';
+import { documentKey, readDocument } from '../../api/documents.ts';
+import { ApiError } from '../../api/http.ts';
+import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
+import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Name } from '../../parts/name.tsx';
+import { Waiting } from '../../parts/waiting.tsx';
+import { replaceParameters, useRoute } from '../../router.ts';
+import { JsonCompare } from './document-editor.tsx';
+
+interface Props {
+  readonly database: string;
+  readonly id: string;
+}
+
+const format = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
+
+export function DocumentBackups({ database, id }: Props) {
+  const query = useQuery({
+    queryKey: [...documentKey(database, id), 'versions'],
+    queryFn: ({ signal }) => readVersions(database, id, signal),
+  });
+  if (query.isPending) return <Waiting what="the backups" />;
+  if (query.isError) {
+    const isOff = query.error instanceof ApiError && query.error.status === 409;
+    return isOff ? (
+      <p>Backups are off, or none was made yet. The page Backups says how to begin.</p>
+    ) : (
+      <ErrorNotice
+        error={query.error}
+        title="The backups cannot be read"
+        onRetry={() => void query.refetch()}
+      />
+    );
+  }
+  const readable = query.data?.versions.filter(({ deleted }) => !deleted) ?? [];
+  if (readable.length === 0) return <p>No backup has this document yet. The next one will.</p>;
+  return <Versions database={database} id={id} versions={readable} live={query.data?.live ?? null} />;
+}
+
+interface VersionsProps extends Props {
+  readonly versions: readonly DocumentVersion[];
+  readonly live: { readonly rev: string; readonly deleted: boolean } | null;
+}
+
+function timesOf({ first, last, snapshots, rev }: DocumentVersion): string {
+  const from = format.format(Date.parse(first.started));
+  const to = format.format(Date.parse(last.started));
+  return `${snapshots === 1 ? to : `${from} – ${to}`} (${rev?.split('-')[0] ?? ''})`;
+}
+
+function Versions({ database, id, versions, live }: VersionsProps) {
+  const { parameters } = useRoute();
+  const chosen = versions.find(({ snapshot }) => snapshot === parameters.get('snapshot')) ?? versions[0];
+  const key = documentKey(database, id);
+  const stored = useQuery({
+    queryKey: [...key, 'version', chosen?.snapshot],
+    queryFn: ({ signal }) => readVersion(database, id, chosen?.snapshot ?? '', signal),
+    staleTime: Infinity,
+  });
+  const isGone = live === null || live.deleted;
+  const now = useQuery({
+    queryKey: [...key, 'now', live?.rev],
+    queryFn: ({ signal }) => readDocument(database, id, { signal }),
+    enabled: !isGone,
+  });
+  const nowText = isGone ? '{}' : now.data?.text;
+  if (chosen === undefined) return null;
+  return (
+    <>
+      <NativeSelect
+        className="narrow"
+        label="As it was in the backups of"
+        data={versions.map((version) => ({ value: version.snapshot, label: timesOf(version) }))}
+        value={chosen.snapshot}
+        onChange={(event) => replaceParameters({ snapshot: event.currentTarget.value })}
+      />
+      {stored.isError && (
+        <ErrorNotice error={stored.error} title="This version cannot be read. Nothing was written" />
+      )}
+      {now.isError && <ErrorNotice error={now.error} title="The document cannot be read" />}
+      {stored.data !== undefined && nowText !== undefined && (
+        <>
+          <Suspense fallback={<Waiting what="the comparison" />}>
+            <JsonCompare
+              key={`${chosen.snapshot} ${live?.rev ?? ''}`}
+              left={{ title: 'In the backup', text: stored.data }}
+              right={{ title: isGone ? 'Now: deleted' : 'Now', text: nowText }}
+              legend={{ removed: 'removed or changed since the backup', added: 'added or changed since' }}
+            />
+          </Suspense>
+          <Restore
+            database={database}
+            id={id}
+            version={chosen}
+            revision={isGone ? null : (now.data?.rev ?? null)}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+interface RestoreProps extends Props {
+  readonly version: DocumentVersion;
+  /** The live revision that is shown; null = there is none. */
+  readonly revision: string | null;
+}
+
+function Restore({ database, id, version, revision }: RestoreProps) {
+  const queries = useQueryClient();
+  const [isAsking, setAsking] = useState(false);
+  const [result, setResult] = useState<'restored' | 'changed'>();
+  const run = async (): Promise<void> => {
+    try {
+      await restoreVersion(database, id, { snapshot: version.snapshot, revision });
+      setResult('restored');
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 409) throw error;
+      setResult('changed');
+    }
+    await queries.invalidateQueries({ queryKey: documentKey(database, id) });
+  };
+  return (
+    <>
+      {result === 'restored' && (
+        <Alert color="green" role="status" className="saved">
+          Restored as a new revision. The version before is still in the backups.
+        </Alert>
+      )}
+      {result === 'changed' && (
+        <Alert
+          color="yellow"
+          role="alert"
+          title="Somebody has changed the document meanwhile"
+          className="saved"
+        >
+          Nothing was written. The comparison now shows the document as it is: look again, then restore.
+        </Alert>
+      )}
+      <div className="actions">
+        <Button onClick={() => setAsking(true)}>Restore this version…</Button>
+      </div>
+      {isAsking && (
+        <ConfirmDialog
+          title="Restore the document"
+          action="Restore"
+          run={run}
+          onClose={() => setAsking(false)}
+        >
+          <p>
+            <Name of={id} /> gets the content and the attachments of {timesOf(version)}
+            {revision === null ? '.' : ' in place of those that it has now, as a new revision.'}
+          </p>
+        </ConfirmDialog>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,133 @@
+// Backups in the dashboard: run, verify, restore a database, and bring a document back.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { type Browser } from 'playwright-core';
+import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+
+describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
+  let gate: Couchgate;
+  let browser: Browser;
+  let folder: string;
+  const opened: Dashboard[] = [];
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'couchgate-backups-'));
+    const settings = {
+      backupRepository: join(folder, 'repository'),
+      backupKey: 'a key of a test with more than 32 characters',
+    };
+    gate = await startCouchgate({ settings });
+    browser = await startBrowser();
+    await gate.database('fruit', {});
+    await gate.ask('PUT', '/fruit/apple', { as: gate.owner, body: { colour: 'green', size: 7 } });
+  });
+  after(async () => {
+    await browser.close();
+    await gate.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+  afterEach(async () => {
+    for (const dashboard of opened.splice(0)) {
+      assert.deepEqual(dashboard.problems, []);
+      await dashboard.close();
+    }
+  });
+
+  async function open(fragment: string): Promise<Dashboard> {
+    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
+    opened.push(dashboard);
+    await dashboard.page.getByRole('heading', { name: 'Databases' }).waitFor();
+    await dashboard.go(fragment);
+    return dashboard;
+  }
+  const apple = async (): Promise<Readonly<Record<string, unknown>>> =>
+    (await gate.ask('GET', '/fruit/apple', { as: gate.owner })).body as Readonly<Record<string, unknown>>;
+  const change = async (fields: Readonly<Record<string, unknown>>): Promise<void> => {
+    const body = { _rev: (await apple())['_rev'], ...fields };
+    assert.equal((await gate.ask('PUT', '/fruit/apple', { as: gate.owner, body })).status, 201);
+  };
+
+  it('run, are proven, and become a new database', async () => {
+    const dashboard = await open('/backups');
+    dashboard.expectRefusal(/^400 \/_api\/v2\/backup\/restore$/);
+    const { page } = dashboard;
+    await page.getByText('Nothing is backed up yet').waitFor();
+    await page.getByRole('button', { name: 'Back up now' }).click();
+    const row = page.locator('.backups tr', { hasText: 'fruit' });
+    await row.getByText('never').waitFor();
+    await page.locator('.jobs').getByText('done').first().waitFor();
+    await row.getByRole('button', { name: 'Verify fruit' }).click();
+    await row.getByText('never').waitFor({ state: 'detached' });
+    await row.getByRole('button', { name: 'Restore… fruit' }).click();
+    await page.getByLabel('Name of the new database').fill('Wrong');
+    await page.getByRole('button', { name: 'Restore', exact: true }).click();
+    await page.getByText('The name of a database has lowercase letters').waitFor();
+    await page.getByLabel('Name of the new database').fill('fruit-restored');
+    await page.getByRole('button', { name: 'Restore', exact: true }).click();
+    await page.locator('.jobs tr', { hasText: 'fruit-restored' }).getByText('done').waitFor();
+    const { body } = await gate.ask('GET', '/fruit-restored/apple', { as: gate.owner });
+    assert.equal((body as { colour: string }).colour, 'green');
+    await page.getByRole('link', { name: 'Databases', exact: true }).click();
+    await page
+      .locator('tr', { hasText: 'fruit' })
+      .first()
+      .getByText(/ago|just now/)
+      .waitFor();
+  });
+
+  it('bring a document back, and write over nothing that is newer', async () => {
+    await change({ colour: 'red' });
+    const dashboard = await open('/databases/fruit/documents/apple');
+    dashboard.expectRefusal(/^409 \/_api\/v2\/backup\/documents\/fruit\/apple\/restore$/);
+    const { page } = dashboard;
+    const views = page.getByRole('navigation', { name: 'Views of the document' });
+    await views.getByRole('link', { name: 'Backups' }).click();
+    await page.locator('.cm-merge-a').getByText('"green"').waitFor();
+    await page.locator('.cm-merge-b').getByText('"red"').waitFor();
+    await page.getByText('removed or changed since the backup').waitFor();
+    await change({ colour: 'blue' });
+    await page.getByRole('button', { name: 'Restore this version' }).click();
+    await page.getByRole('button', { name: 'Restore', exact: true }).click();
+    await page.getByText('Somebody has changed the document meanwhile').waitFor();
+    assert.equal((await apple())['colour'], 'blue');
+    await page.locator('.cm-merge-b').getByText('"blue"').waitFor();
+    await page.getByRole('button', { name: 'Restore this version' }).click();
+    await page.getByRole('button', { name: 'Restore', exact: true }).click();
+    await page.getByText('Restored as a new revision.').waitFor();
+    const { colour, size } = await apple();
+    assert.deepEqual([colour, size], ['green', 7]);
+  });
+
+  it('bring a deleted document back', async () => {
+    const rev = String((await apple())['_rev']);
+    await gate.ask('DELETE', `/fruit/apple?rev=${rev}`, { as: gate.owner });
+    const dashboard = await open('/databases/fruit/documents/apple');
+    dashboard.expectRefusal(/^404 \/fruit\/apple$/);
+    const { page } = dashboard;
+    await page.getByText('This document was deleted.').waitFor();
+    await page.getByRole('link', { name: 'Look for it in the backups' }).click();
+    await page.locator('.cm-merge-a').getByText('"green"').waitFor();
+    await page.getByRole('button', { name: 'Restore this version' }).click();
+    await page.getByRole('button', { name: 'Restore', exact: true }).click();
+    await page.getByText('Restored as a new revision.').waitFor();
+    assert.equal((await apple())['colour'], 'green');
+  });
+});
+
+describe('a dashboard without backups', { skip: NO_BROWSER }, () => {
+  it('says how to switch them on', async () => {
+    const gate = await startCouchgate();
+    const browser = await startBrowser();
+    const { page, go, problems } = await openDashboard(browser, gate, { as: gate.owner });
+    await page.getByRole('heading', { name: 'Databases' }).waitFor();
+    await go('/backups');
+    await page.getByText('Backups are off.').waitFor();
+    assert.deepEqual(problems, []);
+    await browser.close();
+    await gate.close();
+  });
+});
