@@ -22,6 +22,7 @@ export function serviceMetrics(
     ...grantMetrics(services),
     ...fileMetrics(services, live),
     ...historyMetrics(services),
+    ...backupMetrics(services),
   ];
 }
 
@@ -195,6 +196,59 @@ function historyMetrics({ history }: Services): readonly MetricSource[] {
       help: 'Changes of permissions that could not be stored in the history.',
       type: 'counter',
       read: () => history.lost,
+    },
+  ];
+}
+
+function backupMetrics({ backups: { metrics, scheduler } }: Services): readonly MetricSource[] {
+  type Numbers = typeof metrics.databases extends ReadonlyMap<string, infer N> ? N : never;
+  // Every process knows the same jobs, so their values are not added.
+  const ofDatabases = (
+    name: string,
+    help: string,
+    value: (numbers: Numbers) => number | undefined,
+  ): MetricSource => ({
+    ...{ name, help, type: 'gauge', aggregator: 'max' },
+    read: () =>
+      [...metrics.databases].flatMap(([database, numbers]) => {
+        const found = value(numbers);
+        return found === undefined ? [] : [{ labels: { database }, value: found }];
+      }),
+  });
+  return [
+    ofDatabases(
+      'backup_last_success_timestamp_seconds',
+      'Time of the last complete backup of a database, in seconds since 1970.',
+      ({ lastSuccess }) => lastSuccess,
+    ),
+    ofDatabases(
+      'backup_last_bytes',
+      'Bytes that the last complete backup of a database read.',
+      ({ lastSuccess, lastBytes }) => (lastSuccess === undefined ? undefined : lastBytes),
+    ),
+    ofDatabases(
+      'backup_last_duration_seconds',
+      'Duration of the last complete backup of a database.',
+      ({ lastSuccess, lastSeconds }) => (lastSuccess === undefined ? undefined : lastSeconds),
+    ),
+    ofDatabases(
+      'backup_failures',
+      'Backups of a database that failed or were incomplete since the start.',
+      ({ failures }) => failures,
+    ),
+    {
+      name: 'backup_failed_jobs_total',
+      help: 'Backup jobs that failed, were incomplete or interrupted since the start.',
+      type: 'counter',
+      aggregator: 'max',
+      read: () => metrics.failedRuns,
+    },
+    {
+      name: 'backup_missed_runs_total',
+      help: 'Scheduled backups that passed without a run.',
+      type: 'counter',
+      aggregator: 'max',
+      read: () => scheduler?.missed ?? 0,
     },
   ];
 }

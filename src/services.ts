@@ -23,7 +23,7 @@ import { type OperationalLog } from './config/operational-log.ts';
 import { type LiveSettings } from './config/reload.ts';
 import { type Settings } from './config/settings.ts';
 import { type Environment } from './config/sources.ts';
-import { openBackups, type Backups } from './backup-services.ts';
+import { openBackups, type Backups, type BackupTiming } from './backup-services.ts';
 import { openCouch, openNodes } from './couch-services.ts';
 import { type CouchClient } from './couch/client.ts';
 import { createIdentity, type Identity } from './forward/identity.ts';
@@ -101,8 +101,7 @@ export interface ReplaceableParts {
   /** Called between any two steps of a change of permissions. */
   readonly permissionStep: (name: string) => Promise<void>;
   readonly dashboardFiles: DashboardFiles;
-  /** How long a process that was killed holds the lease of a backup job. */
-  readonly backupLeaseMs: number;
+  readonly backupTiming: BackupTiming;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
@@ -159,8 +158,8 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   });
   const valueBudget = createValueBudget();
   const dashboardFiles = overrides.dashboardFiles ?? openDashboardFiles(settings);
-  const { backupLeaseMs: leaseMs } = overrides;
-  const backups = openBackups({ ...inputs, store, ca, ...(leaseMs === undefined ? {} : { leaseMs }) });
+  const { backupTiming: timing } = overrides;
+  const backups = openBackups({ ...inputs, store, ca, ...(timing === undefined ? {} : { timing }) });
   const checks = { isStillAuthenticated, isStillPermitted };
   const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
   const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };

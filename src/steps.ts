@@ -174,7 +174,7 @@ function permissionAnswers(services: Services) {
 function operatorAnswers(services: Services, forwarding: Forwarding, state: ServerState) {
   const { settings, bodies, backups, isStillPermitted } = services;
   const backup = {
-    ...{ bodies, jobs: backups.jobs, questions: backups.questions },
+    ...{ bodies, ...backups, schedule: settings.backupSchedule, keep: settings.backupKeep },
     ...{ storeDatabase: settings.storeDatabase, isStillPermitted },
   };
   return {

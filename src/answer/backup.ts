@@ -5,6 +5,7 @@ import { type BackupJobs } from '../backup/jobs.ts';
 import { type QuestionAnswer } from '../backup/questions.ts';
 import { Refused, type QuestionProcess } from '../backup/process-client.ts';
 import { type FailureKind, type JobRequest, type Question } from '../backup/process-protocol.ts';
+import { type BackupScheduler } from '../backup/scheduler.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
 import { BadRequest, Conflict, HttpError, NotFound } from '../http-errors.ts';
@@ -25,6 +26,10 @@ export interface BackupDeps {
   /** Undefined if `backup_repository` is not set. */
   readonly jobs: BackupJobs | undefined;
   readonly questions: Pick<QuestionProcess, 'ask'> | undefined;
+  readonly scheduler: Pick<BackupScheduler, 'next'> | undefined;
+  /** The settings backup_schedule and backup_keep. */
+  readonly schedule: string;
+  readonly keep: string;
   readonly storeDatabase: string;
   readonly isStillPermitted: IsStillPermitted;
 }
@@ -135,7 +140,11 @@ async function statusOf(deps: BackupDeps): Promise<object> {
   if (deps.jobs === undefined) return { enabled: false, reason: NO_REPOSITORY };
   const jobs = await deps.jobs.list();
   const open = jobs.filter(({ state }) => state === 'queued' || state === 'running');
-  const common = { enabled: true, running: open, last_job: jobs.find((job) => !open.includes(job)) ?? null };
+  const { scheduler, schedule: setting, keep } = deps;
+  const schedule =
+    scheduler === undefined ? null : { setting, next: scheduler.next(jobs).toISOString(), keep };
+  const lastJob = jobs.find((job) => !open.includes(job)) ?? null;
+  const common = { enabled: true, schedule, running: open, last_job: lastJob };
   try {
     const { text } = await ask(deps, { kind: 'overview' });
     return { ...common, ...(JSON.parse(text) as object) };

@@ -1,5 +1,5 @@
 // Backs up the databases of a cluster, one after the other, and reports the outcome of each.
-import { kindOfName } from '../catalogue/database-name.ts';
+import { kindOfName, ownDatabases } from '../catalogue/database-name.ts';
 import { matchesPattern } from '../catalogue/database-pattern.ts';
 import { parseJson } from '../json/parse.ts';
 import { HttpError } from '../http-errors.ts';
@@ -19,8 +19,8 @@ export interface RunOutcome {
 
 /**
  * Lists the databases that fit a pattern, in the order of CouchDB. `*` stands for any characters. System
- * databases and the store hold credentials: they are left out unless a pattern names them without `*`, and
- * they are refused for a repository without encryption.
+ * databases and those of Couchgate hold credentials, names and grants: they are left out unless a pattern
+ * names them without `*`, and they are refused for a repository without encryption.
  */
 export async function chooseDatabases(
   couch: CouchTransfer,
@@ -31,8 +31,9 @@ export async function chooseDatabases(
   if (answer.status !== 200)
     throw new BackupError(`The databases cannot be listed: CouchDB answered ${answer.status}.`);
   const all = parseJson(answer.bytes) as readonly string[];
+  const own = ownDatabases(options.store);
   const hasCredentials = (name: string): boolean =>
-    name.startsWith('_') || kindOfName(name) === 'system' || name === options.store;
+    name.startsWith('_') || kindOfName(name) === 'system' || own.includes(name);
   const missing = patterns.find((pattern) => !pattern.includes('*') && !all.includes(pattern));
   if (missing !== undefined) throw new BackupError(`The database ${missing} does not exist.`);
   const chosen = all.filter((name) =>

@@ -13,6 +13,7 @@ export interface JobRunParts {
   readonly stored: StoredJob;
   readonly lease: HeldLease;
   readonly report: (message: string, fields: object) => void;
+  readonly warn: (message: string, fields: object) => void;
 }
 
 /** The record of a running job is written at most this often: every replica reads each revision. */
@@ -99,7 +100,7 @@ export class JobRun {
 
   async #finish({ exitCode, failure }: JobEnd): Promise<Job> {
     await this.#writing;
-    const { lease, report } = this.#parts;
+    const { lease, report, warn } = this.#parts;
     const facts = { finished: new Date().toISOString(), exit_code: exitCode };
     const job = { ...this.#job, progress: undefined };
     if (this.#stopped !== undefined) this.#job = { ...interrupted(job, this.#stopped), ...facts };
@@ -112,10 +113,9 @@ export class JobRun {
       await new Promise((resolve) => setTimeout(resolve, LAST_WRITE_PAUSE_MS).unref());
     await lease.release();
     const { id, kind, state, reason, databases } = this.#job;
-    report(state === 'done' ? 'backup job has ended' : 'backup job has not succeeded', {
-      ...{ job: id, kind, state, exit_code: exitCode, databases },
-      ...(reason === undefined ? {} : { reason }),
-    });
+    const fields = { job: id, kind, state, exit_code: exitCode, databases };
+    if (state === 'done') report('backup job has ended', fields);
+    else warn('backup job has not succeeded', { ...fields, ...(reason === undefined ? {} : { reason }) });
     return this.#job;
   }
 }

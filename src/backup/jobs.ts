@@ -14,8 +14,8 @@ export interface JobsOptions {
   readonly process: ProcessOptions;
   readonly leaseMs: number;
   readonly report: (message: string, fields: object) => void;
-  /** Called when a job that ran here has ended. */
-  readonly onEnded: (job: Job) => void;
+  /** Reports what the operator should look at. */
+  readonly warn: (message: string, fields: object) => void;
 }
 
 const POLL_MS = 10_000;
@@ -74,6 +74,18 @@ export class BackupJobs {
     return (await this.read(job.id)) ?? job;
   }
 
+  /**
+   * Takes a job of the schedule in, unless another process has, or a job of its lane is open. Throws
+   * `Unavailable`.
+   */
+  async submitOnce(id: string, request: JobRequest, by: string): Promise<void> {
+    const job = { ...newJob(request, by, undefined, new Date()), id };
+    if ((await this.list()).some((one) => isOpen(one) && laneOf(one) === laneOf(job))) return;
+    if ((await this.#jobs.write(job, undefined)) === undefined) return;
+    void this.#jobs.prune().catch(this.#unavailable);
+    await this.#startLane(laneOf(job));
+  }
+
   /** All jobs, newest first. Throws `Unavailable`. */
   async list(): Promise<readonly Job[]> {
     const stored = await this.#jobs.list();
@@ -129,7 +141,7 @@ export class BackupJobs {
       if (job.state !== 'running') continue;
       await this.#jobs.write(interrupted(job), rev);
       const fields = { job: job.id, kind: job.kind, process: job.process };
-      this.#options.report('backup job was interrupted: its process is gone', fields);
+      this.#options.warn('backup job was interrupted: its process is gone', fields);
     }
     // Another process may have run it meanwhile; then its revision is another one.
     if (next.job.state !== 'queued') return undefined;
@@ -137,19 +149,18 @@ export class BackupJobs {
   }
 
   #run(lane: Lane, stored: StoredJob, lease: HeldLease): void {
-    const { process, report, onEnded } = this.#options;
-    const run = new JobRun({ process, report, stored, lease, jobs: this.#jobs });
+    const { process, report, warn } = this.#options;
+    const run = new JobRun({ process, report, warn, stored, lease, jobs: this.#jobs });
     this.#running.set(lane, run);
-    void run.ended.then((job) => {
+    void run.ended.then(() => {
       this.#running.delete(lane);
-      onEnded(job);
       if (!this.#isClosed) void this.#startLane(lane);
     });
   }
 
   readonly #unavailable = (error: unknown): void => {
     if (!(error instanceof Unavailable)) throw error;
-    this.#options.report('backup jobs cannot be read', { detail: error.detail ?? error.reason });
+    this.#options.warn('backup jobs cannot be read', { detail: error.detail ?? error.reason });
   };
 }
 

@@ -44,7 +44,8 @@ const CANCEL_MS = 15_000;
 
 const DIED: JobEnd = {
   exitCode: 1,
-  failure: { kind: 'failed', reason: 'The backup process ended unexpectedly.', exitCode: 1 },
+  // Killed, perhaps for want of memory: interrupted, so that a schedule starts it again.
+  failure: { kind: 'cancelled', reason: 'The backup process ended unexpectedly.', exitCode: 1 },
 };
 
 /** Runs a job in a process of its own. */

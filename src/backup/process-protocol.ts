@@ -7,6 +7,8 @@ export interface ProcessSettings {
   readonly key: string;
   readonly passphrase: string;
   readonly databases: readonly string[];
+  /** Which snapshots stay, as in backup_keep. */
+  readonly keep: string;
   readonly storeDatabase: string;
   readonly nodeUrls: readonly string[];
   /** PEM; empty = the certificates of the system. */
@@ -17,8 +19,8 @@ export interface ProcessSettings {
 
 /** Work that takes long. It ends with an exit code, as the commands do. */
 export type JobRequest =
-  /** `databases`: patterns; none = those of the settings. */
-  | { readonly kind: 'backup'; readonly databases: readonly string[] }
+  /** `databases`: patterns; none = those of the settings. `forget`: remove old snapshots afterwards. */
+  | { readonly kind: 'backup'; readonly databases: readonly string[]; readonly forget?: boolean }
   | { readonly kind: 'restore'; readonly database: string; readonly snapshot: string; readonly to: string }
   /** Restores a snapshot into a scratch database and compares; none = the newest of each database. */
   | { readonly kind: 'verify'; readonly database?: string; readonly snapshot?: string };

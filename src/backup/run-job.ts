@@ -6,8 +6,10 @@ import { backupDatabase } from './backup-database.ts';
 import { Cancelled, RepositoryLocked } from './errors.ts';
 import { type BackupEvent, type OnEvent } from './events.ts';
 import { failureOf, NotInRepository } from './failure.ts';
-import { takeLock } from './lock.ts';
+import { judge, parsePolicy, removeSnapshots } from './forget.ts';
+import { takeLock, type Lock } from './lock.ts';
 import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
+import { prune } from './prune.ts';
 import { type Repository } from './repository.ts';
 import { restoreDatabase } from './restore-database.ts';
 import { listSnapshots, type Problem, type Snapshot } from './snapshot.ts';
@@ -30,12 +32,15 @@ const MAX_PROBLEMS = 20;
 
 /** Resolves with the exit code of the command that does the same; rejects as the engine does. */
 export async function runJob(context: JobContext, job: JobRequest): Promise<number> {
-  if (job.kind === 'backup') return runBackup(context, job.databases);
+  if (job.kind === 'backup') return runBackup(context, job);
   if (job.kind === 'restore') return runRestore(context, job);
   return runVerify(context, job);
 }
 
-async function runBackup(context: JobContext, patterns: readonly string[]): Promise<number> {
+async function runBackup(
+  context: JobContext,
+  { databases: patterns, forget = false }: Extract<JobRequest, { kind: 'backup' }>,
+): Promise<number> {
   const { settings, couch, signal } = context;
   const repository = await context.repository(true);
   const lock = await takeLock(repository, 'backup job');
@@ -43,13 +48,32 @@ async function runBackup(context: JobContext, patterns: readonly string[]): Prom
     const isEncrypted = repository.cipher !== undefined;
     const chosen = patterns.length === 0 ? settings.databases : patterns;
     const names = await chooseDatabases(couch, chosen, { store: settings.storeDatabase, isEncrypted });
-    return await eachDatabase(context, names, async (database, onEvent) => {
+    const exitCode = await eachDatabase(context, names, async (database, onEvent) => {
       const backup = { repository, lock, couch, signal, onEvent, ...BACKUP_PACE };
       return ofSnapshot(await backupDatabase(backup, database));
     });
+    if (forget && exitCode !== 1) await removeOld(repository, lock, settings.keep);
+    return exitCode;
   } finally {
     await lock.release();
   }
+}
+
+/** Removes the snapshots that the policy does not keep, and the data that only they used. */
+async function removeOld(repository: Repository, lock: Lock, keep: string): Promise<void> {
+  const policy = parsePolicy(keep);
+  const groups = new Map<string, Snapshot[]>();
+  for (const snapshot of await listSnapshots(repository)) {
+    const group = groups.get(snapshot.database);
+    if (group === undefined) groups.set(snapshot.database, [snapshot]);
+    else group.push(snapshot);
+  }
+  const removed = [...groups.values()].flatMap((group) =>
+    judge(group, policy).flatMap(({ snapshot, reasons }) => (reasons.length === 0 ? [snapshot] : [])),
+  );
+  if (removed.length === 0) return;
+  await removeSnapshots(repository, lock, removed);
+  await prune(repository, lock);
 }
 
 function ofSnapshot({ id, full, complete, counts, problems }: Snapshot): Outcome {

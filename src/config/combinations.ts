@@ -1,6 +1,7 @@
 // Finds combinations of settings that are invalid or insecure, and returns them as errors or warnings.
 import { isPlainOnNetwork } from './dashboard.ts';
 import { isLoopback, parseListenAddress } from './listen-address.ts';
+import { parseSchedule } from './schedule.ts';
 import { type Settings } from './settings.ts';
 import { type SettingName } from './sources.ts';
 
@@ -39,6 +40,16 @@ const MIN_SECRET_BYTES = 16;
 /** Bytes; the output size of HMAC-SHA256, required by RFC 7518 §3.2. A shorter secret is a warning. */
 const RECOMMENDED_SECRET_BYTES = 32;
 
+function isSchedule(text: string): boolean {
+  try {
+    parseSchedule(text);
+    return true;
+  } catch (error) {
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
+}
+
 const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
 
 const coversEverything = (cidrs: readonly string[]): boolean => cidrs.some((cidr) => cidr.endsWith('/0'));
@@ -53,6 +64,16 @@ const REFUSED_WHEN_SERVING: readonly Rule[] = [
 ];
 
 const REFUSED: readonly Rule[] = [
+  [
+    'backup_schedule',
+    (s) => !isSchedule(s.backupSchedule),
+    'is neither an interval of 5m or more, such as 6h, nor a cron expression of a time that comes, such as 0 3 * * *',
+  ],
+  [
+    'backup_schedule',
+    (s) => s.backupSchedule !== '' && s.backupRepository === '',
+    'is set, but backup_repository is empty: set the folder of the backups',
+  ],
   [
     'backup_passphrase',
     (s) => s.backupKey !== '' && s.backupPassphrase !== '',

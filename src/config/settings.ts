@@ -233,6 +233,18 @@ export const SETTINGS = {
     description:
       'Snapshots that `couchgate forget` keeps of each database: `last N`, `hourly N`, `daily N`, `weekly N`, `monthly N`, `yearly N`, `within 30d`, separated by commas.',
   },
+  backup_schedule: {
+    type: 'text',
+    default: '',
+    description:
+      'When backup_databases are backed up: an interval (`30m`, `6h`, `1d`) or a cron expression in UTC (`0 3 * * *`). Needs backup_repository. Empty = never.',
+  },
+  backup_forget: {
+    type: 'flag',
+    default: false,
+    description:
+      'After a scheduled backup, remove the snapshots that backup_keep does not keep, and the data that only they used.',
+  },
   backup_key: {
     type: 'secret',
     default: '',

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { chooseDatabases } from '../../src/backup/backup-run.ts';
 import { type CouchTransfer } from '../../src/couch/transfer.ts';
 
-const ALL = ['_replicator', '_users', 'fruit', 'store', 'x/_replicator', 'x/_users'];
+const ALL = ['_replicator', '_users', 'fruit', 'store', 'store_history', 'x/_replicator', 'x/_users'];
 const couch = {
   ask: () => Promise.resolve({ status: 200, bytes: Buffer.from(JSON.stringify(ALL)) }),
 } as unknown as CouchTransfer;
@@ -18,7 +18,7 @@ describe('the databases of a backup', () => {
   });
 
   it('include those with credentials by name, in an encrypted repository only', async () => {
-    for (const name of ['_users', 'store', 'x/_replicator']) {
+    for (const name of ['_users', 'store', 'store_history', 'x/_replicator']) {
       assert.deepEqual(await choose([name], true), [name]);
       await assert.rejects(choose([name], false), /encrypted repository only/);
     }

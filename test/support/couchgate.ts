@@ -8,6 +8,7 @@ import { loadSettings } from '../../src/config/load.ts';
 import { type Settings } from '../../src/config/settings.ts';
 import { NO_WORKERS } from '../../src/cluster/worker-channel.ts';
 import { run, type Running } from '../../src/run.ts';
+import { type Overrides } from '../../src/services.ts';
 import { startBackend, type Backend } from './backend.ts';
 import { rememberingLog, type RememberedLog } from './log.ts';
 import { startRecorder, type Recorder } from './recorder.ts';
@@ -59,6 +60,8 @@ export interface CouchgateOptions {
   readonly backend?: Backend;
   /** A session secret to share with another Couchgate. */
   readonly sessionSecret?: Buffer;
+  /** Parts that replace those of production. */
+  readonly overrides?: Overrides;
   /** True: CouchDB is unreachable until `recorder.restart()`. */
   readonly away?: boolean;
 }
@@ -102,6 +105,7 @@ async function start(options: CouchgateOptions, open: Started): Promise<Couchgat
     log,
     workerChannel: NO_WORKERS,
     sharesLog: false,
+    ...(options.overrides === undefined ? {} : { overrides: options.overrides }),
   });
   await open.add({ close: () => running.drain() });
   const [url = ''] = running.addresses;

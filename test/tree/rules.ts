@@ -37,6 +37,7 @@ const SHARED = new Set([...SHARED_BY_NOUNS, 'respond.ts']);
 /** The folders that may import a package, and the files directly in src that may. */
 export const PACKAGE_OWNERS: Readonly<Record<string, readonly string[]>> = {
   'cli-progress': ['cli'],
+  croner: ['config'],
   'csv-stringify': ['export'],
   helmet: ['listen'],
   'http-proxy': ['forward'],
