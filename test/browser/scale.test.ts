@@ -79,6 +79,7 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
   it('say that CouchDB is away, and recover by themselves', async () => {
     const dashboard = await openDashboard(browser, gate, { as: gate.owner });
     const { page } = dashboard;
+    dashboard.expectRefusal(/^503 \//);
     await gate.database('found-again', {});
     await page.getByRole('heading', { name: 'Databases' }).waitFor();
     await gate.recorder.stop();

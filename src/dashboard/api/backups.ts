@@ -1,4 +1,4 @@
-// Requests about backups.
+// Sends the requests about backups, jobs and stored versions.
 import { membersOf, objectOf } from '../json-text.ts';
 import { ApiError, call, callText, pathOf } from './http.ts';
 
