@@ -204,11 +204,9 @@ function backupMetrics({ backups: { metrics, scheduler } }: Services): readonly 
   type Numbers = typeof metrics.databases extends ReadonlyMap<string, infer N> ? N : never;
   // Every process knows the same jobs, so their values are not added.
   const ofDatabases = (
-    name: string,
-    help: string,
     value: (numbers: Numbers) => number | undefined,
-  ): MetricSource => ({
-    ...{ name, help, type: 'gauge', aggregator: 'max' },
+  ): Pick<MetricSource, 'type' | 'aggregator' | 'read'> => ({
+    ...{ type: 'gauge', aggregator: 'max' },
     read: () =>
       [...metrics.databases].flatMap(([database, numbers]) => {
         const found = value(numbers);
@@ -216,26 +214,26 @@ function backupMetrics({ backups: { metrics, scheduler } }: Services): readonly 
       }),
   });
   return [
-    ofDatabases(
-      'backup_last_success_timestamp_seconds',
-      'Time of the last complete backup of a database, in seconds since 1970.',
-      ({ lastSuccess }) => lastSuccess,
-    ),
-    ofDatabases(
-      'backup_last_bytes',
-      'Bytes that the last complete backup of a database read.',
-      ({ lastSuccess, lastBytes }) => (lastSuccess === undefined ? undefined : lastBytes),
-    ),
-    ofDatabases(
-      'backup_last_duration_seconds',
-      'Duration of the last complete backup of a database.',
-      ({ lastSuccess, lastSeconds }) => (lastSuccess === undefined ? undefined : lastSeconds),
-    ),
-    ofDatabases(
-      'backup_failures',
-      'Backups of a database that failed or were incomplete since the start.',
-      ({ failures }) => failures,
-    ),
+    {
+      name: 'backup_last_success_timestamp_seconds',
+      help: 'Time of the last complete backup of a database, in seconds since 1970.',
+      ...ofDatabases(({ lastSuccess }) => lastSuccess),
+    },
+    {
+      name: 'backup_last_bytes',
+      help: 'Bytes that the last complete backup of a database read.',
+      ...ofDatabases(({ lastSuccess, lastBytes }) => (lastSuccess === undefined ? undefined : lastBytes)),
+    },
+    {
+      name: 'backup_last_duration_seconds',
+      help: 'Duration of the last complete backup of a database.',
+      ...ofDatabases(({ lastSuccess, lastSeconds }) => (lastSuccess === undefined ? undefined : lastSeconds)),
+    },
+    {
+      name: 'backup_failures',
+      help: 'Backups of a database that failed or were incomplete since the start.',
+      ...ofDatabases(({ failures }) => failures),
+    },
     {
       name: 'backup_failed_jobs_total',
       help: 'Backup jobs that failed, were incomplete or interrupted since the start.',

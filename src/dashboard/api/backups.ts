@@ -147,7 +147,7 @@ export async function readVersion(
 }
 
 /**
- * Writes a stored version as a new revision. `revision` = the live one that was shown, null if there was none.
+ * Writes a stored version as a new revision. `revision` = the live one that was shown, null without one.
  * Rejects with 409 if another one is live now; nothing was written then.
  */
 export async function restoreVersion(
