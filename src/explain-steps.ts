@@ -218,7 +218,7 @@ function scanStreamed({ body }: ExplainedRequest): RequestHandler {
     if (context.operation?.decidedByBody === 'bulk-ids' && context.body === undefined) {
       try {
         if (body === undefined) throw new BodyNotGiven();
-        refuseInternalIds(body);
+        refuseInternalIds(body, context.outcome);
       } catch (error) {
         context.outcome.refuseBy(error);
         throw error;

@@ -5,7 +5,7 @@ import { isEncoded, isMultipart } from '../body/decode.ts';
 import { refuseStructure } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
-import { callerOf, contextOf, type Decision, known } from '../context.ts';
+import { callerOf, contextOf, type Decision, known, type Outcome } from '../context.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
 import { BadContentType, Forbidden, TooLarge } from '../http-errors.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
@@ -53,8 +53,13 @@ export function refuseReadStructure(
   return refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, res, caller });
 }
 
-/** Refuses a bulk write with ids of CouchDB's internal documents, as for a streamed body (H10). */
-export function refuseInternalIds(body: Buffer): void {
-  if (new InternalIdScan().containsInternalId(body))
-    throw new Forbidden("CouchDB's internal documents cannot be written.");
+/**
+ * Refuses a bulk write with ids of CouchDB's internal documents, as for a streamed body (H10). The refusal is
+ * recorded in `outcome`: it is about the content, and no decision is written before.
+ */
+export function refuseInternalIds(body: Buffer, outcome: Outcome): void {
+  if (!new InternalIdScan().containsInternalId(body)) return;
+  const error = new Forbidden("CouchDB's internal documents cannot be written.");
+  outcome.refuseBy(error);
+  throw error;
 }

@@ -126,7 +126,7 @@ async function decideKept(deps: Deps, exchange: Exchange, unread: Allowed): Prom
   refuseByHead(deps, req, unread.endpoint);
   watchUpload(deps.revocationWatch, exchange, unread);
   const body = await deps.bodies.readReserved(req);
-  if (operation.decidedByBody === 'bulk-ids') refuseInternalIds(body);
+  if (operation.decidedByBody === 'bulk-ids') refuseInternalIds(body, context.outcome);
   await refuseReadStructure(deps, req, res, unread.endpoint);
   await stillAuthenticated(deps, context);
   const permissions = await currentPermissions(deps, context);

@@ -19,7 +19,7 @@ import {
   type PolicyFront,
   startPolicyFront,
 } from '../support/policy-front.ts';
-import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
+import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
 const REQUESTS = Number(process.env['COUCHGATE_EXPLAIN_REQUESTS'] ?? 2000);
 const AT_ONCE = 20;
@@ -182,7 +182,9 @@ describe('an explanation', () => {
     explainer = createExplainer({
       settings: front.settings,
       live: { current: front.settings },
-      ...NO_OTHER_GRANTS,
+      prefixGrants: NO_PREFIX_GRANTS,
+      // The grant of the policy front.
+      serverGrants: { isMonitor: ({ name }) => name === 'monitor' },
     });
   });
   after(async () => {
