@@ -156,7 +156,7 @@ function permissionAnswers(services: Services) {
     ...securityHandlers({ bodies, security, log, requiresPrecondition, prefixGrants, names }),
     ...securityHistoryHandlers({ bodies, security, history: services.history, requiresPrecondition }),
     ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
-    ...accessHandlers({ ...asked, security, existing }),
+    ...accessHandlers({ ...asked, security, existing, prefixGrants, serverGrants }),
     ...explainHandlers({
       ...{ ...asked, bodies, permissions: services.permissions },
       explainer: createExplainer(services),

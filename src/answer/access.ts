@@ -7,8 +7,11 @@ import { accountNamed, type NamedAccount, type NamedAccountDeps } from '../ident
 import { type CouchdbMembers, type PermissionKeeper } from '../permissions/permission-keeper.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
 import { textOfRevision } from '../permissions/precondition.ts';
-import { rolesOf } from '../permissions/role.ts';
+import { fieldsOfGrant, type PrefixGrant } from '../permissions/prefix-grant.ts';
+import { type PrefixGrants } from '../permissions/prefix-grants.ts';
+import { NO_ROLES, rolesOf } from '../permissions/role.ts';
 import { shownForm } from '../permissions/security-document.ts';
+import { MONITOR, type ServerReader } from '../permissions/server-grants.ts';
 import { sendJson } from '../respond.ts';
 import { type AskedDatabaseDeps, requireMayAsk } from './asked-database.ts';
 import { type Answers } from './index.ts';
@@ -19,18 +22,23 @@ export interface AccessDeps extends AskedDatabaseDeps, NamedAccountDeps {
   readonly couch: Pick<Couch, 'ask'>;
   readonly security: Pick<PermissionKeeper, 'inForce' | 'index'>;
   readonly existing: ExistingDatabases;
+  readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'grantsOn' | 'isKnown'>;
+  readonly serverGrants: ServerReader;
 }
 
 /**
- * Where a role comes from. `_security` = the security object of the database; `owner` = a server admin of
+ * Where a role comes from. `_security` = the security object of the database; `prefix grant` = a grant on
+ * every database of a prefix; `owner` = a server admin of
  * CouchDB; `couchdb` = CouchDB decides by its own members and admins (`couchdb_auth_only`).
  */
-export type RoleSource = '_security' | 'owner' | 'couchdb';
+export type AccessSource = '_security' | 'prefix grant' | 'owner' | 'couchdb';
 
 /** One row of an answer. A name with roles of several sources has several rows. */
 interface AccessRow {
   readonly roles: readonly string[];
-  readonly source: RoleSource;
+  readonly source: AccessSource;
+  /** The id of the prefix grant. */
+  readonly grant?: string;
 }
 
 interface NameRow extends AccessRow {
@@ -62,6 +70,8 @@ export function accessHandlers(deps: AccessDeps): Pick<Answers, 'api-access'> {
     async 'api-access'(_req, res, context) {
       const question = questionOf(context);
       await requireMayAsk(deps, context, question.database);
+      if (!deps.prefixGrants.isKnown)
+        throw new Unavailable('The prefix grants are not known at present.', { retryAfterSeconds: 1 });
       if (question.database !== undefined) {
         const { headers, body } = await accessTo(deps, context, question.database, question);
         sendJson(res, 200, body, headers);
@@ -105,8 +115,11 @@ async function accessTo(
     source: '_security',
   }));
   const owners = isOwner ? await ownersIn(deps.couch) : [];
+  // Roles have no effect where CouchDB decides.
+  const byPrefix = couchdbAuthOnly ? [] : deps.prefixGrants.grantsOn(database).filter(givesRoles);
   const rows = [
     ...granted.filter(({ roles }) => roles.length > 0),
+    ...byPrefix.map((grant): NameRow => ({ name: grant.principal, ...rowOf(grant) })),
     ...owners.map((name): NameRow => ({ name, roles: OWNER_ROLES, source: 'owner' })),
   ];
   const { shown, next } = pageOf(rows, (row) => row.name, page);
@@ -139,14 +152,16 @@ async function accessOf(deps: AccessDeps, name: string, page: Question): Promise
       retryAfterSeconds: 1,
     });
   const account = await accountNamed(deps, name);
-  const rows = rowsOf(deps, name, account);
+  const rows = [...rowsOf(deps, name, account), ...(await rowsByPrefix(deps, name))];
   const existing = new Set(await deps.existing.filter(rows.map(({ database }) => database)));
   const { shown, next } = pageOf(
     rows.filter(({ database }) => existing.has(database)),
     (row) => row.database,
     page,
   );
-  const { kind, key } = account;
+  const { kind, key, principal } = account;
+  const prefixGrants = deps.prefixGrants.grantsOf(name);
+  const isMonitor = principal !== undefined && deps.serverGrants.isMonitor(principal) === true;
   const { label, expires_at: expiresAt, last_used: lastUsed } = key ?? {};
   return {
     principal: name,
@@ -154,6 +169,10 @@ async function accessOf(deps: AccessDeps, name: string, page: Question): Promise
     ...(key === undefined ? {} : { label, expires_at: expiresAt, last_used: lastUsed }),
     // An owner may use every database; only what was granted to the name as well is listed.
     ...(kind === 'owner' ? { all_databases: true } : {}),
+    ...(isMonitor ? { server_roles: [MONITOR] } : {}),
+    ...(prefixGrants.length === 0
+      ? {}
+      : { prefix_grants: prefixGrants.map((grant) => ({ id: grant.id, ...fieldsOfGrant(grant) })) }),
     databases: shown,
     ...next,
   };
@@ -171,6 +190,29 @@ function rowsOf({ security, reservedDatabases }: AccessDeps, name: string, accou
   for (const database of leftToCouchdb)
     if (isKept(database) && isAdmitted(account, name, index.couchdbMembersOf(database)))
       rows.push({ database, roles: [], source: 'couchdb' });
+  return rows;
+}
+
+function givesRoles({ roles }: PrefixGrant): boolean {
+  return roles !== NO_ROLES;
+}
+
+function rowOf({ id, roles }: PrefixGrant): AccessRow {
+  return { roles: rolesOf(roles), source: 'prefix grant', grant: id };
+}
+
+/** The databases that exist and match a prefix grant of the name. */
+async function rowsByPrefix(deps: AccessDeps, name: string): Promise<readonly DatabaseRow[]> {
+  const { existing, prefixGrants, security, reservedDatabases } = deps;
+  const { index } = security;
+  const leftToCouchdb = index.couchdbAuthOnly();
+  const rows: DatabaseRow[] = [];
+  for (const grant of prefixGrants.grantsOf(name).filter(givesRoles))
+    for (const database of await existing.withPrefix(grant.prefix)) {
+      const isOpen = isOpenToGrants(database) && !reservedDatabases.has(database);
+      if (isOpen && !index.isDeleted(database) && !leftToCouchdb.has(database))
+        rows.push({ database, ...rowOf(grant) });
+    }
   return rows;
 }
 

@@ -52,6 +52,42 @@ describe('access', () => {
   const rowOf = (fields: Fields, name: string): Fields | undefined =>
     namesIn(fields).find((row) => row['name'] === name);
 
+  it('has the roles of prefix grants, on databases that CouchDB does not decide about', async () => {
+    const as = gate.owner;
+    const path = '/_api/v2/prefix_grants/crew';
+    const body = { principal: key.name, databases: 'access-*', roles: ['_writer'], create: true };
+    assert.ok((await gate.ask('PUT', path, { as, body })).status < 300);
+    const row = { roles: ['_writer'], source: 'prefix grant', grant: 'crew' };
+    try {
+      const rows = namesIn(await fieldsFor('database=access-b')).filter(({ name }) => name === key.name);
+      assert.deepEqual(
+        rows.map(({ source }) => source),
+        ['_security', 'prefix grant'],
+      );
+      const { databases, prefix_grants: grants } = await fieldsFor(`principal=${key.name}`);
+      assert.deepEqual(
+        (databases as readonly Fields[]).filter(({ grant }) => grant !== undefined),
+        [{ database: 'access-b', ...row }],
+      );
+      assert.equal((grants as readonly Fields[])[0]?.['create'], true);
+    } finally {
+      assert.equal((await gate.ask('DELETE', path, { as })).status, 200);
+    }
+    assert.deepEqual(
+      namesIn(await fieldsFor('database=access-b')).filter(({ grant }) => grant !== undefined),
+      [],
+    );
+  });
+
+  it('says that a name is a monitor – ?principal=', async () => {
+    const as = gate.owner;
+    const path = `/_api/v2/server_grants/${manager.name}`;
+    assert.ok((await gate.ask('PUT', path, { as, body: { roles: ['_monitor'] } })).status < 300);
+    assert.deepEqual((await fieldsFor(`principal=${manager.name}`))['server_roles'], ['_monitor']);
+    assert.equal((await gate.ask('DELETE', path, { as })).status, 200);
+    assert.equal((await fieldsFor(`principal=${manager.name}`))['server_roles'], undefined);
+  });
+
   it('tells the owner names, kinds, labels, roles and where each comes from – ?database=', async () => {
     const answer = await ask('database=access%2Fa');
     const fields = answer.body as Fields;
