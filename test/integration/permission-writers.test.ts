@@ -14,7 +14,7 @@ import { ownCouch } from '../support/own-couch.ts';
 import { closedAfterSuite } from '../support/started.ts';
 import { until } from '../support/until.ts';
 
-const DEATHS = Number(process.env['WRITER_DEATHS'] ?? 20);
+const DEATHS = Number(process.env['WRITER_DEATHS'] ?? 10);
 /** No other part of Couchgate reads it, so nobody else finishes what a writer left. */
 const STORE = 'writers-store';
 /** The steps of a change, in their order; see PermissionRecordsOptions.step. */

@@ -23,6 +23,9 @@ export function DocumentBackups({ database, id }: Props) {
   const query = useQuery({
     queryKey: [...documentKey(database, id), 'versions'],
     queryFn: ({ signal }) => readVersions(database, id, signal),
+    // What is compared and restored is what the person has seen.
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
   });
   if (query.isPending) return <Waiting what="the backups" />;
   if (query.isError) {
@@ -64,9 +67,11 @@ function Versions({ database, id, versions, live }: VersionsProps) {
   });
   const isGone = live === null || live.deleted;
   const now = useQuery({
-    queryKey: [...key, 'now', live?.rev],
+    queryKey: [...key, 'now'],
     queryFn: ({ signal }) => readDocument(database, id, { signal }),
     enabled: !isGone,
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
   });
   const nowText = isGone ? '{}' : now.data?.text;
   if (chosen === undefined) return null;
@@ -87,7 +92,7 @@ function Versions({ database, id, versions, live }: VersionsProps) {
         <>
           <Suspense fallback={<Waiting what="the comparison" />}>
             <JsonCompare
-              key={`${chosen.snapshot} ${live?.rev ?? ''}`}
+              key={`${chosen.snapshot} ${isGone ? '' : (now.data?.rev ?? '')}`}
               left={{ title: 'In the backup', text: stored.data }}
               right={{ title: isGone ? 'Now: deleted' : 'Now', text: nowText }}
               legend={{ removed: 'removed or changed since the backup', added: 'added or changed since' }}
