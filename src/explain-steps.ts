@@ -216,13 +216,8 @@ function scanStreamed({ body }: ExplainedRequest): RequestHandler {
   return function scanStreamedStep(req, _res, next) {
     const context = contextOf(req);
     if (context.operation?.decidedByBody === 'bulk-ids' && context.body === undefined) {
-      try {
-        if (body === undefined) throw new BodyNotGiven();
-        refuseInternalIds(body, context.outcome);
-      } catch (error) {
-        context.outcome.refuseBy(error);
-        throw error;
-      }
+      if (body === undefined) throw new BodyNotGiven();
+      refuseInternalIds(body, context.outcome);
     }
     next();
   };

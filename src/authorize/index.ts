@@ -5,8 +5,8 @@ import { type NextFunction, type RequestHandler } from 'express';
 import { type BodyBudget } from '../body/budget.ts';
 import { inspectBody } from '../body/inspect.ts';
 import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
-import { type BodyReader } from '../body/read.ts';
-import { shortBodyLength, ShortBodies } from '../body/short-body.ts';
+import { type BodyReader, type BodyRules } from '../body/read.ts';
+import { createShortBodyBudget, shortBodyLength } from '../body/short-body.ts';
 import { servesStoredPages } from '../catalogue/functions.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Operation } from '../catalogue/operation.ts';
@@ -56,7 +56,7 @@ export interface AuthorizeDeps extends BodyLimits {
   readonly isStillAuthenticated: StillAuthenticated;
 }
 
-type Deps = AuthorizeDeps & { readonly shortBodies: ShortBodies };
+type Deps = AuthorizeDeps & { readonly shortBodies: BodyBudget };
 
 const NOT_ON_DASHBOARD: Decision = Object.freeze({
   allow: false,
@@ -65,6 +65,9 @@ const NOT_ON_DASHBOARD: Decision = Object.freeze({
   rule: 'dashboard listener',
   needed: 'another listener',
 });
+
+/** The stated length of a kept body was checked before. */
+const KEPT: BodyRules = Object.freeze({ limitBytes: Infinity, budget: 'reserved' });
 
 interface Exchange {
   readonly req: IncomingMessage;
@@ -80,40 +83,41 @@ const TOO_BUSY_DELAY_MS = 1000;
 
 /**
  * Writes `context.decision`, then continues with the request or refuses it. Creates no promise if the
- * permissions are in memory and no body is read. Reads no byte of a body before the
- * caller holds a right that some body could use.
+ * permissions are in memory and no body is read. Reads no byte of a body before the caller holds a right that
+ * some body could use.
  */
 export function authorizeOperation(parameters: AuthorizeDeps): RequestHandler {
-  const deps: Deps = { ...parameters, shortBodies: new ShortBodies() };
+  const deps: Deps = { ...parameters, shortBodies: createShortBodyBudget() };
   return function authorizeOperationStep(req, res, next) {
     const exchange: Exchange = { req, res, context: contextOf(req) };
     const found = currentPermissions(deps, exchange.context);
-    const { context } = exchange;
-    const unread = found instanceof Promise ? undefined : decideWithoutBody(deps, context, found);
-    const isUndecided =
-      unread === undefined ||
-      found instanceof Promise ||
-      needsBody(exchange, unread) ||
-      needsMarkers(deps, context, unread, found);
-    let decided: Promise<Decision>;
-    if (isUndecided) decided = decideAsync(deps, exchange, found);
-    else if (unread.allow && keepsBody(deps, exchange, unread.endpoint))
-      decided = decideKept(deps, exchange, unread);
-    else {
-      finish(deps, exchange, unread, next);
-      return;
+    if (!(found instanceof Promise)) {
+      const decision = decideWithoutBody(deps, exchange.context, found);
+      if (!mustWait(deps, exchange, decision, found)) {
+        finish(deps, exchange, decision, next);
+        return;
+      }
     }
-    decided.then(
+    decideAsync(deps, exchange, found).then(
       (decision) => finish(deps, exchange, decision, next),
       (error: unknown) => fail(error, next),
     );
   };
 }
 
+/** True if the body or the markers come before the decision or the request. */
+function mustWait(deps: Deps, exchange: Exchange, decision: Decision, permissions: Permissions): boolean {
+  return (
+    needsBody(exchange, decision) ||
+    needsMarkers(deps, exchange.context, decision, permissions) ||
+    (decision.allow && shortBodyLength(exchange.req, decision.endpoint) > 0)
+  );
+}
+
 /** True if the body is short and there is memory for it; the memory is then reserved. */
 function keepsBody({ shortBodies }: Deps, { req, res, context }: Exchange, endpoint: Endpoint): boolean {
   const length = context.body === undefined ? shortBodyLength(req, endpoint) : 0;
-  return length > 0 && shortBodies.reserve(res, quotaKeyOf(callerOf(context)), length);
+  return length > 0 && shortBodies(res, quotaKeyOf(callerOf(context)))(length) === undefined;
 }
 
 /**
@@ -125,7 +129,7 @@ async function decideKept(deps: Deps, exchange: Exchange, unread: Allowed): Prom
   const operation = known(context.operation, 'operation');
   refuseByHead(deps, req, unread.endpoint);
   watchUpload(deps.revocationWatch, exchange, unread);
-  const body = await deps.bodies.readReserved(req);
+  const body = await deps.bodies.read(req, res, KEPT);
   if (operation.decidedByBody === 'bulk-ids') refuseInternalIds(body, context.outcome);
   await refuseReadStructure(deps, req, res, unread.endpoint);
   await stillAuthenticated(deps, context);

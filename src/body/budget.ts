@@ -22,10 +22,9 @@ export interface BudgetOptions {
   readonly busy: { readonly reason: string; readonly retryAfterSeconds: number };
   /** How long the reservation is kept after a client has disconnected, in ms; by default not at all. */
   readonly disconnectedMs?: number;
+  /** Part of the budget that one caller may use; by default half. */
+  readonly share?: number;
 }
-
-/** Part of the budget that one caller may use. */
-const SHARE = 1 / 2;
 
 /**
  * Creates a budget of `totalBytes`. A limit per body does not limit memory: one key could send many bodies at
@@ -40,9 +39,9 @@ export function createBodyBudget(totalBytes: number): BodyBudget {
   });
 }
 
-/** Creates a budget of any amount. One caller gets at most half of it. */
-export function createBudget({ total, busy, disconnectedMs = 0 }: BudgetOptions): BodyBudget {
-  const quota = new Quota(total, SHARE);
+/** Creates a budget of any amount. */
+export function createBudget({ total, busy, disconnectedMs = 0, share = 1 / 2 }: BudgetOptions): BodyBudget {
+  const quota = new Quota(total, share);
   let reserved = 0;
   return (res, caller) => {
     let held = 0;

@@ -29,19 +29,10 @@ export class GivenBody extends BodyReader {
   ): Promise<Buffer> {
     // It refuses an encoding that CouchDB does not read.
     encodingOf(req);
-    const body = this.#given(req);
-    if (body.length > limitBytes) throw new TooLarge();
-    return body;
-  }
-
-  // eslint-disable-next-line @typescript-eslint/require-await
-  override async readReserved(req: IncomingMessage): Promise<Buffer> {
-    return this.#given(req);
-  }
-
-  #given(req: IncomingMessage): Buffer {
     if (this.#body === undefined) throw new BodyNotGiven();
-    return (contextOf(req).body = this.#body);
+    contextOf(req).body = this.#body;
+    if (this.#body.length > limitBytes) throw new TooLarge();
+    return this.#body;
   }
 
   /** Without a body, its type is not known either. */

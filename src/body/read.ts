@@ -19,8 +19,8 @@ export interface BodyBudgets {
 export interface BodyRules {
   /** Largest body, before and after gunzip. */
   readonly limitBytes: number;
-  /** The budget that the body counts against; `scanned` by default. */
-  readonly budget?: 'scanned' | 'parsed';
+  /** The budget that the body counts against; `scanned` by default. `reserved` = its memory is reserved. */
+  readonly budget?: 'scanned' | 'parsed' | 'reserved';
 }
 
 export interface JsonRules extends BodyRules {
@@ -53,19 +53,12 @@ export class BodyReader {
     const context = contextOf(req);
     const { limitBytes, budget = 'scanned' } = rules;
     if (context.body === undefined) {
-      const reserve = this.#budgets[budget](res, quotaKeyOf(callerOf(context)));
+      const reserve =
+        budget === 'reserved' ? undefined : this.#budgets[budget](res, quotaKeyOf(callerOf(context)));
       context.body = await receiveDecoded(req, limitBytes, reserve);
     }
     if (context.body.length > limitBytes) throw new TooLarge();
     return context.body;
-  }
-
-  /**
-   * Reads a body whose memory the caller has reserved: not encoded, with a stated length that was checked.
-   * Throws 400 for a body that was cut short.
-   */
-  async readReserved(req: IncomingMessage): Promise<Buffer> {
-    return (contextOf(req).body = await receive(req, Infinity));
   }
 
   /**
@@ -106,7 +99,11 @@ export class BodyReader {
 }
 
 /** The body without its Content-Encoding. The parts of a multipart body have encodings of their own. */
-async function receiveDecoded(req: IncomingMessage, limitBytes: number, reserve: Reserve): Promise<Buffer> {
+async function receiveDecoded(
+  req: IncomingMessage,
+  limitBytes: number,
+  reserve: Reserve | undefined,
+): Promise<Buffer> {
   const encoding = encodingOf(req);
   if (encoding === 'gzip' && isMultipart(req))
     throw new BadContentType('A multipart body must not have a Content-Encoding');

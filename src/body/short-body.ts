@@ -1,8 +1,8 @@
 // Decides which bodies are kept in memory only because a short request is cheaper to forward as a whole.
-import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type IncomingMessage } from 'node:http';
 import { runsWithRequest } from '../catalogue/functions.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
-import { Quota } from '../limits/quota.ts';
+import { type BodyBudget, createBudget } from './budget.ts';
 import { mediaTypeOf } from './decode.ts';
 
 /** Longest short body. With a longer one, the bytes cost more than the carrier. */
@@ -29,22 +29,13 @@ export function shortBodyLength(req: Pick<IncomingMessage, 'headers'>, endpoint:
 }
 
 /**
- * The memory of short bodies. Beyond it, a body is streamed, not refused: clients that send slowly can use up
- * the memory, but not the service.
+ * Creates the budget of short bodies. Beyond it, a body is streamed, not refused: clients that send slowly
+ * can use up the memory, but not the service.
  */
-export class ShortBodies {
-  readonly #quota = new Quota(SHORT_BODIES_BYTES, SHARE);
-  #reserved = 0;
-
-  /** Reserves `bytes` until the response closes. Returns false if there is no room. */
-  reserve(res: ServerResponse, caller: string, bytes: number): boolean {
-    if (this.#reserved + bytes > SHORT_BODIES_BYTES || !this.#quota.hasRoom(caller, bytes)) return false;
-    this.#reserved += bytes;
-    this.#quota.add(caller, bytes);
-    res.once('close', () => {
-      this.#reserved -= bytes;
-      this.#quota.remove(caller, bytes);
-    });
-    return true;
-  }
+export function createShortBodyBudget(): BodyBudget {
+  return createBudget({
+    total: SHORT_BODIES_BYTES,
+    share: SHARE,
+    busy: { reason: 'Too many short bodies are being kept at once.', retryAfterSeconds: 1 },
+  });
 }

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { type ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
-import { shortBodyLength, ShortBodies } from '../../src/body/short-body.ts';
+import { createShortBodyBudget, shortBodyLength } from '../../src/body/short-body.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 
 const classify = createClassify({ storeDatabase: 'couchgate' });
@@ -44,11 +44,15 @@ describe('a body that is kept because it is short', () => {
   }
 
   it('is streamed if one caller, or all together, hold too much, until their responses close', () => {
-    const bodies = new ShortBodies();
+    const budget = createShortBodyBudget();
     const responses: ServerResponse[] = [];
     const fill = (caller: string): number => {
       let count = 0;
-      for (let res = newResponse(); bodies.reserve(res, caller, 65_536); res = newResponse(), count += 1)
+      for (
+        let res = newResponse();
+        budget(res, caller)(65_536) === undefined;
+        res = newResponse(), count += 1
+      )
         responses.push(res);
       return count;
     };
