@@ -1,6 +1,6 @@
 // Builds the connection of an export: a node with a free feed slot, and the token of the caller.
-import { readFileSync } from 'node:fs';
 import { type ExportConnection, NoFeedSlot } from './answer/export.ts';
+import { readCouchdbCa } from './config/couchdb-ca.ts';
 import { callerOf, type Context, known, permitted } from './context.ts';
 import { createTransfer } from './couch/transfer.ts';
 import { sharedKeyOf } from './principal/caller.ts';
@@ -16,7 +16,7 @@ export function exportConnections({
   identity,
   settings,
 }: Pick<Services, 'nodes' | 'identity' | 'settings'>): (context: Context) => ExportConnection {
-  const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
+  const ca = readCouchdbCa(settings);
   return (context) => {
     const { principal } = known(context.identified, 'identified');
     const { database } = known(context.operation, 'operation');

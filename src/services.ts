@@ -1,5 +1,4 @@
 // Builds and connects the services of one serving process.
-import { readFileSync } from 'node:fs';
 import { type AccessLog } from './audit/access-log.ts';
 import { type RequestMetrics } from './audit/request-metrics.ts';
 import {
@@ -20,6 +19,7 @@ import { createValueBudget } from './body/value-budget.ts';
 import { BodyReader } from './body/read.ts';
 import { dashboardPlace } from './config/dashboard.ts';
 import { type OperationalLog } from './config/operational-log.ts';
+import { readCouchdbCa } from './config/couchdb-ca.ts';
 import { type LiveSettings } from './config/reload.ts';
 import { type Settings } from './config/settings.ts';
 import { type Environment } from './config/sources.ts';
@@ -120,7 +120,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     kid: settings.jwtKid,
     lifetimeSeconds: settings.jwtLifetimeSeconds,
   });
-  const ca = settings.couchdbCa === '' ? undefined : readFileSync(settings.couchdbCa, 'utf8');
+  const ca = readCouchdbCa(settings);
   const nodes = openNodes(inputs, identity, ca, overrides.checkNode);
   const couch = overrides.couch ?? openCouch(inputs, identity, nodes, ca);
   const report: Report = (message, fields) => log.warn(fields, message);

@@ -1,6 +1,6 @@
 // `couchgate permissions check`: compares permission records with the security objects of every node.
-import { readFileSync } from 'node:fs';
 import { isOpenToGrants, ownDatabases } from '../catalogue/database-name.ts';
+import { readCouchdbCa } from '../config/couchdb-ca.ts';
 import { loadConfiguration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
 import { type Settings } from '../config/settings.ts';
@@ -64,12 +64,13 @@ function openCouch(settings: Settings): CouchClient {
     kid: settings.jwtKid,
     lifetimeSeconds: settings.jwtLifetimeSeconds,
   });
+  const ca = readCouchdbCa(settings);
   return createCouch({
     pickNode: (tried) => settings.couchdbNodes.map((url) => ({ url })).find(({ url }) => !tried.has(url)),
     authorization: () => `Bearer ${identity.tokenForSelf()}`,
     nodeFailed: () => undefined,
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
-    ...(settings.couchdbCa === '' ? {} : { ca: readFileSync(settings.couchdbCa, 'utf8') }),
+    ...(ca === undefined ? {} : { ca }),
   });
 }
 

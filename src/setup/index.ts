@@ -1,6 +1,6 @@
 // `couchgate setup`: prepares a CouchDB cluster for Couchgate and reports findings, changes and remaining
 // steps. Runs the steps in order.
-import { readFileSync } from 'node:fs';
+import { readCouchdbCa } from '../config/couchdb-ca.ts';
 import { type Settings } from '../config/settings.ts';
 import { type Environment } from '../config/sources.ts';
 import { openAdmin, reasonOf, refuseCouchgate, type Admin } from './admin.ts';
@@ -99,7 +99,7 @@ class SetupRun {
       this.#options.password ?? (await this.#parameters.askPassword?.(`Password of ${user}: `));
     if (password === undefined)
       throw new UsageError('no password: use --password-file or COUCHGATE_ADMIN_PASSWORD');
-    const ca = this.#settings.couchdbCa === '' ? undefined : readFileSync(this.#settings.couchdbCa, 'utf8');
+    const ca = readCouchdbCa(this.#settings);
     const credentials = { name: user, password };
     return urls.map((url) => openAdmin({ url, credentials, ...(ca === undefined ? {} : { ca }) }));
   }

@@ -1,5 +1,5 @@
 // How the backup commands reach CouchDB: as server admin, through the configured nodes or through given URLs.
-import { readFileSync } from 'node:fs';
+import { readCouchdbCa } from '../../config/couchdb-ca.ts';
 import { type Settings } from '../../config/settings.ts';
 import { ADMIN_PASSWORD, ADMIN_USER, type Environment } from '../../config/sources.ts';
 import { createTransfer, type CouchTransfer } from '../../couch/transfer.ts';
@@ -31,7 +31,7 @@ export async function openCouch(
   settings: Settings,
   env: Environment,
 ): Promise<CouchTransfer> {
-  const ca = settings.couchdbCa === '' ? {} : { ca: readFileSync(settings.couchdbCa, 'utf8') };
+  const ca = readCouchdbCa(settings);
   const urls =
     values.url === undefined
       ? settings.couchdbNodes
@@ -48,7 +48,7 @@ export async function openCouch(
     },
     authorization: values.url === undefined ? bearer(settings) : await basic(values, env),
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
-    ...ca,
+    ...(ca === undefined ? {} : { ca }),
   });
 }
 
