@@ -1,4 +1,5 @@
 // Sends Couchgate's own responses in the format of CouchDB, and converts errors to responses.
+import { once } from 'node:events';
 import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
 import { writeJson } from './json/exact-numbers.ts';
 import { HttpError } from './http-errors.ts';
@@ -56,4 +57,16 @@ export function asHttpError(thrown: unknown): HttpError {
     'internal_server_error',
     'The request failed; the log has the details under its request id.',
   );
+}
+
+/** Resolves when the client has read what was written, or has gone. */
+export async function drained(res: ServerResponse): Promise<void> {
+  if (res.destroyed) return;
+  const done = new AbortController();
+  const { signal } = done;
+  try {
+    await Promise.race([once(res, 'drain', { signal }), once(res, 'close', { signal })]);
+  } finally {
+    done.abort();
+  }
 }

@@ -1,15 +1,17 @@
 // Answers `GET /_api/v2/access`: who may do what on a database, and what a name may do on which databases.
 import { type Context, known, callerOf } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { BadRequest, NotFound, Unavailable } from '../http-errors.ts';
 import { accountNamed, type NamedAccount, type NamedAccountDeps } from '../identity/named-account.ts';
-import { type CouchdbMembers, type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type AdmittedName, isMember } from '../permissions/couchdb-members.ts';
+import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
 import { textOfRevision } from '../permissions/precondition.ts';
-import { fieldsOfGrant, type PrefixGrant } from '../permissions/prefix-grant.ts';
+import { fieldsOfGrant } from '../permissions/prefix-grant.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
-import { NO_ROLES, rolesOf } from '../permissions/role.ts';
+import { NO_ROLES, rolesOf, type RoleSet } from '../permissions/role.ts';
+import { roleSourcesByName, type RoleSource } from '../permissions/role-sources.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { MONITOR, type ServerReader } from '../permissions/server-grants.ts';
 import { sendJson } from '../respond.ts';
@@ -28,8 +30,8 @@ export interface AccessDeps extends AskedDatabaseDeps, NamedAccountDeps {
 
 /**
  * Where a role comes from. `_security` = the security object of the database; `prefix grant` = a grant on
- * every database of a prefix; `owner` = a server admin of
- * CouchDB; `couchdb` = CouchDB decides by its own members and admins (`couchdb_auth_only`).
+ * every database of a prefix; `owner` = a server admin of CouchDB; `couchdb` = CouchDB decides by its own
+ * members and admins (`couchdb_auth_only`).
  */
 export type AccessSource = '_security' | 'prefix grant' | 'owner' | 'couchdb';
 
@@ -104,22 +106,17 @@ async function accessTo(
   database: string,
   page: Question,
 ): Promise<{ readonly headers: Readonly<Record<string, string>>; readonly body: object }> {
-  const isKept = isOpenToGrants(database) && !deps.reservedDatabases.has(database);
+  const isKept = mayHaveGrants(database, deps.reservedDatabases);
   const found = isKept ? await deps.security.inForce(database, callerOf(context)) : undefined;
   if (found === undefined) throw new NotFound('Database does not exist.');
   const isOwner = known(context.identified, 'identified').principal.kind === 'owner';
-  const { grants, couchdbAuthOnly } = found.permissions;
-  const granted = [...grants].map(([name, roles]): NameRow => ({
-    name,
-    roles: rolesOf(roles),
-    source: '_security',
-  }));
+  const { couchdbAuthOnly } = found.permissions;
+  const bySource = roleSourcesByName(database, found.permissions, deps.prefixGrants);
   const owners = isOwner ? await ownersIn(deps.couch) : [];
-  // Roles have no effect where CouchDB decides.
-  const byPrefix = couchdbAuthOnly ? [] : deps.prefixGrants.grantsOn(database).filter(givesRoles);
   const rows = [
-    ...granted.filter(({ roles }) => roles.length > 0),
-    ...byPrefix.map((grant): NameRow => ({ name: grant.principal, ...rowOf(grant) })),
+    ...[...bySource].flatMap(([name, sources]) =>
+      sources.filter(givesRoles).map((source): NameRow => ({ name, ...rowOf(source) })),
+    ),
     ...owners.map((name): NameRow => ({ name, roles: OWNER_ROLES, source: 'owner' })),
   ];
   const { shown, next } = pageOf(rows, (row) => row.name, page);
@@ -152,7 +149,7 @@ async function accessOf(deps: AccessDeps, name: string, page: Question): Promise
       retryAfterSeconds: 1,
     });
   const account = await accountNamed(deps, name);
-  const rows = [...rowsOf(deps, name, account), ...(await rowsByPrefix(deps, name))];
+  const rows = await rowsOf(deps, name, account);
   const existing = new Set(await deps.existing.filter(rows.map(({ database }) => database)));
   const { shown, next } = pageOf(
     rows.filter(({ database }) => existing.has(database)),
@@ -178,51 +175,48 @@ async function accessOf(deps: AccessDeps, name: string, page: Question): Promise
   };
 }
 
-function rowsOf({ security, reservedDatabases }: AccessDeps, name: string, account: NamedAccount) {
+/** The databases on which the name has roles, and those where CouchDB names it. */
+async function rowsOf(
+  deps: AccessDeps,
+  name: string,
+  account: NamedAccount,
+): Promise<readonly DatabaseRow[]> {
+  const { existing, prefixGrants, security, reservedDatabases } = deps;
   const { index } = security;
-  const isKept = (database: string): boolean => isOpenToGrants(database) && !reservedDatabases.has(database);
   // Roles have no effect where CouchDB decides.
   const leftToCouchdb = index.couchdbAuthOnly();
+  const hasRoles = (database: string): boolean =>
+    mayHaveGrants(database, reservedDatabases) && !leftToCouchdb.has(database);
   const rows: DatabaseRow[] = [];
   for (const [database, roles] of index.databasesOf(name))
-    if (isKept(database) && !leftToCouchdb.has(database))
-      rows.push({ database, roles: rolesOf(roles), source: '_security' });
+    if (hasRoles(database)) rows.push({ database, ...rowOf({ from: '_security', roles }) });
   for (const database of leftToCouchdb)
-    if (isKept(database) && isAdmitted(account, name, index.couchdbMembersOf(database)))
+    if (
+      mayHaveGrants(database, reservedDatabases) &&
+      isMember(admittedBy(account, name), index.couchdbMembersOf(database))
+    )
       rows.push({ database, roles: [], source: 'couchdb' });
+  for (const grant of prefixGrants.grantsOf(name).filter(givesRoles))
+    for (const database of await existing.withPrefix(grant.prefix))
+      if (hasRoles(database) && !index.isDeleted(database))
+        rows.push({ database, ...rowOf({ from: 'prefix grant', roles: grant.roles, grant }) });
   return rows;
 }
 
-function givesRoles({ roles }: PrefixGrant): boolean {
+function givesRoles({ roles }: { readonly roles: RoleSet }): boolean {
   return roles !== NO_ROLES;
 }
 
-function rowOf({ id, roles }: PrefixGrant): AccessRow {
-  return { roles: rolesOf(roles), source: 'prefix grant', grant: id };
+function rowOf(source: RoleSource): AccessRow {
+  const roles = rolesOf(source.roles);
+  return source.from === '_security'
+    ? { roles, source: '_security' }
+    : { roles, source: 'prefix grant', grant: source.grant.id };
 }
 
-/** The databases that exist and match a prefix grant of the name. */
-async function rowsByPrefix(deps: AccessDeps, name: string): Promise<readonly DatabaseRow[]> {
-  const { existing, prefixGrants, security, reservedDatabases } = deps;
-  const { index } = security;
-  const leftToCouchdb = index.couchdbAuthOnly();
-  const rows: DatabaseRow[] = [];
-  for (const grant of prefixGrants.grantsOf(name).filter(givesRoles))
-    for (const database of await existing.withPrefix(grant.prefix)) {
-      const isOpen = isOpenToGrants(database) && !reservedDatabases.has(database);
-      if (isOpen && !index.isDeleted(database) && !leftToCouchdb.has(database))
-        rows.push({ database, ...rowOf(grant) });
-    }
-  return rows;
-}
-
-/** True if CouchDB's own lists name the account. What they open to everybody counts for `nobody`. */
-function isAdmitted({ kind, principal }: NamedAccount, name: string, members: CouchdbMembers | undefined) {
-  if (members === undefined) return false;
-  if (kind === 'nobody') return members.isPublic;
-  if (members.names.includes(name)) return true;
+function admittedBy({ kind, principal }: NamedAccount, name: string): AdmittedName {
   const roles = principal !== undefined && 'roles' in principal ? principal.roles : [];
-  return roles.some((role) => members.roles.includes(role));
+  return { name, isNobody: kind === 'nobody', roles };
 }
 
 /** The server admins of CouchDB. */

@@ -1,7 +1,7 @@
 // Decides whether a caller may ask about the permissions of a database: the owner about every one, a holder
 // of `_security` about its own. Everybody else gets the same 403 for every name, at the same cost (H30).
 import { endpoint } from '../catalogue/catalogue.ts';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
 import { type Context, known } from '../context.ts';
 import { Forbidden, Unavailable } from '../http-errors.ts';
@@ -38,7 +38,7 @@ export async function requireMayAsk(
   // The entry `nobody` is for callers without credentials only (H13).
   const mayHold = principal.name !== 'nobody' && database !== undefined;
   const roles = mayHold ? index.rolesOn(database, principal.name) : 0;
-  const isOwn = database !== undefined && isOpenToGrants(database) && !reservedDatabases.has(database);
+  const isOwn = database !== undefined && mayHaveGrants(database, reservedDatabases);
   if (!isOwn || !isPermitted(READS_SECURITY, roles)) throw notYours();
   const isPermittedNow = await isStillPermitted({
     ...{ principal, database, sessionId, keyVersion },

@@ -1,22 +1,22 @@
 // Answers /_all_dbs and /_dbs_info: the owner gets all databases, other callers those that they may use.
-import { once } from 'node:events';
 import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
-import { isOpenToGrants, kindOfName } from '../catalogue/database-name.ts';
+import { kindOfName, mayHaveGrants } from '../catalogue/database-name.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
 import { callerOf, type Context, known } from '../context.ts';
 import { type Couch, type CouchRequest } from '../couch/couch.ts';
 import { BadRequest, Forbidden, HttpError, Unavailable } from '../http-errors.ts';
 import { writeJson } from '../json/exact-numbers.ts';
+import { isMember } from '../permissions/couchdb-members.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
-import { type CouchdbMembers, type PermissionIndex } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-keeper.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { NO_ROLES, type RoleSet } from '../permissions/role.ts';
 import { type ServerReader } from '../permissions/server-grants.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
-import { type Caller, type Principal } from '../principal/principal.ts';
-import { sendJson } from '../respond.ts';
+import { type Caller } from '../principal/principal.ts';
+import { drained, sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 import { type ListRange, parseListRange } from './list-range.ts';
@@ -103,8 +103,12 @@ async function held(
   for (const database of matching)
     if (!index.isDeleted(database)) rolesOf.set(database, rolesOf.get(database) ?? NO_ROLES);
   const found: string[] = [];
-  const isListed = (database: string): boolean =>
-    isOpenToGrants(database) && !reservedDatabases.has(database);
+  const isListed = (database: string): boolean => mayHaveGrants(database, reservedDatabases);
+  const caller = {
+    name: principal.name,
+    isNobody: principal.kind === 'nobody',
+    roles: 'roles' in principal ? principal.roles : [],
+  };
   // Roles have no effect where CouchDB decides.
   const leftToCouchdb = index.couchdbAuthOnly();
   for (const [database, own] of rolesOf) {
@@ -113,16 +117,8 @@ async function held(
       found.push(database);
   }
   for (const database of leftToCouchdb)
-    if (isListed(database) && isMember(principal, index.couchdbMembersOf(database))) found.push(database);
+    if (isListed(database) && isMember(caller, index.couchdbMembersOf(database))) found.push(database);
   return found;
-}
-
-/** True if CouchDB's own lists name the caller. What they open to everybody counts for `nobody`. */
-function isMember(principal: Principal, members: CouchdbMembers | undefined): boolean {
-  if (members === undefined) return false;
-  if (principal.kind === 'nobody') return members.isPublic;
-  if (members.names.includes(principal.name)) return true;
-  return 'roles' in principal && principal.roles.some((role) => members.roles.includes(role));
 }
 
 /** CouchDB's list without Couchgate's own databases. */
@@ -160,8 +156,7 @@ async function sendInfo(
       res.writeHead(200, { 'Content-Type': 'application/json', 'Cache-Control': 'must-revalidate' });
     const text = rows.map((row) => writeJson(row)).join(',\n');
     const isFirst = at === 0;
-    if (!res.write(`${isFirst ? '[' : text === '' ? '' : ',\n'}${text}`))
-      await Promise.race([once(res, 'drain'), once(res, 'close')]);
+    if (!res.write(`${isFirst ? '[' : text === '' ? '' : ',\n'}${text}`)) await drained(res);
   }
   res.end(']\n');
 }

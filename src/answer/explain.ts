@@ -2,7 +2,7 @@
 import { type Request, type Response } from 'express';
 import { parseForm } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { isOpenToGrants, mayHaveGrants } from '../catalogue/database-name.ts';
 import { callerOf, type Context, known } from '../context.ts';
 import { HttpError } from '../http-errors.ts';
 import { accountNamed, type NamedAccountDeps } from '../identity/named-account.ts';
@@ -107,8 +107,8 @@ function peek(
   context: Context,
   database: string,
 ): Promise<PeekedPermissions | undefined> {
-  const isReadable = isOpenToGrants(database) && !reservedDatabases.has(database);
-  return isReadable ? permissions.peek(database, callerOf(context)) : Promise.resolve(undefined);
+  if (!mayHaveGrants(database, reservedDatabases)) return Promise.resolve(undefined);
+  return permissions.peek(database, callerOf(context));
 }
 
 /** The event for the audit log, without the path: it may contain a password. */

@@ -1,5 +1,4 @@
 // Answers GET /_api/v2/db/{db}/_export: the documents of a database as JSON, JSON lines or CSV.
-import { once } from 'node:events';
 import { type Response } from 'express';
 import { type Context, known, permitted } from '../context.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
@@ -7,6 +6,7 @@ import { documentPages } from '../export/document-pages.ts';
 import { exportText, type ExportSummary } from '../export/export-text.ts';
 import { parseExportOptions, type ExportFormat } from '../export/options.ts';
 import { HttpError } from '../http-errors.ts';
+import { drained } from '../respond.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchedBy } from '../revocation/watched-exchange.ts';
 import { type Answers } from './index.ts';
@@ -94,17 +94,6 @@ function writeHead(res: Response, database: string, format: ExportFormat): void 
     'Cache-Control': 'no-store',
     Trailer: LEFT_OUT_TRAILER,
   });
-}
-
-async function drained(res: Response): Promise<void> {
-  if (res.destroyed) return;
-  const gone = new AbortController();
-  const { signal } = gone;
-  try {
-    await Promise.race([once(res, 'drain', { signal }), once(res, 'close', { signal })]);
-  } finally {
-    gone.abort();
-  }
 }
 
 /** The refusal of a caller who has no slot left. */

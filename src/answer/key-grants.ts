@@ -1,6 +1,6 @@
 // Grants the roles of a new API key on several databases: all of them, or none.
 import { BadRequest, HttpError, NotFound, Unavailable } from '../http-errors.ts';
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
 import { isObject, parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
@@ -25,7 +25,7 @@ export function parseNewGrants(value: unknown, reserved: ReadonlySet<string>): N
   const grants = new Map<string, readonly Role[]>();
   const problems = entries.flatMap(([database, roles]) => {
     const shown = JSON.stringify(database);
-    if (!isOpenToGrants(database) || reserved.has(database))
+    if (!mayHaveGrants(database, reserved))
       return [`${shown} in \`grants\` is not a database that can have grants`];
     if (!Array.isArray(roles) || roles.length === 0)
       return [`the roles on ${shown} must be an array with at least one role`];

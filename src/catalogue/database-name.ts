@@ -45,6 +45,11 @@ export function isOpenToGrants(name: string): boolean {
   return name === '_replicator' || name === '_global_changes' || kindOfName(name) === 'ordinary';
 }
 
+/** As `isOpenToGrants`, but not for Couchgate's own databases, which are `own`. */
+export function mayHaveGrants(name: string, own: ReadonlySet<string>): boolean {
+  return isOpenToGrants(name) && !own.has(name);
+}
+
 /** The names of Couchgate's own databases: the store, and the history of permissions. */
 export function ownDatabases(storeDatabase: string): readonly [store: string, history: string] {
   return [storeDatabase, `${storeDatabase}_history`];
