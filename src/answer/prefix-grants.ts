@@ -1,12 +1,13 @@
 // Answers the endpoints of prefix grants: list, describe, write, revoke. For the owner.
 import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
-import { type Context, known } from '../context.ts';
+import { type Context } from '../context.ts';
 import { BadRequest, NotFound, Unavailable } from '../http-errors.ts';
 import { fieldsOfGrant, parsePrefixGrant } from '../permissions/prefix-grant.ts';
 import { type DescribedPrefixGrant, type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
+import { GRANT_BODY, grantNameIn, originOf } from './owner-grant.ts';
 import { type KnownNamesDeps, warningsOnUnknown } from './unknown-names.ts';
 
 export interface PrefixGrantsDeps {
@@ -17,8 +18,6 @@ export interface PrefixGrantsDeps {
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
-
-const RULES = { limitBytes: 16_384 } as const;
 
 /**
  * Creates the handlers. A change is answered after a quorum of the cluster has it and all workers of this
@@ -33,16 +32,15 @@ export function prefixGrantHandlers(
       sendJson(res, 200, { prefix_grants: described(prefixGrants).map(shownGrant) });
     },
     'prefix-grant-get': (_req, res, context) => {
-      const id = idIn(context);
+      const id = grantNameIn(context);
       const found = described(prefixGrants).find((grant) => grant.id === id);
       if (found === undefined) throw noSuchGrant();
       sendJson(res, 200, shownGrant(found));
     },
     'prefix-grant-put': (req, res, context) => put(deps, req, res, context),
     'prefix-grant-revoke': async (_req, res, context) => {
-      const id = idIn(context);
-      const at = new Date(deps.now()).toISOString();
-      const change = await prefixGrants.documents.revoke(id, { by: ownerOf(context), at });
+      const id = grantNameIn(context);
+      const change = await prefixGrants.documents.revoke(id, originOf(context, deps.now()));
       if (change === undefined) throw noSuchGrant();
       const before = withoutMeta(change.before);
       context.outcome.change = { action: 'revoke prefix grant', id, before, after: null };
@@ -57,10 +55,9 @@ async function put(
   res: Response,
   context: Context,
 ): Promise<void> {
-  const id = idIn(context);
-  const body = await bodies.jsonObject(req, res, RULES);
-  const origin = { by: ownerOf(context), at: new Date(now()).toISOString() };
-  const grant = parsePrefixGrant(id, body, prefixGrants.rules, origin);
+  const id = grantNameIn(context);
+  const body = await bodies.jsonObject(req, res, GRANT_BODY);
+  const grant = parsePrefixGrant(id, body, prefixGrants.rules, originOf(context, now()));
   if (!('principal' in grant)) throw new BadRequest(grant.join('; '));
   const change = await prefixGrants.documents.put(id, fieldsOfGrant(grant));
   const [before, after] = [withoutMeta(change.before), withoutMeta(change.after)];
@@ -86,15 +83,6 @@ function withoutMeta(
 ): Readonly<Record<string, unknown>> | null {
   if (document === undefined) return null;
   return Object.fromEntries(Object.entries(document).filter(([field]) => !field.startsWith('_')));
-}
-
-function ownerOf(context: Context): string {
-  return known(context.identified, 'identified').principal.name;
-}
-
-/** The id of `/_api/v2/prefix_grants/{id}`. */
-function idIn(context: Context): string {
-  return known(known(context.target, 'target').segments[3], 'target.segments[3]');
 }
 
 function noSuchGrant(): NotFound {

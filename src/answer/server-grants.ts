@@ -1,7 +1,7 @@
 // Answers the endpoints of server grants: list, describe, write, revoke. For the owner.
 import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
-import { type Context, known } from '../context.ts';
+import { type Context } from '../context.ts';
 import { BadRequest, NotFound, Unavailable } from '../http-errors.ts';
 import {
   MONITOR,
@@ -11,6 +11,7 @@ import {
 } from '../permissions/server-grants.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
+import { GRANT_BODY, grantNameIn, originOf } from './owner-grant.ts';
 import { type KnownNamesDeps, warningsOnUnknown } from './unknown-names.ts';
 
 export interface ServerGrantsDeps {
@@ -21,8 +22,6 @@ export interface ServerGrantsDeps {
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
-
-const RULES = { limitBytes: 16_384 } as const;
 
 /**
  * Creates the handlers. A change is answered after a quorum of the cluster has it and all workers of this
@@ -35,16 +34,15 @@ export function serverGrantHandlers(
   return {
     'server-grants': (_req, res) => sendJson(res, 200, { server_grants: listed(serverGrants) }),
     'server-grant-get': (_req, res, context) => {
-      const name = principalIn(context);
+      const name = grantNameIn(context);
       const found = listed(serverGrants).find(({ principal }) => principal === name);
       if (found === undefined) throw noSuchGrant();
       sendJson(res, 200, found);
     },
     'server-grant-put': (req, res, context) => put(deps, req, res, context),
     'server-grant-revoke': async (_req, res, context) => {
-      const principal = principalIn(context);
-      const origin = { by: ownerOf(context), at: new Date(deps.now()).toISOString() };
-      const change = await serverGrants.documents.revoke(principal, origin);
+      const principal = grantNameIn(context);
+      const change = await serverGrants.documents.revoke(principal, originOf(context, deps.now()));
       if (change === undefined) throw noSuchGrant();
       context.outcome.change = {
         action: 'server grant',
@@ -63,10 +61,10 @@ async function put(
   res: Response,
   context: Context,
 ): Promise<void> {
-  const principal = principalIn(context);
-  const problems = problemsOfServerGrant(principal, await bodies.jsonObject(req, res, RULES));
+  const principal = grantNameIn(context);
+  const problems = problemsOfServerGrant(principal, await bodies.jsonObject(req, res, GRANT_BODY));
   if (problems.length > 0) throw new BadRequest(problems.join('; '));
-  const fields = { roles: [MONITOR], by: ownerOf(context), at: new Date(now()).toISOString() };
+  const fields = { roles: [MONITOR], ...originOf(context, now()) };
   const { before } = await serverGrants.documents.put(principal, fields);
   context.outcome.change = { action: 'server grant', principal, before: rolesOf(before), after: [MONITOR] };
   const warnings = await warningsOnUnknown(names, [principal]);
@@ -82,15 +80,6 @@ function listed(serverGrants: ServerGrants): readonly ServerGrant[] {
 
 function rolesOf(document: Readonly<Record<string, unknown>> | undefined): unknown {
   return document?.['roles'] ?? [];
-}
-
-function ownerOf(context: Context): string {
-  return known(context.identified, 'identified').principal.name;
-}
-
-/** The name of `/_api/v2/server_grants/{principal}`. */
-function principalIn(context: Context): string {
-  return known(known(context.target, 'target').segments[3], 'target.segments[3]');
 }
 
 function noSuchGrant(): NotFound {

@@ -1,10 +1,10 @@
 // Limits how many databases a prefix grant creates, also if several replicas create at the same time.
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Couch } from '../couch/couch.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { Unavailable } from '../http-errors.ts';
 import { isObject } from './security-request.ts';
 import { type PrefixGrant } from './prefix-grant.ts';
+import { randomPause } from './random-pause.ts';
 
 /** `full` = as many databases with the prefix exist, or are being created, as the grant permits. */
 export type Reservation = 'reserved' | 'full';
@@ -25,7 +25,6 @@ const RESERVATIONS = 'prefix_creations:';
  */
 const COUNTS_FOR_MS = 120_000;
 const MAX_ATTEMPTS = 12;
-const MAX_PAUSE_MS = 500;
 
 interface Read {
   readonly winner: string | undefined;
@@ -52,7 +51,7 @@ export class CreationLimit {
     const { store, now } = this.#options;
     const _id = RESERVATIONS + id;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      if (attempt > 0) await delay(Math.random() * Math.min(20 * 2 ** attempt, MAX_PAUSE_MS));
+      if (attempt > 0) await randomPause(attempt);
       const { winner, others, reserved } = await this.#read(_id);
       // Read after the reservations: what has been created since is in one of both.
       const existing = await this.#existing(prefix, maxDatabases);

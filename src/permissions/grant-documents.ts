@@ -1,11 +1,11 @@
 // Keeps the grants that the owner writes as documents of their own (prefix grants, server grants) in memory,
 // and changes them. A revocation is a live document, so that no concurrent write can undo it.
-import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow } from '../couch/couch.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
+import { randomPause } from './random-pause.ts';
 
 export interface GrantDocumentsOptions {
   readonly store: Store;
@@ -124,7 +124,7 @@ export class GrantDocuments {
     return this.#changes.run(_id, async () => {
       let before: StoredDocument | undefined;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-        if (attempt > 0) await delay(Math.random() * Math.min(20 * 2 ** attempt, 500));
+        if (attempt > 0) await randomPause(attempt);
         const read = await store.read(_id, { conflicts: true });
         const isGrant = read !== undefined && (!isRevoked(read) || leavesBeside(read).length > 0);
         if (attempt === 0 && isGrant) before = read;
