@@ -2,7 +2,6 @@
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { type Readable } from 'node:stream';
-import { parseArgs } from 'node:util';
 import { createGunzip } from 'node:zlib';
 import {
   InvalidCondition,
@@ -11,7 +10,9 @@ import {
   type LogLine,
   parseLogLine,
 } from '../audit/line-filter.ts';
-import { firstSentence, type Command, type CommandIo } from './command.ts';
+import { UsageError } from '../setup/arguments.ts';
+import { type Command, type CommandIo } from './command.ts';
+import { parseOptions, type Parsed } from './parse-options.ts';
 
 export const AUDIT_USAGE = `Usage: couchgate audit [options] [file ...]
 Reads access logs (also .gz) or standard input, and prints the lines that match all options:
@@ -40,15 +41,13 @@ const OPTIONS = {
   short: { type: 'boolean' },
 } as const;
 
-class UsageError extends Error {}
-
 /**
  * Prints the matching entries. Exit code 2: invalid usage, or a file cannot be read. Other lines are counted
  * and skipped.
  */
 export const audit: Command = async (args, io) => {
   try {
-    const { values, positionals } = readArguments(args);
+    const { values, positionals } = parseOptions(args, OPTIONS);
     const { fits } = filterIn(values);
     const show = values.short === true ? short : (_line: LogLine, text: string): string => text;
     let unreadable = 0;
@@ -71,15 +70,7 @@ export const audit: Command = async (args, io) => {
   }
 };
 
-type Values = ReturnType<typeof readArguments>['values'];
-
-function readArguments(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    throw new UsageError(firstSentence(error));
-  }
-}
+type Values = Parsed<typeof OPTIONS>['values'];
 
 /** Opens a log file, also a compressed one; `-` = standard input. */
 export function openLog(name: string, { stdin }: CommandIo): Readable {

@@ -14,9 +14,3 @@ export interface CommandIo {
  * result, 2 = invalid usage.
  */
 export type Command = (args: readonly string[], io: CommandIo) => number | Promise<number>;
-
-/** The first sentence of an error of `parseArgs`; Node adds advice about `--` that does not help here. */
-export function firstSentence(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.split(/\. |\n/, 1)[0] ?? text;
-}

@@ -1,11 +1,10 @@
 // `couchgate explain`: says whether a request would be permitted and why, over the HTTP API or from a log.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { UsageError } from '../setup/arguments.ts';
 import { type LogLine } from '../audit/line-filter.ts';
 import { entryIn, openLog } from './audit.ts';
-import { type Command, type CommandIo, firstSentence } from './command.ts';
+import { type Command, type CommandIo } from './command.ts';
 import {
   accepted,
   answerCodeOf,
@@ -15,6 +14,7 @@ import {
   OWNER_OPTIONS,
   printable,
 } from './owner-client.ts';
+import { parseOptions } from './parse-options.ts';
 
 export const EXPLAIN_USAGE = `Usage: couchgate explain --as KEY METHOD PATH [options]
        couchgate explain --log REQUEST_ID [FILE]... [options]
@@ -62,16 +62,12 @@ export function explainCommand(askPassword: AskPassword): Command {
 }
 
 function parse(args: readonly string[]) {
-  try {
-    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
-    const isOfLog = values.log !== undefined;
-    if (values.now && !isOfLog) throw new UsageError('--now is for --log');
-    if (isOfLog && (values.as ?? values.data ?? values.address ?? values.header) !== undefined)
-      throw new UsageError('--log takes the request from the log');
-    return { values, positionals };
-  } catch (error) {
-    throw error instanceof UsageError ? error : new UsageError(firstSentence(error));
-  }
+  const { values, positionals } = parseOptions(args, OPTIONS);
+  const isOfLog = values.log !== undefined;
+  if (values.now && !isOfLog) throw new UsageError('--now is for --log');
+  if (isOfLog && (values.as ?? values.data ?? values.address ?? values.header) !== undefined)
+    throw new UsageError('--log takes the request from the log');
+  return { values, positionals };
 }
 
 type Values = ReturnType<typeof parse>['values'];

@@ -7,11 +7,11 @@ import https from 'node:https';
 import { text } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import { type Writable } from 'node:stream';
-import { parseArgs } from 'node:util';
 import { ADMIN_PASSWORD, ADMIN_USER, COUCHGATE_URL } from '../config/sources.ts';
 import { checkedUrl, readPassword, UsageError } from '../setup/arguments.ts';
-import { type Command, type CommandIo, firstSentence } from './command.ts';
+import { type Command, type CommandIo } from './command.ts';
 import { type AskPassword, printable } from './owner-client.ts';
+import { parseOptions, type Parsed } from './parse-options.ts';
 
 export const EXPORT_USAGE = `Usage: couchgate export DATABASE [options]
 Writes the documents of a database, in the order of their ids, with the rights of the owner or of a key.
@@ -49,7 +49,7 @@ const OPTIONS = {
   ca: { type: 'string' },
 } as const;
 
-type Values = ReturnType<typeof parse>['values'];
+type Values = Parsed<typeof OPTIONS>['values'];
 
 const LEFT_OUT = 'x-couchgate-fields-left-out';
 
@@ -57,7 +57,7 @@ const LEFT_OUT = 'x-couchgate-fields-left-out';
 export function exportCommand(askPassword: AskPassword): Command {
   return async (args, io) => {
     try {
-      const { values, positionals } = parse(args);
+      const { values, positionals } = parseOptions(args, OPTIONS);
       const [database, ...more] = positionals;
       if (database === undefined || more.length > 0) throw new UsageError('pass one database');
       return await run(values, database, io, askPassword);
@@ -68,14 +68,6 @@ export function exportCommand(askPassword: AskPassword): Command {
       return 2;
     }
   };
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    throw new UsageError(firstSentence(error));
-  }
 }
 
 async function run(

@@ -1,11 +1,10 @@
 // `couchgate grant` and `couchgate revoke-grant`: change the roles of one name on one database, over the HTTP
 // API.
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { type Admin, fieldsOf } from '../setup/admin.ts';
 import { UsageError } from '../setup/arguments.ts';
-import { type Command, type CommandIo, firstSentence } from './command.ts';
+import { type Command, type CommandIo } from './command.ts';
 import {
   accepted,
   type AskPassword,
@@ -15,6 +14,7 @@ import {
   OWNER_OPTIONS_USAGE,
   printable,
 } from './owner-client.ts';
+import { parseOptions } from './parse-options.ts';
 import { rolesIn } from './roles.ts';
 
 const ROLES_USAGE = `ROLES is a list separated by commas, such as _reader,_writer. KEY is an API key, a user of CouchDB, or nobody for
@@ -81,14 +81,10 @@ function changeCommand(usage: string, askPassword: AskPassword, change: Change):
 }
 
 function parse(args: readonly string[], isGrant: boolean) {
-  try {
-    const { 'allow-public': allowPublic, ...others } = OPTIONS;
-    const options = isGrant ? { ...others, 'allow-public': allowPublic } : others;
-    const { values, positionals } = parseArgs({ args: [...args], allowPositionals: true, options });
-    return { values: { 'allow-public': false, ...values }, positionals };
-  } catch (error) {
-    throw new UsageError(firstSentence(error));
-  }
+  const { 'allow-public': allowPublic, ...others } = OPTIONS;
+  const options = isGrant ? { ...others, 'allow-public': allowPublic } : others;
+  const { values, positionals } = parseOptions(args, options);
+  return { values: { 'allow-public': false, ...values }, positionals };
 }
 
 /**

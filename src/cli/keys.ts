@@ -1,8 +1,7 @@
 // `couchgate keys`: lists, shows, creates, rotates and revokes API keys over the HTTP API.
-import { parseArgs } from 'node:util';
 import { type Admin } from '../setup/admin.ts';
 import { UsageError } from '../setup/arguments.ts';
-import { type Command, type CommandIo, firstSentence } from './command.ts';
+import { type Command, type CommandIo } from './command.ts';
 import {
   accepted,
   type AskPassword,
@@ -12,6 +11,7 @@ import {
   OWNER_OPTIONS_USAGE,
   printable,
 } from './owner-client.ts';
+import { parseOptions, type Parsed } from './parse-options.ts';
 import { rolesIn } from './roles.ts';
 
 export const KEYS_USAGE = `Usage: couchgate keys <list | show KEY | create | rotate KEY | revoke KEY> [options]
@@ -32,7 +32,7 @@ const OPTIONS = {
   'remove-grants': { type: 'boolean' },
 } as const;
 
-type Values = ReturnType<typeof parse>['values'];
+type Values = Parsed<typeof OPTIONS>['values'];
 type Fields = Readonly<Record<string, unknown>>;
 
 interface Task {
@@ -113,16 +113,8 @@ export function keysCommand(askPassword: AskPassword): Command {
     );
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    throw new UsageError(firstSentence(error));
-  }
-}
-
 function readArguments(args: readonly string[]) {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseOptions(args, OPTIONS);
   const [name = '', ...rest] = positionals;
   const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
   if (action === undefined) throw new UsageError('name one of list, show, create, rotate, revoke');

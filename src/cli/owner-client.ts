@@ -72,36 +72,36 @@ export function accepted(answer: AdminAnswer, doing: string): Readonly<Record<st
 }
 
 /** Runs `work` and converts its errors to exit codes; `usage` is printed after invalid usage. */
-export async function exitCodeOf(
+export function exitCodeOf(
   work: () => Promise<void>,
   usage: string,
-  { stderr }: Pick<CommandIo, 'stderr'>,
+  io: Pick<CommandIo, 'stderr'>,
 ): Promise<number> {
-  try {
-    await work();
-    return 0;
-  } catch (error) {
-    stderr.write(`${printable(reasonOf(error))}\n`);
-    if (!(error instanceof UsageError)) return 1;
-    stderr.write(usage);
-    return 2;
-  }
+  return codeOf(() => work().then(() => 0), { usage, failure: 1 }, io);
 }
 
 /**
  * Runs `work`, whose result is the exit code, and converts its errors: 2 = invalid usage, 3 = no answer,
  * because Couchgate refused or cannot be reached.
  */
-export async function answerCodeOf(
+export function answerCodeOf(
   work: () => Promise<number>,
   usage: string,
+  io: Pick<CommandIo, 'stderr'>,
+): Promise<number> {
+  return codeOf(work, { usage, failure: 3 }, io);
+}
+
+async function codeOf(
+  work: () => Promise<number>,
+  { usage, failure }: { readonly usage: string; readonly failure: number },
   { stderr }: Pick<CommandIo, 'stderr'>,
 ): Promise<number> {
   try {
     return await work();
   } catch (error) {
     stderr.write(`${printable(reasonOf(error))}\n`);
-    if (!(error instanceof UsageError)) return 3;
+    if (!(error instanceof UsageError)) return failure;
     stderr.write(usage);
     return 2;
   }

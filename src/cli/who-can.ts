@@ -1,8 +1,7 @@
 // `couchgate who-can` and `couchgate what-can`: who has a role on a database, and what a name may use.
-import { parseArgs } from 'node:util';
 import { type Admin } from '../setup/admin.ts';
 import { UsageError } from '../setup/arguments.ts';
-import { type Command, firstSentence } from './command.ts';
+import { type Command } from './command.ts';
 import {
   accepted,
   answerCodeOf,
@@ -12,6 +11,7 @@ import {
   OWNER_OPTIONS,
   printable,
 } from './owner-client.ts';
+import { parseOptions } from './parse-options.ts';
 import { rolesIn } from './roles.ts';
 
 export const WHO_CAN_USAGE = `Usage: couchgate who-can ROLE DATABASE [options]
@@ -34,7 +34,7 @@ export function whoCanCommand(askPassword: AskPassword): Command {
   return (args, io) =>
     answerCodeOf(
       async () => {
-        const { values, positionals } = parse(args);
+        const { values, positionals } = parseOptions(args, OWNER_OPTIONS);
         const [roleText, database, ...rest] = positionals;
         if (roleText === undefined || database === undefined || rest.length > 0)
           throw new UsageError('pass a role and a database');
@@ -66,7 +66,7 @@ export function whatCanCommand(askPassword: AskPassword): Command {
   return (args, io) =>
     answerCodeOf(
       async () => {
-        const { values, positionals } = parse(args);
+        const { values, positionals } = parseOptions(args, OWNER_OPTIONS);
         const [principal, ...rest] = positionals;
         if (principal === undefined || rest.length > 0) throw new UsageError('pass one key');
         const couchgate = await openOwner(values, io, askPassword);
@@ -81,14 +81,6 @@ export function whatCanCommand(askPassword: AskPassword): Command {
       WHAT_CAN_USAGE,
       io,
     );
-}
-
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options: OWNER_OPTIONS });
-  } catch (error) {
-    throw new UsageError(firstSentence(error));
-  }
 }
 
 /** Reads all pages of `GET /_api/v2/access`. `fields` are those of the first page without its rows. */

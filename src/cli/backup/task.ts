@@ -1,7 +1,6 @@
 // Runs one backup command: parses its options, loads the settings, opens what it needs, and turns failures
 // into exit codes.
 import { createInterface } from 'node:readline/promises';
-import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { sentenceOf } from '../../backup/backup-run.ts';
 import { BackupError } from '../../backup/errors.ts';
 import { takeLock, type Lock } from '../../backup/lock.ts';
@@ -12,16 +11,12 @@ import { type Settings } from '../../config/settings.ts';
 import { type CouchTransfer } from '../../couch/transfer.ts';
 import { HttpError } from '../../http-errors.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { firstSentence, type Command, type CommandIo } from '../command.ts';
+import { type Command, type CommandIo } from '../command.ts';
 import { printable } from '../owner-client.ts';
+import { parseOptions, type Options, type Parsed } from '../parse-options.ts';
 import { openCouch, type CouchValues } from './couch-options.ts';
 import { createReport, type Report } from './report.ts';
 import { backupSecret, repositoryFolder } from './repository-options.ts';
-
-type Options = NonNullable<ParseArgsConfig['options']>;
-type Parsed<O extends Options> = ReturnType<
-  typeof parseArgs<{ args: string[]; allowPositionals: true; options: O }>
->;
 
 /** What a command works with. What it opens is closed when it ends. */
 export interface Task<O extends Options> {
@@ -50,7 +45,7 @@ export function backupCommand<O extends Options>(
   return async (args, io) => {
     const closers: (() => Promise<void>)[] = [];
     try {
-      const parsed = parse(args, options);
+      const parsed = parseOptions(args, options);
       const values = parsed.values as Parsed<O>['values'] & Common;
       const settings = loadSettings({ env: io.env, purpose: 'setup' });
       const report = createReport(io, values.json === true);
@@ -94,14 +89,6 @@ type Common = CouchValues & { readonly repository?: string; readonly json?: bool
 
 function cipherText({ cipher }: Repository): string {
   return cipher === undefined ? ', not encrypted' : ', encrypted';
-}
-
-function parse<O extends Options>(args: readonly string[], options: O): Parsed<O> {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options });
-  } catch (error) {
-    throw new UsageError(firstSentence(error));
-  }
 }
 
 /** The first signal ends the work in order; the second one kills the process. */

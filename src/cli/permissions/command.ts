@@ -2,11 +2,10 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { type Widening } from '../../permissions/widening.ts';
 import { type Admin, reasonOf } from '../../setup/admin.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { type Command, type CommandIo, firstSentence } from '../command.ts';
+import { type Command, type CommandIo } from '../command.ts';
 import {
   type AskPassword,
   openOwner,
@@ -14,6 +13,7 @@ import {
   OWNER_OPTIONS,
   printable,
 } from '../owner-client.ts';
+import { parseOptions, type Parsed } from '../parse-options.ts';
 import { checkPermissions } from '../permissions-check.ts';
 import { applyPlan, flagsOf } from './apply.ts';
 import { exportPermissions } from './export.ts';
@@ -52,7 +52,7 @@ const OPTIONS = {
   reason: { type: 'string' },
 } as const;
 
-type Values = ReturnType<typeof parse>['values'];
+type Values = Parsed<typeof OPTIONS>['values'];
 type Option = keyof Values;
 
 /** The options of each action, besides those of the owner. */
@@ -92,16 +92,8 @@ interface Task {
   readonly open: () => Promise<Admin>;
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({ args: [...args], allowPositionals: true, options: OPTIONS });
-  } catch (error) {
-    throw new UsageError(firstSentence(error));
-  }
-}
-
 function readArguments(args: readonly string[]) {
-  const { values, positionals } = parse(args);
+  const { values, positionals } = parseOptions(args, OPTIONS);
   const [action = '', ...names] = positionals;
   const options = Object.hasOwn(ACTIONS, action) ? ACTIONS[action] : undefined;
   if (options === undefined) throw new UsageError('name one of check, export, plan, apply');
