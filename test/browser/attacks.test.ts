@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { type AddressInfo } from 'node:net';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { type Browser } from 'playwright-core';
-import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
-import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { describe, it } from 'node:test';
+import { type Dashboard, NO_BROWSER, openDashboard } from '../support/browser.ts';
+import { startCouchgate } from '../support/couchgate.ts';
+import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 /** Tries every way to the API that a script has, and reports the names of those that told it something. */
 const THIEF = `(async () => {
@@ -49,36 +49,21 @@ const HOSTILE: readonly (readonly [what: string, text: string])[] = [
 const shown = (text: string): string => text.replace('\u202e', '⟨U+202E⟩');
 
 describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
-  let gate: Couchgate;
-  let browser: Browser;
-  const opened: Dashboard[] = [];
-
-  before(async () => {
-    gate = await startCouchgate();
-    browser = await startBrowser();
-  });
-  after(async () => {
-    await browser.close();
-    await gate.close();
-  });
-  afterEach(async () => {
-    for (const dashboard of opened.splice(0)) {
-      assert.deepEqual(dashboard.problems, []);
-      await dashboard.close();
-    }
-  });
+  const suite = dashboardSuite();
   async function open(): Promise<Dashboard> {
-    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
-    opened.push(dashboard);
+    const dashboard = await suite.open();
     await dashboard.page.getByRole('heading', { name: 'Databases' }).waitFor();
     return dashboard;
   }
 
   it('has text shown as text, as a name, a label and a search', async () => {
-    await gate.database('stored', Object.fromEntries(HOSTILE.map(([, text]) => [text, ['_reader']])));
+    await suite.gate.database('stored', Object.fromEntries(HOSTILE.map(([, text]) => [text, ['_reader']])));
     const keys = new Map<string, string>();
     for (const [what, label] of HOSTILE) {
-      const { body } = await gate.ask('POST', '/_api/v2/api_keys', { as: gate.owner, body: { label } });
+      const { body } = await suite.gate.ask('POST', '/_api/v2/api_keys', {
+        as: suite.gate.owner,
+        body: { label },
+      });
       keys.set(what, (body as { readonly key: string }).key);
     }
     const { page, go } = await open();
@@ -109,14 +94,14 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('has text shown as text in documents and users: ids, content, attachments, names', async () => {
-    await gate.database('texts', {});
-    await gate.ask('PUT', '/_users', { as: gate.owner });
+    await suite.gate.database('texts', {});
+    await suite.gate.ask('PUT', '/_users', { as: suite.gate.owner });
     // CouchDB allows no colon in a name.
     const users = HOSTILE.map(([, text]) => text.replaceAll(':', ';'));
     for (const name of users) {
       const body = { name, password: 'long enough', roles: [name.slice(0, 20)], type: 'user' };
       const path = `/_users/${encodeURIComponent(`org.couchdb.user:${name}`)}`;
-      assert.equal((await gate.ask('PUT', path, { as: gate.owner, body })).status, 201, name);
+      assert.equal((await suite.gate.ask('PUT', path, { as: suite.gate.owner, body })).status, 201, name);
     }
     for (const [, text] of HOSTILE) {
       const data = Buffer.from(text).toString('base64');
@@ -125,7 +110,7 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       };
       const body = { [text]: text, _attachments };
       const path = `/texts/${encodeURIComponent(text)}`;
-      const { status } = await gate.ask('PUT', path, { as: gate.owner, body });
+      const { status } = await suite.gate.ask('PUT', path, { as: suite.gate.owner, body });
       assert.equal(status, 201, text);
     }
     const { page, go } = await open();
@@ -149,8 +134,8 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('gets nothing by a page that is stored on the same origin', async () => {
-    await gate.database('pages', { nobody: ['_reader'] });
-    const data = Buffer.from(thiefPage(gate.url)).toString('base64');
+    await suite.gate.database('pages', { nobody: ['_reader'] });
+    const data = Buffer.from(thiefPage(suite.gate.url)).toString('base64');
     const svg = Buffer.from(
       `<svg xmlns="http://www.w3.org/2000/svg"><script>document.title='told: svg'</script></svg>`,
     ).toString('base64');
@@ -158,12 +143,12 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       'a.html': { content_type: 'text/html', data },
       'a.svg': { content_type: 'image/svg+xml', data: svg },
     };
-    const put = await gate.ask('PUT', '/pages/site', { as: gate.owner, body: { _attachments } });
+    const put = await suite.gate.ask('PUT', '/pages/site', { as: suite.gate.owner, body: { _attachments } });
     assert.equal(put.status, 201);
     const { context } = await open();
     for (const path of ['/pages/site/a.html', '/pages/site/a.svg']) {
       const stored = await context.newPage();
-      await stored.goto(gate.url + path);
+      await stored.goto(suite.gate.url + path);
       // The sandbox runs no script at all.
       assert.equal(await stored.title(), '');
       await stored.close();
@@ -181,7 +166,7 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
     const origins = [`http://127.0.0.1:${port}`, `http://localhost:${port}`];
     const listed = await startCouchgate({ settings: { enableCors: true, allowCredentials: true, origins } });
     target = listed.url;
-    const dashboard = await openDashboard(browser, listed, { as: listed.owner });
+    const dashboard = await openDashboard(suite.browser, listed, { as: listed.owner });
     await dashboard.page.getByRole('heading', { name: 'Databases' }).waitFor();
     for (const origin of origins) {
       const page = await dashboard.context.newPage();
@@ -197,12 +182,12 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('gets nothing by an address that the person opens: documents, keys, databases', async () => {
-    await gate.database('private', {});
-    await gate.ask('PUT', '/private/doc', { as: gate.owner, body: { secret: true } });
+    await suite.gate.database('private', {});
+    await suite.gate.ask('PUT', '/private/doc', { as: suite.gate.owner, body: { secret: true } });
     const { context } = await open();
     const page = await context.newPage();
     for (const path of ['/_all_dbs', '/private/doc', '/_api/v2/api_keys', '/private/_security']) {
-      const answer = await page.goto(gate.url + path);
+      const answer = await page.goto(suite.gate.url + path);
       assert.equal(answer?.status(), 401, path);
     }
     await page.close();

@@ -3,52 +3,38 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { type Browser } from 'playwright-core';
+import { after, before, describe, it } from 'node:test';
 import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
-import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { startCouchgate } from '../support/couchgate.ts';
+import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
-  let gate: Couchgate;
-  let browser: Browser;
   let folder: string;
-  const opened: Dashboard[] = [];
+  const suite = dashboardSuite(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'couchgate-backups-'));
+    const backupRepository = join(folder, 'repository');
+    return { settings: { backupRepository, backupKey: 'a key of a test with more than 32 characters' } };
+  });
 
   before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'couchgate-backups-'));
-    const settings = {
-      backupRepository: join(folder, 'repository'),
-      backupKey: 'a key of a test with more than 32 characters',
-    };
-    gate = await startCouchgate({ settings });
-    browser = await startBrowser();
-    await gate.database('fruit', {});
-    await gate.ask('PUT', '/fruit/apple', { as: gate.owner, body: { colour: 'green', size: 7 } });
+    await suite.gate.database('fruit', {});
+    await suite.gate.ask('PUT', '/fruit/apple', { as: suite.gate.owner, body: { colour: 'green', size: 7 } });
   });
-  after(async () => {
-    await browser.close();
-    await gate.close();
-    await rm(folder, { recursive: true, force: true });
-  });
-  afterEach(async () => {
-    for (const dashboard of opened.splice(0)) {
-      assert.deepEqual(dashboard.problems, []);
-      await dashboard.close();
-    }
-  });
+  after(() => rm(folder, { recursive: true, force: true }));
 
   async function open(fragment: string): Promise<Dashboard> {
-    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
-    opened.push(dashboard);
+    const dashboard = await suite.open();
     await dashboard.page.getByRole('heading', { name: 'Databases' }).waitFor();
     await dashboard.go(fragment);
     return dashboard;
   }
   const apple = async (): Promise<Readonly<Record<string, unknown>>> =>
-    (await gate.ask('GET', '/fruit/apple', { as: gate.owner })).body as Readonly<Record<string, unknown>>;
+    (await suite.gate.ask('GET', '/fruit/apple', { as: suite.gate.owner })).body as Readonly<
+      Record<string, unknown>
+    >;
   const change = async (fields: Readonly<Record<string, unknown>>): Promise<void> => {
     const body = { _rev: (await apple())['_rev'], ...fields };
-    assert.equal((await gate.ask('PUT', '/fruit/apple', { as: gate.owner, body })).status, 201);
+    assert.equal((await suite.gate.ask('PUT', '/fruit/apple', { as: suite.gate.owner, body })).status, 201);
   };
 
   it('run, are proven, and become a new database', async () => {
@@ -69,7 +55,7 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('Name of the new database').fill('fruit-restored');
     await page.getByRole('button', { name: 'Restore', exact: true }).click();
     await page.locator('.jobs tr', { hasText: 'fruit-restored' }).getByText('done').waitFor();
-    const { body } = await gate.ask('GET', '/fruit-restored/apple', { as: gate.owner });
+    const { body } = await suite.gate.ask('GET', '/fruit-restored/apple', { as: suite.gate.owner });
     assert.equal((body as { colour: string }).colour, 'green');
     await page.getByRole('link', { name: 'Databases', exact: true }).click();
     await page
@@ -104,7 +90,7 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
 
   it('bring a deleted document back', async () => {
     const rev = String((await apple())['_rev']);
-    await gate.ask('DELETE', `/fruit/apple?rev=${rev}`, { as: gate.owner });
+    await suite.gate.ask('DELETE', `/fruit/apple?rev=${rev}`, { as: suite.gate.owner });
     const dashboard = await open('/databases/fruit/documents/apple');
     dashboard.expectRefusal(/^404 \/fruit\/apple$/);
     const { page } = dashboard;

@@ -1,49 +1,35 @@
 // Documents in the dashboard: find, create, edit, merge, compare, save attachments as files.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { type Browser } from 'playwright-core';
-import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
-import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { before, describe, it } from 'node:test';
+import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
+import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
-  let gate: Couchgate;
-  let browser: Browser;
-  const opened: Dashboard[] = [];
+  const suite = dashboardSuite();
 
   before(async () => {
-    gate = await startCouchgate();
-    browser = await startBrowser();
-    await gate.database('fruit', {});
-  });
-  after(async () => {
-    await browser.close();
-    await gate.close();
-  });
-  afterEach(async () => {
-    for (const dashboard of opened.splice(0)) {
-      assert.deepEqual(dashboard.problems, []);
-      await dashboard.close();
-    }
+    await suite.gate.database('fruit', {});
   });
 
   async function open(fragment: string): Promise<Dashboard> {
-    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
-    opened.push(dashboard);
+    const dashboard = await suite.open();
     await dashboard.page.getByRole('heading', { name: 'Databases' }).waitFor();
     await dashboard.go(fragment);
     return dashboard;
   }
   const put = async (id: string, body: unknown): Promise<void> => {
-    const { status } = await gate.ask('PUT', `/fruit/${id}`, { as: gate.owner, body });
+    const { status } = await suite.gate.ask('PUT', `/fruit/${id}`, { as: suite.gate.owner, body });
     assert.equal(status, 201);
   };
   const stored = async (id: string): Promise<Readonly<Record<string, unknown>>> =>
-    (await gate.ask('GET', `/fruit/${id}`, { as: gate.owner })).body as Readonly<Record<string, unknown>>;
+    (await suite.gate.ask('GET', `/fruit/${id}`, { as: suite.gate.owner })).body as Readonly<
+      Record<string, unknown>
+    >;
 
   it('finds a document by the beginning of its id, and the next page by its link', async () => {
     const docs = Array.from({ length: 60 }, (_, at) => ({ _id: `list-${String(at).padStart(2, '0')}` }));
-    await gate.ask('POST', '/fruit/_bulk_docs', { as: gate.owner, body: { docs } });
+    await suite.gate.ask('POST', '/fruit/_bulk_docs', { as: suite.gate.owner, body: { docs } });
     const { page } = await open('/databases');
     await page.getByRole('link', { name: 'fruit', exact: true }).click();
     await page.getByLabel('Show ids that begin with').fill('list-');
@@ -71,8 +57,8 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     ]);
     assert.match(sent.postData() ?? '', /"price": 12345678901234567890/);
     await page.getByRole('heading', { name: 'fig/1' }).waitFor();
-    await gate.ask('PUT', `/fruit/fig%2F1/a.txt?rev=${String((await stored('fig%2F1'))['_rev'])}`, {
-      as: gate.owner,
+    await suite.gate.ask('PUT', `/fruit/fig%2F1/a.txt?rev=${String((await stored('fig%2F1'))['_rev'])}`, {
+      as: suite.gate.owner,
       body: '"text"',
     });
     await page.reload();
@@ -108,7 +94,10 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     const rev = `1-${'0'.repeat(32)}`;
     await put('plum', { colour: 'blue' });
     const docs = [{ _id: 'plum', _rev: rev, colour: 'red' }];
-    await gate.ask('POST', '/fruit/_bulk_docs', { as: gate.owner, body: { docs, new_edits: false } });
+    await suite.gate.ask('POST', '/fruit/_bulk_docs', {
+      as: suite.gate.owner,
+      body: { docs, new_edits: false },
+    });
     const { page } = await open('/databases/fruit/documents/plum');
     await page.getByRole('link', { name: 'Revisions' }).click();
     await page.getByRole('heading', { name: 'One revision is in conflict' }).waitFor();
@@ -118,7 +107,7 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: `Remove the conflict ${rev}` }).click();
     await page.getByRole('button', { name: 'Remove', exact: true }).click();
     await page.getByRole('heading', { name: 'One revision is in conflict' }).waitFor({ state: 'detached' });
-    const { body } = await gate.ask('GET', '/fruit/plum?conflicts=true', { as: gate.owner });
+    const { body } = await suite.gate.ask('GET', '/fruit/plum?conflicts=true', { as: suite.gate.owner });
     assert.equal('_conflicts' in (body as object), false);
   });
 
@@ -138,8 +127,8 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('shows a document whose id browsers cannot send, and says why it is read-only', async () => {
-    await gate.ask('POST', '/fruit/_bulk_docs', {
-      as: gate.owner,
+    await suite.gate.ask('POST', '/fruit/_bulk_docs', {
+      as: suite.gate.owner,
       body: { docs: [{ _id: '..', secret: 7 }] },
     });
     const { page } = await open('/databases/fruit/documents/..');

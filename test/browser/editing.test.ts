@@ -1,33 +1,15 @@
 // Two people edit the permissions of one database, and one person edits by keyboard alone.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { type Browser, type Page } from 'playwright-core';
-import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
-import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { describe, it } from 'node:test';
+import { type Page } from 'playwright-core';
+import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
+import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 describe('the permissions of a database', { skip: NO_BROWSER }, () => {
-  let gate: Couchgate;
-  let browser: Browser;
-  const opened: Dashboard[] = [];
-
-  before(async () => {
-    gate = await startCouchgate();
-    browser = await startBrowser();
-  });
-  after(async () => {
-    await browser.close();
-    await gate.close();
-  });
-  afterEach(async () => {
-    for (const dashboard of opened.splice(0)) {
-      assert.deepEqual(dashboard.problems, []);
-      await dashboard.close();
-    }
-  });
+  const suite = dashboardSuite();
 
   async function permissionsOf(database: string): Promise<Dashboard> {
-    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
-    opened.push(dashboard);
+    const dashboard = await suite.open();
     await dashboard.go(`/databases/${database}/permissions`);
     await dashboard.page.getByRole('heading', { name: `Permissions of ${database}` }).waitFor();
     await dashboard.page.getByRole('table').waitFor();
@@ -38,12 +20,12 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Save', exact: true }).click();
   }
   const grantsOf = async (database: string): Promise<unknown> => {
-    const { body } = await gate.ask('GET', `/${database}/_security`, { as: gate.owner });
+    const { body } = await suite.gate.ask('GET', `/${database}/_security`, { as: suite.gate.owner });
     return (body as { cloudant?: unknown }).cloudant;
   };
 
   it('show theirs beside mine when both changed a row, and save what is chosen', async () => {
-    await gate.database('contested', { a: ['_reader'], b: ['_reader'], c: ['_reader'] });
+    await suite.gate.database('contested', { a: ['_reader'], b: ['_reader'], c: ['_reader'] });
     const [mine, theirs] = [await permissionsOf('contested'), await permissionsOf('contested')];
     await mine.page.getByLabel('Write for a', { exact: true }).check();
     await mine.page.getByLabel('Write for b', { exact: true }).check();
@@ -68,11 +50,11 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
   });
 
   it('carry edits over when the other person changed other rows', async () => {
-    await gate.database('merged', { a: ['_reader'] });
+    await suite.gate.database('merged', { a: ['_reader'] });
     const mine = await permissionsOf('merged');
     mine.expectRefusal(/^412 \/_api\/v2\/db\/merged\/_security$/);
     await mine.page.getByLabel('Write for a', { exact: true }).check();
-    await gate.grant('merged', { a: ['_reader'], b: ['_reader'] });
+    await suite.gate.grant('merged', { a: ['_reader'], b: ['_reader'] });
     await save(mine.page);
     await mine.page.getByText('Somebody else has saved these permissions meanwhile.').waitFor();
     assert.deepEqual(await grantsOf('merged'), { a: ['_reader'], b: ['_reader'] });
@@ -82,7 +64,7 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
   });
 
   it('keep the edits when a save fails, and say why with the request id', async () => {
-    await gate.database('failing', { a: ['_reader'] });
+    await suite.gate.database('failing', { a: ['_reader'] });
     const dashboard = await permissionsOf('failing');
     dashboard.expectRefusal(/^503 \/_api\/v2\/db\/failing\/_security$/);
     const { page } = dashboard;
@@ -107,7 +89,7 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
   });
 
   it('have a history, and roll back only after what it widens was confirmed', async () => {
-    await gate.database('past', { nobody: ['_reader'], a: ['_reader'] });
+    await suite.gate.database('past', { nobody: ['_reader'], a: ['_reader'] });
     const dashboard = await permissionsOf('past');
     dashboard.expectRefusal(/^409 \/_api\/v2\/db\/past\/_security\/rollback$/);
     const { page } = dashboard;
@@ -135,7 +117,7 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
   });
 
   it('are edited by keyboard alone', async () => {
-    await gate.database('keyboard', { a: ['_reader'] });
+    await suite.gate.database('keyboard', { a: ['_reader'] });
     const { page } = await permissionsOf('keyboard');
     const focused = (): Promise<string> =>
       page.evaluate(

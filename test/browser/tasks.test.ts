@@ -1,37 +1,22 @@
 // What a person who comes from Cloudant does in the dashboard, in Chromium, checked at the API.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { type Browser } from 'playwright-core';
-import { type Dashboard, NO_BROWSER, openDashboard, signIn, startBrowser } from '../support/browser.ts';
-import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
+import { before, describe, it } from 'node:test';
+import { type Dashboard, NO_BROWSER, signIn } from '../support/browser.ts';
+import { type Credentials } from '../support/couchgate.ts';
+import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
-  let gate: Couchgate;
-  let browser: Browser;
-  const opened: Dashboard[] = [];
+  const suite = dashboardSuite();
   const alice: Credentials = { name: 'alice', password: 'wonder' };
 
   before(async () => {
-    gate = await startCouchgate();
-    browser = await startBrowser();
-    await gate.ask('PUT', '/_users', { as: gate.owner });
+    await suite.gate.ask('PUT', '/_users', { as: suite.gate.owner });
     const body = { ...alice, roles: [], type: 'user' };
-    await gate.ask('PUT', '/_users/org.couchdb.user:alice', { as: gate.owner, body });
-  });
-  after(async () => {
-    await browser.close();
-    await gate.close();
-  });
-  afterEach(async () => {
-    for (const dashboard of opened.splice(0)) {
-      assert.deepEqual(dashboard.problems, []);
-      await dashboard.close();
-    }
+    await suite.gate.ask('PUT', '/_users/org.couchdb.user:alice', { as: suite.gate.owner, body });
   });
 
-  async function open(as: Credentials | undefined = gate.owner): Promise<Dashboard> {
-    const dashboard = await openDashboard(browser, gate, { as });
-    opened.push(dashboard);
+  async function open(as: Credentials | undefined = suite.gate.owner): Promise<Dashboard> {
+    const dashboard = await suite.open({ as });
     return dashboard;
   }
   async function permissionsOf(database: string): Promise<Dashboard> {
@@ -47,14 +32,15 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByText('Saved. It is in force now.').waitFor();
   }
   const grantsOf = async (database: string): Promise<unknown> => {
-    const { body } = await gate.ask('GET', `/${database}/_security`, { as: gate.owner });
+    const { body } = await suite.gate.ask('GET', `/${database}/_security`, { as: suite.gate.owner });
     return (body as { cloudant?: unknown }).cloudant;
   };
   const statusOf = async (path: string, as?: Credentials): Promise<number> =>
-    (await gate.ask('GET', path, { as })).status;
+    (await suite.gate.ask('GET', path, { as })).status;
 
   it('creates a database, shares it with a user, and deletes it', async () => {
-    const { page } = await open();
+    const dashboard = await open();
+    const { page } = dashboard;
     await page.getByRole('button', { name: 'Create database' }).click();
     const create = page.getByRole('button', { name: 'Create', exact: true });
     await page.getByLabel('Name', { exact: true }).fill('Wrong');
@@ -68,7 +54,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Add' }).click();
     await page.getByLabel('Read for alice').check();
     await page.getByLabel('Write for alice').check();
-    await saveIn(opened[0] as Dashboard, 'can read documents and write and delete documents.');
+    await saveIn(dashboard, 'can read documents and write and delete documents.');
     assert.deepEqual(await grantsOf('shared'), { alice: ['_reader', '_writer'] });
     assert.equal(await statusOf('/shared', alice), 200);
     await page.getByRole('link', { name: 'Databases' }).first().click();
@@ -79,11 +65,11 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('Type shared to confirm').fill('shared');
     await confirm.click();
     await page.getByRole('link', { name: 'Permissions of shared' }).waitFor({ state: 'detached' });
-    assert.equal(await statusOf('/shared', gate.owner), 404);
+    assert.equal(await statusOf('/shared', suite.gate.owner), 404);
   });
 
   it('makes a database public by its padlock, and closes it again', async () => {
-    await gate.database('fruit', {});
+    await suite.gate.database('fruit', {});
     const dashboard = await open();
     const { page } = dashboard;
     await page.getByRole('link', { name: 'Permissions of fruit' }).click();
@@ -97,7 +83,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('generates a key with its first grant, rotates its password, and revokes it', async () => {
-    await gate.database('nuts', {});
+    await suite.gate.database('nuts', {});
     const dashboard = await permissionsOf('nuts');
     const { page } = dashboard;
     await page.getByRole('button', { name: 'Generate API key' }).click();
@@ -145,9 +131,9 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   }
 
   it('copies the roles of a key to another one', async () => {
-    const [from, to] = [await gate.key(), await gate.key()];
-    await gate.database('copied-a', { [from.name]: ['_reader'], [to.name]: ['_writer'] });
-    await gate.database('copied-b', { [from.name]: ['_admin'] });
+    const [from, to] = [await suite.gate.key(), await suite.gate.key()];
+    await suite.gate.database('copied-a', { [from.name]: ['_reader'], [to.name]: ['_writer'] });
+    await suite.gate.database('copied-b', { [from.name]: ['_admin'] });
     const { page, go } = await open();
     await go(`/keys/${from.name}`);
     await page.getByRole('row', { name: 'copied-b' }).getByText('_admin').waitFor();
@@ -164,7 +150,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('creates a user, sets its password, changes its roles, deletes it, and sees no hash', async () => {
-    const key = await gate.key();
+    const key = await suite.gate.key();
     const dashboard = await open();
     dashboard.expectRefusal(/^(?:403|409) \/_users\/org\.couchdb\.user/);
     const { page } = dashboard;
@@ -184,7 +170,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('textbox', { name: 'Password' }).fill('a long password');
     for (const [taken, why] of [
       [key.name, 'an API key has or had it'],
-      [gate.owner.name, 'a server admin of CouchDB has it'],
+      [suite.gate.owner.name, 'a server admin of CouchDB has it'],
       ['alice', 'A user with this name exists.'],
     ] as const) {
       await name.fill(taken);
@@ -222,17 +208,16 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('is told that an API key has no access', async () => {
-    const dashboard = await openDashboard(browser, gate);
-    opened.push(dashboard);
+    const dashboard = await suite.open({});
     dashboard.expectRefusal(/^403 \/_session$/);
     const { page } = dashboard;
-    await signIn(page, await gate.key());
+    await signIn(page, await suite.gate.key());
     await page.getByText('API keys have no access to the dashboard. Sign in as').waitFor();
     await page.getByText('Request').waitFor();
   });
 
   it('changes permissions as a user who holds _security, and sees nothing else', async () => {
-    await gate.database('garden', { alice: ['_security'] });
+    await suite.gate.database('garden', { alice: ['_security'] });
     const dashboard = await open(alice);
     dashboard.expectRefusal(/^403 \/_api\/v2\/db\/secret\/_security$/);
     const { page } = dashboard;
@@ -242,14 +227,14 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('Write for everyone without a password').check();
     await saveIn(dashboard, 'garden becomes writable without a password.');
     assert.deepEqual(await grantsOf('garden'), { alice: ['_security'], nobody: ['_writer'] });
-    await gate.database('secret', {});
+    await suite.gate.database('secret', {});
     await dashboard.go('/databases/secret/permissions');
     await page.getByText('The permissions cannot be read').waitFor();
     await page.getByText(/^Request /).waitFor();
   });
 
   it('loses no edits when the session ends', async () => {
-    await gate.database('edits', {});
+    await suite.gate.database('edits', {});
     const dashboard = await permissionsOf('edits');
     const { page, context } = dashboard;
     await page.getByLabel('Read for everyone without a password').check();
@@ -257,15 +242,15 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Review and save' }).click();
     await page.getByRole('button', { name: 'Save', exact: true }).click();
     await page.getByText('Your session has ended').waitFor();
-    await signIn(page, { ...gate.owner, password: 'wrong' });
+    await signIn(page, { ...suite.gate.owner, password: 'wrong' });
     await page.getByText('Name or password is incorrect.').waitFor();
-    await signIn(page, gate.owner);
+    await signIn(page, suite.gate.owner);
     await page.getByText('Saved. It is in force now.').waitFor();
     assert.deepEqual(await grantsOf('edits'), { nobody: ['_reader'] });
   });
 
   it('is asked before unsaved edits are lost, and not without a change', async () => {
-    await gate.database('unsaved', {});
+    await suite.gate.database('unsaved', {});
     const dashboard = await permissionsOf('unsaved');
     const { page } = dashboard;
     const box = page.getByLabel('Read for everyone without a password');
@@ -291,7 +276,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('finds a list again by its address: search, sort, back', async () => {
-    for (const name of ['list-a', 'list-b']) await gate.database(name, {});
+    for (const name of ['list-a', 'list-b']) await suite.gate.database(name, {});
     const { page } = await open();
     await page.getByLabel('Search by name').fill('list-');
     await page.getByRole('button', { name: 'Name' }).click();
@@ -308,7 +293,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
   });
 
   it('hands a database to CouchDB, and is warned if that opens it', async () => {
-    await gate.database('handed', {});
+    await suite.gate.database('handed', {});
     const dashboard = await permissionsOf('handed');
     const { page } = dashboard;
     await page.getByText('Let CouchDB decide').click();
@@ -320,7 +305,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('These names and roles').check();
     await page.getByLabel('Members: names').fill('alice\n');
     await saveIn(dashboard, 'CouchDB decides: its members and admins');
-    const { body } = await gate.ask('GET', '/handed/_security', { as: gate.owner });
+    const { body } = await suite.gate.ask('GET', '/handed/_security', { as: suite.gate.owner });
     const { couchdb_auth_only: isOn, members } = body as Record<string, unknown>;
     assert.deepEqual([isOn, members], [true, { names: ['alice'], roles: [] }]);
     assert.deepEqual([await statusOf('/handed', alice), await statusOf('/handed')], [200, 401]);
