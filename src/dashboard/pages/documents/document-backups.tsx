@@ -89,22 +89,24 @@ function Versions({ database, id, versions, live }: VersionsProps) {
       )}
       {now.isError && <ErrorNotice error={now.error} title="The document cannot be read" />}
       {stored.data !== undefined && nowText !== undefined && (
-        <>
-          <Suspense fallback={<Waiting what="the comparison" />}>
-            <JsonCompare
-              key={`${chosen.snapshot} ${isGone ? '' : (now.data?.rev ?? '')}`}
-              left={{ title: 'In the backup', text: stored.data }}
-              right={{ title: isGone ? 'Now: deleted' : 'Now', text: nowText }}
-              legend={{ removed: 'removed or changed since the backup', added: 'added or changed since' }}
-            />
-          </Suspense>
-          <Restore
-            database={database}
-            id={id}
-            version={chosen}
-            revision={isGone ? null : (now.data?.rev ?? null)}
+        <Suspense fallback={<Waiting what="the comparison" />}>
+          <JsonCompare
+            key={`${chosen.snapshot} ${isGone ? '' : (now.data?.rev ?? '')}`}
+            left={{ title: 'In the backup', text: stored.data }}
+            right={{ title: isGone ? 'Now: deleted' : 'Now', text: nowText }}
+            legend={{ removed: 'removed or changed since the backup', added: 'added or changed since' }}
           />
-        </>
+        </Suspense>
+      )}
+      {stored.data !== undefined && (
+        // Stays while the document is read again: it says what the last restore did.
+        <Restore
+          database={database}
+          id={id}
+          version={chosen}
+          revision={isGone ? null : (now.data?.rev ?? null)}
+          isCompared={nowText !== undefined}
+        />
       )}
     </>
   );
@@ -114,9 +116,11 @@ interface RestoreProps extends Props {
   readonly version: DocumentVersion;
   /** The live revision that is shown; null = there is none. */
   readonly revision: string | null;
+  /** False while the live document is being read: nobody has seen yet what would be replaced. */
+  readonly isCompared: boolean;
 }
 
-function Restore({ database, id, version, revision }: RestoreProps) {
+function Restore({ database, id, version, revision, isCompared }: RestoreProps) {
   const queries = useQueryClient();
   const [isAsking, setAsking] = useState(false);
   const [result, setResult] = useState<'restored' | 'changed'>();
@@ -148,7 +152,9 @@ function Restore({ database, id, version, revision }: RestoreProps) {
         </Alert>
       )}
       <div className="actions">
-        <Button onClick={() => setAsking(true)}>Restore this version…</Button>
+        <Button disabled={!isCompared} onClick={() => setAsking(true)}>
+          Restore this version…
+        </Button>
       </div>
       {isAsking && (
         <ConfirmDialog
