@@ -44,6 +44,7 @@ async function usersAmong(couch: Pick<Couch, 'ask'>, names: readonly string[]): 
     method: 'POST',
     path: '/_users/_all_docs',
     body: { keys: names.map((name) => `org.couchdb.user:${name}`) },
+    repeatable: true,
   });
   // Without a database of users, there are no rows.
   const { rows = [] } = (body ?? {}) as {

@@ -197,8 +197,8 @@ async function askInfo(
   quota: { readonly caller?: string },
 ): Promise<readonly InfoRow[]> {
   try {
-    const request = { method: 'POST', path: '/_dbs_info', body: { keys: names }, exact: true } as const;
-    return (await askList(couch, { ...request, ...quota })) as readonly InfoRow[];
+    const request = { method: 'POST', path: '/_dbs_info', body: { keys: names }, ...quota } as const;
+    return (await askList(couch, { ...request, exact: true, repeatable: true })) as readonly InfoRow[];
   } catch (error) {
     // An operator may have lowered CouchDB's limit.
     const isTooMany = error instanceof HttpError && error.reason === 'too_many_keys';

@@ -58,6 +58,7 @@ async function unknownAmong({ couch, keys }: KnownNamesDeps, names: readonly str
     method: 'POST',
     path: '/_users/_all_docs',
     body: { keys: others.map((name) => `org.couchdb.user:${name}`) },
+    repeatable: true,
   });
   const { rows } = (body ?? {}) as {
     readonly rows?: readonly { readonly value?: { readonly deleted?: boolean } }[];

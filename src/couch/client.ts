@@ -113,7 +113,8 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     if (!outcome.answered && isNodesFault(failure)) options.nodeFailed(node.url, failure.reason);
     // A write that a node may have received is never repeated: the caller could not detect that it was
     // applied twice.
-    const mayAskAgain = failure.reached === 'unsent' || request.method === 'GET' || request.method === 'HEAD';
+    const isRead = request.method === 'GET' || request.method === 'HEAD' || request.repeatable === true;
+    const mayAskAgain = failure.reached === 'unsent' || isRead;
     if (!mayAskAgain) throw unavailable(failure);
   }
 }

@@ -11,6 +11,8 @@ export interface CouchRequest {
    */
   readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
+  /** True for a POST that only reads: like a GET, it is sent again if its connection breaks. */
+  readonly repeatable?: boolean;
   /** True: no number of the answer changes its value when it is written again. */
   readonly exact?: boolean;
   /**

@@ -84,7 +84,7 @@ export async function refuseOthersJobs(
 ): Promise<void> {
   if (principal.kind === 'owner' || ids.length === 0) return;
   const path = '/_replicator/_all_docs?include_docs=true';
-  const answer = await couch.ask({ method: 'POST', path, body: { keys: ids } });
+  const answer = await couch.ask({ method: 'POST', path, body: { keys: ids }, repeatable: true });
   if (answer.status === 404) return;
   const { rows } = (answer.body ?? {}) as { readonly rows?: unknown };
   if (answer.status !== 200 || !Array.isArray(rows)) {

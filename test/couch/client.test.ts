@@ -137,17 +137,21 @@ describe('asking CouchDB', () => {
     assert.equal(up.received.length, 1);
   });
 
-  it('asks the only node a second time for a read whose idle connection broke', async () => {
-    let first = true;
-    const up = await node((_, res) => {
-      if (first) res.destroy();
-      else answerJson(res, 200, {});
-      first = false;
+  for (const request of [
+    { method: 'GET', path: '/' },
+    { method: 'POST', path: '/_dbs_info', body: { keys: ['fruit'] }, repeatable: true },
+  ] as const)
+    it(`asks the only node a second time for a read whose idle connection broke – ${request.method}`, async () => {
+      let first = true;
+      const up = await node((_, res) => {
+        if (first) res.destroy();
+        else answerJson(res, 200, {});
+        first = false;
+      });
+      const { couch, failed } = client([up.url]);
+      assert.equal((await couch.ask(request)).status, 200);
+      assert.deepEqual(failed, []);
     });
-    const { couch, failed } = client([up.url]);
-    assert.equal((await couch.ask({ method: 'GET', path: '/' })).status, 200);
-    assert.deepEqual(failed, []);
-  });
 
   it('takes an answer that is cut short for a failure', async () => {
     const cutter = await node((_, res) => {
