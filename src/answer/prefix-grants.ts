@@ -7,7 +7,7 @@ import { fieldsOfGrant, parsePrefixGrant } from '../permissions/prefix-grant.ts'
 import { type DescribedPrefixGrant, type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
-import { GRANT_BODY, grantNameIn, originOf } from './owner-grant.ts';
+import { GRANT_BODY, grantConditionIn, grantNameIn, originOf } from './owner-grant.ts';
 import { type KnownNamesDeps, warningsOnUnknown } from './unknown-names.ts';
 
 export interface PrefixGrantsDeps {
@@ -38,9 +38,10 @@ export function prefixGrantHandlers(
       sendJson(res, 200, shownGrant(found));
     },
     'prefix-grant-put': (req, res, context) => put(deps, req, res, context),
-    'prefix-grant-revoke': async (_req, res, context) => {
+    'prefix-grant-revoke': async (req, res, context) => {
       const id = grantNameIn(context);
-      const change = await prefixGrants.documents.revoke(id, originOf(context, deps.now()));
+      const origin = originOf(context, deps.now());
+      const change = await prefixGrants.documents.revoke(id, origin, grantConditionIn(req));
       if (change === undefined) throw noSuchGrant();
       const before = withoutMeta(change.before);
       context.outcome.change = { action: 'revoke prefix grant', id, before, after: null };
@@ -59,11 +60,18 @@ async function put(
   const body = await bodies.jsonObject(req, res, GRANT_BODY);
   const grant = parsePrefixGrant(id, body, prefixGrants.rules, originOf(context, now()));
   if (!('principal' in grant)) throw new BadRequest(grant.join('; '));
-  const change = await prefixGrants.documents.put(id, fieldsOfGrant(grant));
+  const change = await prefixGrants.documents.put(id, fieldsOfGrant(grant), grantConditionIn(req));
   const [before, after] = [withoutMeta(change.before), withoutMeta(change.after)];
   context.outcome.change = { action: 'prefix grant', id, before, after };
   const warnings = await warningsOnUnknown(names, [grant.principal]);
-  const answer = { ok: true, id, ...fieldsOfGrant(grant), ...(warnings.length > 0 ? { warnings } : {}) };
+  const { _rev: revision } = change.after;
+  const answer = {
+    ok: true,
+    id,
+    revision,
+    ...fieldsOfGrant(grant),
+    ...(warnings.length > 0 ? { warnings } : {}),
+  };
   sendJson(res, before === null ? 201 : 200, answer);
 }
 
@@ -73,8 +81,13 @@ function described(prefixGrants: PrefixGrants): readonly DescribedPrefixGrant[] 
   return prefixGrants.describeAll();
 }
 
-function shownGrant({ id, fields, suspended }: DescribedPrefixGrant): object {
-  return { id, ...fields, ...(suspended === undefined ? {} : { in_force: false, reason: suspended }) };
+function shownGrant({ id, revision, fields, suspended }: DescribedPrefixGrant): object {
+  return {
+    id,
+    revision,
+    ...fields,
+    ...(suspended === undefined ? {} : { in_force: false, reason: suspended }),
+  };
 }
 
 /** The fields of a stored grant without those of CouchDB; `null` = no grant. */

@@ -11,7 +11,7 @@ import {
 } from '../permissions/server-grants.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
-import { GRANT_BODY, grantNameIn, originOf } from './owner-grant.ts';
+import { GRANT_BODY, grantConditionIn, grantNameIn, originOf } from './owner-grant.ts';
 import { type KnownNamesDeps, warningsOnUnknown } from './unknown-names.ts';
 
 export interface ServerGrantsDeps {
@@ -40,9 +40,10 @@ export function serverGrantHandlers(
       sendJson(res, 200, found);
     },
     'server-grant-put': (req, res, context) => put(deps, req, res, context),
-    'server-grant-revoke': async (_req, res, context) => {
+    'server-grant-revoke': async (req, res, context) => {
       const principal = grantNameIn(context);
-      const change = await serverGrants.documents.revoke(principal, originOf(context, deps.now()));
+      const origin = originOf(context, deps.now());
+      const change = await serverGrants.documents.revoke(principal, origin, grantConditionIn(req));
       if (change === undefined) throw noSuchGrant();
       context.outcome.change = {
         action: 'server grant',
@@ -65,10 +66,17 @@ async function put(
   const problems = problemsOfServerGrant(principal, await bodies.jsonObject(req, res, GRANT_BODY));
   if (problems.length > 0) throw new BadRequest(problems.join('; '));
   const fields = { roles: [MONITOR], ...originOf(context, now()) };
-  const { before } = await serverGrants.documents.put(principal, fields);
+  const condition = grantConditionIn(req);
+  const { before, after } = await serverGrants.documents.put(principal, fields, condition);
   context.outcome.change = { action: 'server grant', principal, before: rolesOf(before), after: [MONITOR] };
   const warnings = await warningsOnUnknown(names, [principal]);
-  const answer = { ok: true, principal, ...fields, ...(warnings.length > 0 ? { warnings } : {}) };
+  const answer = {
+    ok: true,
+    principal,
+    revision: after._rev,
+    ...fields,
+    ...(warnings.length > 0 ? { warnings } : {}),
+  };
   sendJson(res, before === undefined ? 201 : 200, answer);
 }
 

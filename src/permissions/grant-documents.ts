@@ -2,7 +2,7 @@
 // and changes them. A revocation is a live document, so that no concurrent write can undo it.
 import { type ChangeRow } from '../couch/couch.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
-import { Unavailable } from '../http-errors.ts';
+import { HttpError, Unavailable } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
 import { randomPause } from './random-pause.ts';
@@ -29,6 +29,12 @@ export interface GrantDocumentChange {
   readonly after: StoredDocument;
 }
 
+/**
+ * The state that a change needs: the revision of the document, or null = there is no such grant.
+ * `undefined` = any state.
+ */
+export type GrantCondition = string | null | undefined;
+
 interface Held {
   readonly document: StoredDocument;
   /** Concurrent writes left several leaves. None of them is in force until the owner writes again. */
@@ -39,6 +45,7 @@ interface Held {
 const SWEEP_MS = 30_000;
 const SHORTEST_POLL_MS = 250;
 const MAX_ATTEMPTS = 8;
+const MOVED = 'The grant is not in the state that the request names.';
 const UNKNOWN = 'The change may or may not stand: too few CouchDB nodes confirmed it.';
 
 /**
@@ -101,32 +108,47 @@ export class GrantDocuments {
 
   /**
    * Writes a grant. Resolves when a quorum of the cluster has it and all workers of this replica apply it.
-   * Throws `Unavailable`; the change may or may not stand then.
+   * Throws `Unavailable`; the change may or may not stand then. Throws 412 if the grant is in another state
+   * than `condition` says; nothing is changed then.
    */
-  put(id: string, fields: Readonly<Record<string, unknown>>): Promise<GrantDocumentChange> {
-    return this.#change(id, () => fields) as Promise<GrantDocumentChange>;
+  put(
+    id: string,
+    fields: Readonly<Record<string, unknown>>,
+    condition?: GrantCondition,
+  ): Promise<GrantDocumentChange> {
+    return this.#change(id, () => fields, condition) as Promise<GrantDocumentChange>;
   }
 
   /** Revokes a grant, as `put` writes one. `undefined` = there is none. */
   revoke(
     id: string,
     fields: { readonly by: string; readonly at: string },
+    condition?: GrantCondition,
   ): Promise<GrantDocumentChange | undefined> {
-    return this.#change(id, (before) => (before === undefined ? undefined : { revoked: true, ...fields }));
+    const next = (before: StoredDocument | undefined) =>
+      before === undefined ? undefined : { revoked: true, ...fields };
+    return this.#change(id, next, condition);
   }
 
   #change(
     id: string,
     next: (before: StoredDocument | undefined) => Readonly<Record<string, unknown>> | undefined,
+    condition: GrantCondition,
   ): Promise<GrantDocumentChange | undefined> {
     const { store, bus, prefix } = this.#options;
     const _id = prefix + id;
     return this.#changes.run(_id, async () => {
       let before: StoredDocument | undefined;
+      let isUnconfirmed = false;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
         if (attempt > 0) await randomPause(attempt);
         const read = await store.read(_id, { conflicts: true });
         const isGrant = read !== undefined && (!isRevoked(read) || leavesBeside(read).length > 0);
+        if (condition !== undefined && condition !== (isGrant ? read._rev : null)) {
+          // What is there now may be the own write that was not confirmed.
+          if (isUnconfirmed) break;
+          throw new HttpError(412, 'precondition_failed', MOVED);
+        }
         if (attempt === 0 && isGrant) before = read;
         // An own write that was not confirmed is repeated, whatever is there now.
         const fields = next(attempt === 0 ? before : (before ?? read));
@@ -134,7 +156,9 @@ export class GrantDocuments {
         const rev = read?._rev;
         const document = { _id, ...(rev === undefined ? {} : { _rev: rev }), ...fields };
         const written = await store.write(document);
-        if (written.outcome === 'conflict' || !written.quorum) continue;
+        if (written.outcome === 'conflict') continue;
+        isUnconfirmed ||= !written.quorum;
+        if (!written.quorum) continue;
         const losers = leavesBeside(read);
         if (losers.length > 0)
           await store.writeAll(losers.map((loser) => ({ _id, _rev: loser, _deleted: true })));

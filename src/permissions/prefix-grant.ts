@@ -40,7 +40,7 @@ const MIN_PREFIX_LENGTH = 3;
 const MAX_PREFIX_LENGTH = 237;
 const MAX_NAME_LENGTH = 256;
 export const DEFAULT_MAX_DATABASES = 1000;
-const MOST_DATABASES = 100_000;
+export const MOST_DATABASES = 100_000;
 const FIELDS = ['principal', 'databases', 'roles', 'create', 'delete', 'max_databases', 'dangerous'];
 const DANGEROUS = roleSet(['_admin', '_security']);
 /** `_db_updates` is a role on the whole server. */

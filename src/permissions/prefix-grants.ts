@@ -50,6 +50,8 @@ interface Index {
 /** A grant for the owner. */
 export interface DescribedPrefixGrant {
   readonly id: string;
+  /** CouchDB's revision of the document. */
+  readonly revision: string;
   readonly fields: Readonly<Record<string, unknown>>;
   /** Why it is not in force. */
   readonly suspended?: string;
@@ -113,13 +115,16 @@ export class PrefixGrants implements PrefixReader {
   /** All grants for the owner, those that are not in force too, by id. */
   describeAll(): readonly DescribedPrefixGrant[] {
     const { grants, suspended } = this.#current();
-    const inForce = grants.map((grant) => ({ id: grant.id, fields: fieldsOfGrant(grant) }));
-    const others: DescribedPrefixGrant[] = [];
+    const inForce = new Map(grants.map((grant) => [grant.id, fieldsOfGrant(grant)]));
+    const described: DescribedPrefixGrant[] = [];
     for (const [id, document] of this.documents.entries()) {
-      const reason = suspended.get(id);
-      if (reason !== undefined) others.push({ id, fields: fieldsOfDocument(document), suspended: reason });
+      const { _rev: revision = '' } = document;
+      const fields = inForce.get(id);
+      const reason = suspended.get(id) ?? '';
+      if (fields !== undefined) described.push({ id, revision, fields });
+      else described.push({ id, revision, fields: fieldsOfDocument(document), suspended: reason });
     }
-    return [...inForce, ...others].sort((a, b) => (a.id < b.id ? -1 : 1));
+    return described.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   close(): void {

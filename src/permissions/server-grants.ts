@@ -16,6 +16,8 @@ export interface ServerReader {
 /** A grant for the owner. */
 export interface ServerGrant {
   readonly principal: string;
+  /** CouchDB's revision of the document. */
+  readonly revision: string;
   readonly roles: readonly string[];
   readonly by: string;
   /** ISO 8601. */
@@ -30,7 +32,7 @@ const MAX_NAME_LENGTH = 256;
 const CONTROL = /[\u0000-\u001f\u007f]/u;
 
 /** The sentences for what is wrong with a server grant; none = it is valid. */
-export function problemsOfServerGrant(principal: string, body: JsonObject): readonly string[] {
+export function problemsOfServerGrant(principal: string, body: JsonObject): string[] {
   const { roles, ...others } = body;
   return [
     ...(principal === 'nobody' ? ['`nobody` cannot have a server grant'] : []),
@@ -79,9 +81,9 @@ export class ServerGrants implements ServerReader {
   /** A document that could not be put today grants nothing. */
   #build(): ReadonlyMap<string, ServerGrant> {
     const byName = new Map<string, ServerGrant>();
-    for (const [principal, { roles, by, at }] of this.documents.entries())
+    for (const [principal, { roles, by, at, _rev: revision = '' }] of this.documents.entries())
       if (problemsOfServerGrant(principal, { roles }).length === 0)
-        byName.set(principal, { principal, roles: [MONITOR], by: textOf(by), at: textOf(at) });
+        byName.set(principal, { principal, revision, roles: [MONITOR], by: textOf(by), at: textOf(at) });
     return byName;
   }
 }

@@ -46,6 +46,22 @@ describe('a permissions file', () => {
   });
 
   it('is refused if it is no file of this form', () => {
+    const lines = [
+      'version: 1',
+      'prefix_grants:',
+      '  a b: { name: x, databases: abc-*, roles: [_reader] }',
+      '  two: { databases: abc-*, roles: [] }',
+      '  three: { key: k, databases: a*c, roles: [_rader], create: yes }',
+      '  four: { key: k, databases: _users*, roles: [_reader], max_databases: many, x: 1 }',
+      'server_grants:',
+      '  - { name: nobody, roles: [_monitor] }',
+      '  - { key: k, roles: [_reader] }',
+      '  - { key: k, roles: [_monitor] }',
+      '',
+    ];
+    const found = problemsIn(lines.join('\n'));
+    const at = found.map((text) => Number.parseInt(text, 10));
+    assert.deepEqual(at, [3, 4, 5, 5, 5, 6, 6, 6, 6, 8, 9, 10], found.join('\n'));
     for (const text of ['', '- 1', 'version: 1', 'databases: {}', 'version: 1\ndatabases:\n\ta: {}\n', '\0'])
       assert.notEqual(problemsIn(text).length, 0, text);
     for (const text of [
@@ -290,6 +306,100 @@ describe('permissions as code', () => {
     const one = await run(['export', 'trip/3']);
     assert.equal(parsePermissionsFile(one.out).entries.length, 1);
     assert.equal((await run(['export', 'none'])).code, 1);
+  });
+
+  interface Shown {
+    readonly principal: string;
+    readonly roles: readonly string[];
+    readonly revision: string;
+  }
+  const grantsOf = async (kind: 'prefix_grants' | 'server_grants'): Promise<readonly Shown[]> => {
+    const { body } = await gate.ask('GET', `/_api/v2/${kind}`, { as: gate.owner });
+    return (body as Record<string, Shown[]>)[kind] ?? [];
+  };
+  const rolesOf = async (at: number) => (await grantsOf('prefix_grants'))[at]?.roles;
+
+  it('adds, exports, replaces and revokes prefix grants and server grants – plan and apply', async () => {
+    const written = (...lines: readonly string[]): string => file(`version: 1\n${lines.join('\n')}\n`);
+    const backend = (rest: string): string => `  backend: { key: sensor 7, databases: "app-*", ${rest} }`;
+    const path = written(
+      'prefix_grants:',
+      backend('roles: [_reader], create: true, max_databases: 7'),
+      'server_grants:',
+      '  - { name: max, roles: [_monitor] }',
+    );
+    const planned = await run(['plan', path]);
+    assert.equal(planned.code, 2, planned.err);
+    assert.ok(planned.out.includes(`- -> ${key.name} app-* _reader create (7 databases)`), planned.out);
+    assert.match(planned.err, /no such key or user: "max"/);
+    assert.equal((await run(['apply', path, '--yes'])).code, 0);
+    assert.equal((await run(['plan', path, '--prune'])).code, 0);
+    const monitor = (await grantsOf('server_grants'))[0];
+    assert.equal(monitor?.principal, 'max');
+    const exported = await run(['export']);
+    assert.ok(exported.out.includes('{ key: sensor 7, databases: "app-*"'), exported.out);
+    for (const flags of [[], ['--prune']]) {
+      const again = await run(['plan', file(exported.out), ...flags]);
+      assert.deepEqual([again.code, again.err], [0, ''], again.out);
+    }
+    // Without --prune the file takes nothing away, and gives nothing to somebody else.
+    const more = written('prefix_grants:', backend('roles: [_writer]'));
+    assert.equal((await run(['apply', more, '--yes'])).code, 0);
+    assert.deepEqual(await rolesOf(0), ['_reader', '_writer']);
+    const other = written('prefix_grants:', '  backend: { name: x, databases: "app-*", roles: [_reader] }');
+    const refused = await run(['plan', other]);
+    assert.deepEqual([refused.code, refused.err.includes(':3: "backend" has another principal')], [1, true]);
+    const exactly = written('prefix_grants:', backend('roles: [_writer]'));
+    assert.equal((await run(['apply', exactly, '--yes', '--prune'])).code, 0);
+    assert.deepEqual(await rolesOf(0), ['_writer']);
+    assert.equal((await grantsOf('server_grants')).length, 1, 'a section that is not there is not managed');
+    assert.equal((await run(['apply', written('prefix_grants: {}'), '--yes'])).code, 0);
+    assert.equal((await grantsOf('prefix_grants')).length, 1);
+    const none = written('prefix_grants: {}', 'server_grants: []');
+    assert.equal((await run(['apply', none, '--yes', '--prune'])).code, 0);
+    assert.deepEqual(await grantsOf('prefix_grants'), []);
+    assert.deepEqual(await grantsOf('server_grants'), []);
+  });
+
+  it('needs a flag for dangerous roles, and refuses what has moved – prefix grants', async () => {
+    const plan = join(folder, 'grants.json');
+    const put = (body: object, headers: Readonly<Record<string, string>> = {}) =>
+      gate.ask('PUT', '/_api/v2/prefix_grants/risky', { as: gate.owner, body, headers });
+    const text =
+      'version: 1\nprefix_grants:\n  risky: { key: sensor 7, databases: "app-*", roles: [_security] }\n';
+    assert.equal((await run(['plan', file(text), '--out', plan])).code, 2);
+    for (const what of [file(text), plan]) {
+      const refused = await run(['apply', what, '--yes']);
+      assert.deepEqual([refused.code, refused.err.includes('--allow-admin')], [1, true], refused.err);
+      assert.deepEqual(await grantsOf('prefix_grants'), []);
+    }
+    const edited = readFileSync(plan, 'utf8').replace('app-*', 'x*');
+    assert.equal((await run(['apply', file(edited, 'edited.json'), '--yes', '--allow-admin'])).code, 1);
+    const harmless = { principal: key.name, databases: 'app-*', roles: ['_reader'] };
+    assert.equal((await put(harmless)).status, 201);
+    const stale = await run(['apply', plan, '--yes', '--allow-admin']);
+    assert.equal(stale.code, 1);
+    assert.match(
+      stale.err,
+      /plan is stale, nothing is changed[^]*risky: changed by \S+ at \S+: - -> \S+ app-\* _reader/,
+    );
+    // The server decides again: the state that a request names must be in force.
+    const [held] = await grantsOf('prefix_grants');
+    for (const headers of [{ 'If-None-Match': '*' }, { 'If-Match': '"1-0"' }]) {
+      assert.equal((await put(harmless, headers)).status, 412);
+      const revoked = await gate.ask('DELETE', '/_api/v2/prefix_grants/risky', { as: gate.owner, headers });
+      assert.equal(revoked.status, 412);
+    }
+    assert.equal((await put(harmless, { 'If-Match': '*' })).status, 400);
+    assert.equal((await put(harmless, { 'If-Match': `W/"${held?.revision}"` })).status, 200);
+    assert.equal((await run(['apply', file(text), '--yes', '--allow-admin'])).code, 0);
+    assert.deepEqual(await rolesOf(0), ['_reader', '_security']);
+    assert.equal((await run(['plan', file(text.replace('"app-*"', '"app-x*"')), '--prune'])).code, 2);
+    const narrower = await run(['apply', file(text.replace('"app-*"', '"app-x*"')), '--yes', '--prune']);
+    assert.equal(narrower.code, 0, narrower.err);
+    const wider = await run(['apply', file(text), '--yes', '--prune']);
+    assert.deepEqual([wider.code, wider.err.includes('--allow-admin')], [1, true], wider.err);
+    await gate.ask('DELETE', '/_api/v2/prefix_grants/risky', { as: gate.owner });
   });
 
   it('adds to the members of a database that is left to CouchDB, and gives it back – apply', async () => {

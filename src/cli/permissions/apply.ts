@@ -1,8 +1,10 @@
-// Applies a plan: refuses it as a whole if a database has moved or a flag is missing. Then it changes one
-// database after the other, under the condition that nobody else has changed it.
+// Applies a plan: refuses it as a whole if a database or a grant has moved, or a flag is missing. Then it
+// changes one after the other, under the condition that nobody else has changed it.
 import { type Widening } from '../../permissions/widening.ts';
 import { type Admin } from '../../setup/admin.ts';
 import { type DatabaseChange, type Plan, securityAfter, wideningBy } from './plan.ts';
+import { applyGrants, refusedGrants } from './apply-grants.ts';
+import { flagsOf } from './flags.ts';
 import { Moved, readMany, type RemotePermissions, whatMoved, writePermissions } from './remote.ts';
 
 export interface ApplyDeps {
@@ -14,27 +16,18 @@ export interface ApplyDeps {
   readonly say: (line: string) => void;
 }
 
-const FLAGS: Readonly<Record<Widening, readonly [flag: string, does: string]>> = {
-  public: ['--allow-public', 'opens to callers without credentials'],
-  admin: ['--allow-admin', 'gives _admin or _security to somebody who does not have it now'],
-};
-
-/** Databases that are named when a plan is refused. */
+/** Databases and grants that are named when a plan is refused. */
 const MAX_NAMED = 20;
 
-/** For a person: what a database needs a flag for. */
-export function flagsOf({ database, widening }: DatabaseChange): readonly string[] {
-  return widening.map((way) => `${database} ${FLAGS[way][1]}; needs ${FLAGS[way][0]}`);
-}
-
 /**
- * Applies the plan. Resolves with the number of changed databases; undefined = not confirmed. Throws if the
- * plan is refused (nothing is changed), or if somebody changes a database while it is applied.
+ * Applies the plan. Resolves with the number of changed databases and grants; undefined = not confirmed.
+ * Throws if the plan is refused (nothing is changed), or if somebody changes one of them while it is applied.
  */
 export async function applyPlan(plan: Plan, deps: ApplyDeps): Promise<number | undefined> {
   await refuseMovedOrWide(plan, deps);
   if (!(await deps.confirm())) return undefined;
   let done = 0;
+  const total = plan.databases.length + plan.grants.length;
   const byName = new Map(plan.databases.map((change) => [change.database, change]));
   for await (const [database, found] of readMany(deps.couchgate, [...byName.keys()])) {
     const change = byName.get(database);
@@ -51,7 +44,7 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps): Promise<number | u
       for (const warning of warnings) deps.say(`Warning: ${database}: ${warning}`);
     } catch (error) {
       deps.say(
-        `${done} of ${plan.databases.length} databases are changed; ${database} and those after it are not.`,
+        `${done} of ${total} databases and grants are changed; ${database} and those after it are not.`,
       );
       if (!(error instanceof Moved)) throw error;
       throw new Error(`somebody else changed it:\n${(await movedLines(deps, change)).join('\n')}`, {
@@ -61,7 +54,7 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps): Promise<number | u
     done += 1;
     deps.say(`${database}: changed`);
   }
-  return done;
+  return done + (await applyGrants(plan.grants, done, total, deps));
 }
 
 /** Reads every database of the plan once more. What needs a flag is computed on what is in force. */
@@ -75,10 +68,12 @@ async function refuseMovedOrWide(plan: Plan, deps: ApplyDeps): Promise<void> {
     if (!isAsPlanned(found, change)) moved.push(change);
     else {
       const widening = wideningBy(found, change).filter((way) => !deps.allowed.has(way));
-      refused.push(...flagsOf({ ...change, widening }));
+      refused.push(...flagsOf(database, widening));
     }
   }
-  const lines: string[] = [];
+  const grants = await refusedGrants(plan.grants, deps);
+  refused.push(...grants.refused);
+  const lines: string[] = [...grants.moved];
   for (const change of moved.slice(0, MAX_NAMED)) lines.push(...(await movedLines(deps, change)));
   if (moved.length > MAX_NAMED) lines.push(`and ${moved.length - MAX_NAMED} more`);
   if (lines.length > 0)

@@ -15,10 +15,14 @@ import {
 } from '../owner-client.ts';
 import { parseOptions, type Parsed } from '../parse-options.ts';
 import { checkPermissions } from '../permissions-check.ts';
-import { applyPlan, flagsOf } from './apply.ts';
+import { applyPlan } from './apply.ts';
+import { placeOf } from './apply-grants.ts';
 import { exportPermissions } from './export.ts';
-import { type FileProblem, LARGEST_FILE_BYTES, parsePermissionsFile } from './file.ts';
+import { flagsOf } from './flags.ts';
+import { LARGEST_FILE_BYTES, parsePermissionsFile } from './file.ts';
+import { type FileProblem } from './file-nodes.ts';
 import { type DatabaseChange, makePlan, type Plan, PlanProblems } from './plan.ts';
+import { wordsOf } from './plan-grants.ts';
 import { parsePlan, planText } from './saved-plan.ts';
 
 export const PERMISSIONS_USAGE = `Usage: couchgate permissions check [database]...
@@ -29,8 +33,9 @@ check compares the permission record of each database with its _security on ever
 differs. It uses the configuration of the server. docs/permissions.md explains the words.
   --repair               check: repair what differs; nobody gets more rights than the record grants
 export prints the permissions as a YAML file, plan prints what such a file would change, apply changes it.
-  --out PLAN             plan: save the plan; apply refuses it if a database has changed since
-  --prune                plan, apply: also remove what the file does not grant on its databases
+  --out PLAN             plan: save the plan; apply refuses it if something has changed since
+  --prune                plan, apply: also remove what the file does not grant on its databases, and
+                         the prefix and server grants that its sections do not have
   --allow-public         apply: permit that a database is opened to callers without credentials
   --allow-admin          apply: permit that somebody new gets _admin or _security
   --yes                  apply: do not ask
@@ -107,7 +112,10 @@ function readArguments(args: readonly string[]) {
 async function run(action: string, values: Values, names: readonly string[], task: Task): Promise<number> {
   const [file = ''] = names;
   if (action === 'export') {
-    await exportPermissions(await task.open(), names, (text) => task.io.stdout.write(text));
+    await exportPermissions(await task.open(), names, {
+      write: (text) => task.io.stdout.write(text),
+      warn: (text) => task.io.stderr.write(`Warning: ${printable(text)}\n`),
+    });
     return 0;
   }
   return action === 'plan' ? plan(file, values, task) : apply(file, values, task);
@@ -119,7 +127,7 @@ async function plan(file: string, values: Values, { io, open }: Task): Promise<n
   if (values.out !== undefined) writeFileSync(values.out, planText(made.plan));
   if (values.json) io.stdout.write(planText(made.plan));
   else show(made.plan, io);
-  return made.plan.databases.length === 0 ? 0 : 2;
+  return isEmptyPlan(made.plan) ? 0 : 2;
 }
 
 async function apply(file: string, values: Values, { io, open }: Task): Promise<number> {
@@ -131,7 +139,7 @@ async function apply(file: string, values: Values, { io, open }: Task): Promise<
     : await planOf(text, file, values, { io, open });
   if (made === undefined) return 1;
   if (!values.json) show(made.plan, io);
-  if (made.plan.databases.length === 0) return 0;
+  if (isEmptyPlan(made.plan)) return 0;
   const allowed = new Set<Widening>([
     ...(values['allow-public'] === true ? (['public'] as const) : []),
     ...(values['allow-admin'] === true ? (['admin'] as const) : []),
@@ -162,14 +170,14 @@ async function planOf(
   { prune = false }: Values,
   { io, open }: Task,
 ): Promise<{ readonly plan: Plan; readonly couchgate: Admin } | undefined> {
-  const { entries, problems } = parsePermissionsFile(text);
+  const { problems, ...parsed } = parsePermissionsFile(text);
   if (problems.length > 0) {
     tell(problems, file, io);
     return undefined;
   }
   const couchgate = await open();
   try {
-    return { couchgate, plan: await makePlan(couchgate, entries, { prune }) };
+    return { couchgate, plan: await makePlan(couchgate, parsed, { prune }) };
   } catch (error) {
     if (!(error instanceof PlanProblems)) throw error;
     tell(error.problems, file, io);
@@ -183,13 +191,32 @@ function tell(problems: readonly FileProblem[], file: string, { stderr }: Comman
   if (problems.length > MAX_PROBLEMS) stderr.write(`and ${problems.length - MAX_PROBLEMS} more problems\n`);
 }
 
-function show({ databases, warnings }: Plan, { stdout, stderr }: CommandIo): void {
-  for (const warning of warnings) stderr.write(`Warning: ${printable(warning)}\n`);
-  for (const change of databases) {
+function isEmptyPlan({ databases, grants }: Plan): boolean {
+  return databases.length + grants.length === 0;
+}
+
+function show(plan: Plan, { stdout, stderr }: CommandIo): void {
+  for (const warning of plan.warnings) stderr.write(`Warning: ${printable(warning)}\n`);
+  for (const change of plan.databases) {
     stdout.write(`${printable(change.database)} (revision ${change.revision})\n`);
     for (const line of linesOf(change)) stdout.write(`  ${printable(line)}\n`);
   }
-  stdout.write(databases.length === 0 ? 'Nothing to do.\n' : `${databases.length} databases to change.\n`);
+  for (const change of plan.grants) {
+    const { before, after, widening } = change;
+    stdout.write(`${printable(placeOf(change))}\n`);
+    for (const line of [
+      `${wordsOf(before)} -> ${wordsOf(after)}`,
+      ...flagsOf(placeOf(change), widening).map((flag) => `! ${flag}`),
+    ])
+      stdout.write(`  ${printable(line)}\n`);
+  }
+  stdout.write(isEmptyPlan(plan) ? 'Nothing to do.\n' : `${countOf(plan)} to change.\n`);
+}
+
+function countOf({ databases, grants }: Plan): string {
+  return grants.length === 0
+    ? `${databases.length} databases`
+    : `${databases.length} databases and ${grants.length} grants`;
 }
 
 function linesOf(change: DatabaseChange): readonly string[] {
@@ -197,15 +224,15 @@ function linesOf(change: DatabaseChange): readonly string[] {
   return [
     ...change.names.map(({ name, before, after }) => `${name}: ${words(before)} -> ${words(after)}`),
     ...(change.couchdb === undefined ? [] : [`CouchDB: ${JSON.stringify(change.couchdb)}`]),
-    ...flagsOf(change).map((flag) => `! ${flag}`),
+    ...flagsOf(change.database, change.widening).map((flag) => `! ${flag}`),
   ];
 }
 
 /** Asks on a terminal. Throws a UsageError elsewhere: nobody could answer. */
-async function ask({ databases }: Plan, { stdin, stderr }: CommandIo): Promise<boolean> {
+async function ask(plan: Plan, { stdin, stderr }: CommandIo): Promise<boolean> {
   if ((stdin as { readonly isTTY?: boolean }).isTTY !== true)
     throw new UsageError('nobody can be asked here; add --yes if the plan may be applied');
-  stderr.write(`Change ${databases.length} databases? [y/N] `);
+  stderr.write(`Change ${countOf(plan)}? [y/N] `);
   for await (const line of createInterface({ input: stdin })) return /^y(?:es)?$/i.test(line.trim());
   return false;
 }

@@ -2,16 +2,18 @@
 import { rolesOf } from '../../permissions/role.ts';
 import { type Admin } from '../../setup/admin.ts';
 import { listIn } from './plan.ts';
+import { readGrants, type RemoteGrant } from './remote-grants.ts';
 import { readDatabases, readKeys, readMany, type RemoteKeys, type RemotePermissions } from './remote.ts';
 
 /**
  * Writes the databases, or all of them. A key is written by its label if no other valid key has the same one.
- * Memory does not grow with the number of databases. Throws for a database that does not exist.
+ * Prefix grants and server grants follow if all databases are written. Memory does not grow with the number
+ * of databases. Throws for a database that does not exist.
  */
 export async function exportPermissions(
   couchgate: Admin,
   names: readonly string[],
-  write: (text: string) => void,
+  { write, warn }: { readonly write: (text: string) => void; readonly warn: (text: string) => void },
 ): Promise<void> {
   const keys = await readKeys(couchgate);
   const databases = names.length > 0 ? [...new Set(names)].sort() : await readDatabases(couchgate);
@@ -20,6 +22,36 @@ export async function exportPermissions(
     if (found !== undefined) write(textOf(found, keys));
     else if (names.length > 0) throw new Error(`there is no database ${JSON.stringify(database)}`);
   }
+  if (names.length > 0) return;
+  const grants = await readGrants(couchgate);
+  for (const { kind, id, suspended } of grants)
+    if (suspended !== undefined) warn(`${kind} ${id} is not written, it is not in force: ${suspended}`);
+  write(grantsText(grants, keys));
+}
+
+function grantsText(grants: readonly RemoteGrant[], keys: RemoteKeys): string {
+  const lines = ['prefix_grants:', 'server_grants:'].map((section, at) => {
+    const kind = at === 0 ? 'prefix grant' : 'server grant';
+    const own = grants.filter((grant) => grant.kind === kind && grant.suspended === undefined);
+    const entries = own.map((grant) => {
+      const { databases, roles, create, delete: remove, max_databases: max } = grant.given;
+      const fields = [
+        whoIs(grant.principal, keys),
+        ...(databases === undefined ? [] : [`databases: ${JSON.stringify(databases)}`]),
+        `roles: [${roles.join(', ')}]`,
+        ...(create === true ? [`create: true, max_databases: ${max ?? 0}`] : []),
+        ...(remove === true ? ['delete: true'] : []),
+      ].join(', ');
+      return `  ${at === 0 ? `${JSON.stringify(grant.id)}:` : '-'} { ${fields} }\n`;
+    });
+    return `${section}${own.length > 0 ? '' : at === 0 ? ' {}' : ' []'}\n${entries.join('')}`;
+  });
+  return lines.join('');
+}
+
+function whoIs(name: string, keys: RemoteKeys): string {
+  const label = labelOf(name, keys);
+  return label === undefined ? `name: ${scalar(name)}` : `key: ${scalar(label)}`;
 }
 
 function textOf(
@@ -39,10 +71,8 @@ function textOf(
   const granted = [...grants].sort(([a], [b]) => (a < b ? -1 : 1));
   lines.push(granted.length === 0 ? '    grants: []' : '    grants:');
   for (const [name, roles] of granted) {
-    const label = labelOf(name, keys);
-    const who = label === undefined ? `name: ${scalar(name)}` : `key: ${scalar(label)}`;
     const list = rolesOf(roles);
-    lines.push(`      - { ${who}, roles: [${list.join(', ')}] }`);
+    lines.push(`      - { ${whoIs(name, keys)}, roles: [${list.join(', ')}] }`);
   }
   return `${lines.join('\n')}\n`;
 }

@@ -4,7 +4,9 @@ import { kindOfName } from '../../catalogue/database-name.ts';
 import { NO_ROLES, rolesOf, roleSet, type Role, type RoleSet } from '../../permissions/role.ts';
 import { type Widening, wideningOf } from '../../permissions/widening.ts';
 import { type Admin, fieldsOf } from '../../setup/admin.ts';
-import { type CouchdbList, type FileEntry, type FileProblem, quoted } from './file.ts';
+import { type CouchdbList, type FileEntry, type PermissionsFile } from './file.ts';
+import { type FileProblem, quoted } from './file-nodes.ts';
+import { type GrantChange, planGrants, principalOf } from './plan-grants.ts';
 import {
   readDatabases,
   readKeys,
@@ -14,6 +16,7 @@ import {
   requestOf,
   unknownAmong,
 } from './remote.ts';
+import { readGrants } from './remote-grants.ts';
 
 /** The change of one name. */
 export interface NameChange {
@@ -45,6 +48,8 @@ export interface Plan {
   readonly made_at: string;
   readonly prune: boolean;
   readonly databases: readonly DatabaseChange[];
+  /** Prefix grants and server grants. */
+  readonly grants: readonly GrantChange[];
   readonly warnings: readonly string[];
 }
 
@@ -72,12 +77,15 @@ const MAX_LOOKED_UP = 100;
 /** Makes the plan. Throws PlanProblems, and what the requests throw. */
 export async function makePlan(
   couchgate: Admin,
-  entries: readonly FileEntry[],
+  file: Omit<PermissionsFile, 'problems'>,
   { prune }: { readonly prune: boolean },
 ): Promise<Plan> {
   const keys = await readKeys(couchgate);
-  const { wanted, problems, warnings } = expand(entries, await readDatabases(couchgate), keys, prune);
-  if (problems.length > 0) throw new PlanProblems(problems);
+  const { wanted, problems, warnings } = expand(file.entries, await readDatabases(couchgate), keys, prune);
+  const present = file.managed.size === 0 ? [] : await readGrants(couchgate);
+  const grants = planGrants(file, present, keys, prune);
+  const all = [...problems, ...grants.problems].sort((a, b) => a.line - b.line);
+  if (all.length > 0) throw new PlanProblems(all);
   const changes: DatabaseChange[] = [];
   const gaining = new Set<string>();
   for await (const [database, found] of readMany(couchgate, [...wanted.keys()].sort())) {
@@ -91,6 +99,8 @@ export async function makePlan(
       if (name !== 'nobody' && after.some((role) => !before.includes(role)) && !keys.names.has(name))
         gaining.add(name);
   }
+  for (const { after } of grants.changes)
+    if (after !== null && !keys.names.has(after.principal)) gaining.add(after.principal);
   const unknown = await unknownAmong(couchgate, [...gaining].slice(0, MAX_LOOKED_UP));
   const unread = gaining.size - MAX_LOOKED_UP;
   return {
@@ -98,8 +108,10 @@ export async function makePlan(
     made_at: new Date().toISOString(),
     prune,
     databases: changes,
+    grants: grants.changes,
     warnings: [
       ...warnings,
+      ...grants.warnings,
       ...unknown.map((name) => `no such key or user: ${quoted(name)}`),
       ...(unread > 0 ? [`${unread} further names that gain a role were not looked up`] : []),
     ],
@@ -145,13 +157,9 @@ function rolesByName(
   problems: FileProblem[],
 ): ReadonlyMap<string, RoleSet> {
   const roles = new Map<string, RoleSet>();
-  for (const { by, name, roles: given, line } of entry.grants) {
-    const fitting = by === 'name' ? [name] : (keys.byLabel.get(name) ?? []);
-    const [holder] = fitting;
-    if (holder === undefined) problems.push({ line, reason: `no valid key has the label ${quoted(name)}` });
-    else if (fitting.length > 1)
-      problems.push({ line, reason: `${fitting.length} valid keys have the label ${quoted(name)}` });
-    else roles.set(holder, (roles.get(holder) ?? NO_ROLES) | given);
+  for (const grant of entry.grants) {
+    const holder = principalOf(grant, keys, problems);
+    if (holder !== undefined) roles.set(holder, (roles.get(holder) ?? NO_ROLES) | grant.roles);
   }
   return roles;
 }

@@ -1,5 +1,7 @@
 // Writes the JSON schema of permissions files, for editors. file.ts checks the same, and more.
+import { MOST_DATABASES } from '../../permissions/prefix-grant.ts';
 import { ROLES } from '../../permissions/role.ts';
+import { MONITOR } from '../../permissions/server-grants.ts';
 
 const TEXTS = { type: 'array', items: { type: 'string' } };
 const ROLE_LIST = { type: 'array', items: { enum: ROLES }, uniqueItems: true };
@@ -11,17 +13,7 @@ const COUCHDB_LIST = {
 
 /** Returns the text of docs/schema/permissions.schema.json. */
 export function permissionsSchema(): string {
-  const grant = {
-    type: 'object',
-    additionalProperties: false,
-    required: ['roles'],
-    oneOf: [{ required: ['name'] }, { required: ['key'] }],
-    properties: {
-      name: { type: 'string', description: 'A user, the name of an API key, or nobody.' },
-      key: { type: 'string', description: 'The label of exactly one valid API key.' },
-      roles: ROLE_LIST,
-    },
-  };
+  const { grant, prefixGrant, serverGrant } = grantSchemas();
   const entry = {
     type: ['object', 'null'],
     additionalProperties: false,
@@ -44,7 +36,7 @@ export function permissionsSchema(): string {
     title: 'Couchgate: permissions file',
     type: 'object',
     additionalProperties: false,
-    required: ['version', 'databases'],
+    required: ['version'],
     properties: {
       version: { const: 1 },
       databases: {
@@ -52,7 +44,49 @@ export function permissionsSchema(): string {
         description: 'By name, or by a pattern: `*` stands for any characters.',
         additionalProperties: entry,
       },
+      prefix_grants: {
+        type: ['object', 'null'],
+        description: 'By id. With --prune, prefix grants that are not here are revoked.',
+        additionalProperties: prefixGrant,
+      },
+      server_grants: {
+        type: ['array', 'null'],
+        description: 'With --prune, server grants that are not here are revoked.',
+        items: serverGrant,
+      },
     },
   };
   return `${JSON.stringify(schema, null, 2)}\n`;
+}
+
+function grantSchemas() {
+  const grant = {
+    type: 'object',
+    additionalProperties: false,
+    required: ['roles'],
+    oneOf: [{ required: ['name'] }, { required: ['key'] }],
+    properties: {
+      name: { type: 'string', description: 'A user, the name of an API key, or nobody.' },
+      key: { type: 'string', description: 'The label of exactly one valid API key.' },
+      roles: ROLE_LIST,
+    },
+  };
+  const holder = { name: grant.properties.name, key: grant.properties.key };
+  const prefixGrant = {
+    ...grant,
+    required: ['databases', 'roles'],
+    properties: {
+      ...holder,
+      databases: { type: 'string', description: 'A prefix of names with one `*` at its end.' },
+      roles: { ...ROLE_LIST, items: { enum: ROLES.filter((role) => role !== '_db_updates') } },
+      create: { type: 'boolean' },
+      delete: { type: 'boolean' },
+      max_databases: { type: 'integer', minimum: 1, maximum: MOST_DATABASES },
+    },
+  };
+  const serverGrant = {
+    ...grant,
+    properties: { ...holder, roles: { type: 'array', items: { enum: [MONITOR] }, minItems: 1, maxItems: 1 } },
+  };
+  return { grant, prefixGrant, serverGrant };
 }
