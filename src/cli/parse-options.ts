@@ -7,7 +7,7 @@ export type Parsed<O extends Options> = ReturnType<
   typeof parseArgs<{ args: string[]; allowPositionals: true; options: O }>
 >;
 
-/** Parses options and positional arguments. Throws a UsageError for an option that is not one of `options`. */
+/** Parses options and positional arguments. Throws a UsageError for an option that is not in `options`. */
 export function parseOptions<O extends Options>(args: readonly string[], options: O): Parsed<O> {
   try {
     return parseArgs({ args: [...args], allowPositionals: true, options });

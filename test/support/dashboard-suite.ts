@@ -9,7 +9,7 @@ import { type Couchgate, type CouchgateOptions, startCouchgate } from './couchga
 export interface DashboardSuite {
   readonly gate: Couchgate;
   readonly browser: Browser;
-  /** Opens a dashboard, by default as the owner. After the test it is closed, and must have had no problem. */
+  /** Opens a dashboard, by default as the owner. After the test it is closed; it must have had no problem. */
   open(options?: DashboardOptions): Promise<Dashboard>;
 }
 
