@@ -22,6 +22,7 @@ const PLACES: readonly Place[] = [
   { title: 'Databases', segments: ['databases'] },
   { title: 'API keys', segments: ['keys'], ownerOnly: true },
   { title: 'Users', segments: ['users'], ownerOnly: true },
+  { title: 'Grants', segments: ['grants'], ownerOnly: true },
   { title: 'Access log', segments: ['log'], ownerOnly: true },
   { title: 'Backups', segments: ['backups'], ownerOnly: true },
   { title: 'CORS', segments: ['cors'], ownerOnly: true },
@@ -38,6 +39,7 @@ const DocumentPage = lazyPage(() =>
 );
 const UsersPage = lazyPage(() => import('./pages/users/users-page.tsx').then((page) => page.UsersPage));
 const UserPage = lazyPage(() => import('./pages/users/user-page.tsx').then((page) => page.UserPage));
+const GrantsPage = lazyPage(() => import('./pages/grants/grants-page.tsx').then((page) => page.GrantsPage));
 const LogPage = lazyPage(() => import('./pages/log/log-page.tsx').then((page) => page.LogPage));
 const BackupsPage = lazyPage(() =>
   import('./pages/backups/backups-page.tsx').then((page) => page.BackupsPage),
@@ -119,6 +121,7 @@ function pageOf({ segments }: Route, isOwner: boolean): ReactNode {
     return name === undefined ? <KeysPage /> : <KeyPage key={name} name={name} />;
   if (first === 'users' && isOwner)
     return name === undefined ? <UsersPage /> : <UserPage key={name} name={name} />;
+  if (first === 'grants' && isOwner) return <GrantsPage />;
   if (first === 'log' && isOwner) return <LogPage />;
   if (first === 'backups' && isOwner) return <BackupsPage />;
   if (first === 'cors' && isOwner) return <CorsPage />;

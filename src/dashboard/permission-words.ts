@@ -17,11 +17,15 @@ export interface Consequence {
   readonly text: string;
 }
 
-/** Lists the consequences of the edits, the most far-reaching first. */
+/**
+ * Lists the consequences of the edits, the most far-reaching first. `isReached` = prefix grants give roles
+ * on the database too.
+ */
 export function consequencesOf(
   database: string,
   document: SecurityDocument,
   edits: Edits,
+  isReached = false,
 ): readonly Consequence[] {
   const found: Consequence[] =
     edits.couch === undefined ? [] : [...ofCouch(database, edits.couch.after, document)];
@@ -39,7 +43,13 @@ export function consequencesOf(
       text: 'These roles have no effect while CouchDB decides about this database.',
     });
   else if (leavesOwnerAlone(document, edits))
-    found.push({ tone: 'takes', name: undefined, text: 'Only server admins have access afterwards.' });
+    found.push({
+      tone: 'takes',
+      name: undefined,
+      text: isReached
+        ? 'Only server admins and names with a prefix grant have access afterwards.'
+        : 'Only server admins have access afterwards.',
+    });
   const order = { opens: 0, gives: 1, takes: 2 } as const;
   return found.sort((a, b) => order[a.tone] - order[b.tone]);
 }
@@ -119,7 +129,7 @@ function leavesOwnerAlone(document: SecurityDocument, edits: Edits): boolean {
 }
 
 /** `a, b and c`. */
-function listed(parts: readonly string[], join: 'and' | 'or' = 'and'): string {
+export function listed(parts: readonly string[], join: 'and' | 'or' = 'and'): string {
   const last = parts.at(-1) ?? '';
   return parts.length < 2 ? last : `${parts.slice(0, -1).join(', ')} ${join} ${last}`;
 }

@@ -2,6 +2,7 @@
 import { queryOptions } from '@tanstack/react-query';
 import { readBackups } from './api/backups.ts';
 import { listDatabases } from './api/databases.ts';
+import { listPrefixGrants } from './api/grants.ts';
 import { listKeys } from './api/keys.ts';
 import { readPermissions } from './api/permissions.ts';
 
@@ -14,6 +15,12 @@ export const databasesQuery = queryOptions({
 export const keysQuery = queryOptions({
   queryKey: ['keys'],
   queryFn: ({ signal }) => listKeys(signal),
+});
+
+/** For the owner only. */
+export const prefixGrantsQuery = queryOptions({
+  queryKey: ['prefix grants'],
+  queryFn: ({ signal }) => listPrefixGrants(signal),
 });
 
 /** The place of all about backups in the cache of answers. */

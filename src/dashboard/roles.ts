@@ -79,6 +79,11 @@ export function canOf(role: string): string {
   return WORDS.get(role)?.can ?? role;
 }
 
+/** The head of the role's column. An unknown role is shown by its name. */
+export function titleOf(role: string): string {
+  return WORDS.get(role)?.title ?? role;
+}
+
 /** True if a holder of the role can give itself every other one. */
 export function grantsAll(role: string): boolean {
   return WORDS.get(role)?.grantsAll === true;

@@ -61,7 +61,32 @@ const SHOWN: Readonly<Record<string, Show>> = {
     await go('/databases/none/permissions');
     await page.getByText('The permissions cannot be read').waitFor();
   },
+  'Permissions with prefix grants': async ({ page, go }) => {
+    await go('/databases/nuts/permissions');
+    await page.getByRole('heading', { name: 'Also by prefix grants' }).waitFor();
+  },
+  'Test access, refused': async ({ page, go }) => {
+    await go('/databases/fruit/permissions?show=test&name=alice&do=other&method=PUT&path=%2Ffruit%2Fapple');
+    await page.getByRole('button', { name: 'Grant Write to alice' }).waitFor();
+    await page.getByText('In the words of the access log').click();
+  },
+  'Test access, allowed': async ({ page, go }) => {
+    await go('/databases/nuts/permissions?show=test&name=alice&do=write');
+    await page.getByText('Yes, this is allowed').waitFor();
+  },
+  Grants: async ({ page, go }) => {
+    await go('/grants');
+    await page.getByRole('button', { name: /^Remove the monitor/ }).waitFor();
+    await page.getByRole('button', { name: /^Remove the grant/ }).waitFor();
+  },
+  'Grants, the dialog that adds one': async ({ page }) => {
+    await page.getByRole('button', { name: 'Add prefix grant' }).click();
+    await page.getByRole('checkbox', { name: 'Admin' }).check();
+    await page.getByLabel('May create such databases').check();
+    await page.getByText('I know: this name can take').waitFor();
+  },
   'API keys': async ({ page, go }) => {
+    await page.keyboard.press('Escape');
     await go('/keys');
     await page.locator('.label', { hasText: 'sensor 7' }).waitFor();
   },
@@ -178,6 +203,9 @@ describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
     const alice = { name: 'alice', password: 'wonderland', roles: ['staff'], type: 'user' };
     await gate.ask('PUT', '/_users/org.couchdb.user:alice', { as, body: alice });
     await gate.database('nuts', { alice: ['_admin'] });
+    const prefixGrant = { principal: key, databases: 'nut*', roles: ['_reader'] };
+    await gate.ask('PUT', '/_api/v2/prefix_grants/nuts', { as, body: prefixGrant });
+    await gate.ask('PUT', `/_api/v2/server_grants/${key}`, { as, body: { roles: ['_monitor'] } });
     await gate.database('orders', {});
     const rules = { couchdb_auth_only: true, members: { names: ['carol'], roles: [] } };
     await gate.ask('PUT', '/orders/_security', { as, body: rules });

@@ -80,6 +80,33 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       await page.getByRole('dialog').locator('.name').getByText(shown(text), { exact: true }).waitFor();
     await page.getByRole('button', { name: 'Go on editing' }).click();
     await page.getByRole('button', { name: 'Discard' }).click();
+    const typed = (text: string) =>
+      `show=test&name=${encodeURIComponent(text)}&do=other&path=${encodeURIComponent(text)}`;
+    for (const [, text] of HOSTILE) {
+      await go(`/databases/stored/permissions?${typed(text)}`);
+      // Not every text is the target of a request; the refusal then names the problem.
+      await page
+        .getByText(/No API key and no user has this name|This cannot be answered|malformed/)
+        .first()
+        .waitFor();
+    }
+    for (const [, text] of HOSTILE) {
+      const principal = { principal: text, databases: 'stored*', roles: ['_reader'] };
+      await suite.gate.ask('PUT', '/_api/v2/prefix_grants/hostile', {
+        as: suite.gate.owner,
+        body: principal,
+      });
+      await suite.gate.ask('PUT', `/_api/v2/server_grants/${encodeURIComponent(text)}`, {
+        as: suite.gate.owner,
+        body: { roles: ['_monitor'] },
+      });
+      await page.reload();
+      await go('/databases/stored/permissions');
+      await page.locator('section .name').getByText(shown(text), { exact: true }).waitFor();
+      await go('/grants');
+      assert.ok((await page.locator('section .name').getByText(shown(text), { exact: true }).count()) <= 2);
+      await page.getByRole('listitem').locator('.name').getByText(shown(text), { exact: true }).waitFor();
+    }
     for (const [what, text] of HOSTILE) {
       await go('/keys');
       await page.locator('.label').getByText(shown(text), { exact: true }).waitFor();

@@ -52,6 +52,57 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     assert.deepEqual(await cors(), { enable_cors: true, allow_credentials: false, origins: ['*'] });
   });
 
+  it('gives a key every database of a prefix, sees it on one of them, and takes it away', async () => {
+    const as = suite.gate.owner;
+    const key = await suite.gate.key();
+    await suite.gate.database('userdb-ann', {});
+    const list = async (kind: string): Promise<unknown> =>
+      ((await suite.gate.ask('GET', `/_api/v2/${kind}`, { as })).body as Record<string, unknown>)[kind];
+    const dashboard = await open('Grants');
+    dashboard.expectRefusal(/^400 \/_api\/v2\/prefix_grants\//);
+    const { page } = dashboard;
+    await page.getByRole('button', { name: 'Add prefix grant' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('combobox', { name: 'User name or API key' }).fill(key.name);
+    await dialog.getByLabel('Databases whose name begins with').fill('us');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await dialog.getByText('must have 3 to 237 characters').waitFor();
+    await dialog.getByLabel('Databases whose name begins with').fill('userdb-');
+    await dialog.getByText('Now: userdb-ann.').waitFor();
+    await dialog.getByRole('checkbox', { name: 'Security' }).check();
+    assert.equal(await dialog.getByRole('button', { name: 'Save' }).isDisabled(), true);
+    await dialog.getByRole('checkbox', { name: 'Security' }).uncheck();
+    await dialog.getByLabel('May create such databases').check();
+    await dialog.getByLabel('Until there are so many').fill('20');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Saved. It is in force now.').waitFor();
+    await page.getByText('Read, Create (at most 20)').waitFor();
+    assert.equal((await suite.gate.ask('PUT', '/userdb-bob', { as: key })).status, 201);
+
+    await page.getByRole('link', { name: 'Databases', exact: true }).click();
+    await page.getByRole('row', { name: 'userdb-ann' }).getByText('1 by prefix').waitFor();
+    await dashboard.go('/databases/userdb-ann/permissions');
+    await page.getByText('No name has a role by these permissions. Prefix grants').waitFor();
+    await page.getByRole('row', { name: key.name }).getByRole('link', { name: 'userdb-*' }).click();
+    await page.getByRole('button', { name: `Remove the grant on userdb-* for ${key.name}` }).click();
+    await dialog.getByRole('button', { name: 'Remove' }).click();
+    await page.getByText('There are none.').first().waitFor();
+    assert.deepEqual(await list('prefix_grants'), []);
+    assert.equal((await suite.gate.ask('GET', '/userdb-ann', { as: key })).status, 403);
+
+    await page.getByRole('combobox', { name: 'Add a monitor' }).fill(key.name);
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByRole('listitem').getByText(key.name).waitFor();
+    assert.equal((await suite.gate.ask('GET', '/_active_tasks', { as: key })).status, 200);
+    await dashboard.go(`/keys/${key.name}`);
+    await page.getByText('it may read numbers about the cluster').waitFor();
+    await page.getByRole('link', { name: 'monitor' }).click();
+    await page.getByRole('button', { name: `Remove the monitor ${key.name}` }).click();
+    await dialog.getByRole('button', { name: 'Remove' }).click();
+    await page.getByRole('listitem').waitFor({ state: 'detached' });
+    assert.deepEqual(await list('server_grants'), []);
+  });
+
   it('finds out why a request was denied, and opens the key that sent it', async () => {
     const key = await suite.gate.key();
     await suite.gate.database('orders', {});
@@ -78,6 +129,10 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByText('DELETE /orders/x').waitFor();
     await row.getByRole('link', { name: key.name }).click();
     await page.getByRole('heading', { name: key.name }).waitFor();
+    await page.goBack();
+    await row.getByRole('button', { name: /^More about/ }).click();
+    await page.getByRole('link', { name: 'Would it be allowed now?' }).click();
+    await page.getByText('It lacks Write. It has no role here.').waitFor();
     await page.goBack();
     await row.waitFor();
     const { body } = await suite.gate.ask('GET', '/_api/v2/log?operation=api-log&limit=1', {

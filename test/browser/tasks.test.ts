@@ -149,6 +149,40 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     assert.deepEqual(await grantsOf('copied-b'), { [from.name]: ['_admin'], [to.name]: ['_admin'] });
   });
 
+  it('sees why a key may not write, and grants the role from the answer', async () => {
+    const { body } = await suite.gate.ask('POST', '/_api/v2/api_keys', {
+      as: suite.gate.owner,
+      body: { label: 'probe 3' },
+    });
+    const { key, password } = body as { readonly key: string; readonly password: string };
+    await suite.gate.database('asked', { [key]: ['_reader'] });
+    const dashboard = await permissionsOf('asked');
+    const { page } = dashboard;
+    await page.getByRole('link', { name: 'Test access' }).click();
+    await page.getByRole('combobox', { name: 'Who' }).fill('probe');
+    await page.getByRole('option', { name: 'probe 3' }).click();
+    await page.getByLabel('What').selectOption({ label: 'write a document' });
+    await page.getByRole('button', { name: 'Test', exact: true }).click();
+    await page.getByText('No, this is refused with 403').waitFor();
+    await page.getByText('It lacks Write. It has Read here.').waitFor();
+    await page.getByRole('button', { name: 'Grant Write to probe 3' }).click();
+    await page.getByText('The role is among your unsaved changes.').waitFor();
+    assert.deepEqual(await grantsOf('asked'), { [key]: ['_reader'] });
+    await saveIn(dashboard, 'can write and delete documents.');
+    await page.getByText('Yes, this is allowed').waitFor();
+    assert.deepEqual(await grantsOf('asked'), { [key]: ['_reader', '_writer'] });
+    const as = { name: key, password };
+    assert.equal((await suite.gate.ask('PUT', '/asked/a', { as, body: {} })).status, 201);
+    // The question is in the address.
+    await page.reload();
+    await page.getByText('Yes, this is allowed').waitFor();
+    await page.getByLabel('What').selectOption({ label: 'send another request …' });
+    await page.getByLabel('Path').fill('/asked/../_config');
+    await page.getByRole('button', { name: 'Test', exact: true }).click();
+    await page.getByText(/^No, this is refused with 40\d$/).waitFor();
+    assert.equal(await page.getByRole('button', { name: /^Grant/ }).count(), 0);
+  });
+
   it('creates a user, sets its password, changes its roles, deletes it, and sees no hash', async () => {
     const key = await suite.gate.key();
     const dashboard = await open();
@@ -227,6 +261,9 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('Write for everyone without a password').check();
     await saveIn(dashboard, 'garden becomes writable without a password.');
     assert.deepEqual(await grantsOf('garden'), { alice: ['_security'], nobody: ['_writer'] });
+    await dashboard.go('/databases/garden/permissions?show=test&name=nobody&do=replicate-from');
+    await page.getByText('No, this is refused with 401').waitFor();
+    await page.getByRole('button', { name: 'Grant Replicate to everyone' }).waitFor();
     await suite.gate.database('secret', {});
     await dashboard.go('/databases/secret/permissions');
     await page.getByText('The permissions cannot be read').waitFor();

@@ -1,4 +1,4 @@
-// Requests about the permissions of a database, and about where a name has access.
+// Requests about the permissions of a database.
 import {
   applied,
   hasEdits,
@@ -142,41 +142,4 @@ export async function addRoles(
     if (!(error instanceof ApiError) || error.status !== 412) throw error;
     await add();
   }
-}
-
-/** Where a name has access. */
-export interface AccessEntry {
-  readonly database: string;
-  readonly roles: readonly string[];
-  /** `_security`, or the pattern of a prefix grant. */
-  readonly source: string;
-}
-
-/** Where a key or user has access. Resolves with null if the server has no answer to this. */
-export async function readAccess(
-  principal: string,
-  signal: AbortSignal,
-): Promise<readonly AccessEntry[] | null> {
-  try {
-    return await readAllAccess(principal, signal);
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 404) return null;
-    throw error;
-  }
-}
-
-/** Every page of the answer. */
-async function readAllAccess(principal: string, signal: AbortSignal): Promise<readonly AccessEntry[]> {
-  const entries: AccessEntry[] = [];
-  let after: string | undefined;
-  do {
-    const query = new URLSearchParams({ principal, ...(after === undefined ? {} : { after }) });
-    const { body } = await call<{
-      readonly databases: readonly AccessEntry[];
-      readonly next?: string | null;
-    }>({ path: `_api/v2/access?${query.toString()}`, signal });
-    entries.push(...body.databases);
-    after = body.next ?? undefined;
-  } while (after !== undefined);
-  return entries;
 }

@@ -1,6 +1,6 @@
 // Where a name has access: the databases that grant it roles.
 import { useQuery } from '@tanstack/react-query';
-import { type AccessEntry, readAccess } from '../api/permissions.ts';
+import { type AccessEntry, type AccessOfName, readAccess } from '../api/access.ts';
 import { linkTo } from '../router.ts';
 import { ErrorNotice } from './error-notice.tsx';
 import { Name, visible } from './name.tsx';
@@ -28,10 +28,36 @@ export function AccessList({ name }: { readonly name: string }) {
   return (
     <>
       <h2>Databases and roles</h2>
-      {access.data.length === 0 ? (
+      <Further access={access.data} />
+      {access.data.databases.length === 0 ? (
         <p>No database grants it a role. Open the permissions of a database and add it.</p>
       ) : (
-        <AccessTable entries={access.data} />
+        <AccessTable access={access.data} />
+      )}
+    </>
+  );
+}
+
+/** What reaches further than one database. */
+function Further({ access: { patterns, isMonitor } }: { readonly access: AccessOfName }) {
+  return (
+    <>
+      {patterns.size > 0 && (
+        <p>
+          <a href={linkTo(['grants'])}>Prefix grants</a> reach every database of{' '}
+          {[...patterns.values()].map((pattern, at) => (
+            <span key={pattern}>
+              {at > 0 && ', '}
+              <Name of={pattern} />
+            </span>
+          ))}
+          .
+        </p>
+      )}
+      {isMonitor && (
+        <p>
+          It is a <a href={linkTo(['grants'])}>monitor</a>: it may read numbers about the cluster.
+        </p>
       )}
     </>
   );
@@ -43,7 +69,11 @@ const SOURCES: Readonly<Record<string, string>> = {
   couchdb: 'CouchDB: its members and admins',
 };
 
-function AccessTable({ entries }: { readonly entries: readonly AccessEntry[] }) {
+function AccessTable({ access: { databases, patterns } }: { readonly access: AccessOfName }) {
+  const sourceOf = ({ source, grant }: AccessEntry): string =>
+    grant === undefined
+      ? (SOURCES[source] ?? visible(source))
+      : `prefix grant on ${visible(patterns.get(grant) ?? grant)}`;
   return (
     <table className="list">
       <thead>
@@ -54,17 +84,20 @@ function AccessTable({ entries }: { readonly entries: readonly AccessEntry[] }) 
         </tr>
       </thead>
       <tbody>
-        {entries.map(({ database, roles, source }) => (
-          <tr key={`${database} ${source}`}>
-            <th scope="row" data-column="Database">
-              <a href={linkTo(['databases', database, 'permissions'])}>
-                <Name of={database} />
-              </a>
-            </th>
-            <td data-column="Roles">{roles.join(', ')}</td>
-            <td data-column="Granted by">{SOURCES[source] ?? visible(source)}</td>
-          </tr>
-        ))}
+        {databases.map((entry) => {
+          const { database, roles } = entry;
+          return (
+            <tr key={`${database} ${entry.grant ?? entry.source}`}>
+              <th scope="row" data-column="Database">
+                <a href={linkTo(['databases', database, 'permissions'])}>
+                  <Name of={database} />
+                </a>
+              </th>
+              <td data-column="Roles">{roles.join(', ')}</td>
+              <td data-column="Granted by">{sourceOf(entry)}</td>
+            </tr>
+          );
+        })}
       </tbody>
     </table>
   );

@@ -4,7 +4,7 @@ import { linkTo } from '../router.ts';
 import { CopyButton } from './copy-button.tsx';
 import { visible } from './name.tsx';
 
-export type DatabaseView = 'documents' | 'permissions' | 'history';
+export type DatabaseView = 'documents' | 'permissions' | 'test' | 'history';
 
 interface Props {
   readonly database: string;
@@ -39,6 +39,11 @@ export function DatabaseHead({ database, view, title, hasHistory = false }: Prop
           words="Permissions"
           link={linkTo(['databases', database, 'permissions'])}
           isHere={view === 'permissions'}
+        />
+        <Tab
+          words="Test access"
+          link={linkTo(['databases', database, 'permissions'], { show: 'test' })}
+          isHere={view === 'test'}
         />
         {hasHistory && (
           <Tab

@@ -40,12 +40,16 @@ export type Change = (change: (now: CorsDocument) => CorsDocument) => Promise<un
 function Editor({ cors }: { readonly cors: CorsDocument }) {
   const queries = useQueryClient();
   const saving = useMutation({
+    mutationKey: KEY,
+    // One after the other: each starts from what the one before it has saved.
+    scope: { id: 'cors' },
     mutationFn: changeCors,
     // Shown at once; put back if it was not saved.
-    onMutate: (apply) => queries.setQueryData(KEY, apply(cors)),
-    onError: () => queries.setQueryData(KEY, cors),
+    onMutate: (apply) => queries.setQueryData<CorsDocument>(KEY, (now) => apply(now ?? cors)),
+    onError: () => queries.invalidateQueries({ queryKey: KEY }),
     onSuccess: (next) => {
-      queries.setQueryData(KEY, next);
+      // The answer to an earlier change does not hide a later one.
+      if (queries.isMutating({ mutationKey: KEY }) === 1) queries.setQueryData(KEY, next);
       void queries.invalidateQueries({ queryKey: ['cors-test'] });
     },
   });

@@ -11,6 +11,7 @@ import { Padlock } from '../../parts/padlock.tsx';
 import { sizeInWords } from '../../parts/size.ts';
 import { type Access, accessIn, rolesIn } from '../../permission-edits.ts';
 import { databasesQuery, keysQuery, permissionsQuery } from '../../queries.ts';
+import { useReach } from '../../parts/use-reach.ts';
 import { mayHaveGrants } from '../../roles.ts';
 import { linkTo } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
@@ -49,7 +50,7 @@ export function DatabaseRow({ name, info, backups }: Props) {
         {isClosed && <span className="hint">{closedWords(isGrantable, person.isOwner)}</span>}
         {access !== undefined &&
           (person.isOwner ? (
-            <AccessInWords access={access} />
+            <AccessInWords database={name} access={access} />
           ) : (
             rolesIn(permissions.data?.document ?? {}, person.name).map((role) => (
               <code key={role} className="tag">
@@ -77,13 +78,15 @@ export function DatabaseRow({ name, info, backups }: Props) {
 }
 
 /** Needs the list of keys to tell keys from users; without it, it counts names. */
-function AccessInWords({ access }: { readonly access: Access }) {
+function AccessInWords({ database, access }: { readonly database: string; readonly access: Access }) {
+  const { reach } = useReach(database);
+  const prefixes = reach.length === 0 ? '' : `${reach.length.toLocaleString('en')} by prefix`;
   const keys = useQuery({ ...keysQuery, enabled: access.kind === 'names', staleTime: 60_000 });
   switch (access.kind) {
     case 'couchdb':
       return <>CouchDB decides</>;
     case 'owner':
-      return <span className="hint">Owner only</span>;
+      return prefixes === '' ? <span className="hint">Owner only</span> : <>{prefixes}</>;
     case 'public': {
       const can = access.roles.includes('_writer')
         ? 'write'
@@ -94,6 +97,7 @@ function AccessInWords({ access }: { readonly access: Access }) {
         <>
           <strong className="public">Public</strong> ({can})
           {access.names > 0 && `, ${counted(access.names, 'name')}`}
+          {prefixes !== '' && `, ${prefixes}`}
         </>
       );
     }
@@ -107,6 +111,7 @@ function AccessInWords({ access }: { readonly access: Access }) {
           {[
             ...(ofKeys > 0 ? [counted(ofKeys, 'key')] : []),
             ...(others > 0 ? [counted(others, 'user')] : []),
+            ...(prefixes === '' ? [] : [prefixes]),
           ].join(', ')}
         </>
       );

@@ -3,7 +3,8 @@ import { Button, NativeSelect } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
-import { type AccessEntry, addRoles, readAccess } from '../../api/permissions.ts';
+import { type AccessEntry, readAccess } from '../../api/access.ts';
+import { addRoles } from '../../api/permissions.ts';
 import { accessKey } from '../../parts/access-list.tsx';
 import { Dialog } from '../../parts/dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
@@ -21,7 +22,7 @@ export function CopyGrants({ item: { key, label }, onClose }: Props) {
     queryKey: accessKey(key),
     queryFn: ({ signal }) => readAccess(key, signal),
   });
-  const grants = (access.data ?? []).filter(({ source }) => source === '_security');
+  const grants = (access.data?.databases ?? []).filter(({ source }) => source === '_security');
   return (
     <Dialog title="Copy roles to another key" onClose={onClose}>
       {access.isPending && <Waiting what="its databases" />}

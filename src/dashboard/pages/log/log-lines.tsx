@@ -140,10 +140,25 @@ function Whole({ line }: { readonly line: LogLine }) {
           {database !== '' && (
             <a href={linkTo(['databases', database, 'permissions'])}>Permissions of the database</a>
           )}
+          {database !== '' && <TestLink line={line} database={database} />}
         </div>
       </td>
     </tr>
   );
+}
+
+/** Asks the same question again, by the present permissions. */
+function TestLink({ line, database }: { readonly line: LogLine; readonly database: string }) {
+  const name = textIn(line, 'principalKind') === 'nobody' ? 'nobody' : textIn(line, 'principal');
+  if (name === '') return null;
+  const question = {
+    do: 'other',
+    name,
+    method: textIn(line, 'httpMethod'),
+    path: textIn(line, 'httpRequest'),
+  };
+  const link = linkTo(['databases', database, 'permissions'], { show: 'test', ...question });
+  return <a href={link}>Would it be allowed now?</a>;
 }
 
 function Field({ name, children }: { readonly name: string; readonly children: ReactNode }) {

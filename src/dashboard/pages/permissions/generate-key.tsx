@@ -1,14 +1,14 @@
 // Generates an API key with its first grant, on the page of the database.
-import { Button, Checkbox, TextInput } from '@mantine/core';
+import { Button, TextInput } from '@mantine/core';
 import { Dialog } from '../../parts/dialog.tsx';
 import { useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { createKey, type Secret } from '../../api/keys.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { ExpiryField, useExpiry } from '../../parts/expiry-field.tsx';
+import { RoleChoices } from '../../parts/role-choices.tsx';
 import { SecretDialog } from '../../parts/secret-dialog.tsx';
 import { keysQuery, permissionsQuery } from '../../queries.ts';
-import { inOrder, ROLES } from '../../roles.ts';
 
 interface Props {
   /** Undefined = a key without a grant. */
@@ -76,24 +76,7 @@ function KeyForm({ database, onCreated, onClose }: FormProps) {
         />
         <ExpiryField expiry={expiry} />
         {database !== undefined && (
-          <fieldset className="choices">
-            <legend>Roles on {database}</legend>
-            {ROLES.map(({ role, title, meaning }) => (
-              <Checkbox
-                key={role}
-                label={title}
-                description={meaning}
-                checked={roles.includes(role)}
-                onChange={(event) =>
-                  setRoles(
-                    event.currentTarget.checked
-                      ? inOrder([...roles, role])
-                      : roles.filter((each) => each !== role),
-                  )
-                }
-              />
-            ))}
-          </fieldset>
+          <RoleChoices legend={`Roles on ${database}`} roles={roles} onChange={setRoles} />
         )}
         {error !== undefined && <ErrorNotice error={error} title="No key was generated" />}
         <div className="actions">

@@ -1,16 +1,20 @@
 // The page Permissions of a database.
 import { Alert, Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useCallback, useMemo, useState } from 'react';
+import { Suspense, useCallback, useMemo, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
 import { DatabaseHead } from '../../parts/database-head.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { lazyPage } from '../../parts/lazy-page.tsx';
 import { pageOf, Pager, PAGE_SIZE, SearchField, useListState } from '../../parts/list.tsx';
 import { visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
+import { useReach } from '../../parts/use-reach.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { accessIn, couchRulesIn, hasEdits, rolesIn, rolesShown } from '../../permission-edits.ts';
 import { keysQuery } from '../../queries.ts';
+import { canOf } from '../../roles.ts';
+import { listed } from '../../permission-words.ts';
 import { useRoute } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
 import { AddName } from './add-name.tsx';
@@ -19,8 +23,11 @@ import { CouchRules } from './couch-rules.tsx';
 import { GenerateKey } from './generate-key.tsx';
 import { History, useHasHistory } from './history.tsx';
 import { Matrix, type MatrixRow } from './matrix.tsx';
+import { PrefixRows } from './prefix-rows.tsx';
 import { SaveBar } from './save-bar.tsx';
 import { type Editing, useEdits } from './use-edits.ts';
+
+const TestAccess = lazyPage(() => import('./test-access.tsx').then((page) => page.TestAccess));
 
 export function PermissionsPage({ database }: { readonly database: string }) {
   useTitle(`Permissions of ${database}`);
@@ -28,24 +35,27 @@ export function PermissionsPage({ database }: { readonly database: string }) {
   const { query, editing } = useEdits(database);
   const [saved, setSaved] = useState<readonly string[]>();
   const hasHistory = useHasHistory(database, editing?.base.revision !== undefined);
-  const isHistory = hasHistory && parameters.get('show') === 'history';
+  const show = parameters.get('show');
+  const view = show === 'test' || (show === 'history' && hasHistory) ? show : 'permissions';
   return (
     <>
       <DatabaseHead
         database={database}
         title={`Permissions of ${database}`}
-        view={isHistory ? 'history' : 'permissions'}
+        view={view}
         hasHistory={hasHistory}
       />
       {query.isError && <ReadError error={query.error} onRetry={() => void query.refetch()} />}
       {query.isPending && <Waiting what="permissions" />}
       {editing !== undefined && (
         <>
-          {isHistory ? (
-            <History database={database} revision={editing.base.revision} />
-          ) : (
-            <Editor database={database} editing={editing} />
+          {view === 'history' && <History database={database} revision={editing.base.revision} />}
+          {view === 'test' && (
+            <Suspense fallback={<Waiting what="the page" />}>
+              <TestAccess database={database} editing={editing} />
+            </Suspense>
           )}
+          {view === 'permissions' && <Editor database={database} editing={editing} />}
           {saved !== undefined && !hasEdits(editing.edits) && <Saved warnings={saved} />}
           {hasEdits(editing.edits) && <SaveBar database={database} editing={editing} onSaved={setSaved} />}
         </>
@@ -84,6 +94,7 @@ function Editor({ database, editing }: { readonly database: string; readonly edi
   const [added, setAdded] = useState<readonly string[]>([]);
   const { search, page } = useListState('name');
   const { base, edits, set } = editing;
+  const { reach } = useReach(database);
   const rows = useRows(editing, added);
   const others = rows.filter(({ name, key }) => matches(search, name, key?.label));
   const isLong = rows.length > PAGE_SIZE;
@@ -97,7 +108,7 @@ function Editor({ database, editing }: { readonly database: string; readonly edi
   );
   return (
     <>
-      <AccessLine editing={editing} />
+      <AccessLine editing={editing} reaching={reach.length} />
       {editing.conflicts.length > 0 && <Conflicts editing={editing} />}
       {editing.wasCarriedOver && editing.conflicts.length === 0 && <CarriedOver />}
       <div className="tools" hidden={isInert}>
@@ -119,6 +130,7 @@ function Editor({ database, editing }: { readonly database: string; readonly edi
         onChange={set}
         onForget={forget}
       />
+      <PrefixRows database={database} isInert={isInert} />
       <CouchRules editing={editing} />
       {isGenerating && <GenerateKey database={database} onClose={() => setGenerating(false)} />}
     </>
@@ -157,20 +169,30 @@ function matches(search: string, name: string, label: string | null | undefined)
   return name.toLowerCase().includes(wanted) || label?.toLowerCase().includes(wanted) === true;
 }
 
+interface LineProps {
+  readonly editing: Editing;
+  /** How many prefix grants reach the database. */
+  readonly reaching: number;
+}
+
 /** The state that is saved, in one sentence. */
-function AccessLine({ editing: { base } }: { readonly editing: Editing }) {
+function AccessLine({ editing: { base }, reaching }: LineProps) {
   const access = accessIn(base.document);
+  const isReached = reaching > 0;
   switch (access.kind) {
     case 'couchdb':
       return <p>CouchDB decides who has access to this database.</p>;
     case 'owner':
-      return (
+      return isReached ? (
+        <p>No name has a role by these permissions. Prefix grants, below, give some.</p>
+      ) : (
         <p>Only server admins have access. Add a name, or generate an API key, to share the database.</p>
       );
     case 'public':
       return (
         <p className="public-line">
-          <strong>This database is public.</strong> Everyone without a password has {access.roles.join(', ')}.
+          <strong>This database is public.</strong> Everyone without a password can{' '}
+          {listed(access.roles.map(canOf))}.
         </p>
       );
     case 'names':

@@ -6,6 +6,7 @@ import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { tidied } from '../../permission-edits.ts';
 import { type Consequence, consequencesOf } from '../../permission-words.ts';
+import { useReach } from '../../parts/use-reach.ts';
 import { ChangedMeanwhile, type Editing } from './use-edits.ts';
 
 interface Props {
@@ -43,7 +44,8 @@ function Review({ database, editing, onSaved, onClose }: Props & { readonly onCl
   const [error, setError] = useState<unknown>();
   const [isSaving, setSaving] = useState(false);
   const { base, edits, save } = editing;
-  const consequences = consequencesOf(database, base.document, tidied(edits));
+  const { reach } = useReach(database);
+  const consequences = consequencesOf(database, base.document, tidied(edits), reach.length > 0);
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     setSaving(true);

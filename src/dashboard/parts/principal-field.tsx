@@ -1,0 +1,85 @@
+// Asks for a user name or API key, with completion for the owner.
+import { Autocomplete } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { type ReactNode } from 'react';
+import { usersNamed } from '../api/keys.ts';
+import { keysQuery } from '../queries.ts';
+import { useSession } from '../session/session.tsx';
+import { visible } from './name.tsx';
+
+interface Option {
+  readonly name: string;
+  readonly words: string;
+}
+
+export interface PrincipalChoice {
+  readonly options: readonly Option[];
+  /** The name that is typed, or that stands behind a chosen suggestion. */
+  readonly name: string;
+  /** True if neither a key nor a user has the name, as far as the person may know. */
+  readonly isUnknown: boolean;
+}
+
+const MOST_SUGGESTED = 20;
+
+/** `extra` = names that are suggested to everybody, such as those of the page. */
+export function usePrincipal(text: string, extra: readonly Option[] = []): PrincipalChoice {
+  const { isOwner } = useSession().person;
+  const keys = useQuery({ ...keysQuery, enabled: isOwner, staleTime: 60_000 });
+  const typed = text.trim();
+  const users = useQuery({
+    queryKey: ['users', typed],
+    queryFn: ({ signal }) => usersNamed(typed, signal),
+    enabled: isOwner && typed !== '',
+    placeholderData: (before) => before,
+  });
+  const known: readonly Option[] = [
+    ...extra,
+    ...(keys.data ?? []).map(({ key, label }) => ({
+      name: key,
+      words: label === null ? key : `${visible(label)} · ${key}`,
+    })),
+  ];
+  const wanted = typed.toLowerCase();
+  const options = [
+    ...known.filter(({ words }) => words.toLowerCase().includes(wanted)).slice(0, MOST_SUGGESTED),
+    ...(users.data ?? []).map((name) => ({ name, words: name })),
+  ];
+  const name = known.find(({ words }) => words === typed)?.name ?? typed;
+  const isComplete = keys.isSuccess && users.isSuccess && !users.isPlaceholderData;
+  const isKnown = known.some((option) => option.name === name) || (users.data ?? []).includes(name);
+  return {
+    options: [...new Map(options.map((option) => [option.words, option])).values()],
+    name,
+    isUnknown: isOwner && name !== '' && isComplete && !isKnown,
+  };
+}
+
+interface Props {
+  readonly label: string;
+  readonly choice: PrincipalChoice;
+  readonly text: string;
+  readonly onChange: (text: string) => void;
+  readonly description?: string | undefined;
+  readonly error?: ReactNode;
+  readonly isRequired?: boolean;
+}
+
+export function PrincipalField({ label, choice, text, onChange, description, error, isRequired }: Props) {
+  return (
+    <Autocomplete
+      label={label}
+      autoComplete="off"
+      spellCheck={false}
+      required={isRequired === true}
+      withAsterisk={false}
+      data={choice.options.map(({ words }) => words)}
+      filter={({ options }) => options}
+      comboboxProps={{ transitionProps: { duration: 0 } }}
+      value={text}
+      onChange={onChange}
+      error={error}
+      description={description}
+    />
+  );
+}
