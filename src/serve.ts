@@ -136,10 +136,7 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
 
 /** True unless the store is readable and has no API key: then the guide for the first key is shown. */
 async function hasKeys({ services }: Running): Promise<boolean> {
-  return services.keys.list().then(
-    (keys) => keys.length > 0,
-    () => true,
-  );
+  return services.keys.hasAny().catch(() => true);
 }
 
 function showWelcome(

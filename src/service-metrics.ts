@@ -82,7 +82,7 @@ function feedMetrics({ bus, revocationWatch }: Services, forwarding: Forwarding)
   ];
 }
 
-function cacheMetrics({ bus, security }: Services): readonly MetricSource[] {
+function cacheMetrics({ bus, keys, security }: Services): readonly MetricSource[] {
   return [
     {
       name: 'cache_age_seconds',
@@ -90,6 +90,18 @@ function cacheMetrics({ bus, security }: Services): readonly MetricSource[] {
       type: 'gauge',
       aggregator: 'max',
       read: cacheAge(bus),
+    },
+    {
+      name: 'keys_in_memory',
+      help: 'API keys in memory.',
+      type: 'gauge',
+      read: () => keys.stats.entries,
+    },
+    {
+      name: 'key_reads_total',
+      help: 'Names read from the store because they were not in memory as API keys.',
+      type: 'counter',
+      read: () => keys.stats.reads,
     },
     {
       name: 'security_cache_hits_total',

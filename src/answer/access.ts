@@ -3,6 +3,7 @@ import { type Context, known, callerOf } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { BadRequest, NotFound, Unavailable } from '../http-errors.ts';
+import { type KeyStore } from '../identity/api-key.ts';
 import { accountNamed, type NamedAccount, type NamedAccountDeps } from '../identity/named-account.ts';
 import { type AdmittedName, isMember } from '../permissions/couchdb-members.ts';
 import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
@@ -22,6 +23,7 @@ import { revisionHeaders } from './security-conditions.ts';
 
 export interface AccessDeps extends AskedDatabaseDeps, NamedAccountDeps {
   readonly couch: Pick<Couch, 'ask'>;
+  readonly keys: Pick<KeyStore, 'describe' | 'isKeyName' | 'named'>;
   readonly security: Pick<PermissionKeeper, 'inForce' | 'index'>;
   readonly existing: ExistingDatabases;
   readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'grantsOn' | 'isKnown'>;

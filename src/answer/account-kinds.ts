@@ -5,7 +5,7 @@ import { type AccountKind } from '../identity/named-account.ts';
 
 export interface AccountKindsDeps {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly keys: Pick<KeyStore, 'describe' | 'isKeyName'>;
+  readonly keys: Pick<KeyStore, 'named'>;
 }
 
 export interface AccountFields {
@@ -15,7 +15,7 @@ export interface AccountFields {
   readonly last_used?: string | null;
 }
 
-/** Looks all names up: keys in memory where possible, all users in one request. Throws `Unavailable`. */
+/** Looks all names up in a few requests. Throws `Unavailable`. */
 export async function kindsOf(
   { couch, keys }: AccountKindsDeps,
   names: readonly string[],
@@ -23,14 +23,16 @@ export async function kindsOf(
 ): Promise<ReadonlyMap<string, AccountFields>> {
   const found = new Map<string, AccountFields>();
   const others: string[] = [];
-  for (const name of new Set(names)) {
-    const key = await keys.describe(name);
+  const unique = new Set(names);
+  const named = await keys.named([...unique]);
+  for (const name of unique) {
+    const key = named.get(name);
     if (name === 'nobody') found.set(name, { kind: 'nobody' });
+    else if (key === 'revoked') found.set(name, { kind: 'revoked key' });
     else if (key !== undefined) {
       const { label, expires_at, last_used } = key;
       found.set(name, { kind: 'key', label, expires_at, last_used });
-    } else if (await keys.isKeyName(name)) found.set(name, { kind: 'revoked key' });
-    else if (owners.includes(name)) found.set(name, { kind: 'owner' });
+    } else if (owners.includes(name)) found.set(name, { kind: 'owner' });
     else others.push(name);
   }
   const users = await usersAmong(couch, others);

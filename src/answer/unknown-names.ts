@@ -1,13 +1,13 @@
 // Finds names in a change of permissions that nobody has. Only the owner may learn them (H23).
 import { type Couch } from '../couch/couch.ts';
-import { type KeyStore } from '../identity/api-key.ts';
+import { type KeyStore, type KeySummary } from '../identity/api-key.ts';
 import { readAdmin } from '../identity/couch-accounts.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 
 export interface KnownNamesDeps {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly keys: Pick<KeyStore, 'describe'>;
+  readonly keys: Pick<KeyStore, 'named' | 'describe'>;
 }
 
 /** Names that are looked up; a program that writes thousands of them at once does not read warnings. */
@@ -51,8 +51,11 @@ export async function warningsOnUnknown(
 }
 
 async function unknownAmong({ couch, keys }: KnownNamesDeps, names: readonly string[]): Promise<string[]> {
-  const areKeys = await Promise.all(names.map((name) => keys.describe(name)));
-  const others = names.filter((_, at) => areKeys[at] === undefined);
+  const named = await keys.named(names);
+  const missing = names.filter((name) => !isKey(named.get(name)));
+  // A key that was created a moment ago may be missing in a list.
+  const areKeys = await Promise.all(missing.map((name) => keys.describe(name)));
+  const others = missing.filter((_, at) => areKeys[at] === undefined);
   if (others.length === 0) return others;
   const { status, body } = await couch.ask({
     method: 'POST',
@@ -71,4 +74,9 @@ async function unknownAmong({ couch, keys }: KnownNamesDeps, names: readonly str
   });
   const admins = await Promise.all(strangers.map((name) => readAdmin(couch, '_local', name)));
   return strangers.filter((_, at) => admins[at] === undefined);
+}
+
+/** A grant of a revoked key has no effect. */
+function isKey(found: KeySummary | 'revoked' | undefined): boolean {
+  return found !== undefined && found !== 'revoked';
 }

@@ -337,6 +337,14 @@ export const SETTINGS = {
     default: 86_400,
     description: 'Time that the old password of a rotated API key stays valid.',
   },
+  key_cache_entries: {
+    type: 'count',
+    min: 1,
+    max: 10_000_000,
+    default: 100_000,
+    description:
+      'API keys that each worker keeps in memory: those used last, about 0.6 kB each. Others are read from the store when they are used.',
+  },
   credential_cache_seconds: {
     type: 'seconds',
     default: 60,

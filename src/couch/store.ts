@@ -1,7 +1,7 @@
 // Opens, reads, writes and follows the store: the database for Couchgate's own documents (API keys, ended
 // sessions, invalidations).
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ChangeRow, type Couch, type CouchAnswer } from './couch.ts';
+import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { Unavailable } from '../http-errors.ts';
 
 export interface StoredDocument {
@@ -17,6 +17,12 @@ export interface StoredDocument {
 export type WriteOutcome =
   | { readonly outcome: 'written'; readonly rev: string; readonly quorum: boolean }
   | { readonly outcome: 'conflict' };
+
+/** A part of the store. `next` = the id from which the next part starts; undefined = there is none. */
+export interface DocumentPage {
+  readonly documents: readonly StoredDocument[];
+  readonly next: string | undefined;
+}
 
 export interface Store {
   /** True while the change feed of the store is up. */
@@ -35,6 +41,13 @@ export interface Store {
   write(document: StoredDocument): Promise<WriteOutcome>;
   /** Writes the documents that do not conflict; conflicts are ignored. */
   writeAll(documents: readonly StoredDocument[]): Promise<void>;
+  /**
+   * Reads documents by their ids, in one request. Missing ones are left out. Reads one copy without a quorum:
+   * a change of the last moment may be missing. So do the functions below.
+   */
+  readMany(ids: readonly string[]): Promise<ReadonlyMap<string, StoredDocument>>;
+  /** Reads at most `limit` documents whose ids are from `start` to `end`, both included, in their order. */
+  range(start: string, end: string, limit: number): Promise<DocumentPage>;
   /** Calls `take` for all documents whose id starts with `prefix`, in the order of their ids. */
   each(prefix: string, take: (document: StoredDocument) => void): Promise<void>;
   close(): void;
@@ -119,20 +132,26 @@ class CouchStore implements Store {
     );
   }
 
+  async readMany(ids: readonly string[]): Promise<ReadonlyMap<string, StoredDocument>> {
+    const path = `${this.#path}/_all_docs?include_docs=true`;
+    const rows = await this.#rows({ method: 'POST', path, body: { keys: ids }, repeatable: true });
+    return new Map(documentsIn(rows).map((document) => [document._id, document]));
+  }
+
+  async range(start: string, end: string, limit: number): Promise<DocumentPage> {
+    const ids = `startkey=${keyOf(start)}&endkey=${keyOf(end)}&limit=${limit}`;
+    const path = `${this.#path}/_all_docs?include_docs=true&conflicts=true&${ids}`;
+    const rows = await this.#rows({ method: 'GET', path });
+    // The first id after the last one: a row to skip may have been deleted in between.
+    const next = rows.length < limit ? undefined : `${rows.at(-1)?.id ?? ''}\u0000`;
+    return { documents: documentsIn(rows), next };
+  }
+
   async each(prefix: string, take: (document: StoredDocument) => void): Promise<void> {
-    const end = encodeURIComponent(JSON.stringify(`${prefix}\ufff0`));
-    let start = prefix;
-    for (let rows = PAGE_ROWS, skip = 0; rows === PAGE_ROWS; skip = 1) {
-      const range = `startkey=${encodeURIComponent(JSON.stringify(start))}&endkey=${end}&skip=${skip}`;
-      const path = `${this.#path}/_all_docs?include_docs=true&conflicts=true&limit=${PAGE_ROWS}&${range}`;
-      const page = expect(await this.#couch.ask({ method: 'GET', path, timeoutMs: 60_000 }), 200) as {
-        readonly rows: readonly { readonly id: string; readonly doc: StoredDocument | null }[];
-      };
-      for (const { id, doc } of page.rows) {
-        if (doc !== null) take(doc);
-        start = id;
-      }
-      rows = page.rows.length;
+    for (let start: string | undefined = prefix; start !== undefined;) {
+      const page: DocumentPage = await this.range(start, `${prefix}\ufff0`, PAGE_ROWS);
+      page.documents.forEach(take);
+      start = page.next;
     }
   }
 
@@ -164,9 +183,28 @@ class CouchStore implements Store {
     });
   }
 
+  async #rows(request: CouchRequest): Promise<readonly Row[]> {
+    const answer = await this.#couch.ask({ ...request, timeoutMs: 60_000 });
+    return (expect(answer, 200) as { readonly rows: readonly Row[] }).rows;
+  }
+
   #pathOf(id: string): string {
     return `${this.#path}/${encodeURIComponent(id)}`;
   }
+}
+
+/** A row of `_all_docs`. */
+interface Row {
+  readonly id?: string;
+  readonly doc?: StoredDocument | null;
+}
+
+function documentsIn(rows: readonly Row[]): readonly StoredDocument[] {
+  return rows.flatMap(({ doc }) => (doc && doc['_deleted'] !== true ? [doc] : []));
+}
+
+function keyOf(id: string): string {
+  return encodeURIComponent(JSON.stringify(id));
 }
 
 /**

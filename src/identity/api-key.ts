@@ -27,6 +27,14 @@ export interface KeySummary {
   readonly last_used: string | null;
 }
 
+/** A part of the list of keys. */
+export interface KeyPage {
+  /** In the order of their names. */
+  readonly keys: readonly KeySummary[];
+  /** The name after which the next part starts; undefined = this is the last part. */
+  readonly next: string | undefined;
+}
+
 /** Properties of a new key. */
 export interface NewKey {
   readonly label: string | null;
@@ -41,8 +49,11 @@ export interface NewKey {
  * CouchDB; it rejects with `Unavailable` if CouchDB cannot be reached.
  */
 export interface KeyStore {
-  /** Checks a password. Takes the same time for a name that is not a key's (H12). */
-  verify(name: string, password: string): KeyVerdict | Promise<KeyVerdict>;
+  /**
+   * Checks a password. Costs the same for a name that is not a key's (H12). `caller` = whose quota a read of
+   * the store uses, for example the client address.
+   */
+  verify(name: string, password: string, caller?: string): KeyVerdict | Promise<KeyVerdict>;
   /**
    * True while the password with this `version` is valid. Sessions and feeds of the key end when it becomes
    * false.
@@ -56,6 +67,13 @@ export interface KeyStore {
   create(properties: NewKey): Promise<{ readonly key: string; readonly password: string }>;
   /** All keys that are not revoked, the oldest first. */
   list(): Promise<readonly KeySummary[]>;
+  /** True if there may be a key that is not revoked. */
+  hasAny(): Promise<boolean>;
+  /**
+   * Looks many names up at once. Names that are no key's are missing. For lists: a change of the last moment
+   * may be missing, so it decides nothing.
+   */
+  named(names: readonly string[]): Promise<ReadonlyMap<string, KeySummary | 'revoked'>>;
   /** `undefined` = no such key, or a revoked one. */
   describe(name: string): Promise<KeySummary | undefined>;
   /** Changes the given fields. `undefined` = no such key. */

@@ -7,6 +7,7 @@ import { type ParsedCredentials, readBasic } from './basic-credentials.ts';
 import { type CredentialCache, type KnownCredentials } from './credential-cache.ts';
 import { LOCKED, type LoginLimit } from '../limits/login-limit.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { networkOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
 import { DECOY_NAME } from './decoy-user.ts';
 import { describeRefusedLogin, EXPIRED, type RefusedLogin } from './refused-login.ts';
@@ -93,8 +94,8 @@ class Checker implements CredentialCheck {
   }
 
   /**
-   * A key is looked up in its store each time, which is in memory. A password that CouchDB checked stays
-   * valid for the cache time.
+   * A key is looked up in its store each time, which has keys in use in memory. A password that CouchDB
+   * checked stays valid for the cache time.
    */
   #isStillValid({ verdict, checkedAt, holdUntil }: KnownCredentials): boolean | Promise<boolean> {
     const { principal, version } = verdict;
@@ -169,7 +170,7 @@ class Checker implements CredentialCheck {
     const drops = cache.drops;
     const key = RESERVED_NAMES.has(name)
       ? ({ outcome: 'wrong' } as const)
-      : await keys.verify(name, password);
+      : await keys.verify(name, password, networkOf(ip));
     let verdict: Accepted | Refused;
     if (key.outcome === 'accepted') verdict = accept({ kind: 'key', name }, key.version);
     else if (key.outcome === 'expired') verdict = refuse(EXPIRED);

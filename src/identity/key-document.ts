@@ -65,6 +65,12 @@ export function writeKey(record: KeyRecord): StoredDocument {
   };
 }
 
+/** Returns the hour (since 1970) of a `used:` document; `undefined` = never used, or damaged. */
+export function usedHourIn(document: StoredDocument | undefined): number | undefined {
+  const hour = Math.floor(Date.parse(String(document?.['last_used'])) / HOUR_MS);
+  return Number.isNaN(hour) ? undefined : hour;
+}
+
 /** Converts a record for the API. `usedHour` = hours since the epoch. */
 export function summarise(record: KeyRecord, usedHour: number | undefined): KeySummary {
   return {

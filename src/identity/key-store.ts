@@ -2,9 +2,11 @@
 import { type Couch } from '../couch/couch.ts';
 import { type NewKey, type KeyStore, type KeySummary, type KeyVerdict } from './api-key.ts';
 import { KeyCache } from './key-cache.ts';
-import { type CachedKey, type KeyRecord, summarise } from './key-document.ts';
+import { type CachedKey, HOUR_MS, type KeyRecord, summarise, USED, usedHourIn } from './key-document.ts';
+import { KeyList } from './key-list.ts';
 import { KeyUse } from './key-use.ts';
 import { KeyWrites } from './key-writes.ts';
+import { type KnownKey } from './known-key.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { isKeyShaped, matchPassword } from './secret.ts';
 import { type Store } from '../couch/store.ts';
@@ -15,10 +17,14 @@ export interface KeyStoreOptions {
   readonly bus: Pick<RunningInvalidationBus, 'onInvalidation' | 'publish' | 'deliver'>;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
+  /** Keys in memory. */
+  readonly keyCacheEntries: number;
   readonly now: () => number;
 }
 
 export interface RunningKeyStore extends KeyStore {
+  /** Keys in memory, and names read from the store so far. */
+  readonly stats: { readonly entries: number; readonly reads: number };
   /** Writes the pending `last_used` times. */
   close(): Promise<void>;
 }
@@ -40,6 +46,7 @@ class CouchKeyStore implements RunningKeyStore {
   readonly #cache: KeyCache;
   readonly #writes: KeyWrites;
   readonly #use: KeyUse;
+  readonly #list: KeyList;
 
   constructor(options: KeyStoreOptions) {
     const { store, bus, now } = options;
@@ -47,43 +54,50 @@ class CouchKeyStore implements RunningKeyStore {
     this.#cache = new KeyCache({
       store,
       now,
+      maxKeys: options.keyCacheEntries,
       fallbackMs: options.fallbackCacheSeconds * 1000,
       outageMs: options.outageCacheSeconds * 1000,
-      onChange: (name) => {
-        bus.deliver({ kind: 'key', name });
-        this.#cache.markFresh(name);
-      },
+      onChange: (name) => this.#cache.announce(name, () => bus.deliver({ kind: 'key', name })),
     });
     this.#writes = new KeyWrites(options, this.#cache);
-    this.#use = new KeyUse({ store, now, lastUse: (name) => this.#cache.lastUse(name) });
+    this.#use = new KeyUse({ store });
+    this.#list = new KeyList(store, this.#cache);
     bus.onInvalidation((item) => {
       if (item.kind === 'key') this.#cache.markStale(item.name);
     });
   }
 
+  get stats(): RunningKeyStore['stats'] {
+    return { entries: this.#cache.size, reads: this.#cache.reads };
+  }
+
   close(): Promise<void> {
+    this.#cache.close();
     return this.#use.close();
   }
 
-  verify(name: string, password: string): KeyVerdict | Promise<KeyVerdict> {
+  verify(name: string, password: string, caller = ''): KeyVerdict | Promise<KeyVerdict> {
     if (!isKeyShaped(name)) {
       matchPassword([], password);
       return NOT_A_KEY;
     }
-    const cached = this.#cache.find(name);
-    return cached instanceof Promise
-      ? cached.then((read) => this.#verify(name, read, password))
-      : this.#verify(name, cached, password);
+    const known = this.#cache.find(name, caller);
+    return known instanceof Promise
+      ? known.then((read) => this.#verify(name, read, password, caller))
+      : this.#verify(name, known, password, caller);
   }
 
-  #verify(name: string, cached: CachedKey, password: string): KeyVerdict | Promise<KeyVerdict> {
-    const verdict = this.#check(cached, password);
-    if (verdict !== WRONG || cached.revoked) return verdict;
+  #verify(name: string, known: KnownKey, password: string, caller: string): KeyVerdict | Promise<KeyVerdict> {
+    const verdict = this.#check(name, known, password);
+    if (verdict !== WRONG || known.revoked) return verdict;
     // Another replica may have rotated the key just now.
-    return this.#cache.confirm(name)?.then((read) => this.#check(read, password)) ?? verdict;
+    return (
+      this.#cache.confirm(name, known, caller)?.then((read) => this.#check(name, read, password)) ?? verdict
+    );
   }
 
-  #check({ record, revoked }: CachedKey, password: string): KeyVerdict {
+  #check(name: string, known: KnownKey, password: string): KeyVerdict {
+    const { record, revoked } = known;
     const digest = matchPassword(record?.digests ?? [], password);
     if (revoked) return WRONG;
     if (record === undefined) return NOT_A_KEY;
@@ -91,31 +105,46 @@ class CouchKeyStore implements RunningKeyStore {
     const now = this.#options.now();
     const until = Math.min(digest.until, record.until);
     if (until <= now) return digest.until <= now ? WRONG : EXPIRED;
-    this.#use.note(record.name);
+    this.#used(name, known, now);
     return { outcome: 'accepted', version: digest.salt, until };
   }
 
   holds(name: string, version: string): boolean | Promise<boolean> {
     if (!isKeyShaped(name)) return false;
-    const cached = this.#cache.find(name);
-    if (cached instanceof Promise) return cached.then((read) => this.#isValid(read, version));
-    if (this.#isValid(cached, version)) return true;
-    return this.#cache.confirm(name)?.then((read) => this.#isValid(read, version)) ?? false;
+    const known = this.#cache.find(name, name);
+    if (known instanceof Promise) return known.then((read) => this.#isValid(name, read, version));
+    if (this.#isValid(name, known, version)) return true;
+    return (
+      this.#cache.confirm(name, known, name)?.then((read) => this.#isValid(name, read, version)) ?? false
+    );
   }
 
-  #isValid({ record, revoked }: CachedKey, version: string): boolean {
+  #isValid(name: string, known: KnownKey, version: string): boolean {
     const now = this.#options.now();
+    const { record, revoked } = known;
     if (record === undefined || revoked || record.until <= now) return false;
-    const isValid = record.digests.some(({ salt, until }) => salt === version && until > now);
-    if (isValid) this.#use.note(record.name);
-    return isValid;
+    for (const { salt, until } of record.digests) {
+      if (salt !== version || until <= now) continue;
+      this.#used(name, known, now);
+      return true;
+    }
+    return false;
+  }
+
+  /** Records the use of a key, and keeps it in memory. */
+  #used(name: string, known: KnownKey, now: number): void {
+    if (!known.isKept) this.#cache.keep(name, known);
+    const hour = Math.floor(now / HOUR_MS);
+    if (known.usedHour === hour) return;
+    known.usedHour = hour;
+    this.#use.note(name, hour);
   }
 
   isKeyName(name: string): boolean | Promise<boolean> {
     if (!isKeyShaped(name)) return false;
     const isKey = ({ record, revoked }: CachedKey): boolean => record !== undefined || revoked;
-    const cached = this.#cache.find(name);
-    return cached instanceof Promise ? cached.then(isKey) : isKey(cached);
+    const known = this.#cache.find(name, '');
+    return known instanceof Promise ? known.then(isKey) : isKey(known);
   }
 
   recall(name: string): 'valid' | 'revoked' | undefined {
@@ -126,16 +155,21 @@ class CouchKeyStore implements RunningKeyStore {
     return this.#writes.create(properties);
   }
 
-  async list(): Promise<readonly KeySummary[]> {
-    const records = await this.#cache.all();
-    return records
-      .toSorted((a, b) => (a.createdAt + a.name < b.createdAt + b.name ? -1 : 1))
-      .map((record) => this.#summary(record));
+  list(): Promise<readonly KeySummary[]> {
+    return this.#list.all();
+  }
+
+  hasAny(): Promise<boolean> {
+    return this.#list.hasAny();
+  }
+
+  named(names: readonly string[]): ReturnType<KeyStore['named']> {
+    return this.#list.named(names.filter(isKeyShaped));
   }
 
   async describe(name: string): Promise<KeySummary | undefined> {
     if (!isKeyShaped(name)) return undefined;
-    const { record, revoked } = await this.#cache.find(name);
+    const { record, revoked } = await this.#cache.find(name, '');
     return record === undefined || revoked ? undefined : this.#summary(record);
   }
 
@@ -152,7 +186,7 @@ class CouchKeyStore implements RunningKeyStore {
     return this.#writes.rotate(name, overlapSeconds);
   }
 
-  #summary(record: KeyRecord): KeySummary {
-    return summarise(record, this.#cache.lastUse(record.name)?.hour);
+  async #summary(record: KeyRecord): Promise<KeySummary> {
+    return summarise(record, usedHourIn(await this.#options.store.read(USED + record.name)));
   }
 }

@@ -58,7 +58,7 @@ export class KeyWrites {
         await store.write({ _id: KEY + name, _rev: written.rev, _deleted: true }).catch(() => undefined);
         throw noQuorum();
       }
-      this.#cache.wrote({ ...record, rev: written.rev });
+      this.#cache.created({ ...record, rev: written.rev });
       await this.#publish(name);
       return { key: name, password };
     }
@@ -150,10 +150,8 @@ export class KeyWrites {
    * Publishes the change. The memory of this process is current, so only the other processes must read the
    * key again.
    */
-  async #publish(name: string): Promise<void> {
-    const published = this.#options.bus.publish({ kind: 'key', name });
-    this.#cache.markFresh(name);
-    await published;
+  #publish(name: string): Promise<void> {
+    return this.#cache.announce(name, () => this.#options.bus.publish({ kind: 'key', name }));
   }
 
   /** True if `_users` has the name: a key must not take the name of a user (H13). */

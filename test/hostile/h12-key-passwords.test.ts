@@ -24,6 +24,7 @@ describe('the password of an API key (H12)', () => {
       bus: { onInvalidation: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
+      keyCacheEntries: 100_000,
       now: Date.now,
     });
     try {

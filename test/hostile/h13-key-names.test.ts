@@ -28,6 +28,7 @@ describe('the name of an API key (H13)', () => {
       bus: { onInvalidation: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
+      keyCacheEntries: 100_000,
       now: Date.now,
     });
     store.start();

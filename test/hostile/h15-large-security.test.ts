@@ -68,7 +68,10 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
         security: { change, inForce: () => Promise.resolve(undefined) },
         log: rememberingLog(),
         requiresPrecondition: false,
-        names: { couch: memoryCouch(), keys: { describe: () => Promise.resolve(undefined) } },
+        names: {
+          couch: memoryCouch(),
+          keys: { named: () => Promise.resolve(new Map()), describe: () => Promise.resolve(undefined) },
+        },
       }),
     ),
   ]);

@@ -2,7 +2,12 @@
 // CouchDB.
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
-import { type Store, type StoredDocument, type WriteOutcome } from '../../src/couch/store.ts';
+import {
+  type DocumentPage,
+  type Store,
+  type StoredDocument,
+  type WriteOutcome,
+} from '../../src/couch/store.ts';
 
 export class MemoryStore implements Store {
   readonly documents = new Map<string, StoredDocument>();
@@ -38,9 +43,14 @@ export class MemoryStore implements Store {
     this.#states.push(listener);
   }
 
+  /** Called when a read has its answer, before its caller gets it. */
+  afterRead: (id: string) => Promise<void> | void = () => undefined;
+
   async read(id: string): Promise<StoredDocument | undefined> {
     await this.#record(`read ${id}`);
-    return this.documents.get(id);
+    const found = this.documents.get(id);
+    await this.afterRead(id);
+    return found;
   }
 
   async write(document: StoredDocument): Promise<WriteOutcome> {
@@ -54,6 +64,24 @@ export class MemoryStore implements Store {
     for (const document of documents) this.#put(document);
   }
 
+  async readMany(ids: readonly string[]): Promise<ReadonlyMap<string, StoredDocument>> {
+    await this.#record(`readMany ${ids.join(' ')}`);
+    return new Map(
+      ids.flatMap((id) => {
+        const document = this.documents.get(id);
+        return document === undefined ? [] : [[id, document] as const];
+      }),
+    );
+  }
+
+  async range(start: string, end: string, limit: number): Promise<DocumentPage> {
+    await this.#record(`range ${start.replaceAll('\u0000', '')}`);
+    const ids = [...this.documents.keys()].filter((id) => id >= start && id <= end).sort();
+    const page = ids.slice(0, limit);
+    const documents = page.map((id) => this.documents.get(id)).filter((each) => each !== undefined);
+    return { documents, next: page.length < limit ? undefined : `${page.at(-1)}\u0000` };
+  }
+
   async each(prefix: string, take: (document: StoredDocument) => void): Promise<void> {
     await this.#record(`each ${prefix}`);
     for (const [id, document] of this.documents) if (id.startsWith(prefix)) take(document);
@@ -65,8 +93,9 @@ export class MemoryStore implements Store {
 
   /** Emits the change of a document, as the feed does. */
   deliver(id: string): void {
-    const doc = this.documents.get(id);
-    for (const listener of this.#rows) listener({ id, deleted: doc === undefined, doc });
+    const found = this.documents.get(id);
+    const doc = found ?? { _id: id, _rev: `${(this.#revision += 1)}-x`, _deleted: true };
+    for (const listener of this.#rows) listener({ id, deleted: found === undefined, doc });
   }
 
   /** A write by another replica, without a change event. */

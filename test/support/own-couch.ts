@@ -60,6 +60,7 @@ export function startReplica(
     now,
     fallbackCacheSeconds: 2,
     outageCacheSeconds: 60,
+    keyCacheEntries: 100_000,
     ...options,
   });
   const invalidations: Invalidation[] = [];
