@@ -31,6 +31,7 @@ import {
   principalOf,
   ruleOf,
 } from './explanation.ts';
+import { type SourcedGrants, sourcesOf } from './explained-sources.ts';
 import { HttpError, Unauthorized } from './http-errors.ts';
 import { type DatabasePermissions } from './permissions/grants.ts';
 import { textOfRevision } from './permissions/precondition.ts';
@@ -38,6 +39,7 @@ import { NO_ROLES, type Role, ROLES, roleSet } from './permissions/role.ts';
 
 /** The settings of the steps, and those that a reload replaces. */
 export interface ExplainStepsDeps extends OtherGrants {
+  readonly prefixGrants: SourcedGrants['prefixGrants'];
   readonly settings: Settings;
   readonly live: { readonly current: Settings };
 }
@@ -71,10 +73,10 @@ export function createExplainer(deps: ExplainStepsDeps): Explainer {
 
 class StepExplainer implements Explainer {
   readonly #settings: Settings;
-  readonly #grants: OtherGrants;
+  readonly #grants: SourcedGrants;
   readonly #handlers: Handlers;
 
-  constructor(settings: Settings, grants: OtherGrants, handlers: Handlers) {
+  constructor(settings: Settings, grants: SourcedGrants, handlers: Handlers) {
     this.#settings = settings;
     this.#grants = grants;
     this.#handlers = handlers;
@@ -113,13 +115,14 @@ class StepExplainer implements Explainer {
       }
     }
     const { database, found } = read;
-    const decided = decisionOf(context, found?.permissions, refusal);
+    const sources = sourcesOf(context, database, found?.permissions, this.#grants);
+    const decided = decisionOf(context, sources, refusal);
     const missing =
       found !== undefined && isForMissingRoles(decided)
         ? await this.#missingFor(request, exchange, found.permissions)
         : [];
     const revision = found === undefined ? undefined : textOfRevision(found);
-    return { ...decided, database: database ?? decided.database, missing, revision, trace };
+    return { ...decided, database: database ?? decided.database, sources, missing, revision, trace };
   }
 
   /** The steps of src/app.ts, and how each is told when it passes the request on. */

@@ -2,17 +2,14 @@
 import { type Explanation } from './answer/explained-request.ts';
 import { describePermit } from './audit/line.ts';
 import { interpret } from './audit/outcome.ts';
-import { rolesOn } from './authorize/decide.ts';
 import { BodyNotGiven } from './body/given-body.ts';
 import { type EndpointId } from './catalogue/catalogue.ts';
 import { type Endpoint } from './catalogue/endpoint.ts';
 import { runsValidation, runsWithRequest } from './catalogue/functions.ts';
 import { type Context, type Decision, known } from './context.ts';
 import { type HttpError } from './http-errors.ts';
-import { type DatabasePermissions } from './permissions/grants.ts';
-import { rolesOf } from './permissions/role.ts';
 
-type Decided = Omit<Explanation, 'missing' | 'revision' | 'trace'>;
+type Decided = Omit<Explanation, 'sources' | 'missing' | 'revision' | 'trace'>;
 type Allowed = Extract<Decision, { allow: true }>;
 
 /** What is decided about a request after authorize, by something that is not part of a question. */
@@ -27,10 +24,13 @@ const DECIDED_LATER: ReadonlyMap<string, string> = new Map<EndpointId, string>([
 /** The owner may ask about every database. */
 const OPEN_TO_OWNER: ReadonlySet<string> = new Set<EndpointId>(['api-access', 'api-explain']);
 
-/** The decision about a request. `refusal` is the error of the step that refused it. */
+/**
+ * The decision about a request. `sources` are the roles of its sender, `refusal` is the error of the step
+ * that refused it.
+ */
 export function decisionOf(
   context: Context,
-  permissions: DatabasePermissions | undefined,
+  sources: Explanation['sources'],
   refusal: HttpError | undefined,
 ): Decided {
   const endpoint = endpointOf(context);
@@ -40,7 +40,7 @@ export function decisionOf(
     operation: endpoint?.id,
     database: context.operation?.database,
     needed: endpoint === undefined ? undefined : describePermit(endpoint.permit),
-    held: heldBy(context, permissions),
+    held: heldBy(sources),
     couchdb: [],
   };
   if (refusal instanceof BodyNotGiven)
@@ -69,10 +69,9 @@ function endpointOf({ decision, operation }: Context): Endpoint | undefined {
   return decision?.allow === true ? decision.endpoint : operation?.endpoint;
 }
 
-function heldBy({ identified }: Context, permissions: DatabasePermissions | undefined): readonly string[] {
-  if (identified?.principal.kind === 'owner') return ['server_admin'];
-  if (identified === undefined || permissions === undefined) return [];
-  return rolesOf(rolesOn(identified.principal, permissions));
+/** All roles of the sources, each once. */
+function heldBy(sources: Explanation['sources']): readonly string[] {
+  return [...new Set(sources.flatMap(({ roles }) => roles))];
 }
 
 function decidedLater(context: Context): string | undefined {

@@ -149,7 +149,7 @@ function permissionAnswers(services: Services) {
   const { prefixGrants, serverGrants, existingDatabases: existing } = services;
   const { keyRotationOverlapSeconds } = settings;
   const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
-  const asked = { couch, keys, index: security.index, reservedDatabases, isStillPermitted };
+  const asked = { couch, keys, index: security.index, prefixGrants, reservedDatabases, isStillPermitted };
   const requiresPrecondition = settings.securityWrite === 'require_precondition';
   const names = { couch, keys };
   return {

@@ -26,7 +26,7 @@ export interface AccessDeps extends AskedDatabaseDeps, NamedAccountDeps {
   readonly keys: Pick<KeyStore, 'describe' | 'isKeyName' | 'named'>;
   readonly security: Pick<PermissionKeeper, 'inForce' | 'index'>;
   readonly existing: ExistingDatabases;
-  readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'grantsOn' | 'isKnown'>;
+  readonly prefixGrants: Pick<PrefixGrants, 'accessOf' | 'grantsOf' | 'grantsOn' | 'isKnown'>;
   readonly serverGrants: ServerReader;
 }
 

@@ -6,10 +6,13 @@ import { isPermitted } from '../catalogue/is-permitted.ts';
 import { type Context, known } from '../context.ts';
 import { Forbidden, Unavailable } from '../http-errors.ts';
 import { type PermissionIndex } from '../permissions/permission-keeper.ts';
+import { type PrefixReader } from '../permissions/prefix-grants.ts';
+import { NO_ROLES } from '../permissions/role.ts';
 import { type IsStillPermitted } from '../revocation/after-wait.ts';
 
 export interface AskedDatabaseDeps {
   readonly index: Pick<PermissionIndex, 'isLoaded' | 'rolesOn'>;
+  readonly prefixGrants: PrefixReader;
   /** Databases of Couchgate, which can have no grants. */
   readonly reservedDatabases: ReadonlySet<string>;
   readonly isStillPermitted: IsStillPermitted;
@@ -30,14 +33,17 @@ export async function requireMayAsk(
 ): Promise<void> {
   const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
   if (principal.kind === 'owner') return;
-  const { index, reservedDatabases, isStillPermitted } = deps;
-  if (!index.isLoaded)
+  const { index, prefixGrants, reservedDatabases, isStillPermitted } = deps;
+  const prefix = prefixGrants.accessOf(principal, database);
+  if (!index.isLoaded || prefix === undefined)
     throw new Unavailable('The permissions are being read; they cannot be explained yet.', {
       retryAfterSeconds: 1,
     });
   // The entry `nobody` is for callers without credentials only (H13).
   const mayHold = principal.name !== 'nobody' && database !== undefined;
-  const roles = mayHold ? index.rolesOn(database, principal.name) : 0;
+  // From memory alone. A prefix grant gives nothing where CouchDB decides, nor on a missing database: the
+  // decision below reads that, and the holder of the prefix may know it.
+  const roles = mayHold ? index.rolesOn(database, principal.name) | prefix.roles : NO_ROLES;
   const isOwn = database !== undefined && mayHaveGrants(database, reservedDatabases);
   if (!isOwn || !isPermitted(READS_SECURITY, roles)) throw notYours();
   const isPermittedNow = await isStillPermitted({

@@ -28,6 +28,17 @@ export interface ExplainedRequest {
 /** Reads the permissions of a database. It may throw, for a database that the question is not about. */
 export type PermissionLookup = (database: string) => Promise<PeekedPermissions | undefined>;
 
+/** Where roles of the sender come from. */
+export interface ExplainedSource {
+  readonly source: '_security' | 'prefix grant' | 'server grant' | 'owner';
+  readonly roles: readonly string[];
+  /** Id of the prefix grant. */
+  readonly grant?: string;
+  /** The prefix grant lets the sender create or delete databases. */
+  readonly create?: true;
+  readonly delete?: true;
+}
+
 export interface TraceEntry {
   readonly step: string;
   readonly outcome: string;
@@ -46,7 +57,9 @@ export interface Explanation {
   /** Database whose permissions decided. */
   readonly database: string | undefined;
   readonly needed: string | undefined;
+  /** The roles of all sources. */
   readonly held: readonly string[];
+  readonly sources: readonly ExplainedSource[];
   /** The smallest sets of roles that would permit the request in addition. */
   readonly missing: readonly (readonly Role[])[];
   /** The state of the permissions that were read. */

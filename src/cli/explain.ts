@@ -155,17 +155,28 @@ function questionFrom(line: LogLine): Fields {
 
 const SHOWN = [
   ...['at', 'request', 'sender', 'decision', 'rule', 'reason', 'status', 'operation', 'database', 'needed'],
-  ...['held', 'missing', 'couchdb', 'revision'],
+  ...['held', 'from', 'missing', 'couchdb', 'revision'],
 ];
 
 function show(explanation: Fields, asJson: boolean, { stdout }: Pick<CommandIo, 'stdout'>): number {
   const text = SHOWN.flatMap((field) => {
-    const value = explanation[field];
+    const value = field === 'from' ? sourcesIn(explanation['sources']) : explanation[field];
     if (value === undefined || (Array.isArray(value) && value.length === 0)) return [];
     return [`${`${field}:`.padEnd(11)}${printable(wordsOf(value))}\n`];
   });
   stdout.write(asJson ? `${JSON.stringify(explanation)}\n` : text.join(''));
   return CODES[String(explanation['decision'])] ?? 3;
+}
+
+/** Where the roles come from, one text for each source. */
+function sourcesIn(sources: unknown): readonly string[] {
+  if (!Array.isArray(sources)) return [];
+  return (sources as readonly Fields[]).map(({ source, grant, roles, create, delete: remove }) =>
+    [
+      ...[source, ...(grant === undefined ? [] : [grant])],
+      `(${[...(roles as readonly unknown[]), ...(create === true ? ['create'] : []), ...(remove === true ? ['delete'] : [])].join('+')})`,
+    ].join(' '),
+  );
 }
 
 /** Alternatives are separated by `or`, what is needed together by a plus. */

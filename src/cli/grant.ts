@@ -1,10 +1,11 @@
-// `couchgate grant` and `couchgate revoke-grant`: change the roles of one name on one database, over the HTTP
-// API.
+// `couchgate grant` and `couchgate revoke-grant`: change the roles of one name on one database, or on all
+// databases of a prefix, over the HTTP API.
 import { setTimeout as pause } from 'node:timers/promises';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { type Admin, fieldsOf } from '../setup/admin.ts';
 import { UsageError } from '../setup/arguments.ts';
 import { type Command, type CommandIo } from './command.ts';
+import { changePrefixRoles } from './grant-by-prefix.ts';
 import {
   accepted,
   type AskPassword,
@@ -18,11 +19,13 @@ import { parseOptions } from './parse-options.ts';
 import { rolesIn } from './roles.ts';
 
 const ROLES_USAGE = `ROLES is a list separated by commas, such as _reader,_writer. KEY is an API key, a user of CouchDB, or nobody for
-everybody without a password. Other roles and other names on the database stay as they are.`;
+everybody without a password. Other roles and other names on the database stay as they are. DATABASE may be a prefix
+with * at its end, such as 'userdb-*': a prefix grant then covers all databases whose names begin so, also later ones.`;
 
 export const GRANT_USAGE = `Usage: couchgate grant KEY ROLES DATABASE [options]
 Adds roles of a name on a database. ${ROLES_USAGE}
   --allow-public         required if KEY is nobody: everybody then has the roles
+  --allow-admin          required for _admin and _security on a prefix
 ${OWNER_OPTIONS_USAGE}`;
 
 export const REVOKE_GRANT_USAGE = `Usage: couchgate revoke-grant KEY ROLES DATABASE [options]
@@ -32,8 +35,11 @@ ${OWNER_OPTIONS_USAGE}`;
 const OPTIONS = {
   ...OWNER_OPTIONS,
   'allow-public': { type: 'boolean', default: false },
+  'allow-admin': { type: 'boolean', default: false },
 } as const;
 
+/** They give rights over permissions. */
+const DANGEROUS: readonly Role[] = ['_admin', '_security'];
 /** Other writers may change the document between our read and our write. */
 const MAX_ATTEMPTS = 30;
 const MAX_PAUSE_MS = 500;
@@ -66,8 +72,14 @@ function changeCommand(usage: string, askPassword: AskPassword, change: Change):
         const roles = !isGrant && list === 'all' ? ROLES : rolesIn(list);
         if (isGrant && name === 'nobody' && !values['allow-public'])
           throw new UsageError('nobody is everybody without a password; add --allow-public if you mean that');
+        const isPrefix = database.includes('*');
+        if (isGrant && isPrefix && !values['allow-admin'] && roles.some((role) => DANGEROUS.includes(role)))
+          throw new UsageError('_admin and _security on a prefix need --allow-admin');
         const couchgate = await openOwner(values, io, askPassword);
-        const after = await changeRoles(couchgate, database, name, (held) => change(held, roles), io);
+        const changed = (held: readonly Role[]): readonly Role[] => change(held, roles);
+        const after = isPrefix
+          ? await changeOnPrefix(couchgate, { name, pattern: database }, changed, list === 'all', io)
+          : await changeRoles(couchgate, database, name, changed, io);
         const shown = after.length === 0 ? 'no roles' : after.join(',');
         io.stdout.write(
           values.json
@@ -81,10 +93,22 @@ function changeCommand(usage: string, askPassword: AskPassword, change: Change):
 }
 
 function parse(args: readonly string[], isGrant: boolean) {
-  const { 'allow-public': allowPublic, ...others } = OPTIONS;
-  const options = isGrant ? { ...others, 'allow-public': allowPublic } : others;
-  const { values, positionals } = parseOptions(args, options);
-  return { values: { 'allow-public': false, ...values }, positionals };
+  const { 'allow-public': allowPublic, 'allow-admin': allowAdmin, ...others } = OPTIONS;
+  const flags = { 'allow-public': allowPublic, 'allow-admin': allowAdmin };
+  const { values, positionals } = parseOptions(args, isGrant ? { ...others, ...flags } : others);
+  return { values: { 'allow-public': false, 'allow-admin': false, ...values }, positionals };
+}
+
+async function changeOnPrefix(
+  couchgate: Admin,
+  place: { readonly name: string; readonly pattern: string },
+  change: (held: readonly Role[]) => readonly Role[],
+  isWhole: boolean,
+  { stderr }: CommandIo,
+): Promise<readonly Role[]> {
+  const { roles, warnings } = await changePrefixRoles(couchgate, place, change, isWhole);
+  for (const warning of warnings) stderr.write(`Warning: ${printable(warning)}\n`);
+  return roles;
 }
 
 /**

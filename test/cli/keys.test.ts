@@ -100,6 +100,35 @@ describe('the commands for keys and grants', () => {
     assert.equal(await statusOf(password), 401);
   });
 
+  it('make, change and remove a prefix grant – grant KEY ROLES PREFIX*', async () => {
+    const { name } = await makeKey();
+    const held = async (): Promise<readonly Record<string, unknown>[]> => {
+      const { body } = await gate.ask('GET', '/_api/v2/prefix_grants', { as: gate.owner });
+      return (body as { prefix_grants: Record<string, unknown>[] }).prefix_grants.filter(
+        ({ principal }) => principal === name,
+      );
+    };
+    const on = 'pre-one-*';
+    assert.equal(await succeed(`grant ${name} _reader ${on}`), `${name} has _reader on ${on}\n`);
+    await succeed(`grant ${name} _writer ${on}`);
+    const [grant, second] = await held();
+    assert.deepEqual([grant?.['roles'], second], [['_reader', '_writer'], undefined]);
+    const dangerous = await run(`grant ${name} _security ${on}`);
+    assert.deepEqual([dangerous.code, /--allow-admin/.test(dangerous.err)], [2, true]);
+    await succeed(`grant ${name} _security ${on} --allow-admin`);
+    assert.deepEqual((await held())[0]?.['roles'], ['_reader', '_writer', '_security']);
+    const body = { principal: name, databases: on, roles: ['_reader'], create: true, max_databases: 3 };
+    await gate.ask('PUT', `/_api/v2/prefix_grants/${String(grant?.['id'])}`, { as: gate.owner, body });
+    // The right to create stays until the word `all`.
+    await succeed(`revoke-grant ${name} _reader ${on}`);
+    assert.deepEqual([(await held())[0]?.['roles'], (await held())[0]?.['max_databases']], [[], 3]);
+    assert.equal(await succeed(`revoke-grant ${name} all ${on}`), `${name} has no roles on ${on}\n`);
+    assert.deepEqual(await held(), []);
+    await succeed(`revoke-grant ${name} all ${on}`);
+    for (const words of [`grant ${name} _reader a*c`, `grant nobody _reader ${on} --allow-public`])
+      assert.equal((await run(words)).code, 1, words);
+  });
+
   it('add and remove roles of one name, and keep the others – grant, revoke-grant', async () => {
     const { name } = await makeKey();
     assert.equal(await succeed(`grant ${name} _writer fruit`), `${name} has _writer on fruit\n`);

@@ -97,6 +97,46 @@ describe('H30: questions about access', () => {
     assert.equal(status, 200);
   });
 
+  it('are answered to a holder of _security by a prefix grant, inside its prefix alone', async () => {
+    const holder = await gate.key();
+    const put = (id: string, body: object) =>
+      gate.ask('PUT', `/_api/v2/prefix_grants/${id}`, { as: gate.owner, body });
+    const grant = { principal: holder.name, databases: 'h30-pre-*', roles: ['_security'], dangerous: true };
+    assert.equal((await put('h30', grant)).status, 201);
+    assert.equal(
+      (await put('h30-reader', { ...grant, databases: 'h30-read-*', roles: ['_reader'] })).status,
+      201,
+    );
+    await gate.database('h30-pre-a', { other: ['_reader'] });
+    await gate.database('h30-pre-left');
+    const left = { couchdb_auth_only: true, members: { names: ['x'] } };
+    await gate.ask('PUT', '/h30-pre-left/_security', { as: gate.owner, body: left });
+    await gate.database('h30-read-a');
+    const own = { ...explain, path: '/h30-pre-a/x', principal: holder.name };
+    const { status, body } = await gate.ask('POST', '/_api/v2/explain', { as: holder, body: own });
+    assert.equal(status, 200, JSON.stringify(body));
+    const { held, sources } = body as { readonly held: unknown; readonly sources: unknown };
+    assert.deepEqual(held, ['_security']);
+    assert.deepEqual(sources, [{ source: 'prefix grant', roles: ['_security'], grant: 'h30' }]);
+    const names = await gate.ask('GET', access('database=h30-pre-a'), { as: holder });
+    assert.equal(names.status, 200);
+    assert.ok(!JSON.stringify(names.body).includes('unknown'), 'whose a name is, only the owner learns');
+    // Outside of its prefix: one refusal, without a read. Inside, it may know which databases exist.
+    const refusals = new Set<string>();
+    for (const question of questions)
+      refusals.add(JSON.stringify(await refused('/_api/v2/explain', holder, question)));
+    for (const name of ['h30-own', 'h30-none', 'h30-read-a', 'h30-read-none', '_users', 'couchgate'])
+      refusals.add(JSON.stringify(await refused(access(`database=${name}`), holder)));
+    for (const name of ['h30-pre-none', 'h30-pre-left']) {
+      const answer = await gate.ask('GET', access(`database=${name}`), { as: holder });
+      assert.equal(answer.status, 403);
+      refusals.add(JSON.stringify(answer.body));
+    }
+    assert.equal(refusals.size, 1, [...refusals].join());
+    await gate.ask('DELETE', '/_api/v2/prefix_grants/h30', { as: gate.owner });
+    assert.deepEqual(await refused(access('database=h30-pre-a'), holder), JSON.parse([...refusals][0] ?? ''));
+  });
+
   it('need credentials, whatever nobody holds – 401', async () => {
     await gate.database('h30-public', { nobody: ['_admin', '_security'] });
     assert.equal((await gate.ask('GET', access('database=h30-public'))).status, 401);

@@ -48,6 +48,7 @@ describe('explain', () => {
       database: 'fruit',
       needed: '_writer',
       held: ['_reader'],
+      sources: [{ source: '_security', roles: ['_reader'] }],
       missing: [['_writer']],
       couchdb: [],
     });
@@ -57,6 +58,45 @@ describe('explain', () => {
       trace.map(({ step }) => step),
       ['address', 'origin', 'framing', 'target', 'classify', 'authenticate', 'authorize'],
     );
+  });
+
+  it('shows the roles of all sources, and where they come from', async () => {
+    const key = await gate.key();
+    const grant = { principal: key.name, databases: 'fruit*', roles: ['_writer'], create: true };
+    const put = await gate.ask('PUT', '/_api/v2/prefix_grants/more', { as: gate.owner, body: grant });
+    assert.equal(put.status, 201);
+    await gate.database('fruit-more', { [key.name]: ['_reader', '_writer'] });
+    const of = async (method: string, path: string, name = key.name) => {
+      const { decision, rule, held, sources } = await explained({ principal: name, method, path });
+      return { decision, rule, held, sources };
+    };
+    const byPrefix = { source: 'prefix grant', roles: ['_writer'], grant: 'more', create: true };
+    assert.deepEqual(await of('PUT', '/fruit-more/a'), {
+      decision: 'allow',
+      rule: 'grant',
+      held: ['_reader', '_writer'],
+      sources: [{ source: '_security', roles: ['_reader', '_writer'] }, byPrefix],
+    });
+    assert.deepEqual(await of('PUT', '/fruit/a'), {
+      decision: 'allow',
+      rule: 'prefix grant',
+      held: ['_writer'],
+      sources: [byPrefix],
+    });
+    // A database that does not exist yet gives no roles.
+    assert.deepEqual(await of('PUT', '/fruit-new'), {
+      decision: 'allow',
+      rule: 'prefix grant',
+      held: [],
+      sources: [{ ...byPrefix, roles: [] }],
+    });
+    assert.deepEqual((await of('PUT', '/left/a')).sources, []);
+    const owner = await of('PUT', '/fruit/a', gate.owner.name);
+    assert.deepEqual(owner.sources, [{ source: 'owner', roles: ['server_admin'] }]);
+    const monitor = { roles: ['_monitor'] };
+    await gate.ask('PUT', `/_api/v2/server_grants/${reader.name}`, { as: gate.owner, body: monitor });
+    assert.deepEqual((await of('GET', '/fruit', reader.name)).held, ['_reader', '_monitor']);
+    await gate.ask('DELETE', `/_api/v2/server_grants/${reader.name}`, { as: gate.owner });
   });
 
   it('names alternatives, and sets of two roles', async () => {
