@@ -104,6 +104,8 @@ function settingsFor({ settings, nodeUrls, jwtSecret, ca }: BackupInputs): Proce
     key: settings.backupKey,
     passphrase: settings.backupPassphrase,
     databases: settings.backupDatabases,
+    instance: settings.backupInstance,
+    configFolder: resolve(settings.configFolder),
     keep: settings.backupKeep,
     storeDatabase: settings.storeDatabase,
     nodeUrls,

@@ -19,7 +19,7 @@ const MAX_PLAIN_BYTES = 1024 * 1024 * 1024;
 
 /** What a box is used as. It is authenticated, so that a box cannot stand in the place of another kind. */
 export type BoxKind =
-  'pack' | 'index' | 'directory' | 'snapshot' | 'partial' | 'verified' | `attachment ${string}`;
+  'pack' | 'index' | 'directory' | 'snapshot' | 'partial' | 'verified' | 'instance' | `attachment ${string}`;
 
 /** Encodes `plain`. With `asIs`, it is not compressed. */
 export async function sealBox(

@@ -2,9 +2,10 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from './errors.ts';
+import { listInstances, removeInstances, type InstanceSection } from './instance.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
-import { type Snapshot } from './snapshot.ts';
+import { listSnapshots, type Snapshot } from './snapshot.ts';
 
 /** How many snapshots to keep for each database. Hours, days and others are of UTC. */
 export interface KeepPolicy {
@@ -21,10 +22,21 @@ export interface KeepPolicy {
 /** Cloudant's roll-up: daily, then weekly, then monthly, then yearly. */
 export const DEFAULT_KEEP = 'daily 7, weekly 4, monthly 12, yearly 10';
 
-export interface Verdict {
-  readonly snapshot: Snapshot;
+/** What a policy counts: a snapshot or an instance section. */
+type Kept = Pick<Snapshot, 'id' | 'started' | 'complete'>;
+
+export interface Verdict<T extends Kept = Snapshot> {
+  readonly snapshot: T;
   /** Why it stays; none if it is removed. */
   readonly reasons: readonly string[];
+}
+
+export interface ForgetPlan {
+  readonly databases: ReadonlyMap<string, readonly Verdict[]>;
+  readonly instances: readonly Verdict<InstanceSection>[];
+  /** What the policy does not keep. */
+  readonly snapshots: readonly Snapshot[];
+  readonly sections: readonly InstanceSection[];
 }
 
 const HOUR_MS = 3_600_000;
@@ -85,12 +97,72 @@ export function refuseEmpty(policy: KeepPolicy): void {
     throw new BackupError('The policy keeps nothing; give at least one rule with a number above 0.');
 }
 
+/**
+ * Judges all snapshots, or those of `databases`, and without `databases` the instance sections too. A section
+ * that stays keeps its snapshots.
+ */
+export async function forgetByPolicy(
+  repository: Repository,
+  policy: KeepPolicy,
+  databases: readonly string[] = [],
+): Promise<ForgetPlan> {
+  const sections = await listInstances(repository);
+  const instances =
+    databases.length > 0
+      ? sections.map((snapshot) => ({ snapshot, reasons: ['not chosen'] }))
+      : judge(sections, policy);
+  const holders = new Map(
+    instances.flatMap(({ snapshot: { id, snapshots }, reasons }) =>
+      reasons.length === 0 ? [] : Object.values(snapshots).map((held) => [held, id] as const),
+    ),
+  );
+  const groups = new Map<string, Snapshot[]>();
+  for (const snapshot of await listSnapshots(repository)) {
+    if (databases.length > 0 && !databases.includes(snapshot.database)) continue;
+    const group = groups.get(snapshot.database);
+    if (group === undefined) groups.set(snapshot.database, [snapshot]);
+    else group.push(snapshot);
+  }
+  const verdicts = new Map<string, readonly Verdict[]>();
+  for (const [database, group] of groups)
+    verdicts.set(
+      database,
+      judge(group, policy).map(({ snapshot, reasons }) => {
+        const holder = holders.get(snapshot.id);
+        return {
+          snapshot,
+          reasons: holder === undefined ? reasons : [...reasons, `instance section ${holder}`],
+        };
+      }),
+    );
+  return {
+    databases: verdicts,
+    instances: databases.length > 0 ? [] : instances,
+    snapshots: [...verdicts.values()].flatMap((group) => removedOf(group)),
+    sections: removedOf(instances),
+  };
+}
+
+function removedOf<T extends Kept>(verdicts: readonly Verdict<T>[]): readonly T[] {
+  return verdicts.flatMap(({ snapshot, reasons }) => (reasons.length === 0 ? [snapshot] : []));
+}
+
+/** Removes what a plan does not keep: the sections first, so that none names a snapshot that is gone. */
+export async function removeForgotten(
+  repository: Repository,
+  lock: Lock,
+  { sections, snapshots }: ForgetPlan,
+): Promise<void> {
+  await removeInstances(repository, lock, sections);
+  await removeSnapshots(repository, lock, snapshots);
+}
+
 /** Judges the snapshots of one database. `snapshots` are sorted, oldest first. */
-export function judge(snapshots: readonly Snapshot[], policy: KeepPolicy): readonly Verdict[] {
+export function judge<T extends Kept>(snapshots: readonly T[], policy: KeepPolicy): readonly Verdict<T>[] {
   refuseEmpty(policy);
   const reasons = new Map<string, string[]>(snapshots.map(({ id }) => [id, []]));
   const newestFirst = [...snapshots].reverse();
-  const keep = ({ id }: Snapshot, reason: string): void => void reasons.get(id)?.push(reason);
+  const keep = ({ id }: Kept, reason: string): void => void reasons.get(id)?.push(reason);
   newestFirst
     .slice(0, policy.last ?? 0)
     .forEach((one, at) => keep(one, `last ${at + 1} of ${policy.last ?? 0}`));

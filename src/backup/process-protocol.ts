@@ -7,6 +7,9 @@ export interface ProcessSettings {
   readonly key: string;
   readonly passphrase: string;
   readonly databases: readonly string[];
+  /** True if every backup has an instance section. */
+  readonly instance: boolean;
+  readonly configFolder: string;
   /** Which snapshots stay, as in backup_keep. */
   readonly keep: string;
   readonly storeDatabase: string;

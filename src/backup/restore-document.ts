@@ -108,7 +108,7 @@ function requestOf(repository: Repository, { leaf, attachments }: PackedLeaf, ex
 }
 
 /** Replaces `_rev` and leaves out the history. */
-function withRevision(leaf: LeafText, rev: string | undefined): string {
+export function withRevision(leaf: LeafText, rev: string | undefined): string {
   const kept = membersOf(leaf)
     .filter(({ name }) => name !== '_rev' && name !== '_revisions')
     .map(({ start, end }) => leaf.raw.slice(start, end));

@@ -6,7 +6,8 @@ import { backupDatabase } from './backup-database.ts';
 import { Cancelled, RepositoryLocked } from './errors.ts';
 import { type BackupEvent, type OnEvent } from './events.ts';
 import { failureOf, NotInRepository } from './failure.ts';
-import { judge, parsePolicy, removeSnapshots } from './forget.ts';
+import { forgetByPolicy, parsePolicy, removeForgotten } from './forget.ts';
+import { backupInstance, instanceDatabases, requireEncryption } from './instance.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
 import { prune } from './prune.ts';
@@ -29,6 +30,8 @@ export interface JobContext {
 const BACKUP_PACE = { concurrency: 2, restRatio: 1 };
 const RESTORE_PACE = { concurrency: 2 };
 const MAX_PROBLEMS = 20;
+/** Stands for the instance section in the results of a job; no database can have this name. */
+const INSTANCE = '(instance)';
 
 /** Resolves with the exit code of the command that does the same; rejects as the engine does. */
 export async function runJob(context: JobContext, job: JobRequest): Promise<number> {
@@ -48,10 +51,23 @@ async function runBackup(
     const isEncrypted = repository.cipher !== undefined;
     const chosen = patterns.length === 0 ? settings.databases : patterns;
     const names = await chooseDatabases(couch, chosen, { store: settings.storeDatabase, isEncrypted });
-    const exitCode = await eachDatabase(context, names, async (database, onEvent) => {
-      const backup = { repository, lock, couch, signal, onEvent, ...BACKUP_PACE };
-      return ofSnapshot(await backupDatabase(backup, database));
-    });
+    const backup = { repository, lock, couch, signal, ...BACKUP_PACE };
+    const withInstance = settings.instance && patterns.length === 0;
+    const ofInstance = withInstance ? instanceDatabases(settings.storeDatabase) : [];
+    const ordinary = names.filter((name) => !ofInstance.includes(name));
+    let exitCode = await eachDatabase(context, ordinary, async (database, onEvent) =>
+      ofSnapshot(await backupDatabase({ ...backup, onEvent }, database)),
+    );
+    if (withInstance) {
+      const code = await eachDatabase(context, [INSTANCE], async (_, onEvent) => {
+        requireEncryption(repository);
+        const { storeDatabase: store, configFolder } = settings;
+        const { problems } = await backupInstance({ ...backup, onEvent }, { store, configFolder });
+        const state = problems.length === 0 ? 'done' : 'incomplete';
+        return { state, ...someOf(problems.map((reason) => ({ id: '', reason }))) };
+      });
+      if (code !== 0 && exitCode === 0) exitCode = 3;
+    }
     if (forget && exitCode !== 1) await removeOld(repository, lock, settings.keep);
     return exitCode;
   } finally {
@@ -61,18 +77,9 @@ async function runBackup(
 
 /** Removes the snapshots that the policy does not keep, and the data that only they used. */
 async function removeOld(repository: Repository, lock: Lock, keep: string): Promise<void> {
-  const policy = parsePolicy(keep);
-  const groups = new Map<string, Snapshot[]>();
-  for (const snapshot of await listSnapshots(repository)) {
-    const group = groups.get(snapshot.database);
-    if (group === undefined) groups.set(snapshot.database, [snapshot]);
-    else group.push(snapshot);
-  }
-  const removed = [...groups.values()].flatMap((group) =>
-    judge(group, policy).flatMap(({ snapshot, reasons }) => (reasons.length === 0 ? [snapshot] : [])),
-  );
-  if (removed.length === 0) return;
-  await removeSnapshots(repository, lock, removed);
+  const plan = await forgetByPolicy(repository, parsePolicy(keep));
+  if (plan.snapshots.length === 0 && plan.sections.length === 0) return;
+  await removeForgotten(repository, lock, plan);
   await prune(repository, lock);
 }
 

@@ -194,9 +194,10 @@ export async function listVerifications(repository: Repository): Promise<Readonl
   return new Map((read as Verification[]).map((one) => [one.snapshot, one]));
 }
 
-type RecordKind = 'snapshot' | 'partial' | 'verified';
+type RecordKind = 'snapshot' | 'partial' | 'verified' | 'instance';
 
-async function writeBox(
+/** Writes a record as one file, atomically. */
+export async function writeBox(
   repository: Repository,
   folder: string,
   name: string,
@@ -207,7 +208,8 @@ async function writeBox(
   await writeFileAtomically(repository.folder, join(repository.folder, folder, name), box);
 }
 
-async function readBox(
+/** Reads a record. Throws `Damaged`. */
+export async function readBox(
   repository: Repository,
   folder: string,
   name: string,

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { hasAttachment, readAttachment } from './attachment-store.ts';
 import { Chain } from './chain.ts';
 import { BackupError, Damaged } from './errors.ts';
+import { listInstances } from './instance.ts';
 import { IndexReader } from './index-file.ts';
 import { checkedLine, readWholePack } from './pack.ts';
 import { type Repository } from './repository.ts';
@@ -64,6 +65,7 @@ class VerifyRun {
       const snapshot = await this.#guard([name], () => readSnapshot(this.#repository, name));
       if (snapshot !== undefined) this.#addSnapshot(snapshot);
     }
+    await this.#guard(['the instance section'], () => this.#sections());
     for (const [name, databases] of this.#indexFiles)
       await this.#guard([...databases], () => this.#indexFile(name, databases));
     for (const [name, { end, databases }] of this.#packs)
@@ -104,6 +106,15 @@ class VerifyRun {
         databases: [...databases].sort(),
       })),
     };
+  }
+
+  /** Every section can be read, and its snapshots are there. */
+  async #sections(): Promise<void> {
+    const names = new Set(await this.#repository.list('snapshots'));
+    for (const { id, snapshots } of await listInstances(this.#repository))
+      for (const [database, snapshot] of Object.entries(snapshots))
+        if (!names.has(snapshot))
+          this.#damage(`instance section ${id} needs snapshot ${snapshot}, which is missing`, [database]);
   }
 
   #addSnapshot({ index, database }: Snapshot): void {

@@ -57,7 +57,7 @@ export async function readLeaf(repository: Repository, leaf: IndexedLeaf): Promi
  * CouchDB's order: a leaf that is not deleted, then the longer history, then the greater hash.
  * docs.couchdb.org/en/stable/replication/conflicts.html
  */
-function winnerFirst(a: IndexedLeaf, b: IndexedLeaf): number {
+export function winnerFirst(a: IndexedLeaf, b: IndexedLeaf): number {
   if (a.deleted !== b.deleted) return a.deleted ? 1 : -1;
   const generation = parseInt(b.rev, 10) - parseInt(a.rev, 10);
   if (generation !== 0) return generation;

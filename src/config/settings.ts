@@ -227,6 +227,12 @@ export const SETTINGS = {
     description:
       'Databases to back up; `*` matches any characters. System databases and the store are left out unless they are named without `*`; they hold credentials, so that needs an encrypted repository.',
   },
+  backup_instance: {
+    type: 'flag',
+    default: false,
+    description:
+      'Also back up the instance section in every run: keys, permission records, prefix and server grants, `_users`, `_replicator`, and the whitelist and CORS files. Needs an encrypted repository.',
+  },
   backup_keep: {
     type: 'text',
     default: 'daily 7, weekly 4, monthly 12, yearly 10',

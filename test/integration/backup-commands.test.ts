@@ -172,6 +172,32 @@ describe('the backup commands', () => {
     assert.equal(((await bench.ask('GET', `/${DATABASE}/doc`)).body as { n: number }).n, 1);
   });
 
+  it('back up the instance section, and put the store back from it', async () => {
+    await refused(
+      1,
+      /The instance section holds credentials/,
+      ['backup', '--instance', '--databases', DATABASE],
+      { COUCHGATE_BACKUP_REPOSITORY: join(folder.path, 'plain'), COUCHGATE_BACKUP_KEY_FILE: '' },
+    );
+    await bench.ask('PUT', '/couchgate');
+    await bench.ask('PUT', '/couchgate/key:abcdefghijklmnopqrstuvwx', { digests: [] });
+    const made = await run(['backup', '--instance', '--databases', DATABASE]);
+    assert.equal(made.code, 0, made.stderr);
+    assert.match(made.stdout, /^instance section \S+-instance-\S+: couchgate, _users/m);
+    await bench.ask('DELETE', '/couchgate');
+    await refused(1, /Nothing was changed. Without a terminal, use --yes/, ['restore', '--store']);
+    const dry = await run(['restore', '--store', '--dry-run']);
+    assert.match(dry.stdout, /keys: 1 would be restored, 0 are there and stay, 0 do not come back/);
+    assert.equal((await bench.ask('GET', '/couchgate')).status, 404);
+    const out = join(folder.path, 'section.json');
+    const restored = await run(['restore', '--store', '--yes', '--out', out]);
+    assert.equal(restored.code, 0, restored.stderr);
+    assert.match(restored.stdout, /0 replication documents, 0 prefix grants, .* are in /);
+    assert.match(restored.stdout, /keys: 1 restored, 0 are there and stay, 0 do not come back/);
+    assert.equal((await bench.ask('GET', '/couchgate/key:abcdefghijklmnopqrstuvwx')).status, 200);
+    assert.match((await run(['snapshots'])).stdout, /-instance-\S+ {2}\S+ {2}instance section {2}complete/);
+  });
+
   it('draw a progress bar on a terminal', async (t) => {
     if (spawnSync('script', ['--version']).error !== undefined) {
       t.skip('needs the program script');

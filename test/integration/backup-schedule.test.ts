@@ -27,6 +27,8 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
       backupRepository: join(folder, 'repository'),
       backupSchedule: '1d',
       backupForget: true,
+      backupInstance: true,
+      backupKey: 'k'.repeat(40),
     };
     const overrides = { backupTiming: { leaseMs: 60_000, pollMs: 100 } };
     const start = (): Promise<Couchgate> => started(startCouchgate({ backend, settings, overrides }));
@@ -59,6 +61,13 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
       [
         ['schedule-2', 'done', '(schedule)'],
         ['schedule-1', 'interrupted', '(schedule)'],
+      ],
+    );
+    assert.deepEqual(
+      all[0]?.results.map(({ database, state }) => [database, state]),
+      [
+        ['fruit', 'done'],
+        ['(instance)', 'done'],
       ],
     );
     const { body } = await one().ask('GET', '/_api/v2/backup/snapshots?database=fruit', { as: one().owner });

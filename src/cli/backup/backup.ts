@@ -1,5 +1,11 @@
 // `couchgate backup`: makes a snapshot of each database.
 import { backupDatabases, chooseDatabases, type DatabaseOutcome } from '../../backup/backup-run.ts';
+import {
+  backupInstance,
+  instanceDatabases,
+  requireEncryption,
+  type InstanceSection,
+} from '../../backup/instance.ts';
 import { printable } from '../owner-client.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
@@ -8,6 +14,9 @@ import { backupCommand } from './task.ts';
 export const BACKUP_USAGE = `Usage: couchgate backup [options]
 Makes a snapshot of databases: the first one whole, the next ones what changed. It reads with the privilege of the
 owner. After SIGTERM or a crash, the next backup continues where this one ended.
+  --instance             also back up the instance section, once per run: keys, permission records, prefix and server
+                         grants, _users, _replicator, the whitelist and CORS files. Needs an encrypted repository.
+                         default: backup_instance
   --databases PATTERN    databases, \`*\` matches any characters; repeatable; default: backup_databases
 ${REPOSITORY_USAGE}${COUCH_USAGE}${EXIT_CODES_USAGE}`;
 
@@ -15,19 +24,32 @@ const OPTIONS = {
   ...REPOSITORY_OPTIONS,
   ...COUCH_OPTIONS,
   databases: { type: 'string', multiple: true },
+  instance: { type: 'boolean', default: false },
 } as const;
 
 export const backup = backupCommand(BACKUP_USAGE, OPTIONS, async (task) => {
   const { values, settings, report, signal } = task;
   const repository = await task.repositoryToWrite();
+  const withInstance = values.instance || settings.backupInstance;
+  if (withInstance) requireEncryption(repository);
   const lock = await task.lock(repository, 'backup');
   const couch = await task.couch();
   const patterns = values.databases ?? settings.backupDatabases;
   const isEncrypted = repository.cipher !== undefined;
-  const databases = await chooseDatabases(couch, patterns, { store: settings.storeDatabase, isEncrypted });
+  const store = settings.storeDatabase;
+  const chosen = await chooseDatabases(couch, patterns, { store, isEncrypted });
+  const ofInstance = withInstance ? instanceDatabases(store) : [];
+  const databases = chosen.filter((name) => !ofInstance.includes(name));
   const context = { repository, lock, couch, signal, onEvent: report.onEvent };
-  const { databases: outcomes, exitCode } = await backupDatabases(context, databases);
+  const run = await backupDatabases(context, databases);
+  const outcomes = run.databases;
+  let { exitCode } = run;
   for (const outcome of outcomes) report.result('snapshot', outcome, outcomeText(outcome));
+  if (withInstance) {
+    const section = await backupInstance(context, { store, configFolder: settings.configFolder });
+    report.result('instance', fieldsOf(section), sectionText(section));
+    if (!section.complete) exitCode = 3;
+  }
   report.result('summary', { databases: outcomes.length, exit_code: exitCode }, summaryText(outcomes));
   return exitCode;
 });
@@ -39,6 +61,16 @@ function outcomeText(outcome: DatabaseOutcome): string {
   const kind = full ? 'full' : 'incremental';
   const state = problems.length === 0 ? '' : `; INCOMPLETE: ${problems.length} documents could not be read`;
   return `${database}: snapshot ${id} (${kind}), ${counts.documents} documents, ${counts.attachments} attachments${state}`;
+}
+
+/** The contents of the files are left out: they are for the repository only. */
+function fieldsOf({ id, started, finished, complete, snapshots, problems }: InstanceSection): object {
+  return { id, started, finished, complete, snapshots, problems };
+}
+
+function sectionText({ id, snapshots, problems }: InstanceSection): string {
+  const state = problems.length === 0 ? '' : `; INCOMPLETE: ${printable(problems.join('; '))}`;
+  return `instance section ${id}: ${Object.keys(snapshots).map(printable).join(', ')}${state}`;
 }
 
 function summaryText(outcomes: readonly DatabaseOutcome[]): string {

@@ -1,15 +1,14 @@
 // `couchgate forget`: removes snapshots that a policy does not keep, and with --prune the data that they
 // used.
 import {
-  judge,
+  forgetByPolicy,
   parseDuration,
   parsePolicy,
   refuseEmpty,
-  removeSnapshots,
+  removeForgotten,
   type KeepPolicy,
 } from '../../backup/forget.ts';
 import { prune } from '../../backup/prune.ts';
-import { listSnapshots, type Snapshot } from '../../backup/snapshot.ts';
 import { type Settings } from '../../config/settings.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { printable } from '../owner-client.ts';
@@ -49,26 +48,22 @@ export const forget = backupCommand(FORGET_USAGE, OPTIONS, async (task) => {
   const policy = policyOf(values, settings);
   const repository = await task.repository();
   const lock = await task.lock(repository, 'forget');
-  const all = await listSnapshots(repository);
-  const chosen = all.filter(({ database }) => positionals.length === 0 || positionals.includes(database));
-  const removed: Snapshot[] = [];
-  for (const [database, snapshots] of byDatabase(chosen)) {
-    report.line(printable(database));
-    for (const { snapshot, reasons } of judge(snapshots, policy)) {
+  const plan = await forgetByPolicy(repository, policy, positionals);
+  let count = 0;
+  for (const [database, verdicts] of [...plan.databases, ['instance sections', plan.instances] as const]) {
+    if (verdicts.length > 0) report.line(printable(database));
+    for (const { snapshot, reasons } of verdicts) {
       const { id, started } = snapshot;
       const keep = reasons.length > 0;
-      if (!keep) removed.push(snapshot);
+      count += 1;
       const text = `  ${keep ? 'keep  ' : 'remove'}  ${id}  ${started}  ${reasons.join(', ')}`;
       report.result(keep ? 'keep' : 'remove', { id, database, started, reasons }, text);
     }
   }
-  if (!values['dry-run']) await removeSnapshots(repository, lock, removed);
+  if (!values['dry-run']) await removeForgotten(repository, lock, plan);
+  const removed = plan.snapshots.length + plan.sections.length;
   const verb = values['dry-run'] ? 'would be removed' : 'were removed';
-  report.result(
-    'summary',
-    { removed: removed.length },
-    `${removed.length} of ${chosen.length} snapshots ${verb}.`,
-  );
+  report.result('summary', { removed }, `${removed} of ${count} snapshots ${verb}.`);
   if (!values.prune) return 0;
   if (values['dry-run']) {
     report.line('With --dry-run, --prune removes nothing: the snapshots above still use their data.');
@@ -95,11 +90,4 @@ function policyOf(values: KeepValues, { backupKeep }: Pick<Settings, 'backupKeep
   const policy = Object.fromEntries(given) as KeepPolicy;
   refuseEmpty(policy);
   return policy;
-}
-
-function byDatabase(snapshots: readonly Snapshot[]): ReadonlyMap<string, readonly Snapshot[]> {
-  const groups = new Map<string, Snapshot[]>();
-  for (const snapshot of snapshots)
-    groups.set(snapshot.database, [...(groups.get(snapshot.database) ?? []), snapshot]);
-  return groups;
 }

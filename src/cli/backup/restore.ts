@@ -12,10 +12,12 @@ import { printable } from '../owner-client.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
 import { changesText } from './changes-text.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
+import { STORE_OPTIONS, storeRestore } from './restore-store.ts';
 import { backupCommand, type Task } from './task.ts';
 import { readTime } from './time.ts';
 
 export const RESTORE_USAGE = `Usage: couchgate restore DATABASE [options]
+       couchgate restore --store [--snapshot ID | --time TIME] [options]
 Restores a database into a new one, with the revisions that it had. The new database is the owner's alone: grants of
 the old one are not restored. Without --snapshot and --time, the newest snapshot is restored.
   --snapshot ID          the snapshot; the beginning of its id is enough
@@ -26,6 +28,11 @@ the old one are not restored. Without --snapshot and --time, the newest snapshot
   --doc DOCID            restore one document only: writes it as a new revision on the present one
   --rev REV              with --doc: the revision of the snapshot to restore; default: its winner
   --current REV          with --doc: fail unless this is the present revision
+  --store                put keys, revocations, permission records and users back from an instance section. Whatever
+                         is there stays; a revoked key, an older password and a lower revision never come back
+  --overwrite-user NAME  with --store: put the user of the section back although there is one; repeatable
+  --out FILE             with --store: write the replication documents, prefix grants, server grants and files of the
+                         section, which are never put back, into a new JSON file
   --dry-run              show what would be restored; change nothing
   --yes                  do not ask
 ${REPOSITORY_USAGE}${COUCH_USAGE}${EXIT_CODES_USAGE}`;
@@ -33,6 +40,7 @@ ${REPOSITORY_USAGE}${COUCH_USAGE}${EXIT_CODES_USAGE}`;
 const OPTIONS = {
   ...REPOSITORY_OPTIONS,
   ...COUCH_OPTIONS,
+  ...STORE_OPTIONS,
   snapshot: { type: 'string' },
   time: { type: 'string' },
   to: { type: 'string' },
@@ -48,6 +56,12 @@ type RestoreTask = Task<typeof OPTIONS>;
 
 export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
   const { values, positionals } = task;
+  if (values.store) {
+    checkStoreOptions(task);
+    return storeRestore(task);
+  }
+  if ((values.out ?? values['overwrite-user']) !== undefined)
+    throw new UsageError('--out and --overwrite-user need --store');
   const [database, ...more] = positionals;
   if (database === undefined || more.length > 0) throw new UsageError('pass the name of one database');
   const time = values.time === undefined ? undefined : readTime(values.time);
@@ -68,6 +82,12 @@ export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
     );
   return values.doc === undefined ? wholeDatabase(task, snapshot) : oneDocument(task, snapshot, values.doc);
 });
+
+function checkStoreOptions({ values }: RestoreTask): void {
+  const { to, overwrite, doc, rev, current } = values;
+  if (overwrite || (to ?? doc ?? rev ?? current) !== undefined)
+    throw new UsageError('--store excludes --to, --overwrite, --doc, --rev and --current');
+}
 
 function checkOptions({ values, settings }: RestoreTask, database: string): void {
   if (values.overwrite && values.to !== undefined)

@@ -1,4 +1,5 @@
 // `couchgate snapshots`: lists the snapshots of a repository.
+import { listInstances } from '../../backup/instance.ts';
 import { listSnapshots, listVerifications, type Snapshot } from '../../backup/snapshot.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { printable } from '../owner-client.ts';
@@ -6,7 +7,7 @@ import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './reposi
 import { backupCommand } from './task.ts';
 
 export const SNAPSHOTS_USAGE = `Usage: couchgate snapshots [DATABASE] [options]
-Lists the snapshots, oldest first, with the time of the last successful test restore.
+Lists the snapshots, oldest first, with the time of the last successful test restore; then the instance sections.
 ${REPOSITORY_USAGE}${EXIT_CODES_USAGE}`;
 
 export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, async (task) => {
@@ -27,6 +28,13 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
     report.result('snapshot', { ...fields, verified_at: at ?? null }, snapshotText(snapshot, at));
   }
   if (all.length === 0) report.line('There is no snapshot.');
+  for (const { id, started, finished, complete, snapshots: parts, problems } of database === undefined
+    ? await listInstances(repository)
+    : []) {
+    const state = complete ? 'complete' : `INCOMPLETE (${printable(problems.join('; '))})`;
+    const fields = { id, started, finished, complete, snapshots: parts, problems };
+    report.result('instance', fields, `${id}  ${started}  instance section  ${state}`);
+  }
   return damaged === 0 ? 0 : 1;
 });
 
