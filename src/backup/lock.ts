@@ -4,11 +4,11 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, utimesSync } from 'node:fs';
 import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileFailure, RepositoryLocked } from './errors.ts';
 import { type Repository } from './repository.ts';
 
-interface LockRecord {
+export interface LockRecord {
   readonly id: string;
   readonly host: string;
   readonly pid: number;
@@ -22,6 +22,11 @@ const REFRESH_MS = 5000;
 /** A lock of another machine that was not refreshed for this time is stale. */
 const STALE_MS = 120_000;
 
+/** A file that shows who does something, while its process lives. */
+export interface Announcement {
+  release(): Promise<void>;
+}
+
 export interface Lock {
   /** Throws `RepositoryLocked` if another process has taken the lock over, for example after a suspend. */
   check(): Promise<void>;
@@ -33,14 +38,7 @@ export interface Lock {
  */
 export async function takeLock(repository: Repository, command: string): Promise<Lock> {
   const path = join(repository.folder, 'lock');
-  const record: LockRecord = {
-    id: randomUUID(),
-    host: hostname(),
-    pid: process.pid,
-    process_start: processStart(process.pid),
-    command,
-    since: new Date().toISOString(),
-  };
+  const record = newRecord(command);
   for (let attempt = 0; ; attempt += 1) {
     if (await create(repository, path, record)) break;
     const other = await readRecord(path);
@@ -64,6 +62,42 @@ export async function takeLock(repository: Repository, command: string): Promise
       if (await isOurs()) await rm(path, { force: true });
     },
   };
+}
+
+function newRecord(command: string): LockRecord {
+  return {
+    id: randomUUID(),
+    host: hostname(),
+    pid: process.pid,
+    process_start: processStart(process.pid),
+    command,
+    since: new Date().toISOString(),
+  };
+}
+
+/**
+ * Writes a record at `path`, and keeps it fresh until it is released. Rejects with errors of the file system.
+ */
+export async function announce({ folder }: Repository, path: string, command: string): Promise<Announcement> {
+  const record = newRecord(command);
+  const draft = join(folder, 'tmp', record.id);
+  for (const parent of [dirname(draft), dirname(path)]) await mkdir(parent, { recursive: true, mode: 0o700 });
+  await writeFile(draft, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  await rename(draft, path);
+  const timer = setInterval(() => refresh(path), REFRESH_MS);
+  timer.unref();
+  return {
+    async release() {
+      clearInterval(timer);
+      await rm(path, { force: true });
+    },
+  };
+}
+
+/** The record at `path` if its process lives. */
+export async function liveRecordAt(path: string): Promise<LockRecord | undefined> {
+  const record = await readRecord(path);
+  return record === undefined || isStale(record, await idleTime(path)) ? undefined : record;
 }
 
 /**

@@ -5,6 +5,7 @@ import { Chain } from './chain.ts';
 import { fileFailure } from './errors.ts';
 import { IndexReader } from './index-file.ts';
 import { type Lock } from './lock.ts';
+import { whileNobodyReads } from './readers.ts';
 import { type ContentFolder, type Repository } from './repository.ts';
 import { listPartials, listSnapshots } from './snapshot.ts';
 
@@ -20,17 +21,29 @@ interface Needed {
 }
 
 /**
- * Removes packs, index files and attachments that nothing needs. A pack stays while one of its documents is
- * needed. If a snapshot cannot be read, nothing is removed: what it needs is not known.
+ * Runs `before`, which removes snapshots, then removes packs, index files and attachments that nothing needs.
+ * A pack stays while one of its documents is needed. If a snapshot cannot be read, no data are removed: what
+ * it needs is not known. Throws `RepositoryInUse`, before anything is removed, while a restore reads data.
  */
-export async function prune(repository: Repository, lock: Lock, dryRun = false): Promise<PruneOutcome> {
+export async function prune(
+  repository: Repository,
+  lock: Lock,
+  before: () => Promise<void> = () => Promise.resolve(),
+): Promise<PruneOutcome> {
+  return whileNobodyReads(repository, 'forget --prune', async () => {
+    await before();
+    return removeUnused(repository, lock);
+  });
+}
+
+async function removeUnused(repository: Repository, lock: Lock): Promise<PruneOutcome> {
   const needed = await whatIsNeeded(repository);
   let files = 0;
   let bytes = 0;
   const remove = async (path: string): Promise<void> => {
     const { size } = await stat(path);
     await lock.check();
-    if (!dryRun) await rm(path, { force: true });
+    await rm(path, { force: true });
     files += 1;
     bytes += size;
   };

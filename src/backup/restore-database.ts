@@ -7,6 +7,7 @@ import { type OnEvent } from './events.ts';
 import { type IndexedLeaf } from './index-file.ts';
 import { withAttachments } from './leaf.ts';
 import { checkedLine, PackReader, type FramePlace, type PackedLeaf } from './pack.ts';
+import { whileReading } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { Selection, type SelectedLine } from './selection.ts';
 import { type Problem, type Snapshot } from './snapshot.ts';
@@ -44,7 +45,8 @@ export async function restoreDatabase(
   snapshot: Snapshot,
   database: string,
 ): Promise<RestoreOutcome> {
-  return new RestoreRun(context, snapshot, database).run();
+  const run = new RestoreRun(context, snapshot, database);
+  return whileReading(context.repository, 'restore', () => run.run());
 }
 
 class RestoreRun {

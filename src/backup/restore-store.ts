@@ -15,6 +15,7 @@ import { readKnownVersions, type KnownVersions } from './known-versions.ts';
 import { type LeafText } from './leaf.ts';
 import { readStates, writeDocuments, type LiveState, type WriteResult } from './live-documents.ts';
 import { PackReader } from './pack.ts';
+import { whileReading } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { withRevision } from './restore-document.ts';
 import { readSnapshot, type Snapshot } from './snapshot.ts';
@@ -69,7 +70,8 @@ export async function restoreStore(
   section: InstanceSection,
   options: StoreRestoreOptions,
 ): Promise<StoreRestoreOutcome> {
-  return new StoreRestore(context, section, options).run();
+  const run = new StoreRestore(context, section, options);
+  return whileReading(context.repository, 'restore --store', () => run.run());
 }
 
 class StoreRestore {

@@ -11,6 +11,7 @@ import { backupInstance, instanceDatabases, requireEncryption } from './instance
 import { takeLock, type Lock } from './lock.ts';
 import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
 import { prune } from './prune.ts';
+import { RepositoryInUse } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { restoreDatabase } from './restore-database.ts';
 import { listSnapshots, type Problem, type Snapshot } from './snapshot.ts';
@@ -68,7 +69,7 @@ async function runBackup(
       });
       if (code !== 0 && exitCode === 0) exitCode = 3;
     }
-    if (forget && exitCode !== 1) await removeOld(repository, lock, settings.keep);
+    if (forget && exitCode !== 1) await removeOld(repository, lock, settings.keep, context.onEvent);
     return exitCode;
   } finally {
     await lock.release();
@@ -76,11 +77,16 @@ async function runBackup(
 }
 
 /** Removes the snapshots that the policy does not keep, and the data that only they used. */
-async function removeOld(repository: Repository, lock: Lock, keep: string): Promise<void> {
+async function removeOld(repository: Repository, lock: Lock, keep: string, onEvent: OnEvent): Promise<void> {
   const plan = await forgetByPolicy(repository, parsePolicy(keep));
   if (plan.snapshots.length === 0 && plan.sections.length === 0) return;
-  await removeForgotten(repository, lock, plan);
-  await prune(repository, lock);
+  try {
+    await prune(repository, lock, () => removeForgotten(repository, lock, plan));
+  } catch (error) {
+    if (!(error instanceof RepositoryInUse)) throw error;
+    // The next backup removes them.
+    onEvent({ type: 'notice', database: '', message: `old snapshots stay for now: ${error.message}` });
+  }
 }
 
 function ofSnapshot({ id, full, complete, counts, problems }: Snapshot): Outcome {

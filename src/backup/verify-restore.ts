@@ -2,6 +2,7 @@
 // removes it.
 import { randomBytes } from 'node:crypto';
 import { checkRestored } from './check-restored.ts';
+import { whileReading } from './readers.ts';
 import { restoreDatabase, type RestoreContext } from './restore-database.ts';
 import { type Problem, type Snapshot, type Verification, writeVerification } from './snapshot.ts';
 import { RestoreTarget } from './target.ts';
@@ -21,6 +22,10 @@ export async function verifyRestore(
   context: RestoreContext,
   snapshot: Snapshot,
 ): Promise<VerifyRestoreOutcome> {
+  return whileReading(context.repository, 'verify --restore', () => verified(context, snapshot));
+}
+
+async function verified(context: RestoreContext, snapshot: Snapshot): Promise<VerifyRestoreOutcome> {
   const { repository, couch } = context;
   const database = `${SCRATCH_PREFIX}${randomBytes(6).toString('hex')}`;
   try {

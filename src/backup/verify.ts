@@ -6,6 +6,7 @@ import { BackupError, Damaged } from './errors.ts';
 import { listInstances } from './instance.ts';
 import { IndexReader } from './index-file.ts';
 import { checkedLine, readWholePack } from './pack.ts';
+import { whileReading } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { readSnapshot, type Snapshot } from './snapshot.ts';
 
@@ -41,9 +42,11 @@ export async function verifyRepository(
   options: { readonly readData: boolean; readonly onProgress?: (done: number, total: number) => void },
 ): Promise<VerifyOutcome> {
   const run = new VerifyRun(repository);
-  await run.structure();
-  if (options.readData) await run.data(options.onProgress ?? (() => undefined));
-  return run.outcome();
+  return whileReading(repository, 'verify', async () => {
+    await run.structure();
+    if (options.readData) await run.data(options.onProgress ?? (() => undefined));
+    return run.outcome();
+  });
 }
 
 class VerifyRun {

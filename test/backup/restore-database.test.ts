@@ -1,6 +1,14 @@
 // A snapshot and its restore: every leaf, attachment and property as it was.
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { takeLock } from '../../src/backup/lock.ts';
+import { prune } from '../../src/backup/prune.ts';
+import { RepositoryInUse } from '../../src/backup/readers.ts';
+import { restoreDatabase } from '../../src/backup/restore-database.ts';
+import { type CouchTransfer } from '../../src/couch/transfer.ts';
 import { DIFFICULT_IDS, fillDatabase, startBackupBench, type BackupBench } from '../support/backup.ts';
 
 describe('restoring a snapshot', () => {
@@ -45,6 +53,53 @@ describe('restoring a snapshot', () => {
       ['revision 1-aaa has another content'],
     );
     assert.ok(differences.some(({ id, reason }) => id === 'doc-4' && reason === 'is not in the database'));
+  });
+
+  it('keeps its data from being removed while it runs, and waits for no removal', async () => {
+    const snapshot = await bench.backup('restore-source');
+    const { repository } = bench;
+    const lock = await takeLock(repository, 'test');
+    try {
+      const refusals: unknown[] = [];
+      const couch: CouchTransfer = {
+        async ask(request, maxBytes) {
+          if (request.path.includes('_bulk_docs'))
+            await prune(repository, lock, () => assert.fail('removed')).catch((error: unknown) =>
+              refusals.push(error),
+            );
+          return bench.couch.ask(request, maxBytes);
+        },
+        read: (request) => bench.couch.read(request),
+        close: () => Promise.resolve(),
+      };
+      await restoreDatabase({ repository, couch, onEvent: () => undefined }, snapshot, 'restore-read');
+      assert.ok(refusals.length > 0);
+      for (const refusal of refusals) {
+        assert.ok(refusal instanceof RepositoryInUse && refusal.exitCode === 11);
+        assert.match(refusal.message, /^restore \(process \d+ on .*\) reads the repository since/);
+      }
+      // A reader that died does not count.
+      const dead = {
+        id: 'x',
+        host: hostname(),
+        pid: 1,
+        process_start: 'another',
+        command: 'restore',
+        since: '',
+      };
+      await writeFile(join(repository.folder, 'readers', 'dead'), JSON.stringify(dead));
+      await prune(repository, lock, () =>
+        assert.rejects(bench.restore(snapshot, 'restore-refused'), {
+          exitCode: 11,
+          message: /^forget --prune \(process \d+ on .*\) removes data of the repository since/,
+        }),
+      );
+      assert.equal((await bench.ask('GET', '/restore-refused')).status, 404);
+      assert.deepEqual(await repository.list('readers'), []);
+    } finally {
+      await lock.release();
+    }
+    assert.deepEqual((await bench.check(snapshot, 'restore-read')).differences, []);
   });
 
   it('never writes into a database that exists', async () => {

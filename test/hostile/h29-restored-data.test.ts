@@ -10,6 +10,9 @@ import { overwriteDatabase } from '../../src/backup/overwrite-database.ts';
 import { openOrCreateRepository, type Repository } from '../../src/backup/repository.ts';
 import { restoreDatabase } from '../../src/backup/restore-database.ts';
 import { type Snapshot } from '../../src/backup/snapshot.ts';
+import { requireFlags, restoreSecurity } from '../../src/cli/backup/restore-security.ts';
+import { type Widening } from '../../src/permissions/widening.ts';
+import { openAdmin } from '../../src/setup/admin.ts';
 import { type CouchTransfer } from '../../src/couch/transfer.ts';
 import { transferTo } from '../support/backup.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
@@ -91,6 +94,28 @@ describe('H29 a restored database', () => {
       /could not be closed to everybody but server admins; it is empty/,
     );
     assert.equal(isWritten, false);
+  });
+
+  it('gets its grants back only if they are asked for, each width with its flag', async () => {
+    const none = new Set<Widening>();
+    assert.throws(
+      () => requireFlags(snapshot, 'h29-granted', none),
+      /Nothing was changed: .*needs --allow-admin; .*needs --allow-public\.$/,
+    );
+    const all = new Set<Widening>(['public', 'admin']);
+    requireFlags(snapshot, 'h29-granted', all);
+    await restoreDatabase({ repository, couch, onEvent: () => undefined }, snapshot, 'h29-granted');
+    const owner = openAdmin({ url: couchgate.url, credentials: couchgate.owner });
+    const say = (): void => undefined;
+    for (const way of ['public', 'admin'] as const)
+      await assert.rejects(
+        restoreSecurity(snapshot, 'h29-granted', { couchgate: owner, allowed: new Set([way]), say }),
+        /^Error: h29-granted is restored, but its grants are not; only the owner has access: nothing is changed/,
+      );
+    assert.deepEqual([await statusOf('h29-granted', reader), await statusOf('h29-granted')], [403, 401]);
+    const names = await restoreSecurity(snapshot, 'h29-granted', { couchgate: owner, allowed: all, say });
+    assert.equal(names, 2);
+    assert.deepEqual([await statusOf('h29-granted', reader), await statusOf('h29-granted')], [200, 200]);
   });
 
   it('has no grants after it was overwritten', async () => {

@@ -120,8 +120,13 @@ describe('the backup commands', () => {
   });
 
   it('refuse to restore into a database that runs jobs or holds users – 2', async () => {
-    for (const name of ['_users', 'x/_users', 'x/_replicator']) {
-      const { code, stderr } = await run(['restore', DATABASE, '--to', name]);
+    for (const words of [
+      [DATABASE, '--to', '_users'],
+      [DATABASE, '--to', 'x/_replicator'],
+      ['_users', '--doc', 'org.couchdb.user:ann'],
+      ['couchgate', '--doc', 'key:x'],
+    ]) {
+      const { code, stderr } = await run(['restore', ...words]);
       assert.equal(code, 2, stderr);
       assert.match(stderr, /is a system database/);
     }

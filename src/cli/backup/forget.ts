@@ -60,16 +60,19 @@ export const forget = backupCommand(FORGET_USAGE, OPTIONS, async (task) => {
       report.result(keep ? 'keep' : 'remove', { id, database, started, reasons }, text);
     }
   }
-  if (!values['dry-run']) await removeForgotten(repository, lock, plan);
+  const remove = (): Promise<void> => removeForgotten(repository, lock, plan);
+  const isPruning = values.prune && !values['dry-run'];
+  const pruned = isPruning ? await prune(repository, lock, remove) : undefined;
+  if (!values.prune && !values['dry-run']) await remove();
   const removed = plan.snapshots.length + plan.sections.length;
   const verb = values['dry-run'] ? 'would be removed' : 'were removed';
   report.result('summary', { removed }, `${removed} of ${count} snapshots ${verb}.`);
   if (!values.prune) return 0;
-  if (values['dry-run']) {
+  if (pruned === undefined) {
     report.line('With --dry-run, --prune removes nothing: the snapshots above still use their data.');
     return 0;
   }
-  const { files, bytes } = await prune(repository, lock);
+  const { files, bytes } = pruned;
   report.result('pruned', { files, bytes }, `${files} files with ${bytesText(bytes)} were removed.`);
   return 0;
 });

@@ -8,23 +8,32 @@ import { chooseSnapshot, type Snapshot } from '../../backup/snapshot.ts';
 import { leavesIn } from '../../backup/versions.ts';
 import { kindOfName, ownDatabases } from '../../catalogue/database-name.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { printable } from '../owner-client.ts';
+import { type Widening } from '../../permissions/widening.ts';
+import { askPassword } from '../ask-password.ts';
+import { openOwner, printable } from '../owner-client.ts';
+import { readDatabases } from '../permissions/remote.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
 import { changesText } from './changes-text.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
+import { requireFlags, restoreSecurity } from './restore-security.ts';
 import { STORE_OPTIONS, storeRestore } from './restore-store.ts';
 import { backupCommand, type Task } from './task.ts';
 import { readTime } from './time.ts';
 
 export const RESTORE_USAGE = `Usage: couchgate restore DATABASE [options]
        couchgate restore --store [--snapshot ID | --time TIME] [options]
-Restores a database into a new one, with the revisions that it had. The new database is the owner's alone: grants of
-the old one are not restored. Without --snapshot and --time, the newest snapshot is restored.
+Restores a database into a new one, with the revisions that it had. The new database is the owner's alone: without
+--security, grants of the old one are not restored. Without --snapshot and --time, the newest snapshot is restored.
   --snapshot ID          the snapshot; the beginning of its id is enough
   --time TIME            the newest snapshot that began at or before this time: 2026-11-01T12:00:00Z, or 2d for two days ago
   --to NEWDB             name of the new database, which must not exist; default: DATABASE-restored-TIME
   --overwrite            restore under the same name: backs the present database up, removes it and restores. Its
                          grants are gone then. Asks for the name unless --yes is given
+  --security             also restore the grants of the snapshot, through a running Couchgate
+  --couchgate URL        with --security: URL of Couchgate; default: COUCHGATE_URL, else http://127.0.0.1:5984
+  --ca FILE              with --security: PEM file of the CA that signed the certificate of Couchgate
+  --allow-public         with --security: permit that the database is opened to callers without credentials
+  --allow-admin          with --security: permit grants of _admin and _security
   --doc DOCID            restore one document only: writes it as a new revision on the present one
   --rev REV              with --doc: the revision of the snapshot to restore; default: its winner
   --current REV          with --doc: fail unless this is the present revision
@@ -45,6 +54,11 @@ const OPTIONS = {
   time: { type: 'string' },
   to: { type: 'string' },
   overwrite: { type: 'boolean', default: false },
+  security: { type: 'boolean', default: false },
+  couchgate: { type: 'string' },
+  ca: { type: 'string' },
+  'allow-public': { type: 'boolean', default: false },
+  'allow-admin': { type: 'boolean', default: false },
   doc: { type: 'string' },
   rev: { type: 'string' },
   current: { type: 'string' },
@@ -84,19 +98,23 @@ export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
 });
 
 function checkStoreOptions({ values }: RestoreTask): void {
-  const { to, overwrite, doc, rev, current } = values;
-  if (overwrite || (to ?? doc ?? rev ?? current) !== undefined)
-    throw new UsageError('--store excludes --to, --overwrite, --doc, --rev and --current');
+  const { to, overwrite, doc, rev, current, security } = values;
+  if (overwrite || security || (to ?? doc ?? rev ?? current) !== undefined)
+    throw new UsageError('--store excludes --to, --overwrite, --security, --doc, --rev and --current');
 }
 
 function checkOptions({ values, settings }: RestoreTask, database: string): void {
   if (values.overwrite && values.to !== undefined)
     throw new UsageError('--overwrite and --to exclude each other');
+  if (values.doc !== undefined && values.security) throw new UsageError('--doc restores no grants');
+  const { couchgate, ca, 'allow-public': allowPublic, 'allow-admin': allowAdmin } = values;
+  if (!values.security && (allowPublic || allowAdmin || (couchgate ?? ca) !== undefined))
+    throw new UsageError('--couchgate, --ca, --allow-public and --allow-admin need --security');
   if (values.doc !== undefined && (values.overwrite || values.to !== undefined))
     throw new UsageError('--doc writes into the database itself; it excludes --overwrite and --to');
   if (values.doc === undefined && (values.rev ?? values.current) !== undefined)
     throw new UsageError('--rev and --current need --doc');
-  const target = values.to ?? (values.overwrite ? database : undefined);
+  const target = values.to ?? (values.overwrite || values.doc !== undefined ? database : undefined);
   // Documents there give access or run jobs at once.
   if (
     target !== undefined &&
@@ -116,6 +134,11 @@ async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<num
   const stamp = started.slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
   const target = values.overwrite ? database : (values.to ?? `${database}-restored-${stamp}`);
   const { documents, attachments } = snapshot.counts;
+  const allowed = new Set<Widening>([
+    ...(values['allow-public'] ? (['public'] as const) : []),
+    ...(values['allow-admin'] ? (['admin'] as const) : []),
+  ]);
+  if (values.security) requireFlags(snapshot, target, allowed);
   if (values['dry-run']) {
     report.line(
       `Would restore ${documents} documents and ${attachments} attachments into ${printable(target)}.`,
@@ -126,6 +149,11 @@ async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<num
     const question = `This removes the present database ${printable(database)} and its grants. Type its name to go on: `;
     if ((await task.ask(question)) !== database) throw new BackupError('Nothing was changed.');
   }
+  const couchgate = values.security
+    ? await openOwner({ ...values, url: values.couchgate }, task.io, askPassword)
+    : undefined;
+  // A Couchgate that is away, or another owner, must not be found out after the restore.
+  if (couchgate !== undefined) await readDatabases(couchgate);
   const repository = await task.repository();
   const lock: Lock | undefined = values.overwrite ? await task.lock(repository, 'restore') : undefined;
   const context = { repository, couch: await task.couch(), onEvent: report.onEvent, signal };
@@ -134,6 +162,11 @@ async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<num
       ? await restoreDatabase(context, snapshot, target)
       : await overwriteDatabase({ ...context, lock }, snapshot);
   report.result('restored', outcomeFields(outcome, target), outcomeText(outcome, target));
+  if (couchgate !== undefined) {
+    const say = (line: string): void => report.line(printable(line));
+    const names = await restoreSecurity(snapshot, target, { couchgate, allowed, say });
+    report.result('security', { to: target, names }, `The grants of ${names} names are restored.`);
+  }
   return outcome.problems.length > 0 || !snapshot.complete ? 3 : 0;
 }
 
