@@ -15,6 +15,7 @@ import type {
   ToProcess,
 } from './backup/process-protocol.ts';
 import { type BackupSecret } from './backup/cipher.ts';
+import { openTarget } from './backup/open-target.ts';
 import { createTransfer, type CouchTransfer } from './couch/transfer.ts';
 import { createIdentity } from './forward/identity.ts';
 
@@ -55,6 +56,7 @@ class BackupProcess {
     const context = {
       settings: this.#settings,
       couch: this.#couch,
+      target: openTarget(this.#settings.target, this.#settings.connectTimeoutMs),
       repository: (create: boolean) => this.#open(create),
       onEvent: (event: Extract<FromProcess, { type: 'event' }>['event']) => {
         if (event.type === 'progress') {

@@ -106,6 +106,11 @@ function settingsFor({ settings, nodeUrls, jwtSecret, ca }: BackupInputs): Proce
     databases: settings.backupDatabases,
     instance: settings.backupInstance,
     configFolder: resolve(settings.configFolder),
+    target: {
+      url: settings.backupTarget,
+      user: settings.backupTargetUser,
+      password: settings.backupTargetPassword,
+    },
     keep: settings.backupKeep,
     storeDatabase: settings.storeDatabase,
     nodeUrls,

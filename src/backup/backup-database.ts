@@ -31,6 +31,8 @@ export interface BackupContext {
   readonly signal?: AbortSignal;
   /** `_bulk_get` requests at the same time. */
   readonly concurrency?: number;
+  /** The second cluster, which gets every snapshot too. */
+  readonly target?: CouchTransfer | undefined;
   /** Waits after each `_bulk_get` for so many times its duration, so that clients notice less. Default 0. */
   readonly restRatio?: number;
 }

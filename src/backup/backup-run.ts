@@ -6,10 +6,12 @@ import { HttpError } from '../http-errors.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { BackupError, Cancelled, RepositoryLocked, type BackupExitCode } from './errors.ts';
+import { writeToSecondCluster } from './second-cluster.ts';
 import { type Snapshot } from './snapshot.ts';
 
 export type DatabaseOutcome =
-  | { readonly database: string; readonly snapshot: Snapshot }
+  /** `target` = why the second cluster does not have the snapshot. */
+  | { readonly database: string; readonly snapshot: Snapshot; readonly target?: string }
   | { readonly database: string; readonly failure: string };
 
 export interface RunOutcome {
@@ -61,8 +63,9 @@ export async function backupDatabases(
     if (context.signal?.aborted === true) throw new Cancelled('The backup was cancelled.');
     try {
       const snapshot = await backupDatabase(context, database);
-      outcomes.push({ database, snapshot });
-      if (!snapshot.complete) exitCode = 3;
+      const target = await copyToTarget(context, snapshot);
+      outcomes.push({ database, snapshot, ...(target === undefined ? {} : { target }) });
+      if (!snapshot.complete || target !== undefined) exitCode = 3;
     } catch (error) {
       if (error instanceof Cancelled || error instanceof RepositoryLocked) throw error;
       const failure = sentenceOf(error);
@@ -73,6 +76,28 @@ export async function backupDatabases(
   }
   const isTotalFailure = databases.length > 0 && outcomes.every((outcome) => 'failure' in outcome);
   return { databases: outcomes, exitCode: isTotalFailure ? 1 : exitCode };
+}
+
+/**
+ * Writes the snapshot to the second cluster, if there is one. Returns a sentence if that fails: the backup
+ * stands, and the next run makes up for it. System databases are left out: documents there would give access.
+ */
+export async function copyToTarget(
+  { repository, target, onEvent, signal }: BackupContext,
+  snapshot: Snapshot,
+): Promise<string | undefined> {
+  const { database } = snapshot;
+  if (target === undefined || database.startsWith('_') || kindOfName(database) === 'system') return undefined;
+  try {
+    const context = { repository, couch: target, onEvent, ...(signal === undefined ? {} : { signal }) };
+    await writeToSecondCluster(context, snapshot);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Cancelled) throw error;
+    const reason = `backup_target does not have it: ${sentenceOf(error)}`;
+    onEvent({ type: 'problem', database, reason });
+    return reason;
+  }
 }
 
 /** Returns a sentence for an expected failure; rethrows everything else, which is a fault of Couchgate. */

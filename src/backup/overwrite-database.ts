@@ -1,6 +1,5 @@
 // Puts a database back to a snapshot in place. The state before is in the repository first, and the snapshot
 // is known to be readable before anything is removed.
-import { setTimeout as delay } from 'node:timers/promises';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { sentenceOf } from './backup-run.ts';
 import { BackupError } from './errors.ts';
@@ -13,9 +12,6 @@ export interface OverwriteOutcome extends RestoreOutcome {
   /** The snapshot of the state before; undefined if there was no database. */
   readonly before: Snapshot | undefined;
 }
-
-const GONE_POLL_MS = 100;
-const GONE_TIMEOUT_MS = 30_000;
 
 /**
  * Backs the database up, checks that the snapshot can be read, removes the database, and restores the
@@ -39,10 +35,7 @@ export async function overwriteDatabase(
   await lock.check();
   await target.remove();
   try {
-    for (let waitedMs = 0; await target.exists(); waitedMs += GONE_POLL_MS) {
-      if (waitedMs > GONE_TIMEOUT_MS) throw new BackupError(`CouchDB still shows ${database}.`);
-      await delay(GONE_POLL_MS);
-    }
+    await target.untilGone();
     return { ...(await restoreDatabase(context, snapshot, database)), before };
   } catch (error) {
     throw new BackupError(

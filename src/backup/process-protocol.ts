@@ -1,6 +1,13 @@
 // Defines what a serving process and its backup process send each other.
 import { type BackupEvent } from './events.ts';
 
+/** How to reach `backup_target`; an empty `url` = there is none. */
+export interface TargetSettings {
+  readonly url: string;
+  readonly user: string;
+  readonly password: string;
+}
+
 /** The part of the configuration that the backup process gets, in a message and not in its environment. */
 export interface ProcessSettings {
   readonly repository: string;
@@ -10,6 +17,7 @@ export interface ProcessSettings {
   /** True if every backup has an instance section. */
   readonly instance: boolean;
   readonly configFolder: string;
+  readonly target: TargetSettings;
   /** Which snapshots stay, as in backup_keep. */
   readonly keep: string;
   readonly storeDatabase: string;

@@ -4,7 +4,7 @@ import { readAttachment } from './attachment-store.ts';
 import { Chain } from './chain.ts';
 import { BackupError, Cancelled, Damaged } from './errors.ts';
 import { type OnEvent } from './events.ts';
-import { type IndexedLeaf } from './index-file.ts';
+import { type IndexedLeaf, type IndexEntry } from './index-file.ts';
 import { withAttachments } from './leaf.ts';
 import { checkedLine, PackReader, type FramePlace, type PackedLeaf } from './pack.ts';
 import { whileReading } from './readers.ts';
@@ -49,6 +49,25 @@ export async function restoreDatabase(
   return whileReading(context.repository, 'restore', () => run.run());
 }
 
+/**
+ * Writes these documents of the snapshot into a database that exists. Throws a BackupError if one of them
+ * cannot be written.
+ */
+export async function writeEntries(
+  context: RestoreContext,
+  snapshot: Snapshot,
+  database: string,
+  entries: AsyncIterable<IndexEntry>,
+): Promise<void> {
+  const run = new RestoreRun(context, snapshot, database);
+  await whileReading(context.repository, 'backup target', () => run.write(entries));
+  const [first, ...more] = run.problems;
+  if (first !== undefined)
+    throw new BackupError(
+      `Document ${JSON.stringify(first.id)} and ${more.length} more cannot be written: ${first.reason}`,
+    );
+}
+
 class RestoreRun {
   readonly #context: RestoreContext;
   readonly #snapshot: Snapshot;
@@ -69,21 +88,34 @@ class RestoreRun {
     this.#packs = new PackReader(context.repository);
   }
 
+  get problems(): readonly Problem[] {
+    return this.#problems;
+  }
+
+  async write(entries: AsyncIterable<IndexEntry>): Promise<void> {
+    const chain = await Chain.open(this.#context.repository, this.#snapshot.index, { check: true });
+    await this.#writeAll(chain, await select(entries));
+  }
+
   async run(): Promise<RestoreOutcome> {
     const { repository, onEvent } = this.#context;
     const { counts, properties, database: name } = this.#snapshot;
     const chain = await Chain.open(repository, this.#snapshot.index, { check: true });
-    const { selection, designs } = await select(chain);
+    const selected = await select(chain.entries());
     await this.#target.create(properties);
     const database = this.#target.database;
     onEvent({ type: 'start', database, action: 'restore', resumed: false, total: counts.leaves });
+    await this.#writeAll(chain, selected);
+    await this.#compareCounts();
+    return { snapshot: this.#snapshot, database: name, leaves: this.#leaves, problems: this.#problems };
+  }
+
+  async #writeAll(chain: Chain, { selection, designs }: Selected): Promise<void> {
     for (const { place, lines } of selection.frames()) await this.#frame(chain, place, lines);
     await this.#drain();
     for (const { place, hash } of designs)
       await this.#frame(chain, place, [{ line: place.line, hashPrefix: hash }]);
     await this.#drain();
-    await this.#compareCounts();
-    return { snapshot: this.#snapshot, database: name, leaves: this.#leaves, problems: this.#problems };
   }
 
   /**
@@ -208,17 +240,20 @@ class RestoreRun {
     const { total } = await new DatabaseSource(this.#context.couch, this.#target.database).info();
     if (total !== documents + deleted)
       throw new BackupError(
-        `The restored database ${this.#target.database} has ${total} documents; the snapshot has ${documents + deleted}.`,
+        `The database ${this.#target.database} has ${total} documents; the snapshot has ${documents + deleted}.`,
       );
   }
 }
 
-async function select(
-  chain: Chain,
-): Promise<{ readonly selection: Selection; readonly designs: readonly IndexedLeaf[] }> {
+interface Selected {
+  readonly selection: Selection;
+  readonly designs: readonly IndexedLeaf[];
+}
+
+async function select(entries: AsyncIterable<IndexEntry>): Promise<Selected> {
   const selection = new Selection();
   const designs: IndexedLeaf[] = [];
-  for await (const { id, leaves } of chain.entries())
+  for await (const { id, leaves } of entries)
     for (const leaf of leaves)
       if (id.startsWith('_design/')) designs.push(leaf);
       else selection.add(leaf);

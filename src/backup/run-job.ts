@@ -1,8 +1,8 @@
 // Runs one job in the backup process: a backup, a restore, or a test restore.
 import { ownDatabases } from '../catalogue/database-name.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
-import { chooseDatabases } from './backup-run.ts';
-import { backupDatabase } from './backup-database.ts';
+import { chooseDatabases, copyToTarget } from './backup-run.ts';
+import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { Cancelled, RepositoryLocked } from './errors.ts';
 import { type BackupEvent, type OnEvent } from './events.ts';
 import { failureOf, NotInRepository } from './failure.ts';
@@ -20,6 +20,8 @@ import { verifyRestore } from './verify-restore.ts';
 export interface JobContext {
   readonly settings: ProcessSettings;
   readonly couch: CouchTransfer;
+  /** The client of `backup_target`. */
+  readonly target: CouchTransfer | undefined;
   /** Opens the repository; with `create`, makes it if the folder is missing or empty. */
   readonly repository: (create: boolean) => Promise<Repository>;
   readonly onEvent: OnEvent;
@@ -57,7 +59,7 @@ async function runBackup(
     const ofInstance = withInstance ? instanceDatabases(settings.storeDatabase) : [];
     const ordinary = names.filter((name) => !ofInstance.includes(name));
     let exitCode = await eachDatabase(context, ordinary, async (database, onEvent) =>
-      ofSnapshot(await backupDatabase({ ...backup, onEvent }, database)),
+      withTarget({ ...backup, onEvent, target: context.target }, database),
     );
     if (withInstance) {
       const code = await eachDatabase(context, [INSTANCE], async (_, onEvent) => {
@@ -87,6 +89,15 @@ async function removeOld(repository: Repository, lock: Lock, keep: string, onEve
     // The next backup removes them.
     onEvent({ type: 'notice', database: '', message: `old snapshots stay for now: ${error.message}` });
   }
+}
+
+async function withTarget(context: BackupContext, database: string): Promise<Outcome> {
+  const snapshot = await backupDatabase(context, database);
+  const reason = await copyToTarget(context, snapshot);
+  const outcome = ofSnapshot(snapshot);
+  if (reason === undefined) return outcome;
+  context.onEvent({ type: 'notice', database, message: reason });
+  return { ...outcome, state: 'incomplete', reason };
 }
 
 function ofSnapshot({ id, full, complete, counts, problems }: Snapshot): Outcome {

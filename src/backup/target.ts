@@ -1,4 +1,5 @@
 // Writes into the database that a restore makes: creation, revisions as they were, attachments as streams.
+import { setTimeout as delay } from 'node:timers/promises';
 import { type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
 import { databasePath, documentPath } from '../couch/document-path.ts';
 import { parseJson } from '../json/parse.ts';
@@ -15,6 +16,9 @@ export const OWNER_ONLY = {
   admins: { names: [], roles: ['_admin'] },
   members: { names: [], roles: ['_admin'] },
 };
+
+const GONE_POLL_MS = 100;
+const GONE_TIMEOUT_MS = 30_000;
 
 export class RestoreTarget {
   readonly database: string;
@@ -46,18 +50,52 @@ export class RestoreTarget {
       throw new BackupError(`The database ${this.database} exists already; nothing was changed.`);
     if (created.status >= 300) throw this.#failed('creating the database', created.status, created);
     await this.#put('/_security', OWNER_ONLY);
-    const security = await this.#couch.ask({ method: 'GET', path: `${this.#path}/_security` });
-    if (security.status !== 200 || !isOwnerOnly(parseJson(security.bytes)))
+    if (!(await this.isOwnerOnly()))
       throw new BackupError(
         `The database ${this.database} could not be closed to everybody but server admins; it is empty, and nothing was restored.`,
       );
-    await this.#put('/_revs_limit', properties.revs_limit);
-    await this.#put('/_purged_infos_limit', properties.purged_infos_limit, [404, 405, 501]);
+    await this.setLimits(properties);
+  }
+
+  async setLimits({ revs_limit, purged_infos_limit }: DatabaseProperties): Promise<void> {
+    await this.#put('/_revs_limit', revs_limit);
+    await this.#put('/_purged_infos_limit', purged_infos_limit, [404, 405, 501]);
+  }
+
+  /** True if only server admins may read or write the database. */
+  async isOwnerOnly(): Promise<boolean> {
+    const { status, bytes } = await this.#couch.ask({ method: 'GET', path: `${this.#path}/_security` });
+    return status === 200 && isOwnerOnly(parseJson(bytes));
+  }
+
+  /** False if this server cannot purge. */
+  async canPurge(): Promise<boolean> {
+    const { status } = await this.#couch.ask({ method: 'POST', path: `${this.#path}/_purge`, body: '{}' });
+    return status < 300;
+  }
+
+  /** Removes every trace of these revisions. False if this server cannot purge. */
+  async purge(revisions: ReadonlyMap<string, readonly string[]>): Promise<boolean> {
+    if (revisions.size === 0) return true;
+    const body = `{${[...revisions].map(([id, revs]) => `${JSON.stringify(id)}:${JSON.stringify(revs)}`).join(',')}}`;
+    const path = `${this.#path}/_purge`;
+    const answer = await this.#couch.ask({ method: 'POST', path, body, repeatable: true });
+    if ([404, 405, 501].includes(answer.status)) return false;
+    if (answer.status >= 300) throw this.#failed('purging documents', answer.status, answer);
+    return true;
   }
 
   async remove(): Promise<void> {
     const { status } = await this.#couch.ask({ method: 'DELETE', path: this.#path });
     if (status >= 300 && status !== 404) throw this.#failed('removing the database', status);
+  }
+
+  /** Waits until CouchDB does not show a removed database any more. */
+  async untilGone(): Promise<void> {
+    for (let waitedMs = 0; await this.exists(); waitedMs += GONE_POLL_MS) {
+      if (waitedMs > GONE_TIMEOUT_MS) throw new BackupError(`CouchDB still shows ${this.database}.`);
+      await delay(GONE_POLL_MS);
+    }
   }
 
   /** Writes leaves with their history. Returns those that CouchDB refused. */

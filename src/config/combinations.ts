@@ -75,6 +75,16 @@ const REFUSED: readonly Rule[] = [
     'is set, but backup_repository is empty: set the folder of the backups',
   ],
   [
+    'backup_target',
+    (s) => s.backupTarget !== '' && (s.backupTargetUser === '' || s.backupTargetPassword === ''),
+    'is set, but backup_target_user or backup_target_password is empty: set the server admin of the second CouchDB',
+  ],
+  [
+    'backup_target',
+    (s) => s.backupTarget !== '' && s.couchdbNodes.includes(s.backupTarget),
+    'is one of couchdb_nodes: a copy there is no second cluster',
+  ],
+  [
     'backup_passphrase',
     (s) => s.backupKey !== '' && s.backupPassphrase !== '',
     'is set, and backup_key is set too: a repository has one key, so set one of them',

@@ -251,6 +251,22 @@ export const SETTINGS = {
     description:
       'After a scheduled backup, remove the snapshots that backup_keep does not keep, and the data that only they used.',
   },
+  backup_target: {
+    type: 'url',
+    default: '',
+    description:
+      'URL of a second CouchDB into which every backup writes the databases as well, with the same revisions, for its server admin alone. Empty = none.',
+  },
+  backup_target_user: {
+    type: 'text',
+    default: '',
+    description: 'Name of a server admin of backup_target.',
+  },
+  backup_target_password: {
+    type: 'secret',
+    default: '',
+    description: 'Password of backup_target_user.',
+  },
   backup_key: {
     type: 'secret',
     default: '',

@@ -108,6 +108,23 @@ describe('the backup commands', () => {
     }
   });
 
+  it('refuse a backup_target that is no second cluster – 2, and keep what is there – 3', async () => {
+    const env = { COUCHGATE_BACKUP_TARGET_USER: bench.backend.owner.name };
+    const url = bench.backend.urls[0] ?? '';
+    const password = { COUCHGATE_BACKUP_TARGET_PASSWORD: bench.backend.owner.password };
+    const words = ['backup', '--databases', DATABASE];
+    const missing = await run(words, { ...env, COUCHGATE_BACKUP_TARGET: url });
+    assert.equal(missing.code, 2);
+    assert.match(missing.stderr, /backup_target_password is empty/);
+    const same = await run(words, { ...env, ...password, COUCHGATE_BACKUP_TARGET: url });
+    assert.match(same.stderr, /is one of couchdb_nodes/);
+    const other = url.replace('127.0.0.1', 'localhost');
+    const foreign = await run(words, { ...env, ...password, COUCHGATE_BACKUP_TARGET: other });
+    assert.equal(foreign.code, 3, foreign.stderr);
+    assert.match(foreign.stdout, /; backup_target does not have it: .* it was not touched/);
+    assert.match(foreign.stdout, /0 of 1 databases are backed up completely/);
+  });
+
   it('refuse a database that does not exist, and one that no snapshot has – 1', async () => {
     await refused(1, /The database nothing does not exist/, ['backup', '--databases', 'nothing']);
     await refused(1, /has no snapshot of nothing/, ['restore', 'nothing']);

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { type Job } from '../../src/backup/job.ts';
-import { startBackend } from '../support/backend.ts';
+import { startBackend, type Backend } from '../support/backend.ts';
+import { openAdmin } from '../../src/setup/admin.ts';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
 import { until } from '../support/until.ts';
@@ -13,6 +14,7 @@ import { until } from '../support/until.ts';
 describe('scheduled backups of two replicas', { skip: process.platform !== 'linux' }, () => {
   const started = closedAfterSuite();
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-schedule-'));
+  let target: Backend;
   let gates: readonly [Couchgate, Couchgate];
   let held: readonly { readonly count: number; release(): void }[];
 
@@ -23,7 +25,11 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
     await first.database('fruit');
     const docs = Array.from({ length: 500 }, (_, at) => ({ _id: `d${at}`, at }));
     await first.ask('POST', '/fruit/_bulk_docs', { as: first.owner, body: { docs } });
+    target = await started(startBackend());
     const settings = {
+      backupTarget: target.urls[0] ?? '',
+      backupTargetUser: target.owner.name,
+      backupTargetPassword: target.owner.password,
       backupRepository: join(folder, 'repository'),
       backupSchedule: '1d',
       backupForget: true,
@@ -78,6 +84,23 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
       snapshots.map(({ database, complete, counts }) => [database, complete, counts.documents]),
       [['fruit', true, 500]],
     );
+  });
+
+  it('writes to the second cluster as well, and says if that is away', async () => {
+    const admin = openAdmin({ url: target.urls[0] ?? '', credentials: target.owner });
+    assert.equal(((await admin.ask('GET', '/fruit')).body as { doc_count: number }).doc_count, 500);
+    await target.close();
+    const as = one().owner;
+    const run = await one().ask('POST', '/_api/v2/backup/run', { as, body: { databases: ['fruit'] } });
+    assert.equal(run.status, 202);
+    await until(async () => (await jobs(one()))[0]?.state === 'incomplete', 'the job');
+    const [job] = await jobs(one());
+    assert.equal(job?.exit_code, 3);
+    assert.match(job.results[0]?.reason ?? '', /^backup_target does not have it: /);
+    const logged = [...one().log.lines, ...two().log.lines].map((line) => JSON.stringify(line)).join('');
+    assert.match(logged, /backup_target does not have it/);
+    assert.ok(!logged.includes(target.owner.password));
+    assert.match(await one().running.metrics(), /couchgate_backup_failures\{database="fruit"\} 1/);
   });
 
   it('shows the next run in the status and the last one in the metrics', async () => {

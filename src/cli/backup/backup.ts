@@ -1,4 +1,5 @@
 // `couchgate backup`: makes a snapshot of each database.
+import { openTarget, targetSettings } from '../../backup/open-target.ts';
 import { backupDatabases, chooseDatabases, type DatabaseOutcome } from '../../backup/backup-run.ts';
 import {
   backupInstance,
@@ -40,8 +41,9 @@ export const backup = backupCommand(BACKUP_USAGE, OPTIONS, async (task) => {
   const chosen = await chooseDatabases(couch, patterns, { store, isEncrypted });
   const ofInstance = withInstance ? instanceDatabases(store) : [];
   const databases = chosen.filter((name) => !ofInstance.includes(name));
-  const context = { repository, lock, couch, signal, onEvent: report.onEvent };
-  const run = await backupDatabases(context, databases);
+  const target = openTarget(targetSettings(settings), settings.couchdbConnectTimeoutMs);
+  const context = { repository, lock, couch, target, signal, onEvent: report.onEvent };
+  const run = await backupDatabases(context, databases).finally(() => target?.close());
   const outcomes = run.databases;
   let { exitCode } = run;
   for (const outcome of outcomes) report.result('snapshot', outcome, outcomeText(outcome));
@@ -59,7 +61,8 @@ function outcomeText(outcome: DatabaseOutcome): string {
   if ('failure' in outcome) return `${database}: FAILED: ${printable(outcome.failure)}`;
   const { id, full, counts, problems } = outcome.snapshot;
   const kind = full ? 'full' : 'incremental';
-  const state = problems.length === 0 ? '' : `; INCOMPLETE: ${problems.length} documents could not be read`;
+  const missing = problems.length === 0 ? '' : `; INCOMPLETE: ${problems.length} documents could not be read`;
+  const state = outcome.target === undefined ? missing : `${missing}; ${printable(outcome.target)}`;
   return `${database}: snapshot ${id} (${kind}), ${counts.documents} documents, ${counts.attachments} attachments${state}`;
 }
 
@@ -74,8 +77,12 @@ function sectionText({ id, snapshots, problems }: InstanceSection): string {
 }
 
 function summaryText(outcomes: readonly DatabaseOutcome[]): string {
-  const failed = outcomes.filter((outcome) => 'failure' in outcome || !outcome.snapshot.complete).length;
+  const failed = outcomes.filter(isNotComplete).length;
   return failed === 0
     ? `${outcomes.length} databases are backed up.`
     : `${outcomes.length - failed} of ${outcomes.length} databases are backed up completely.`;
+}
+
+function isNotComplete(outcome: DatabaseOutcome): boolean {
+  return 'failure' in outcome || !outcome.snapshot.complete || outcome.target !== undefined;
 }
