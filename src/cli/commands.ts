@@ -1,5 +1,6 @@
 // The table of commands, and the help that all of them have in common.
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { askPassword } from './ask-password.ts';
 import { audit, AUDIT_USAGE } from './audit.ts';
 import { backup, BACKUP_USAGE } from './backup/backup.ts';
@@ -15,12 +16,14 @@ import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
 import { EXPLAIN_USAGE, explainCommand } from './explain.ts';
 import { grantCommand, GRANT_USAGE, revokeGrantCommand, REVOKE_GRANT_USAGE } from './grant.ts';
 import { keysCommand, KEYS_USAGE } from './keys.ts';
+import { printable } from './owner-client.ts';
 import { permissionsCommand, PERMISSIONS_USAGE } from './permissions/command.ts';
 import { WHAT_CAN_USAGE, whatCanCommand, WHO_CAN_USAGE, whoCanCommand } from './who-can.ts';
 import { loadSettings } from '../config/load.ts';
 import { exportCommand, EXPORT_USAGE } from './export.ts';
 import { nearest } from '../config/nearest.ts';
 import { SETUP_USAGE } from '../setup/arguments.ts';
+import { checkAtRest, CHECK_USAGE, dataFolders } from '../setup/check-at-rest.ts';
 import { runSetup } from '../setup/index.ts';
 
 const USAGE = `Usage: couchgate [command]
@@ -63,14 +66,25 @@ interface CommandEntry {
   readonly hasArguments: boolean;
 }
 
-const setup: Command = (args, { env, stdout }) =>
-  runSetup({
+const setup: Command = (args, { env, stdout, stderr }) => {
+  if (args.includes('--check')) {
+    const folders = args.filter((word) => word !== '--check');
+    if (folders.some((word) => word.startsWith('-') || word.includes('://'))) {
+      stderr.write(CHECK_USAGE);
+      return 2;
+    }
+    const own = dataFolders(loadSettings({ env, purpose: 'setup' }));
+    const named = folders.map((folder) => [resolve(folder), 'named'] as const);
+    return checkAtRest(new Map([...own, ...named]), (line) => stdout.write(`${printable(line)}\n`));
+  }
+  return runSetup({
     args,
     env,
     settings: () => loadSettings({ env, purpose: 'setup' }),
     print: (line) => stdout.write(`${line}\n`),
     askPassword,
   });
+};
 
 const showVersion: Command = (_args, { stdout }) => {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {

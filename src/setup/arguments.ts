@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { ADMIN_PASSWORD, ADMIN_USER } from '../config/sources.ts';
 
 export const SETUP_USAGE = `Usage: couchgate setup [options] <URL of a CouchDB node>...
+       couchgate setup --check [folder]...
 
 Prepares an existing CouchDB cluster for Couchgate: checks every setting that Couchgate requires, on every node, and
 corrects wrong ones. Pass the URL of every node. At the end, setup tests a token on each of them. A node without a
@@ -20,6 +21,8 @@ URL cannot be tested; the cluster is then not ready. You can run setup again at 
   --join                 first join these fresh nodes to one cluster and create its system databases. If the
                          cluster exists, a majority of its nodes is enough; setup lists the missing ones
   --make-secrets <dir>   create the missing secrets of a new cluster in folders of this folder; requires no URL
+  --check                only say for each local data folder whether the device below it is encrypted; see
+                         docs/encryption-at-rest.md
   --user <name>          CouchDB server admin; default: COUCHGATE_ADMIN_USER, else \`admin\`
   --password-file <file> file with the password of the admin; default: COUCHGATE_ADMIN_PASSWORD, else a prompt
 
