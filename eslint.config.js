@@ -9,7 +9,9 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: {
-        projectService: { allowDefaultProject: ['eslint.config.js', 'src/bootstrap.mjs'] },
+        projectService: {
+          allowDefaultProject: ['eslint.config.js', 'src/bootstrap.mjs', 'test/support/run-tests.mjs'],
+        },
         tsconfigRootDir: import.meta.dirname,
       },
     },

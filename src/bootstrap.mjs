@@ -2,7 +2,6 @@
 // Plain JavaScript without dependencies: it runs before they are installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -94,30 +93,12 @@ function build() {
   writeFileSync(BUILT, stamp);
 }
 
-function test(patterns) {
-  const files = readdirSync(join(ROOT, 'test'), { recursive: true })
-    .map((file) => join('test', String(file)))
-    .filter(
-      (file) =>
-        file.endsWith('.test.ts') &&
-        (patterns.length === 0 || patterns.some((pattern) => file.includes(pattern))),
-    )
-    .sort();
+async function test(patterns) {
+  const { runTests, testFiles } = await import('../test/support/run-tests.mjs');
+  const files = testFiles(ROOT, patterns);
   if (files.length === 0) stop(`no test file matches ${patterns.join(' ')}`);
-  const args = [
-    '--import',
-    'tsx',
-    '--test',
-    '--test-reporter=spec',
-    // One more file than cores: a file that waits for a process or a timer leaves its core to another.
-    `--test-concurrency=${availableParallelism() + 1}`,
-    '--test-timeout=300000',
-    ...files,
-  ];
   // Tests that start Couchgate as a process take the build: it starts in half the time of the sources.
-  const env = { ...process.env, TESTED_PROGRAM: join(ROOT, 'dist', 'main.js') };
-  const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env });
-  process.exit(status ?? 1);
+  process.exit(runTests(ROOT, files, { TESTED_PROGRAM: join(ROOT, 'dist', 'main.js') }));
 }
 
 const [, , job, ...rest] = process.argv;
@@ -126,7 +107,7 @@ refuseOldNode();
 install(job !== 'start' || !isBuilt());
 if (job === 'test') {
   build();
-  test(rest);
+  await test(rest);
 } else if (job === 'start') {
   build();
   const main = join(ROOT, 'dist', 'main.js');
