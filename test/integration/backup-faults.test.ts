@@ -14,7 +14,7 @@ import { withoutCouchdb } from '../support/cluster.ts';
 import { startProgram, temporaryFolder, type Program } from '../support/program.ts';
 import { until } from '../support/until.ts';
 
-const KILLS = Number(process.env['COUCHGATE_BACKUP_KILLS'] ?? 4);
+const KILLS = Number(process.env['COUCHGATE_BACKUP_KILLS'] ?? 2);
 
 describe('a backup through faults', () => {
   const folder = temporaryFolder();

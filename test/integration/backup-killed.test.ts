@@ -14,7 +14,7 @@ import { fillDatabase, startBackupBench, type BackupBench } from '../support/bac
 import { startProgram, temporaryFolder } from '../support/program.ts';
 
 /** A measurement uses 20. */
-const KILLS = Number(process.env['COUCHGATE_KILL_MOMENTS'] ?? 5);
+const KILLS = Number(process.env['COUCHGATE_KILL_MOMENTS'] ?? 3);
 const MAX_RUNS = 60;
 const DATABASE = 'killed';
 

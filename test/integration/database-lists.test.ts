@@ -174,7 +174,6 @@ describe('the lists of databases', () => {
       (await infoFor(many)).map((row) => row.key),
       names,
     );
-    await Promise.all(names.map((name) => gate.ask('DELETE', `/${name}`, { as: gate.owner })));
   });
 
   describe('with other settings', () => {
