@@ -45,7 +45,11 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
     scope: { id: 'cors' },
     mutationFn: changeCors,
     // Shown at once; put back if it was not saved.
-    onMutate: (apply) => queries.setQueryData<CorsDocument>(KEY, (now) => apply(now ?? cors)),
+    onMutate: async (apply) => {
+      // An answer that is under way has the settings before this change.
+      await queries.cancelQueries({ queryKey: KEY });
+      queries.setQueryData<CorsDocument>(KEY, (now) => apply(now ?? cors));
+    },
     onError: () => queries.invalidateQueries({ queryKey: KEY }),
     onSuccess: (next) => {
       // The answer to an earlier change does not hide a later one.
