@@ -17,6 +17,8 @@ const DECIDED_LATER: ReadonlyMap<string, string> = new Map<EndpointId, string>([
   ['replicate', 'Couchgate checks the job in the body as well.'],
   ['replicator-write', 'Couchgate checks the jobs in the body as well.'],
   ['users-any', 'Couchgate checks the names of the users in the request as well.'],
+  ['users-own-write', 'Couchgate checks the fields in the body as well.'],
+  ['users-sign-up', 'The name and the body decide as well.'],
   ['session-login', 'The credentials in the body decide as well.'],
   ['api-access', 'The database of the question decides as well.'],
   ['api-explain', 'The database of the question decides as well.'],

@@ -40,7 +40,9 @@ import { openPermissions, type PermissionParts } from './permission-services.ts'
 import { type CredentialCheck } from './identity/credential-check.ts';
 import { createStore, type Store } from './couch/store.ts';
 import { type WorkerChannel } from './cluster/worker-channel.ts';
-import { openCredentials, openSessions, type SessionParts } from './session-services.ts';
+import { openCredentials, openSessions, openSignUpLimit, type SessionParts } from './session-services.ts';
+import { SIGN_UP_TIMING, type SignUpTiming } from './answer/sign-up.ts';
+import { type LoginLimit } from './limits/login-limit.ts';
 import { type SecurityStore } from './permissions/security-store.ts';
 
 /** The inputs of a serving process. */
@@ -78,6 +80,8 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly valueBudget: BodyBudget;
   readonly dashboardFiles: DashboardFiles;
   readonly backups: Backups;
+  readonly signUpLimit: LoginLimit;
+  readonly signUpTiming: SignUpTiming;
   readonly isStillAuthenticated: StillAuthenticated;
   readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
   /**
@@ -102,6 +106,7 @@ export interface ReplaceableParts {
   readonly permissionStep: (name: string) => Promise<void>;
   readonly dashboardFiles: DashboardFiles;
   readonly backupTiming: BackupTiming;
+  readonly signUpTiming: SignUpTiming;
 }
 
 export type Overrides = Partial<ReplaceableParts>;
@@ -159,12 +164,14 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   });
   const valueBudget = createValueBudget();
   const dashboardFiles = overrides.dashboardFiles ?? openDashboardFiles(settings);
-  const { backupTiming: timing } = overrides;
+  const { backupTiming: timing, signUpTiming = SIGN_UP_TIMING } = overrides;
+  const signUpLimit = openSignUpLimit(settings, bus);
   const backups = openBackups({ ...inputs, store, ca, ...(timing === undefined ? {} : { timing }) });
   const checks = { isStillAuthenticated, isStillPermitted };
   const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
   const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
-  const parts = { ...base, ...permissionParts, ...access, ...checks };
+  const users = { signUpLimit, signUpTiming };
+  const parts = { ...users, ...base, ...permissionParts, ...access, ...checks };
   return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
 }
 

@@ -5,8 +5,8 @@ import { CredentialCache } from './identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheck } from './identity/credential-check.ts';
 import { createCredentialVersions, type CredentialVersions } from './identity/credential-versions.ts';
 import { type RunningKeyStore } from './identity/key-store.ts';
-import { createLoginLimit } from './limits/login-limit.ts';
-import { loginFailureChannel } from './invalidation/bus.ts';
+import { createLoginLimit, type LoginLimit } from './limits/login-limit.ts';
+import { loginFailureChannel, signUpChannel } from './invalidation/bus.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { createDashboardCookie, type DashboardCookie } from './identity/dashboard-cookie.ts';
 import { createSessionCookie, type SessionCookie } from './identity/session-cookie.ts';
@@ -82,4 +82,17 @@ export function openSessions({
     sessionTimeoutSeconds: settings.sessionTimeoutSeconds,
     now,
   };
+}
+
+/** Builds the limit of sign-ups: every attempt of an address counts, whatever becomes of it. */
+export function openSignUpLimit(
+  { usersSignUpsPerAddress: count }: Settings,
+  bus: RunningInvalidationBus,
+): LoginLimit {
+  const limits = { loginFailures: count, loginFailuresPerAddress: count, loginFailureWindowSeconds: 3600 };
+  return createLoginLimit(
+    limits,
+    signUpChannel(bus),
+    'Too many sign-ups from this address; try again later.',
+  );
 }

@@ -39,6 +39,9 @@ import { serverGrantHandlers } from './answer/server-grants.ts';
 import { guardReplication } from './guard/replication.ts';
 import { securityHistoryHandlers } from './answer/security-history.ts';
 import { securityHandlers } from './answer/security.ts';
+import { ownUserHandlers } from './answer/own-user.ts';
+import { signUpHandler } from './answer/sign-up.ts';
+import { KeyedMutex } from './limits/keyed-mutex.ts';
 import { sessionHandlers } from './answer/session.ts';
 import { answerTempView } from './answer/temp-view.ts';
 import { guardUp } from './guard/up.ts';
@@ -110,6 +113,8 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
       maxJsonBody: settings.maxJsonBody,
       maxQueryValues: settings.maxQueryValues,
       maxWriteValues: settings.maxWriteValues,
+      usersOwnDocument: settings.usersOwnDocument,
+      usersSignUp: settings.usersSignUp,
       revocationWatch,
       isStillAuthenticated,
     }),
@@ -139,6 +144,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
     ...createLegacyHandlers({ bodies, keys, permissions: security }),
     ...permissionAnswers(services),
+    ...userAnswers(services),
     ...operatorAnswers(services, forwarding, state),
   };
 }
@@ -167,6 +173,23 @@ function permissionAnswers(services: Services) {
     }),
     ...serverGrantHandlers({ bodies, serverGrants, names, now: Date.now }),
     ...prefixGrantHandlers({ bodies, prefixGrants, names, now: Date.now }),
+  };
+}
+
+/** One's own document of `_users`, and sign-up. */
+function userAnswers(services: Services) {
+  const { settings, bodies, couch, bus, keys, security, isStillPermitted } = services;
+  const { prefixGrants, serverGrants, existingDatabases: existing } = services;
+  const ownFields = namesIn(settings.usersOwnFields);
+  const common = { bodies, couch, bus, isStillPermitted, ownFields, writes: new KeyedMutex() };
+  return {
+    ...ownUserHandlers(common),
+    ...signUpHandler({
+      ...{ ...common, keys, index: security.index, existing, prefixGrants, serverGrants },
+      reservedDatabases: new Set(ownDatabases(settings.storeDatabase)),
+      limit: services.signUpLimit,
+      timing: services.signUpTiming,
+    }),
   };
 }
 

@@ -38,9 +38,10 @@ import {
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
+import { decideOwnUser, type UserSettings } from './own-user.ts';
 import { type StillAuthenticated } from './still-permitted.ts';
 
-export interface AuthorizeDeps extends BodyLimits {
+export interface AuthorizeDeps extends BodyLimits, UserSettings {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
   readonly grants: OtherGrants;
   /** Writes the markers of a database that has none. CouchDB refuses our tokens before. */
@@ -164,7 +165,9 @@ function databaseToRead(principal: Principal, { endpoint, database }: Operation)
 function decideWithoutBody(deps: AuthorizeDeps, context: Context, permissions: Permissions): Decision {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
-  return restrict(context, decideNow(deps.grants, principal, operation, permissions, undefined));
+  const decision = decideNow(deps.grants, principal, operation, permissions, undefined);
+  const own = decision.allow ? undefined : decideOwnUser(deps, principal, operation);
+  return restrict(context, own ?? decision);
 }
 
 /**

@@ -58,6 +58,9 @@ const SERVER = [
 // prettier-ignore
 const SYSTEM = [
   ['users-create-delete', 'PUT DELETE', '/_users', 'server_admin', 'server_admin', 'couchdb', 'pooled', 'administer', 'intro/security.html'],
+  ['users-own-read', 'GET HEAD', '/_users/org.couchdb.user:{own_name}', 'authenticated', 'none', 'couchgate', 'pooled', 'read', 'intro/security.html'],
+  ['users-own-write', 'PUT', '/_users/org.couchdb.user:{own_name}', 'authenticated', 'none', 'couchgate', 'pooled', 'write', 'intro/security.html'],
+  ['users-sign-up', 'PUT', '/_users/org.couchdb.user:{new_name}', 'public', 'none', 'couchgate', 'pooled', 'administer', 'intro/security.html'],
   ['users-any', '*', '/_users[/{rest*}]', 'server_admin', 'server_admin', 'guard', 'single-use', 'administer', 'intro/security.html'],
   ['replicator-create-delete', 'PUT DELETE', '/_replicator', 'server_admin', 'server_admin', 'couchdb', 'pooled', 'administer', 'replication/replicator.html'],
   ['replicator-all-docs-changes', 'GET HEAD POST', '/_replicator/(_all_docs|_changes)[/{rest*}]', 'server_admin', 'server_admin', 'couchdb', 'feed', 'replicate', 'replication/replicator.html'],
@@ -307,6 +310,16 @@ export const ENDPOINTS: readonly Endpoint[] = Object.freeze([
 
 const BY_ID = new Map<string, Endpoint>(ENDPOINTS.map((each) => [each.id, each]));
 if (BY_ID.size !== ENDPOINTS.length) throw new Error('two endpoints of the catalogue have the same id');
+
+/**
+ * Endpoints that no target has: authorize applies them in place of `users-any`, by the caller and the
+ * settings.
+ */
+export const OF_ONE_USER: ReadonlySet<string> = new Set<EndpointId>([
+  'users-own-read',
+  'users-own-write',
+  'users-sign-up',
+]);
 
 /** Returns the endpoint with this id. */
 export function endpoint(id: EndpointId): Endpoint {

@@ -27,7 +27,8 @@ catalogue: it refuses every request that matches no endpoint.
 - **who may**: the roles that permit the operation. The \`cloudant\` map of the database's \`_security\`
   grants roles to the name of the caller; the name is \`nobody\` for callers without credentials. Alternatives
   are separated by commas; \`a + b\` means that both roles are required. \`_admin\` on a database permits
-  every endpoint that names a role. The *owner* is a server admin of CouchDB and may call every endpoint that
+  every endpoint that names a role. \`users-own-read\`, \`users-own-write\` and \`users-sign-up\` are closed
+  without their settings: see [Users](users.md). The *owner* is a server admin of CouchDB and may call every endpoint that
   is not closed. \`_monitor\` is a role on the whole server: see [Monitoring](monitoring.md).
 - **privilege**: the right with which Couchgate sends the request to CouchDB. \`none\` = without a name;
   \`member\` and \`dbadmin\` = for this one database; \`server_admin\` = server admin. *Couchgate* = Couchgate

@@ -36,4 +36,8 @@ export interface Operation {
    * Document id as CouchDB parses it, including `_design/` or `_local/`; undefined if the path names none.
    */
   readonly documentId: string | undefined;
+  /**
+   * For one document of `_users`: what its own user may do, if the settings say so (authorize/own-user.ts).
+   */
+  readonly userDocument?: 'read' | 'write' | undefined;
 }

@@ -57,6 +57,9 @@ export interface ClassifyRules extends ListRules {
   readonly storeDatabase: string;
 }
 
+/** Start of the ids of users. */
+const USER_ID = 'org.couchdb.user:';
+
 /** Finds the operation of one request; `destination` is the parsed header of a COPY. */
 export type Classify = (method: string, target: Target, destination: Destination | undefined) => Operation;
 
@@ -74,7 +77,7 @@ export function createClassify(rules: ClassifyRules): Classify {
       return onServer(method, segments);
     }
     if (first.charCodeAt(0) === UNDERSCORE) {
-      if (first === '_users') return inDatabase(usersTrie, method, segments, destination);
+      if (first === '_users') return inUsers(method, segments, destination);
       if (first === '_replicator') return inDatabase(replicatorTrie, method, segments, destination);
       if (first === '_global_changes') return inDatabase(globalChangesTrie, method, segments, destination);
       if (first === '_api') return inApi(method, segments, reserved);
@@ -162,6 +165,19 @@ const API_SECURITY: Readonly<Record<string, Endpoint>> = {
   'security-get': endpoint('api-security-get'),
   'security-put': endpoint('api-security-put'),
 };
+
+/** `GET`, `HEAD` and `PUT` of one document, as a path without attachments and without `_design`. */
+function inUsers(
+  method: string,
+  segments: readonly string[],
+  destination: Destination | undefined,
+): Operation {
+  const found = inDatabase(usersTrie, method, segments, destination);
+  if (segments.length !== 2 || found.documentId?.startsWith(USER_ID) !== true) return found;
+  if (found.endpoint.id !== 'users-any') return found;
+  if (method === 'GET' || method === 'HEAD') return { ...found, userDocument: 'read' };
+  return method === 'PUT' ? { ...found, userDocument: 'write' } : found;
+}
 
 function inDatabase(
   trie: Trie,

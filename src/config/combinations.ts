@@ -50,6 +50,17 @@ function isSchedule(text: string): boolean {
   }
 }
 
+/** Fields that decide who a user is, or that are secrets. */
+const FIXED_USER_FIELDS = new Set(
+  'name roles type password password_scheme password_sha salt derived_key iterations pbkdf2_prf totp'.split(
+    ' ',
+  ),
+);
+
+function isOwnField(name: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/.test(name) && !FIXED_USER_FIELDS.has(name);
+}
+
 const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
 
 const coversEverything = (cidrs: readonly string[]): boolean => cidrs.some((cidr) => cidr.endsWith('/0'));
@@ -172,6 +183,11 @@ const REFUSED: readonly Rule[] = [
     'owner',
     (s) => s.owner === '' || /[:_]|^nobody$/.test(s.owner),
     'must not be empty or "nobody", and must not contain ":" or "_"',
+  ],
+  [
+    'users_own_fields',
+    (s) => s.usersOwnFields !== '' && s.usersOwnFields.split(',').some((name) => !isOwnField(name.trim())),
+    'must contain only names of letters, digits, "_", "." and "-", none of them one that CouchDB uses (name, roles, type, password, …)',
   ],
   [
     'jwt_kid',

@@ -415,6 +415,32 @@ export const SETTINGS = {
     description:
       'Time window in which failed logins are counted, and time that further attempts are refused.',
   },
+  users_own_document: {
+    type: 'choice',
+    values: ['off', 'read', 'write'],
+    default: 'off',
+    description:
+      'What users of `_users` may do with their own document. `read` = GET without hashes; `write` = also PUT of a new password and of the fields in users_own_fields.',
+  },
+  users_own_fields: {
+    type: 'text',
+    default: '',
+    description:
+      'Comma-separated names of fields that users may see and write in their own document, such as `email,language`. They see no other fields of the owner.',
+  },
+  users_sign_up: {
+    type: 'choice',
+    values: ['off', 'on'],
+    default: 'off',
+    description:
+      'Whether callers without credentials may make a user without roles: PUT /_users/org.couchdb.user:NAME. Names that hold a grant, and those of keys and server admins, are refused.',
+  },
+  users_sign_ups_per_address: {
+    type: 'count',
+    min: 1,
+    default: 10,
+    description: 'Sign-ups from one address within an hour, refused ones included.',
+  },
 
   max_url_bytes: {
     type: 'bytes',

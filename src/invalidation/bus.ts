@@ -12,7 +12,9 @@ export type Invalidation =
   /** The session was ended. `expiresAt`: milliseconds since 1970; until then its token must be refused. */
   | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number }
   /** Only for the workers of this process, which count failed logins together (limits/login-limit.ts). */
-  | { readonly kind: 'wrongPassword'; readonly network: string; readonly slot: string };
+  | { readonly kind: 'wrongPassword'; readonly network: string; readonly slot: string }
+  /** As `wrongPassword`, for sign-ups. */
+  | { readonly kind: 'signUp'; readonly network: string; readonly slot: string };
 
 export interface InvalidationBus {
   /**
@@ -48,15 +50,24 @@ export function holdsUntil(
   return readAt + Math.min(invalidationSeconds * 1000, Math.max(fallbackSeconds * 1000, upUntil - readAt));
 }
 
+type Bus = Pick<InvalidationBus, 'publish' | 'onInvalidation'>;
+
 /** Lets the login limits of all workers count failed attempts together, over the bus. */
-export function loginFailureChannel(
-  bus: Pick<InvalidationBus, 'publish' | 'onInvalidation'>,
-): LoginFailureChannel {
+export function loginFailureChannel(bus: Bus): LoginFailureChannel {
+  return countingChannel(bus, 'wrongPassword');
+}
+
+/** As `loginFailureChannel`, for the limit of sign-ups. */
+export function signUpChannel(bus: Bus): LoginFailureChannel {
+  return countingChannel(bus, 'signUp');
+}
+
+function countingChannel(bus: Bus, kind: 'wrongPassword' | 'signUp'): LoginFailureChannel {
   return {
-    publish: ({ network, slot }) => bus.publish({ kind: 'wrongPassword', network, slot }),
+    publish: ({ network, slot }) => bus.publish({ kind, network, slot }),
     onFailure(listener) {
       bus.onInvalidation((item) => {
-        if (item.kind === 'wrongPassword') listener(item);
+        if (item.kind === kind) listener(item);
       });
     },
   };

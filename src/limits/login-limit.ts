@@ -43,9 +43,14 @@ export const LOCKED = 'Account is temporarily locked due to multiple authenticat
 /**
  * Creates the limit. The workers of one process count together; replicas count separately. An IPv6 client is
  * counted by its /64 network, which is what one subscriber gets. Sessions and passwords that were accepted
- * before are not limited, so other clients behind the same address cannot lock a user out.
+ * before are not limited, so other clients behind the same address cannot lock a user out. `reason` is that
+ * of the 429.
  */
-export function createLoginLimit(options: LoginLimitOptions, channel: LoginFailureChannel): LoginLimit {
+export function createLoginLimit(
+  options: LoginLimitOptions,
+  channel: LoginFailureChannel,
+  reason = LOCKED,
+): LoginLimit {
   const duration = options.loginFailureWindowSeconds;
   const byName = new Failures(options.loginFailures, duration);
   const byAddress = new Failures(options.loginFailuresPerAddress, duration);
@@ -57,8 +62,8 @@ export function createLoginLimit(options: LoginLimitOptions, channel: LoginFailu
   const start = async (slot: string, network: string): Promise<() => void> => {
     for (;;) {
       const [ofName, ofAddress] = await Promise.all([byName.counted(slot), byAddress.counted(network)]);
-      refuseIfSpent(ofName);
-      refuseIfSpent(ofAddress);
+      refuseIfSpent(ofName, reason);
+      refuseIfSpent(ofAddress, reason);
       // If an attempt may start, no `await` comes before `start`: no other attempt can start in between.
       if (!byName.mayStart(slot, ofName)) await byName.nextEnd(slot);
       else if (!byAddress.mayStart(network, ofAddress)) await byAddress.nextEnd(network);
@@ -142,9 +147,9 @@ class Failures {
   }
 }
 
-function refuseIfSpent(counted: RateLimiterRes | null): void {
+function refuseIfSpent(counted: RateLimiterRes | null, reason: string): void {
   if (counted === null || counted.remainingPoints > 0) return;
-  throw new TooManyRequests(LOCKED, Math.max(1, Math.ceil(counted.msBeforeNext / 1000)));
+  throw new TooManyRequests(reason, Math.max(1, Math.ceil(counted.msBeforeNext / 1000)));
 }
 
 /** The digest bounds the length of the key, whatever the length of the name. */

@@ -107,6 +107,12 @@ export class PrefixGrants implements PrefixReader {
     return this.#current().grants.filter(({ prefix }) => database.startsWith(prefix));
   }
 
+  /** True if the name has a grant, also one that is not in force. */
+  names(principal: string): boolean {
+    for (const [, document] of this.documents.entries()) if (document['principal'] === principal) return true;
+    return false;
+  }
+
   /** All grants in force. */
   get all(): readonly PrefixGrant[] {
     return this.#current().grants;

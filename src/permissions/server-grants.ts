@@ -65,6 +65,16 @@ export class ServerGrants implements ServerReader {
     return this.documents.isKnown ? this.#current().has(name) : undefined;
   }
 
+  get isKnown(): boolean {
+    return this.documents.isKnown;
+  }
+
+  /** True if the name has a grant, also one that is not in force. */
+  names(principal: string): boolean {
+    for (const [name] of this.documents.entries()) if (name === principal) return true;
+    return false;
+  }
+
   /** The grants in force, by name. */
   get all(): readonly ServerGrant[] {
     return [...this.#current().values()].sort((a, b) => (a.principal < b.principal ? -1 : 1));

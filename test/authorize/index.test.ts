@@ -41,6 +41,7 @@ function step(
   const said: unknown[] = [];
   const handler = authorizeOperation({
     grants: NO_OTHER_GRANTS,
+    ...{ usersOwnDocument: 'off', usersSignUp: 'off' },
     markDatabase: () => Promise.resolve(),
     permissions: {
       permissionsOf(database) {

@@ -68,6 +68,7 @@ async function statusAfter(
     },
     authorizeOperation({
       grants: NO_OTHER_GRANTS,
+      ...{ usersOwnDocument: 'off', usersSignUp: 'off' },
       markDatabase: () => Promise.resolve(),
       permissions: { permissionsOf: () => permissions(state.roles) },
       storeDatabase: 'couchgate',

@@ -83,6 +83,10 @@ describe('the matrix of rows and callers', () => {
     // A preflight is answered before the row is looked for.
     const applied = line['rule'] === 'preflight' ? 'options-preflight' : line['operation'];
     const ofOwner: Readonly<Record<string, string>> = {
+      // They are for users and for nobody, and closed without their settings.
+      'users-own-read': 'users-any',
+      'users-own-write': 'users-any',
+      'users-sign-up': 'users-any',
       'bulk-docs-design-only': 'bulk-docs-design-holder',
       'bulk-docs-local-only':
         row === 'bulk-docs-local-only' && where.includes('_design/')

@@ -1,5 +1,5 @@
 // Lists the requests of the comparison of refusals: every path of the catalogue and paths beyond it, by every method.
-import { ENDPOINTS } from '../../../src/catalogue/catalogue.ts';
+import { ENDPOINTS, OF_ONE_USER } from '../../../src/catalogue/catalogue.ts';
 import { tokensOf, type Token } from '../../../src/classify/pattern.ts';
 
 /** One request. `%db` in the path stands for the name of a database, `%part` for that of a partitioned one. */
@@ -107,7 +107,8 @@ const COPIES = ['copied', '_bad', '_bad/x', '_design', '_local', '_security', '_
 
 /** The requests, in an order in which deletions of a whole database come last. */
 export function comparedRequests(): readonly Asked[] {
-  const paths = new Set([...ENDPOINTS.flatMap(({ path }) => tokensOf(path).map(spell)), ...BEYOND]);
+  const spelled = ENDPOINTS.filter(({ id }) => !OF_ONE_USER.has(id));
+  const paths = new Set([...spelled.flatMap(({ path }) => tokensOf(path).map(spell)), ...BEYOND]);
   const asked: Asked[] = [];
   for (const path of paths) {
     if (OWN.test(path)) continue;

@@ -1,0 +1,85 @@
+// Answers `GET` and `PUT` of one's own document in `_users` (setting `users_own_document`).
+import { type Request, type Response } from 'express';
+import { type BodyReader } from '../body/read.ts';
+import { type Context, known } from '../context.ts';
+import { type Couch } from '../couch/couch.ts';
+import { Conflict, Forbidden, NotFound } from '../http-errors.ts';
+import { readUserDocument } from '../identity/couch-accounts.ts';
+import { userLeaves, writeUser } from '../identity/user-writes.ts';
+import { type InvalidationBus } from '../invalidation/bus.ts';
+import { type KeyedMutex } from '../limits/keyed-mutex.ts';
+import { sendJson } from '../respond.ts';
+import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { type Answers } from './index.ts';
+import {
+  changedUser,
+  OWN_USER_LIMIT_BYTES,
+  type OwnUserChange,
+  parseOwnUser,
+  shownUser,
+  USER_ID,
+} from './own-user-fields.ts';
+
+export interface OwnUserDeps {
+  readonly bodies: BodyReader;
+  readonly couch: Pick<Couch, 'ask'>;
+  readonly bus: Pick<InvalidationBus, 'publish'>;
+  readonly isStillPermitted: IsStillPermitted;
+  /** Setting `users_own_fields`. */
+  readonly ownFields: readonly string[];
+  /** Runs one change of a user at a time: each costs CouchDB a hash. */
+  readonly writes: KeyedMutex;
+}
+
+/** Creates the handlers. The document is that of the caller: authorize compares its id with the name. */
+export function ownUserHandlers(deps: OwnUserDeps): Pick<Answers, 'users-own-read' | 'users-own-write'> {
+  return {
+    async 'users-own-read'(_req, res, context) {
+      refuseParameters(context);
+      const document = await readUserDocument(deps.couch, nameOf(context));
+      if (document === undefined) throw new NotFound('missing');
+      const headers = { ETag: `"${String(document['_rev'])}"`, 'Cache-Control': 'no-store' };
+      sendJson(res, 200, shownUser(document, deps.ownFields), headers);
+    },
+    'users-own-write': (req, res, context) => write(deps, req, res, context),
+  };
+}
+
+/** CouchDB's own words. */
+const CONFLICT = 'Document update conflict.';
+
+async function write(deps: OwnUserDeps, req: Request, res: Response, context: Context): Promise<void> {
+  refuseParameters(context);
+  const name = nameOf(context);
+  const body = await deps.bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
+  const written = await deps.writes.run(`user ${name}`, async () => {
+    const [present, second] = await userLeaves(deps.couch, name);
+    // The body and earlier changes may have taken long: the session may have ended (H19).
+    await requireStillPermitted(deps.isStillPermitted, context);
+    if (present === undefined) throw new NotFound('deleted');
+    const change = parseOwnUser(body, name, deps.ownFields, present);
+    if (second !== undefined || change.rev !== present._rev) throw new Conflict(CONFLICT);
+    const outcome = await writeUser(deps.couch, name, changedUser(present, change, deps.ownFields), []);
+    if (outcome.outcome === 'conflict') throw new Conflict(CONFLICT);
+    return { rev: outcome.rev, change };
+  });
+  context.outcome.change = eventOf(name, written.change);
+  // Ends the sessions of the old password on this replica before the answer. Others follow `_users`.
+  await deps.bus.publish({ kind: 'user', name });
+  sendJson(res, 201, { ok: true, id: USER_ID + name, rev: written.rev }, { ETag: `"${written.rev}"` });
+}
+
+/** For the audit log: which fields were written, without their values. */
+function eventOf(name: string, { password, fields }: OwnUserChange): Readonly<Record<string, unknown>> {
+  return { action: 'own user', name, fields: Object.keys(fields), password: password !== undefined };
+}
+
+/** Old revisions and conflicts have hashes, so nothing but the document as it is can be asked for. */
+export function refuseParameters(context: Context): void {
+  if (known(context.target, 'target').query.length > 1)
+    throw new Forbidden('This document has no query parameters for its user.');
+}
+
+function nameOf(context: Context): string {
+  return known(context.identified, 'identified').principal.name;
+}

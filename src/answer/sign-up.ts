@@ -1,0 +1,145 @@
+// Answers `PUT /_users/org.couchdb.user:{name}` of callers without credentials: makes a user without roles
+// (setting `users_sign_up`). A name that is taken is refused in the same words and time, whatever has it.
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Request, type Response } from 'express';
+import { type BodyReader } from '../body/read.ts';
+import { type Context, known } from '../context.ts';
+import { BadRequest, Conflict, TooBusy } from '../http-errors.ts';
+import { type UserDocument } from '../identity/couch-accounts.ts';
+import { withdrawUser, writeUser } from '../identity/user-writes.ts';
+import { type InvalidationBus } from '../invalidation/bus.ts';
+import { type KeyedMutex } from '../limits/keyed-mutex.ts';
+import { type LoginLimit } from '../limits/login-limit.ts';
+import { sendJson } from '../respond.ts';
+import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { type Answers } from './index.ts';
+import { OWN_USER_LIMIT_BYTES, parseOwnUser, USER_ID } from './own-user-fields.ts';
+import { refuseParameters } from './own-user.ts';
+import { isHeld, isTaken, type TakenNamesDeps } from './taken-names.ts';
+
+export interface SignUpDeps extends TakenNamesDeps {
+  readonly bodies: BodyReader;
+  readonly bus: Pick<InvalidationBus, 'publish'>;
+  readonly isStillPermitted: IsStillPermitted;
+  /** Setting `users_own_fields`. */
+  readonly ownFields: readonly string[];
+  /** Counts every attempt of an address. */
+  readonly limit: LoginLimit;
+  readonly writes: KeyedMutex;
+  readonly timing: SignUpTiming;
+}
+
+export interface SignUpTiming {
+  /** Time after which every replica knows a grant that another one has acknowledged. */
+  readonly settleMs: number;
+  /** Refusals are sent at multiples of this time. */
+  readonly refusalQuantumMs: number;
+}
+
+/** A hash of CouchDB takes up to a third of a second; the rest covers what differs beside it. */
+export const SIGN_UP_TIMING: SignUpTiming = Object.freeze({ settleMs: 2000, refusalQuantumMs: 500 });
+
+const MAX_NAME_LENGTH = 128;
+/** Control characters, those that no font shows, and line breaks: a name could look like another one. */
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
+/** Sign-ups that wait; each costs CouchDB a hash, so they run one after the other. */
+const MOST_WAITING = 50;
+const QUEUE = 'sign-up';
+
+export function signUpHandler(deps: SignUpDeps): Pick<Answers, 'users-sign-up'> {
+  return {
+    async 'users-sign-up'(req, res, context) {
+      refuseParameters(context);
+      const name = known(known(context.operation, 'operation').documentId, 'documentId').slice(
+        USER_ID.length,
+      );
+      const document = await documentIn(deps, req, res, name);
+      const { ip } = known(context.client, 'client');
+      const end = await deps.limit.enter(name, ip);
+      try {
+        await deps.limit.count(name, ip);
+        const rev = await signUp(deps, context, name, document);
+        sendJson(res, 201, { ok: true, id: USER_ID + name, rev }, { ETag: `"${rev}"` });
+      } finally {
+        end();
+      }
+    },
+  };
+}
+
+/** The document of the new user. Throws what follows from the request alone, so it tells nothing. */
+async function documentIn(
+  { bodies, ownFields }: SignUpDeps,
+  req: Request,
+  res: Response,
+  name: string,
+): Promise<UserDocument> {
+  const body = await bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
+  const { rev, password, fields } = parseOwnUser(body, name, ownFields, undefined);
+  if (!isPossible(name))
+    throw new BadRequest(
+      `A name must have 1 to ${MAX_NAME_LENGTH} visible characters, no colon, and no \`_\` or blank at its start`,
+    );
+  if (password === undefined) throw new BadRequest('`password` is missing');
+  // As CouchDB's conflict: a new document has no revision.
+  if (rev !== undefined) throw new Conflict(CONFLICT);
+  return { ...fields, _id: USER_ID + name, name, type: 'user', roles: [], password };
+}
+
+/** False for names that CouchDB refuses, that Basic cannot carry, and that look like another name. */
+function isPossible(name: string): boolean {
+  if (name === '' || name === '.' || name === '..' || name.length > MAX_NAME_LENGTH) return false;
+  if (name !== name.trim().normalize('NFC') || UNSEEN.test(name)) return false;
+  return !name.startsWith('_') && !name.includes(':');
+}
+
+/** CouchDB's own words for a document that exists; pouchdb-authentication knows them. */
+const CONFLICT = 'Document update conflict.';
+
+/**
+ * Makes the user. Resolves with the revision. Throws 409 if the name is taken, at a multiple of the quantum.
+ */
+async function signUp(
+  deps: SignUpDeps,
+  context: Context,
+  name: string,
+  document: UserDocument,
+): Promise<string> {
+  const { settleMs, refusalQuantumMs } = deps.timing;
+  if (deps.writes.queueLength(QUEUE) >= MOST_WAITING) throw new TooBusy();
+  const startedAt = performance.now();
+  // A grant to this name that another replica has acknowledged before this request is known here after it.
+  await delay(settleMs);
+  const rev = await deps.writes.run(QUEUE, () => make(deps, context, name, document));
+  if (rev !== undefined) {
+    context.outcome.change = { action: 'sign up', name };
+    // The name may have been looked up while nobody had it.
+    await deps.bus.publish({ kind: 'user', name });
+    return rev;
+  }
+  if (refusalQuantumMs > 0)
+    await delay(refusalQuantumMs - ((performance.now() - startedAt) % refusalQuantumMs));
+  throw new Conflict(CONFLICT);
+}
+
+/** `undefined` = the name is taken. */
+async function make(
+  deps: SignUpDeps,
+  context: Context,
+  name: string,
+  document: UserDocument,
+): Promise<string | undefined> {
+  const { couch } = deps;
+  if (await isTaken(deps, name)) return undefined;
+  await requireStillPermitted(deps.isStillPermitted, context);
+  const written = await writeUser(couch, name, document, []);
+  if (written.outcome === 'conflict') return undefined;
+  // The name may have got a key, a server admin or a grant while CouchDB hashed the password.
+  let held = true;
+  try {
+    held = await isHeld(deps, name);
+  } finally {
+    if (held) await withdrawUser(couch, name, written.rev);
+  }
+  return held ? undefined : written.rev;
+}
