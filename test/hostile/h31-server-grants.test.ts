@@ -126,6 +126,8 @@ describe('H31 server grants', () => {
     const refused: readonly [method: string, path: string, body?: unknown][] = [
       ['GET', '/h31-marked/doc'],
       ['GET', '/h31-marked/_all_docs'],
+      // Datadog's list of design documents.
+      ['GET', '/h31-marked/_all_docs?startkey=%22_design/%22&endkey=%22_design0%22'],
       ['GET', '/h31-marked/_design_docs'],
       ['GET', '/h31-marked/_design/app'],
       ['GET', '/h31-marked/_design/app/_view/v'],
