@@ -13,7 +13,7 @@ import { type LoginLimit } from '../limits/login-limit.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
-import { OWN_USER_LIMIT_BYTES, parseOwnUser, USER_ID } from './own-user-fields.ts';
+import { parseOwnUser, USER_ID } from './own-user-fields.ts';
 import { refuseParameters } from './own-user.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from './taken-names.ts';
 
@@ -39,6 +39,8 @@ export interface SignUpTiming {
 /** A hash of CouchDB takes up to a third of a second; the rest covers what differs beside it. */
 export const SIGN_UP_TIMING: SignUpTiming = Object.freeze({ settleMs: 2000, refusalQuantumMs: 500 });
 
+/** As for `POST /_session`: anybody may send one. */
+const SIGN_UP_LIMIT_BYTES = 16_384;
 const MAX_NAME_LENGTH = 128;
 /** Control characters, those that no font shows, and line breaks: a name could look like another one. */
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
@@ -74,7 +76,7 @@ async function documentIn(
   res: Response,
   name: string,
 ): Promise<UserDocument> {
-  const body = await bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
+  const body = await bodies.jsonObject(req, res, { limitBytes: SIGN_UP_LIMIT_BYTES });
   const { rev, password, fields } = parseOwnUser(body, name, ownFields, undefined);
   if (!isPossible(name))
     throw new BadRequest(
@@ -106,10 +108,10 @@ async function signUp(
   document: UserDocument,
 ): Promise<string> {
   const { settleMs, refusalQuantumMs } = deps.timing;
-  if (deps.writes.queueLength(QUEUE) >= MOST_WAITING) throw new TooBusy();
   const startedAt = performance.now();
   // A grant to this name that another replica has acknowledged before this request is known here after it.
   await delay(settleMs);
+  if (deps.writes.queueLength(QUEUE) >= MOST_WAITING) throw new TooBusy();
   const rev = await deps.writes.run(QUEUE, () => make(deps, context, name, document));
   if (rev !== undefined) {
     context.outcome.change = { action: 'sign up', name };
