@@ -7,7 +7,7 @@ import { ask, type Credentials } from './couchgate.ts';
 const BATCH = 5000;
 
 /**
- * Adds `count` keys to the store database and creates a missing one. Couchgate loads the keys when it starts.
+ * Adds `count` keys to the store database and creates a missing one.
  */
 export async function addKeys(
   backend: Backend,

@@ -54,8 +54,8 @@ export interface Running {
 }
 
 /**
- * Time, in ms, that `start` waits for the API keys before it opens the listeners. Clients that get 503 in the
- * first second retry much later.
+ * Time, in ms, that `start` waits for the change feeds before it opens the listeners. Clients that get 503 in
+ * the first second retry much later.
  */
 const BUS_WAIT_MS = 5000;
 

@@ -5,6 +5,7 @@ import { type KeyStore } from '../identity/api-key.ts';
 import { BadRequest, NotFound } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
+import { keyListHandler } from './key-list.ts';
 import { answerRevocation } from './key-revoke.ts';
 import { type KeyFields, parseKeyFields, parseOverlap } from './key-fields.ts';
 import { type BodyReader } from '../body/read.ts';
@@ -14,7 +15,7 @@ import { grantAll, type NewGrants, parseNewGrants, requireGrantable } from './ke
 
 export interface ApiKeyDeps {
   readonly bodies: BodyReader;
-  readonly keys: Pick<KeyStore, 'create' | 'list' | 'describe' | 'change' | 'revoke' | 'rotate'>;
+  readonly keys: Pick<KeyStore, 'create' | 'page' | 'describe' | 'change' | 'revoke' | 'rotate'>;
   readonly security: Pick<PermissionKeeper, 'permissionsOf' | 'change' | 'index'>;
   /** Databases of Couchgate, which can have no grants. */
   readonly reservedDatabases: ReadonlySet<string>;
@@ -42,7 +43,7 @@ export function createApiKeyHandlers(
   const { keys } = deps;
   return {
     'api-keys': (req, res, context) => createKey(deps, req, res, context),
-    'api-keys-list': async (_req, res) => sendJson(res, 200, { api_keys: await keys.list() }),
+    'api-keys-list': keyListHandler(keys, deps.now ?? Date.now),
     'api-key-get': async (_req, res, context) =>
       sendJson(res, 200, found(await keys.describe(keyNameIn(context)))),
     'api-key-change': async (req, res, context) => {

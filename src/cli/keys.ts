@@ -2,6 +2,7 @@
 import { type Admin } from '../setup/admin.ts';
 import { UsageError } from '../setup/arguments.ts';
 import { type Command, type CommandIo } from './command.ts';
+import { keyPages } from './key-pages.ts';
 import {
   accepted,
   type AskPassword,
@@ -57,8 +58,7 @@ const ACTIONS: Readonly<Record<string, Action>> = {
   list: {
     options: [],
     takesKey: false,
-    run: async ({ couchgate }) =>
-      accepted(await couchgate.ask('GET', '/_api/v2/api_keys'), 'listing the keys'),
+    run: listKeys,
     text: ({ api_keys: keys }) => table(Array.isArray(keys) ? (keys as Fields[]) : []),
   },
   show: {
@@ -125,6 +125,14 @@ function readArguments(args: readonly string[]) {
       throw new UsageError(`--${option} is not an option of keys ${name}`);
   action.check?.(values);
   return { action, key: rest[0] ?? '', values };
+}
+
+/** The oldest first, as in the answer of Couchgate without pages. */
+async function listKeys({ couchgate }: Task): Promise<Fields> {
+  const keys: Fields[] = [];
+  for await (const page of keyPages(couchgate)) for (const key of page) keys.push(key);
+  const age = ({ created_at: at, key }: Fields): string => `${String(at)}${String(key)}`;
+  return { api_keys: keys.sort((a, b) => (age(a) < age(b) ? -1 : 1)) };
 }
 
 function pathOf(key: string): string {

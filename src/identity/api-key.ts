@@ -65,8 +65,11 @@ export interface KeyStore {
   recall(name: string): 'valid' | 'revoked' | undefined;
   /** Creates a key. Resolves once a quorum of the cluster holds it; the password is not returned before. */
   create(properties: NewKey): Promise<{ readonly key: string; readonly password: string }>;
-  /** All keys that are not revoked, the oldest first. */
-  list(): Promise<readonly KeySummary[]>;
+  /**
+   * Reads the keys that are not revoked among at most `limit` names after `after`, in the order of their
+   * names. A change of the last moment may be missing.
+   */
+  page(after: string, limit: number): Promise<KeyPage>;
   /** True if there may be a key that is not revoked. */
   hasAny(): Promise<boolean>;
   /**

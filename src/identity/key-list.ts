@@ -59,17 +59,6 @@ export class KeyList {
     return { keys, next: next === undefined ? undefined : last };
   }
 
-  /** Reads all keys, the oldest first. */
-  async all(): Promise<readonly KeySummary[]> {
-    const found: KeySummary[] = [];
-    for (let after: string | undefined = ''; after !== undefined;) {
-      const page: KeyPage = await this.page(after, PAGE);
-      for (const key of page.keys) found.push(key);
-      after = page.next;
-    }
-    return found.sort(byAge);
-  }
-
   async hasAny(): Promise<boolean> {
     const { keys, next } = await this.page('', 100);
     return keys.length > 0 || next !== undefined;
@@ -109,11 +98,6 @@ export class KeyList {
     }
     return found;
   }
-}
-
-/** The oldest first; keys of the same time by their names. */
-export function byAge(a: KeySummary, b: KeySummary): number {
-  return a.created_at + a.key < b.created_at + b.key ? -1 : 1;
 }
 
 function applyTo(

@@ -1,6 +1,6 @@
 // Checks the passwords of API keys, from memory if possible.
 import { type Couch } from '../couch/couch.ts';
-import { type NewKey, type KeyStore, type KeySummary, type KeyVerdict } from './api-key.ts';
+import { type KeyPage, type NewKey, type KeyStore, type KeySummary, type KeyVerdict } from './api-key.ts';
 import { KeyCache } from './key-cache.ts';
 import { type CachedKey, HOUR_MS, type KeyRecord, summarise, USED, usedHourIn } from './key-document.ts';
 import { KeyList } from './key-list.ts';
@@ -155,8 +155,8 @@ class CouchKeyStore implements RunningKeyStore {
     return this.#writes.create(properties);
   }
 
-  list(): Promise<readonly KeySummary[]> {
-    return this.#list.all();
+  page(after: string, limit: number): Promise<KeyPage> {
+    return this.#list.page(after, limit);
   }
 
   hasAny(): Promise<boolean> {

@@ -11,6 +11,7 @@ import { endpoint, type EndpointId } from '../../src/catalogue/catalogue.ts';
 import { createApiKeyHandlers } from '../../src/answer/api-keys.ts';
 import { createLegacyHandlers } from '../../src/answer/legacy.ts';
 import { NotFound, Unavailable } from '../../src/http-errors.ts';
+import { type KeyPage, type KeySummary } from '../../src/identity/api-key.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { permissionsIn, storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
@@ -41,9 +42,19 @@ const answer = <T>(question: unknown[], value: T): Promise<T> => {
   asked.push(question);
   return broken ? Promise.reject(new Unavailable('away')) : Promise.resolve(value);
 };
+/** What the store lists, in the order of names. */
+let listed: readonly KeySummary[] = [SUMMARY];
+/** Pages of the list after which the store is away. */
+let pagesUntilAway = Infinity;
+function pageOf(after: string, limit: number): KeyPage {
+  if ((pagesUntilAway -= 1) < 0) throw new Unavailable('away');
+  const rest = listed.filter(({ key }) => key > after);
+  const page = rest.slice(0, limit);
+  return { keys: page, next: rest.length > limit ? page.at(-1)?.key : undefined };
+}
 const keys = {
   create: (order: unknown) => answer(['create', order], { key: KEY, password: 'secret' }),
-  list: () => answer(['list'], [SUMMARY]),
+  page: async (after: string, limit: number) => answer(['page', after, limit], pageOf(after, limit)),
   describe: (name: string) => answer(['describe', name], one(name, SUMMARY)),
   change: (name: string, fields: unknown) => answer(['change', name, fields], one(name, SUMMARY)),
   revoke: (name: string, by: string) => answer(['revoke', name, by], name === KEY),
@@ -271,7 +282,7 @@ const ROWS: readonly Row[] = [
     method: 'GET',
     status: 200,
     answer: { api_keys: [SUMMARY] },
-    asked: [['list']],
+    asked: [['page', '', 2000]],
   },
   {
     title: 'shows a key',
@@ -481,7 +492,7 @@ describe('the handlers of API keys', () => {
       context.target = {
         segments: (req.url ?? '').split('/').filter((part) => part !== ''),
         path: req.url ?? '',
-        query: '',
+        query: (req.url ?? '').split('?')[1] ?? '',
       };
       const run = async (): Promise<void> => {
         context.decision = {
@@ -534,6 +545,120 @@ describe('the handlers of API keys', () => {
       assert.doesNotMatch(JSON.stringify(context.outcome.change ?? {}), /secret|new/);
     });
   }
+
+  describe('the list of many keys – GET /_api/v2/api_keys', () => {
+    const DAY_MS = 86_400_000;
+    const isoOf = (days: number): string => new Date(NOW + days * DAY_MS).toISOString();
+    const nameOf = (n: number): string =>
+      `k${[...String(n).padStart(6, '0')].map((digit) => 'abcdefghij'[Number(digit)]).join('')}`;
+    /** The later a name, the older its key. */
+    const many = Array.from({ length: 45_000 }, (_, n): KeySummary => ({
+      ...SUMMARY,
+      key: nameOf(n),
+      label: n === 30_000 ? 'Needle' : null,
+      created_at: isoOf(-1 - n / 1_000_000),
+    }));
+    before(() => (listed = many));
+    beforeEach(() => (pagesUntilAway = Infinity));
+    after(() => {
+      listed = [SUMMARY];
+      pagesUntilAway = Infinity;
+    });
+    const get = (query: string) =>
+      send({
+        ...{ title: '', row: 'api-keys-list', method: 'GET', status: 0, answer: '' },
+        path: `/_api/v2/api_keys${query}`,
+      });
+    async function list(query: string): Promise<{ names: readonly string[]; next: unknown }> {
+      const answered = await get(query);
+      assert.equal(answered.status, 200);
+      const { api_keys, next } = (await answered.json()) as { api_keys: KeySummary[]; next?: unknown };
+      return { names: api_keys.map(({ key }) => key), next };
+    }
+
+    it('is sorted by age while a worker can hold it, and sent page by page in the order of names beyond', async () => {
+      listed = many.slice(0, 10_000);
+      const names = listed.map(({ key }) => key);
+      assert.deepEqual((await list('')).names, names.toReversed());
+      assert.deepEqual((await list('?_=1')).names, names.toReversed());
+      listed = many;
+      const all = await list('');
+      assert.deepEqual(all, { names: many.map(({ key }) => key), next: undefined });
+    });
+
+    it('is visibly incomplete if the store goes away in between', async () => {
+      pagesUntilAway = 8;
+      const answered = await get('');
+      await assert.rejects(answered.text());
+      assert.equal(context.outcome.cutShort, 'upstream truncated');
+    });
+
+    it('has pages: limit and after, as often as there is `next`', async () => {
+      const [first, second] = [await list('?limit=2'), await list(`?limit=2&after=${nameOf(1)}`)];
+      assert.deepEqual(first, { names: [nameOf(0), nameOf(1)], next: nameOf(1) });
+      assert.deepEqual(second.names, [nameOf(2), nameOf(3)]);
+      assert.deepEqual(await list(`?after=${nameOf(44_998)}`), { names: [nameOf(44_999)], next: null });
+      assert.deepEqual(asked, [
+        ['page', '', 2],
+        ['page', nameOf(1), 2],
+        ['page', nameOf(44_998), 2000],
+      ]);
+    });
+
+    it('looks for names and labels through 20 000 keys per request, and says where to continue', async () => {
+      const first = await list('?search=neeDle&limit=5');
+      assert.deepEqual(first, { names: [], next: nameOf(19_999) });
+      assert.equal(asked.length, 10);
+      assert.deepEqual(await list(`?search=neeDle&limit=5&after=${String(first.next)}`), {
+        names: [nameOf(30_000)],
+        next: nameOf(39_999),
+      });
+      assert.deepEqual(await list(`?search=${nameOf(7).slice(1)}&limit=1`), {
+        names: [nameOf(7)],
+        next: nameOf(7),
+      });
+    });
+
+    it('shows the keys that are expired, expire soon, or were not used', async () => {
+      const ends = [null, isoOf(-1), isoOf(0), isoOf(29), isoOf(31)];
+      const uses = [null, isoOf(-89), isoOf(-91)];
+      listed = [
+        ...ends.map((expires_at, n) => ({
+          ...SUMMARY,
+          key: `e${nameOf(n)}`,
+          created_at: isoOf(-1),
+          expires_at,
+        })),
+        ...uses.map((last_used, n) => ({
+          ...SUMMARY,
+          key: `u${nameOf(n)}`,
+          created_at: isoOf(-91),
+          last_used,
+        })),
+      ];
+      const shown = async (show: string) =>
+        (await list(`?show=${show}`)).names.map((name) => name[0] + name.slice(-1));
+      assert.deepEqual(await shown('expired'), ['eb', 'ec']);
+      assert.deepEqual(await shown('expiring'), ['ed']);
+      assert.deepEqual(await shown('unused'), ['ua', 'uc']);
+      assert.equal((await shown('all')).length, 8);
+      listed = many;
+    });
+
+    for (const query of [
+      'limit=0',
+      'limit=2001',
+      'limit=x',
+      'limit=1&limit=2',
+      'after=A',
+      'show=x',
+      'show=toString',
+    ])
+      it(`refuses ?${query} – 400, and reads nothing`, async () => {
+        assert.equal((await get(`?${query}`)).status, 400);
+        assert.deepEqual(asked, []);
+      });
+  });
 
   it('lets no cache keep a password', async () => {
     for (const id of ['api-keys', 'api-key-rotate', 'legacy-generate-api-key']) {

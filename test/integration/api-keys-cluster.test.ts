@@ -35,7 +35,7 @@ describe('API keys on a cluster that loses nodes', { skip: withoutCouchdb }, () 
 
   it('hands out no key and no password that one node alone could store – 503', async () => {
     const { key, password } = await replica.keys.create(order);
-    const before = (await replica.keys.list()).length;
+    const before = (await replica.keys.page('', 1000)).keys.length;
     await cluster.nodes[1]?.kill();
     await assert.rejects(replica.keys.create(order), Unavailable);
     await assert.rejects(replica.keys.rotate(key, 0), Unavailable);
@@ -44,7 +44,7 @@ describe('API keys on a cluster that loses nodes', { skip: withoutCouchdb }, () 
     await until(() => replica.bus.up);
     const third = startReplica(cluster, { database: 'couchgate' });
     await until(() => third.bus.up);
-    assert.equal((await third.keys.list()).length, before);
+    assert.equal((await third.keys.page('', 1000)).keys.length, before);
     const verdict = await third.keys.verify(key, password);
     assert.ok(verdict.outcome === 'accepted' && verdict.until === Infinity);
     await third.close();

@@ -3,6 +3,7 @@ import { isOpenToGrants } from '../../catalogue/database-name.ts';
 import { type SecurityRequest, parseSecurityPut } from '../../permissions/security-request.ts';
 import { isRole, type RoleSet, roleSet } from '../../permissions/role.ts';
 import { type Admin, fieldsOf } from '../../setup/admin.ts';
+import { keyPages } from '../key-pages.ts';
 import { accepted, Refused } from '../owner-client.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -72,21 +73,20 @@ export async function* readMany(
 
 /** Reads the keys that are neither revoked nor expired. */
 export async function readKeys(couchgate: Admin): Promise<RemoteKeys> {
-  const answer = accepted(await couchgate.ask('GET', '/_api/v2/api_keys'), 'listing the keys');
   const names = new Set<string>();
   const byLabel = new Map<string, string[]>();
   const labels = new Map<string, string>();
-  for (const summary of Array.isArray(answer['api_keys']) ? (answer['api_keys'] as Fields[]) : []) {
-    const { key, label, expires_at: expiresAt } = summary;
-    if (typeof key !== 'string') continue;
-    names.add(key);
-    if (typeof expiresAt === 'string' && Date.parse(expiresAt) <= Date.now()) continue;
-    if (typeof label !== 'string' || label === '') continue;
-    labels.set(key, label);
-    const others = byLabel.get(label);
-    if (others === undefined) byLabel.set(label, [key]);
-    else others.push(key);
-  }
+  for await (const page of keyPages(couchgate))
+    for (const { key, label, expires_at: expiresAt } of page) {
+      if (typeof key !== 'string') continue;
+      names.add(key);
+      if (typeof expiresAt === 'string' && Date.parse(expiresAt) <= Date.now()) continue;
+      if (typeof label !== 'string' || label === '') continue;
+      labels.set(key, label);
+      const others = byLabel.get(label);
+      if (others === undefined) byLabel.set(label, [key]);
+      else others.push(key);
+    }
   return { names, byLabel, labels };
 }
 
