@@ -3,7 +3,7 @@ import { queryOptions } from '@tanstack/react-query';
 import { readBackups } from './api/backups.ts';
 import { listDatabases } from './api/databases.ts';
 import { listPrefixGrants } from './api/grants.ts';
-import { listKeys } from './api/keys.ts';
+import { findKeys, listKeys, readKey } from './api/keys.ts';
 import { readPermissions } from './api/permissions.ts';
 
 export const databasesQuery = queryOptions({
@@ -11,11 +11,32 @@ export const databasesQuery = queryOptions({
   queryFn: ({ signal }) => listDatabases(signal),
 });
 
-/** For the owner only. */
-export const keysQuery = queryOptions({
+const KEYS = {
   queryKey: ['keys'],
-  queryFn: ({ signal }) => listKeys(signal),
-});
+  queryFn: ({ signal }: { readonly signal: AbortSignal }) => listKeys(signal),
+} as const;
+
+/** The keys, at most MOST_LISTED. For the owner only. */
+export const keysQuery = queryOptions({ ...KEYS, select: ({ keys }) => keys });
+
+/** False if `keysQuery` has a part of the keys only. */
+export const areAllKeysQuery = queryOptions({ ...KEYS, select: ({ isComplete }) => isComplete });
+
+/** One key; null = no such key. For the owner only. */
+export function keyQuery(name: string) {
+  return queryOptions({
+    queryKey: ['keys', 'one', name],
+    queryFn: ({ signal }) => readKey(name, signal),
+  });
+}
+
+/** Keys that the server looks for, at most `most`. For the owner only. */
+export function foundKeysQuery(most: number, search: string, show = 'all') {
+  return queryOptions({
+    queryKey: ['keys', 'found', most, search, show],
+    queryFn: ({ signal }) => findKeys(most, { search, show }, signal),
+  });
+}
 
 /** For the owner only. */
 export const prefixGrantsQuery = queryOptions({

@@ -44,7 +44,7 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
       expires_at: at % 2 === 0 ? '2026-02-01T00:00:00.000Z' : null,
       last_used: null,
     }));
-    await context.route('**/api_keys', (route) => route.fulfill({ json: { api_keys: keys } }));
+    await context.route('**/api_keys?*', (route) => route.fulfill({ json: { api_keys: keys, next: null } }));
     const { name, password } = gate.owner;
     await page.getByLabel('Name', { exact: true }).fill(name);
     await page.locator('input[name=password]').fill(password);
@@ -72,6 +72,48 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('Which keys').selectOption('expired');
     await page.getByText('1–50 of 5,000 keys').waitFor();
     await measured('search of keys', () => page.getByLabel('Search labels').fill('sensor 9998'), 'key09998');
+    assert.deepEqual(dashboard.problems, []);
+    await dashboard.close();
+  });
+
+  it('leave the search to the server if there are more than ten thousand keys', async () => {
+    const dashboard = await openDashboard(browser, gate, { as: gate.owner });
+    const { page, context } = dashboard;
+    const keyOf = (key: string, label: string | null) => ({
+      ...{ key, label, created_by: 'admin', created_at: '2026-01-01T00:00:00.000Z' },
+      ...{ expires_at: null, last_used: null },
+    });
+    const asked: (string | null)[][] = [];
+    await context.route('**/api_keys?*', (route) => {
+      const { searchParams: query } = new URL(route.request().url());
+      asked.push(['after', 'search', 'show', 'limit'].map((name) => query.get(name)));
+      const [after, search] = [Number(query.get('after')), query.get('search')];
+      // The server looks through a part of the keys at a time.
+      if (search !== null) {
+        const found = after === 20_000 ? [keyOf('keyfarbehind', 'Needle in the stack')] : [];
+        const next = after < 40_000 ? String(after + 20_000) : null;
+        return route.fulfill({ json: { api_keys: found, next } });
+      }
+      const names = Array.from({ length: 2000 }, (_, at) => `key${String(after + at).padStart(5, '0')}`);
+      return route.fulfill({
+        json: { api_keys: names.map((name) => keyOf(name, null)), next: String(after + 2000) },
+      });
+    });
+    await context.route('**/api_keys/keyfarbehind', (route) =>
+      route.fulfill({ json: keyOf('keyfarbehind', 'Needle in the stack') }),
+    );
+    await dashboard.go('/keys');
+    await page.getByText('There are more than 10,000 keys.').waitFor();
+    await page.getByText('1–50 of 10,000 keys').waitFor();
+    await page.getByLabel('Search labels').fill('needle');
+    await page.getByText('1 key', { exact: true }).waitFor();
+    await page.getByRole('link', { name: 'keyfarbehind' }).click();
+    await page.getByRole('heading', { name: 'Needle in the stack' }).waitFor();
+    assert.deepEqual(
+      asked.filter(([, search]) => search === 'needle'),
+      ['', '20000', '40000'].map((after) => [after, 'needle', 'all', '1000']),
+    );
+    assert.equal(asked.filter(([, search]) => search === null).length, 5);
     assert.deepEqual(dashboard.problems, []);
     await dashboard.close();
   });

@@ -19,9 +19,66 @@ export interface Secret {
 
 const ROOT = '_api/v2/api_keys';
 
-/** Every key that is not revoked, the oldest first. */
-export async function listKeys(signal: AbortSignal): Promise<readonly ApiKey[]> {
-  return (await call<{ readonly api_keys: readonly ApiKey[] }>({ path: ROOT, signal })).body.api_keys;
+/** Keys that the dashboard reads as a whole; of more, it reads the first ones by name. */
+export const MOST_LISTED = 10_000;
+const PAGE = 2000;
+
+export interface KeyList {
+  readonly keys: readonly ApiKey[];
+  /** False if there are more. */
+  readonly isComplete: boolean;
+}
+
+interface KeyPage {
+  readonly api_keys: readonly ApiKey[];
+  /** Where the next page starts. */
+  readonly next: string | null;
+}
+
+/** The keys that are not revoked, at most MOST_LISTED. */
+export function listKeys(signal: AbortSignal): Promise<KeyList> {
+  return readPages(MOST_LISTED, PAGE, {}, signal);
+}
+
+/** The keys with `search` in their name or label, of the kind `show` (key-filter.ts), at most `most`. */
+export function findKeys(
+  most: number,
+  conditions: { readonly search: string; readonly show: string },
+  signal: AbortSignal,
+): Promise<KeyList> {
+  return readPages(most, most, conditions, signal);
+}
+
+/** The server looks through a part of the keys at a time, so there may be many pages without a key. */
+async function readPages(
+  most: number,
+  limit: number,
+  conditions: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<KeyList> {
+  const keys: ApiKey[] = [];
+  for (let after: string | null = ''; after !== null;) {
+    if (keys.length >= most) return { keys, isComplete: false };
+    const page: KeyPage = await readPage({ limit: String(limit), after, ...conditions }, signal);
+    keys.push(...page.api_keys);
+    after = page.next;
+  }
+  return { keys, isComplete: true };
+}
+
+async function readPage(parameters: Readonly<Record<string, string>>, signal: AbortSignal): Promise<KeyPage> {
+  const query = new URLSearchParams(parameters);
+  return (await call<KeyPage>({ path: `${ROOT}?${query.toString()}`, signal })).body;
+}
+
+/** `null` = no such key, or a revoked one. */
+export async function readKey(name: string, signal: AbortSignal): Promise<ApiKey | null> {
+  try {
+    return (await call<ApiKey>({ path: `${ROOT}/${pathOf(name)}`, signal })).body;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
 }
 
 /** Creates a key; `grants` = roles by database. The answer arrives only if every grant is in force. */

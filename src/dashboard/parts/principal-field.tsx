@@ -3,7 +3,7 @@ import { Autocomplete } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode } from 'react';
 import { usersNamed } from '../api/keys.ts';
-import { keysQuery } from '../queries.ts';
+import { areAllKeysQuery, foundKeysQuery, keysQuery } from '../queries.ts';
 import { useSession } from '../session/session.tsx';
 import { visible } from './name.tsx';
 
@@ -21,6 +21,8 @@ export interface PrincipalChoice {
 }
 
 const MOST_SUGGESTED = 20;
+/** Between label and name of a suggestion. */
+const SEPARATOR = ' · ';
 
 /** `extra` = names that are suggested to everybody, such as those of the page. */
 export function usePrincipal(text: string, extra: readonly Option[] = []): PrincipalChoice {
@@ -33,11 +35,18 @@ export function usePrincipal(text: string, extra: readonly Option[] = []): Princ
     enabled: isOwner && typed !== '',
     placeholderData: (before) => before,
   });
+  // If there are too many keys to read all of them, the server looks for the text.
+  const areAll = useQuery({ ...areAllKeysQuery, enabled: isOwner, staleTime: 60_000 }).data ?? true;
+  const sought = useQuery({
+    ...foundKeysQuery(MOST_SUGGESTED, nameIn(typed)),
+    enabled: isOwner && !areAll && typed !== '',
+    placeholderData: (before) => before,
+  });
   const known: readonly Option[] = [
     ...extra,
-    ...(keys.data ?? []).map(({ key, label }) => ({
+    ...[...(keys.data ?? []), ...(sought.data?.keys ?? [])].map(({ key, label }) => ({
       name: key,
-      words: label === null ? key : `${visible(label)} · ${key}`,
+      words: label === null ? key : `${visible(label)}${SEPARATOR}${key}`,
     })),
   ];
   const wanted = typed.toLowerCase();
@@ -46,13 +55,20 @@ export function usePrincipal(text: string, extra: readonly Option[] = []): Princ
     ...(users.data ?? []).map((name) => ({ name, words: name })),
   ];
   const name = known.find(({ words }) => words === typed)?.name ?? typed;
-  const isComplete = keys.isSuccess && users.isSuccess && !users.isPlaceholderData;
+  const isSought = areAll || (sought.data?.isComplete === true && !sought.isPlaceholderData);
+  const isComplete = keys.isSuccess && isSought && users.isSuccess && !users.isPlaceholderData;
   const isKnown = known.some((option) => option.name === name) || (users.data ?? []).includes(name);
   return {
     options: [...new Map(options.map((option) => [option.words, option])).values()],
     name,
     isUnknown: isOwner && name !== '' && isComplete && !isKnown,
   };
+}
+
+/** A chosen suggestion has the label before the name. */
+function nameIn(typed: string): string {
+  const at = typed.lastIndexOf(SEPARATOR);
+  return at === -1 ? typed : typed.slice(at + SEPARATOR.length);
 }
 
 interface Props {

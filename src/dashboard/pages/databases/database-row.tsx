@@ -10,7 +10,7 @@ import { Name } from '../../parts/name.tsx';
 import { Padlock } from '../../parts/padlock.tsx';
 import { sizeInWords } from '../../parts/size.ts';
 import { type Access, accessIn, rolesIn } from '../../permission-edits.ts';
-import { databasesQuery, keysQuery, permissionsQuery } from '../../queries.ts';
+import { areAllKeysQuery, databasesQuery, keysQuery, permissionsQuery } from '../../queries.ts';
 import { useReach } from '../../parts/use-reach.ts';
 import { mayHaveGrants } from '../../roles.ts';
 import { linkTo } from '../../router.ts';
@@ -81,7 +81,9 @@ export function DatabaseRow({ name, info, backups }: Props) {
 function AccessInWords({ database, access }: { readonly database: string; readonly access: Access }) {
   const { reach } = useReach(database);
   const prefixes = reach.length === 0 ? '' : `${reach.length.toLocaleString('en')} by prefix`;
-  const keys = useQuery({ ...keysQuery, enabled: access.kind === 'names', staleTime: 60_000 });
+  const options = { enabled: access.kind === 'names', staleTime: 60_000 };
+  const keys = useQuery({ ...keysQuery, ...options });
+  const areAll = useQuery({ ...areAllKeysQuery, ...options }).data;
   switch (access.kind) {
     case 'couchdb':
       return <>CouchDB decides</>;
@@ -105,7 +107,7 @@ function AccessInWords({ database, access }: { readonly database: string; readon
       const known = new Set(keys.data?.map(({ key }) => key));
       const ofKeys = access.names.filter((name) => known.has(name)).length;
       const others = access.names.length - ofKeys;
-      if (keys.data === undefined) return <>{counted(access.names.length, 'name')}</>;
+      if (keys.data === undefined || areAll !== true) return <>{counted(access.names.length, 'name')}</>;
       return (
         <>
           {[

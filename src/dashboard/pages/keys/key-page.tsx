@@ -8,24 +8,28 @@ import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
-import { keysQuery } from '../../queries.ts';
+import { keyQuery } from '../../queries.ts';
 import { linkTo } from '../../router.ts';
 import { KeyMenu } from './key-actions.tsx';
 
 export function KeyPage({ name }: { readonly name: string }) {
-  const keys = useQuery(keysQuery);
-  const item = keys.data?.find(({ key }) => key === name);
+  const found = useQuery(keyQuery(name));
+  const item = found.data ?? undefined;
   useTitle(item?.label ?? name);
   return (
     <>
       <p className="crumbs">
         <a href={linkTo(['keys'])}>API keys</a>
       </p>
-      {keys.isPending && <Waiting what="the key" />}
-      {keys.isError && (
-        <ErrorNotice error={keys.error} title="The key cannot be read" onRetry={() => void keys.refetch()} />
+      {found.isPending && <Waiting what="the key" />}
+      {found.isError && (
+        <ErrorNotice
+          error={found.error}
+          title="The key cannot be read"
+          onRetry={() => void found.refetch()}
+        />
       )}
-      {keys.data !== undefined && item === undefined && (
+      {found.data === null && (
         <>
           <h1>No such key</h1>
           <p>

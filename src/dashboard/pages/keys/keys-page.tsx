@@ -2,14 +2,14 @@
 import { Button, NativeSelect } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
-import { type ApiKey } from '../../api/keys.ts';
+import { type ApiKey, MOST_LISTED } from '../../api/keys.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { pageOf, Pager, SearchField, SortHead, useListState } from '../../parts/list.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
-import { keysQuery } from '../../queries.ts';
+import { areAllKeysQuery, foundKeysQuery, keysQuery } from '../../queries.ts';
 import { linkTo, replaceParameters, useRoute } from '../../router.ts';
 import { GenerateKey } from '../permissions/generate-key.tsx';
 import { KeyMenu } from './key-actions.tsx';
@@ -42,10 +42,17 @@ export function KeysPage() {
   );
 }
 
-function KeyList({ keys }: { readonly keys: readonly ApiKey[] }) {
+/** Keys that the server finds, if there are too many to read all of them. */
+const MOST_FOUND = 1000;
+
+function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
   const { parameters } = useRoute();
   const { search, sort, page } = useListState('label');
   const filter = filterNamed(parameters.get('show'));
+  const areAll = useQuery(areAllKeysQuery).data ?? true;
+  const isSearch = !areAll && (search !== '' || filter !== 'all');
+  const sought = useQuery({ ...foundKeysQuery(MOST_FOUND, search, filter), enabled: isSearch });
+  const keys = isSearch ? (sought.data?.keys ?? NONE) : listed;
   // The time when the list was read: a list that changes while it is looked at would jump.
   const [now] = useState(Date.now);
   const found = useMemo(() => chosen(keys, { search, filter, sort, now }), [keys, search, filter, sort, now]);
@@ -64,7 +71,13 @@ function KeyList({ keys }: { readonly keys: readonly ApiKey[] }) {
         />
         <Pager total={found.length} page={page} of={found.length === 1 ? 'key' : 'keys'} />
       </div>
-      {found.length === 0 ? (
+      {!areAll && <p>{partNotice(isSearch, sought.data?.isComplete)}</p>}
+      {isSearch && sought.isError && (
+        <ErrorNotice error={sought.error} title="The search failed" onRetry={() => void sought.refetch()} />
+      )}
+      {isSearch && sought.isPending ? (
+        <Waiting what="keys that match" />
+      ) : found.length === 0 ? (
         <p>
           No key matches.{' '}
           <Button
@@ -105,6 +118,17 @@ function KeyList({ keys }: { readonly keys: readonly ApiKey[] }) {
       )}
     </>
   );
+}
+
+const NONE: readonly ApiKey[] = [];
+
+function partNotice(isSearch: boolean, isComplete: boolean | undefined): string {
+  const count = (value: number): string => value.toLocaleString('en');
+  if (!isSearch)
+    return `There are more than ${count(MOST_LISTED)} keys. The list has the first ones by name; a search looks at all.`;
+  return isComplete === false
+    ? `More than ${count(MOST_FOUND)} keys match; the list has the first ones by name.`
+    : 'The search looks at all keys, which may take a while.';
 }
 
 function KeyRow({ item, now }: { readonly item: ApiKey; readonly now: number }) {
