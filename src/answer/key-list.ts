@@ -103,7 +103,10 @@ async function sendAll(keys: Pick<KeyStore, 'page'>, res: Response, context: Con
     for (const key of page.keys) first.push(key);
     after = page.next;
   }
-  if (after === undefined) return sendJson(res, 200, { api_keys: first.sort(byAge) });
+  if (after === undefined) {
+    sendJson(res, 200, { api_keys: first.sort(byAge) });
+    return;
+  }
   res.writeHead(200, { 'Content-Type': 'application/json' });
   res.write(`{"api_keys":[${first.map((key) => JSON.stringify(key)).join(',')}`);
   try {
