@@ -5,6 +5,8 @@ import { type Backend } from '../test/support/backend.ts';
 import { ask, type Credentials } from './couchgate.ts';
 
 const BATCH = 5000;
+/** Batches that CouchDB gets at once. */
+const AT_ONCE = 4;
 
 /**
  * Adds `count` keys to the store database and creates a missing one.
@@ -17,7 +19,7 @@ export async function addKeys(
   const url = backend.urls[0] ?? '';
   await ask(url, backend.owner, 'PUT', `/${store}`).catch(() => undefined);
   const keys = Array.from({ length: count }, () => ({ name: makeKeyName(), password: makePassword() }));
-  for (let at = 0; at < count; at += BATCH) {
+  const add = async (at: number): Promise<void> => {
     const docs = keys.slice(at, at + BATCH).map(({ name, password }) =>
       writeKey({
         name,
@@ -30,6 +32,12 @@ export async function addKeys(
       }),
     );
     await ask(url, backend.owner, 'POST', `/${store}/_bulk_docs`, { docs });
-  }
+  };
+  for (let at = 0; at < count; at += AT_ONCE * BATCH)
+    await Promise.all(
+      Array.from({ length: AT_ONCE }, (_, n) => at + n * BATCH)
+        .filter((start) => start < count)
+        .map(add),
+    );
   return keys;
 }

@@ -6,6 +6,7 @@ import { cold } from './cold.ts';
 import { decision } from './decide.ts';
 import { endToEnd } from './end-to-end.ts';
 import { growth } from './growth.ts';
+import { keys } from './keys.ts';
 import { logging } from './logging.ts';
 import { streams } from './streams.ts';
 import { writes } from './writes.ts';
@@ -18,6 +19,7 @@ export const GROUPS: readonly Group[] = [
   endToEnd,
   cold,
   growth,
+  keys,
   streams,
   backups,
 ];
