@@ -28,7 +28,6 @@ const PLACES: readonly Place[] = [
   { title: 'CORS', segments: ['cors'], ownerOnly: true },
   { title: 'Addresses', segments: ['addresses'], ownerOnly: true },
   { title: 'Cluster', segments: ['cluster'], ownerOnly: true },
-  { title: 'Account', segments: ['account'] },
 ];
 
 const DocumentsPage = lazyPage(() =>
@@ -92,8 +91,12 @@ export function Frame() {
         </nav>
         <div className="who">
           <ThemeMenu />
-          <a href={linkTo(['account'])} className="me">
-            <Name of={person.name} />
+          <a
+            href={linkTo(['account'])}
+            className="me"
+            aria-current={first === 'account' ? 'page' : undefined}
+          >
+            Account <Name of={person.name} />
           </a>
         </div>
       </header>

@@ -4,8 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type Dashboard, NO_BROWSER, openDashboard, startBrowser } from '../support/browser.ts';
-import { startCouchgate } from '../support/couchgate.ts';
+import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
@@ -101,19 +100,5 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Restore', exact: true }).click();
     await page.getByText('Restored as a new revision.').waitFor();
     assert.equal((await apple())['colour'], 'green');
-  });
-});
-
-describe('a dashboard without backups', { skip: NO_BROWSER }, () => {
-  it('says how to switch them on', async () => {
-    const gate = await startCouchgate();
-    const browser = await startBrowser();
-    const { page, go, problems } = await openDashboard(browser, gate, { as: gate.owner });
-    await page.getByRole('heading', { name: 'Databases' }).waitFor();
-    await go('/backups');
-    await page.getByText('Backups are off.').waitFor();
-    assert.deepEqual(problems, []);
-    await browser.close();
-    await gate.close();
   });
 });

@@ -137,10 +137,9 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     const { page, go } = await open();
     await go(`/keys/${from.name}`);
     await page.getByRole('row', { name: 'copied-b' }).getByText('_admin').waitFor();
-    await page.getByRole('button', { name: /^Actions on the key/ }).click();
-    await page.getByRole('menuitem', { name: 'Copy roles' }).click();
+    await page.getByRole('button', { name: 'Copy roles to another key' }).click();
     await page.getByLabel('To the key').selectOption(to.name);
-    await page.getByRole('button', { name: 'Copy roles' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Copy roles' }).click();
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     assert.deepEqual(await grantsOf('copied-a'), {
       [from.name]: ['_reader'],

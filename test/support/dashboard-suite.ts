@@ -1,7 +1,7 @@
 // Sets up a suite of tests in a browser: one Couchgate, one Chromium, and the dashboards that tests open.
 import assert from 'node:assert/strict';
 import { after, afterEach, before } from 'node:test';
-import { type Browser } from 'playwright-core';
+import { type Browser, type BrowserContext } from 'playwright-core';
 import { type Dashboard, type DashboardOptions, openDashboard, startBrowser } from './browser.ts';
 import { type Couchgate, type CouchgateOptions, startCouchgate } from './couchgate.ts';
 
@@ -10,7 +10,7 @@ export interface DashboardSuite {
   readonly gate: Couchgate;
   readonly browser: Browser;
   /** Opens a dashboard, by default as the owner. After the test it is closed; it must have had no problem. */
-  open(options?: DashboardOptions): Promise<Dashboard>;
+  open(options?: Pick<DashboardOptions, 'as'>): Promise<Dashboard>;
 }
 
 /** Call it in a suite: it starts both before the first test, and closes both after the last. */
@@ -19,6 +19,8 @@ export function dashboardSuite(
 ): DashboardSuite {
   let started: { readonly gate: Couchgate; readonly browser: Browser } | undefined;
   const opened: Dashboard[] = [];
+  // A new context would fetch and compile every script again.
+  const free: BrowserContext[] = [];
   const parts = () => {
     if (started === undefined) throw new Error('used before the first test');
     return started;
@@ -31,10 +33,12 @@ export function dashboardSuite(
     await started?.gate.close();
   });
   afterEach(async () => {
-    for (const dashboard of opened.splice(0)) {
-      assert.deepEqual(dashboard.problems, []);
-      await dashboard.close();
+    const closed = opened.splice(0);
+    for (const { close, context } of closed) {
+      await close();
+      free.push(context);
     }
+    for (const { problems } of closed) assert.deepEqual(problems, []);
   });
   return {
     get gate() {
@@ -45,7 +49,8 @@ export function dashboardSuite(
     },
     async open(how) {
       const { gate, browser } = parts();
-      const dashboard = await openDashboard(browser, gate, how ?? { as: gate.owner });
+      const context = free.pop() ?? (await browser.newContext({ viewport: { width: 1280, height: 800 } }));
+      const dashboard = await openDashboard(browser, gate, { ...(how ?? { as: gate.owner }), context });
       opened.push(dashboard);
       return dashboard;
     },

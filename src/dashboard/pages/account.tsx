@@ -1,7 +1,7 @@
 // The page Account: who am I, where my session is good, and the way out.
 import { Button } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { API_ROOT, call } from '../api/http.ts';
+import { API_ROOT, call, callText } from '../api/http.ts';
 import { ErrorNotice } from '../parts/error-notice.tsx';
 import { Name } from '../parts/name.tsx';
 import { useTitle } from '../parts/title.ts';
@@ -19,6 +19,12 @@ export function AccountPage() {
   const welcome = useQuery({
     queryKey: ['welcome'],
     queryFn: async ({ signal }) => (await call<Welcome>({ path: '', signal })).body,
+  });
+  // A listener of the dashboard alone, and a node without Fauxton, refuse it.
+  const fauxton = useQuery({
+    queryKey: ['fauxton'],
+    queryFn: ({ signal }) => callText({ path: '_utils/', signal }),
+    staleTime: Infinity,
   });
   const roles = person.roles.filter((role) => role !== '_admin');
   return (
@@ -51,8 +57,8 @@ export function AccountPage() {
         )}
         <dt>Session</dt>
         <dd>
-          In this browser, for this dashboard only. It ends when you sign out, when the password changes, or
-          when it is not used for a while.
+          In this browser and for this dashboard only: other programs, and Fauxton, do not get it. It ends
+          when you sign out, when the password changes, or when it is not used for a while.
         </dd>
         <dt>API</dt>
         <dd>
@@ -65,15 +71,20 @@ export function AccountPage() {
           </>
         )}
       </dl>
-      <div className="actions">
-        <Button onClick={() => out.mutate()} loading={out.isPending}>
-          Sign out
-        </Button>
-        <a href={`${API_ROOT}_utils/`} rel="noreferrer">
-          Open Fauxton for documents, views and replications
-        </a>
-      </div>
-      <p className="hint">Fauxton asks for a sign-in of its own.</p>
+      <Button onClick={() => out.mutate()} loading={out.isPending}>
+        Sign out
+      </Button>
+      <h2>Fauxton</h2>
+      <p>CouchDB’s own interface is for what this dashboard is not for: views, indexes, replications.</p>
+      {fauxton.isSuccess && (
+        <p>
+          <a href={`${API_ROOT}_utils/`} rel="noreferrer">
+            Open Fauxton
+          </a>
+          . It asks for a sign-in of its own.
+        </p>
+      )}
+      {fauxton.isError && <p className="hint">This server does not serve it at this address.</p>}
     </>
   );
 }

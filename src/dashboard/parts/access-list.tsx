@@ -30,7 +30,10 @@ export function AccessList({ name }: { readonly name: string }) {
       <h2>Databases and roles</h2>
       <Further access={access.data} />
       {access.data.databases.length === 0 ? (
-        <p>No database grants it a role. Open the permissions of a database and add it.</p>
+        <p>
+          No database grants it a role. Open the permissions of a <a href={linkTo(['databases'])}>database</a>{' '}
+          and add it there.
+        </p>
       ) : (
         <AccessTable access={access.data} />
       )}

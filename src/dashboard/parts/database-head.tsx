@@ -1,6 +1,7 @@
 // The head of the pages of one database: the way back, its views, and its URL.
 import { API_ROOT } from '../api/http.ts';
 import { linkTo } from '../router.ts';
+import { useSession } from '../session/session.tsx';
 import { CopyButton } from './copy-button.tsx';
 import { visible } from './name.tsx';
 
@@ -16,6 +17,7 @@ interface Props {
 }
 
 export function DatabaseHead({ database, view, title, hasHistory = false }: Props) {
+  const { isOwner } = useSession().person;
   const url = `${API_ROOT}${encodeURIComponent(database)}`;
   return (
     <>
@@ -45,7 +47,7 @@ export function DatabaseHead({ database, view, title, hasHistory = false }: Prop
           link={linkTo(['databases', database, 'permissions'], { show: 'test' })}
           isHere={view === 'test'}
         />
-        {hasHistory && (
+        {(hasHistory || isOwner) && (
           <Tab
             words="History"
             link={linkTo(['databases', database, 'permissions'], { show: 'history' })}

@@ -79,14 +79,25 @@ interface Props {
   readonly description?: string | undefined;
   readonly error?: ReactNode;
   readonly isRequired?: boolean;
+  readonly placeholder?: string;
 }
 
-export function PrincipalField({ label, choice, text, onChange, description, error, isRequired }: Props) {
+export function PrincipalField({
+  label,
+  choice,
+  text,
+  onChange,
+  description,
+  error,
+  isRequired,
+  placeholder,
+}: Props) {
   return (
     <Autocomplete
       label={label}
       autoComplete="off"
       spellCheck={false}
+      {...(placeholder === undefined ? {} : { placeholder })}
       required={isRequired === true}
       withAsterisk={false}
       data={choice.options.map(({ words }) => words)}

@@ -93,7 +93,7 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
             </div>
           </Radio.Group>
           {!isForAll && (
-            <>
+            <div className="spaced">
               <Origins origins={origins} change={change} />
               <Checkbox
                 className="spaced"
@@ -101,7 +101,7 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
                 checked={hasCredentials}
                 onChange={(event) => set({ allow_credentials: event.currentTarget.checked })}
               />
-            </>
+            </div>
           )}
           {isForAll && (
             <Alert color="yellow" className="spaced">

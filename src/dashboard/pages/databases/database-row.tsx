@@ -50,7 +50,9 @@ export function DatabaseRow({ name, info, backups }: Props) {
         {isClosed && <span className="hint">{closedWords(isGrantable, person.isOwner)}</span>}
         {access !== undefined &&
           (person.isOwner ? (
-            <AccessInWords database={name} access={access} />
+            <a href={link} className="quiet">
+              <AccessInWords database={name} access={access} />
+            </a>
           ) : (
             rolesIn(permissions.data?.document ?? {}, person.name).map((role) => (
               <code key={role} className="tag">
@@ -88,7 +90,7 @@ function AccessInWords({ database, access }: { readonly database: string; readon
     case 'couchdb':
       return <>CouchDB decides</>;
     case 'owner':
-      return prefixes === '' ? <span className="hint">Owner only</span> : <>{prefixes}</>;
+      return prefixes === '' ? <span className="hint">Server admins only</span> : <>{prefixes}</>;
     case 'public': {
       const can = access.roles.includes('_writer')
         ? 'write'

@@ -9,7 +9,7 @@ import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
-import { replaceParameters, useRoute } from '../../router.ts';
+import { linkTo, replaceParameters, useRoute } from '../../router.ts';
 import { JsonCompare } from './document-editor.tsx';
 
 interface Props {
@@ -31,7 +31,10 @@ export function DocumentBackups({ database, id }: Props) {
   if (query.isError) {
     const isOff = query.error instanceof ApiError && query.error.status === 409;
     return isOff ? (
-      <p>Backups are off, or none was made yet. The page Backups says how to begin.</p>
+      <p>
+        Backups are off, or none was made yet. The page <a href={linkTo(['backups'])}>Backups</a> says how to
+        begin.
+      </p>
     ) : (
       <ErrorNotice
         error={query.error}
@@ -53,7 +56,7 @@ interface VersionsProps extends Props {
 function timesOf({ first, last, snapshots, rev }: DocumentVersion): string {
   const from = format.format(Date.parse(first.started));
   const to = format.format(Date.parse(last.started));
-  return `${snapshots === 1 ? to : `${from} – ${to}`} (${rev?.split('-')[0] ?? ''})`;
+  return `${snapshots === 1 ? to : `${from} – ${to}`}, revision ${rev?.split('-')[0] ?? ''}`;
 }
 
 function Versions({ database, id, versions, live }: VersionsProps) {

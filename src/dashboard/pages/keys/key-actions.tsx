@@ -1,5 +1,5 @@
 // What can be done with a key: rename, change its end, rotate its password, revoke it.
-import { ActionIcon, Menu } from '@mantine/core';
+import { ActionIcon, Button, Menu } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { Suspense, useState } from 'react';
 import { type ApiKey, revokeKey } from '../../api/keys.ts';
@@ -10,7 +10,9 @@ import { keysQuery } from '../../queries.ts';
 import { ChangeExpiry, RenameKey } from './change-key.tsx';
 import { RotateKey } from './rotate-key.tsx';
 
-type Action = 'rename' | 'expiry' | 'rotate' | 'copy' | 'revoke';
+const ACTIONS = ['rename', 'expiry', 'rotate', 'copy', 'revoke'] as const;
+
+type Action = (typeof ACTIONS)[number];
 
 const WORDS: Readonly<Record<Action, string>> = {
   rename: 'Rename…',
@@ -36,7 +38,7 @@ export function KeyMenu({ item }: Props) {
           <ActionIcon aria-label={`Actions on the key ${item.label ?? item.key}`}>⋯</ActionIcon>
         </Menu.Target>
         <Menu.Dropdown>
-          {(['rename', 'expiry', 'rotate', 'copy', 'revoke'] as const).map((each) => (
+          {ACTIONS.map((each) => (
             <Menu.Item
               key={each}
               {...(each === 'revoke' ? { className: 'bad' } : {})}
@@ -49,6 +51,26 @@ export function KeyMenu({ item }: Props) {
       </Menu>
       {action !== undefined && <KeyAction action={action} item={item} onClose={close} />}
     </>
+  );
+}
+
+/** The same actions in the open, for the page of a key. */
+export function KeyButtons({ item }: Props) {
+  const [action, setAction] = useState<Action>();
+  return (
+    <div className="actions">
+      {ACTIONS.map((each) => (
+        <Button
+          key={each}
+          variant={each === 'revoke' ? 'subtle' : 'default'}
+          {...(each === 'revoke' ? { color: 'red' } : {})}
+          onClick={() => setAction(each)}
+        >
+          {WORDS[each]}
+        </Button>
+      ))}
+      {action !== undefined && <KeyAction action={action} item={item} onClose={() => setAction(undefined)} />}
+    </div>
   );
 }
 

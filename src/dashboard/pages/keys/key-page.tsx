@@ -10,7 +10,7 @@ import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { keyQuery } from '../../queries.ts';
 import { linkTo } from '../../router.ts';
-import { KeyMenu } from './key-actions.tsx';
+import { KeyButtons } from './key-actions.tsx';
 
 export function KeyPage({ name }: { readonly name: string }) {
   const found = useQuery(keyQuery(name));
@@ -46,10 +46,7 @@ function KeyFacts({ item }: { readonly item: ApiKey }) {
   const { key, label, created_by, created_at, last_used, expires_at } = item;
   return (
     <>
-      <div className="head">
-        <h1>{visible(label ?? key)}</h1>
-        <KeyMenu item={item} />
-      </div>
+      <h1>{visible(label ?? key)}</h1>
       <dl className="facts">
         <Fact title="Key">
           <Name of={key} />
@@ -64,6 +61,7 @@ function KeyFacts({ item }: { readonly item: ApiKey }) {
           <Moment at={expires_at} absent="never" />
         </Fact>
       </dl>
+      <KeyButtons item={item} />
       <AccessList name={key} />
     </>
   );

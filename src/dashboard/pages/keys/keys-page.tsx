@@ -136,12 +136,12 @@ function KeyRow({ item, now }: { readonly item: ApiKey; readonly now: number }) 
   return (
     <tr>
       <th scope="row" data-column="Key">
-        {label !== null && label !== '' && (
-          <span className="label">
-            <Foreign text={label} />
-          </span>
-        )}
         <a href={linkTo(['keys', key])}>
+          {label !== null && label !== '' && (
+            <span className="label">
+              <Foreign text={label} />
+            </span>
+          )}
           <Name of={key} />
         </a>
       </th>

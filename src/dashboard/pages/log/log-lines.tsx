@@ -1,9 +1,11 @@
 // The lines of the log as a table; each opens to all its fields.
 import { Button } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
 import { Fragment, type ReactNode, useState } from 'react';
 import { type LogLine } from '../../api/log.ts';
 import { CopyButton } from '../../parts/copy-button.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
+import { keysQuery } from '../../queries.ts';
 import { linkTo } from '../../router.ts';
 
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
@@ -80,6 +82,7 @@ function LineRow({ line, isOpen, onToggle }: RowProps) {
             <Foreign text={text('reason') === '' ? text('rule') : text('reason')} />
           </span>
         )}
+        {isForRoles(line) && <TestLink line={line} database={text('dbName')} />}
       </td>
       <td className="row-actions">
         <Button
@@ -111,11 +114,23 @@ function Who({ line }: { readonly line: LogLine }) {
   if (name === '') return <span className="hint">not known</span>;
   return (
     <>
+      <KeyLabel name={name} isKey={kind === 'key'} />
       <a href={kind === 'key' ? linkTo(['keys', name]) : linkTo(['log'], { principal: name })}>
         <Name of={name} />
       </a>{' '}
       <span className="hint">{kind === 'owner' ? 'server admin' : kind}</span>
     </>
+  );
+}
+
+/** The owner reads keys by their label. */
+function KeyLabel({ name, isKey }: { readonly name: string; readonly isKey: boolean }) {
+  const keys = useQuery({ ...keysQuery, enabled: isKey, staleTime: 60_000 });
+  const label = keys.data?.find(({ key }) => key === name)?.label ?? '';
+  return label === '' ? null : (
+    <span className="label">
+      <Foreign text={label} />
+    </span>
   );
 }
 
@@ -140,17 +155,22 @@ function Whole({ line }: { readonly line: LogLine }) {
           {database !== '' && (
             <a href={linkTo(['databases', database, 'permissions'])}>Permissions of the database</a>
           )}
-          {database !== '' && <TestLink line={line} database={database} />}
+          {!isForRoles(line) && <TestLink line={line} database={database} />}
         </div>
       </td>
     </tr>
   );
 }
 
+/** True for a refusal that a role would end: the row itself leads on. */
+function isForRoles(line: LogLine): boolean {
+  return textIn(line, 'decision') === 'deny' && textIn(line, 'rule') === 'grant';
+}
+
 /** Asks the same question again, by the present permissions. */
 function TestLink({ line, database }: { readonly line: LogLine; readonly database: string }) {
   const name = textIn(line, 'principalKind') === 'nobody' ? 'nobody' : textIn(line, 'principal');
-  if (name === '') return null;
+  if (name === '' || database === '') return null;
   const question = {
     do: 'other',
     name,

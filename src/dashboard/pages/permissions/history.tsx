@@ -1,6 +1,6 @@
 // Who has changed the permissions, when and why, and the way back to an earlier revision.
 import { Alert, Button } from '@mantine/core';
-import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import {
   type HistoryEntry,
@@ -14,7 +14,8 @@ import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
-import { permissionsQuery } from '../../queries.ts';
+import { keysQuery, permissionsQuery } from '../../queries.ts';
+import { useSession } from '../../session/session.tsx';
 
 interface Props {
   readonly database: string;
@@ -131,11 +132,25 @@ function RollBackDialog({ database, revision, to, onClose }: RollBackProps) {
   );
 }
 
+/** How a change came in, where it is not by somebody's hand alone. */
+const VIA: Readonly<Record<string, string>> = {
+  api: '',
+  create: 'the database was created',
+  delete: 'the database was deleted',
+  rollback: 'rolled back',
+  set_permissions: 'by /api/set_permissions',
+  adopt: 'taken over from CouchDB, which had created the database',
+  migrate: 'taken over from _security',
+  markers: 'Couchgate wrote its marks into _security',
+  repair: 'repaired',
+  merge: 'two changes at the same time were joined',
+};
+
 function EntryHead({ entry: { revision, at, by, via, reason } }: { readonly entry: HistoryEntry }) {
   return (
     <p>
       <strong>Revision {revision}</strong> by <Name of={by} /> <Moment at={at} absent="" />
-      {via !== 'api' && <span className="hint"> ({via})</span>}
+      {VIA[via] !== '' && <span className="hint"> ({VIA[via] ?? via})</span>}
       {reason !== undefined && reason !== '' && (
         <span className="reason">
           <Foreign text={reason} />
@@ -146,14 +161,23 @@ function EntryHead({ entry: { revision, at, by, via, reason } }: { readonly entr
 }
 
 function Changes({ entry: { changes, couchdb_auth_only: rules } }: { readonly entry: HistoryEntry }) {
+  const { isOwner } = useSession().person;
+  const keys = useQuery({ ...keysQuery, enabled: isOwner, staleTime: 60_000 });
+  const labelOf = (name: string): string => keys.data?.find(({ key }) => key === name)?.label ?? '';
   const inWords = (roles: readonly string[]): string => (roles.length === 0 ? 'no access' : roles.join(', '));
   return (
     <ul className="changes">
       {rules !== undefined && <li>CouchDB decides: {rules.after ? 'on' : 'off'}</li>}
       {changes.map(({ name, before, after }) => (
         <li key={name}>
-          {name === 'nobody' ? <em>Everyone without a password</em> : <Name of={name} />}:{' '}
-          <del>{inWords(before)}</del> → <ins>{inWords(after)}</ins>
+          {name === 'nobody' ? <em>Everyone without a password</em> : <Name of={name} />}
+          {labelOf(name) !== '' && (
+            <>
+              {' '}
+              (<Foreign text={labelOf(name)} />)
+            </>
+          )}
+          : <del>{inWords(before)}</del> → <ins>{inWords(after)}</ins>
         </li>
       ))}
     </ul>

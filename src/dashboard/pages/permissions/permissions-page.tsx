@@ -13,7 +13,7 @@ import { useReach } from '../../parts/use-reach.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { accessIn, couchRulesIn, hasEdits, rolesIn, rolesShown } from '../../permission-edits.ts';
 import { keysQuery } from '../../queries.ts';
-import { canOf } from '../../roles.ts';
+import { canOf, ROLES } from '../../roles.ts';
 import { listed } from '../../permission-words.ts';
 import { useRoute } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
@@ -130,6 +130,7 @@ function Editor({ database, editing }: { readonly database: string; readonly edi
         onChange={set}
         onForget={forget}
       />
+      <RoleMeanings />
       <PrefixRows database={database} isInert={isInert} />
       <CouchRules editing={editing} />
       {isGenerating && <GenerateKey database={database} onClose={() => setGenerating(false)} />}
@@ -167,6 +168,23 @@ function everyone({ base: { document }, edits }: Editing): MatrixRow {
 function matches(search: string, name: string, label: string | null | undefined): boolean {
   const wanted = search.toLowerCase();
   return name.toLowerCase().includes(wanted) || label?.toLowerCase().includes(wanted) === true;
+}
+
+/** For those who cannot point at the head of a column. */
+function RoleMeanings() {
+  return (
+    <details className="spaced">
+      <summary>What the roles mean</summary>
+      <dl className="facts">
+        {ROLES.map(({ role, title, meaning }) => (
+          <div key={role} className="fact">
+            <dt>{title}</dt>
+            <dd>{meaning}</dd>
+          </div>
+        ))}
+      </dl>
+    </details>
+  );
 }
 
 interface LineProps {

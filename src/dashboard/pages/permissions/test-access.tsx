@@ -108,7 +108,14 @@ function QuestionForm({ database, asked, editing, onAsk }: FormProps) {
   };
   return (
     <form className="question" onSubmit={submit}>
-      <PrincipalField label="Who" choice={choice} text={who} onChange={setWho} isRequired />
+      <PrincipalField
+        label="Who"
+        choice={choice}
+        text={who}
+        onChange={setWho}
+        isRequired
+        placeholder="User, API key, or everyone"
+      />
       <NativeSelect
         label="What"
         data={OPERATIONS.map(({ id, words }) => ({ value: id, label: words }))}
