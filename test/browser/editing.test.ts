@@ -116,6 +116,27 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     await page.getByText('This database is public.').waitFor();
   });
 
+  it('are asked about by keyboard alone', async () => {
+    await suite.gate.database('typed', {});
+    const { page, go } = await suite.open();
+    await page.getByRole('heading', { name: 'Databases' }).waitFor();
+    await go('/databases/typed/permissions?show=test');
+    const press = (key: string) => page.keyboard.press(key);
+    await page.getByRole('combobox', { name: 'Who' }).focus();
+    await page.keyboard.type('nobody');
+    await press('Escape');
+    await press('Tab');
+    await page.keyboard.type('write a d');
+    await press('Tab');
+    await press('Enter');
+    await page.getByText('No, this is refused with 401').waitFor();
+    // The focus is where it was.
+    await press('Tab');
+    await press('Enter');
+    await page.getByText('The role is among your unsaved changes.').waitFor();
+    await page.getByRole('button', { name: 'Review and save' }).waitFor();
+  });
+
   it('are edited by keyboard alone', async () => {
     await suite.gate.database('keyboard', { a: ['_reader'] });
     const { page } = await permissionsOf('keyboard');

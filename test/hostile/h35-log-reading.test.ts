@@ -1,11 +1,12 @@
 // H35: reading the access log stops no request, holds no file in memory, shows no other file, and is logged itself.
 import assert from 'node:assert/strict';
-import { appendFile, copyFile, mkdtemp, open, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, copyFile, mkdtemp, open, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { lineFilter } from '../../src/audit/line-filter.ts';
-import { searchFile, type FilePlace, type Found } from '../../src/audit/log-file-search.ts';
+import { searchFile, type FilePlace, type FileSearch, type Found } from '../../src/audit/log-file-search.ts';
+import { createLogReader } from '../../src/audit/log-reader.ts';
 import { RecentLines } from '../../src/audit/recent-lines.ts';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
@@ -39,7 +40,7 @@ describe('H35: a reader of the access log', () => {
   const search = (
     name: string,
     conditions: Parameters<typeof lineFilter>[0] = {},
-    { from, ...more }: { readonly from?: FilePlace | undefined; limit?: number; mostBytes?: number } = {},
+    { from, ...more }: { readonly from?: FilePlace | undefined } & Partial<FileSearch> = {},
   ): Promise<Found> =>
     searchFile({
       path: join(folder, name),
@@ -89,6 +90,51 @@ describe('H35: a reader of the access log', () => {
     const rest = page.next?.end ?? 0;
     assert.ok(size - rest <= mostBytes + 65_536 && rest > 0, String(rest));
     assert.notEqual(page.searchedTo, undefined);
+  });
+
+  it('ends soon after its client has left', async () => {
+    let chunks = 0;
+    const { size } = await stat(join(folder, 'large.log'));
+    const { next } = await search(
+      'large.log',
+      { principal: 'nobody' },
+      { isAborted: () => (chunks += 1) > 2 },
+    );
+    assert.ok(size - (next?.end ?? 0) <= 3 * 65_536);
+  });
+
+  it('ends a page at some megabytes of lines, and goes on with the next one', async () => {
+    await writeFile(join(folder, 'wide.log'), linesOf(24, { userAgent: 'x'.repeat(500_000) }));
+    const first = await search('wide.log');
+    assert.ok(first.lines.length < 12, String(first.lines.length));
+    const second = await search('wide.log', {}, { from: first.next, limit: 1 });
+    assert.deepEqual(idsIn(second), [`id-${23 - first.lines.length}`]);
+  });
+
+  it('never goes on in a file of another name, whatever the place says', async () => {
+    await writeFile(join(folder, 'other.txt'), lineOf(7, { secret: true }));
+    const { ino, size } = await stat(join(folder, 'other.txt'), { bigint: true });
+    await writeFile(join(folder, 'own.log'), lineOf(1));
+    const page = await search('own.log', {}, { from: { file: String(ino), end: Number(size) } });
+    assert.deepEqual([idsIn(page), page.isRotated], [['id-1'], true]);
+  });
+
+  it('lets other work run while it searches the memory', async () => {
+    const recent = new RecentLines();
+    for (let at = 0; at < 5000; at += 1) recent.add(lineOf(at));
+    const read = createLogReader('stdout', { recent });
+    let turns = 0;
+    let runs = true;
+    const count = (): void => {
+      turns += 1;
+      if (runs) setImmediate(count);
+    };
+    setImmediate(count);
+    const filter = lineFilter({ principal: 'nobody' }, NOW);
+    const page = await read({ filter, limit: 50, cursor: undefined, isAborted: () => false });
+    runs = false;
+    assert.deepEqual(page.lines, []);
+    assert.ok(turns >= 20, `${turns} turns of the event loop`);
   });
 
   it('skips text that is no line, however long it is', async () => {
@@ -200,6 +246,16 @@ describe('H35: GET /_api/v2/log', () => {
   it('is for the owner alone – 401, 403', async () => {
     assert.equal((await gate.ask('GET', '/_api/v2/log')).status, 401);
     assert.equal((await gate.ask('GET', '/_api/v2/log', { as: await gate.key() })).status, 403);
+  });
+
+  it('refuses more than a few searches at once – 429, and goes on afterwards', async () => {
+    const log = join(dirname(gate.configFolder), 'access.log');
+    await appendFile(log, linesOf(20_000, { userAgent: 'x'.repeat(400) }));
+    const answers = await Promise.all(Array.from({ length: 12 }, () => read('principal=somebody')));
+    const refused = answers.filter(({ status }) => status === 429);
+    assert.ok(refused.length > 0 && refused.length <= 8, String(refused.length));
+    assert.equal(refused[0]?.headers.get('retry-after'), '1');
+    assert.equal((await read('principal=somebody')).status, 200);
   });
 
   it('has the last lines of the process where the log goes to stdout', async () => {

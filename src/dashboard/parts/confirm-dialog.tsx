@@ -9,6 +9,8 @@ interface Props {
   readonly children: ReactNode;
   /** Words of the button. */
   readonly action: string;
+  /** Words of the way out; by default "Cancel". */
+  readonly wayOut?: string;
   /** What the person must type; undefined = nothing. */
   readonly typed?: string;
   /** Resolves with `ask again` to stay open: `children` then say what else there is to know. */
@@ -17,7 +19,7 @@ interface Props {
 }
 
 /** Runs the action and closes; a failure is shown and nothing is lost. */
-export function ConfirmDialog({ title, children, action, typed, run, onClose }: Props) {
+export function ConfirmDialog({ title, children, action, wayOut = 'Cancel', typed, run, onClose }: Props) {
   const [text, setText] = useState('');
   const [error, setError] = useState<unknown>();
   const [isRunning, setRunning] = useState(false);
@@ -61,7 +63,7 @@ export function ConfirmDialog({ title, children, action, typed, run, onClose }: 
             onClick={onClose}
             data-autofocus={typed === undefined || undefined}
           >
-            Cancel
+            {wayOut}
           </Button>
         </div>
       </form>

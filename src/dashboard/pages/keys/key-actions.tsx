@@ -123,6 +123,7 @@ function RevokeKey({ item: { key, label }, onClose }: DialogProps) {
     <ConfirmDialog
       title={left.length === 0 ? 'Revoke API key' : 'The key is revoked'}
       action={left.length === 0 ? 'Revoke' : 'Remove its rows'}
+      wayOut={left.length === 0 ? 'Cancel' : 'Keep them'}
       run={run}
       onClose={() => {
         onClose();

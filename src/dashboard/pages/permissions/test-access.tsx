@@ -41,6 +41,9 @@ export function TestAccess({ database, editing }: Props) {
     method: parameters.get('method') ?? 'GET',
     path: parameters.get('path') ?? '',
   };
+  // A link leads to another question: the form begins again. A question from the form keeps it, and its focus.
+  const [form, setForm] = useState({ address: textOf(asked), count: 0 });
+  if (form.address !== textOf(asked)) setForm({ address: textOf(asked), count: form.count + 1 });
   const requests = asked.name === '' ? [] : requestsOf(database, asked);
   const { revision } = editing.base;
   const verdict = useQuery({
@@ -62,11 +65,12 @@ export function TestAccess({ database, editing }: Props) {
         nothing.
       </p>
       <QuestionForm
-        key={`${asked.name} ${asked.operation} ${asked.path}`}
+        key={form.count}
         database={database}
         asked={asked}
         editing={editing}
         onAsk={(question) => {
+          setForm({ ...form, address: textOf(question) });
           replaceParameters({ ...addressOf(question) });
           void verdict.refetch();
         }}
@@ -87,6 +91,10 @@ export function TestAccess({ database, editing }: Props) {
 function addressOf({ name, operation, method, path }: Question): Record<string, string | undefined> {
   const isOther = operation === 'other';
   return { name, do: operation, method: isOther ? method : undefined, path: isOther ? path : undefined };
+}
+
+function textOf(question: Question): string {
+  return JSON.stringify(Object.values(addressOf(question)));
 }
 
 interface FormProps extends Props {
