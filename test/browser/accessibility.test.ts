@@ -9,15 +9,16 @@ import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /**
- * Each state is looked at in each shape. 640 pixels are a window of 1280 at a zoom of 200 %. Of the rules, only
- * that of contrast depends on the colours, so the dark shape needs no other.
+ * Each state is looked at in each shape. 640 pixels are a window of 1280 at a zoom of 200 %. Of the rules,
+ * only that of contrast depends on the colours, so the dark shape needs no other.
  */
 const SHAPES = [
   { colorScheme: 'light', width: 1280, rules: undefined },
   { colorScheme: 'light', width: 400, rules: undefined },
   { colorScheme: 'dark', width: 640, rules: ['color-contrast'] },
 ] as const;
-const CONFLICT = `1-${'a'.repeat(32)}`;
+/** It loses against every other first revision. */
+const CONFLICT = `1-${'0'.repeat(32)}`;
 
 /** Brings a page into a state; resolves when it is shown. */
 type Show = (dashboard: Dashboard) => Promise<void>;

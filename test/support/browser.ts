@@ -69,14 +69,14 @@ export interface DashboardOptions {
   readonly colorScheme?: 'light' | 'dark';
   /** Undefined = nobody signs in. */
   readonly as?: Credentials;
-  /** A context of an earlier dashboard: it has the files in its cache. `close` then leaves it open, and clean. */
+  /** That of an earlier dashboard: it has the files in its cache. `close` then leaves it open, and clean. */
   readonly context?: BrowserContext;
 }
 
 const REFUSED = /^Failed to load resource: the server responded with a status of ([45]\d\d)/;
 /**
- * A test that signs in wrongly, or whose session ends, says so by what it does. The embedded node has no Fauxton,
- * and the page Account asks for it.
+ * A test that signs in wrongly, or whose session ends, says so by what it does. The embedded node has no
+ * Fauxton, and the page Account asks for it.
  */
 const ALWAYS_EXPECTED = [/^401 /, /^501 \/_utils\/$/];
 

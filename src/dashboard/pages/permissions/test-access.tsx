@@ -41,7 +41,8 @@ export function TestAccess({ database, editing }: Props) {
     method: parameters.get('method') ?? 'GET',
     path: parameters.get('path') ?? '',
   };
-  // A link leads to another question: the form begins again. A question from the form keeps it, and its focus.
+  // A link leads to another question: the form begins again. A question from the form keeps it and its
+  // focus.
   const [form, setForm] = useState({ address: textOf(asked), count: 0 });
   if (form.address !== textOf(asked)) setForm({ address: textOf(asked), count: form.count + 1 });
   const requests = asked.name === '' ? [] : requestsOf(database, asked);
