@@ -16,8 +16,8 @@ FROM node:22-bookworm-slim
 WORKDIR /app
 ENV NODE_ENV=production COUCHGATE_DATA=/data COUCHGATE_LISTEN=0.0.0.0:5984
 # New volumes inherit the owner of these folders.
-RUN mkdir -p /data /secrets/admin /secrets/couchdb /secrets/jwt /secrets/session \
-  && chown -R node:node /data /secrets && chmod -R 700 /data /secrets
+RUN mkdir -p /data /backups /secrets/admin /secrets/couchdb /secrets/jwt /secrets/session \
+  && chown -R node:node /data /backups /secrets && chmod -R 700 /data /backups /secrets
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist

@@ -195,6 +195,9 @@ describe('docker-compose.yml', () => {
       settings.couchdbNodes.map((url) => new URL(url).origin),
       addresses,
     );
+    // The root of the container is read-only, so backups need the volume.
+    assert.ok(couchgate?.volumes?.includes('backups:/backups'));
+    assert.match(settings.backupRepository, /^\/backups\/[^/]+$/u);
     const [command, ...args] = init?.command ?? [];
     assert.equal(command, 'setup');
     const parsed = parseSetupArguments(
