@@ -67,8 +67,8 @@ interface CommandEntry {
 }
 
 const setup: Command = (args, { env, stdout, stderr }) => {
-  if (args.includes('--check')) {
-    const folders = args.filter((word) => word !== '--check');
+  if (args[0] === '--check') {
+    const folders = args.slice(1);
     if (folders.some((word) => word.startsWith('-') || word.includes('://'))) {
       stderr.write(CHECK_USAGE);
       return 2;

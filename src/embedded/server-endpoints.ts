@@ -124,7 +124,7 @@ function describeNode({ node, res, path }: Exchange): void {
   if (name !== '_local' && name !== NODE_NAME) throw new HttpError(412, 'nodedown', `${name} is down`);
   if (topic === '_config' && section === 'admins') {
     const admins = node.authenticator.admins();
-    if (key !== undefined && admins[key] === undefined) throw new NotFound('unknown_config_value');
+    if (key !== undefined && !Object.hasOwn(admins, key)) throw new NotFound('unknown_config_value');
     sendJson(res, 200, key === undefined ? admins : admins[key]);
     return;
   }

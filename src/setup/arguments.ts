@@ -51,6 +51,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Parses the arguments. Throws a UsageError for invalid ones. */
 export function parseSetupArguments(args: readonly string[], env: Environment): SetupArguments {
   const { values, positionals } = parse(args);
+  if (values.check) throw new UsageError('--check comes first, and only folders follow it');
   const urls = positionals.map((text) => checkedUrl(text, 'a CouchDB node'));
   if (urls.length === 0 && values['make-secrets'] === undefined)
     throw new UsageError('pass the URL of at least one CouchDB node, for example http://10.0.0.1:5984');
@@ -80,6 +81,7 @@ function parse(args: readonly string[]) {
       args: [...args],
       allowPositionals: true,
       options: {
+        check: { type: 'boolean', default: false },
         'dry-run': { type: 'boolean', default: false },
         restart: { type: 'boolean', default: false },
         adopt: { type: 'string', multiple: true, default: [] },

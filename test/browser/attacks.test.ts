@@ -66,7 +66,10 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
       });
       keys.set(what, (body as { readonly key: string }).key);
     }
-    const { page, go } = await open();
+    const dashboard = await open();
+    // The tab Test access asks whether a name is a key.
+    dashboard.expectRefusal(/^404 \/_api\/v2\/api_keys\//);
+    const { page, go } = dashboard;
     await go('/databases/stored/permissions');
     for (const [what, text] of HOSTILE) {
       const row = page

@@ -28,7 +28,7 @@ const SOURCES: Readonly<Record<string, readonly string[]>> = {
   audit: ['src/cli/audit.ts'],
   backup: ['src/cli/backup/backup.ts', ...WITH_COUCH],
   snapshots: [WITH_REPOSITORY],
-  restore: ['src/cli/backup/restore.ts', ...WITH_COUCH],
+  restore: ['src/cli/backup/restore.ts', 'src/cli/backup/restore-store.ts', ...WITH_COUCH],
   verify: ['src/cli/backup/verify.ts', ...WITH_COUCH],
   find: [WITH_REPOSITORY],
   diff: ['src/cli/backup/diff.ts', ...WITH_COUCH],
