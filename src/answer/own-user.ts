@@ -5,7 +5,7 @@ import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { Conflict, Forbidden, NotFound } from '../http-errors.ts';
 import { readUserDocument } from '../identity/couch-accounts.ts';
-import { userLeaves, writeUser } from '../identity/user-writes.ts';
+import { updateUser, userLeaves } from '../identity/user-writes.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type KeyedMutex } from '../limits/keyed-mutex.ts';
 import { sendJson } from '../respond.ts';
@@ -52,14 +52,14 @@ async function write(deps: OwnUserDeps, req: Request, res: Response, context: Co
   refuseParameters(context);
   const name = nameOf(context);
   const body = await deps.bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
-  const written = await deps.writes.run(`user ${name}`, async () => {
+  const written = await deps.writes.run(userKey(name), async () => {
     const [present, second] = await userLeaves(deps.couch, name);
     // The body and earlier changes may have taken long: the session may have ended (H19).
     await requireStillPermitted(deps.isStillPermitted, context);
     if (present === undefined) throw new NotFound('deleted');
     const change = parseOwnUser(body, name, deps.ownFields, present);
     if (second !== undefined || change.rev !== present._rev) throw new Conflict(CONFLICT);
-    const outcome = await writeUser(deps.couch, name, changedUser(present, change, deps.ownFields), []);
+    const outcome = await updateUser(deps.couch, name, changedUser(present, change, deps.ownFields));
     if (outcome.outcome === 'conflict') throw new Conflict(CONFLICT);
     return { rev: outcome.rev, change };
   });
@@ -67,6 +67,11 @@ async function write(deps: OwnUserDeps, req: Request, res: Response, context: Co
   // Ends the sessions of the old password on this replica before the answer. Others follow `_users`.
   await deps.bus.publish({ kind: 'user', name });
   sendJson(res, 201, { ok: true, id: USER_ID + name, rev: written.rev }, { ETag: `"${written.rev}"` });
+}
+
+/** Key of `writes`: a new user does not write its document before its sign-up has ended. */
+export function userKey(name: string): string {
+  return `user ${name}`;
 }
 
 /** For the audit log: which fields were written, without their values. */

@@ -6,7 +6,7 @@ import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
 import { BadRequest, Conflict, TooBusy } from '../http-errors.ts';
 import { type UserDocument } from '../identity/couch-accounts.ts';
-import { withdrawUser, writeUser } from '../identity/user-writes.ts';
+import { createUser, withdrawUser } from '../identity/user-writes.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type KeyedMutex } from '../limits/keyed-mutex.ts';
 import { type LoginLimit } from '../limits/login-limit.ts';
@@ -14,7 +14,7 @@ import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 import { parseOwnUser, USER_ID } from './own-user-fields.ts';
-import { refuseParameters } from './own-user.ts';
+import { refuseParameters, userKey } from './own-user.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from './taken-names.ts';
 
 export interface SignUpDeps extends TakenNamesDeps {
@@ -112,7 +112,9 @@ async function signUp(
   // A grant to this name that another replica has acknowledged before this request is known here after it.
   await delay(settleMs);
   if (deps.writes.queueLength(QUEUE) >= MOST_WAITING) throw new TooBusy();
-  const rev = await deps.writes.run(QUEUE, () => make(deps, context, name, document));
+  const rev = await deps.writes.run(QUEUE, () =>
+    deps.writes.run(userKey(name), () => make(deps, context, name, document)),
+  );
   if (rev !== undefined) {
     context.outcome.change = { action: 'sign up', name };
     // The name may have been looked up while nobody had it.
@@ -134,7 +136,7 @@ async function make(
   const { couch } = deps;
   if (await isTaken(deps, name)) return undefined;
   await requireStillPermitted(deps.isStillPermitted, context);
-  const written = await writeUser(couch, name, document, []);
+  const written = await createUser(couch, name, document);
   if (written.outcome === 'conflict') return undefined;
   // The name may have got a key, a server admin or a grant while CouchDB hashed the password.
   let held = true;

@@ -10,6 +10,7 @@ import { userLeaves } from '../identity/user-writes.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
 import { type PermissionIndex } from '../permissions/permission-keeper.ts';
 import { isMarker } from '../principal/marker.ts';
+import { SELF_NAME } from '../principal/principal.ts';
 
 /** Prefix grants or server grants. */
 interface NamedGrants {
@@ -32,6 +33,8 @@ export interface TakenNamesDeps {
   readonly reservedDatabases: ReadonlySet<string>;
 }
 
+/** Names that nobody with credentials can have. The tokens of Couchgate itself have the first one. */
+const RESERVED: ReadonlySet<string> = new Set([SELF_NAME, DECOY_NAME, 'nobody']);
 /** Databases without a record, which nobody has used through Couchgate yet. They are read one by one. */
 const MOST_UNRECORDED = 50;
 const NOT_KNOWN = 'The permissions are being read; nobody can sign up yet.';
@@ -67,13 +70,9 @@ export async function isHeld(deps: TakenNamesDeps, name: string): Promise<boolea
     isGranted ||
     isAdmitted ||
     isKeyShaped(name) ||
-    isReserved(name)
+    RESERVED.has(name) ||
+    isMarker(name)
   );
-}
-
-/** Names that nobody with credentials can have. */
-function isReserved(name: string): boolean {
-  return name === 'nobody' || name === DECOY_NAME || isMarker(name);
 }
 
 /** True if the security object of a database without a record has the name. */

@@ -1,6 +1,6 @@
 // Mints the JWTs that tell CouchDB the name and the roles of a permitted request.
 import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import { type Principal } from '../principal/principal.ts';
+import { type Principal, SELF_NAME } from '../principal/principal.ts';
 import { isMarker, markersOf } from '../principal/marker.ts';
 import { rolesOf } from '../permissions/role.ts';
 import { type Claims, type TokenScope, TokenCache } from './token-cache.ts';
@@ -21,7 +21,7 @@ export interface IdentityOptions {
   readonly now?: () => number;
 }
 
-const SELF: Principal = Object.freeze({ kind: 'owner', name: 'couchgate', roles: Object.freeze(['_admin']) });
+const SELF: Principal = Object.freeze({ kind: 'owner', name: SELF_NAME, roles: Object.freeze(['_admin']) });
 const AS_SELF: TokenScope = Object.freeze({ privilege: 'server_admin', identity: 'marker', roles: 0 });
 
 /**

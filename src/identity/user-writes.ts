@@ -1,56 +1,76 @@
 // Writes documents of `_users` for their users. A cluster has no compare-and-swap: two writers of one
-// document can both succeed. So the write counts only if no other leaf stands beside it.
-import { type Couch } from '../couch/couch.ts';
+// document can both succeed. So the leaves are read again after a write, and of two, CouchDB's choice stays.
+import { type Couch, type CouchAnswer } from '../couch/couch.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { userPath, type UserDocument } from './couch-accounts.ts';
 
 /** CouchDB hashes the password before it answers; on a busy core that takes long. */
 const TIMEOUT_MS = 30_000;
 const UNKNOWN = 'The change may or may not stand: CouchDB did not confirm it.';
+/** Rounds of deletions. A new user cannot write its document faster than that for long. */
+const MOST_ROUNDS = 50;
 
 /** `conflict` = the document has changed, or somebody else writes it at this moment. Nothing stands then. */
 export type UserWrite =
   { readonly outcome: 'written'; readonly rev: string } | { readonly outcome: 'conflict' };
 
+/** A live leaf of a user's document. */
+export type UserLeaf = UserDocument & { readonly _rev: string };
+
 /** The live leaves of a user's document; none = there is no such user. Throws `Unavailable`. */
-export async function userLeaves(
-  couch: Pick<Couch, 'ask'>,
-  name: string,
-): Promise<readonly (UserDocument & { readonly _rev: string })[]> {
-  const { status, body } = await couch.ask({ method: 'GET', path: `${userPath(name)}?open_revs=all` });
+export async function userLeaves(couch: Pick<Couch, 'ask'>, name: string): Promise<readonly UserLeaf[]> {
+  const path = `${userPath(name)}?open_revs=all`;
+  return leavesIn(await couch.ask({ method: 'GET', path }));
+}
+
+function leavesIn({ status, body }: CouchAnswer): readonly UserLeaf[] {
   if (status === 404) return [];
   if (status !== 200 || !Array.isArray(body))
     throw new Unavailable('The user cannot be read at present.', { detail: `_users answered ${status}` });
-  return (body as readonly { readonly ok?: UserDocument & { readonly _rev: string } }[]).flatMap(({ ok }) =>
+  return (body as readonly { readonly ok?: UserLeaf }[]).flatMap(({ ok }) =>
     ok === undefined || ok['_deleted'] === true ? [] : [ok],
   );
 }
 
 /**
- * Writes the document of a user; CouchDB hashes a `password` in it. `before` = the revisions of the leaves
- * that were there. Throws CouchDB's 400 and 403 (its own rules for passwords and documents) and
- * `Unavailable`.
+ * Changes the document of a user; CouchDB hashes a `password` in it. The account must never be lost, so the
+ * write is taken back in one case only: CouchDB prefers a live leaf beside it. Of two writers, one stays.
+ * Throws CouchDB's 400 and 403 (its own rules for passwords and documents) and `Unavailable`.
  */
-export async function writeUser(
+export async function updateUser(
   couch: Pick<Couch, 'ask'>,
   name: string,
   document: UserDocument,
-  before: readonly string[],
 ): Promise<UserWrite> {
-  const path = userPath(name);
-  const { status, body } = await couch.ask({ method: 'PUT', path, body: document, timeoutMs: TIMEOUT_MS });
-  const { rev, error, reason } = (body ?? {}) as Readonly<Record<string, unknown>>;
-  if (status === 409) return { outcome: 'conflict' };
-  if (status === 400 || (status === 403 && error === 'forbidden'))
-    throw new HttpError(status, String(error), String(reason));
-  if ((status !== 201 && status !== 202) || typeof rev !== 'string')
-    throw new Unavailable(UNKNOWN, { detail: `_users answered ${status}` });
+  const put = await putUser(couch, name, document);
+  if (put === undefined) return { outcome: 'conflict' };
+  const { rev } = put;
+  if (!put.hasQuorum) throw tooFewCopies();
+  const leaves = await userLeaves(couch, name);
+  if (!leaves.some(({ _rev }) => _rev === rev))
+    throw new Unavailable(UNKNOWN, { detail: 'the new revision is no leaf' });
+  if (leaves.every(({ _rev }) => !isPreferred(_rev, rev))) return { outcome: 'written', rev };
+  await deleteLeaf(couch, name, rev);
+  return { outcome: 'conflict' };
+}
+
+/**
+ * Makes the document of a new user. It is taken back unless every live leaf comes from it and a quorum of
+ * nodes has it. Throws as `updateUser`.
+ */
+export async function createUser(
+  couch: Pick<Couch, 'ask'>,
+  name: string,
+  document: UserDocument,
+): Promise<UserWrite> {
+  const put = await putUser(couch, name, document);
+  if (put === undefined) return { outcome: 'conflict' };
+  const { rev } = put;
   try {
-    if (status === 202)
-      throw new Unavailable(UNKNOWN, { detail: 'fewer nodes than the quorum have the user' });
-    const leaves = await userLeaves(couch, name);
-    const isAlone = leaves.every(({ _rev }) => _rev === rev || before.includes(_rev));
-    if (isAlone && leaves.some(({ _rev }) => _rev === rev)) return { outcome: 'written', rev };
+    if (!put.hasQuorum) throw tooFewCopies();
+    const leaves = await leavesWithAncestors(couch, name);
+    const isAlone = leaves.length > 0 && leaves.every((leaf) => comesFrom(leaf, rev));
+    if (isAlone) return { outcome: 'written', rev };
   } catch (thrown) {
     await withdrawUser(couch, name, rev);
     throw thrown;
@@ -60,12 +80,72 @@ export async function writeUser(
 }
 
 /**
- * Deletes one leaf of a user's document. A leaf that is none any more stays as it is. Throws `Unavailable`.
+ * Takes back a user that `createUser` made: deletes `rev` and every live leaf that comes from it, as the new
+ * user may write its document meanwhile. Leaves of others stay. Throws `Unavailable`: then it may stand.
  */
 export async function withdrawUser(couch: Pick<Couch, 'ask'>, name: string, rev: string): Promise<void> {
+  let live: readonly string[] = [rev];
+  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+    await Promise.all(live.map((each) => deleteLeaf(couch, name, each)));
+    const leaves = await leavesWithAncestors(couch, name);
+    live = leaves.filter((leaf) => comesFrom(leaf, rev)).map(({ _rev }) => _rev);
+    if (live.length === 0) return;
+  }
+  throw new Unavailable(UNKNOWN, { detail: 'the new user writes its document all the time' });
+}
+
+/** `undefined` = CouchDB has another revision. */
+async function putUser(
+  couch: Pick<Couch, 'ask'>,
+  name: string,
+  document: UserDocument,
+): Promise<{ readonly rev: string; readonly hasQuorum: boolean } | undefined> {
+  const path = userPath(name);
+  const { status, body } = await couch.ask({ method: 'PUT', path, body: document, timeoutMs: TIMEOUT_MS });
+  const { rev, error, reason } = (body ?? {}) as Readonly<Record<string, unknown>>;
+  if (status === 409) return undefined;
+  if (status === 400 || (status === 403 && error === 'forbidden'))
+    throw new HttpError(status, String(error), String(reason));
+  if ((status !== 201 && status !== 202) || typeof rev !== 'string')
+    throw new Unavailable(UNKNOWN, { detail: `_users answered ${status}` });
+  return { rev, hasQuorum: status === 201 };
+}
+
+/** Deletes one leaf. A revision that is none any more stays as it is. Throws `Unavailable`. */
+async function deleteLeaf(couch: Pick<Couch, 'ask'>, name: string, rev: string): Promise<void> {
   const path = `${userPath(name)}?rev=${encodeURIComponent(rev)}`;
   const { status } = await couch.ask({ method: 'DELETE', path, timeoutMs: TIMEOUT_MS });
   // 404 and 409 = somebody else has changed it meanwhile.
   if (status !== 200 && status !== 202 && status !== 404 && status !== 409)
     throw new Unavailable(UNKNOWN, { detail: `_users answered ${status}` });
+}
+
+/** The live leaves with `_revisions`. */
+async function leavesWithAncestors(couch: Pick<Couch, 'ask'>, name: string): Promise<readonly UserLeaf[]> {
+  const path = `${userPath(name)}?open_revs=all&revs=true`;
+  return leavesIn(await couch.ask({ method: 'GET', path }));
+}
+
+/** True if the leaf is the revision, or a later one of the same branch. */
+function comesFrom({ _rev, _revisions: revisions }: UserLeaf, rev: string): boolean {
+  if (_rev === rev) return true;
+  const { start, ids } = (revisions ?? {}) as { readonly start?: number; readonly ids?: readonly string[] };
+  const [generation, digest] = partsOf(rev);
+  return ids?.[(start ?? 0) - generation] === digest;
+}
+
+/** CouchDB's own choice between two live leaves: the longer branch, then the greater digest. */
+function isPreferred(rev: string, other: string): boolean {
+  const [generation, digest] = partsOf(rev);
+  const [otherGeneration, otherDigest] = partsOf(other);
+  return generation === otherGeneration ? digest > otherDigest : generation > otherGeneration;
+}
+
+function partsOf(rev: string): readonly [number, string] {
+  const dash = rev.indexOf('-');
+  return [Number(rev.slice(0, dash)), rev.slice(dash + 1)];
+}
+
+function tooFewCopies(): Unavailable {
+  return new Unavailable(UNKNOWN, { detail: 'fewer nodes than the quorum have the user' });
 }

@@ -17,3 +17,5 @@ export interface Caller {
 }
 
 export const NOBODY: Principal = Object.freeze({ kind: 'nobody', name: 'nobody' });
+/** The name of Couchgate's own tokens. CouchDB shows it as the author of what Couchgate writes itself. */
+export const SELF_NAME = 'couchgate';

@@ -6,7 +6,7 @@ import { before, describe, it } from 'node:test';
 import { decideOwnUser } from '../../src/authorize/own-user.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from '../../src/answer/taken-names.ts';
-import { writeUser } from '../../src/identity/user-writes.ts';
+import { createUser, updateUser, withdrawUser } from '../../src/identity/user-writes.ts';
 import { HttpError } from '../../src/http-errors.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
@@ -308,7 +308,7 @@ describe('H32: one’s own user document, and sign-up', () => {
     assert.ok((await direct(`/h32past-${tag}/_security`, { cloudant: { [raw]: ['_reader'] } })).ok);
     const key = await first.key();
     const taken = [
-      ...[bob.name, key.name, revoked.name, owner.name, 'nobody', 'couchgate-decoy'],
+      ...[bob.name, key.name, revoked.name, owner.name, 'nobody', 'couchgate', 'couchgate-decoy'],
       ...['abcdefghijklmnopqrstuvwx', ...names],
     ];
     for (const gate of [first, second]) {
@@ -327,7 +327,10 @@ describe('H32: one’s own user document, and sign-up', () => {
         const answer = await signUp(name, {}, gate);
         const requests = gate.recorder
           .takeEverything()
-          .filter(({ url }) => !/_all_dbs|couchgate|_up$|_changes/.test(url.replace('couchgate-decoy', '')))
+          .filter(
+            ({ url }) =>
+              !/_all_dbs|couchgate|_up$|_changes/.test(url.replace(/(?<=user%3A|admins.)couchgate/, '')),
+          )
           .map(({ method, url }) => `${method} ${decodeURIComponent(url)}`.replace(segment(name), 'NAME'));
         assert.equal(answer.status, 409, `${name} ${JSON.stringify(answer.body)}`);
         const others = [...answer.headers].filter(([header]) => !VARIABLE.has(header));
@@ -367,6 +370,33 @@ describe('H32: one’s own user document, and sign-up', () => {
     timing.refusalQuantumMs = 1500;
     assert.ok((await refused(() => true)) > 1490);
     assert.equal((await signUp(name)).status, 201);
+  });
+
+  it('leaves no user behind that writes its own document during the second check – 409', async () => {
+    const { keys } = first.running.services;
+    const isKeyName = keys.isKeyName.bind(keys);
+    for (const gate of [first, second]) {
+      const as = { name: `quick-${unique()}`, password: 'secret' };
+      let calls = 0;
+      const later: Promise<unknown>[] = [];
+      keys.isKeyName = async (name) => {
+        if (name !== as.name || (calls += 1) !== 2) return isKeyName(name);
+        const { status, body } = await gate.ask('GET', pathOf(as.name), { as });
+        assert.equal(status, 200);
+        const write = gate.ask('PUT', pathOf(as.name), { as, body: { ...(body as Fields), email: 'x' } });
+        // On the same replica, it waits for the sign-up.
+        if (gate === first) later.push(write);
+        else assert.equal((await write).status, 201);
+        return true;
+      };
+      try {
+        assert.equal((await signUp(as.name)).status, 409);
+        await Promise.all(later);
+      } finally {
+        keys.isKeyName = isKeyName;
+      }
+      assert.equal((await first.ask('GET', pathOf(as.name), { as: first.owner })).status, 404);
+    }
   });
 
   it('counts every attempt of an address – 429', async () => {
@@ -447,27 +477,96 @@ describe('H32: writes of users on a cluster', () => {
   const made = [201, { rev: '1-a' }] as const;
   const leaf = (rev: string) => ({ ok: { _rev: rev } });
 
-  it('stand if no other leaf is beside them, and are withdrawn otherwise', async () => {
-    const write = (answers: Readonly<Record<string, readonly unknown[]>>) => {
-      const { asked, couch } = couchOf({ DELETE: [[200, {}]], ...answers });
-      return writeUser(couch, 'x', {}, ['1-old']).then(
-        ({ outcome }) => [outcome, asked.includes('DELETE rev')],
-        (error: unknown) => [error instanceof HttpError ? error.status : 0, asked.includes('DELETE rev')],
-      );
-    };
-    assert.deepEqual(await write({ PUT: [made], GET: [[200, [leaf('1-a')]]] }), ['written', false]);
-    assert.deepEqual(await write({ PUT: [made], GET: [[200, [leaf('1-old'), leaf('1-a')]]] }), [
-      'written',
-      false,
-    ]);
-    assert.deepEqual(await write({ PUT: [made], GET: [[200, [leaf('1-a'), leaf('1-b')]]] }), [
+  type Write = typeof createUser;
+  const outcomeOf = (write: Write, answers: Readonly<Record<string, readonly unknown[]>>) => {
+    const { asked, couch } = couchOf({ DELETE: [[200, {}]], ...answers });
+    return write(couch, 'x', {}).then(
+      ({ outcome }) => [outcome, asked.includes('DELETE rev')],
+      (error: unknown) => [error instanceof HttpError ? error.status : 0, asked.includes('DELETE rev')],
+    );
+  };
+
+  it('make a new user if no other leaf is beside it, and withdraw it otherwise', async () => {
+    const create = outcomeOf.bind(undefined, createUser);
+    const child = { ok: { _rev: '2-c', _revisions: { start: 2, ids: ['c', 'a'] } } };
+    assert.deepEqual(await create({ PUT: [made], GET: [[200, [leaf('1-a')]]] }), ['written', false]);
+    assert.deepEqual(await create({ PUT: [made], GET: [[200, [child]]] }), ['written', false]);
+    assert.deepEqual(await create({ PUT: [made], GET: [[200, [leaf('1-a'), leaf('1-b')]]] }), [
       'conflict',
       true,
     ]);
-    assert.deepEqual(await write({ PUT: [made], GET: [[500, {}]] }), [503, true]);
-    assert.deepEqual(await write({ PUT: [[202, { rev: '1-a' }]] }), [503, true]);
-    assert.deepEqual(await write({ PUT: [[409, {}]] }), ['conflict', false]);
+    assert.deepEqual(await create({ PUT: [made], GET: [[200, []]] }), ['conflict', true]);
+    assert.deepEqual(await create({ PUT: [made], GET: [[500, {}]] }), [503, true]);
+    assert.deepEqual(await create({ PUT: [[202, { rev: '1-a' }]] }), [503, true]);
+    assert.deepEqual(await create({ PUT: [[409, {}]] }), ['conflict', false]);
   });
+
+  it('never delete the account that they change: only a leaf beside the one that CouchDB prefers', async () => {
+    const update = outcomeOf.bind(undefined, updateUser);
+    const put = [[201, { rev: '2-m' }]];
+    const beside = (...revs: readonly string[]) => update({ PUT: put, GET: [[200, revs.map(leaf)]] });
+    assert.deepEqual(await beside('2-m'), ['written', false]);
+    for (const other of ['1-z', '2-a']) assert.deepEqual(await beside('2-m', other), ['written', false]);
+    for (const other of ['10-a', '2-z']) assert.deepEqual(await beside('2-m', other), ['conflict', true]);
+    for (const revs of [[], ['3-z'], ['2-z']]) assert.deepEqual(await beside(...revs), [503, false]);
+    assert.deepEqual(await update({ PUT: put, GET: [[500, {}]] }), [503, false]);
+    const [, accepted] = put[0] ?? [];
+    assert.deepEqual(await update({ PUT: [[202, accepted]], GET: [[200, [leaf('2-m')]]] }), [503, false]);
+    assert.deepEqual(await update({ PUT: [[409, {}]] }), ['conflict', false]);
+  });
+
+  it('keep one of two changes at once', async () => {
+    const { couch, leaves } = racingCouch();
+    const writes = ['bob', 'bob', 'bob'].map((name) => updateUser(couch, name, {}));
+    const outcomes = (await Promise.all(writes)).map(({ outcome }) => outcome);
+    assert.deepEqual(outcomes.sort(), ['conflict', 'conflict', 'written']);
+    assert.equal(leaves.size, 1);
+  });
+
+  it('take a new user back with all that it wrote meanwhile, and nothing of others', async () => {
+    const { couch, leaves } = racingCouch();
+    for (const rev of ['2-a', '1-other', '9-other']) leaves.set(rev, undefined);
+    leaves.set('3-c', { start: 3, ids: ['c', 'b', 'a'] });
+    leaves.set('3-d', { start: 3, ids: ['d', 'y', 'x'] });
+    // The new user writes between the read and the deletion.
+    const ask = couch.ask.bind(couch);
+    const busy: typeof couch = {
+      ask: async (request) => {
+        if (request.method === 'DELETE' && request.path.includes('3-c') && leaves.delete('3-c'))
+          leaves.set('4-e', { start: 4, ids: ['e', 'c', 'b', 'a'] });
+        return ask(request);
+      },
+    };
+    await withdrawUser(busy, 'bob', '1-a');
+    assert.deepEqual([...leaves.keys()].sort(), ['1-other', '2-a', '3-d', '9-other']);
+    // It ends, and says so, if the user never stops.
+    const endless: typeof couch = {
+      ask: ({ method }) =>
+        Promise.resolve(
+          method === 'DELETE' ? { status: 409, body: {} } : { status: 200, body: [leaf('1-a')] },
+        ),
+    };
+    await assert.rejects(withdrawUser(endless, 'bob', '1-a'), { status: 503 });
+  });
+
+  /** A cluster without compare-and-swap: every write succeeds. */
+  function racingCouch() {
+    const leaves = new Map<string, unknown>();
+    const couch: Parameters<typeof updateUser>[0] = {
+      async ask({ method, path }) {
+        await Promise.resolve();
+        if (method === 'PUT') {
+          const rev = `2-${leaves.size}`;
+          leaves.set(rev, undefined);
+          return { status: 201, body: { rev } };
+        }
+        if (method === 'DELETE') leaves.delete(new URL(path, 'http://x').searchParams.get('rev') ?? '');
+        const body = [...leaves].map(([_rev, _revisions]) => ({ ok: { _rev, _revisions } }));
+        return { status: 200, body: method === 'DELETE' ? {} : body };
+      },
+    };
+    return { couch, leaves };
+  }
 
   it('need all grants to be known, and see one that arrives during the reads', async () => {
     const grants = { isKnown: true, names: () => false };
