@@ -1,4 +1,5 @@
 // Restores one snapshot of a database into a new database, with the revisions that it had.
+import { setTimeout as delay } from 'node:timers/promises';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { readAttachment } from './attachment-store.ts';
 import { Chain } from './chain.ts';
@@ -35,6 +36,9 @@ const BATCH_DOCUMENTS = 500;
 const DEFAULT_CONCURRENCY = 5;
 /** Attachments up to this sum travel inside the JSON, many documents in one request. */
 const INLINE_BYTES = 64 * 1024;
+/** How long the copies of a restored database may take to agree. */
+const COUNT_PATIENCE_MS = 60_000;
+const COUNT_PAUSE_MS = 500;
 
 /**
  * Creates `database`, which must not exist, for server admins only, and writes every leaf of the snapshot
@@ -234,14 +238,22 @@ class RestoreRun {
           this.#problem({ id, reason: `revision ${rev}: ${reason}` });
   }
 
+  /** CouchDB counts in one copy of each shard, which may still lack what the others have acknowledged. */
   async #compareCounts(): Promise<void> {
     if (this.#problems.length > 0) return;
     const { documents, deleted } = this.#snapshot.counts;
-    const { total } = await new DatabaseSource(this.#context.couch, this.#target.database).info();
-    if (total !== documents + deleted)
-      throw new BackupError(
-        `The database ${this.#target.database} has ${total} documents; the snapshot has ${documents + deleted}.`,
-      );
+    const expected = documents + deleted;
+    const source = new DatabaseSource(this.#context.couch, this.#target.database);
+    const until = performance.now() + COUNT_PATIENCE_MS;
+    for (;;) {
+      const { total } = await source.info();
+      if (total === expected) return;
+      if (performance.now() > until || this.#context.signal?.aborted === true)
+        throw new BackupError(
+          `The database ${this.#target.database} has ${total} documents; the snapshot has ${expected}.`,
+        );
+      await delay(COUNT_PAUSE_MS);
+    }
   }
 }
 

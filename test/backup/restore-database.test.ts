@@ -102,6 +102,25 @@ describe('restoring a snapshot', () => {
     assert.deepEqual((await bench.check(snapshot, 'restore-read')).differences, []);
   });
 
+  it('waits for a copy of a shard that counts too few documents at first', async () => {
+    const snapshot = await bench.backup('restore-source');
+    const { repository } = bench;
+    let behind = 2;
+    const couch: CouchTransfer = {
+      ask: async (request, maxBytes) => {
+        const answer = await bench.couch.ask(request, maxBytes);
+        if (request.path !== '/restore-behind' || request.method !== 'GET' || behind === 0) return answer;
+        behind -= 1;
+        const info = JSON.parse(answer.bytes.toString()) as object;
+        return { ...answer, bytes: Buffer.from(JSON.stringify({ ...info, doc_count: 1 })) };
+      },
+      read: (request) => bench.couch.read(request),
+      close: () => Promise.resolve(),
+    };
+    await restoreDatabase({ repository, couch, onEvent: () => undefined }, snapshot, 'restore-behind');
+    assert.equal(behind, 0);
+  });
+
   it('never writes into a database that exists', async () => {
     const snapshot = await bench.backup('restore-source');
     await bench.ask('PUT', '/restore-taken');

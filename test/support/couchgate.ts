@@ -133,7 +133,9 @@ async function start(options: CouchgateOptions, open: Started): Promise<Couchgat
     },
     async accessLog() {
       const text = await readFile(accessLog, 'utf8').catch(() => '');
+      // Without what follows the last line: it is being written.
       return text
+        .slice(0, text.lastIndexOf('\n') + 1)
         .split('\n')
         .flatMap((line) => (line === '' ? [] : [JSON.parse(line) as Record<string, unknown>]));
     },
