@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { type Job } from '../../src/backup/job.ts';
-import { startBackend, type Backend } from '../support/backend.ts';
+import { embeddedBackend, startBackend, type Backend } from '../support/backend.ts';
 import { openAdmin } from '../../src/setup/admin.ts';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
@@ -25,7 +25,8 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
     await first.database('fruit');
     const docs = Array.from({ length: 500 }, (_, at) => ({ _id: `d${at}`, at }));
     await first.ask('POST', '/fruit/_bulk_docs', { as: first.owner, body: { docs } });
-    target = await started(startBackend());
+    // A test process has one real cluster.
+    target = await started(embeddedBackend());
     const settings = {
       backupTarget: target.urls[0] ?? '',
       backupTargetUser: target.owner.name,

@@ -48,7 +48,7 @@ export async function startBackend(options: { readonly nodes?: 1 | 3 } = {}): Pr
 }
 
 /** Starts an embedded node in memory; it ignores the number of nodes. */
-async function embeddedBackend(): Promise<Backend> {
+export async function embeddedBackend(): Promise<Backend> {
   const owner = { name: 'admin', password: randomBytes(12).toString('hex') };
   const kid = 'couchgate';
   const secret = randomBytes(32);
