@@ -41,6 +41,7 @@ import { securityHistoryHandlers } from './answer/security-history.ts';
 import { securityHandlers } from './answer/security.ts';
 import { ownUserHandlers } from './answer/own-user.ts';
 import { signUpHandler } from './answer/sign-up.ts';
+import { createUnrecordedNames } from './answer/unrecorded-names.ts';
 import { KeyedMutex } from './limits/keyed-mutex.ts';
 import { sessionHandlers } from './answer/session.ts';
 import { answerTempView } from './answer/temp-view.ts';
@@ -185,8 +186,11 @@ function userAnswers(services: Services) {
   return {
     ...ownUserHandlers(common),
     ...signUpHandler({
-      ...{ ...common, keys, index: security.index, existing, prefixGrants, serverGrants },
-      reservedDatabases: new Set(ownDatabases(settings.storeDatabase)),
+      ...{ ...common, keys, index: security.index, prefixGrants, serverGrants },
+      unrecorded: createUnrecordedNames({
+        ...{ couch, bus, index: security.index, existing },
+        reservedDatabases: new Set(ownDatabases(settings.storeDatabase)),
+      }),
       limit: services.signUpLimit,
       timing: services.signUpTiming,
     }),

@@ -1,5 +1,4 @@
 // Finds out whether a name may become that of a new user. Every name costs the same reads, whatever has it.
-import { isOpenToGrants } from '../catalogue/database-name.ts';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
@@ -7,10 +6,10 @@ import { readAdmin } from '../identity/couch-accounts.ts';
 import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { isKeyShaped } from '../identity/secret.ts';
 import { userLeaves } from '../identity/user-writes.ts';
-import { type ExistingDatabases } from '../permissions/existing-databases.ts';
 import { type PermissionIndex } from '../permissions/permission-keeper.ts';
 import { isMarker } from '../principal/marker.ts';
 import { SELF_NAME } from '../principal/principal.ts';
+import { type UnrecordedNames } from './unrecorded-names.ts';
 
 /** Prefix grants or server grants. */
 interface NamedGrants {
@@ -22,21 +21,15 @@ interface NamedGrants {
 export interface TakenNamesDeps {
   readonly couch: Pick<Couch, 'ask'>;
   readonly keys: Pick<KeyStore, 'isKeyName'>;
-  readonly index: Pick<
-    PermissionIndex,
-    'isLoaded' | 'databasesOf' | 'grantsOf' | 'isDeleted' | 'couchdbAuthOnly' | 'couchdbMembersOf'
-  >;
-  readonly existing: Pick<ExistingDatabases, 'withPrefix'>;
+  readonly index: Pick<PermissionIndex, 'isLoaded' | 'databasesOf' | 'couchdbAuthOnly' | 'couchdbMembersOf'>;
+  /** Databases without a record. */
+  readonly unrecorded: UnrecordedNames;
   readonly prefixGrants: NamedGrants;
   readonly serverGrants: NamedGrants;
-  /** Databases of Couchgate, which can have no grants. */
-  readonly reservedDatabases: ReadonlySet<string>;
 }
 
 /** Names that nobody with credentials can have. The tokens of Couchgate itself have the first one. */
 const RESERVED: ReadonlySet<string> = new Set([SELF_NAME, DECOY_NAME, 'nobody']);
-/** Databases without a record, which nobody has used through Couchgate yet. They are read one by one. */
-const MOST_UNRECORDED = 50;
 const NOT_KNOWN = 'The permissions are being read; nobody can sign up yet.';
 
 /** True if there is such a user, or the name is held. Throws `Unavailable`. */
@@ -50,13 +43,13 @@ export async function isTaken(deps: TakenNamesDeps, name: string): Promise<boole
  * reserved name, or a name with a grant on any database. Throws `Unavailable` if that is not known.
  */
 export async function isHeld(deps: TakenNamesDeps, name: string): Promise<boolean> {
-  const { couch, keys, index, prefixGrants, serverGrants } = deps;
+  const { couch, keys, index, unrecorded, prefixGrants, serverGrants } = deps;
   if (!index.isLoaded || !prefixGrants.isKnown || !serverGrants.isKnown)
     throw new Unavailable(NOT_KNOWN, { retryAfterSeconds: 1 });
   const [isKey, admin, isNamed] = await Promise.all([
     keys.isKeyName(name),
     readAdmin(couch, '_local', name),
-    isNamedWithoutRecord(deps, name),
+    unrecorded.has(name),
   ]);
   // After the reads: a grant that was made meanwhile counts.
   const isGranted = index.databasesOf(name).size > 0 || prefixGrants.names(name) || serverGrants.names(name);
@@ -73,39 +66,4 @@ export async function isHeld(deps: TakenNamesDeps, name: string): Promise<boolea
     RESERVED.has(name) ||
     isMarker(name)
   );
-}
-
-/** True if the security object of a database without a record has the name. */
-async function isNamedWithoutRecord(
-  { couch, index, existing, reservedDatabases }: TakenNamesDeps,
-  name: string,
-): Promise<boolean> {
-  const unrecorded = (await existing.withPrefix('')).filter(
-    (database) =>
-      isOpenToGrants(database) &&
-      !reservedDatabases.has(database) &&
-      (index.grantsOf(database) === undefined || index.isDeleted(database)),
-  );
-  if (unrecorded.length > MOST_UNRECORDED) throw new Unavailable(NOT_KNOWN, { retryAfterSeconds: 10 });
-  const found = await Promise.all(
-    unrecorded.map(async (database) => {
-      const path = `/${encodeURIComponent(database)}/_security`;
-      const { status, body } = await couch.ask({ method: 'GET', path });
-      if (status === 404) return false;
-      if (status !== 200) throw new Unavailable(NOT_KNOWN, { detail: `_security answered ${status}` });
-      return namesIn(body).has(name);
-    }),
-  );
-  return found.includes(true);
-}
-
-/** Every text of a security object: its names, and some that are none. */
-function namesIn(value: unknown, found = new Set<string>()): ReadonlySet<string> {
-  if (typeof value === 'string') found.add(value);
-  else if (typeof value === 'object' && value !== null)
-    for (const [key, inner] of Object.entries(value)) {
-      found.add(key);
-      namesIn(inner, found);
-    }
-  return found;
 }

@@ -7,6 +7,8 @@ import { decideOwnUser } from '../../src/authorize/own-user.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from '../../src/answer/taken-names.ts';
 import { createUser, updateUser, withdrawUser } from '../../src/identity/user-writes.ts';
+import { createUnrecordedNames, type UnrecordedNamesOptions } from '../../src/answer/unrecorded-names.ts';
+import { type Invalidation } from '../../src/invalidation/bus.ts';
 import { HttpError } from '../../src/http-errors.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
@@ -589,10 +591,9 @@ describe('H32: writes of users on a cluster', () => {
           databasesOf: () => new Map(state.held === 1 ? [['db', 1]] : []),
           couchdbAuthOnly: () => new Set(),
         },
-        existing: { withPrefix: () => Promise.resolve([]) },
+        unrecorded: { has: () => Promise.resolve(false) },
         prefixGrants: grants,
         serverGrants: grants,
-        reservedDatabases: new Set(),
         ...more,
       }) as never;
     assert.equal(await isTaken(deps(), 'x'), true);
@@ -601,5 +602,51 @@ describe('H32: writes of users on a cluster', () => {
       await assert.rejects(isHeld(deps(more), 'x'), { status: 503 });
     state.isLoaded = false;
     await assert.rejects(isHeld(deps(), 'x'), { status: 503 });
+  });
+
+  it('know the names in any number of databases without a record, and read each once a minute', async () => {
+    const databases = Array.from({ length: 200 }, (_, at) => `old-${at}`);
+    const state = { running: 0, most: 0, reads: 0, status: 200, names: ['lee'], nowMs: 0 };
+    let changed: (item: Invalidation) => void = () => undefined;
+    let duringRead: (() => void) | undefined;
+    const options: UnrecordedNamesOptions = {
+      couch: {
+        ask: async ({ path }) => {
+          state.reads += 1;
+          state.most = Math.max(state.most, (state.running += 1));
+          const { names, status } = state;
+          await new Promise(setImmediate);
+          duringRead?.();
+          state.running -= 1;
+          return { status, body: path.includes('old-199') ? { members: { names } } : {} };
+        },
+      },
+      bus: { onInvalidation: (listener) => (changed = listener) },
+      index: { grantsOf: (database) => (database === 'new' ? [] : undefined), isDeleted: () => false },
+      existing: { withPrefix: () => Promise.resolve([...databases, 'new', 'couchgate', '_users']) },
+      reservedDatabases: new Set(['couchgate']),
+      now: () => state.nowMs,
+    };
+    const unrecorded = createUnrecordedNames(options);
+    assert.equal(await unrecorded.has('lee'), true);
+    assert.equal(await unrecorded.has('kim'), false);
+    assert.deepEqual([state.reads, state.most], [200, 16]);
+    // A change of which Couchgate learns counts at once, in the midst of a read too.
+    const change = () => changed({ kind: 'permissions', database: 'old-199' });
+    change();
+    duringRead = () => {
+      duringRead = undefined;
+      state.names = ['kim'];
+      change();
+    };
+    assert.equal(await unrecorded.has('kim'), false);
+    assert.equal(await unrecorded.has('kim'), true);
+    assert.equal(state.reads, 202);
+    // It fails only while a read fails.
+    state.nowMs = 60_000;
+    state.status = 500;
+    await assert.rejects(unrecorded.has('x'), { status: 503 });
+    state.status = 200;
+    assert.equal(await unrecorded.has('x'), false);
   });
 });
