@@ -59,12 +59,12 @@ export function optionalTextIn(fields: JsonObject, name: string): string | undef
 
 /**
  * Refuses Couchgate's own databases (H34): requests never reach them, so their backups must be no way around
- * that. The commands can restore them.
+ * that. The commands can restore them; the instance section has them.
  */
 export function refuseOwn(database: string, storeDatabase: string): string {
   if (ownDatabases(storeDatabase).includes(database))
     throw new Forbidden(
-      'This database holds the credentials of Couchgate; use the command couchgate restore.',
+      'This database holds the credentials of Couchgate; use the commands couchgate backup and restore.',
     );
   return database;
 }

@@ -65,6 +65,7 @@ export function backupHandlers(deps: BackupDeps): BackupAnswers {
     async 'backup-run'(req, res, context) {
       const fields = await fieldsOf(deps.bodies, [req, res], ['databases'], false);
       const databases = patternsIn(fields['databases']);
+      for (const pattern of databases) refuseOwn(pattern, deps.storeDatabase);
       await submit(deps, [req, res], context, { kind: 'backup', databases });
     },
     async 'backup-restore'(req, res, context) {

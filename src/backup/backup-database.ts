@@ -22,6 +22,12 @@ import {
 import type { PartialRun, Snapshot, SnapshotCounts } from './snapshot.ts';
 import { DatabaseSource, uniqueProblems, type DatabaseInfo } from './source.ts';
 
+export interface SecondCluster {
+  readonly couch: CouchTransfer;
+  /** The databases that it never gets: those of Couchgate, under every name that they have or had (H29.3). */
+  readonly withheld: () => Promise<readonly string[]>;
+}
+
 export interface BackupContext {
   readonly repository: Repository;
   readonly lock: Lock;
@@ -31,8 +37,8 @@ export interface BackupContext {
   readonly signal?: AbortSignal;
   /** `_bulk_get` requests at the same time. */
   readonly concurrency?: number;
-  /** The second cluster, which gets every snapshot too. */
-  readonly target?: CouchTransfer | undefined;
+  /** The second cluster, which gets the snapshots too. */
+  readonly target?: SecondCluster | undefined;
   /** Waits after each `_bulk_get` for so many times its duration, so that clients notice less. Default 0. */
   readonly restRatio?: number;
 }

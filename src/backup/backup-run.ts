@@ -80,7 +80,8 @@ export async function backupDatabases(
 
 /**
  * Writes the snapshot to the second cluster, if there is one. Returns a sentence if that fails: the backup
- * stands, and the next run makes up for it. System databases are left out: documents there would give access.
+ * stands, and the next run makes up for it. System databases and those of Couchgate are left out: documents
+ * there would give access (H29.3).
  */
 export async function copyToTarget(
   { repository, target, onEvent, signal }: BackupContext,
@@ -89,7 +90,8 @@ export async function copyToTarget(
   const { database } = snapshot;
   if (target === undefined || database.startsWith('_') || kindOfName(database) === 'system') return undefined;
   try {
-    const context = { repository, couch: target, onEvent, ...(signal === undefined ? {} : { signal }) };
+    if ((await target.withheld()).includes(database)) return undefined;
+    const context = { repository, couch: target.couch, onEvent, ...(signal === undefined ? {} : { signal }) };
     await writeToSecondCluster(context, snapshot);
     return undefined;
   } catch (error) {

@@ -4,9 +4,10 @@ import { randomBytes } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ownDatabases } from '../catalogue/database-name.ts';
-import { backupDatabase, type BackupContext } from './backup-database.ts';
+import { type CouchTransfer } from '../couch/transfer.ts';
+import { backupDatabase, type BackupContext, type SecondCluster } from './backup-database.ts';
 import { sentenceOf } from './backup-run.ts';
-import { BackupError, Cancelled, fileFailure, RepositoryLocked } from './errors.ts';
+import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from './errors.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
 import { readBox, writeBox, type Snapshot } from './snapshot.ts';
@@ -129,9 +130,33 @@ async function readIfThere(path: string): Promise<string | undefined> {
 export async function listInstances(repository: Repository): Promise<readonly InstanceSection[]> {
   const names = (await repository.list('instance')).filter((name) => SECTION_ID.test(name)).sort();
   const sections: InstanceSection[] = [];
-  for (const name of names)
-    sections.push((await readBox(repository, 'instance', name, 'instance')) as InstanceSection);
+  for (const name of names) {
+    const section = (await readBox(repository, 'instance', name, 'instance')) as InstanceSection;
+    // The id becomes a path when the section is removed.
+    if (section.id !== name)
+      throw new Damaged(`The repository is damaged: instance section ${name} holds another one.`);
+    sections.push(section);
+  }
   return sections;
+}
+
+/** The names that the store has in a section, and the one of today: `store_database` may have changed. */
+export async function storeNames(repository: Repository, store: string): Promise<readonly string[]> {
+  const sections = await listInstances(repository);
+  return [...new Set([store, ...sections.map((section) => section.store)])];
+}
+
+/** The second cluster with what it never gets, which is read once. */
+export function secondCluster(
+  repository: Repository,
+  couch: CouchTransfer | undefined,
+  store: string,
+): SecondCluster | undefined {
+  if (couch === undefined) return undefined;
+  let names: Promise<readonly string[]> | undefined;
+  const withheld = (): Promise<readonly string[]> =>
+    (names ??= storeNames(repository, store).then((stores) => stores.flatMap(ownDatabases)));
+  return { couch, withheld };
 }
 
 /** Finds a section by a beginning of its id, the newest one at or before a time, or the newest one. */

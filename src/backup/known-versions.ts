@@ -1,7 +1,8 @@
-// Reads what the snapshots of a database that holds credentials say together: which documents one of them
+// Reads what the snapshots of databases that hold credentials say together: which documents the chosen one
 // has, the newest version of each that any snapshot knows, and what was ever revoked.
 import { Chain } from './chain.ts';
 import { type IndexedLeaf, type IndexReader } from './index-file.ts';
+import { newestOf, type LeafHistory } from './newest-version.ts';
 import { type Repository } from './repository.ts';
 import { listSnapshots, type Snapshot } from './snapshot.ts';
 import { winnerFirst } from './versions.ts';
@@ -11,8 +12,8 @@ export interface KnownVersion {
   readonly chosen: IndexedLeaf;
   /** True if the chosen snapshot has other leaves that are not deleted. */
   readonly hasConflicts: boolean;
-  /** The winner in the newest snapshot that has the document; it may be deleted. */
-  newest: IndexedLeaf;
+  /** The winner over all snapshots; it may be deleted. */
+  readonly newest: IndexedLeaf;
 }
 
 export interface KnownVersions {
@@ -20,43 +21,67 @@ export interface KnownVersions {
   readonly documents: ReadonlyMap<string, KnownVersion>;
   /** Documents of any snapshot that can only take access away, by id. */
   readonly revocations: ReadonlyMap<string, IndexedLeaf>;
-  /** Documents that the newest snapshot could not read: their newest version is not known. */
-  readonly unreadable: ReadonlySet<string>;
+  /** Why the newest version of a document is not known, by id. */
+  readonly unknown: ReadonlyMap<string, string>;
 }
 
+const UNREADABLE = 'a backup could not read it, so its newest version is not known';
+const UNRELATED = 'the backups have versions that do not follow each other; the newest one is not known';
+
 /**
- * Reads all snapshots of the database, the later ones too: an older snapshot does not know of a later
- * revocation or password. Throws `Damaged` if one of them cannot be read, because it may have a revocation.
+ * Reads all snapshots of these databases, the later ones too: an older snapshot does not know of a later
+ * revocation or password, and a later one may be of a database that went back to an old copy. So the history
+ * of revisions decides what is newest, not the time. Throws `Damaged` if a snapshot cannot be read, because
+ * it may have a revocation.
  */
 export async function readKnownVersions(
   repository: Repository,
   chosen: Snapshot,
-  kinds: {
+  options: {
+    /** Names that the database has or had; the one of the chosen snapshot is always read. */
+    readonly databases: readonly string[];
     readonly isWanted: (id: string) => boolean;
     readonly isRevocation: (id: string) => boolean;
+    readonly history: LeafHistory;
   },
 ): Promise<KnownVersions> {
-  const documents = new Map<string, KnownVersion>();
   const revocations = new Map<string, IndexedLeaf>();
   const cache = new Map<string, IndexReader>();
+  const wanted = new Map<string, Omit<KnownVersion, 'newest'>>();
   const inChosen = await Chain.open(repository, chosen.index, { check: true, cache });
   for await (const { id, leaves } of inChosen.entries()) {
     const sorted = [...leaves].sort(winnerFirst);
     const winner = sorted[0];
-    if (winner === undefined || winner.deleted || !kinds.isWanted(id)) continue;
-    documents.set(id, { chosen: winner, newest: winner, hasConflicts: sorted[1]?.deleted === false });
+    if (winner === undefined || winner.deleted || !options.isWanted(id)) continue;
+    wanted.set(id, { chosen: winner, hasConflicts: sorted[1]?.deleted === false });
   }
-  const all = await listSnapshots(repository, chosen.database);
-  for (const { index } of all) {
-    const chain = await Chain.open(repository, index, { check: true, cache });
-    for await (const { id, leaves } of chain.entries()) {
-      const alive = leaves.find(({ deleted }) => !deleted);
-      if (alive !== undefined && kinds.isRevocation(id)) revocations.set(id, alive);
-      const known = documents.get(id);
-      const winner = [...leaves].sort(winnerFirst)[0];
-      if (known !== undefined && winner !== undefined) known.newest = winner;
+  /** What each snapshot has of a document, without repetitions. */
+  const states = new Map<string, Map<string, readonly IndexedLeaf[]>>();
+  const unknown = new Map<string, string>();
+  for (const database of new Set([chosen.database, ...options.databases])) {
+    const all = await listSnapshots(repository, database);
+    for (const { index } of all) {
+      const chain = await Chain.open(repository, index, { check: true, cache });
+      for await (const { id, leaves } of chain.entries()) {
+        const alive = leaves.find(({ deleted }) => !deleted);
+        if (alive !== undefined && options.isRevocation(id)) revocations.set(id, alive);
+        if (!wanted.has(id) || leaves.length === 0) continue;
+        const known = states.get(id) ?? new Map<string, readonly IndexedLeaf[]>();
+        states.set(id, known.set(JSON.stringify(leaves.map(({ rev }) => rev).sort()), leaves));
+      }
     }
+    for (const { problems } of lastOfEach(all)) for (const { id } of problems) unknown.set(id, UNREADABLE);
   }
-  const unreadable = new Set(all.at(-1)?.problems.map(({ id }) => id));
-  return { documents, revocations, unreadable };
+  const documents = new Map<string, KnownVersion>();
+  for (const [id, version] of wanted) {
+    const newest = await newestOf([...(states.get(id)?.values() ?? [])], options.history);
+    if (newest === undefined) unknown.set(id, UNRELATED);
+    documents.set(id, { ...version, newest: newest ?? version.chosen });
+  }
+  return { documents, revocations, unknown };
+}
+
+/** The last snapshot of each database that had the name: later ones make up for what was not read before. */
+function lastOfEach(snapshots: readonly Snapshot[]): Iterable<Snapshot> {
+  return new Map(snapshots.map((one) => [one.instance_start_time, one])).values();
 }

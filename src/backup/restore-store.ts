@@ -10,10 +10,11 @@ import { mirrorNameIn } from '../permissions/security-document.ts';
 import { type JsonObject } from '../permissions/security-request.ts';
 import { BackupError, Cancelled } from './errors.ts';
 import { type IndexedLeaf } from './index-file.ts';
-import { USERS, type InstanceSection } from './instance.ts';
+import { storeNames, USERS, type InstanceSection } from './instance.ts';
 import { readKnownVersions, type KnownVersions } from './known-versions.ts';
 import { type LeafText } from './leaf.ts';
 import { readStates, writeDocuments, type LiveState, type WriteResult } from './live-documents.ts';
+import { type LeafHistory } from './newest-version.ts';
 import { PackReader } from './pack.ts';
 import { whileReading } from './readers.ts';
 import { type Repository } from './repository.ts';
@@ -59,7 +60,6 @@ const NOT_WRITTEN = {
   conflict: 'somebody has changed it meanwhile',
   refused: 'CouchDB refused it',
 } as const;
-const UNKNOWN_VERSION = 'the newest backup could not read it, so its newest version is not known';
 
 /**
  * Restores the section. Throws a BackupError if a snapshot of the section is gone, and if revocations cannot
@@ -97,12 +97,19 @@ class StoreRestore {
     this.#packs = new PackReader(context.repository);
   }
 
+  readonly #history: LeafHistory = {
+    revisions: async (leaf) => new Set([leaf.rev, ...revisionsIn(await this.#leaf(leaf))]),
+    content: async (leaf) => withRevision(await this.#leaf(leaf), undefined),
+  };
+
   async run(): Promise<StoreRestoreOutcome> {
     const { repository } = this.#context;
     const store = await this.#snapshot(this.#section.store);
     const users = await this.#snapshot(USERS);
     if (store !== undefined) {
       const known = await readKnownVersions(repository, store, {
+        databases: await storeNames(repository, this.#options.store),
+        history: this.#history,
         isWanted: (id) => id.startsWith(KEY) || id.startsWith(RECORD),
         isRevocation: (id) => id.startsWith(REVOKED) || id.startsWith(ENDED_SESSION),
       });
@@ -114,6 +121,8 @@ class StoreRestore {
     if (users !== undefined)
       await this.#users(
         await readKnownVersions(repository, users, {
+          databases: [USERS],
+          history: this.#history,
           isWanted: (id) => id.startsWith(USER) && id !== USER + DECOY_NAME,
           isRevocation: () => false,
         }),
@@ -160,7 +169,7 @@ class StoreRestore {
     }
   }
 
-  async #keysOf({ documents, unreadable }: KnownVersions): Promise<void> {
+  async #keysOf({ documents, unknown }: KnownVersions): Promise<void> {
     const { store } = this.#options;
     const names = [...documents.keys()].filter((id) => id.startsWith(KEY)).map((id) => id.slice(KEY.length));
     const live = await this.#live(
@@ -180,11 +189,9 @@ class StoreRestore {
         ? 'it is revoked'
         : newest.deleted || present?.deleted === true
           ? 'it was removed later'
-          : unreadable.has(KEY + name) || unreadable.has(REVOKED + name)
-            ? UNKNOWN_VERSION
-            : users.get(USER + name)?.deleted === false
-              ? 'a user has this name (H13)'
-              : undefined;
+          : users.get(USER + name)?.deleted === false
+            ? 'a user has this name (H13)'
+            : (unknown.get(KEY + name) ?? unknown.get(REVOKED + name));
       if (refusal !== undefined) this.#refuse('keys', name, refusal);
       else if (present === undefined || (await this.#isDescendant(newest, present)))
         chosen.push({ id: KEY + name, leaf: newest, rev: present?.rev });
@@ -198,7 +205,7 @@ class StoreRestore {
    * A record comes back only if there is none, and it is the state that the database mirrors: then nobody's
    * access changes. Couchgate makes the others again from the databases, with a higher revision.
    */
-  async #records({ documents, unreadable }: KnownVersions): Promise<void> {
+  async #records({ documents, unknown }: KnownVersions): Promise<void> {
     const { store } = this.#options;
     const ids = [...documents.keys()].filter((id) => id.startsWith(RECORD));
     const live = await this.#live(store, ids);
@@ -215,9 +222,7 @@ class StoreRestore {
           ? 'it was removed later'
           : hasConflicts
             ? 'several changes ran at the same time'
-            : unreadable.has(id)
-              ? UNKNOWN_VERSION
-              : await this.#differsFromMirror(database, newest);
+            : (unknown.get(id) ?? (await this.#differsFromMirror(database, newest)));
       if (refusal === undefined) chosen.push({ id, leaf: newest, rev: undefined });
       else this.#refuse('permissions', database, refusal);
     }
@@ -245,7 +250,7 @@ class StoreRestore {
     }
   }
 
-  async #users({ documents, unreadable }: KnownVersions): Promise<void> {
+  async #users({ documents, unknown }: KnownVersions): Promise<void> {
     const { overwriteUsers, store } = this.#options;
     const missing = overwriteUsers.find((name) => !documents.has(USER + name));
     if (missing !== undefined) throw new BackupError(`The section has no user ${JSON.stringify(missing)}.`);
@@ -270,13 +275,11 @@ class StoreRestore {
           ? undefined
           : version.newest.deleted || present?.deleted === true
             ? 'the user was deleted later; name it with --overwrite-user'
-            : unreadable.has(id)
-              ? UNKNOWN_VERSION
-              : undefined;
+            : unknown.get(id);
       if (refusal !== undefined) this.#refuse('users', name, refusal);
       else if (leaf.attachments.length > 0)
         this.#refuse('users', name, `it has attachments; restore ${USERS} into another database`);
-      else if (present === undefined || isNamed)
+      else if (present === undefined || isNamed || (await this.#isDescendant(leaf, present)))
         chosen.push({ id, leaf, rev: present?.deleted === false ? present.rev : undefined });
       else this.#outcome.users.kept += 1;
     }
@@ -320,12 +323,7 @@ class StoreRestore {
 
   /** True if the live document is an older state of the stored one: the store went back to an old copy. */
   async #isDescendant(stored: IndexedLeaf, { rev }: LiveState): Promise<boolean> {
-    const { _revisions } = parsed(await this.#leaf(stored)) as {
-      readonly _revisions?: { readonly start: number; readonly ids: readonly string[] };
-    };
-    if (_revisions === undefined) return false;
-    const [generation, hash] = [parseInt(rev, 10), rev.slice(rev.indexOf('-') + 1)];
-    return generation < _revisions.start && _revisions.ids[_revisions.start - generation] === hash;
+    return rev !== stored.rev && revisionsIn(await this.#leaf(stored)).includes(rev);
   }
 
   #refuse(kind: StoreKind, id: string, reason: string): void {
@@ -346,6 +344,14 @@ function newOutcome(): KindOutcome {
 
 function parsed({ raw }: LeafText): JsonObject {
   return parseJson(Buffer.from(raw), true) as JsonObject;
+}
+
+/** The revisions of the branch; none if the leaf does not say them. */
+function revisionsIn(leaf: LeafText): readonly string[] {
+  const { _revisions } = parsed(leaf) as {
+    readonly _revisions?: { readonly start: number; readonly ids: readonly string[] };
+  };
+  return (_revisions?.ids ?? []).map((hash, at) => `${(_revisions?.start ?? 0) - at}-${hash}`);
 }
 
 function never(): never {

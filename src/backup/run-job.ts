@@ -3,11 +3,11 @@ import { ownDatabases } from '../catalogue/database-name.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { chooseDatabases, copyToTarget } from './backup-run.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
-import { Cancelled, RepositoryLocked } from './errors.ts';
+import { BackupError, Cancelled, RepositoryLocked } from './errors.ts';
 import { type BackupEvent, type OnEvent } from './events.ts';
 import { failureOf, NotInRepository } from './failure.ts';
 import { forgetByPolicy, parsePolicy, removeForgotten } from './forget.ts';
-import { backupInstance, instanceDatabases, requireEncryption } from './instance.ts';
+import { backupInstance, instanceDatabases, requireEncryption, secondCluster } from './instance.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
 import { prune } from './prune.ts';
@@ -48,6 +48,12 @@ async function runBackup(
   { databases: patterns, forget = false }: Extract<JobRequest, { kind: 'backup' }>,
 ): Promise<number> {
   const { settings, couch, signal } = context;
+  // Patterns come from a request; what they name is in the instance section, without a copy on the target.
+  const own = settings.instance
+    ? instanceDatabases(settings.storeDatabase)
+    : ownDatabases(settings.storeDatabase);
+  if (patterns.some((pattern) => own.includes(pattern)))
+    throw new BackupError('Databases of the instance are backed up with the instance section only.');
   const repository = await context.repository(true);
   const lock = await takeLock(repository, 'backup job');
   try {
@@ -56,10 +62,11 @@ async function runBackup(
     const names = await chooseDatabases(couch, chosen, { store: settings.storeDatabase, isEncrypted });
     const backup = { repository, lock, couch, signal, ...BACKUP_PACE };
     const withInstance = settings.instance && patterns.length === 0;
-    const ofInstance = withInstance ? instanceDatabases(settings.storeDatabase) : [];
+    const ofInstance = settings.instance ? instanceDatabases(settings.storeDatabase) : [];
+    const target = secondCluster(repository, context.target, settings.storeDatabase);
     const ordinary = names.filter((name) => !ofInstance.includes(name));
     let exitCode = await eachDatabase(context, ordinary, async (database, onEvent) =>
-      withTarget({ ...backup, onEvent, target: context.target }, database),
+      withTarget({ ...backup, onEvent, target }, database),
     );
     if (withInstance) {
       const code = await eachDatabase(context, [INSTANCE], async (_, onEvent) => {

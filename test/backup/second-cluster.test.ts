@@ -5,6 +5,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { backupDatabases, type RunOutcome } from '../../src/backup/backup-run.ts';
 import { checkRestored } from '../../src/backup/check-restored.ts';
+import { secondCluster } from '../../src/backup/instance.ts';
 import { takeLock } from '../../src/backup/lock.ts';
 import { removeSnapshots } from '../../src/backup/forget.ts';
 import { openTarget } from '../../src/backup/open-target.ts';
@@ -37,7 +38,8 @@ describe('a second cluster for backups', () => {
     const lock = await takeLock(repository, 'test');
     const onEvent = (): void => undefined;
     try {
-      return await backupDatabases({ repository, lock, couch, target, onEvent }, databases);
+      const withTarget = { target: secondCluster(repository, target, 'couchgate') };
+      return await backupDatabases({ repository, lock, couch, onEvent, ...withTarget }, databases);
     } finally {
       await lock.release();
     }

@@ -4,6 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { backupDatabase } from '../../src/backup/backup-database.ts';
+import { takeLock } from '../../src/backup/lock.ts';
+import { openRepository } from '../../src/backup/repository.ts';
+import { transferTo } from '../support/backup.ts';
 import { startCouchgate, type Answer, type Couchgate } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
 import { until } from '../support/until.ts';
@@ -41,7 +45,20 @@ describe('H34: backups over HTTP', () => {
     await gate.key();
     await gate.ask('PUT', '/fruit/x', { as: gate.owner, body: {} });
     snapshot = await backup('fruit');
-    ofStore = await backup('couchgate');
+    // A snapshot of the store is made by the command.
+    const secret = { type: 'key-file', bytes: Buffer.from(KEY) } as const;
+    const repository = await openRepository(settings.backupRepository, secret);
+    const lock = await takeLock(repository, 'test');
+    const couch = transferTo(gate.backend);
+    const context = { repository, lock, couch, onEvent: () => undefined };
+    ofStore = (await backupDatabase(context, 'couchgate')).id;
+    await couch.close();
+    await lock.release();
+  });
+
+  it('refuses to back up the store of the API keys on request, so that no second cluster gets it', async () => {
+    for (const databases of [['couchgate'], ['fruit', 'couchgate_history']])
+      assert.equal((await ask('POST', '/run', { databases })).status, 403);
   });
 
   it('refuses to show or restore what the store of the API keys had', async () => {

@@ -5,6 +5,7 @@ import {
   backupInstance,
   instanceDatabases,
   requireEncryption,
+  secondCluster,
   type InstanceSection,
 } from '../../backup/instance.ts';
 import { printable } from '../owner-client.ts';
@@ -41,9 +42,10 @@ export const backup = backupCommand(BACKUP_USAGE, OPTIONS, async (task) => {
   const chosen = await chooseDatabases(couch, patterns, { store, isEncrypted });
   const ofInstance = withInstance ? instanceDatabases(store) : [];
   const databases = chosen.filter((name) => !ofInstance.includes(name));
-  const target = openTarget(targetSettings(settings), settings.couchdbConnectTimeoutMs);
+  const targetCouch = openTarget(targetSettings(settings), settings.couchdbConnectTimeoutMs);
+  const target = secondCluster(repository, targetCouch, store);
   const context = { repository, lock, couch, target, signal, onEvent: report.onEvent };
-  const run = await backupDatabases(context, databases).finally(() => target?.close());
+  const run = await backupDatabases(context, databases).finally(() => targetCouch?.close());
   const outcomes = run.databases;
   let { exitCode } = run;
   for (const outcome of outcomes) report.result('snapshot', outcome, outcomeText(outcome));
