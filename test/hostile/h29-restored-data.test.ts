@@ -1,8 +1,9 @@
 // H29: a restored database is the owner's alone, whoever had access to the old one.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { backupDatabase } from '../../src/backup/backup-database.ts';
 import { takeLock, type Lock } from '../../src/backup/lock.ts';
@@ -10,10 +11,12 @@ import { overwriteDatabase } from '../../src/backup/overwrite-database.ts';
 import { openOrCreateRepository, type Repository } from '../../src/backup/repository.ts';
 import { restoreDatabase } from '../../src/backup/restore-database.ts';
 import { type Snapshot } from '../../src/backup/snapshot.ts';
+import { restore } from '../../src/cli/backup/restore.ts';
 import { requireFlags, restoreSecurity } from '../../src/cli/backup/restore-security.ts';
 import { type Widening } from '../../src/permissions/widening.ts';
 import { openAdmin } from '../../src/setup/admin.ts';
 import { type CouchTransfer } from '../../src/couch/transfer.ts';
+import { embeddedBackend } from '../support/backend.ts';
 import { transferTo } from '../support/backup.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
@@ -116,6 +119,47 @@ describe('H29 a restored database', () => {
     const names = await restoreSecurity(snapshot, 'h29-granted', { couchgate: owner, allowed: all, say });
     assert.equal(names, 2);
     assert.deepEqual([await statusOf('h29-granted', reader), await statusOf('h29-granted')], [200, 200]);
+  });
+
+  it('opens nothing behind a Couchgate of another CouchDB', async () => {
+    const password = join(folder, 'password');
+    writeFileSync(password, couchgate.owner.password);
+    const other = await embeddedBackend(couchgate.owner);
+    const restoreTo = async (target: string, url: string, ...more: readonly string[]) => {
+      let said = '';
+      const stream = { write: (text: string) => (said += text) };
+      const env = { COUCHGATE_CONFIG: folder, COUCHGATE_URL: couchgate.url };
+      const io = { env, stdin: Readable.from([]), stdout: stream, stderr: stream };
+      const words = [
+        'h29-source',
+        '--url',
+        url,
+        '--password-file',
+        password,
+        '--repository',
+        repository.folder,
+      ];
+      const flags = ['--security', '--allow-public', '--allow-admin', ...more];
+      const code = await restore([...words, ...(target === '' ? [] : ['--to', target]), ...flags], io);
+      return [code, said] as const;
+    };
+    // Live behind Couchgate, and closed there since the snapshot.
+    await couchgate.database('h29-live', { nobody: [] });
+    await couchgate.ask('PUT', '/h29-live/secret', { as: couchgate.owner, body: {} });
+    const [code, reason] = await restoreTo('h29-live', other.urls[0] ?? '');
+    assert.equal(code, 1);
+    assert.match(reason, /This Couchgate has another database h29-live .* Nothing was changed\./);
+    const [overwritten] = await restoreTo('', other.urls[0] ?? '', '--overwrite', '--yes');
+    assert.equal(overwritten, 1);
+    // Nobody has it before; afterwards only the other CouchDB has.
+    const [late, why] = await restoreTo('h29-elsewhere', other.urls[0] ?? '');
+    assert.equal(late, 1);
+    assert.match(why, /h29-elsewhere is restored, but its grants are not; only the owner has access/);
+    assert.deepEqual([await statusOf('h29-live', reader), await statusOf('h29-live')], [403, 401]);
+    const [right, text] = await restoreTo('h29-right', couchgate.backend.urls[0] ?? '');
+    assert.equal(right, 0, text);
+    assert.deepEqual([await statusOf('h29-right', reader), await statusOf('h29-right')], [200, 200]);
+    await other.close();
   });
 
   it('has no grants after it was overwritten', async () => {

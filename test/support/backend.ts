@@ -48,8 +48,9 @@ export async function startBackend(options: { readonly nodes?: 1 | 3 } = {}): Pr
 }
 
 /** Starts an embedded node in memory; it ignores the number of nodes. */
-export async function embeddedBackend(): Promise<Backend> {
-  const owner = { name: 'admin', password: randomBytes(12).toString('hex') };
+export async function embeddedBackend(
+  owner: AdminCredentials = { name: 'admin', password: randomBytes(12).toString('hex') },
+): Promise<Backend> {
   const kid = 'couchgate';
   const secret = randomBytes(32);
   const node = await startEmbeddedNode({ folder: undefined, owner, jwtKeys: { [kid]: secret } });

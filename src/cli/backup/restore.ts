@@ -16,6 +16,7 @@ import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
 import { changesText } from './changes-text.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { requireFlags, restoreSecurity } from './restore-security.ts';
+import { requireSameAfter, requireSameBefore } from './same-cluster.ts';
 import { STORE_OPTIONS, storeRestore } from './restore-store.ts';
 import { backupCommand, type Task } from './task.ts';
 import { readTime } from './time.ts';
@@ -154,15 +155,18 @@ async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<num
     : undefined;
   // A Couchgate that is away, or another owner, must not be found out after the restore.
   if (couchgate !== undefined) await readDatabases(couchgate);
+  const couch = await task.couch();
+  if (couchgate !== undefined) await requireSameBefore({ couchgate, couch }, target);
   const repository = await task.repository();
   const lock: Lock | undefined = values.overwrite ? await task.lock(repository, 'restore') : undefined;
-  const context = { repository, couch: await task.couch(), onEvent: report.onEvent, signal };
+  const context = { repository, couch, onEvent: report.onEvent, signal };
   const outcome =
     lock === undefined
       ? await restoreDatabase(context, snapshot, target)
       : await overwriteDatabase({ ...context, lock }, snapshot);
   report.result('restored', outcomeFields(outcome, target), outcomeText(outcome, target));
   if (couchgate !== undefined) {
+    await requireSameAfter({ couchgate, couch }, target);
     const say = (line: string): void => report.line(printable(line));
     const names = await restoreSecurity(snapshot, target, { couchgate, allowed, say });
     report.result('security', { to: target, names }, `The grants of ${names} names are restored.`);
