@@ -1,4 +1,5 @@
 // Finds every stored version of a document, and reads one of them.
+import { compareRevisions } from '../couch/revision.ts';
 import { Chain } from './chain.ts';
 import { type IndexedLeaf, type IndexReader } from './index-file.ts';
 import { PackReader, type PackedLeaf } from './pack.ts';
@@ -59,13 +60,7 @@ export async function readLeaf(repository: Repository, leaf: IndexedLeaf): Promi
  */
 export function winnerFirst(a: IndexedLeaf, b: IndexedLeaf): number {
   if (a.deleted !== b.deleted) return a.deleted ? 1 : -1;
-  const generation = parseInt(b.rev, 10) - parseInt(a.rev, 10);
-  if (generation !== 0) return generation;
-  return hashOf(b.rev) > hashOf(a.rev) ? 1 : -1;
-}
-
-function hashOf(rev: string): string {
-  return rev.slice(rev.indexOf('-') + 1);
+  return compareRevisions(b.rev, a.rev);
 }
 
 function areEqual(a: readonly IndexedLeaf[], b: readonly IndexedLeaf[]): boolean {

@@ -4,6 +4,7 @@
 // cannot restore a revoked key.
 import { type KeySummary } from './api-key.ts';
 import { type Digest } from './secret.ts';
+import { compareRevisions } from '../couch/revision.ts';
 import { type StoredDocument } from '../couch/store.ts';
 
 export const KEY = 'key:';
@@ -97,8 +98,7 @@ export function changesAccess(before: CachedKey, after: CachedKey): boolean {
 
 /** Compares revisions by CouchDB's order: the longer history wins, then the greater hash. */
 export function isNewer(rev: string, than: string): boolean {
-  const difference = Number.parseInt(rev, 10) - Number.parseInt(than, 10);
-  return difference === 0 ? rev > than : difference > 0;
+  return compareRevisions(rev, than) > 0;
 }
 
 /** Formats a time as ISO 8601; null = does not expire. */

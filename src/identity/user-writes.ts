@@ -1,6 +1,7 @@
 // Writes documents of `_users` for their users. A cluster has no compare-and-swap: two writers of one
 // document can both succeed. So the leaves are read again after a write, and of two, CouchDB's choice stays.
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
+import { compareRevisions } from '../couch/revision.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { userPath, type UserDocument } from './couch-accounts.ts';
 
@@ -49,7 +50,7 @@ export async function updateUser(
   const leaves = await userLeaves(couch, name);
   if (!leaves.some(({ _rev }) => _rev === rev))
     throw new Unavailable(UNKNOWN, { detail: 'the new revision is no leaf' });
-  if (leaves.every(({ _rev }) => !isPreferred(_rev, rev))) return { outcome: 'written', rev };
+  if (leaves.every(({ _rev }) => compareRevisions(_rev, rev) <= 0)) return { outcome: 'written', rev };
   await deleteLeaf(couch, name, rev);
   return { outcome: 'conflict' };
 }
@@ -130,20 +131,8 @@ async function leavesWithAncestors(couch: Pick<Couch, 'ask'>, name: string): Pro
 function comesFrom({ _rev, _revisions: revisions }: UserLeaf, rev: string): boolean {
   if (_rev === rev) return true;
   const { start, ids } = (revisions ?? {}) as { readonly start?: number; readonly ids?: readonly string[] };
-  const [generation, digest] = partsOf(rev);
-  return ids?.[(start ?? 0) - generation] === digest;
-}
-
-/** CouchDB's own choice between two live leaves: the longer branch, then the greater digest. */
-function isPreferred(rev: string, other: string): boolean {
-  const [generation, digest] = partsOf(rev);
-  const [otherGeneration, otherDigest] = partsOf(other);
-  return generation === otherGeneration ? digest > otherDigest : generation > otherGeneration;
-}
-
-function partsOf(rev: string): readonly [number, string] {
   const dash = rev.indexOf('-');
-  return [Number(rev.slice(0, dash)), rev.slice(dash + 1)];
+  return ids?.[(start ?? 0) - Number(rev.slice(0, dash))] === rev.slice(dash + 1);
 }
 
 function tooFewCopies(): Unavailable {

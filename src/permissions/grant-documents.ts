@@ -1,6 +1,7 @@
 // Keeps the grants that the owner writes as documents of their own (prefix grants, server grants) in memory,
 // and changes them. A revocation is a live document, so that no concurrent write can undo it.
 import { type ChangeRow } from '../couch/couch.ts';
+import { compareRevisions } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
@@ -250,10 +251,4 @@ function isRevoked(document: StoredDocument): boolean {
 function leavesBeside(document: StoredDocument | undefined): readonly string[] {
   const conflicts = document?.['_conflicts'];
   return Array.isArray(conflicts) ? conflicts.filter((rev) => typeof rev === 'string') : [];
-}
-
-/** CouchDB's order: the longer history wins, then the greater hash. */
-function compareRevisions(a: string, b: string): number {
-  const difference = Number.parseInt(a, 10) - Number.parseInt(b, 10);
-  return difference !== 0 ? difference : a < b ? -1 : a > b ? 1 : 0;
 }
