@@ -1,6 +1,7 @@
 // Finds what the names of a list stand for. For the owner only: it tells which names exist (H23).
 import { type Couch } from '../couch/couch.ts';
 import { type KeyStore } from '../identity/api-key.ts';
+import { usersAmong } from '../identity/couch-accounts.ts';
 import { type AccountKind } from '../identity/named-account.ts';
 
 export interface AccountKindsDeps {
@@ -36,26 +37,6 @@ export async function kindsOf(
     else others.push(name);
   }
   const users = await usersAmong(couch, others);
-  for (const name of others) found.set(name, { kind: users.has(name) ? 'user' : 'unknown' });
+  for (const name of others) found.set(name, { kind: users?.has(name) === true ? 'user' : 'unknown' });
   return found;
-}
-
-async function usersAmong(couch: Pick<Couch, 'ask'>, names: readonly string[]): Promise<ReadonlySet<string>> {
-  if (names.length === 0) return new Set();
-  const { body } = await couch.ask({
-    method: 'POST',
-    path: '/_users/_all_docs',
-    body: { keys: names.map((name) => `org.couchdb.user:${name}`) },
-    repeatable: true,
-  });
-  // Without a database of users, there are no rows.
-  const { rows = [] } = (body ?? {}) as {
-    readonly rows?: readonly { readonly value?: { readonly deleted?: boolean } }[];
-  };
-  return new Set(
-    names.filter((_, at) => {
-      const value = rows[at]?.value;
-      return value !== undefined && value.deleted !== true;
-    }),
-  );
 }

@@ -1,7 +1,7 @@
 // Finds names in a change of permissions that nobody has. Only the owner may learn them (H23).
 import { type Couch } from '../couch/couch.ts';
 import { type KeyStore, type KeySummary } from '../identity/api-key.ts';
-import { readAdmin } from '../identity/couch-accounts.ts';
+import { readAdmin, usersAmong } from '../identity/couch-accounts.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 
@@ -56,22 +56,9 @@ async function unknownAmong({ couch, keys }: KnownNamesDeps, names: readonly str
   // A key that was created a moment ago may be missing in a list.
   const areKeys = await Promise.all(missing.map((name) => keys.describe(name)));
   const others = missing.filter((_, at) => areKeys[at] === undefined);
-  if (others.length === 0) return others;
-  const { status, body } = await couch.ask({
-    method: 'POST',
-    path: '/_users/_all_docs',
-    body: { keys: others.map((name) => `org.couchdb.user:${name}`) },
-    repeatable: true,
-  });
-  const { rows } = (body ?? {}) as {
-    readonly rows?: readonly { readonly value?: { readonly deleted?: boolean } }[];
-  };
-  // 404 = there is no database of users.
-  if (status !== 404 && (status !== 200 || rows?.length !== others.length)) return [];
-  const strangers = others.filter((_, at) => {
-    const value = rows?.[at]?.value;
-    return value === undefined || value.deleted === true;
-  });
+  const users = await usersAmong(couch, others);
+  if (users === undefined) return [];
+  const strangers = others.filter((name) => !users.has(name));
   const admins = await Promise.all(strangers.map((name) => readAdmin(couch, '_local', name)));
   return strangers.filter((_, at) => admins[at] === undefined);
 }

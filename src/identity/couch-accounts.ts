@@ -21,6 +21,34 @@ export function userPath(name: string): string {
 }
 
 /**
+ * The names of users among these, by one request; `undefined` = CouchDB did not answer for each of them.
+ * Without a database of users, there are none. Throws `Unavailable`.
+ */
+export async function usersAmong(
+  couch: Pick<Couch, 'ask'>,
+  names: readonly string[],
+): Promise<ReadonlySet<string> | undefined> {
+  if (names.length === 0) return new Set();
+  const { status, body } = await couch.ask({
+    method: 'POST',
+    path: '/_users/_all_docs',
+    body: { keys: names.map((name) => `org.couchdb.user:${name}`) },
+    repeatable: true,
+  });
+  if (status === 404) return new Set();
+  const { rows } = (body ?? {}) as {
+    readonly rows?: readonly { readonly value?: { readonly deleted?: boolean } }[];
+  };
+  if (status !== 200 || rows?.length !== names.length) return undefined;
+  return new Set(
+    names.filter((_, at) => {
+      const value = rows[at]?.value;
+      return value !== undefined && value.deleted !== true;
+    }),
+  );
+}
+
+/**
  * Reads the password digest of a server admin from a node's configuration. `undefined` = the node has no such
  * server admin, or is down. Throws `Unavailable`.
  * Source: docs.couchdb.org/en/stable/api/server/configuration.html
