@@ -1,13 +1,12 @@
 // Changes the roles of one name on all databases of a prefix: makes, changes or removes its prefix grant.
 import { createHash } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
+import { randomPause } from '../permissions/random-pause.ts';
 import { isRole, type Role } from '../permissions/role.ts';
 import { type Admin, fieldsOf } from '../setup/admin.ts';
 import { accepted } from './owner-client.ts';
 
 const PATH = '/_api/v2/prefix_grants';
 const MAX_ATTEMPTS = 30;
-const MAX_PAUSE_MS = 500;
 
 interface Held {
   readonly id: string;
@@ -51,7 +50,7 @@ export async function changePrefixRoles(
     }
     if (!hasMoved) return { roles: [...roles], warnings };
     if (attempt >= MAX_ATTEMPTS) throw new Error('others change this prefix grant all the time');
-    await pause(Math.random() * Math.min(MAX_PAUSE_MS, 50 * (attempt + 1)));
+    await randomPause(attempt);
   }
 }
 

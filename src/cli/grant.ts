@@ -1,6 +1,6 @@
 // `couchgate grant` and `couchgate revoke-grant`: change the roles of one name on one database, or on all
 // databases of a prefix, over the HTTP API.
-import { setTimeout as pause } from 'node:timers/promises';
+import { randomPause } from '../permissions/random-pause.ts';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { type Admin, fieldsOf } from '../setup/admin.ts';
 import { UsageError } from '../setup/arguments.ts';
@@ -42,7 +42,6 @@ const OPTIONS = {
 const DANGEROUS: readonly Role[] = ['_admin', '_security'];
 /** Other writers may change the document between our read and our write. */
 const MAX_ATTEMPTS = 30;
-const MAX_PAUSE_MS = 500;
 
 /** Creates the command that adds roles. */
 export function grantCommand(askPassword: AskPassword): Command {
@@ -143,8 +142,7 @@ async function changeRoles(
       etag === undefined ? {} : { 'If-Match': etag },
     );
     if (written.status === 412 && attempt < MAX_ATTEMPTS) {
-      // Random, so that writers that collided do not collide again.
-      await pause(Math.random() * Math.min(MAX_PAUSE_MS, 50 * (attempt + 1)));
+      await randomPause(attempt);
       continue;
     }
     const { warnings } = accepted(written, `changing the permissions of ${database}`);
