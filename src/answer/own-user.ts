@@ -45,8 +45,8 @@ export function ownUserHandlers(deps: OwnUserDeps): Pick<Answers, 'users-own-rea
   };
 }
 
-/** CouchDB's own words. */
-const CONFLICT = 'Document update conflict.';
+/** CouchDB's own words for a document that exists; pouchdb-authentication knows them. */
+export const CONFLICT = 'Document update conflict.';
 
 async function write(deps: OwnUserDeps, req: Request, res: Response, context: Context): Promise<void> {
   refuseParameters(context);

@@ -14,7 +14,7 @@ import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 import { parseOwnUser, USER_ID } from './own-user-fields.ts';
-import { refuseParameters, userKey } from './own-user.ts';
+import { CONFLICT, refuseParameters, userKey } from './own-user.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from './taken-names.ts';
 
 export interface SignUpDeps extends TakenNamesDeps {
@@ -94,9 +94,6 @@ function isPossible(name: string): boolean {
   if (name !== name.trim().normalize('NFC') || UNSEEN.test(name)) return false;
   return !name.startsWith('_') && !name.includes(':');
 }
-
-/** CouchDB's own words for a document that exists; pouchdb-authentication knows them. */
-const CONFLICT = 'Document update conflict.';
 
 /**
  * Makes the user. Resolves with the revision. Throws 409 if the name is taken, at a multiple of the quantum.
