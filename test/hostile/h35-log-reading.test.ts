@@ -30,6 +30,21 @@ function lineOf(at: number, fields: Readonly<Record<string, unknown>> = {}): str
 const linesOf = (count: number, fields: Readonly<Record<string, unknown>> = {}): string =>
   Array.from({ length: count }, (_, at) => lineOf(at, fields)).join('');
 
+/** Counts turns of the event loop until the result is called, which returns the number. */
+function countTurns(): () => number {
+  let turns = 0;
+  let runs = true;
+  const count = (): void => {
+    turns += 1;
+    if (runs) setImmediate(count);
+  };
+  setImmediate(count);
+  return () => {
+    runs = false;
+    return turns;
+  };
+}
+
 describe('H35: a reader of the access log', () => {
   let folder: string;
   before(async () => {
@@ -72,16 +87,10 @@ describe('H35: a reader of the access log', () => {
 
   it('lets other work run after every chunk, and reads no more than its part of a large file', async () => {
     await writeFile(join(folder, 'large.log'), linesOf(20_000, { userAgent: 'x'.repeat(400) }));
-    let turns = 0;
-    let runs = true;
-    const count = (): void => {
-      turns += 1;
-      if (runs) setImmediate(count);
-    };
-    setImmediate(count);
+    const stop = countTurns();
     const mostBytes = 4_194_304;
     const page = await search('large.log', { status: '200', principal: 'nobody' }, { mostBytes });
-    runs = false;
+    const turns = stop();
     assert.ok(turns >= mostBytes / 65_536, `${turns} turns of the event loop`);
     assert.deepEqual(page.lines, []);
     const file = await open(join(folder, 'large.log'));
@@ -123,16 +132,10 @@ describe('H35: a reader of the access log', () => {
     const recent = new RecentLines();
     for (let at = 0; at < 5000; at += 1) recent.add(lineOf(at));
     const read = createLogReader('stdout', { recent });
-    let turns = 0;
-    let runs = true;
-    const count = (): void => {
-      turns += 1;
-      if (runs) setImmediate(count);
-    };
-    setImmediate(count);
+    const stop = countTurns();
     const filter = lineFilter({ principal: 'nobody' }, NOW);
     const page = await read({ filter, limit: 50, cursor: undefined, isAborted: () => false });
-    runs = false;
+    const turns = stop();
     assert.deepEqual(page.lines, []);
     assert.ok(turns >= 20, `${turns} turns of the event loop`);
   });
