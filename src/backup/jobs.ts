@@ -88,15 +88,28 @@ export class BackupJobs {
 
   /** All jobs, newest first. Throws `Unavailable`. */
   async list(): Promise<readonly Job[]> {
-    const stored = await this.#jobs.list();
-    const holders = await this.#holders(stored.map(({ job }) => job));
-    return stored.map(({ job }) => shown(job, holders));
+    return this.#shown(await this.#jobs.list());
   }
 
   /** Throws `Unavailable`. */
   async read(id: string): Promise<Job | undefined> {
     const stored = await this.#jobs.read(id);
-    return stored === undefined ? undefined : shown(stored.job, await this.#holders([stored.job]));
+    return stored === undefined ? undefined : (await this.#shown([stored]))[0];
+  }
+
+  /**
+   * A running job whose lease nobody holds any more is interrupted, whether somebody has written it down or
+   * not. A job writes its end before it releases its lease: what the record says after that decides.
+   */
+  async #shown(stored: readonly StoredJob[]): Promise<readonly Job[]> {
+    const holders = await this.#holders(stored.map(({ job }) => job));
+    return Promise.all(
+      stored.map(async ({ job }) => {
+        if (job.state !== 'running' || holders.get(laneOf(job)) === job.id) return job;
+        const now = (await this.#jobs.read(job.id))?.job ?? job;
+        return now.state === 'running' ? interrupted(now) : now;
+      }),
+    );
   }
 
   /** The job of the holder of each lane with a running job. */
@@ -162,9 +175,4 @@ export class BackupJobs {
     if (!(error instanceof Unavailable)) throw error;
     this.#options.warn('backup jobs cannot be read', { detail: error.detail ?? error.reason });
   };
-}
-
-/** A running job whose lease has expired is interrupted, whether somebody has written it down or not. */
-function shown(job: Job, holders: ReadonlyMap<Lane, string | undefined>): Job {
-  return job.state === 'running' && holders.get(laneOf(job)) !== job.id ? interrupted(job) : job;
 }

@@ -93,7 +93,7 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
     await target.close();
     const as = one().owner;
     const run = await one().ask('POST', '/_api/v2/backup/run', { as, body: { databases: ['fruit'] } });
-    assert.equal(run.status, 202);
+    assert.equal(run.status, 202, JSON.stringify([run.body, await jobs(one())]));
     await until(async () => (await jobs(one()))[0]?.state === 'incomplete', 'the job');
     const [job] = await jobs(one());
     assert.equal(job?.exit_code, 3);
