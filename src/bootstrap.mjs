@@ -1,4 +1,4 @@
-// Starts Couchgate or its tests from a fresh clone: installs dependencies and builds if necessary.
+// Starts, tests or builds Couchgate from a fresh clone: installs dependencies and builds if necessary.
 // Plain JavaScript without dependencies: it runs before they are installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -79,7 +79,6 @@ function isBuilt() {
 }
 
 function build() {
-  if (isBuilt()) return;
   const stamp = buildStamp();
   process.stderr.write('couchgate: building\n');
   rmSync(BUILT, { force: true });
@@ -106,13 +105,15 @@ refuseOldNode();
 // The build needs development packages: the compiler is one.
 install(job !== 'start' || !isBuilt());
 if (job === 'test') {
-  build();
+  if (!isBuilt()) build();
   await test(rest);
-} else if (job === 'start') {
+} else if (job === 'build') {
   build();
+} else if (job === 'start') {
+  if (!isBuilt()) build();
   const main = join(ROOT, 'dist', 'main.js');
   process.argv = [process.argv[0], main, ...rest];
   await import(pathToFileURL(main).href);
 } else {
-  stop('usage: node src/bootstrap.mjs start|test [arguments]');
+  stop('usage: node src/bootstrap.mjs start|test|build [arguments]');
 }
