@@ -15,7 +15,7 @@ import { restoreStore, type StoreRestoreOutcome } from '../../src/backup/restore
 import { runJob } from '../../src/backup/run-job.ts';
 import { type CouchTransfer } from '../../src/couch/transfer.ts';
 import { openAdmin, type Admin } from '../../src/setup/admin.ts';
-import { startBackend, type Backend } from '../support/backend.ts';
+import { embeddedBackend, startBackend, type Backend } from '../support/backend.ts';
 import { transferTo } from '../support/backup.ts';
 import { startCouchgate, type Credentials } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
@@ -128,7 +128,8 @@ describe('H29 old copies of a store', () => {
   });
 
   it('never reach the second cluster, under any name that the store had', async () => {
-    const other = await started(startBackend());
+    // A test process has one real cluster.
+    const other = await started(embeddedBackend());
     const target = await started(transferTo(other));
     const databases = ['h29-data', 'couchgate', 'h29-other'];
     const context = { repository, lock, couch, onEvent: () => undefined };
