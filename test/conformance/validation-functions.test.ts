@@ -138,7 +138,7 @@ const CASES: readonly Case[] = [
   { who: 'the owner', as: 'owner', lists: {} },
 ];
 
-describe('validation functions of the manual', { skip: withoutCouchdb, timeout: 180_000 }, () => {
+describe('validation functions of the manual', { skip: withoutCouchdb, timeout: 600_000 }, () => {
   let gate: Couchgate;
   before(async () => {
     gate = await startCouchgate();

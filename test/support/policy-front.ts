@@ -104,7 +104,7 @@ interface Upstream {
   close(): Promise<void>;
 }
 
-/** Records every request, then answers 200 (an empty list to a question for one) or forwards it to `target`. */
+/** Records every request, then forwards it to `target`, or answers 200 (an empty list where one is read). */
 async function startUpstream(target: string | undefined): Promise<Upstream> {
   const seen: Reached[] = [];
   const agent = new http.Agent({ keepAlive: true });
