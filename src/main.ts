@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Entry point of the command line: runs the command, or the server without one.
 import { runCommand } from './cli/commands.ts';
+import { withoutControls } from './cli/terminal.ts';
 import { loadConfiguration } from './config/load.ts';
 import { EMBEDDED_OPTION } from './embedded-option.ts';
 import { explainFailure } from './explain-failure.ts';
@@ -21,7 +22,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`couchgate: ${explainFailure(error)}\n`);
+  process.stderr.write(`couchgate: ${withoutControls(explainFailure(error))}\n`);
   process.exitCode = 1;
 }
 // An open handle (idle connection, timer) must not keep the process alive after the command ends or fails.

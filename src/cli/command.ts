@@ -2,11 +2,17 @@
 import { type Readable } from 'node:stream';
 import { type Environment } from '../config/sources.ts';
 
+export interface Output {
+  /** True for a terminal. */
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
 export interface CommandIo {
   readonly env: Environment;
   readonly stdin: Readable;
-  readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
+  readonly stdout: Output;
+  readonly stderr: Output;
 }
 
 /**

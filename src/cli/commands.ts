@@ -16,7 +16,7 @@ import { corsCheck, CORS_CHECK_USAGE } from './cors-check.ts';
 import { EXPLAIN_USAGE, explainCommand } from './explain.ts';
 import { grantCommand, GRANT_USAGE, revokeGrantCommand, REVOKE_GRANT_USAGE } from './grant.ts';
 import { keysCommand, KEYS_USAGE } from './keys.ts';
-import { printable } from './owner-client.ts';
+import { harmlessIo, printable } from './terminal.ts';
 import { permissionsCommand, PERMISSIONS_USAGE } from './permissions/command.ts';
 import { WHAT_CAN_USAGE, whatCanCommand, WHO_CAN_USAGE, whoCanCommand } from './who-can.ts';
 import { loadSettings } from '../config/load.ts';
@@ -64,6 +64,8 @@ interface CommandEntry {
   readonly run: Command;
   /** True if the command has arguments. Without them, an argument is a mistake. */
   readonly hasArguments: boolean;
+  /** True if standard output is data of the user, byte for byte unless it is a terminal. */
+  readonly writesData?: boolean;
 }
 
 const setup: Command = (args, { env, stdout, stderr }) => {
@@ -127,7 +129,7 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
   find: withArguments(FIND_USAGE, find),
   diff: withArguments(DIFF_USAGE, diff),
   forget: withArguments(FORGET_USAGE, forget),
-  export: withArguments(EXPORT_USAGE, exportCommand(askPassword)),
+  export: { ...withArguments(EXPORT_USAGE, exportCommand(askPassword)), writesData: true },
   permissions: withArguments(PERMISSIONS_USAGE, permissionsCommand(askPassword)),
   'cors-check': withArguments(CORS_CHECK_USAGE, corsCheck),
   '--check-config': plain(CHECK_CONFIG_USAGE, checkConfig),
@@ -141,8 +143,9 @@ export const COMMANDS: Readonly<Record<string, CommandEntry>> = {
  * Runs a command and resolves with its exit code. `--help` and `-h` print the usage of any command to stdout.
  * An unknown command, or an argument of a command without arguments, is invalid usage (2).
  */
-export async function runCommand(name: string, args: readonly string[], io: CommandIo): Promise<number> {
+export async function runCommand(name: string, args: readonly string[], given: CommandIo): Promise<number> {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const io = harmlessIo(given, command?.writesData);
   if (command === undefined) {
     const near = nearest(name, Object.keys(COMMANDS));
     const hint = near === undefined ? '' : `; did you mean ${near}?`;

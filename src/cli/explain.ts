@@ -12,9 +12,9 @@ import {
   openOwner,
   OWNER_OPTION_LINES,
   OWNER_OPTIONS,
-  printable,
 } from './owner-client.ts';
 import { parseOptions } from './parse-options.ts';
+import { printable } from './terminal.ts';
 
 export const EXPLAIN_USAGE = `Usage: couchgate explain --as KEY METHOD PATH [options]
        couchgate explain --log REQUEST_ID [FILE]... [options]

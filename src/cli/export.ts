@@ -10,8 +10,9 @@ import { type Writable } from 'node:stream';
 import { ADMIN_PASSWORD, ADMIN_USER, COUCHGATE_URL } from '../config/sources.ts';
 import { checkedUrl, readPassword, UsageError } from '../setup/arguments.ts';
 import { type Command, type CommandIo } from './command.ts';
-import { type AskPassword, printable } from './owner-client.ts';
+import { type AskPassword } from './owner-client.ts';
 import { parseOptions, type Parsed } from './parse-options.ts';
+import { printable } from './terminal.ts';
 
 export const EXPORT_USAGE = `Usage: couchgate export DATABASE [options]
 Writes the documents of a database, in the order of their ids, with the rights of the owner or of a key.

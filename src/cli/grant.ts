@@ -13,10 +13,10 @@ import {
   openOwner,
   OWNER_OPTIONS,
   OWNER_OPTIONS_USAGE,
-  printable,
 } from './owner-client.ts';
 import { parseOptions } from './parse-options.ts';
 import { rolesIn } from './roles.ts';
+import { printable } from './terminal.ts';
 
 const ROLES_USAGE = `ROLES is a list separated by commas, such as _reader,_writer. KEY is an API key, a user of CouchDB, or nobody for
 everybody without a password. Other roles and other names on the database stay as they are. DATABASE may be a prefix

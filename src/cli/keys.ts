@@ -10,10 +10,10 @@ import {
   openOwner,
   OWNER_OPTIONS,
   OWNER_OPTIONS_USAGE,
-  printable,
 } from './owner-client.ts';
 import { parseOptions, type Parsed } from './parse-options.ts';
 import { rolesIn } from './roles.ts';
+import { printable } from './terminal.ts';
 
 export const KEYS_USAGE = `Usage: couchgate keys <list | show KEY | create | rotate KEY | revoke KEY> [options]
 Manages API keys of a running Couchgate.

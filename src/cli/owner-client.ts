@@ -4,6 +4,7 @@ import { ADMIN_PASSWORD, ADMIN_USER, COUCHGATE_URL } from '../config/sources.ts'
 import { fieldsOf, openAdmin, reasonOf, type Admin, type AdminAnswer } from '../setup/admin.ts';
 import { checkedUrl, readPassword, UsageError } from '../setup/arguments.ts';
 import { type CommandIo } from './command.ts';
+import { printable } from './terminal.ts';
 
 /** Options of every command of this kind, for `parseArgs`. */
 export const OWNER_OPTIONS = {
@@ -58,7 +59,7 @@ export async function openOwner(
   const name = values.user ?? env[ADMIN_USER] ?? 'admin';
   const file = values['password-file'];
   const given = file === undefined ? env[ADMIN_PASSWORD] : readPassword(file);
-  const password = given ?? (await askPassword?.(`Password of ${name}: `));
+  const password = given ?? (await askPassword?.(`Password of ${printable(name)}: `));
   if (password === undefined)
     throw new UsageError('no password: use --password-file or COUCHGATE_ADMIN_PASSWORD');
   const ca = values.ca === undefined ? {} : { ca: readText(values.ca) };
@@ -105,12 +106,6 @@ async function codeOf(
     stderr.write(usage);
     return 2;
   }
-}
-
-/** Text for a terminal: a name or a reason may contain its control sequences. */
-export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '?');
 }
 
 function readText(file: string): string {

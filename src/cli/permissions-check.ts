@@ -18,6 +18,7 @@ import {
 import { RecordCopies } from '../permissions/record-copies.ts';
 import { PermissionRecords } from '../permissions/permission-records.ts';
 import { type CommandIo } from './command.ts';
+import { printable } from './terminal.ts';
 
 export interface CheckArguments {
   readonly repair: boolean;
@@ -37,7 +38,7 @@ export async function checkPermissions(parsed: CheckArguments, io: CommandIo): P
     return await check(settings, couch, parsed, io);
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
-    io.stderr.write(`couchgate: ${error.reason} (${error.detail ?? error.error})\n`);
+    io.stderr.write(`couchgate: ${printable(`${error.reason} (${error.detail ?? error.error})`)}\n`);
     return 3;
   } finally {
     await couch.close();
@@ -102,7 +103,7 @@ async function check(
     if (!isRepaired) counts.left += 1;
     const line = json
       ? JSON.stringify({ ...finding, repaired: isRepaired })
-      : `${database}: ${describe(finding)}${isRepaired ? ', repaired' : ''}`;
+      : printable(`${database}: ${describe(finding)}${isRepaired ? ', repaired' : ''}`);
     stdout.write(`${line}\n`);
   }
   const { checked, differing, left } = counts;

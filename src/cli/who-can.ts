@@ -9,10 +9,10 @@ import {
   openOwner,
   OWNER_OPTION_LINES,
   OWNER_OPTIONS,
-  printable,
 } from './owner-client.ts';
 import { parseOptions } from './parse-options.ts';
 import { rolesIn } from './roles.ts';
+import { printable } from './terminal.ts';
 
 export const WHO_CAN_USAGE = `Usage: couchgate who-can ROLE DATABASE [options]
 Lists the names that have a role on a database, with those that have _admin, and where their roles come from.

@@ -8,7 +8,6 @@ import {
   secondCluster,
   type InstanceSection,
 } from '../../backup/instance.ts';
-import { printable } from '../owner-client.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { backupCommand } from './task.ts';
@@ -59,12 +58,12 @@ export const backup = backupCommand(BACKUP_USAGE, OPTIONS, async (task) => {
 });
 
 function outcomeText(outcome: DatabaseOutcome): string {
-  const database = printable(outcome.database);
-  if ('failure' in outcome) return `${database}: FAILED: ${printable(outcome.failure)}`;
+  const { database } = outcome;
+  if ('failure' in outcome) return `${database}: FAILED: ${outcome.failure}`;
   const { id, full, counts, problems } = outcome.snapshot;
   const kind = full ? 'full' : 'incremental';
   const missing = problems.length === 0 ? '' : `; INCOMPLETE: ${problems.length} documents could not be read`;
-  const state = outcome.target === undefined ? missing : `${missing}; ${printable(outcome.target)}`;
+  const state = outcome.target === undefined ? missing : `${missing}; ${outcome.target}`;
   return `${database}: snapshot ${id} (${kind}), ${counts.documents} documents, ${counts.attachments} attachments${state}`;
 }
 
@@ -74,8 +73,8 @@ function fieldsOf({ id, started, finished, complete, snapshots, problems }: Inst
 }
 
 function sectionText({ id, snapshots, problems }: InstanceSection): string {
-  const state = problems.length === 0 ? '' : `; INCOMPLETE: ${printable(problems.join('; '))}`;
-  return `instance section ${id}: ${Object.keys(snapshots).map(printable).join(', ')}${state}`;
+  const state = problems.length === 0 ? '' : `; INCOMPLETE: ${problems.join('; ')}`;
+  return `instance section ${id}: ${Object.keys(snapshots).join(', ')}${state}`;
 }
 
 function summaryText(outcomes: readonly DatabaseOutcome[]): string {

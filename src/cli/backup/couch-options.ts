@@ -6,6 +6,7 @@ import { createTransfer, type CouchTransfer } from '../../couch/transfer.ts';
 import { createIdentity } from '../../forward/identity.ts';
 import { checkedUrl, readPassword, UsageError } from '../../setup/arguments.ts';
 import { askPassword } from '../ask-password.ts';
+import { printable } from '../terminal.ts';
 
 /** Options of the commands that need CouchDB, for `parseArgs`. */
 export const COUCH_OPTIONS = {
@@ -67,7 +68,7 @@ async function basic(values: CouchValues, env: Environment): Promise<() => strin
   const name = values.user ?? env[ADMIN_USER] ?? 'admin';
   const file = values['password-file'];
   const given = file === undefined ? env[ADMIN_PASSWORD] : readPassword(file);
-  const password = given ?? (await askPassword?.(`Password of ${name}: `));
+  const password = given ?? (await askPassword?.(`Password of ${printable(name)}: `));
   if (password === undefined)
     throw new UsageError('no password: use --password-file or COUCHGATE_ADMIN_PASSWORD');
   const header = `Basic ${Buffer.from(`${name}:${password}`).toString('base64')}`;

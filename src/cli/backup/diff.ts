@@ -6,7 +6,7 @@ import { readLive } from '../../backup/restore-document.ts';
 import { chooseSnapshot } from '../../backup/snapshot.ts';
 import { leavesIn, readLeaf } from '../../backup/versions.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { changesText } from './changes-text.ts';
+import { changeLines } from './changes-text.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { backupCommand, type Task } from './task.ts';
@@ -40,7 +40,7 @@ export const diff = backupCommand(DIFF_USAGE, OPTIONS, async (task) => {
   report.result(
     'diff',
     { id, changes },
-    changes.length === 0 ? 'Both versions are equal.' : changesText(changes),
+    changes.length === 0 ? 'Both versions are equal.' : changeLines(changes),
   );
   return 0;
 });

@@ -11,7 +11,6 @@ import {
 import { prune } from '../../backup/prune.ts';
 import { type Settings } from '../../config/settings.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { printable } from '../owner-client.ts';
 import { bytesText } from './report.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { backupCommand } from './task.ts';
@@ -51,7 +50,7 @@ export const forget = backupCommand(FORGET_USAGE, OPTIONS, async (task) => {
   const plan = await forgetByPolicy(repository, policy, positionals);
   let count = 0;
   for (const [database, verdicts] of [...plan.databases, ['instance sections', plan.instances] as const]) {
-    if (verdicts.length > 0) report.line(printable(database));
+    if (verdicts.length > 0) report.line(database);
     for (const { snapshot, reasons } of verdicts) {
       const { id, started } = snapshot;
       const keep = reasons.length > 0;

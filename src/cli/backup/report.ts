@@ -2,16 +2,20 @@
 import { SingleBar } from 'cli-progress';
 import { type BackupEvent } from '../../backup/events.ts';
 import { type CommandIo } from '../command.ts';
-import { printable } from '../owner-client.ts';
+import { printable } from '../terminal.ts';
 
+/**
+ * Every line that it prints goes through `printable`, whole: names, reasons and ids come from a repository or
+ * from CouchDB, and none of them can control the terminal or add a line (H37).
+ */
 export interface Report {
   /** Takes the events of the engine. */
   readonly onEvent: (event: BackupEvent) => void;
-  /** Prints a result: the object with --json, else the text. */
-  result(type: string, fields: object, text: string): void;
+  /** Prints a result: the object with --json, else the lines. */
+  result(type: string, fields: object, text: string | readonly string[]): void;
   /** Reports damage that does not stop the command. */
   readonly onDamaged: (reason: string) => void;
-  /** Prints a line for people; nothing with --json. */
+  /** Prints one line for people; nothing with --json. */
   line(text: string): void;
   close(): void;
 }
@@ -62,35 +66,35 @@ class TextReport implements Report {
 
   constructor(io: CommandIo) {
     this.#io = io;
-    this.#isTerminal = io.stderr === process.stderr && process.stderr.isTTY;
+    this.#isTerminal = io.stderr.isTTY === true;
   }
 
   readonly onEvent = (event: BackupEvent): void => {
-    const database = printable(event.database);
+    const { database } = event;
     if (event.type === 'start') {
       this.close();
       if (!this.#isTerminal) return;
       this.#bar = new SingleBar({ format: FORMAT, stream: process.stderr, hideCursor: true });
-      this.#bar.start(event.total, 0, { database, size: '0 B', remaining: '' });
+      this.#bar.start(event.total, 0, { database: printable(database), size: '0 B', remaining: '' });
     } else if (event.type === 'progress') {
       const remaining = event.pending > 0 ? `${event.pending} changes remain` : '';
       this.#bar?.setTotal(Math.max(event.documents, this.#bar.getTotal()));
-      this.#bar?.update(event.documents, { database, size: bytesText(event.bytes), remaining });
+      this.#bar?.update(event.documents, { size: bytesText(event.bytes), remaining });
     } else if (event.type === 'problem') {
       const id = event.id === undefined || event.id === '' ? '' : ` document ${JSON.stringify(event.id)}`;
-      this.#note(`${database}:${printable(id)} ${printable(event.reason)}`);
+      this.#note(`${database}:${id} ${event.reason}`);
     } else this.#note(`${database}: ${event.message}`);
   };
 
-  readonly onDamaged = (reason: string): void => this.#note(`DAMAGED: ${printable(reason)}`);
+  readonly onDamaged = (reason: string): void => this.#note(`DAMAGED: ${reason}`);
 
-  result(_type: string, _fields: object, text: string): void {
-    this.line(text);
+  result(_type: string, _fields: object, text: string | readonly string[]): void {
+    for (const line of typeof text === 'string' ? [text] : text) this.line(line);
   }
 
   line(text: string): void {
     this.close();
-    this.#io.stdout.write(`${text}\n`);
+    this.#io.stdout.write(`${printable(text)}\n`);
   }
 
   close(): void {
@@ -100,8 +104,9 @@ class TextReport implements Report {
 
   /** Interrupts the bar for a line; the next progress draws it again. */
   #note(text: string): void {
-    if (this.#bar !== undefined) this.#io.stderr.write('\r\u001b[K');
-    this.#io.stderr.write(`${text}\n`);
+    // The bar writes to the same place; `#io` lets no control character pass.
+    if (this.#bar !== undefined) process.stderr.write('\r\u001b[K');
+    this.#io.stderr.write(`${printable(text)}\n`);
   }
 }
 

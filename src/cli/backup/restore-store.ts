@@ -4,7 +4,6 @@ import { chooseInstance } from '../../backup/instance.ts';
 import { BackupError } from '../../backup/errors.ts';
 import { restoreStore, STORE_KINDS, type KindOutcome } from '../../backup/restore-store.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { printable } from '../owner-client.ts';
 import { type COUCH_OPTIONS } from './couch-options.ts';
 import { type REPOSITORY_OPTIONS } from './repository-options.ts';
 import { type Task } from './task.ts';
@@ -38,8 +37,7 @@ export async function storeRestore(task: Task<Used>): Promise<number> {
   const repository = await task.repository();
   const section = await chooseInstance(repository, { id: values.snapshot, time });
   report.line(`Instance section ${section.id}: as of ${section.started}.`);
-  if (!section.complete)
-    report.line(`This section is INCOMPLETE: ${printable(section.problems.join('; '))}.`);
+  if (!section.complete) report.line(`This section is INCOMPLETE: ${section.problems.join('; ')}.`);
   if (values.out !== undefined) {
     const content = await exportInstance(repository, section);
     await writeInstanceExport(values.out, content);
@@ -66,17 +64,16 @@ export async function storeRestore(task: Task<Used>): Promise<number> {
     report.result(
       dryRun ? 'would-restore' : 'restored',
       { kind, ...outcome[kind] },
-      text(kind, outcome[kind], dryRun),
+      linesOf(kind, outcome[kind], dryRun),
     );
   }
   return refused === 0 && section.complete ? 0 : 3;
 }
 
-function text(kind: string, { restored, kept, refused }: KindOutcome, dryRun: boolean): string {
-  const lines = [
+function linesOf(kind: string, { restored, kept, refused }: KindOutcome, dryRun: boolean): readonly string[] {
+  return [
     `${kind}: ${restored} ${dryRun ? 'would be ' : ''}restored, ${kept} are there and stay, ${refused.length} do not come back`,
-    ...refused.slice(0, MAX_NAMED).map(({ id, reason }) => `  ${printable(id)}: ${reason}`),
+    ...refused.slice(0, MAX_NAMED).map(({ id, reason }) => `  ${id}: ${reason}`),
     ...(refused.length > MAX_NAMED ? [`  and ${refused.length - MAX_NAMED} more`] : []),
   ];
-  return lines.join('\n');
 }

@@ -10,10 +10,10 @@ import { kindOfName, ownDatabases } from '../../catalogue/database-name.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { type Widening } from '../../permissions/widening.ts';
 import { askPassword } from '../ask-password.ts';
-import { openOwner, printable } from '../owner-client.ts';
+import { openOwner } from '../owner-client.ts';
 import { readDatabases } from '../permissions/remote.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
-import { changesText } from './changes-text.ts';
+import { changeLines } from './changes-text.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { requireFlags, restoreSecurity } from './restore-security.ts';
 import { requireSameAfter, requireSameBefore } from './same-cluster.ts';
@@ -89,7 +89,7 @@ export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
     task.report.onDamaged,
   );
   task.report.line(
-    `Snapshot ${snapshot.id} of ${printable(database)}: everything written before ${snapshot.started}, nothing written after ${snapshot.finished}.`,
+    `Snapshot ${snapshot.id} of ${database}: everything written before ${snapshot.started}, nothing written after ${snapshot.finished}.`,
   );
   if (!snapshot.complete)
     task.report.line(
@@ -141,13 +141,11 @@ async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<num
   ]);
   if (values.security) requireFlags(snapshot, target, allowed);
   if (values['dry-run']) {
-    report.line(
-      `Would restore ${documents} documents and ${attachments} attachments into ${printable(target)}.`,
-    );
+    report.line(`Would restore ${documents} documents and ${attachments} attachments into ${target}.`);
     return 0;
   }
   if (values.overwrite && !values.yes) {
-    const question = `This removes the present database ${printable(database)} and its grants. Type its name to go on: `;
+    const question = `This removes the present database ${database} and its grants. Type its name to go on: `;
     if ((await task.ask(question)) !== database) throw new BackupError('Nothing was changed.');
   }
   const couchgate = values.security
@@ -167,8 +165,10 @@ async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<num
   report.result('restored', outcomeFields(outcome, target), outcomeText(outcome, target));
   if (couchgate !== undefined) {
     await requireSameAfter({ couchgate, couch }, target);
-    const say = (line: string): void => report.line(printable(line));
-    const names = await restoreSecurity(snapshot, target, { couchgate, allowed, say });
+    const names = await restoreSecurity(snapshot, target, {
+      ...{ couchgate, allowed },
+      say: (line) => report.line(line),
+    });
     report.result('security', { to: target, names }, `The grants of ${names} names are restored.`);
   }
   return outcome.problems.length > 0 || !snapshot.complete ? 3 : 0;
@@ -189,7 +189,7 @@ function outcomeText({ snapshot, leaves, problems }: RestoreOutcome, target: str
   const state =
     problems.length === 0 ? '' : ` INCOMPLETE: ${problems.length} revisions could not be restored.`;
   return (
-    `Restored ${leaves} revisions of ${snapshot.counts.documents} documents into ${printable(target)}, as of ${snapshot.started}. ` +
+    `Restored ${leaves} revisions of ${snapshot.counts.documents} documents into ${target}, as of ${snapshot.started}. ` +
     `Only the owner has access.${state}`
   );
 }
@@ -212,18 +212,18 @@ async function oneDocument(task: RestoreTask, snapshot: Snapshot, id: string): P
     );
   const changes = await diffWithLive(repository, stored, live);
   report.line(`Stored revision ${stored.rev}; present revision ${live.rev ?? 'none'}.`);
-  report.line(changes.length === 0 ? 'Both have the same content.' : changesText(changes));
+  for (const line of changes.length === 0 ? ['Both have the same content.'] : changeLines(changes))
+    report.line(line);
   if (values['dry-run'] || changes.length === 0) return 0;
   if (!values.yes && (await task.ask('Restore the stored version (-)? Type yes: ')) !== 'yes')
     throw new BackupError('Nothing was changed. Without a terminal, use --yes.');
   const result = await restoreDocument({ repository, couch }, database, id, stored, live);
   if (result.outcome === 'conflict') {
     const text = `Nothing was changed: the document has revision ${result.rev ?? 'none'} meanwhile.`;
-    report.result(
-      'conflict',
-      { id, rev: result.rev ?? null, changes: result.changes },
-      `${text}\n${changesText(result.changes)}`,
-    );
+    report.result('conflict', { id, rev: result.rev ?? null, changes: result.changes }, [
+      text,
+      ...changeLines(result.changes),
+    ]);
     return 1;
   }
   report.result(

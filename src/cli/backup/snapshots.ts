@@ -2,7 +2,6 @@
 import { listInstances } from '../../backup/instance.ts';
 import { listSnapshots, listVerifications, type Snapshot } from '../../backup/snapshot.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { printable } from '../owner-client.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { backupCommand } from './task.ts';
 
@@ -31,7 +30,7 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
   for (const { id, started, finished, complete, snapshots: parts, problems } of database === undefined
     ? await listInstances(repository)
     : []) {
-    const state = complete ? 'complete' : `INCOMPLETE (${printable(problems.join('; '))})`;
+    const state = complete ? 'complete' : `INCOMPLETE (${problems.join('; ')})`;
     const fields = { id, started, finished, complete, snapshots: parts, problems };
     report.result('instance', fields, `${id}  ${started}  instance section  ${state}`);
   }
@@ -44,5 +43,5 @@ export function snapshotText(snapshot: Snapshot, verifiedAt?: string): string {
   const state = complete ? 'complete' : `INCOMPLETE (${problems.length} documents)`;
   const check = verifiedAt === undefined ? 'not verified' : `verified ${verifiedAt}`;
   const contents = `${counts.documents} documents, ${counts.attachments} attachments`;
-  return `${id}  ${started}  ${printable(database)}  ${full ? 'full' : 'incremental'}  ${contents}  ${state}  ${check}`;
+  return `${id}  ${started}  ${database}  ${full ? 'full' : 'incremental'}  ${contents}  ${state}  ${check}`;
 }

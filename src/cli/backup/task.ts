@@ -12,7 +12,7 @@ import { type CouchTransfer } from '../../couch/transfer.ts';
 import { HttpError } from '../../http-errors.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { type Command, type CommandIo } from '../command.ts';
-import { printable } from '../owner-client.ts';
+import { printable } from '../terminal.ts';
 import { parseOptions, type Options, type Parsed } from '../parse-options.ts';
 import { openCouch, type CouchValues } from './couch-options.ts';
 import { createReport, type Report } from './report.ts';
@@ -123,7 +123,7 @@ async function ask(question: string): Promise<string | undefined> {
   if (!process.stdin.isTTY) return undefined;
   const reader = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return await reader.question(question);
+    return await reader.question(printable(question));
   } finally {
     reader.close();
   }

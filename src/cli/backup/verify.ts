@@ -4,7 +4,6 @@ import { verifyRestore } from '../../backup/verify-restore.ts';
 import { verifyRepository } from '../../backup/verify.ts';
 import { BackupError } from '../../backup/errors.ts';
 import { UsageError } from '../../setup/arguments.ts';
-import { printable } from '../owner-client.ts';
 import { COUCH_OPTIONS, COUCH_USAGE } from './couch-options.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { backupCommand, type Task } from './task.ts';
@@ -45,7 +44,7 @@ async function inPlace(task: VerifyTask): Promise<number> {
     report.result(
       'damage',
       { reason, databases },
-      `DAMAGED: ${printable(reason)} It belongs to ${printable(databases.join(', '))}.`,
+      `DAMAGED: ${reason} It belongs to ${databases.join(', ')}.`,
     );
   const { snapshots, indexFiles, packs, attachments, damages } = outcome;
   const depth = values['read-data'] ? 'all data were read' : 'data were not read';
@@ -72,7 +71,7 @@ async function byRestore(task: VerifyTask): Promise<number> {
   const context = { repository, couch: await task.couch(), onEvent: report.onEvent, signal };
   let exitCode = 0;
   for (const snapshot of chosen) {
-    const name = printable(snapshot.database);
+    const { database: name } = snapshot;
     const outcome = await verifyRestore(context, snapshot);
     if (outcome.verified) {
       const { leaves, attachments, verified_at } = outcome.verification;
@@ -86,14 +85,11 @@ async function byRestore(task: VerifyTask): Promise<number> {
     }
     exitCode = 1;
     const { problems } = outcome;
-    const first = problems
-      .slice(0, 20)
-      .map(({ id, reason }) => `\n  ${printable(JSON.stringify(id))}: ${printable(reason)}`);
-    report.result(
-      'not_verified',
-      { database: snapshot.database, snapshot: snapshot.id, problems },
-      `${name}: snapshot ${snapshot.id} is NOT equal after a restore: ${problems.length} differences.${first.join('')}`,
-    );
+    const first = problems.slice(0, 20).map(({ id, reason }) => `  ${JSON.stringify(id)}: ${reason}`);
+    report.result('not_verified', { database: snapshot.database, snapshot: snapshot.id, problems }, [
+      `${name}: snapshot ${snapshot.id} is NOT equal after a restore: ${problems.length} differences.`,
+      ...first,
+    ]);
   }
   return exitCode;
 }

@@ -1,6 +1,7 @@
 // Applies the prefix grants and server grants of a plan.
 import { type ApplyDeps } from './apply.ts';
 import { flagsOf } from './flags.ts';
+import { NotApplied } from './not-applied.ts';
 import { type GrantChange, grantWidening, isSameState, wordsOf } from './plan-grants.ts';
 import { Moved } from './remote.ts';
 import { readGrants, type RemoteGrant, writeGrant } from './remote-grants.ts';
@@ -44,7 +45,7 @@ export async function applyGrants(
       );
       if (!(error instanceof Moved)) throw error;
       const held = (await readGrants(deps.couchgate)).find((grant) => placeOf(grant) === place);
-      throw new Error(`somebody else changed it:\n${movedLine(held, change)}`, { cause: error });
+      throw new NotApplied('somebody else changed it:', [movedLine(held, change)], error);
     }
     deps.say(`${place}: changed`);
   }

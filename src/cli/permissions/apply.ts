@@ -2,6 +2,7 @@
 // changes one after the other, under the condition that nobody else has changed it.
 import { type Widening } from '../../permissions/widening.ts';
 import { type Admin } from '../../setup/admin.ts';
+import { NotApplied } from './not-applied.ts';
 import { type DatabaseChange, type Plan, securityAfter, wideningBy } from './plan.ts';
 import { applyGrants, refusedGrants } from './apply-grants.ts';
 import { flagsOf } from './flags.ts';
@@ -47,9 +48,7 @@ export async function applyPlan(plan: Plan, deps: ApplyDeps): Promise<number | u
         `${done} of ${total} databases and grants are changed; ${database} and those after it are not.`,
       );
       if (!(error instanceof Moved)) throw error;
-      throw new Error(`somebody else changed it:\n${(await movedLines(deps, change)).join('\n')}`, {
-        cause: error,
-      });
+      throw new NotApplied('somebody else changed it:', await movedLines(deps, change), error);
     }
     done += 1;
     deps.say(`${database}: changed`);
@@ -77,12 +76,10 @@ async function refuseMovedOrWide(plan: Plan, deps: ApplyDeps): Promise<void> {
   for (const change of moved.slice(0, MAX_NAMED)) lines.push(...(await movedLines(deps, change)));
   if (moved.length > MAX_NAMED) lines.push(`and ${moved.length - MAX_NAMED} more`);
   if (lines.length > 0)
-    throw new Error(
-      `the plan is stale, nothing is changed; make a new one. What moved:\n${lines.join('\n')}`,
-    );
+    throw new NotApplied('the plan is stale, nothing is changed; make a new one. What moved:', lines);
   const shown = refused.slice(0, MAX_NAMED);
   if (refused.length > MAX_NAMED) shown.push(`and ${refused.length - MAX_NAMED} more`);
-  if (refused.length > 0) throw new Error(`nothing is changed:\n${shown.join('\n')}`);
+  if (refused.length > 0) throw new NotApplied('nothing is changed:', shown);
 }
 
 /** True if the database is at the planned revision, and the names have the roles that the plan replaces. */

@@ -6,13 +6,7 @@ import { type Widening } from '../../permissions/widening.ts';
 import { type Admin, reasonOf } from '../../setup/admin.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { type Command, type CommandIo } from '../command.ts';
-import {
-  type AskPassword,
-  openOwner,
-  OWNER_OPTION_LINES,
-  OWNER_OPTIONS,
-  printable,
-} from '../owner-client.ts';
+import { type AskPassword, openOwner, OWNER_OPTION_LINES, OWNER_OPTIONS } from '../owner-client.ts';
 import { parseOptions, type Parsed } from '../parse-options.ts';
 import { checkPermissions } from '../permissions-check.ts';
 import { applyPlan } from './apply.ts';
@@ -21,9 +15,11 @@ import { exportPermissions } from './export.ts';
 import { flagsOf } from './flags.ts';
 import { LARGEST_FILE_BYTES, parsePermissionsFile } from './file.ts';
 import { type FileProblem } from './file-nodes.ts';
+import { NotApplied } from './not-applied.ts';
 import { type DatabaseChange, makePlan, type Plan, PlanProblems } from './plan.ts';
 import { wordsOf } from './plan-grants.ts';
 import { parsePlan, planText } from './saved-plan.ts';
+import { printable } from '../terminal.ts';
 
 export const PERMISSIONS_USAGE = `Usage: couchgate permissions check [database]...
        couchgate permissions export [database]...
@@ -84,7 +80,8 @@ export function permissionsCommand(askPassword: AskPassword): Command {
         );
       return await run(action, values, names, { io, open: () => openOwner(values, io, askPassword) });
     } catch (error) {
-      io.stderr.write(`couchgate: ${lines(reasonOf(error))}\n`);
+      const lines = error instanceof NotApplied ? error.lines : [reasonOf(error)];
+      io.stderr.write(`couchgate: ${lines.map(printable).join('\n')}\n`);
       if (!(error instanceof UsageError)) return 1;
       io.stderr.write(PERMISSIONS_USAGE);
       return isAsCode ? 1 : 2;
@@ -245,9 +242,4 @@ function readText(file: string): string {
     const { code } = error as NodeJS.ErrnoException;
     throw code === undefined ? error : new Error(`${file} cannot be read (${code})`, { cause: error });
   }
-}
-
-/** A message for a terminal, with its line breaks. */
-function lines(text: string): string {
-  return text.split('\n').map(printable).join('\n');
 }
