@@ -34,6 +34,8 @@ export interface InstanceSection {
   readonly complete: boolean;
   /** Name of the store database. */
   readonly store: string;
+  /** Names that the store had before, as earlier sections say: those may be forgotten. */
+  readonly former_stores?: readonly string[];
   /** Ids of the snapshots by database. A database that did not exist has none. */
   readonly snapshots: Readonly<Record<string, string>>;
   readonly files: readonly InstanceFile[];
@@ -95,6 +97,7 @@ export async function backupInstance(
     finished: new Date().toISOString(),
     complete: problems.length === 0,
     store: options.store,
+    former_stores: (await storeNames(repository, options.store)).filter((name) => name !== options.store),
     ...{ snapshots, files, problems },
   };
   await lock.check();
@@ -140,10 +143,14 @@ export async function listInstances(repository: Repository): Promise<readonly In
   return sections;
 }
 
-/** The names that the store has in a section, and the one of today: `store_database` may have changed. */
+/**
+ * The name of the store today, and those that it has or had according to a section: `store_database` may have
+ * changed, and the sections of that time may be forgotten.
+ */
 export async function storeNames(repository: Repository, store: string): Promise<readonly string[]> {
   const sections = await listInstances(repository);
-  return [...new Set([store, ...sections.map((section) => section.store)])];
+  const known = sections.flatMap((section) => [section.store, ...(section.former_stores ?? [])]);
+  return [...new Set([store, ...known])];
 }
 
 /** The second cluster with what it never gets, which is read once. */

@@ -7,7 +7,13 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { backupDatabases, chooseDatabases } from '../../src/backup/backup-run.ts';
 import { type IndexedLeaf } from '../../src/backup/index-file.ts';
-import { backupInstance, secondCluster, type InstanceSection } from '../../src/backup/instance.ts';
+import {
+  backupInstance,
+  listInstances,
+  removeInstances,
+  secondCluster,
+  type InstanceSection,
+} from '../../src/backup/instance.ts';
 import { takeLock, type Lock } from '../../src/backup/lock.ts';
 import { newestOf } from '../../src/backup/newest-version.ts';
 import { openOrCreateRepository, type Repository } from '../../src/backup/repository.ts';
@@ -125,6 +131,23 @@ describe('H29 old copies of a store', () => {
       assert.equal((await admin.ask('GET', `/${store}/key:${revoked.name}`)).status, 404);
       assert.deepEqual(content(await read(`/${store}/key:${rotated.name}`)), content(newKey));
     }
+  });
+
+  it('know what was revoked under a name whose instance sections are forgotten', async () => {
+    // A new store, without the revocation.
+    await admin.ask('PUT', '/h29-third');
+    await section('h29-third');
+    const forgotten = (await listInstances(repository)).filter(({ store }) => store === 'h29-other');
+    assert.ok(forgotten.length > 0);
+    await removeInstances(repository, lock, forgotten);
+    for (const store of ['h29-third', 'couchgate']) {
+      await admin.ask('DELETE', `/${store}`);
+      const outcome = await put(first, store);
+      assert.deepEqual(outcome.keys.refused, [{ id: revoked.name, reason: 'it is revoked' }], store);
+    }
+    // Nor does the second cluster get it.
+    for (const store of ['couchgate', 'h29-third'])
+      assert.ok((await secondCluster(repository, couch, store)?.withheld())?.includes('h29-other'));
   });
 
   it('never reach the second cluster, under any name that the store had', async () => {
