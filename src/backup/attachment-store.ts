@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { BOX_HEADER_BYTES, boxLength, openBox, sealBox } from './box.ts';
 import { Damaged, fileFailure } from './errors.ts';
-import { openDraft } from './files.ts';
-import { openContentFile } from './pack.ts';
+import { openContentFile, openDraft } from './files.ts';
 import { type Repository } from './repository.ts';
 
 const CHUNK_BYTES = 1024 * 1024;

@@ -18,8 +18,9 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** OWASP's recommendation for scrypt, with 64 MiB of memory. */
 const SCRYPT = { N: 2 ** 16, r: 8, p: 2 } as const;
-/** A hostile repository must not make the reader allocate gigabytes. */
-const MAX_SCRYPT_N = 2 ** 20;
+/** A hostile repository must not make the reader allocate gigabytes (N × r × 128 bytes) or compute for hours. */
+const MAX_SCRYPT_BYTES = 512 * 1024 * 1024;
+const MAX_SCRYPT_P = 16;
 export const MIN_KEY_FILE_BYTES = 32;
 export const MIN_PASSPHRASE_CHARACTERS = 12;
 
@@ -99,7 +100,10 @@ export async function openEncryption(
         : 'The repository is encrypted with a key file; set backup_key_file.',
     );
   const parameters = header.scrypt ?? SCRYPT;
-  if (parameters.N > MAX_SCRYPT_N || parameters.r > 32 || parameters.p > 16)
+  const { N, r, p } = parameters;
+  const isPossible =
+    [N, r, p].every((one) => Number.isSafeInteger(one) && one > 0) && Number.isInteger(Math.log2(N));
+  if (!isPossible || 128 * N * r > MAX_SCRYPT_BYTES || p > MAX_SCRYPT_P)
     throw new WrongKey('The repository asks for more memory for its passphrase than Couchgate allows.');
   const key = await operatorKey(secret, Buffer.from(header.salt, 'base64'), parameters);
   const dataKey = open(key, Buffer.from(header.wrapped, 'base64'), WRAP);

@@ -1,6 +1,7 @@
 // Writes files of a repository so that a crash leaves either the whole file or none.
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Damaged, fileFailure } from './errors.ts';
 
@@ -75,13 +76,74 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+/** A record is far smaller; a hostile one must not fill the memory. */
+const MAX_RECORD_BYTES = 256 * 1024 * 1024;
+
 /** Reads a whole file of the repository. A missing one is damage: something refers to it. */
 export async function readRepositoryFile(path: string): Promise<Buffer> {
+  const bytes = await readFileIfThere(path);
+  if (bytes === undefined) throw missing(path);
+  return bytes;
+}
+
+/** Reads a whole file of the repository; undefined if there is none. Throws as `openContentFile`. */
+export async function readFileIfThere(path: string): Promise<Buffer | undefined> {
+  const handle = await openRegularFile(path);
+  if (handle === undefined) return undefined;
   try {
-    return await readFile(path);
+    const { size } = await handle.stat();
+    if (size > MAX_RECORD_BYTES) throw new Damaged(`The repository is damaged: ${path} is too large.`);
+    return await handle.readFile();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new Damaged(`The repository is damaged: ${path} is missing.`);
+    throw fileFailure(error, `Reading ${path}`);
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Opens a file that the repository refers to. Throws `Damaged` if it is missing, and if it is a link or no
+ * file: whoever can write to the folder could otherwise let a reader wait at a pipe for ever, or send it to
+ * another place (H38).
+ */
+export async function openContentFile(path: string): Promise<FileHandle> {
+  const handle = await openRegularFile(path);
+  if (handle === undefined) throw missing(path);
+  return handle;
+}
+
+function missing(path: string): Damaged {
+  return new Damaged(`The repository is damaged: ${path} is missing.`);
+}
+
+async function openRegularFile(path: string): Promise<FileHandle | undefined> {
+  let handle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    if (code === 'ENOTDIR') throw new Damaged(`${dirname(path)} is not a folder.`);
+    if (code === 'ELOOP') throw new Damaged(`The repository is damaged: ${path} is a link.`);
     throw fileFailure(error, `Reading ${path}`);
   }
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw new Damaged(`The repository is damaged: ${path} is not a file.`);
+}
+
+/** Reads a part of a file. Throws `Damaged` if the file is shorter. */
+export async function readPart(
+  handle: FileHandle,
+  path: string,
+  offset: number,
+  length: number,
+): Promise<Buffer> {
+  const damaged = new Damaged(`The repository is damaged: ${path} is truncated.`);
+  // Before the memory for it is taken: the length may come from a hostile index.
+  if (offset + length > (await handle.stat()).size) throw damaged;
+  const bytes = Buffer.allocUnsafe(length);
+  const { bytesRead } = await handle.read(bytes, 0, length, offset);
+  if (bytesRead < length) throw damaged;
+  return bytes;
 }

@@ -4,8 +4,9 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { openBox, sealBox } from './box.ts';
 import { Damaged } from './errors.ts';
-import { openDraft, type Draft } from './files.ts';
-import { openContentFile, type PackPlace } from './pack.ts';
+import { openContentFile, openDraft, readPart, type Draft } from './files.ts';
+import { directoryIn, entriesIn, type Directory, type LeafLine, type RawEntry } from './index-shape.ts';
+import { type PackPlace } from './pack.ts';
 import { type Repository } from './repository.ts';
 
 export const INDEX_MAGIC = Buffer.from('CGINDX1\n');
@@ -43,26 +44,6 @@ export interface IndexRef {
   readonly name: string;
   readonly entries: number;
 }
-
-interface Directory {
-  readonly packs: readonly string[];
-  /** First id, offset, bytes and number of entries of each block. */
-  readonly blocks: readonly (readonly [string, number, number, number])[];
-  readonly entries: number;
-}
-
-type LeafLine = readonly [
-  rev: string,
-  deleted: 0 | 1,
-  hash: string,
-  pack: number,
-  offset: number,
-  length: number,
-  line: number,
-  attachments?: readonly (readonly [string, string, string, number, number])[],
-];
-
-type RawEntry = readonly [id: string, leaves: readonly LeafLine[]];
 
 /** Writes one index file. Entries must come in the order of their ids, each id once. */
 export class IndexWriter {
@@ -174,12 +155,8 @@ export class IndexReader {
     try {
       const { size } = await handle.stat();
       const damaged = new Damaged(`The repository is damaged: ${path} is truncated.`);
-      const read = async (offset: number, length: number): Promise<Buffer> => {
-        const bytes = Buffer.alloc(length);
-        const { bytesRead } = await handle.read(bytes, 0, length, offset);
-        if (bytesRead < length) throw damaged;
-        return bytes;
-      };
+      const read = (offset: number, length: number): Promise<Buffer> =>
+        readPart(handle, path, offset, length);
       if (check) {
         const digest = createHash('sha256');
         for (let at = 0; at < size; at += CHECK_BYTES)
@@ -195,7 +172,7 @@ export class IndexReader {
       if (!trailer.subarray(8).equals(INDEX_MAGIC) || start > size - TRAILER_BYTES) throw damaged;
       const box = await read(start, size - TRAILER_BYTES - start);
       const plain = await openBox(box, 'directory', repository.cipher, path);
-      return new IndexReader(repository, path, JSON.parse(plain.toString()) as Directory);
+      return new IndexReader(repository, path, directoryIn(plain, path));
     } finally {
       await handle.close();
     }
@@ -247,10 +224,9 @@ export class IndexReader {
     const [, offset, length] = this.#directory.blocks[number] ?? ['', 0, 0];
     const handle = await openContentFile(this.#path);
     try {
-      const box = Buffer.alloc(length);
-      const { bytesRead } = await handle.read(box, 0, length, offset);
-      const plain = await openBox(box.subarray(0, bytesRead), 'index', this.#repository.cipher, this.#path);
-      return JSON.parse(`[${plain.toString().replaceAll('\n', ',')}]`) as RawEntry[];
+      const box = await readPart(handle, this.#path, offset, length);
+      const plain = await openBox(box, 'index', this.#repository.cipher, this.#path);
+      return entriesIn(plain, this.#directory.packs.length, this.#path);
     } finally {
       await handle.close();
     }

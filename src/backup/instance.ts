@@ -11,6 +11,7 @@ import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from '
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
 import { readBox, writeBox, type Snapshot } from './snapshot.ts';
+import { fieldsIn, isListOf, isText, isTime } from './snapshot-shape.ts';
 import { NoDatabase } from './source.ts';
 
 /** The databases of CouchDB that hold credentials. */
@@ -129,12 +130,28 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
+function isSection(value: unknown): value is InstanceSection {
+  const { format, id, started, finished, complete, store, former_stores: former = [] } = fieldsIn(value);
+  const { snapshots, files, problems } = fieldsIn(value);
+  return (
+    format === 1 &&
+    isText(id) &&
+    isTime(started) &&
+    isTime(finished) &&
+    typeof complete === 'boolean' &&
+    isText(store) &&
+    [former, problems].every((list) => Array.isArray(list) && list.every(isText)) &&
+    Object.values(fieldsIn(snapshots)).every(isText) &&
+    isListOf(files, ({ name, text }) => isText(name) && isText(text))
+  );
+}
+
 /** Reads all instance sections, oldest first. Throws `Damaged`. */
 export async function listInstances(repository: Repository): Promise<readonly InstanceSection[]> {
   const names = (await repository.list('instance')).filter((name) => SECTION_ID.test(name)).sort();
   const sections: InstanceSection[] = [];
   for (const name of names) {
-    const section = (await readBox(repository, 'instance', name, 'instance')) as InstanceSection;
+    const section = await readBox(repository, 'instance', name, 'instance', isSection);
     // The id becomes a path when the section is removed.
     if (section.id !== name)
       throw new Damaged(`The repository is damaged: instance section ${name} holds another one.`);

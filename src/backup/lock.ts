@@ -2,10 +2,11 @@
 // owner.
 import { randomUUID } from 'node:crypto';
 import { readFileSync, utimesSync } from 'node:fs';
-import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileFailure, RepositoryLocked } from './errors.ts';
+import { readFileIfThere } from './files.ts';
 import { type Repository } from './repository.ts';
 
 export interface LockRecord {
@@ -130,18 +131,23 @@ const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /** Undefined if there is none. A record that was not written completely is one of an unknown owner. */
 async function readRecord(path: string): Promise<LockRecord | undefined> {
-  let text;
+  const bytes = await readFileIfThere(path);
+  if (bytes === undefined) return undefined;
   try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw fileFailure(error, 'Reading the lock of the repository');
-  }
-  try {
-    return JSON.parse(text) as LockRecord;
+    const record = JSON.parse(bytes.toString()) as Partial<LockRecord> | null;
+    if (isRecord(record)) return record;
   } catch {
-    return { id: '', host: 'unknown', pid: 0, process_start: '', command: 'unknown', since: '' };
+    // Of an unknown owner.
   }
+  return { id: '', host: 'unknown', pid: 0, process_start: '', command: 'unknown', since: '' };
+}
+
+/** The pid becomes a part of a path. */
+function isRecord(record: Partial<LockRecord> | null): record is LockRecord {
+  const { id, host, pid, process_start: start, command, since } = record ?? {};
+  return (
+    Number.isSafeInteger(pid) && [id, host, start, command, since].every((one) => typeof one === 'string')
+  );
 }
 
 function isStale(record: LockRecord, idleMs: number): boolean {

@@ -1,11 +1,10 @@
 // Writes and reads packs: files of documents, in frames that are compressed separately.
 import { createHash } from 'node:crypto';
-import { open, type FileHandle } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { BOX_HEADER_BYTES, boxLength, openBox, sealBox } from './box.ts';
 import { JsonCursor } from './canonical.ts';
-import { Damaged, fileFailure } from './errors.ts';
-import { openDraft, type Draft } from './files.ts';
+import { Damaged } from './errors.ts';
+import { openContentFile, openDraft, readPart, type Draft } from './files.ts';
 import { contentHash, leafOf, type LeafText } from './leaf.ts';
 import { type Repository } from './repository.ts';
 
@@ -131,9 +130,8 @@ export class PackReader {
     const path = this.#repository.pathOf('packs', pack);
     const handle = await openContentFile(path);
     try {
-      const box = Buffer.alloc(length);
-      const { bytesRead } = await handle.read(box, 0, length, offset);
-      return linesOf(await openBox(box.subarray(0, bytesRead), 'pack', this.#repository.cipher, path));
+      const box = await readPart(handle, path, offset, length);
+      return linesOf(await openBox(box, 'pack', this.#repository.cipher, path));
     } finally {
       await handle.close();
     }
@@ -176,17 +174,6 @@ export function linesOf(plain: Buffer): readonly string[] {
   const lines = plain.toString().split('\n');
   if (lines.at(-1) === '') lines.pop();
   return lines;
-}
-
-/** Opens a file that the index refers to. */
-export async function openContentFile(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, 'r');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new Damaged(`The repository is damaged: ${path} is missing.`);
-    throw fileFailure(error, `Reading ${path}`);
-  }
 }
 
 /**

@@ -1,12 +1,12 @@
 // Removes from a repository what no snapshot and no unfinished run refers to.
-import { readdir, rm, stat } from 'node:fs/promises';
+import { lstat, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Chain } from './chain.ts';
 import { fileFailure } from './errors.ts';
 import { IndexReader } from './index-file.ts';
 import { type Lock } from './lock.ts';
 import { whileNobodyReads } from './readers.ts';
-import { type ContentFolder, type Repository } from './repository.ts';
+import { isContentName, type ContentFolder, type Repository } from './repository.ts';
 import { listPartials, listSnapshots } from './snapshot.ts';
 
 export interface PruneOutcome {
@@ -41,7 +41,7 @@ async function removeUnused(repository: Repository, lock: Lock): Promise<PruneOu
   let files = 0;
   let bytes = 0;
   const remove = async (path: string): Promise<void> => {
-    const { size } = await stat(path);
+    const { size } = await lstat(path);
     await lock.check();
     await rm(path, { force: true });
     files += 1;
@@ -53,7 +53,8 @@ async function removeUnused(repository: Repository, lock: Lock): Promise<PruneOu
       for await (const name of contentFiles(repository, folder))
         if (!needed[folder].has(name)) await remove(repository.pathOf(folder, name));
     // This process holds the lock, so nobody writes a draft.
-    for (const name of await repository.list('tmp')) await remove(join(repository.folder, 'tmp', name));
+    for (const name of await repository.list('tmp'))
+      if (DRAFT.test(name)) await remove(join(repository.folder, 'tmp', name));
   } catch (error) {
     throw fileFailure(error, 'Removing unused files');
   }
@@ -74,7 +75,13 @@ async function whatIsNeeded(repository: Repository): Promise<Needed> {
   return needed;
 }
 
+/** Only files that Couchgate made: those of others are not its to remove. */
 async function* contentFiles(repository: Repository, folder: ContentFolder): AsyncGenerator<string> {
   for (const part of await repository.list(folder))
-    for (const name of await readdir(join(repository.folder, folder, part))) yield name;
+    if (/^[0-9a-f]{2}$/.test(part))
+      for (const name of await repository.list(join(folder, part)))
+        if (isContentName(name) && name.startsWith(part)) yield name;
 }
+
+/** Names of `openDraft`, and of the drafts of a lock. */
+const DRAFT = /^(?:[0-9a-f]{24}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;

@@ -11,6 +11,7 @@ import { type Repository } from './repository.ts';
 export class RepositoryInUse extends RepositoryLocked {}
 
 const READERS = 'readers';
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
 const NOTHING: Announcement = { release: () => Promise.resolve() };
 
@@ -59,6 +60,8 @@ export async function whileNobodyReads<T>(
   const removal = await announce(repository, removalPath(repository), command);
   try {
     for (const name of await repository.list(READERS)) {
+      // Other files are not Couchgate's to remove (H38).
+      if (!UUID.test(name)) continue;
       const path = join(repository.folder, READERS, name);
       const reader = await liveRecordAt(path);
       if (reader !== undefined)

@@ -1,11 +1,11 @@
 // Opens and creates a repository: the folder that holds the backups of many databases.
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createEncryption, openEncryption } from './cipher.ts';
 import type { BackupSecret, EncryptionHeader, RepositoryCipher } from './cipher.ts';
-import { fileFailure, NoRepository, WrongKey } from './errors.ts';
-import { writeFileAtomically } from './files.ts';
+import { Damaged, fileFailure, NoRepository, WrongKey } from './errors.ts';
+import { readFileIfThere, writeFileAtomically } from './files.ts';
 
 export const CONFIG_FILE = 'couchgate-backup.json';
 /** Raised when an older Couchgate could misread the repository. */
@@ -35,8 +35,11 @@ export class Repository {
     this.cipher = cipher;
   }
 
-  /** Returns the path of a file that is named by its content. */
+  /** Returns the path of a file that is named by its content. Throws `Damaged` for another name. */
   pathOf(folder: ContentFolder, name: string): string {
+    // Names come from manifests and indexes, which may be hostile: `../` must not leave the folder (H38).
+    if (!isContentName(name))
+      throw new Damaged(`The repository is damaged: ${JSON.stringify(name)} is not the name of a file.`);
     return join(this.folder, folder, name.slice(0, 2), name);
   }
 
@@ -52,15 +55,26 @@ export class Repository {
     return digest.slice(0, 8);
   }
 
-  /** Names of the files in a folder of the repository; none if it does not exist. */
+  /**
+   * Names of the files in a folder of the repository; none if it does not exist. Throws `Damaged` for a link:
+   * a removal of data must not reach another folder (H38).
+   */
   async list(folder: string): Promise<readonly string[]> {
+    const path = join(this.folder, folder);
     try {
-      return await readdir(join(this.folder, folder));
+      if ((await lstat(path)).isSymbolicLink())
+        throw new Damaged(`The repository is damaged: ${path} is a link.`);
+      return await readdir(path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw fileFailure(error, `Reading ${join(this.folder, folder)}`);
+      throw fileFailure(error, `Reading ${path}`);
     }
   }
+}
+
+/** A SHA-256 in hexadecimal digits. */
+export function isContentName(name: unknown): name is string {
+  return typeof name === 'string' && /^[0-9a-f]{64}$/.test(name);
 }
 
 /** Opens a repository. Throws `NoRepository` or `WrongKey`. */
@@ -124,13 +138,12 @@ async function readConfig(folder: string): Promise<RepositoryConfig | undefined>
   const path = join(folder, CONFIG_FILE);
   let text;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readFileIfThere(path))?.toString();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return undefined;
-    if (code === 'ENOTDIR') throw new NoRepository(`${folder} is not a folder.`);
-    throw fileFailure(error, `Reading ${path}`);
+    // The caller has the path of a file, or the configuration is no file.
+    throw error instanceof Damaged ? new NoRepository(error.message) : error;
   }
+  if (text === undefined) return undefined;
   let config: Partial<RepositoryConfig>;
   try {
     config = JSON.parse(text) as Partial<RepositoryConfig>;

@@ -9,6 +9,7 @@ import { BackupError, Damaged } from './errors.ts';
 import { readRepositoryFile, writeFileAtomically } from './files.ts';
 import { type IndexRef } from './index-file.ts';
 import { type Repository } from './repository.ts';
+import { isPartialRun, isSnapshot, isVerification } from './snapshot-shape.ts';
 
 /** Something that could not be read. */
 export interface Problem {
@@ -125,7 +126,7 @@ export async function listSnapshots(
 
 /** Reads one snapshot by its whole id. Throws `Damaged`. */
 export async function readSnapshot(repository: Repository, id: string): Promise<Snapshot> {
-  const snapshot = (await readBox(repository, 'snapshots', id, 'snapshot')) as Snapshot;
+  const snapshot = await readBox(repository, 'snapshots', id, 'snapshot', isSnapshot);
   if (snapshot.id !== id) throw new Damaged(`The repository is damaged: snapshot ${id} holds another one.`);
   return snapshot;
 }
@@ -163,16 +164,14 @@ export async function chooseSnapshot(
 export async function readPartial(repository: Repository, database: string): Promise<PartialRun | undefined> {
   const tag = repository.databaseTag(database);
   if (!(await repository.list('partial')).includes(tag)) return undefined;
-  const partial = (await readBox(repository, 'partial', tag, 'partial')) as PartialRun;
+  const partial = await readBox(repository, 'partial', tag, 'partial', isPartialRun);
   return partial.database === database ? partial : undefined;
 }
 
 /** All runs that have not ended. */
 export async function listPartials(repository: Repository): Promise<readonly PartialRun[]> {
   const names = await repository.list('partial');
-  return Promise.all(
-    names.map((name) => readBox(repository, 'partial', name, 'partial') as Promise<PartialRun>),
-  );
+  return Promise.all(names.map((name) => readBox(repository, 'partial', name, 'partial', isPartialRun)));
 }
 
 export async function writePartial(repository: Repository, partial: PartialRun): Promise<void> {
@@ -190,8 +189,10 @@ export async function writeVerification(repository: Repository, verification: Ve
 /** The successful test restores by snapshot. */
 export async function listVerifications(repository: Repository): Promise<ReadonlyMap<string, Verification>> {
   const names = await repository.list('verified');
-  const read = await Promise.all(names.map((name) => readBox(repository, 'verified', name, 'verified')));
-  return new Map((read as Verification[]).map((one) => [one.snapshot, one]));
+  const read = await Promise.all(
+    names.map((name) => readBox(repository, 'verified', name, 'verified', isVerification)),
+  );
+  return new Map(read.map((one) => [one.snapshot, one]));
 }
 
 type RecordKind = 'snapshot' | 'partial' | 'verified' | 'instance';
@@ -208,18 +209,22 @@ export async function writeBox(
   await writeFileAtomically(repository.folder, join(repository.folder, folder, name), box);
 }
 
-/** Reads a record. Throws `Damaged`. */
-export async function readBox(
+/** Reads a record. Throws `Damaged`, also if it does not have the form that `isRight` checks. */
+export async function readBox<T>(
   repository: Repository,
   folder: string,
   name: string,
   kind: RecordKind,
-): Promise<unknown> {
+  isRight: (value: unknown) => value is T,
+): Promise<T> {
   const path = join(repository.folder, folder, name);
   const plain = await openBox(await readRepositoryFile(path), kind, repository.cipher, path);
+  let value: unknown;
   try {
-    return parseJson(plain, true);
+    value = parseJson(plain, true);
   } catch {
-    throw new Damaged(`The repository is damaged: ${path} cannot be read.`);
+    // As a record of another form.
   }
+  if (!isRight(value)) throw new Damaged(`The repository is damaged: ${path} cannot be read.`);
+  return value;
 }

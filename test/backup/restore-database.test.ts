@@ -1,5 +1,6 @@
 // A snapshot and its restore: every leaf, attachment and property as it was.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -87,7 +88,7 @@ describe('restoring a snapshot', () => {
         command: 'restore',
         since: '',
       };
-      await writeFile(join(repository.folder, 'readers', 'dead'), JSON.stringify(dead));
+      await writeFile(join(repository.folder, 'readers', randomUUID()), JSON.stringify(dead));
       await prune(repository, lock, () =>
         assert.rejects(bench.restore(snapshot, 'restore-refused'), {
           exitCode: 11,

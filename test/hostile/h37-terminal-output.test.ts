@@ -24,6 +24,7 @@ const FILES = mkdtempSync(join(FOLDER, 'files-'));
 const CONFIG = mkdtempSync(join(FOLDER, 'config-'));
 const REPOSITORY = join(FOLDER, 'repository');
 const HASH = 'a'.repeat(64);
+const NOW = '2026-01-01T00:00:00.000Z';
 
 interface Result {
   readonly code: number | undefined;
@@ -88,7 +89,7 @@ describe('H37 a hostile repository', () => {
     const second = await (await writer.endBatch()).finish();
     const broken = { name: HASH, entries: 1 };
     const snapshot = (time: string, index: Snapshot['index'], database = HOSTILE): Snapshot => ({
-      ...{ format: 1, database, index, started: new Date(time).toISOString(), finished: HOSTILE },
+      ...{ format: 1, database, index, started: new Date(time).toISOString(), finished: NOW },
       id: newSnapshotId(repository, database, new Date(time)),
       ...{ full: true, parent: HOSTILE, complete: false, instance_start_time: HOSTILE, since: HOSTILE },
       ...{
@@ -97,15 +98,14 @@ describe('H37 a hostile repository', () => {
         security: { [HOSTILE]: HOSTILE },
       },
       properties: { q: 1, n: 1, partitioned: false, revs_limit: 1, purged_infos_limit: 1 },
-      // Numbers of a manifest are texts here.
-      counts: { documents: HOSTILE, deleted: 0, leaves: 1, attachments: HOSTILE } as never,
+      counts: { documents: 1, deleted: 0, leaves: 1, attachments: 0 },
     });
     await writeSnapshot(repository, snapshot('2026-01-01T00:00:00Z', first === undefined ? [] : [first]));
     await writeSnapshot(repository, snapshot('2026-01-02T00:00:00Z', second === undefined ? [] : [second]));
     await writeSnapshot(repository, snapshot('2026-01-03T00:00:00Z', [broken], `broken ${HOSTILE}`));
     const section = '20260101T000000000Z-instance-aaaaaa';
     await writeBox(repository, 'instance', section, 'instance', {
-      ...{ format: 1, id: section, started: HOSTILE, finished: HOSTILE, complete: false, store: HOSTILE },
+      ...{ format: 1, id: section, started: NOW, finished: NOW, complete: false, store: HOSTILE },
       ...{ snapshots: { [HOSTILE]: HOSTILE }, files: [], problems: [HOSTILE] },
     });
   });
