@@ -167,29 +167,49 @@ describe('H37 a hostile CouchDB or Couchgate', () => {
       res.writeHead(status, { 'X-Couchgate-Revision': '1.1', ETag: '"1.1"' });
       res.end(JSON.stringify(body));
     };
-    if (refuses) return send({ error: HOSTILE, reason: HOSTILE }, 403);
+    if (refuses) {
+      send({ error: HOSTILE, reason: HOSTILE }, 403);
+      return;
+    }
     if (path.endsWith('/_export')) return void res.end(`a,${HOSTILE}\n`);
-    if (path === '/_all_dbs') return send(['fruit', HOSTILE]);
-    if (path.startsWith('/_api/v2/api_keys'))
-      return send({
+    if (path === '/_all_dbs') {
+      send(['fruit', HOSTILE]);
+      return;
+    }
+    if (path.startsWith('/_api/v2/api_keys')) {
+      send({
         ...{ key: HOSTILE, label: HOSTILE, password: HOSTILE, created_at: HOSTILE, created_by: HOSTILE },
         ...{ grants_removed_on: [HOSTILE], granted_on: [HOSTILE] },
         ...(method === 'GET' ? { api_keys: [{ key: HOSTILE, label: HOSTILE, created_at: HOSTILE }] } : {}),
       });
-    if (path === '/_api/v2/access')
-      return send({
+      return;
+    }
+    if (path === '/_api/v2/access') {
+      send({
         ...{ kind: HOSTILE, label: HOSTILE, last_used: HOSTILE, couchdb_auth_only: true, couchdb: HOSTILE },
         names: [
           { name: HOSTILE, roles: ['_reader', HOSTILE], source: HOSTILE, kind: HOSTILE, label: HOSTILE },
         ],
         databases: [{ database: HOSTILE, roles: [HOSTILE, '_reader'], source: HOSTILE }],
       });
-    if (path === '/_api/v2/explain')
-      return send({ decision: 'deny', rule: HOSTILE, reason: HOSTILE, needed: [[HOSTILE]] });
-    if (path.endsWith('/_security') && method === 'PUT') return send({ ok: true, warnings: [HOSTILE] });
-    if (path.endsWith('/_security')) return send({ cloudant: { [HOSTILE]: ['_reader'] } });
-    if (path.endsWith('_grants'))
-      return send({ prefix_grants: [], server_grants: [], grants: [], warnings: [HOSTILE] });
+      return;
+    }
+    if (path === '/_api/v2/explain') {
+      send({ decision: 'deny', rule: HOSTILE, reason: HOSTILE, needed: [[HOSTILE]] });
+      return;
+    }
+    if (path.endsWith('/_security') && method === 'PUT') {
+      send({ ok: true, warnings: [HOSTILE] });
+      return;
+    }
+    if (path.endsWith('/_security')) {
+      send({ cloudant: { [HOSTILE]: ['_reader'] } });
+      return;
+    }
+    if (path.endsWith('_grants')) {
+      send({ prefix_grants: [], server_grants: [], grants: [], warnings: [HOSTILE] });
+      return;
+    }
     send({ error: HOSTILE, reason: HOSTILE }, 400);
   }
 
@@ -260,7 +280,7 @@ describe('H37 a hostile CouchDB or Couchgate', () => {
 
 describe('H37 other input', () => {
   it('of a log is shown without control of the terminal – audit', async () => {
-    const line = `{"time":"2026-01-01T00:00:00.000Z","id":"r","principal":"${'\u009b'}FORGED line","statusCode":200,"decision":"allow","httpMethod":"GET","httpRequest":"/"}\n`;
+    const line = `{"time":"2026-01-01T00:00:00.000Z","id":"r","principal":"\u009bFORGED line","statusCode":200,"decision":"allow","httpMethod":"GET","httpRequest":"/"}\n`;
     assertHarmless(await run(['audit'], { stdin: line }));
     assertHarmless(await run(['audit', '--short'], { stdin: line }));
     assertHarmless(
