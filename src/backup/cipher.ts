@@ -18,7 +18,7 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** OWASP's recommendation for scrypt, with 64 MiB of memory. */
 const SCRYPT = { N: 2 ** 16, r: 8, p: 2 } as const;
-/** A hostile repository must not make the reader allocate gigabytes (N × r × 128 bytes) or compute for hours. */
+/** A hostile repository must not take gigabytes (128 × N × r bytes) or hours. */
 const MAX_SCRYPT_BYTES = 512 * 1024 * 1024;
 const MAX_SCRYPT_P = 16;
 export const MIN_KEY_FILE_BYTES = 32;
