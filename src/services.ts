@@ -43,6 +43,7 @@ import { type WorkerChannel } from './cluster/worker-channel.ts';
 import { openCredentials, openSessions, openSignUpLimit, type SessionParts } from './session-services.ts';
 import { SIGN_UP_TIMING, type SignUpTiming } from './answer/sign-up.ts';
 import { type LoginLimit } from './limits/login-limit.ts';
+import { PasswordHashLimiter } from './limits/password-hash-limiter.ts';
 import { type SecurityStore } from './permissions/security-store.ts';
 
 /** The inputs of a serving process. */
@@ -82,6 +83,8 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly backups: Backups;
   readonly signUpLimit: LoginLimit;
   readonly signUpTiming: SignUpTiming;
+  /** Shared by checks of passwords and writes of new ones. */
+  readonly passwordHashes: PasswordHashLimiter;
   readonly isStillAuthenticated: StillAuthenticated;
   readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
   /**
@@ -137,14 +140,11 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const permissionParts = openPermissions(inputs, { couch, store, bus }, overrides);
   const permissions = overrides.permissions ?? permissionParts.security;
   const secret = inputs.sessionSecret;
-  const credentials = openCredentials({ settings, couch, bus, keys, secret, report, ...overrides });
-  const sessionParts = openSessions({
-    settings,
-    secret,
-    couch,
-    bus,
-    now: overrides.sessionClock ?? Date.now,
-  });
+  const passwordHashes = new PasswordHashLimiter();
+  const credentialInputs = { settings, couch, bus, keys, secret, report, passwordHashes };
+  const credentials = openCredentials({ ...credentialInputs, ...overrides });
+  const { sessionClock: now = Date.now } = overrides;
+  const sessionParts = openSessions({ settings, secret, couch, bus, now });
   const authenticators = overrides.authenticators ?? [
     createDashboardAuthenticator({ ...sessionParts, place: dashboardPlace(settings) }),
     createBasicAuthenticator(credentials),
@@ -170,7 +170,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const checks = { isStillAuthenticated, isStillPermitted };
   const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
   const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
-  const users = { signUpLimit, signUpTiming };
+  const users = { signUpLimit, signUpTiming, passwordHashes };
   const parts = { ...users, ...base, ...permissionParts, ...access, ...checks };
   return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
 }

@@ -6,6 +6,7 @@ import { createCredentialCheck, type CredentialCheck } from './identity/credenti
 import { createCredentialVersions, type CredentialVersions } from './identity/credential-versions.ts';
 import { type RunningKeyStore } from './identity/key-store.ts';
 import { createLoginLimit, type LoginLimit } from './limits/login-limit.ts';
+import { type PasswordHashLimiter } from './limits/password-hash-limiter.ts';
 import { loginFailureChannel, signUpChannel } from './invalidation/bus.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { createDashboardCookie, type DashboardCookie } from './identity/dashboard-cookie.ts';
@@ -36,6 +37,7 @@ export function openCredentials({
   secret,
   report,
   refusalQuantumMs,
+  passwordHashes,
 }: {
   readonly settings: Settings;
   readonly couch: CouchClient;
@@ -44,13 +46,14 @@ export function openCredentials({
   readonly secret: Buffer;
   readonly report: (message: string, fields: object) => void;
   readonly refusalQuantumMs?: number;
+  readonly passwordHashes: PasswordHashLimiter;
 }): CredentialCheck {
   return createCredentialCheck({
     ...settings,
     ...(refusalQuantumMs === undefined ? {} : { refusalQuantumMs }),
     cache: new CredentialCache(bus),
     keys,
-    users: createUserCheck(couch, createDecoyUser({ couch, bus, secret, report })),
+    users: createUserCheck(couch, createDecoyUser({ couch, bus, secret, report }), passwordHashes),
     limit: createLoginLimit(settings, loginFailureChannel(bus)),
     bus,
   });

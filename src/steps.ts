@@ -180,9 +180,10 @@ function permissionAnswers(services: Services) {
 /** One's own document of `_users`, and sign-up. */
 function userAnswers(services: Services) {
   const { settings, bodies, couch, bus, keys, security, isStillPermitted } = services;
-  const { prefixGrants, serverGrants, existingDatabases: existing } = services;
+  const { prefixGrants, serverGrants, existingDatabases: existing, passwordHashes } = services;
   const ownFields = namesIn(settings.usersOwnFields);
-  const common = { bodies, couch, bus, isStillPermitted, ownFields, writes: new KeyedMutex() };
+  const writes = new KeyedMutex();
+  const common = { bodies, couch, bus, isStillPermitted, ownFields, writes, passwordHashes };
   return {
     ...ownUserHandlers(common),
     ...signUpHandler({

@@ -1,13 +1,15 @@
 // Answers `GET` and `PUT` of one's own document in `_users` (setting `users_own_document`).
 import { type Request, type Response } from 'express';
+import { type JsonObject } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
-import { Conflict, Forbidden, NotFound } from '../http-errors.ts';
+import { Conflict, Forbidden, NotFound, TooBusy } from '../http-errors.ts';
 import { readUserDocument } from '../identity/couch-accounts.ts';
 import { updateUser, userLeaves } from '../identity/user-writes.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type KeyedMutex } from '../limits/keyed-mutex.ts';
+import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
@@ -27,9 +29,13 @@ export interface OwnUserDeps {
   readonly isStillPermitted: IsStillPermitted;
   /** Setting `users_own_fields`. */
   readonly ownFields: readonly string[];
-  /** Runs one change of a user at a time: each costs CouchDB a hash. */
+  /** Runs one change of a user at a time. */
   readonly writes: KeyedMutex;
+  readonly passwordHashes: Pick<PasswordHashLimiter, 'write'>;
 }
+
+/** Changes of one user that run or wait. */
+const MOST_WAITING = 8;
 
 /** Creates the handlers. The document is that of the caller: authorize compares its id with the name. */
 export function ownUserHandlers(deps: OwnUserDeps): Pick<Answers, 'users-own-read' | 'users-own-write'> {
@@ -52,21 +58,34 @@ async function write(deps: OwnUserDeps, req: Request, res: Response, context: Co
   refuseParameters(context);
   const name = nameOf(context);
   const body = await deps.bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
-  const written = await deps.writes.run(userKey(name), async () => {
-    const [present, second] = await userLeaves(deps.couch, name);
-    // The body and earlier changes may have taken long: the session may have ended (H19).
-    await requireStillPermitted(deps.isStillPermitted, context);
-    if (present === undefined) throw new NotFound('deleted');
-    const change = parseOwnUser(body, name, deps.ownFields, present);
-    if (second !== undefined || change.rev !== present._rev) throw new Conflict(CONFLICT);
-    const outcome = await updateUser(deps.couch, name, changedUser(present, change, deps.ownFields));
-    if (outcome.outcome === 'conflict') throw new Conflict(CONFLICT);
-    return { rev: outcome.rev, change };
-  });
+  const key = userKey(name);
+  if (deps.writes.queueLength(key) >= MOST_WAITING) throw new TooBusy();
+  const work = (): Promise<Written> => change(deps, context, name, body);
+  const written = await deps.writes.run(key, () =>
+    body['password'] === undefined ? work() : deps.passwordHashes.write(work),
+  );
   context.outcome.change = eventOf(name, written.change);
   // Ends the sessions of the old password on this replica before the answer. Others follow `_users`.
   await deps.bus.publish({ kind: 'user', name });
   sendJson(res, 201, { ok: true, id: USER_ID + name, rev: written.rev }, { ETag: `"${written.rev}"` });
+}
+
+interface Written {
+  readonly rev: string;
+  readonly change: OwnUserChange;
+}
+
+/** Decides again and writes. Every wait for other requests has ended. */
+async function change(deps: OwnUserDeps, context: Context, name: string, body: JsonObject): Promise<Written> {
+  const [present, second] = await userLeaves(deps.couch, name);
+  // The body and other requests may have taken long: the session may have ended (H19).
+  await requireStillPermitted(deps.isStillPermitted, context);
+  if (present === undefined) throw new NotFound('deleted');
+  const change = parseOwnUser(body, name, deps.ownFields, present);
+  if (second !== undefined || change.rev !== present._rev) throw new Conflict(CONFLICT);
+  const outcome = await updateUser(deps.couch, name, changedUser(present, change, deps.ownFields));
+  if (outcome.outcome === 'conflict') throw new Conflict(CONFLICT);
+  return { rev: outcome.rev, change };
 }
 
 /** Key of `writes`: a new user does not write its document before its sign-up has ended. */

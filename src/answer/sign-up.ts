@@ -6,10 +6,11 @@ import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
 import { BadRequest, Conflict, TooBusy } from '../http-errors.ts';
 import { type UserDocument } from '../identity/couch-accounts.ts';
-import { createUser, withdrawUser } from '../identity/user-writes.ts';
+import { createUser } from '../identity/user-writes.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type KeyedMutex } from '../limits/keyed-mutex.ts';
 import { type LoginLimit } from '../limits/login-limit.ts';
+import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
@@ -26,6 +27,7 @@ export interface SignUpDeps extends TakenNamesDeps {
   /** Counts every attempt of an address. */
   readonly limit: LoginLimit;
   readonly writes: KeyedMutex;
+  readonly passwordHashes: Pick<PasswordHashLimiter, 'write'>;
   readonly timing: SignUpTiming;
 }
 
@@ -34,10 +36,18 @@ export interface SignUpTiming {
   readonly settleMs: number;
   /** Refusals are sent at multiples of this time. */
   readonly refusalQuantumMs: number;
+  /** A clock that never goes back, in milliseconds. */
+  readonly now: () => number;
+  readonly wait: (milliseconds: number) => Promise<unknown>;
 }
 
 /** A hash of CouchDB takes up to a third of a second; the rest covers what differs beside it. */
-export const SIGN_UP_TIMING: SignUpTiming = Object.freeze({ settleMs: 2000, refusalQuantumMs: 500 });
+export const SIGN_UP_TIMING: SignUpTiming = Object.freeze({
+  settleMs: 2000,
+  refusalQuantumMs: 500,
+  now: () => performance.now(),
+  wait: (milliseconds: number) => delay(milliseconds),
+});
 
 /** As for `POST /_session`: anybody may send one. */
 const SIGN_UP_LIMIT_BYTES = 16_384;
@@ -46,6 +56,8 @@ const MAX_NAME_LENGTH = 128;
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 /** Sign-ups that wait; each costs CouchDB a hash, so they run one after the other. */
 const MOST_WAITING = 50;
+/** Time after which one that still waits is refused. */
+const MOST_WAIT_MS = 30_000;
 const QUEUE = 'sign-up';
 
 export function signUpHandler(deps: SignUpDeps): Pick<Answers, 'users-sign-up'> {
@@ -104,22 +116,23 @@ async function signUp(
   name: string,
   document: UserDocument,
 ): Promise<string> {
-  const { settleMs, refusalQuantumMs } = deps.timing;
-  const startedAt = performance.now();
+  const { settleMs, refusalQuantumMs, now, wait } = deps.timing;
+  const startedAt = now();
   // A grant to this name that another replica has acknowledged before this request is known here after it.
-  await delay(settleMs);
+  await wait(settleMs);
   if (deps.writes.queueLength(QUEUE) >= MOST_WAITING) throw new TooBusy();
-  const rev = await deps.writes.run(QUEUE, () =>
-    deps.writes.run(userKey(name), () => make(deps, context, name, document)),
-  );
+  const work = (): Promise<string | undefined> => make(deps, context, name, document);
+  const rev = await deps.writes.run(QUEUE, () => {
+    if (now() - startedAt > MOST_WAIT_MS) throw new TooBusy();
+    return deps.writes.run(userKey(name), () => deps.passwordHashes.write(work));
+  });
   if (rev !== undefined) {
     context.outcome.change = { action: 'sign up', name };
     // The name may have been looked up while nobody had it.
     await deps.bus.publish({ kind: 'user', name });
     return rev;
   }
-  if (refusalQuantumMs > 0)
-    await delay(refusalQuantumMs - ((performance.now() - startedAt) % refusalQuantumMs));
+  if (refusalQuantumMs > 0) await wait(refusalQuantumMs - ((now() - startedAt) % refusalQuantumMs));
   throw new Conflict(CONFLICT);
 }
 
@@ -130,17 +143,10 @@ async function make(
   name: string,
   document: UserDocument,
 ): Promise<string | undefined> {
-  const { couch } = deps;
   if (await isTaken(deps, name)) return undefined;
   await requireStillPermitted(deps.isStillPermitted, context);
-  const written = await createUser(couch, name, document);
-  if (written.outcome === 'conflict') return undefined;
-  // The name may have got a key, a server admin or a grant while CouchDB hashed the password.
-  let held = true;
-  try {
-    held = await isHeld(deps, name);
-  } finally {
-    if (held) await withdrawUser(couch, name, written.rev);
-  }
-  return held ? undefined : written.rev;
+  // Somebody may have given the name a key or a grant before it was taken.
+  const mayStay = async (): Promise<boolean> => !(await isHeld(deps, name));
+  const written = await createUser(deps.couch, name, document, mayStay);
+  return written.outcome === 'written' ? written.rev : undefined;
 }

@@ -52,7 +52,7 @@ function isSchedule(text: string): boolean {
 
 /** Fields that decide who a user is, or that are secrets. */
 const FIXED_USER_FIELDS = new Set(
-  'name roles type password password_scheme password_sha salt derived_key iterations pbkdf2_prf totp'.split(
+  'name roles type password password_scheme password_sha salt preserve_salt derived_key iterations pbkdf2_prf totp'.split(
     ' ',
   ),
 );

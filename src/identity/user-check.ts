@@ -3,6 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
+import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { ownerOf, readAdmin, readUserDocument, type UserDocument, userIn, userOf } from './couch-accounts.ts';
 import { DECOY_NAME, type DecoyUser } from './decoy-user.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -18,7 +19,7 @@ type Refusal = Exclude<UserVerdict, { readonly outcome: 'accepted' }>;
 
 export interface UserCheck {
   /**
-   * Checks a password at CouchDB, with at most MAX_CONCURRENT checks at once. A name that does not exist
+   * Checks a password at CouchDB when the limiter of hashes has a slot (H12.2). A name that does not exist
    * costs the same requests and the same hash as one that does (H23). Throws `Unavailable`.
    */
   check(name: string, basic: string, ip: string): Promise<UserVerdict>;
@@ -32,11 +33,6 @@ export interface UserCheck {
   recall(name: string): boolean;
 }
 
-/**
- * A check costs CouchDB up to a third of a second of one core (H12). The limit keeps many checks from using
- * all cores.
- */
-const MAX_CONCURRENT = 16;
 /** Sixteen hashes on a busy core take that long. A node that hashes must not count as failed. */
 const HASH_TIMEOUT_MS = 30_000;
 /**
@@ -67,8 +63,11 @@ interface Account {
  * the other cases the decoy is checked instead.
  * Source: docs.couchdb.org/en/stable/api/server/authn.html#get--_session, couch_passwords_cache.erl
  */
-export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): UserCheck {
-  const slots = new Slots(MAX_CONCURRENT);
+export function createUserCheck(
+  couch: Pick<Couch, 'ask'>,
+  decoy: DecoyUser,
+  hashes: Pick<PasswordHashLimiter, 'check'>,
+): UserCheck {
   const known = new KnownPasswords();
   const existing = new LRUCache<string, true>({ max: MAX_KNOWN });
 
@@ -80,12 +79,8 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): Us
   }
 
   async function ask(name: string, headers: Readonly<Record<string, string>>): Promise<UserVerdict> {
-    const { status, body } = await couch.ask({
-      method: 'GET',
-      path: '/_session',
-      headers,
-      timeoutMs: HASH_TIMEOUT_MS,
-    });
+    const request = { method: 'GET', path: '/_session', headers, timeoutMs: HASH_TIMEOUT_MS } as const;
+    const { status, body } = await couch.ask(request);
     return verdictOf(name, status, body);
   }
 
@@ -108,11 +103,11 @@ export function createUserCheck(couch: Pick<Couch, 'ask'>, decoy: DecoyUser): Us
   return {
     async check(name, basic, ip) {
       if (basic.length > MAX_BASIC_LENGTH) return WRONG;
-      return slots.run(() => check(name, basic, ip));
+      return hashes.check(() => check(name, basic, ip));
     },
     async refuse(name, basic, ip) {
       if (basic.length > MAX_BASIC_LENGTH) return WRONG;
-      return slots.run(async () => {
+      return hashes.check(async () => {
         await accountOf(name);
         return (await decoy.ensure()) === undefined ? WRONG : askDecoy(name, basic, ip);
       });
@@ -147,29 +142,6 @@ function iterationsOf({ user, admin }: Account): number {
   if (typeof admin === 'string') return admin.startsWith('-pbkdf2') ? Number(admin.split(',')[2] ?? 0) : 0;
   const { password_scheme: scheme, iterations } = user ?? {};
   return scheme === 'pbkdf2' && typeof iterations === 'number' ? iterations : 0;
-}
-
-/** Runs at most `count` tasks at once, the others in their order. */
-class Slots {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async run<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    try {
-      return await task();
-    } finally {
-      // Passes the slot to the next task, or frees it.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
-  }
 }
 
 /**

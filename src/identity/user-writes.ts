@@ -1,5 +1,6 @@
 // Writes documents of `_users` for their users. A cluster has no compare-and-swap: two writers of one
 // document can both succeed. So the leaves are read again after a write, and of two, CouchDB's choice stays.
+import { randomUUID } from 'node:crypto';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
 import { compareRevisions } from '../couch/revision.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
@@ -56,28 +57,62 @@ export async function updateUser(
 }
 
 /**
- * Makes the document of a new user. It is taken back unless every live leaf comes from it and a quorum of
- * nodes has it. Throws as `updateUser`.
+ * Makes a user in two writes. The first one has no password, so nobody can sign in as it, however late it is
+ * applied. When it stands, `mayStay` is called; only then does CouchDB get the password. So a user with a
+ * password has passed, even if CouchDB does not confirm the second write. Every other end takes both back.
+ * Throws as `updateUser`, and what `mayStay` throws.
  */
 export async function createUser(
   couch: Pick<Couch, 'ask'>,
   name: string,
   document: UserDocument,
+  mayStay: () => Promise<boolean>,
 ): Promise<UserWrite> {
-  const put = await putUser(couch, name, document);
+  const reserved = await reserveUser(couch, name, document);
+  if (reserved.outcome === 'conflict') return reserved;
+  let isReserved = true;
+  try {
+    if (!(await mayStay())) return { outcome: 'conflict' };
+    const written = await updateUser(couch, name, { ...document, _rev: reserved.rev });
+    isReserved = false;
+    // Somebody else has changed the document or has one beside it: theirs stays.
+    if (written.outcome === 'conflict') await deleteLeaf(couch, name, reserved.rev);
+    return written;
+  } finally {
+    if (isReserved) await withdrawUser(couch, name, reserved.rev);
+  }
+}
+
+/**
+ * Writes the document without its password. It is taken back unless every live leaf comes from it and a
+ * quorum of nodes has it.
+ */
+async function reserveUser(
+  couch: Pick<Couch, 'ask'>,
+  name: string,
+  document: UserDocument,
+): Promise<UserWrite> {
+  // Documents of the same content have the same revision: two sign-ups at once would share theirs.
+  const salt = randomUUID();
+  const reservation = { ...document, password: undefined, salt };
+  const put = await putUser(couch, name, reservation).catch(async (thrown: unknown) => {
+    // It may stand. Without this, the name would be taken.
+    if (thrown instanceof Unavailable)
+      for (const leaf of await userLeaves(couch, name))
+        if (leaf['salt'] === salt) await withdrawUser(couch, name, leaf._rev);
+    throw thrown;
+  });
   if (put === undefined) return { outcome: 'conflict' };
   const { rev } = put;
+  let isAlone = false;
   try {
     if (!put.hasQuorum) throw tooFewCopies();
     const leaves = await leavesWithAncestors(couch, name);
-    const isAlone = leaves.length > 0 && leaves.every((leaf) => comesFrom(leaf, rev));
-    if (isAlone) return { outcome: 'written', rev };
-  } catch (thrown) {
-    await withdrawUser(couch, name, rev);
-    throw thrown;
+    isAlone = leaves.length > 0 && leaves.every((leaf) => comesFrom(leaf, rev));
+  } finally {
+    if (!isAlone) await withdrawUser(couch, name, rev);
   }
-  await withdrawUser(couch, name, rev);
-  return { outcome: 'conflict' };
+  return isAlone ? { outcome: 'written', rev } : { outcome: 'conflict' };
 }
 
 /**

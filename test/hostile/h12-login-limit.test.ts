@@ -13,6 +13,7 @@ import { networkOf } from '../../src/principal/caller.ts';
 import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
 import { localBus } from '../support/local-bus.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
+import { PASSWORD_HASH_LIMITS, PasswordHashLimiter } from '../../src/limits/password-hash-limiter.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic as basicHeader, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
 import { startRecorder, type Recorder } from '../support/recorder.ts';
@@ -221,7 +222,7 @@ function openCheck(
       holds: () => true,
       recall: () => undefined,
     },
-    users: createUserCheck(couch, NO_DECOY),
+    users: createUserCheck(couch, NO_DECOY, new PasswordHashLimiter()),
     limit: createLoginLimit(
       {
         loginFailures: 5,
@@ -413,5 +414,74 @@ describe('a check of credentials', () => {
     const elsewhere = new CredentialCache({ onInvalidation: () => undefined });
     assert.notEqual(elsewhere.digestOf(encode('alice', secret)), digest);
     assert.doesNotMatch(held, new RegExp(`${secret}|${encode('alice', secret)}`));
+  });
+});
+
+describe('checks and new passwords together (H12.2)', () => {
+  /** Runs work that ends when the test says so. */
+  function heldWork() {
+    const running: { readonly name: string; readonly end: () => void }[] = [];
+    const names: string[] = [];
+    const work = (name: string) => (): Promise<string> =>
+      new Promise((resolve) => {
+        names.push(name);
+        running.push({ name, end: () => resolve(name) });
+      });
+    /** Ends the oldest and lets the next begin, until all have ended. */
+    const endAll = async (): Promise<void> => {
+      while (running.length > 0) {
+        const writes = running.filter(({ name }) => name.startsWith('w'));
+        assert.ok(running.length <= 16 && writes.length <= 4, `${running.length} ${writes.length}`);
+        running.shift()?.end();
+        await new Promise(setImmediate);
+      }
+    };
+    return { running, names, work, endAll };
+  }
+
+  it('are at most sixteen at once, four of them new passwords, in their order', async () => {
+    const limiter = new PasswordHashLimiter();
+    const { running, names, work, endAll } = heldWork();
+    const writes = Array.from({ length: 10 }, (_, at) => limiter.write(work(`w${at}`)));
+    assert.deepEqual(names, ['w0', 'w1', 'w2', 'w3']);
+    const checks = Array.from({ length: 20 }, (_, at) => limiter.check(work(`c${at}`)));
+    await new Promise(setImmediate);
+    assert.equal(running.length, 16);
+    assert.equal(names.at(-1), 'c11', 'checks pass new passwords that must wait');
+    await endAll();
+    assert.deepEqual(
+      await Promise.all(writes),
+      names.filter((name) => name.startsWith('w')),
+    );
+    assert.deepEqual(
+      await Promise.all(checks),
+      names.filter((name) => name.startsWith('c')),
+    );
+    // Ended work, failed work too, leaves its slot.
+    await assert.rejects(
+      limiter.write(() => Promise.reject(new Error('failed'))),
+      /failed/,
+    );
+    const again = Array.from({ length: 6 }, () => limiter.write(work('again')));
+    assert.equal(running.length, 4);
+    await endAll();
+    await Promise.all(again);
+  });
+
+  it('refuse a new password that waits too long, or beside too many, and never begin it', async () => {
+    const limiter = new PasswordHashLimiter({ ...PASSWORD_HASH_LIMITS, writesWaiting: 2, writeWaitMs: 20 });
+    const { running, names, work, endAll } = heldWork();
+    const checks = Array.from({ length: 16 }, () => limiter.check(work('check')));
+    const waiting = [limiter.write(work('late')), limiter.write(work('late'))];
+    await assert.rejects(limiter.write(work('too many')), { status: 503, headers: { 'Retry-After': '1' } });
+    for (const one of waiting) await assert.rejects(one, { status: 503 });
+    await endAll();
+    await Promise.all(checks);
+    assert.deepEqual([...new Set(names)], ['check']);
+    // Both places in the queue and all slots are free again.
+    const later = Array.from({ length: 6 }, () => limiter.write(work('later')));
+    assert.equal(running.length, 4);
+    await endAll();
+    await Promise.all(later);
   });
 });

@@ -7,6 +7,7 @@ import { type CouchRequest } from '../../src/couch/couch.ts';
 import { createDecoyUser, DECOY_NAME } from '../../src/identity/decoy-user.ts';
 import { makeKeyName } from '../../src/identity/secret.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
+import { PasswordHashLimiter } from '../../src/limits/password-hash-limiter.ts';
 import { type Invalidation } from '../../src/invalidation/bus.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
@@ -234,7 +235,7 @@ function openCheck(documents: Map<string, Record<string, unknown>>, isWritable =
     report: (message) => void reports.push(message),
     now: () => clock.now,
   });
-  return { check: createUserCheck(couch, decoy), checked, reports, clock };
+  return { check: createUserCheck(couch, decoy, new PasswordHashLimiter()), checked, reports, clock };
 }
 
 describe('H23: a decoy that cannot be written', () => {

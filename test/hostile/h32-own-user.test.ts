@@ -5,11 +5,13 @@ import { randomBytes } from 'node:crypto';
 import { before, describe, it } from 'node:test';
 import { decideOwnUser } from '../../src/authorize/own-user.ts';
 import { createClassify } from '../../src/classify/classify.ts';
+import { SIGN_UP_TIMING } from '../../src/answer/sign-up.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from '../../src/answer/taken-names.ts';
 import { createUser, updateUser, withdrawUser } from '../../src/identity/user-writes.ts';
 import { createUnrecordedNames, type UnrecordedNamesOptions } from '../../src/answer/unrecorded-names.ts';
 import { type Invalidation } from '../../src/invalidation/bus.ts';
-import { HttpError } from '../../src/http-errors.ts';
+import { HttpError, Unavailable } from '../../src/http-errors.ts';
+import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startCouchgate, type Answer, type Couchgate, type Credentials } from '../support/couchgate.ts';
@@ -31,7 +33,7 @@ describe('H32: one’s own user document, and sign-up', () => {
   let other: Credentials;
   const started = closedAfterSuite();
   /** Read at each sign-up. */
-  const timing = { settleMs: 0, refusalQuantumMs: 0 };
+  const timing = { ...SIGN_UP_TIMING, settleMs: 0, refusalQuantumMs: 0 };
 
   before(async () => {
     backend = await started(startBackend({ nodes: 3 }));
@@ -349,51 +351,53 @@ describe('H32: one’s own user document, and sign-up', () => {
     const { prefixGrants } = first.running.services;
     const names = prefixGrants.names.bind(prefixGrants);
     const name = `late-${unique()}`;
-    const refused = async (isHeld: (call: number, elapsedMs: number) => boolean): Promise<number> => {
+    const clock = { ms: 0 };
+    const wait = async (milliseconds: number): Promise<void> => {
+      await new Promise(setImmediate);
+      clock.ms += milliseconds;
+    };
+    const refused = async (isHeld: (call: number) => boolean, more: Fields = {}): Promise<number> => {
       let calls = 0;
-      const startedAt = performance.now();
-      prefixGrants.names = () => isHeld((calls += 1), performance.now() - startedAt);
+      clock.ms = 0;
+      Object.assign(timing, { now: () => clock.ms, wait, ...more });
+      prefixGrants.names = () => isHeld((calls += 1));
       try {
         assert.equal((await signUp(name)).status, 409);
-        const elapsedMs = performance.now() - startedAt;
         assert.equal((await first.ask('GET', pathOf(name), { as: first.owner })).status, 404);
-        return elapsedMs;
+        return clock.ms;
       } finally {
         prefixGrants.names = names;
-        Object.assign(timing, { settleMs: 0, refusalQuantumMs: 0 });
+        Object.assign(timing, SIGN_UP_TIMING, { settleMs: 0, refusalQuantumMs: 0 });
       }
     };
-    // A grant that arrives while CouchDB hashes the password.
+    // A grant that arrives while CouchDB makes the user.
     await refused((call) => call === 2);
     // A grant of another replica that is on its way when the request comes.
-    timing.settleMs = 400;
-    await refused((call, elapsedMs) => call === 1 && elapsedMs > 300);
-    // The least time of a refusal; the most is not bounded.
-    timing.refusalQuantumMs = 1500;
-    assert.ok((await refused(() => true)) > 1490);
+    await refused((call) => call === 1 && clock.ms === 2000, { settleMs: 2000 });
+    // However long the work takes.
+    for (const [takesMs, elapsedMs] of [
+      [0, 500],
+      [137, 500],
+      [637, 1000],
+    ] as const)
+      assert.equal(await refused(() => (clock.ms += takesMs) >= 0, { refusalQuantumMs: 500 }), elapsedMs);
     assert.equal((await signUp(name)).status, 201);
   });
 
-  it('leaves no user behind that writes its own document during the second check – 409', async () => {
+  it('lets nobody sign in before the second check, and leaves no user behind – 409', async () => {
     const { keys } = first.running.services;
     const isKeyName = keys.isKeyName.bind(keys);
     for (const gate of [first, second]) {
       const as = { name: `quick-${unique()}`, password: 'secret' };
       let calls = 0;
-      const later: Promise<unknown>[] = [];
       keys.isKeyName = async (name) => {
         if (name !== as.name || (calls += 1) !== 2) return isKeyName(name);
-        const { status, body } = await gate.ask('GET', pathOf(as.name), { as });
-        assert.equal(status, 200);
-        const write = gate.ask('PUT', pathOf(as.name), { as, body: { ...(body as Fields), email: 'x' } });
-        // On the same replica, it waits for the sign-up.
-        if (gate === first) later.push(write);
-        else assert.equal((await write).status, 201);
+        assert.equal((await first.ask('GET', pathOf(as.name), { as: first.owner })).status, 200);
+        assert.equal((await gate.ask('GET', pathOf(as.name), { as })).status, 401);
         return true;
       };
       try {
         assert.equal((await signUp(as.name)).status, 409);
-        await Promise.all(later);
       } finally {
         keys.isKeyName = isKeyName;
       }
@@ -401,9 +405,141 @@ describe('H32: one’s own user document, and sign-up', () => {
     }
   });
 
+  /** Runs `work` while `intercept` sees the writes of users at CouchDB, and decides when they are sent. */
+  async function whileWriting<T>(
+    intercept: (document: Fields, send: () => Promise<CouchAnswer>) => Promise<CouchAnswer>,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { couch } = first.running.services;
+    const ask = couch.ask.bind(couch);
+    couch.ask = (request) =>
+      request.method === 'PUT' && request.path.startsWith('/_users/')
+        ? intercept(request.body as Fields, () => ask(request))
+        : ask(request);
+    try {
+      return await work();
+    } finally {
+      couch.ask = ask;
+    }
+  }
+
+  it('lets nobody in by a write that CouchDB confirms late or never – 503', async () => {
+    const lost = (): never => {
+      throw new Unavailable('no answer in time');
+    };
+    for (const what of ['neither', 'first applied', 'first late', 'second applied', 'second late']) {
+      const as = { name: `late-${unique()}`, password: 'secret' };
+      const late: (() => Promise<CouchAnswer>)[] = [];
+      const sent: string[] = [];
+      const answer = await whileWriting(
+        async (document, send) => {
+          const part = document['password'] === undefined ? 'first' : 'second';
+          sent.push(part);
+          if (what === `${part} late`) late.push(send);
+          if (what === `${part} applied`) await send();
+          return what.startsWith(part) ? lost() : send();
+        },
+        () => signUp(as.name),
+      );
+      assert.equal(answer.status, what === 'neither' ? 201 : 503, what);
+      assert.deepEqual(sent, what.startsWith('first') ? ['first'] : ['first', 'second'], what);
+      const statusOf = async (path: string, credentials: Credentials): Promise<number> =>
+        (await first.ask('GET', path, { as: credentials })).status;
+      // Nothing stands, so the name can be used again; what comes late lets nobody in.
+      if (what !== 'neither') assert.equal(await statusOf(pathOf(as.name), first.owner), 404, what);
+      for (const send of late) await send();
+      assert.equal(await statusOf('/_session', as), what === 'neither' ? 200 : 401, what);
+      assert.equal((await signUp(as.name)).status, /neither|first late/.test(what) ? 409 : 201, what);
+    }
+    // A name that was granted something meanwhile: CouchDB never gets the password.
+    const { prefixGrants } = first.running.services;
+    const names = prefixGrants.names.bind(prefixGrants);
+    const passwords: unknown[] = [];
+    let calls = 0;
+    prefixGrants.names = () => (calls += 1) === 2;
+    try {
+      const { status } = await whileWriting(
+        (document, send) => {
+          passwords.push(document['password']);
+          return send();
+        },
+        () => signUp(`held-${unique()}`),
+      );
+      assert.deepEqual([status, passwords], [409, [undefined]]);
+    } finally {
+      prefixGrants.names = names;
+    }
+  });
+
+  it('has four passwords hashed at once, and decides again after the wait – PUT', async () => {
+    const users = await Promise.all(Array.from({ length: 6 }, () => user([])));
+    const documents = await Promise.all(users.map(read));
+    const held: (() => void)[] = [];
+    const { passwordHashes } = first.running.services;
+    const limited = passwordHashes.write.bind(passwordHashes);
+    let [running, most, asked] = [0, 0, 0];
+    passwordHashes.write = (task) => {
+      asked += 1;
+      return limited(task);
+    };
+    const write = (as: Credentials, at: number, more: Fields = { password: 'changed' }): Promise<Answer> =>
+      put(as, { ...documents[at], ...more });
+    const [other = bob, ...hashing] = users;
+    const answers = await whileWriting(
+      async ({ password }, send) => {
+        if (password === undefined) return send();
+        most = Math.max(most, (running += 1));
+        await new Promise<void>((resolve) => held.push(resolve));
+        running -= 1;
+        return send();
+      },
+      async () => {
+        const changes = hashing.map((as, at) => write(as, at + 1));
+        const all = Promise.all([...changes, signUp(`waits-${unique()}`)]);
+        await until(() => Promise.resolve(running === 4 && asked === 6), 'four of six run');
+        // Nobody is kept from signing in, and a change without a password waits for none.
+        assert.equal((await first.ask('GET', '/_session', { as: await user([]) })).status, 200);
+        assert.equal((await write(other, 0, { email: 'x' })).status, 201);
+        let isDone = false;
+        const end = all.finally(() => (isDone = true));
+        await until(() => {
+          for (const release of held.splice(0)) release();
+          return Promise.resolve(isDone);
+        }, 'all have ended');
+        return end;
+      },
+    );
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [201, 201, 201, 201, 201, 201],
+    );
+    assert.equal(most, 4);
+    // One that waits for a slot, and whose session ends meanwhile, writes nothing.
+    passwordHashes.write = limited;
+    const eve = await user([]);
+    const { headers } = await first.ask('POST', '/_session', { body: eve });
+    const Cookie = (headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+    const own = await read(eve);
+    let release = (): void => undefined;
+    const wait = new Promise<void>((resolve) => (release = resolve));
+    const checks = Array.from({ length: 16 }, () => passwordHashes.check(() => wait));
+    const body = { ...own, password: 'changed' };
+    const late = Array.from({ length: 10 }, () =>
+      first.ask('PUT', pathOf(eve.name), { headers: { Cookie }, body }),
+    );
+    const refused = await Promise.any(late);
+    assert.deepEqual([refused.status, refused.headers.get('retry-after')], [503, '1']);
+    await first.ask('DELETE', '/_session', { headers: { Cookie } });
+    release();
+    await Promise.all(checks);
+    const statuses = (await Promise.all(late)).map(({ status }) => status).sort();
+    assert.deepEqual(statuses, [...Array<number>(8).fill(403), 503, 503]);
+    assert.equal((await stored(eve.name))['_rev'], own['_rev']);
+  });
+
   it('counts every attempt of an address – 429', async () => {
     const settings = { usersSignUp: 'on', usersSignUpsPerAddress: 2 };
-    const overrides = { signUpTiming: { settleMs: 0, refusalQuantumMs: 0 } };
+    const overrides = { signUpTiming: { ...SIGN_UP_TIMING, settleMs: 0, refusalQuantumMs: 0 } };
     const gate = await started(startCouchgate({ backend, settings, overrides }));
     const { security, prefixGrants, serverGrants } = gate.running.services;
     const isReady = () => security.index.isLoaded && prefixGrants.isKnown && serverGrants.isKnown;
@@ -479,32 +615,70 @@ describe('H32: writes of users on a cluster', () => {
   const made = [201, { rev: '1-a' }] as const;
   const leaf = (rev: string) => ({ ok: { _rev: rev } });
 
-  type Write = typeof createUser;
-  const outcomeOf = (write: Write, answers: Readonly<Record<string, readonly unknown[]>>) => {
+  type Answers = Readonly<Record<string, readonly unknown[]>>;
+  const outcomeOf = async (
+    write: (couch: Parameters<typeof updateUser>[0]) => ReturnType<typeof updateUser>,
+    answers: Answers,
+  ) => {
     const { asked, couch } = couchOf({ DELETE: [[200, {}]], ...answers });
-    return write(couch, 'x', {}).then(
-      ({ outcome }) => [outcome, asked.includes('DELETE rev')],
-      (error: unknown) => [error instanceof HttpError ? error.status : 0, asked.includes('DELETE rev')],
+    const outcome = await write(couch).then(
+      (written) => written.outcome,
+      (error: unknown) => (error instanceof HttpError ? error.status : 0),
     );
+    return [outcome, asked.includes('DELETE rev')];
   };
 
   it('make a new user if no other leaf is beside it, and withdraw it otherwise', async () => {
-    const create = outcomeOf.bind(undefined, createUser);
-    const child = { ok: { _rev: '2-c', _revisions: { start: 2, ids: ['c', 'a'] } } };
-    assert.deepEqual(await create({ PUT: [made], GET: [[200, [leaf('1-a')]]] }), ['written', false]);
-    assert.deepEqual(await create({ PUT: [made], GET: [[200, [child]]] }), ['written', false]);
-    assert.deepEqual(await create({ PUT: [made], GET: [[200, [leaf('1-a'), leaf('1-b')]]] }), [
-      'conflict',
-      true,
-    ]);
-    assert.deepEqual(await create({ PUT: [made], GET: [[200, []]] }), ['conflict', true]);
-    assert.deepEqual(await create({ PUT: [made], GET: [[500, {}]] }), [503, true]);
+    const create = (answers: Answers, mayStay = true) =>
+      outcomeOf((couch) => createUser(couch, 'x', {}, () => Promise.resolve(mayStay)), answers);
+    const password = [201, { rev: '2-p' }] as const;
+    const both = [made, password];
+    const stands = [200, [leaf('1-a')]] as const;
+    assert.deepEqual(await create({ PUT: both, GET: [stands, [200, [leaf('2-p')]]] }), ['written', false]);
+    // The first write: another user beside it, none, no answer, and too few copies.
+    const first = (...GET: readonly unknown[]) => create({ PUT: both, GET });
+    assert.deepEqual(await first([200, [leaf('1-a'), leaf('1-b')]]), ['conflict', true]);
+    assert.deepEqual(await first([200, []]), ['conflict', true]);
+    assert.deepEqual(await first([500, {}]), [503, true]);
     assert.deepEqual(await create({ PUT: [[202, { rev: '1-a' }]] }), [503, true]);
     assert.deepEqual(await create({ PUT: [[409, {}]] }), ['conflict', false]);
+    // The second one: refused before, no rule for passwords met, no answer, too few copies, changed meanwhile.
+    const GET = [stands, [200, [leaf('2-p')]]];
+    assert.deepEqual(await create({ PUT: both, GET }, false), ['conflict', true]);
+    const forbidden = [403, { error: 'forbidden', reason: 'too short' }];
+    assert.deepEqual(await create({ PUT: [made, forbidden], GET }), [403, true]);
+    assert.deepEqual(await create({ PUT: [made, [500, {}]], GET }), [503, true]);
+    assert.deepEqual(await create({ PUT: [made, [202, { rev: '2-p' }]], GET }), [503, true]);
+    assert.deepEqual(await create({ PUT: [made, [409, {}]], GET }), ['conflict', true]);
+  });
+
+  it('never take back what somebody else makes of a new user', async () => {
+    const { couch, leaves } = racingCouch();
+    // The server admin changes the document before the password comes.
+    const mayStay = (): Promise<boolean> => {
+      const [rev = ''] = [...leaves.keys()];
+      leaves.clear();
+      leaves.set('3-owner', { start: 3, ids: ['owner', rev.slice(2)] });
+      return Promise.resolve(true);
+    };
+    assert.deepEqual(await createUser(couch, 'x', {}, mayStay), { outcome: 'conflict' });
+    assert.deepEqual([...leaves.keys()], ['3-owner']);
+    // Documents of the same content have the same revision: each would take back that of the other.
+    const contents = new Set<string>();
+    for (let at = 0; at < 2; at += 1) {
+      let isFirst = true;
+      const answer = ({ body }: { readonly body?: unknown }) => {
+        if (isFirst) contents.add(JSON.stringify(body));
+        isFirst = false;
+        return Promise.resolve({ status: 409, body: {} });
+      };
+      await createUser({ ask: answer }, 'x', { name: 'x' }, mayStay);
+    }
+    assert.equal(contents.size, 2);
   });
 
   it('never delete the account that they change: only a leaf beside the one that CouchDB prefers', async () => {
-    const update = outcomeOf.bind(undefined, updateUser);
+    const update = (answers: Answers) => outcomeOf((couch) => updateUser(couch, 'x', {}), answers);
     const put = [[201, { rev: '2-m' }]];
     const beside = (...revs: readonly string[]) => update({ PUT: put, GET: [[200, revs.map(leaf)]] });
     assert.deepEqual(await beside('2-m'), ['written', false]);
