@@ -6,7 +6,7 @@ import { ChangeReader } from './change-reader.ts';
 import { DocumentReader, storeIn } from './document-reader.ts';
 import { BackupError, Cancelled } from './errors.ts';
 import { type OnEvent } from './events.ts';
-import { type IndexRef } from './index-file.ts';
+import { type IndexReader, type IndexRef } from './index-file.ts';
 import { LeafWriter } from './leaf-writer.ts';
 import { type Lock } from './lock.ts';
 import { PresentIds } from './present-ids.ts';
@@ -67,6 +67,8 @@ class DatabaseRun {
   readonly #database: string;
   readonly #source: DatabaseSource;
   readonly #writer: LeafWriter;
+  /** The open index files: the changes are compared with the parent's twice, when read and when counted. */
+  readonly #indexFiles = new Map<string, IndexReader>();
 
   constructor(context: BackupContext, database: string) {
     this.#context = context;
@@ -120,7 +122,7 @@ class DatabaseRun {
       {
         ...{ source: this.#source, writer: this.#writer, signal, concurrency, restRatio },
         reader: new DocumentReader(this.#source, storeIn(repository)),
-        chain: await Chain.open(repository, begin.index),
+        chain: await Chain.open(repository, begin.index, { cache: this.#indexFiles }),
         onProgress: (documents, bytes, pending) =>
           onEvent({ type: 'progress', database, documents, bytes, pending }),
         onProblem: (problem) => onEvent({ type: 'problem', database, ...problem }),
@@ -207,7 +209,8 @@ class DatabaseRun {
     const isContinued = parent !== undefined && sameIndex(state.index.slice(added.length), parent.index);
     if (!isContinued) return countAll(await Chain.open(repository, index));
     const changes = await Chain.open(repository, added);
-    return countChanges(parent.counts, await Chain.open(repository, parent.index), changes);
+    const before = await Chain.open(repository, parent.index, { cache: this.#indexFiles });
+    return countChanges(parent.counts, before, changes);
   }
 }
 

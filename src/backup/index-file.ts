@@ -5,6 +5,7 @@ import { LRUCache } from 'lru-cache';
 import { openBox, sealBox } from './box.ts';
 import { Damaged } from './errors.ts';
 import { openContentFile, openDraft, readPart, type Draft } from './files.ts';
+import { IndexBlock } from './index-block.ts';
 import { directoryIn, entriesIn, type Directory, type LeafLine, type RawEntry } from './index-shape.ts';
 import { type PackPlace } from './pack.ts';
 import { type Repository } from './repository.ts';
@@ -132,15 +133,18 @@ export class IndexWriter {
   }
 }
 
-/** A lookup that runs beside others finds its block here. A block needs about 300 KiB. */
-const CACHED_BLOCKS = 32;
+/** Blocks that lookups keep, in bytes of the file; in memory they need about twice as much. */
+const CACHED_BYTES = 12 * 1024 * 1024;
 
 /** Reads one index file. */
 export class IndexReader {
   readonly #repository: Repository;
   readonly #path: string;
   readonly #directory: Directory;
-  readonly #blocks = new LRUCache<number, Promise<readonly RawEntry[]>>({ max: CACHED_BLOCKS });
+  readonly #blocks = new LRUCache<number, Promise<IndexBlock>>({
+    maxSize: CACHED_BYTES,
+    sizeCalculation: (_, number) => Math.max(1, this.#directory.blocks[number]?.[2] ?? 1),
+  });
 
   private constructor(repository: Repository, path: string, directory: Directory) {
     this.#repository = repository;
@@ -201,17 +205,19 @@ export class IndexReader {
       else high = middle;
     }
     if (low === 0) return undefined;
-    const entry = (await this.#raw(low - 1)).find((one) => one[0] === id);
-    return entry === undefined ? undefined : this.#entry(entry);
+    const line = (await this.#kept(low - 1)).lineOf(id);
+    if (line === undefined) return undefined;
+    const [entry] = entriesIn(line, this.packs.length, this.#path);
+    return entry?.[0] === id ? this.#entry(entry) : undefined;
   }
 
   /** Reads one block of entries. It is not kept: all blocks together are larger than the memory. */
   async block(number: number): Promise<readonly IndexEntry[]> {
-    const entries = await (this.#blocks.get(number) ?? this.#read(number));
-    return entries.map((entry) => this.#entry(entry));
+    const { plain } = await (this.#blocks.get(number) ?? this.#read(number));
+    return entriesIn(plain, this.packs.length, this.#path).map((entry) => this.#entry(entry));
   }
 
-  #raw(number: number): Promise<readonly RawEntry[]> {
+  #kept(number: number): Promise<IndexBlock> {
     const known = this.#blocks.get(number);
     if (known !== undefined) return known;
     const read = this.#read(number);
@@ -220,13 +226,12 @@ export class IndexReader {
     return read;
   }
 
-  async #read(number: number): Promise<readonly RawEntry[]> {
+  async #read(number: number): Promise<IndexBlock> {
     const [, offset, length] = this.#directory.blocks[number] ?? ['', 0, 0];
     const handle = await openContentFile(this.#path);
     try {
       const box = await readPart(handle, this.#path, offset, length);
-      const plain = await openBox(box, 'index', this.#repository.cipher, this.#path);
-      return entriesIn(plain, this.#directory.packs.length, this.#path);
+      return new IndexBlock(await openBox(box, 'index', this.#repository.cipher, this.#path));
     } finally {
       await handle.close();
     }

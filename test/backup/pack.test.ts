@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { compare } from '../../src/backup/canonical.ts';
+import { IndexReader, IndexWriter, type IndexEntry } from '../../src/backup/index-file.ts';
 import { contentHash, leafOfText } from '../../src/backup/leaf.ts';
 import { packLine, PackReader, PackWriter } from '../../src/backup/pack.ts';
 import { Repository } from '../../src/backup/repository.ts';
@@ -47,5 +49,43 @@ describe('a pack', () => {
       '{"_id":"a","_rev":"1-a","_attachments":{"f":{"content_type":"t","digest":"md5-x","length":1,"stub":true}}}';
     const [one, two] = ['1', '2'].map((sha256) => contentHash(leafOfText(text), new Map([['f', sha256]])));
     assert.notEqual(one, two);
+  });
+});
+
+describe('an index file', () => {
+  it('finds each document alone as in its whole block, in any order, and no other', async () => {
+    const ids = [
+      '',
+      '"',
+      '\\',
+      'a',
+      'a"',
+      'a\n["b",',
+      'b',
+      '\0',
+      '\ud800',
+      '\u2028',
+      'é',
+      '["a",[]]',
+      '..',
+      '😀',
+    ];
+    for (let n = 0; n < 1500; n += 1) ids.push(`doc-${n}`);
+    ids.sort(compare);
+    const writer = new IndexWriter(repository);
+    for (const [at, id] of ids.entries()) {
+      const place = { pack: 'ab'.repeat(32), offset: 8, length: at, line: 0 };
+      const leaves = [{ rev: '1-a', deleted: false, hash: 'cd'.repeat(32), place, attachments: [] }];
+      await writer.add({ id, leaves: at % 7 === 0 ? [] : leaves });
+    }
+    const reader = await IndexReader.open(repository, (await writer.finish())?.name ?? '');
+    const whole = new Map<string, IndexEntry>();
+    for (let number = 0; number < reader.blocks; number += 1)
+      for (const entry of await reader.block(number)) whole.set(entry.id, entry);
+    assert.deepEqual([...whole.keys()], ids);
+    for (const order of [ids, [...ids].reverse()])
+      for (const id of order) assert.deepEqual(await reader.lookup(id), whole.get(id), JSON.stringify(id));
+    for (const id of ['doc-', 'doc-15000', 'doc-1x', 'A', 'a\n', '[]', '1-a', '\uffff'])
+      assert.equal(await reader.lookup(id), undefined, JSON.stringify(id));
   });
 });
