@@ -28,7 +28,12 @@ interface Read {
   readonly readAt: number;
 }
 
-/** Time after which an object is read again. A change past Couchgate may go unseen for that long. */
+/**
+ * Time after which an object is read again, for each database: 100 reads in a second at most. Up to 200
+ * databases are read again after the two seconds that a sign-up waits: it sees what was written before it.
+ */
+const MAX_AGE_MS_EACH = 10;
+/** With many databases, a change past Couchgate may go unseen for that long. */
 const MAX_AGE_MS = 60_000;
 /** Reads at once: a quarter of the connections to one node. */
 const AT_ONCE = 16;
@@ -48,9 +53,9 @@ export function createUnrecordedNames(options: UnrecordedNamesOptions): Unrecord
     !reservedDatabases.has(database) &&
     (index.grantsOf(database) === undefined || index.isDeleted(database));
 
-  function namesOf(database: string): Promise<ReadonlySet<string>> {
+  function namesOf(database: string, maxAgeMs: number): Promise<ReadonlySet<string>> {
     const found = known.get(database);
-    if (found !== undefined && now() - found.readAt < MAX_AGE_MS) return found.names;
+    if (found !== undefined && now() - found.readAt < maxAgeMs) return found.names;
     const read: Read = { names: readNames(couch, database), readAt: now() };
     known.set(database, read);
     read.names.catch(() => {
@@ -64,11 +69,12 @@ export function createUnrecordedNames(options: UnrecordedNamesOptions): Unrecord
       const databases = (await existing.withPrefix('')).filter(isUnrecorded);
       const kept = new Set(databases);
       for (const database of known.keys()) if (!kept.has(database)) known.delete(database);
+      const maxAgeMs = Math.min(MAX_AGE_MS, databases.length * MAX_AGE_MS_EACH);
       let isFound = false;
       const rest = databases.values();
       const readRest = async (): Promise<void> => {
         // Each of the loops takes its databases from the same iterator.
-        for (const database of rest) if ((await namesOf(database)).has(name)) isFound = true;
+        for (const database of rest) if ((await namesOf(database, maxAgeMs)).has(name)) isFound = true;
       };
       // Waits for all: the next call must not share a read that has yet to fail.
       const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, readRest));
