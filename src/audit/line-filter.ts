@@ -14,7 +14,7 @@ export interface Conditions {
   readonly management?: boolean | undefined;
   readonly since?: string | undefined;
   readonly until?: string | undefined;
-  /** An operation whose lines are left out. */
+  /** Operations whose lines are left out, with commas between. */
   readonly without?: string | undefined;
 }
 
@@ -61,7 +61,10 @@ export function lineFilter(conditions: Conditions, now: number): LineFilter {
     tests.push((line) => line['operation'] === operation || line['requestClass'] === operation);
     needles.push(`:${quote(operation)}`);
   }
-  if (without !== undefined) tests.push((line) => line['operation'] !== without);
+  if (without !== undefined) {
+    const leftOut = new Set<unknown>(without.split(','));
+    tests.push((line) => !leftOut.has(line['operation']));
+  }
   if (status !== undefined) {
     if (!/^[1-5](\d\d|xx)$/.test(status)) throw new InvalidCondition('status', 'must be like 403 or 5xx');
     tests.push(statusFits(status));

@@ -200,7 +200,7 @@ export function isSame(a: unknown, b: unknown): boolean {
 /** Who has access, in one glance. */
 export type Access =
   | { readonly kind: 'couchdb' }
-  | { readonly kind: 'public'; readonly roles: readonly string[]; readonly names: number }
+  | { readonly kind: 'public'; readonly roles: readonly string[]; readonly names: readonly string[] }
   | { readonly kind: 'owner' }
   | { readonly kind: 'names'; readonly names: readonly string[] };
 
@@ -211,6 +211,6 @@ export function accessIn(document: SecurityDocument): Access {
     roles.length > 0 && name !== 'nobody' ? [name] : [],
   );
   const open = rolesIn(document, 'nobody');
-  if (open.length > 0) return { kind: 'public', roles: open, names: names.length };
+  if (open.length > 0) return { kind: 'public', roles: open, names };
   return names.length === 0 ? { kind: 'owner' } : { kind: 'names', names };
 }

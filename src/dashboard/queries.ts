@@ -3,7 +3,7 @@ import { queryOptions } from '@tanstack/react-query';
 import { readBackups } from './api/backups.ts';
 import { listDatabases } from './api/databases.ts';
 import { listPrefixGrants } from './api/grants.ts';
-import { findKeys, listKeys, readKey } from './api/keys.ts';
+import { type ApiKey, findKeys, listFirstKeys, listKeys, readKey } from './api/keys.ts';
 import { readPermissions } from './api/permissions.ts';
 
 export const databasesQuery = queryOptions({
@@ -18,6 +18,27 @@ const KEYS = {
 
 /** The keys, at most MOST_LISTED. For the owner only. */
 export const keysQuery = queryOptions({ ...KEYS, select: ({ keys }) => keys });
+
+/** The first `limit` keys by name, which are there long before all of them. For the owner only. */
+export function firstKeysQuery(limit: number) {
+  return queryOptions({
+    queryKey: ['keys', 'first', limit],
+    queryFn: ({ signal }) => listFirstKeys(limit, signal),
+  });
+}
+
+/** One index for each list, however many rows look into it. */
+const indexes = new WeakMap<readonly ApiKey[], ReadonlyMap<string, ApiKey>>();
+
+/** The keys of `keysQuery` by name. A key beyond them has no entry. For the owner only. */
+export const keysByNameQuery = queryOptions({
+  ...KEYS,
+  select: ({ keys }) => {
+    const index = indexes.get(keys) ?? new Map(keys.map((key) => [key.key, key]));
+    indexes.set(keys, index);
+    return index;
+  },
+});
 
 /** False if `keysQuery` has a part of the keys only. */
 export const areAllKeysQuery = queryOptions({ ...KEYS, select: ({ isComplete }) => isComplete });

@@ -84,6 +84,11 @@ export function titleOf(role: string): string {
   return WORDS.get(role)?.title ?? role;
 }
 
+/** `Read, Write`. */
+export function titlesOf(roles: readonly string[]): string {
+  return inOrder(roles).map(titleOf).join(', ');
+}
+
 /** True if a holder of the role can give itself every other one. */
 export function grantsAll(role: string): boolean {
   return WORDS.get(role)?.grantsAll === true;

@@ -47,6 +47,16 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
     await page.locator('.jobs').getByText('done').first().waitFor();
     await row.getByRole('button', { name: 'Verify fruit' }).click();
     await row.getByText('never').waitFor({ state: 'detached' });
+    await page.getByText('Verification: done').waitFor();
+    // A schedule of every hour makes more snapshots in a week than one answer has.
+    await dashboard.context.route('**/snapshots?*', async (route) => {
+      const isFirst = !route.request().url().includes('before=');
+      if (isFirst) return route.fulfill({ json: { snapshots: [], before: 'x' } });
+      const { body } = await suite.gate.ask('GET', '/_api/v2/backup/snapshots?database=fruit', {
+        as: suite.gate.owner,
+      });
+      return route.fulfill({ json: body });
+    });
     await row.getByRole('button', { name: 'Restore… fruit' }).click();
     await page.getByLabel('Name of the new database').fill('Wrong');
     await page.getByRole('button', { name: 'Restore', exact: true }).click();
@@ -54,6 +64,12 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('Name of the new database').fill('fruit-restored');
     await page.getByRole('button', { name: 'Restore', exact: true }).click();
     await page.locator('.jobs tr', { hasText: 'fruit-restored' }).getByText('done').waitFor();
+    const outcome = page.getByRole('status').filter({ hasText: 'Restore: done' });
+    assert.match(
+      String(await outcome.getByRole('link', { name: 'fruit-restored' }).getAttribute('href')),
+      /fruit-restored\/permissions$/,
+    );
+    await page.getByText('Not backed up yet: fruit-restored.').waitFor();
     const { body } = await suite.gate.ask('GET', '/fruit-restored/apple', { as: suite.gate.owner });
     assert.equal((body as { colour: string }).colour, 'green');
     await page.getByRole('link', { name: 'Databases', exact: true }).click();
@@ -62,6 +78,20 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
       .first()
       .getByText(/ago|just now/)
       .waitFor();
+    await page.getByRole('button', { name: 'More actions on fruit-restored' }).click();
+    await page.getByRole('menuitem', { name: 'Delete database' }).click();
+    await page.getByText('There is no backup of it.').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    // The focus is where it was.
+    await page.waitForFunction(
+      'document.activeElement.getAttribute("aria-label") === "More actions on fruit-restored"',
+    );
+    await page.keyboard.press('Enter');
+    await page.getByRole('menuitem', { name: 'Back up or restore' }).waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.getByText('is deleted with').waitFor();
   });
 
   it('bring a document back, and write over nothing that is newer', async () => {

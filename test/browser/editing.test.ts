@@ -40,9 +40,9 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     // Nothing of mine was written over theirs.
     assert.deepEqual(await grantsOf('contested'), { a: ['_reader', '_admin'], b: ['_reader'] });
     assert.equal(await page.getByRole('button', { name: 'Review and save' }).isDisabled(), true);
-    const row = page.getByRole('row', { name: '_reader, _admin' });
+    const row = page.getByRole('row', { name: 'Read, Admin' });
     assert.equal(await row.getByRole('radio').count(), 2);
-    await row.getByLabel('_reader, _writer').check();
+    await row.getByLabel('Read, Write').check();
     await page.getByRole('button', { name: 'Go on with this choice' }).click();
     await save(page);
     await page.getByText('Saved. It is in force now.').waitFor();

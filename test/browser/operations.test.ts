@@ -43,7 +43,7 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
       origins: ['https://app.example.com'],
     });
     await page.getByRole('button', { name: 'Edit https://app.example.com' }).click();
-    await page.getByLabel('New text of https://app.example.com').fill('app://obsidian.md');
+    await page.getByLabel('Change https://app.example.com').fill('app://obsidian.md');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByRole('button', { name: 'Remove app://obsidian.md' }).click();
     await page.getByText('No origin is listed.').waitFor();

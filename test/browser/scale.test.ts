@@ -34,7 +34,14 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
       expires_at: at % 2 === 0 ? '2026-02-01T00:00:00.000Z' : null,
       last_used: null,
     }));
-    await context.route('**/api_keys?*', (route) => route.fulfill({ json: { api_keys: keys, next: null } }));
+    let release = (): void => undefined;
+    const isReleased = new Promise<void>((resolve) => (release = resolve));
+    await context.route('**/api_keys?*', async (route) => {
+      const limit = Number(new URL(route.request().url()).searchParams.get('limit'));
+      if (limit <= 50) return route.fulfill({ json: { api_keys: keys.slice(0, limit), next: 'key00050' } });
+      await isReleased;
+      return route.fulfill({ json: { api_keys: keys, next: null } });
+    });
     const { name, password } = suite.gate.owner;
     await page.getByLabel('Name', { exact: true }).fill(name);
     await page.locator('input[name=password]').fill(password);
@@ -59,6 +66,10 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
     assert.equal(await page.locator('tbody tr').first().locator('th').textContent(), 'db-09999');
 
     await measured('first row of keys', () => dashboard.go('/keys?sort=created'), 'key00000');
+    await page.getByText('these are the first ones by name').waitFor();
+    assert.equal(await page.getByRole('button', { name: /^Actions on the key/ }).count(), 0);
+    release();
+    await page.getByText('1–50 of 10,000 keys').waitFor();
     await page.getByLabel('Which keys').selectOption('expired');
     await page.getByText('1–50 of 5,000 keys').waitFor();
     await measured('search of keys', () => page.getByLabel('Search labels').fill('sensor 9998'), 'key09998');
@@ -77,6 +88,8 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
       asked.push(['after', 'search', 'show', 'limit'].map((name) => query.get(name)));
       const [after, search] = [Number(query.get('after')), query.get('search')];
       // The server looks through a part of the keys at a time.
+      if (search !== null && search !== 'needle' && search !== 'the stack' && search !== 'keyfarbehind')
+        return route.fulfill({ json: { api_keys: [], next: null } });
       if (search !== null) {
         const found = after === 20_000 ? [keyOf('keyfarbehind', 'Needle in the stack')] : [];
         const next = after < 40_000 ? String(after + 20_000) : null;
@@ -101,7 +114,26 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
       asked.filter(([, search]) => search === 'needle'),
       ['', '20000', '40000'].map((after) => [after, 'needle', 'all', '1000']),
     );
-    assert.equal(asked.filter(([, search]) => search === null).length, 5);
+    assert.equal(asked.filter(([, search, , limit]) => search === null && limit === '2000').length, 5);
+
+    // Roles can be copied to a key that is not among the ten thousand.
+    await suite.gate.database('fruit', {});
+    const databases = [{ database: 'fruit', roles: ['_reader'], source: '_security' }];
+    await context.route('**/access?*', (route) => route.fulfill({ json: { databases } }));
+    await context.route('**/api_keys/key00000', (route) => route.fulfill({ json: keyOf('key00000', null) }));
+    await dashboard.go('/keys/key00000');
+    await page.getByRole('button', { name: 'Copy roles' }).click();
+    const field = page.getByRole('combobox', { name: 'To the key' });
+    await field.fill('key000');
+    await page.getByText('More names match: type on').waitFor();
+    await field.fill('haystack');
+    await page.getByText('No key has this name').waitFor();
+    await field.fill('the stack');
+    await page.getByRole('option', { name: 'Needle in the stack · keyfarbehind' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Copy roles' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    const { body } = await suite.gate.ask('GET', '/_api/v2/db/fruit/_security', { as: suite.gate.owner });
+    assert.deepEqual((body as { readonly cloudant: unknown }).cloudant, { keyfarbehind: ['_reader'] });
   });
 
   it('say that CouchDB is away, and recover by themselves', async () => {

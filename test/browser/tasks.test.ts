@@ -136,9 +136,14 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await suite.gate.database('copied-b', { [from.name]: ['_admin'] });
     const { page, go } = await open();
     await go(`/keys/${from.name}`);
-    await page.getByRole('row', { name: 'copied-b' }).getByText('_admin').waitFor();
+    await page.getByRole('row', { name: 'copied-b' }).getByText('Admin').waitFor();
     await page.getByRole('button', { name: 'Copy roles to another key' }).click();
-    await page.getByLabel('To the key').selectOption(to.name);
+    const field = page.getByRole('combobox', { name: 'To the key' });
+    await field.fill('no such key');
+    await page.getByText('No key has this name').waitFor();
+    await field.fill(from.name);
+    await page.getByText('This is the key itself').waitFor();
+    await field.fill(to.name);
     await page.getByRole('dialog').getByRole('button', { name: 'Copy roles' }).click();
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     assert.deepEqual(await grantsOf('copied-a'), {
@@ -217,7 +222,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     const signsIn = (password: string): Promise<number> =>
       statusOf('/_session?basic=true', { name: 'dora', password });
     assert.equal(await signsIn('a long password'), 200);
-    await page.getByRole('button', { name: 'Set a password' }).click();
+    await page.getByRole('button', { name: 'Change password' }).click();
     await page.getByRole('textbox', { name: 'Password' }).fill('another password');
     await page.getByRole('button', { name: 'Set password', exact: true }).click();
     await page.getByRole('dialog').waitFor({ state: 'detached' });

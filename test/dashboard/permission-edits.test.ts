@@ -128,7 +128,7 @@ describe('access in one glance', () => {
     [{}, { kind: 'owner' }],
     [{ cloudant: { key: [] } }, { kind: 'owner' }],
     [{ cloudant: { key: ['_reader'] } }, { kind: 'names', names: ['key'] }],
-    [BASE, { kind: 'public', roles: ['_reader'], names: 2 }],
+    [BASE, { kind: 'public', roles: ['_reader'], names: ['key', 'alice'] }],
     [{ ...BASE, couchdb_auth_only: true }, { kind: 'couchdb' }],
   ];
   for (const [document, access] of TABLE)

@@ -46,6 +46,8 @@ export interface BackupStatus {
   /** Why there are none. */
   readonly reason?: string;
   readonly running?: readonly BackupJob[];
+  /** Null = backups run only by hand. `next` in ISO 8601. */
+  readonly schedule?: { readonly setting: string; readonly next: string } | null;
   readonly repository?: { readonly folder: string; readonly encrypted: boolean } | null;
   readonly last_success?: string | null;
   readonly databases?: readonly DatabaseBackup[];
@@ -70,27 +72,46 @@ export interface Snapshot {
   readonly counts: { readonly documents?: number };
 }
 
-/** The newest hundred, the newest first. */
+interface SnapshotPage {
+  readonly snapshots: readonly Snapshot[];
+  /** Where the next page starts; absent at the end. */
+  readonly before?: string | null;
+}
+
+/** Every snapshot of a database, the newest first. */
 export async function readSnapshots(database: string, signal: AbortSignal): Promise<readonly Snapshot[]> {
-  const query = new URLSearchParams({ database, limit: '100' });
-  const path = `${ROOT}/snapshots?${query.toString()}`;
-  return (await call<{ readonly snapshots: readonly Snapshot[] }>({ path, signal })).body.snapshots;
+  const snapshots: Snapshot[] = [];
+  for (let before: string | null = ''; before !== null;) {
+    const query: URLSearchParams = new URLSearchParams({
+      ...{ database, limit: '1000' },
+      ...(before === '' ? {} : { before }),
+    });
+    const path = `${ROOT}/snapshots?${query.toString()}`;
+    const page: SnapshotPage = (await call<SnapshotPage>({ path, signal })).body;
+    snapshots.push(...page.snapshots);
+    before = page.before ?? null;
+  }
+  return snapshots;
+}
+
+/** The id of the job that was taken in. */
+async function start(action: 'run' | 'verify' | 'restore', body: object): Promise<string> {
+  return (await call<{ readonly id: string }>({ method: 'POST', path: `${ROOT}/${action}`, body })).body.id;
 }
 
 /** Starts a backup of one database, or of all that the settings name. */
-export async function startBackup(database?: string): Promise<void> {
-  const body = database === undefined ? {} : { body: { databases: [database] } };
-  await call({ method: 'POST', path: `${ROOT}/run`, ...body });
+export function startBackup(database?: string): Promise<string> {
+  return start('run', database === undefined ? {} : { databases: [database] });
 }
 
 /** Restores a snapshot into a scratch database and compares; the scratch database is removed. */
-export async function startVerify(database: string): Promise<void> {
-  await call({ method: 'POST', path: `${ROOT}/verify`, body: { database } });
+export function startVerify(database: string): Promise<string> {
+  return start('verify', { database });
 }
 
 /** Restores a snapshot into a new database. */
-export async function startRestore(database: string, snapshot: string, to: string): Promise<void> {
-  await call({ method: 'POST', path: `${ROOT}/restore`, body: { database, snapshot, to } });
+export function startRestore(database: string, snapshot: string, to: string): Promise<string> {
+  return start('restore', { database, snapshot, to });
 }
 
 /** One stored version of a document: the same content in all snapshots from `first` to `last`. */

@@ -40,6 +40,11 @@ export function listKeys(signal: AbortSignal): Promise<KeyList> {
   return readPages(MOST_LISTED, PAGE, {}, signal);
 }
 
+/** The first `limit` keys by name. */
+export async function listFirstKeys(limit: number, signal: AbortSignal): Promise<readonly ApiKey[]> {
+  return (await readPage({ limit: String(limit), after: '' }, signal)).api_keys;
+}
+
 /** The keys with `search` in their name or label, of the kind `show` (key-filter.ts), at most `most`. */
 export function findKeys(
   most: number,
@@ -125,13 +130,16 @@ export async function revokeKey(key: string, { removesGrants = false } = {}): Pr
   return body.granted_on ?? [];
 }
 
-/** Names of `_users` that begin with `start`, at most ten, for the owner. */
+/** Users that are suggested. */
+export const MOST_USERS = 10;
+
+/** Names of `_users` that begin with `start`, at most MOST_USERS, for the owner. */
 export async function usersNamed(start: string, signal: AbortSignal): Promise<readonly string[]> {
   const prefix = 'org.couchdb.user:';
   const range = new URLSearchParams({
     startkey: JSON.stringify(prefix + start),
     endkey: JSON.stringify(`${prefix}${start}\ufff0`),
-    limit: '10',
+    limit: String(MOST_USERS),
   });
   try {
     const { body } = await call<{ readonly rows: readonly { readonly id: string }[] }>({

@@ -1,8 +1,8 @@
 // Requests about the access log.
+import { type LogLine } from '../log-words.ts';
 import { call } from './http.ts';
 
-/** A line of the log, as docs/audit-log.md says. */
-export type LogLine = Readonly<Record<string, unknown>>;
+export type { LogLine };
 
 export interface LogPage {
   /** `memory` = the last lines of the process that answered. */

@@ -1,6 +1,7 @@
 // Where a name has access: the databases that grant it roles.
 import { useQuery } from '@tanstack/react-query';
 import { type AccessEntry, type AccessOfName, readAccess } from '../api/access.ts';
+import { titlesOf } from '../roles.ts';
 import { linkTo } from '../router.ts';
 import { ErrorNotice } from './error-notice.tsx';
 import { Name, visible } from './name.tsx';
@@ -67,9 +68,9 @@ function Further({ access: { patterns, isMonitor } }: { readonly access: AccessO
 }
 
 const SOURCES: Readonly<Record<string, string>> = {
-  _security: 'its permissions',
+  _security: 'the permissions of the database',
   owner: 'being a server admin',
-  couchdb: 'CouchDB: its members and admins',
+  couchdb: 'CouchDB’s members and admins',
 };
 
 function AccessTable({ access: { databases, patterns } }: { readonly access: AccessOfName }) {
@@ -96,7 +97,9 @@ function AccessTable({ access: { databases, patterns } }: { readonly access: Acc
                   <Name of={database} />
                 </a>
               </th>
-              <td data-column="Roles">{roles.join(', ')}</td>
+              <td data-column="Roles">
+                {roles.length === 0 ? <span className="hint">as CouchDB decides</span> : titlesOf(roles)}
+              </td>
               <td data-column="Granted by">{sourceOf(entry)}</td>
             </tr>
           );

@@ -11,6 +11,8 @@ interface Props {
   readonly action: string;
   /** Words of the way out; by default "Cancel". */
   readonly wayOut?: string;
+  /** True: nothing is lost that cannot be had again. */
+  readonly isHarmless?: boolean;
   /** What the person must type; undefined = nothing. */
   readonly typed?: string;
   /** Resolves with `ask again` to stay open: `children` then say what else there is to know. */
@@ -19,7 +21,16 @@ interface Props {
 }
 
 /** Runs the action and closes; a failure is shown and nothing is lost. */
-export function ConfirmDialog({ title, children, action, wayOut = 'Cancel', typed, run, onClose }: Props) {
+export function ConfirmDialog({
+  title,
+  children,
+  action,
+  wayOut = 'Cancel',
+  isHarmless = false,
+  typed,
+  run,
+  onClose,
+}: Props) {
   const [text, setText] = useState('');
   const [error, setError] = useState<unknown>();
   const [isRunning, setRunning] = useState(false);
@@ -51,7 +62,7 @@ export function ConfirmDialog({ title, children, action, wayOut = 'Cancel', type
         <div className="actions">
           <Button
             type="submit"
-            color="red"
+            {...(isHarmless ? {} : { color: 'red' })}
             loading={isRunning}
             disabled={typed !== undefined && text !== typed}
           >

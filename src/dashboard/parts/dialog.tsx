@@ -1,6 +1,6 @@
 // A dialog with a title: it holds the focus, and gives it back when it closes.
 import { Modal } from '@mantine/core';
-import { type ReactNode } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
 
 interface Props {
   readonly title: string;
@@ -13,6 +13,14 @@ interface Props {
 
 /** The head is no `header`: the page has one, and screen readers list it as a landmark. */
 export function Dialog({ title, onClose, isWide = false, isLocked = false, children }: Props) {
+  // A dialog is removed as a whole when it closes, so the library does not give the focus back.
+  const [before] = useState(() => document.activeElement);
+  useEffect(
+    () => () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
+    },
+    [before],
+  );
   return (
     <Modal.Root
       opened

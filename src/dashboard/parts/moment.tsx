@@ -1,32 +1,32 @@
 // Shows times: how long ago or ahead, with the exact time beside it on request.
 import { useState } from 'react';
+import { HOUR_MS, relativeHour, relativeTime } from '../time-words.ts';
 
-const UNITS = [
-  ['year', 31_536_000],
-  ['month', 2_592_000],
-  ['day', 86_400],
-  ['hour', 3600],
-  ['minute', 60],
-] as const;
-
-const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
 
-/** `3 days ago`, `in 2 months`, `just now`. `now` in milliseconds since 1970. */
-export function relativeTime(iso: string, now: number): string {
-  const seconds = Math.round((Date.parse(iso) - now) / 1000);
-  for (const [unit, size] of UNITS)
-    if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
-  return seconds > 0 ? 'in less than a minute' : 'just now';
+/** When a key was last used. */
+export function LastUse({ hour }: { readonly hour: string | null }) {
+  const [now] = useState(Date.now);
+  if (hour === null) return <span className="hint moment">never used</span>;
+  const from = Date.parse(hour);
+  return (
+    <time
+      className="moment"
+      dateTime={hour}
+      title={`between ${exact.format(from)} and ${exact.format(from + HOUR_MS)}`}
+    >
+      {relativeHour(hour, now)}
+    </time>
+  );
 }
 
 /** A time that may be absent. */
 export function Moment({ at, absent }: { readonly at: string | null; readonly absent: string }) {
   // The time when it is first shown: a text that changes by itself would be read aloud again.
   const [now] = useState(Date.now);
-  if (at === null) return <span className="hint">{absent}</span>;
+  if (at === null) return <span className="hint moment">{absent}</span>;
   return (
-    <time dateTime={at} title={exact.format(Date.parse(at))}>
+    <time className="moment" dateTime={at} title={exact.format(Date.parse(at))}>
       {relativeTime(at, now)}
     </time>
   );

@@ -2,7 +2,7 @@
 import { Autocomplete } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode } from 'react';
-import { usersNamed } from '../api/keys.ts';
+import { MOST_USERS, usersNamed } from '../api/keys.ts';
 import { areAllKeysQuery, foundKeysQuery, keysQuery } from '../queries.ts';
 import { useSession } from '../session/session.tsx';
 import { visible } from './name.tsx';
@@ -14,25 +14,37 @@ interface Option {
 
 export interface PrincipalChoice {
   readonly options: readonly Option[];
+  /** True if more names match. */
+  readonly hasMore: boolean;
   /** The name that is typed, or that stands behind a chosen suggestion. */
   readonly name: string;
   /** True if neither a key nor a user has the name, as far as the person may know. */
   readonly isUnknown: boolean;
+  /** True if a key, a user or one of the names of the page is known to have it. */
+  readonly isKnown: boolean;
 }
 
+const NONE: readonly Option[] = [];
 const MOST_SUGGESTED = 20;
 /** Between label and name of a suggestion. */
 const SEPARATOR = ' · ';
 
-/** `extra` = names that are suggested to everybody, such as those of the page. */
-export function usePrincipal(text: string, extra: readonly Option[] = []): PrincipalChoice {
+interface Extent {
+  /** Names that are suggested to everybody, such as those of the page. */
+  readonly extra?: readonly Option[];
+  /** True: no users. */
+  readonly onlyKeys?: boolean;
+}
+
+/** Beyond the keys that are listed, the server looks for those that match. */
+export function usePrincipal(text: string, { extra = NONE, onlyKeys = false }: Extent = {}): PrincipalChoice {
   const { isOwner } = useSession().person;
   const keys = useQuery({ ...keysQuery, enabled: isOwner, staleTime: 60_000 });
   const typed = text.trim();
   const users = useQuery({
     queryKey: ['users', typed],
     queryFn: ({ signal }) => usersNamed(typed, signal),
-    enabled: isOwner && typed !== '',
+    enabled: isOwner && !onlyKeys && typed !== '',
     placeholderData: (before) => before,
   });
   // If there are too many keys to read all of them, the server looks for the text.
@@ -50,18 +62,25 @@ export function usePrincipal(text: string, extra: readonly Option[] = []): Princ
     })),
   ];
   const wanted = typed.toLowerCase();
+  const matching = known.filter(({ words }) => words.toLowerCase().includes(wanted));
   const options = [
-    ...known.filter(({ words }) => words.toLowerCase().includes(wanted)).slice(0, MOST_SUGGESTED),
+    ...matching.slice(0, MOST_SUGGESTED),
     ...(users.data ?? []).map((name) => ({ name, words: name })),
   ];
   const name = known.find(({ words }) => words === typed)?.name ?? typed;
   const isSought = areAll || (sought.data?.isComplete === true && !sought.isPlaceholderData);
-  const isComplete = keys.isSuccess && isSought && users.isSuccess && !users.isPlaceholderData;
+  const areUsersRead = onlyKeys || (users.isSuccess && !users.isPlaceholderData);
+  const isComplete = keys.isSuccess && isSought && areUsersRead;
   const isKnown = known.some((option) => option.name === name) || (users.data ?? []).includes(name);
   return {
     options: [...new Map(options.map((option) => [option.words, option])).values()],
     name,
+    hasMore:
+      matching.length > MOST_SUGGESTED ||
+      sought.data?.isComplete === false ||
+      (users.data ?? []).length >= MOST_USERS,
     isUnknown: isOwner && name !== '' && isComplete && !isKnown,
+    isKnown,
   };
 }
 
@@ -80,6 +99,7 @@ interface Props {
   readonly error?: ReactNode;
   readonly isRequired?: boolean;
   readonly placeholder?: string;
+  readonly isDisabled?: boolean;
 }
 
 export function PrincipalField({
@@ -91,6 +111,7 @@ export function PrincipalField({
   error,
   isRequired,
   placeholder,
+  isDisabled,
 }: Props) {
   return (
     <Autocomplete
@@ -100,7 +121,11 @@ export function PrincipalField({
       {...(placeholder === undefined ? {} : { placeholder })}
       required={isRequired === true}
       withAsterisk={false}
-      data={choice.options.map(({ words }) => words)}
+      disabled={isDisabled === true}
+      data={[
+        ...choice.options.map(({ words }) => words),
+        ...(choice.hasMore ? [{ value: 'More names match: type on', disabled: true }] : []),
+      ]}
       filter={({ options }) => options}
       comboboxProps={{ transitionProps: { duration: 0 } }}
       value={text}

@@ -84,18 +84,14 @@ function Lists({ lists }: { readonly lists: Addresses }) {
     <section aria-labelledby="lists">
       <h2 id="lists">Lists in force</h2>
       <dl className="facts">
-        <dt>May use Couchgate</dt>
-        <Ranges name="allow" ranges={lists.allow} none="Nobody" />
-        <dt>May act as server admin</dt>
-        <Ranges name="owner_allow" ranges={lists.owner_allow} none="Nobody" />
-        <dt>May ask for health too</dt>
-        <Ranges name="probe_allow" ranges={lists.probe_allow} none="Nobody but those who may use Couchgate" />
-        <dt>Trusted proxies</dt>
-        <Ranges
-          name="trusted_proxies"
-          ranges={lists.trusted_proxies}
-          none="None: X-Forwarded-For is ignored"
-        />
+        <Term words="May use Couchgate" name="allow" />
+        <Ranges ranges={lists.allow} none="Nobody" />
+        <Term words="May act as server admin" name="owner_allow" />
+        <Ranges ranges={lists.owner_allow} none="Nobody" />
+        <Term words="May ask for health too" name="probe_allow" />
+        <Ranges ranges={lists.probe_allow} none="Nobody but those who may use Couchgate" />
+        <Term words="Trusted proxies" name="trusted_proxies" />
+        <Ranges ranges={lists.trusted_proxies} none="None: X-Forwarded-For is ignored" />
       </dl>
       <p className="hint">
         The lists are in <code>ip-whitelist.yaml</code> on the server. A change of the file takes effect
@@ -105,13 +101,21 @@ function Lists({ lists }: { readonly lists: Addresses }) {
   );
 }
 
+/** A list, with its name in the file. */
+function Term({ words, name }: { readonly words: string; readonly name: string }) {
+  return (
+    <dt>
+      {words} <code className="below">{name}</code>
+    </dt>
+  );
+}
+
 interface RangesProps {
-  readonly name: string;
   readonly ranges: readonly string[];
   readonly none: string;
 }
 
-function Ranges({ name, ranges, none }: RangesProps) {
+function Ranges({ ranges, none }: RangesProps) {
   return (
     <dd>
       {isEverybody(ranges) ? (
@@ -126,8 +130,7 @@ function Ranges({ name, ranges, none }: RangesProps) {
             </li>
           ))}
         </ul>
-      )}{' '}
-      <code className="hint">{name}</code>
+      )}
     </dd>
   );
 }

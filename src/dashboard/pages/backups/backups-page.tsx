@@ -10,8 +10,8 @@ import { Name, visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { linkTo } from '../../router.ts';
-import { BACKUPS_KEY, backupsQuery } from '../../queries.ts';
-import { Jobs, RunningJob } from './jobs.tsx';
+import { BACKUPS_KEY, backupsQuery, databasesQuery } from '../../queries.ts';
+import { Jobs, Outcome, RunningJob } from './jobs.tsx';
 import { RestoreDatabase } from './restore-database.tsx';
 
 /** Milliseconds between two reads, while a job runs and otherwise. */
@@ -66,17 +66,19 @@ function Off() {
 }
 
 /** Starts a job and reads the state again. */
-function useStart() {
+function useStart(onStarted: (job: string) => void) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (start: () => Promise<void>) => start(),
+    mutationFn: (start: () => Promise<string>) => start(),
+    onSuccess: onStarted,
     onSettled: () => queries.invalidateQueries({ queryKey: BACKUPS_KEY }),
   });
 }
 
 function Backups({ status }: { readonly status: BackupStatus }) {
   const { running = [], repository, last_success: last = null, databases = [], damages = [] } = status;
-  const start = useStart();
+  const [job, setJob] = useState<string>();
+  const start = useStart(setJob);
   const [restored, setRestored] = useState<string>();
   return (
     <>
@@ -93,11 +95,14 @@ function Backups({ status }: { readonly status: BackupStatus }) {
             , in <Name of={repository.folder} />, {repository.encrypted ? 'encrypted' : 'not encrypted'}
           </span>
         )}
+        <br />
+        <Next schedule={status.schedule} />
       </p>
       {start.isError && <ErrorNotice error={start.error} title="The job was not started" />}
-      {running.map((job) => (
-        <RunningJob key={job.id} job={job} />
+      {running.map((each) => (
+        <RunningJob key={each.id} job={each} />
       ))}
+      {job !== undefined && <Outcome id={job} />}
       {damages.length > 0 && (
         <Alert color="red" role="alert" title="A part of the repository is damaged">
           {damages.length} {damages.length === 1 ? 'file' : 'files'} cannot be read. Snapshots that need them
@@ -116,9 +121,50 @@ function Backups({ status }: { readonly status: BackupStatus }) {
       )}
       <Jobs />
       {restored !== undefined && (
-        <RestoreDatabase database={restored} onClose={() => setRestored(undefined)} />
+        <RestoreDatabase database={restored} onStarted={setJob} onClose={() => setRestored(undefined)} />
       )}
     </>
+  );
+}
+
+function Next({ schedule }: { readonly schedule: BackupStatus['schedule'] }) {
+  if (schedule === undefined) return null;
+  if (schedule === null)
+    return (
+      <span className="hint">
+        No backup is scheduled: set <code>backup_schedule</code> in <code>couchgate.yaml</code>.
+      </span>
+    );
+  return (
+    <>
+      Next one: <Moment key={schedule.next} at={schedule.next} absent="" />
+      <span className="hint">
+        , by the schedule <code>{visible(schedule.setting)}</code>
+      </span>
+    </>
+  );
+}
+
+/** Databases without a backup that are named; the others are counted. */
+const MOST_NAMED = 10;
+
+/** A database that no backup has is in no row of the list. */
+function NotBackedUp({ databases }: { readonly databases: readonly DatabaseBackup[] }) {
+  const names = useQuery(databasesQuery).data ?? [];
+  const backedUp = new Set(databases.map(({ database }) => database));
+  const others = names.filter((name) => !name.startsWith('_') && !backedUp.has(name));
+  if (others.length === 0) return null;
+  return (
+    <p className="warn">
+      Not backed up yet:{' '}
+      {others.slice(0, MOST_NAMED).map((name, at) => (
+        <span key={name}>
+          {at > 0 && ', '}
+          <Name of={name} />
+        </span>
+      ))}
+      {others.length > MOST_NAMED && ` and ${(others.length - MOST_NAMED).toLocaleString('en')} more`}.
+    </p>
   );
 }
 
@@ -134,6 +180,7 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
   const found = databases.filter(({ database }) => database.includes(search));
   return (
     <>
+      <NotBackedUp databases={databases} />
       <div className="tools">
         <SearchField label="Search by name" />
         <Pager total={found.length} page={page} of={found.length === 1 ? 'database' : 'databases'} />
@@ -149,8 +196,8 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
             <th scope="col" className="number">
               Snapshots
             </th>
-            <th scope="col" title="A snapshot was restored into a scratch database and compared">
-              Proven to restore
+            <th scope="col" title={VERIFYING}>
+              Verified
             </th>
             <th scope="col">
               <span className="unseen">Actions</span>
@@ -175,13 +222,15 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
               <td className="number" data-column="Snapshots">
                 {row.snapshots.toLocaleString('en')}
               </td>
-              <td data-column="Proven to restore">
+              <td data-column="Verified">
                 <Moment key={row.verified_at} at={row.verified_at} absent="never" />
               </td>
-              <td className="row-buttons">
-                <RowButton words="Back up" of={row.database} onClick={onBackUp} />
-                <RowButton words="Verify" of={row.database} onClick={onVerify} />
-                <RowButton words="Restore…" of={row.database} onClick={onRestore} />
+              <td>
+                <span className="row-buttons">
+                  <RowButton words="Back up" of={row.database} onClick={onBackUp} />
+                  <RowButton words="Verify" of={row.database} title={VERIFYING} onClick={onVerify} />
+                  <RowButton words="Restore…" of={row.database} onClick={onRestore} />
+                </span>
               </td>
             </tr>
           ))}
@@ -191,15 +240,24 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
   );
 }
 
+const VERIFYING = 'The newest snapshot is restored into a scratch database and compared with the backup';
+
 interface ButtonProps {
   readonly words: string;
+  readonly title?: string;
   readonly of: string;
   readonly onClick: (database: string) => void;
 }
 
-function RowButton({ words, of, onClick }: ButtonProps) {
+function RowButton({ words, title, of, onClick }: ButtonProps) {
   return (
-    <Button size="xs" variant="default" aria-label={`${words} ${visible(of)}`} onClick={() => onClick(of)}>
+    <Button
+      size="xs"
+      variant="default"
+      aria-label={`${words} ${visible(of)}`}
+      title={title}
+      onClick={() => onClick(of)}
+    >
       {words}
     </Button>
   );

@@ -1,17 +1,18 @@
 // The jobs of backups: what runs now with its progress, and what the last ones came to.
 import { Alert } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useEffect } from 'react';
 import { type BackupJob, readJobs } from '../../api/backups.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
-import { BACKUPS_KEY } from '../../queries.ts';
+import { BACKUPS_KEY, databasesQuery } from '../../queries.ts';
 import { linkTo } from '../../router.ts';
 
 const KINDS: Readonly<Record<BackupJob['kind'], string>> = {
   backup: 'Backup',
   restore: 'Restore',
-  verify: 'Test restore',
+  verify: 'Verification',
 };
 
 const STATES: Readonly<Record<BackupJob['state'], readonly [words: string, className: string]>> = {
@@ -47,13 +48,40 @@ export function RunningJob({ job: { kind, progress, request } }: { readonly job:
 /** Jobs that are shown; the server keeps a hundred. */
 const SHOWN = 10;
 
+const jobsQuery = queryOptions({
+  // Below the key of the state: whoever reads that again reads these.
+  queryKey: [...BACKUPS_KEY, 'jobs'],
+  queryFn: ({ signal }) => readJobs(signal),
+  refetchInterval: 5000,
+});
+
+const COLOURS = { good: 'green', warn: 'yellow', bad: 'red' } as const;
+
+/** What the job came to that this page has started; nothing while it runs. */
+export function Outcome({ id }: { readonly id: string }) {
+  const queries = useQueryClient();
+  const job = useQuery(jobsQuery).data?.find((each) => each.id === id);
+  const hasMadeDatabase = job?.kind === 'restore' && job.finished !== undefined;
+  useEffect(() => {
+    if (hasMadeDatabase) void queries.invalidateQueries({ queryKey: databasesQuery.queryKey });
+  }, [hasMadeDatabase, queries]);
+  if (job === undefined || job.state === 'queued' || job.state === 'running') return null;
+  const [words, className] = STATES[job.state];
+  return (
+    <Alert
+      role="status"
+      className="spaced"
+      color={COLOURS[className as keyof typeof COLOURS]}
+      title={`${KINDS[job.kind]}: ${words}`}
+    >
+      <JobTitle job={job} />
+      {job.state !== 'done' && '. The list of the last jobs, below, says why.'}
+    </Alert>
+  );
+}
+
 export function Jobs() {
-  const query = useQuery({
-    // Below the key of the state: whoever reads that again reads these.
-    queryKey: [...BACKUPS_KEY, 'jobs'],
-    queryFn: ({ signal }) => readJobs(signal),
-    refetchInterval: 5000,
-  });
+  const query = useQuery(jobsQuery);
   if (query.isError) return <ErrorNotice error={query.error} title="The jobs cannot be read" />;
   if (query.data === undefined || query.data.length === 0) return null;
   return (
@@ -78,31 +106,36 @@ export function Jobs() {
   );
 }
 
-function JobRow({
-  job: { kind, state, reason, request, results, databases, created, by },
-}: {
-  readonly job: BackupJob;
-}) {
+function JobTitle({ job: { kind, request } }: { readonly job: BackupJob }) {
+  return (
+    <>
+      {KINDS[kind]}
+      {request.database !== undefined && (
+        <>
+          {' of '}
+          <Name of={request.database} />
+        </>
+      )}
+      {request.to !== undefined && (
+        <>
+          {' to '}
+          <a href={linkTo(['databases', request.to, 'permissions'])}>
+            <Name of={request.to} />
+          </a>
+        </>
+      )}
+    </>
+  );
+}
+
+function JobRow({ job }: { readonly job: BackupJob }) {
+  const { state, reason, results, databases, created, by } = job;
   const [words, className] = STATES[state];
   const bad = results.filter((result) => result.state !== 'done');
   return (
     <tr>
       <th scope="row" data-column="Job">
-        {KINDS[kind]}
-        {request.database !== undefined && (
-          <>
-            {' of '}
-            <Name of={request.database} />
-          </>
-        )}
-        {request.to !== undefined && (
-          <>
-            {' to '}
-            <a href={linkTo(['databases', request.to, 'permissions'])}>
-              <Name of={request.to} />
-            </a>
-          </>
-        )}
+        <JobTitle job={job} />
       </th>
       <td data-column="Result">
         <span className={className}>{words}</span>

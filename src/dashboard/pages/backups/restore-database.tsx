@@ -12,12 +12,13 @@ import { BACKUPS_KEY } from '../../queries.ts';
 
 interface Props {
   readonly database: string;
+  readonly onStarted: (job: string) => void;
   readonly onClose: () => void;
 }
 
 const format = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 
-export function RestoreDatabase({ database, onClose }: Props) {
+export function RestoreDatabase({ database, onStarted, onClose }: Props) {
   const queries = useQueryClient();
   const snapshots = useQuery({
     queryKey: [...BACKUPS_KEY, 'snapshots', database],
@@ -34,7 +35,8 @@ export function RestoreDatabase({ database, onClose }: Props) {
     setSending(true);
     setError(undefined);
     startRestore(database, snapshot, to)
-      .then(async () => {
+      .then(async (job) => {
+        onStarted(job);
         await queries.invalidateQueries({ queryKey: BACKUPS_KEY });
         onClose();
       }, setError)
@@ -52,7 +54,7 @@ export function RestoreDatabase({ database, onClose }: Props) {
             admins may use until you grant roles on it.
           </p>
           <NativeSelect
-            label="State of"
+            label="Snapshot"
             data={snapshots.data.map(({ id, started, complete, counts }) => ({
               value: id,
               label:

@@ -217,16 +217,16 @@ function Load({ cluster }: { readonly cluster: Cluster }) {
         <dd>
           {configuration.reloads === 0
             ? 'not reloaded since the start'
-            : `reloaded ${count(configuration.reloads)} times`}
+            : `reloaded ${timesInWords(configuration.reloads)} since the start`}
           {configuration.failed_reloads > 0 && (
             <strong className="bad">
-              , {count(configuration.failed_reloads)} times a file was wrong: see the operational log
+              , {timesInWords(configuration.failed_reloads)} a file was wrong: see the operational log
             </strong>
           )}
         </dd>
         <dt>Process</dt>
         <dd>
-          {process.pid}, up for {durationInWords(process.uptime_seconds)}, Node.js {process.node}
+          number {process.pid}, up for {durationInWords(process.uptime_seconds)}, Node.js {process.node}
         </dd>
       </dl>
       <p className="hint">
@@ -236,6 +236,9 @@ function Load({ cluster }: { readonly cluster: Cluster }) {
     </>
   );
 }
+
+const timesInWords = (count: number): string =>
+  count === 1 ? 'once' : `${count.toLocaleString('en')} times`;
 
 function durationInWords(seconds: number): string {
   if (seconds < 120) return `${seconds} seconds`;

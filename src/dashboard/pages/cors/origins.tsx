@@ -35,7 +35,8 @@ export function Origins({ origins, change }: Props) {
             edited === origin ? (
               <li key={origin}>
                 <OriginForm
-                  label={`New text of ${visible(origin)}`}
+                  label={`Change ${visible(origin)}`}
+                  isBare
                   action="Save"
                   initial={origin}
                   isTaken={(next) => next !== origin && origins.includes(next)}
@@ -83,6 +84,8 @@ interface FormProps {
   readonly label: string;
   readonly action: string;
   readonly initial: string;
+  /** True: the label is for screen readers. */
+  readonly isBare?: boolean;
   readonly isTaken: (origin: string) => boolean;
   readonly save: (origin: string) => Promise<unknown>;
   readonly onCancel?: () => void;
@@ -95,7 +98,7 @@ function originIn(text: string): string {
   return match?.[1]?.toLowerCase() ?? trimmed;
 }
 
-function OriginForm({ label, action, initial, isTaken, save, onCancel }: FormProps) {
+function OriginForm({ label, action, initial, isBare = false, isTaken, save, onCancel }: FormProps) {
   const [text, setText] = useState(initial);
   const [error, setError] = useState<ApiError>();
   const [isSaving, setSaving] = useState(false);
@@ -115,7 +118,7 @@ function OriginForm({ label, action, initial, isTaken, save, onCancel }: FormPro
   return (
     <form className="add-name" onSubmit={submit}>
       <TextInput
-        label={label}
+        {...(isBare ? { 'aria-label': label } : { label })}
         placeholder="https://app.example.com"
         autoComplete="off"
         spellCheck={false}

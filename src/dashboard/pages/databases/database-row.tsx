@@ -1,18 +1,19 @@
 // One database of the list.
-import { ActionIcon, Menu } from '@mantine/core';
+import { Menu } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
+import { memo, useState } from 'react';
 import { deleteDatabase, type DatabaseInfo } from '../../api/databases.ts';
 import { ApiError } from '../../api/http.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Padlock } from '../../parts/padlock.tsx';
+import { RowMenu } from '../../parts/row-menu.tsx';
 import { sizeInWords } from '../../parts/size.ts';
 import { type Access, accessIn, rolesIn } from '../../permission-edits.ts';
-import { areAllKeysQuery, databasesQuery, keysQuery, permissionsQuery } from '../../queries.ts';
+import { areAllKeysQuery, databasesQuery, keysByNameQuery, permissionsQuery } from '../../queries.ts';
 import { useReach } from '../../parts/use-reach.ts';
-import { mayHaveGrants } from '../../roles.ts';
+import { mayHaveGrants, titleOf } from '../../roles.ts';
 import { linkTo } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
 
@@ -21,12 +22,14 @@ interface Props {
   readonly info: DatabaseInfo | undefined;
   /** Times of the last backups; undefined = there is no column for them. */
   readonly backups: ReadonlyMap<string, string | null> | undefined;
+  /** False while only the names are shown. */
+  readonly isDetailed: boolean;
 }
 
-export function DatabaseRow({ name, info, backups }: Props) {
+export const DatabaseRow = memo(function DatabaseRow({ name, info, backups, isDetailed }: Props) {
   const { person } = useSession();
   const isGrantable = mayHaveGrants(name);
-  const permissions = useQuery({ ...permissionsQuery(name), enabled: isGrantable });
+  const permissions = useQuery({ ...permissionsQuery(name), enabled: isGrantable && isDetailed });
   const isClosed =
     !isGrantable || (permissions.error instanceof ApiError && permissions.error.status === 403);
   const access = permissions.data === undefined ? undefined : accessIn(permissions.data.document);
@@ -44,7 +47,7 @@ export function DatabaseRow({ name, info, backups }: Props) {
         {info?.documents.toLocaleString('en') ?? '–'}
       </td>
       <td className="number" data-column="Size">
-        {info === undefined ? '–' : sizeInWords(info.size)}
+        {info === undefined || isUnknown(info) ? '–' : sizeInWords(info.size)}
       </td>
       <td data-column={person.isOwner ? 'Access' : 'Your roles'}>
         {isClosed && <span className="hint">{closedWords(isGrantable, person.isOwner)}</span>}
@@ -55,16 +58,18 @@ export function DatabaseRow({ name, info, backups }: Props) {
             </a>
           ) : (
             rolesIn(permissions.data?.document ?? {}, person.name).map((role) => (
-              <code key={role} className="tag">
-                {role}
-              </code>
+              <span key={role} className="tag" title={role}>
+                {titleOf(role)}
+              </span>
             ))
           ))}
         {permissions.isError && !isClosed && <span className="hint">cannot be read</span>}
       </td>
       {backups !== undefined && (
         <td data-column="Last backup">
-          <Moment key={backups.get(name)} at={backups.get(name) ?? null} absent="never" />
+          <a href={linkTo(['backups'], { q: name })} className="quiet">
+            <Moment key={backups.get(name)} at={backups.get(name) ?? null} absent="never" />
+          </a>
         </td>
       )}
       <td className="row-actions">
@@ -73,19 +78,23 @@ export function DatabaseRow({ name, info, backups }: Props) {
             <Padlock isOpen={access?.kind === 'public'} />
           </a>
         )}
-        {!isClosed && !name.startsWith('_') && <MoreActions name={name} info={info} />}
+        {!isClosed && !name.startsWith('_') && (
+          <MoreActions name={name} info={info} lastBackup={backups && (backups.get(name) ?? null)} />
+        )}
       </td>
     </tr>
   );
-}
+});
 
-/** Needs the list of keys to tell keys from users; without it, it counts names. */
+/** Needs the list of all keys to tell keys from users; without it, it counts names. */
 function AccessInWords({ database, access }: { readonly database: string; readonly access: Access }) {
   const { reach } = useReach(database);
   const prefixes = reach.length === 0 ? '' : `${reach.length.toLocaleString('en')} by prefix`;
-  const options = { enabled: access.kind === 'names', staleTime: 60_000 };
-  const keys = useQuery({ ...keysQuery, ...options });
+  const named = access.kind === 'names' || access.kind === 'public' ? access.names : [];
+  const options = { enabled: named.length > 0, staleTime: 60_000 };
+  const keys = useQuery({ ...keysByNameQuery, ...options }).data;
   const areAll = useQuery({ ...areAllKeysQuery, ...options }).data;
+  const names = namesInWords(named, areAll === true ? keys : undefined);
   switch (access.kind) {
     case 'couchdb':
       return <>CouchDB decides</>;
@@ -100,27 +109,30 @@ function AccessInWords({ database, access }: { readonly database: string; readon
       return (
         <>
           <strong className="public">Public</strong> ({can})
-          {access.names > 0 && `, ${counted(access.names, 'name')}`}
-          {prefixes !== '' && `, ${prefixes}`}
+          {[...names, prefixes].filter((part) => part !== '').map((part) => `, ${part}`)}
         </>
       );
     }
-    case 'names': {
-      const known = new Set(keys.data?.map(({ key }) => key));
-      const ofKeys = access.names.filter((name) => known.has(name)).length;
-      const others = access.names.length - ofKeys;
-      if (keys.data === undefined || areAll !== true) return <>{counted(access.names.length, 'name')}</>;
-      return (
-        <>
-          {[
-            ...(ofKeys > 0 ? [counted(ofKeys, 'key')] : []),
-            ...(others > 0 ? [counted(others, 'user')] : []),
-            ...(prefixes === '' ? [] : [prefixes]),
-          ].join(', ')}
-        </>
-      );
-    }
+    case 'names':
+      return <>{[...names, prefixes].filter((part) => part !== '').join(', ')}</>;
   }
+}
+
+/** `keys` = all keys by name; undefined = not all of them are known. */
+function namesInWords(
+  names: readonly string[],
+  keys: ReadonlyMap<string, unknown> | undefined,
+): readonly string[] {
+  if (names.length === 0) return [];
+  if (keys === undefined) return [counted(names.length, 'name')];
+  const ofKeys = names.filter((name) => keys.has(name)).length;
+  const others = names.length - ofKeys;
+  return [...(ofKeys > 0 ? [counted(ofKeys, 'key')] : []), ...(others > 0 ? [counted(others, 'user')] : [])];
+}
+
+/** The embedded node counts no bytes. */
+function isUnknown({ size, documents }: DatabaseInfo): boolean {
+  return size === 0 && documents > 0;
 }
 
 function closedWords(isGrantable: boolean, isOwner: boolean): string {
@@ -131,7 +143,12 @@ function closedWords(isGrantable: boolean, isOwner: boolean): string {
 const counted = (count: number, word: string): string =>
   `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
 
-function MoreActions({ name, info }: Pick<Props, 'name' | 'info'>) {
+interface ActionProps extends Pick<Props, 'name' | 'info'> {
+  /** Null = never; undefined = not known. */
+  readonly lastBackup: string | null | undefined;
+}
+
+function MoreActions({ name, info, lastBackup }: ActionProps) {
   const { person } = useSession();
   const queries = useQueryClient();
   const [isDeleting, setDeleting] = useState(false);
@@ -139,16 +156,14 @@ function MoreActions({ name, info }: Pick<Props, 'name' | 'info'>) {
   const documents = info === undefined ? 'all its documents' : counted(info.documents, 'document');
   return (
     <>
-      <Menu position="bottom-end">
-        <Menu.Target>
-          <ActionIcon aria-label={`More actions on ${name}`}>⋯</ActionIcon>
-        </Menu.Target>
-        <Menu.Dropdown>
-          <Menu.Item className="bad" onClick={() => setDeleting(true)}>
-            Delete database…
-          </Menu.Item>
-        </Menu.Dropdown>
-      </Menu>
+      <RowMenu label={`More actions on ${name}`}>
+        <Menu.Item component="a" href={linkTo(['backups'], { q: name })}>
+          Back up or restore…
+        </Menu.Item>
+        <Menu.Item className="bad" onClick={() => setDeleting(true)}>
+          Delete database…
+        </Menu.Item>
+      </RowMenu>
       {isDeleting && (
         <ConfirmDialog
           title="Delete database"
@@ -163,6 +178,12 @@ function MoreActions({ name, info }: Pick<Props, 'name' | 'info'>) {
           <p>
             <Name of={name} /> is deleted with {documents} and its permissions. This cannot be undone.
           </p>
+          {lastBackup === null && <p>There is no backup of it.</p>}
+          {typeof lastBackup === 'string' && (
+            <p>
+              It can be restored from its backups; the last one is of <Moment at={lastBackup} absent="" />.
+            </p>
+          )}
         </ConfirmDialog>
       )}
     </>

@@ -7,6 +7,7 @@ import { ApiError } from '../../api/http.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { pageOf, Pager, PAGE_SIZE, SearchField, SortHead, useListState } from '../../parts/list.tsx';
 import { useTitle } from '../../parts/title.ts';
+import { usePainted } from '../../parts/use-painted.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { backupsQuery, databasesQuery } from '../../queries.ts';
 import { replaceParameters } from '../../router.ts';
@@ -48,6 +49,8 @@ const BY_INFO: Readonly<Record<string, (info: DatabaseInfo) => number>> = {
   size: ({ size }) => size,
 };
 
+const NONE: readonly string[] = [];
+
 /** Sorting by documents or size needs the infos of all that is listed. */
 const MOST_SORTED = 10 * MOST_INFOS;
 
@@ -59,8 +62,9 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
   const value = BY_INFO[sort.replace('-', '')];
   const byName = useMemo(() => (sort === '-name' ? [...found].reverse() : found), [found, sort]);
   const needed = value !== undefined && canSort ? found : pageOf(byName, page);
-  const infos = useInfos(needed);
-  const backups = useLastBackups(person.isOwner);
+  const isPainted = usePainted();
+  const infos = useInfos(isPainted ? needed : NONE);
+  const backups = useLastBackups(person.isOwner && isPainted);
   const sorted = useMemo(() => {
     if (value === undefined || !canSort) return byName;
     const of = (name: string): number => {
@@ -107,7 +111,13 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
           </thead>
           <tbody>
             {pageOf(sorted, page).map((name) => (
-              <DatabaseRow key={name} name={name} info={infos.get(name)} backups={backups} />
+              <DatabaseRow
+                key={name}
+                name={name}
+                info={infos.get(name)}
+                backups={backups}
+                isDetailed={isPainted}
+              />
             ))}
           </tbody>
         </table>

@@ -77,7 +77,7 @@ export function Attachments({ database, id, document: { attachments, rev } }: Pr
           ))}
         </tbody>
       </table>
-      <p className="hint">
+      <p className="hint spaced">
         Large files: <code>curl -OJ -u NAME {`${API_ROOT}${documentPath(database, id)}/…`}</code>
       </p>
     </>

@@ -77,16 +77,35 @@ function Versions({ database, id, versions, live }: VersionsProps) {
     refetchOnReconnect: false,
   });
   const nowText = isGone ? '{}' : now.data?.text;
+  const [isAsking, setAsking] = useState(false);
+  // Of the version that is shown; it stays while the document is read again.
+  const [result, setResult] = useState<{ readonly of: string; readonly word: ResultWord }>();
   if (chosen === undefined) return null;
   return (
     <>
-      <NativeSelect
-        className="narrow"
-        label="As it was in the backups of"
-        data={versions.map((version) => ({ value: version.snapshot, label: timesOf(version) }))}
-        value={chosen.snapshot}
-        onChange={(event) => replaceParameters({ snapshot: event.currentTarget.value })}
-      />
+      <div className="tools">
+        <NativeSelect
+          className="narrow"
+          label="As it was in the backups of"
+          data={versions.map((version) => ({ value: version.snapshot, label: timesOf(version) }))}
+          value={chosen.snapshot}
+          onChange={(event) => replaceParameters({ snapshot: event.currentTarget.value })}
+        />
+        <Button disabled={stored.data === undefined || nowText === undefined} onClick={() => setAsking(true)}>
+          Restore this version…
+        </Button>
+      </div>
+      {isAsking && (
+        <Restore
+          database={database}
+          id={id}
+          version={chosen}
+          revision={isGone ? null : (now.data?.rev ?? null)}
+          onResult={(word) => setResult({ of: chosen.snapshot, word })}
+          onClose={() => setAsking(false)}
+        />
+      )}
+      {result?.of === chosen.snapshot && <Result word={result.word} />}
       {stored.isError && (
         <ErrorNotice error={stored.error} title="This version cannot be read. Nothing was written" />
       )}
@@ -101,17 +120,21 @@ function Versions({ database, id, versions, live }: VersionsProps) {
           />
         </Suspense>
       )}
-      {stored.data !== undefined && (
-        // Stays while the document is read again: it says what the last restore did.
-        <Restore
-          database={database}
-          id={id}
-          version={chosen}
-          revision={isGone ? null : (now.data?.rev ?? null)}
-          isCompared={nowText !== undefined}
-        />
-      )}
     </>
+  );
+}
+
+type ResultWord = 'restored' | 'changed';
+
+function Result({ word }: { readonly word: ResultWord }) {
+  return word === 'restored' ? (
+    <Alert color="green" role="status">
+      Restored as a new revision. The version before is still in the backups.
+    </Alert>
+  ) : (
+    <Alert color="yellow" role="alert" title="Somebody has changed the document meanwhile">
+      Nothing was written. The comparison now shows the document as it is: look again, then restore.
+    </Alert>
   );
 }
 
@@ -119,59 +142,28 @@ interface RestoreProps extends Props {
   readonly version: DocumentVersion;
   /** The live revision that is shown; null = there is none. */
   readonly revision: string | null;
-  /** False while the live document is being read: nobody has seen yet what would be replaced. */
-  readonly isCompared: boolean;
+  readonly onResult: (word: ResultWord) => void;
+  readonly onClose: () => void;
 }
 
-function Restore({ database, id, version, revision, isCompared }: RestoreProps) {
+function Restore({ database, id, version, revision, onResult, onClose }: RestoreProps) {
   const queries = useQueryClient();
-  const [isAsking, setAsking] = useState(false);
-  const [result, setResult] = useState<'restored' | 'changed'>();
   const run = async (): Promise<void> => {
     try {
       await restoreVersion(database, id, { snapshot: version.snapshot, revision });
-      setResult('restored');
+      onResult('restored');
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 409) throw error;
-      setResult('changed');
+      onResult('changed');
     }
     await queries.invalidateQueries({ queryKey: documentKey(database, id) });
   };
   return (
-    <>
-      {result === 'restored' && (
-        <Alert color="green" role="status" className="saved">
-          Restored as a new revision. The version before is still in the backups.
-        </Alert>
-      )}
-      {result === 'changed' && (
-        <Alert
-          color="yellow"
-          role="alert"
-          title="Somebody has changed the document meanwhile"
-          className="saved"
-        >
-          Nothing was written. The comparison now shows the document as it is: look again, then restore.
-        </Alert>
-      )}
-      <div className="actions">
-        <Button disabled={!isCompared} onClick={() => setAsking(true)}>
-          Restore this version…
-        </Button>
-      </div>
-      {isAsking && (
-        <ConfirmDialog
-          title="Restore the document"
-          action="Restore"
-          run={run}
-          onClose={() => setAsking(false)}
-        >
-          <p>
-            <Name of={id} /> gets the content and the attachments of {timesOf(version)}
-            {revision === null ? '.' : ' in place of those that it has now, as a new revision.'}
-          </p>
-        </ConfirmDialog>
-      )}
-    </>
+    <ConfirmDialog title="Restore the document" action="Restore" isHarmless run={run} onClose={onClose}>
+      <p>
+        <Name of={id} /> gets the content and the attachments of {timesOf(version)}
+        {revision === null ? '.' : ' in place of those that it has now, as a new revision.'}
+      </p>
+    </ConfirmDialog>
   );
 }

@@ -5,12 +5,11 @@ import { type SyntheticEvent, useState } from 'react';
 import { addMonitor, listServerGrants, removeMonitor } from '../../api/grants.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Labelled } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { PrincipalField, usePrincipal } from '../../parts/principal-field.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
-import { keysQuery } from '../../queries.ts';
-import { Labelled } from './prefix-grants.tsx';
 
 const QUERY_KEY = ['server grants'];
 
@@ -21,8 +20,6 @@ interface Props {
 
 export function Monitors({ onSaved }: Props) {
   const query = useQuery({ queryKey: QUERY_KEY, queryFn: ({ signal }) => listServerGrants(signal) });
-  const keys = useQuery({ ...keysQuery, staleTime: 60_000 });
-  const labels = new Map((keys.data ?? []).map(({ key, label }) => [key, label]));
   const [removed, setRemoved] = useState<string>();
   return (
     <section aria-labelledby="monitors">
@@ -49,7 +46,7 @@ export function Monitors({ onSaved }: Props) {
           {query.data.map(({ principal, by, at }) => (
             <li key={principal}>
               <span>
-                <Labelled name={principal} label={labels.get(principal)} />
+                <Labelled name={principal} />
                 <span className="below hint">
                   since <Moment at={at === '' ? null : at} absent="–" /> by <Foreign text={by} />
                 </span>

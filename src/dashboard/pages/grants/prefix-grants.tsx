@@ -5,10 +5,11 @@ import { useState } from 'react';
 import { type PrefixGrant, revokePrefixGrant } from '../../api/grants.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Labelled } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
-import { keysQuery, prefixGrantsQuery } from '../../queries.ts';
+import { prefixGrantsQuery } from '../../queries.ts';
 import { titleOf } from '../../roles.ts';
 import { EditPrefixGrant } from './edit-prefix-grant.tsx';
 
@@ -63,8 +64,6 @@ interface TableProps {
 }
 
 function GrantTable({ grants, onAct }: TableProps) {
-  const keys = useQuery({ ...keysQuery, staleTime: 60_000 });
-  const labels = new Map((keys.data ?? []).map(({ key, label }) => [key, label]));
   return (
     <table className="list">
       <thead>
@@ -82,7 +81,7 @@ function GrantTable({ grants, onAct }: TableProps) {
         {grants.map((grant) => (
           <tr key={grant.id}>
             <th scope="row" data-column="Name">
-              <Labelled name={grant.principal} label={labels.get(grant.principal)} />
+              <Labelled name={grant.principal} />
             </th>
             <td data-column="Databases">
               <Name of={grant.databases} />
@@ -97,7 +96,7 @@ function GrantTable({ grants, onAct }: TableProps) {
                 by <Foreign text={grant.by} />
               </span>
             </td>
-            <td className="row-actions">
+            <td>
               <span className="row-buttons">
                 <Button
                   size="xs"
@@ -121,26 +120,6 @@ function GrantTable({ grants, onAct }: TableProps) {
         ))}
       </tbody>
     </table>
-  );
-}
-
-/** A name below its label. */
-export function Labelled({
-  name,
-  label,
-}: {
-  readonly name: string;
-  readonly label: string | null | undefined;
-}) {
-  return (
-    <>
-      {label != null && label !== '' && (
-        <span className="label">
-          <Foreign text={label} />
-        </span>
-      )}
-      <Name of={name} />
-    </>
   );
 }
 

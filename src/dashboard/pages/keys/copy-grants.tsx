@@ -1,5 +1,5 @@
 // The dialog that gives another key the roles that this one has.
-import { Button, NativeSelect } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
@@ -10,7 +10,8 @@ import { Dialog } from '../../parts/dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name, visible } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
-import { keysQuery } from '../../queries.ts';
+import { PrincipalField, usePrincipal } from '../../parts/principal-field.tsx';
+import { titlesOf } from '../../roles.ts';
 
 interface Props {
   readonly item: ApiKey;
@@ -48,9 +49,11 @@ interface FormProps {
 /** Each database is one change of its own: what has failed is named, and can be tried again. */
 function CopyForm({ from, grants, onClose }: FormProps) {
   const queries = useQueryClient();
-  const keys = useQuery(keysQuery);
-  const others = (keys.data ?? []).filter(({ key }) => key !== from);
-  const [to, setTo] = useState('');
+  const [text, setText] = useState('');
+  const choice = usePrincipal(text, { onlyKeys: true });
+  const { name: to } = choice;
+  const problem =
+    to === from ? 'This is the key itself.' : choice.isUnknown ? 'No key has this name or label.' : undefined;
   const [done, setDone] = useState<ReadonlySet<string>>(new Set());
   const [failed, setFailed] = useState<{ readonly database: string; readonly error: unknown }>();
   const [isRunning, setRunning] = useState(false);
@@ -76,18 +79,14 @@ function CopyForm({ from, grants, onClose }: FormProps) {
   };
   return (
     <form className="form" onSubmit={submit}>
-      <NativeSelect
+      <PrincipalField
         label="To the key"
-        data={[
-          { value: '', label: 'Choose a key' },
-          ...others.map(({ key, label }) => ({
-            value: key,
-            label: label === null || label === '' ? key : `${visible(label)} (${key})`,
-          })),
-        ]}
-        value={to}
-        disabled={done.size > 0}
-        onChange={(event) => setTo(event.currentTarget.value)}
+        placeholder="Label or name of a key"
+        choice={choice}
+        text={text}
+        onChange={setText}
+        error={problem}
+        isDisabled={isRunning || done.size > 0}
       />
       <p>It gets these roles in addition to its own:</p>
       <ul className="consequences">
@@ -97,7 +96,7 @@ function CopyForm({ from, grants, onClose }: FormProps) {
               {done.has(database) ? '✓' : '+'}
             </span>
             <span>
-              <Name of={database} />: {roles.join(', ')}
+              <Name of={database} />: {titlesOf(roles)}
             </span>
           </li>
         ))}
@@ -109,7 +108,7 @@ function CopyForm({ from, grants, onClose }: FormProps) {
         />
       )}
       <div className="actions">
-        <Button type="submit" loading={isRunning} disabled={to === ''}>
+        <Button type="submit" loading={isRunning} disabled={!choice.isKnown || to === from}>
           {failed === undefined ? 'Copy roles' : 'Try the rest again'}
         </Button>
         <Button variant="subtle" color="gray" onClick={onClose}>

@@ -1,11 +1,12 @@
 // What can be done with a key: rename, change its end, rotate its password, revoke it.
-import { ActionIcon, Button, Menu } from '@mantine/core';
+import { Button, Menu } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { Suspense, useState } from 'react';
 import { type ApiKey, revokeKey } from '../../api/keys.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { lazyPage } from '../../parts/lazy-page.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
+import { RowMenu } from '../../parts/row-menu.tsx';
 import { keysQuery } from '../../queries.ts';
 import { ChangeExpiry, RenameKey } from './change-key.tsx';
 import { RotateKey } from './rotate-key.tsx';
@@ -33,22 +34,17 @@ export function KeyMenu({ item }: Props) {
   const close = (): void => setAction(undefined);
   return (
     <>
-      <Menu position="bottom-end">
-        <Menu.Target>
-          <ActionIcon aria-label={`Actions on the key ${item.label ?? item.key}`}>⋯</ActionIcon>
-        </Menu.Target>
-        <Menu.Dropdown>
-          {ACTIONS.map((each) => (
-            <Menu.Item
-              key={each}
-              {...(each === 'revoke' ? { className: 'bad' } : {})}
-              onClick={() => setAction(each)}
-            >
-              {WORDS[each]}
-            </Menu.Item>
-          ))}
-        </Menu.Dropdown>
-      </Menu>
+      <RowMenu label={`Actions on the key ${item.label ?? item.key}`}>
+        {ACTIONS.map((each) => (
+          <Menu.Item
+            key={each}
+            {...(each === 'revoke' ? { className: 'bad' } : {})}
+            onClick={() => setAction(each)}
+          >
+            {WORDS[each]}
+          </Menu.Item>
+        ))}
+      </RowMenu>
       {action !== undefined && <KeyAction action={action} item={item} onClose={close} />}
     </>
   );

@@ -38,7 +38,8 @@ const RULES: Readonly<Record<Filter, (key: ApiKey, now: number) => boolean>> = {
 };
 
 const VALUES: Readonly<Record<string, (key: ApiKey) => string>> = {
-  label: ({ label, key }) => `${(label ?? '').toLowerCase()} ${key}`,
+  // Keys without a label come last.
+  label: ({ label, key }) => `${label === null || label === '' ? '\uffff' : label.toLowerCase()} ${key}`,
   created: ({ created_at: at }) => at,
   // A key that was never used comes first.
   used: ({ last_used: at }) => at ?? '',

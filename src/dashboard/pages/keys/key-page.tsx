@@ -4,7 +4,7 @@ import { type ReactNode } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
 import { AccessList } from '../../parts/access-list.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
-import { Moment } from '../../parts/moment.tsx';
+import { LastUse, Moment } from '../../parts/moment.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
@@ -55,7 +55,7 @@ function KeyFacts({ item }: { readonly item: ApiKey }) {
           <Moment at={created_at} absent="" /> by <Foreign text={created_by} />
         </Fact>
         <Fact title="Last used">
-          <Moment at={last_used} absent="never used" />
+          <LastUse hour={last_used} />
         </Fact>
         <Fact title="Expires">
           <Moment at={expires_at} absent="never" />
@@ -63,6 +63,9 @@ function KeyFacts({ item }: { readonly item: ApiKey }) {
       </dl>
       <KeyButtons item={item} />
       <AccessList name={key} />
+      <p className="spaced">
+        <a href={linkTo(['log'], { principal: key })}>Its requests in the access log</a>
+      </p>
     </>
   );
 }

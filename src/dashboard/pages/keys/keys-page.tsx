@@ -1,15 +1,15 @@
 // The page API keys: every key with its life, and what can be done with it.
 import { Button, NativeSelect } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useMemo, useState } from 'react';
+import { useEffect, useMemo, useState } from 'react';
 import { type ApiKey, MOST_LISTED } from '../../api/keys.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
-import { pageOf, Pager, SearchField, SortHead, useListState } from '../../parts/list.tsx';
-import { Moment } from '../../parts/moment.tsx';
+import { PAGE_SIZE, pageOf, Pager, SearchField, SortHead, useListState } from '../../parts/list.tsx';
+import { LastUse, Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
-import { areAllKeysQuery, foundKeysQuery, keysQuery } from '../../queries.ts';
+import { areAllKeysQuery, firstKeysQuery, foundKeysQuery, keysQuery } from '../../queries.ts';
 import { linkTo, replaceParameters, useRoute } from '../../router.ts';
 import { GenerateKey } from '../permissions/generate-key.tsx';
 import { KeyMenu } from './key-actions.tsx';
@@ -29,7 +29,7 @@ export function KeysPage() {
       {keys.isError && (
         <ErrorNotice error={keys.error} title="The keys cannot be read" onRetry={() => void keys.refetch()} />
       )}
-      {keys.isPending && <Waiting what="keys" />}
+      {keys.isPending && <FirstKeys />}
       {keys.data !== undefined &&
         (keys.data.length === 0 ? (
           <p>
@@ -41,6 +41,49 @@ export function KeysPage() {
     </>
   );
 }
+
+/** Milliseconds until the first keys are shown alone: shorter waits would let the rows jump. */
+const PATIENCE_MS = 300;
+
+/** The first keys by name, while all of them are read. Their rows move, so they have no actions yet. */
+function FirstKeys() {
+  const first = useQuery(firstKeysQuery(PAGE_SIZE));
+  const [now] = useState(Date.now);
+  const [isLate, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  if (first.data === undefined || first.data.length === 0 || !isLate) return <Waiting what="keys" />;
+  return (
+    <>
+      <p role="status">Reading all keys … Meanwhile, these are the first ones by name.</p>
+      <table className="list keys">
+        <thead>
+          <tr>
+            {COLUMNS.map(([column, words]) => (
+              <th key={column} scope="col">
+                {words}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {first.data.map((key) => (
+            <KeyRow key={key.key} item={key} now={now} hasActions={false} />
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+const COLUMNS = [
+  ['label', 'Key'],
+  ['created', 'Created'],
+  ['used', 'Last used'],
+  ['expires', 'Expires'],
+] as const;
 
 /** Keys that the server finds, if there are too many to read all of them. */
 const MOST_FOUND = 1000;
@@ -92,18 +135,11 @@ function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
         <table className="list keys">
           <thead>
             <tr>
-              <SortHead column="label" sort={sort}>
-                Key
-              </SortHead>
-              <SortHead column="created" sort={sort}>
-                Created
-              </SortHead>
-              <SortHead column="used" sort={sort}>
-                Last used
-              </SortHead>
-              <SortHead column="expires" sort={sort}>
-                Expires
-              </SortHead>
+              {COLUMNS.map(([column, words]) => (
+                <SortHead key={column} column={column} sort={sort}>
+                  {words}
+                </SortHead>
+              ))}
               <th scope="col">
                 <span className="unseen">Actions</span>
               </th>
@@ -111,7 +147,7 @@ function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
           </thead>
           <tbody>
             {pageOf(found, page).map((key) => (
-              <KeyRow key={key.key} item={key} now={now} />
+              <KeyRow key={key.key} item={key} now={now} hasActions />
             ))}
           </tbody>
         </table>
@@ -131,7 +167,13 @@ function partNotice(isSearch: boolean, isComplete: boolean | undefined): string 
     : 'The search looks at all keys, which may take a while.';
 }
 
-function KeyRow({ item, now }: { readonly item: ApiKey; readonly now: number }) {
+interface RowProps {
+  readonly item: ApiKey;
+  readonly now: number;
+  readonly hasActions: boolean;
+}
+
+function KeyRow({ item, now, hasActions }: RowProps) {
   const { key, label, created_at, last_used, expires_at } = item;
   return (
     <tr>
@@ -149,7 +191,7 @@ function KeyRow({ item, now }: { readonly item: ApiKey; readonly now: number }) 
         <Moment at={created_at} absent="" />
       </td>
       <td data-column="Last used">
-        <Moment at={last_used} absent="never used" />
+        <LastUse hour={last_used} />
       </td>
       <td data-column="Expires">
         {isExpired(item, now) ? (
@@ -160,9 +202,11 @@ function KeyRow({ item, now }: { readonly item: ApiKey; readonly now: number }) 
           <Moment at={expires_at} absent="never" />
         )}
       </td>
-      <td className="row-actions">
-        <KeyMenu item={item} />
-      </td>
+      {hasActions && (
+        <td className="row-actions">
+          <KeyMenu item={item} />
+        </td>
+      )}
     </tr>
   );
 }

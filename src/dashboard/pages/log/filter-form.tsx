@@ -44,7 +44,7 @@ export function FilterForm({ filter }: { readonly filter: LogFilter }) {
   };
   const since = values['since'] ?? '';
   return (
-    <form className="tools" onSubmit={submit}>
+    <form className="tools filter" onSubmit={submit}>
       {FIELDS.map(([name, label, placeholder]) => (
         <TextInput
           key={name}

@@ -1,11 +1,11 @@
 // The lines of the log as a table; each opens to all its fields.
 import { Button } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import { Fragment, type ReactNode, useState } from 'react';
 import { type LogLine } from '../../api/log.ts';
 import { CopyButton } from '../../parts/copy-button.tsx';
+import { useLabelOf } from '../../parts/labelled.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
-import { keysQuery } from '../../queries.ts';
+import { pageAbout, refusalInWords } from '../../log-words.ts';
 import { linkTo } from '../../router.ts';
 
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
@@ -57,6 +57,7 @@ function LineRow({ line, isOpen, onToggle }: RowProps) {
   const text = (field: string): string => textIn(line, field);
   const isDenied = text('decision') === 'deny';
   const query = text('rawQueryString');
+  const about = isDenied ? pageAbout(line) : undefined;
   return (
     <tr>
       <td data-column="Time">
@@ -79,10 +80,11 @@ function LineRow({ line, isOpen, onToggle }: RowProps) {
         </strong>
         {isDenied && (
           <span className="below">
-            <Foreign text={text('reason') === '' ? text('rule') : text('reason')} />
+            <Foreign text={refusalInWords(line)} />
           </span>
         )}
         {isForRoles(line) && <TestLink line={line} database={text('dbName')} />}
+        {about !== undefined && <a href={linkTo(about.segments, about.parameters)}>{about.words}</a>}
       </td>
       <td className="row-actions">
         <Button
@@ -104,6 +106,7 @@ function Who({ line }: { readonly line: LogLine }) {
   const login = textIn(line, 'loginName');
   const name = textIn(line, 'principal');
   const kind = textIn(line, 'principalKind');
+  const label = useLabelOf()(name);
   if (login !== '')
     return (
       <>
@@ -114,23 +117,16 @@ function Who({ line }: { readonly line: LogLine }) {
   if (name === '') return <span className="hint">not known</span>;
   return (
     <>
-      <KeyLabel name={name} isKey={kind === 'key'} />
+      {label !== '' && (
+        <span className="label">
+          <Foreign text={label} />
+        </span>
+      )}
       <a href={kind === 'key' ? linkTo(['keys', name]) : linkTo(['log'], { principal: name })}>
         <Name of={name} />
       </a>{' '}
       <span className="hint">{kind === 'owner' ? 'server admin' : kind}</span>
     </>
-  );
-}
-
-/** The owner reads keys by their label. */
-function KeyLabel({ name, isKey }: { readonly name: string; readonly isKey: boolean }) {
-  const keys = useQuery({ ...keysQuery, enabled: isKey, staleTime: 60_000 });
-  const label = keys.data?.find(({ key }) => key === name)?.label ?? '';
-  return label === '' ? null : (
-    <span className="label">
-      <Foreign text={label} />
-    </span>
   );
 }
 

@@ -10,8 +10,8 @@ import { FilterForm } from './filter-form.tsx';
 import { LogLines } from './log-lines.tsx';
 
 const FOLLOW_MS = 3000;
-/** The reads of the log by this page would hide everything else. */
-const OWN_READS = 'api-log';
+/** The reads of the log by this page, and the files of the dashboard, would hide everything else. */
+const OWN_READS = 'api-log,dashboard';
 
 /** Names of the conditions in the address and in the API. */
 export const CONDITIONS = [

@@ -9,6 +9,7 @@ import { ExpiryField, useExpiry } from '../../parts/expiry-field.tsx';
 import { RoleChoices } from '../../parts/role-choices.tsx';
 import { SecretDialog } from '../../parts/secret-dialog.tsx';
 import { keysQuery, permissionsQuery } from '../../queries.ts';
+import { linkTo } from '../../router.ts';
 
 interface Props {
   /** Undefined = a key without a grant. */
@@ -75,6 +76,12 @@ function KeyForm({ database, onCreated, onClose }: FormProps) {
           onChange={(event) => setLabel(event.currentTarget.value)}
         />
         <ExpiryField expiry={expiry} />
+        {database === undefined && (
+          <p>
+            The key has access to nothing until a <a href={linkTo(['databases'])}>database</a> grants it
+            roles. The page Permissions of a database generates a key with its roles in one step.
+          </p>
+        )}
         {database !== undefined && (
           <RoleChoices legend={`Roles on ${database}`} roles={roles} onChange={setRoles} />
         )}

@@ -1,6 +1,6 @@
 // Who has changed the permissions, when and why, and the way back to an earlier revision.
 import { Alert, Button } from '@mantine/core';
-import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useInfiniteQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import {
   type HistoryEntry,
@@ -11,11 +11,12 @@ import {
 } from '../../api/permissions.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { useLabelOf } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
-import { keysQuery, permissionsQuery } from '../../queries.ts';
-import { useSession } from '../../session/session.tsx';
+import { permissionsQuery } from '../../queries.ts';
+import { titlesOf } from '../../roles.ts';
 
 interface Props {
   readonly database: string;
@@ -90,7 +91,7 @@ export function History({ database, revision }: Props) {
 
 const WIDENINGS: Readonly<Record<Widening, string>> = {
   public: 'That opens the database to everyone without a password.',
-  admin: 'That gives _admin or _security to names that do not have it now.',
+  admin: 'That gives Admin or Security to names that do not have it now.',
 };
 
 interface RollBackProps extends Props {
@@ -161,10 +162,8 @@ function EntryHead({ entry: { revision, at, by, via, reason } }: { readonly entr
 }
 
 function Changes({ entry: { changes, couchdb_auth_only: rules } }: { readonly entry: HistoryEntry }) {
-  const { isOwner } = useSession().person;
-  const keys = useQuery({ ...keysQuery, enabled: isOwner, staleTime: 60_000 });
-  const labelOf = (name: string): string => keys.data?.find(({ key }) => key === name)?.label ?? '';
-  const inWords = (roles: readonly string[]): string => (roles.length === 0 ? 'no access' : roles.join(', '));
+  const labelOf = useLabelOf();
+  const inWords = (roles: readonly string[]): string => (roles.length === 0 ? 'no access' : titlesOf(roles));
   return (
     <ul className="changes">
       {rules !== undefined && <li>CouchDB decides: {rules.after ? 'on' : 'off'}</li>}

@@ -12,7 +12,7 @@ import { useTitle } from '../../parts/title.ts';
 import { useReach } from '../../parts/use-reach.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { accessIn, couchRulesIn, hasEdits, rolesIn, rolesShown } from '../../permission-edits.ts';
-import { keysQuery } from '../../queries.ts';
+import { keysByNameQuery } from '../../queries.ts';
 import { canOf, ROLES } from '../../roles.ts';
 import { listed } from '../../permission-words.ts';
 import { useRoute } from '../../router.ts';
@@ -141,19 +141,18 @@ function Editor({ database, editing }: { readonly database: string; readonly edi
 /** The rows of all names but `nobody`: new ones first, then in the order of their names. */
 function useRows({ base: { document }, edits }: Editing, added: readonly string[]): readonly MatrixRow[] {
   const { person } = useSession();
-  const keys = useQuery({ ...keysQuery, enabled: person.isOwner, staleTime: 60_000 });
+  const { data: known } = useQuery({ ...keysByNameQuery, enabled: person.isOwner, staleTime: 60_000 });
   return useMemo(() => {
-    const known = new Map((keys.data ?? []).map((key) => [key.key, key]));
     const stored = Object.keys(document.cloudant ?? {}).filter((name) => rolesIn(document, name).length > 0);
     const names = new Set([...added, ...[...new Set([...stored, ...edits.grants.keys()])].sort()]);
     names.delete('nobody');
     return [...names].map((name) => ({
       name,
-      key: known.get(name),
+      key: known?.get(name),
       roles: rolesShown(document, edits, name),
       before: rolesIn(document, name),
     }));
-  }, [document, edits, added, keys.data]);
+  }, [document, edits, added, known]);
 }
 
 function everyone({ base: { document }, edits }: Editing): MatrixRow {

@@ -1,5 +1,6 @@
 // The prefix grants that reach a database: who has roles on it without a row in its permissions.
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Labelled } from '../../parts/labelled.tsx';
 import { Name, visible } from '../../parts/name.tsx';
 import { useReach } from '../../parts/use-reach.ts';
 import { titleOf } from '../../roles.ts';
@@ -44,7 +45,7 @@ export function PrefixRows({ database, isInert }: Props) {
           {reach.map(({ id, name, roles, pattern, deletes }) => (
             <tr key={id}>
               <th scope="row" data-column="Name">
-                <Name of={name} />
+                <Labelled name={name} />
               </th>
               <td data-column="May">
                 {[...roles.map(titleOf), ...(deletes ? ['Delete the database'] : [])].join(', ')}

@@ -15,11 +15,11 @@ import {
   whyOf,
 } from '../../explain-words.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { useLabelOf } from '../../parts/labelled.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { PrincipalField, usePrincipal } from '../../parts/principal-field.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { hasEdits, rolesShown } from '../../permission-edits.ts';
-import { keysQuery } from '../../queries.ts';
 import { replaceParameters, useRoute } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
 import { type Editing } from './use-edits.ts';
@@ -110,7 +110,7 @@ function QuestionForm({ database, asked, editing, onAsk }: FormProps) {
   const [operation, setOperation] = useState(asked.operation);
   const [method, setMethod] = useState(asked.method);
   const [path, setPath] = useState(asked.path === '' ? `/${encodeURIComponent(database)}/` : asked.path);
-  const choice = usePrincipal(who, extra);
+  const choice = usePrincipal(who, { extra });
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     if (choice.name !== '') onAsk({ name: choice.name, operation, method, path: path.trim() });
@@ -185,10 +185,8 @@ function Answer({ name, verdict, editing }: AnswerProps) {
 
 /** The name with its label, as far as the person may know it. */
 function Whom({ name, isShort = false }: { readonly name: string; readonly isShort?: boolean }) {
-  const { isOwner } = useSession().person;
-  const keys = useQuery({ ...keysQuery, enabled: isOwner, staleTime: 60_000 });
+  const label = useLabelOf()(name);
   if (name === 'nobody') return isShort ? 'everyone' : EVERYONE.words;
-  const label = keys.data?.find(({ key }) => key === name)?.label ?? '';
   return (
     <>
       {label !== '' && (
@@ -228,7 +226,7 @@ function Ways({ name, ways, editing }: Omit<AnswerProps, 'verdict'> & Pick<Verdi
           </Button>
         ))}
       </div>
-      <p className="hint">It is added to your unsaved changes. Nothing is in force before you save.</p>
+      <p className="hint spaced">It is added to your unsaved changes. Nothing is in force before you save.</p>
     </section>
   );
 }

@@ -156,7 +156,7 @@ export function SetPassword({ name, onClose }: ChangeProps) {
   const [password, setPassword] = useState('');
   return (
     <FormDialog
-      title="Set a password"
+      title="Change password"
       action="Set password"
       isReady={password.length >= SHORTEST_PASSWORD}
       save={() => changeUser(name, { password })}

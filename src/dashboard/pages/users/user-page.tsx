@@ -62,7 +62,7 @@ function Facts({ user: { name, roles } }: { readonly user: User }) {
       {name !== DECOY && (
         <div className="actions">
           <Button variant="default" onClick={() => setAction('password')}>
-            Set a password…
+            Change password…
           </Button>
           <Button variant="default" onClick={() => setAction('roles')}>
             Change roles…
@@ -73,6 +73,9 @@ function Facts({ user: { name, roles } }: { readonly user: User }) {
         </div>
       )}
       <AccessList name={name} />
+      <p className="spaced">
+        <a href={linkTo(['log'], { principal: name })}>Its requests in the access log</a>
+      </p>
       {action === 'password' && <SetPassword name={name} onClose={close} />}
       {action === 'roles' && <ChangeRoles name={name} roles={roles} onClose={close} />}
       {action === 'delete' && <DeleteUser name={name} onClose={close} />}
