@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Page } from 'playwright-core';
-import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
+import { type Dashboard, NO_BROWSER, signIn } from '../support/browser.ts';
+import { type Credentials } from '../support/couchgate.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 describe('the permissions of a database', { skip: NO_BROWSER }, () => {
@@ -61,6 +62,38 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     await save(mine.page);
     await mine.page.getByText('Saved. It is in force now.').waitFor();
     assert.deepEqual(await grantsOf('merged'), { a: ['_reader', '_writer'], b: ['_reader'] });
+  });
+
+  it('are not saved in the name of somebody who has signed in in another tab', async () => {
+    const alice = { name: 'alice', password: 'a long password' };
+    await suite.gate.ask('PUT', '/_users', { as: suite.gate.owner });
+    await suite.gate.ask('PUT', '/_users/org.couchdb.user:alice', {
+      as: suite.gate.owner,
+      body: { ...alice, roles: [], type: 'user' },
+    });
+    await suite.gate.database('two-tabs', {});
+    const mine = await permissionsOf('two-tabs');
+    // Pages that have been read before ask again when they are shown, as alice.
+    mine.expectRefusal(/^40[13] /);
+    const { page, context } = mine;
+    await page.getByLabel('Read for everyone without a password').check();
+    const other = await context.newPage();
+    const signInAs = async (who: Credentials): Promise<void> => {
+      await other.getByRole('link', { name: 'Account' }).click();
+      await other.getByRole('button', { name: 'Sign out' }).click();
+      await other.getByRole('heading', { name: 'Sign in' }).waitFor();
+      await signIn(other, who);
+      await other.getByRole('link', { name: 'Account' }).waitFor();
+    };
+    await other.goto(`${suite.gate.url}/_dashboard/`);
+    await signInAs(alice);
+    await page.getByRole('dialog', { name: 'Somebody else has signed in' }).waitFor();
+    await signInAs(suite.gate.owner);
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await save(page);
+    await page.getByText('Saved. It is in force now.').waitFor();
+    assert.deepEqual(await grantsOf('two-tabs'), { nobody: ['_reader'] });
+    await other.close();
   });
 
   it('keep the edits when a save fails, and say why with the request id', async () => {

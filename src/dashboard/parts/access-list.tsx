@@ -4,7 +4,7 @@ import { type AccessEntry, type AccessOfName, readAccess } from '../api/access.t
 import { titlesOf } from '../roles.ts';
 import { linkTo } from '../router.ts';
 import { ErrorNotice } from './error-notice.tsx';
-import { Name, visible } from './name.tsx';
+import { Foreign, Name, visible } from './name.tsx';
 import { Waiting } from './waiting.tsx';
 
 /** The query of the list, for those who change what it shows. */
@@ -98,7 +98,11 @@ function AccessTable({ access: { databases, patterns } }: { readonly access: Acc
                 </a>
               </th>
               <td data-column="Roles">
-                {roles.length === 0 ? <span className="hint">as CouchDB decides</span> : titlesOf(roles)}
+                {roles.length === 0 ? (
+                  <span className="hint">as CouchDB decides</span>
+                ) : (
+                  <Foreign text={titlesOf(roles)} />
+                )}
               </td>
               <td data-column="Granted by">{sourceOf(entry)}</td>
             </tr>

@@ -3,6 +3,7 @@ import { Button, TextInput } from '@mantine/core';
 import { Dialog } from './dialog.tsx';
 import { type ReactNode, type SyntheticEvent, useState } from 'react';
 import { ErrorNotice } from './error-notice.tsx';
+import { visible } from './name.tsx';
 
 interface Props {
   readonly title: string;
@@ -50,7 +51,7 @@ export function ConfirmDialog({
         <div>{children}</div>
         {typed !== undefined && (
           <TextInput
-            label={`Type ${typed} to confirm`}
+            label={`Type ${visible(typed)} to confirm`}
             autoComplete="off"
             spellCheck={false}
             data-autofocus
@@ -64,7 +65,8 @@ export function ConfirmDialog({
             type="submit"
             {...(isHarmless ? {} : { color: 'red' })}
             loading={isRunning}
-            disabled={typed !== undefined && text !== typed}
+            // Nobody can type a character that is not seen.
+            disabled={typed !== undefined && text !== typed && text !== visible(typed)}
           >
             {action}
           </Button>

@@ -6,7 +6,8 @@ import { type Person, readPerson, signOut } from '../api/session.ts';
 import { ErrorNotice } from '../parts/error-notice.tsx';
 import { Waiting } from '../parts/waiting.tsx';
 import { mayLeave } from '../router.ts';
-import { SignInAgain, SignInPage } from './sign-in.tsx';
+import { OtherPerson, SignInAgain, SignInPage } from './sign-in.tsx';
+import { onSignInElsewhere, tellTabs } from './tabs.ts';
 
 interface Session {
   readonly person: Person;
@@ -56,6 +57,7 @@ export function SessionGate({ children }: { readonly children: ReactNode }) {
   }, [queries]);
   const { isExpired, finish, giveUp } = useExpiry();
   const person = state.kind === 'known' ? state.person : null;
+  const other = useOther(person, finish);
   const session = useMemo<Session | undefined>(
     () =>
       person === null
@@ -83,14 +85,25 @@ export function SessionGate({ children }: { readonly children: ReactNode }) {
       </main>
     );
   if (person === null || session === undefined)
-    return <SignInPage onSignedIn={(signedIn) => setState({ kind: 'known', person: signedIn })} />;
+    return (
+      <SignInPage
+        onSignedIn={(signedIn) => {
+          setState({ kind: 'known', person: signedIn });
+          tellTabs(signedIn.name);
+        }}
+      />
+    );
   return (
     <SessionContext value={session}>
       {children}
-      {isExpired && (
+      {other !== undefined && <OtherPerson person={person} other={other} />}
+      {isExpired && other === undefined && (
         <SignInAgain
           person={person}
-          onSignedIn={finish}
+          onSignedIn={() => {
+            finish();
+            tellTabs(person.name);
+          }}
           onLeave={() => {
             giveUp();
             forget();
@@ -99,6 +112,27 @@ export function SessionGate({ children }: { readonly children: ReactNode }) {
       )}
     </SessionContext>
   );
+}
+
+/**
+ * The name of another person who has signed in in another tab since this one was opened. `onSame` is called
+ * when the person of this tab has.
+ */
+function useOther(person: Person | null, onSame: () => void): string | undefined {
+  const [other, setOther] = useState<string>();
+  useEffect(() => {
+    if (person === null) return undefined;
+    const end = onSignInElsewhere((name) => {
+      const isSame = name === person.name;
+      setOther(isSame ? undefined : name);
+      if (isSame) onSame();
+    });
+    return () => {
+      end();
+      setOther(undefined);
+    };
+  }, [person, onSame]);
+  return other;
 }
 
 /** Collects the requests that found the session ended, until somebody signs in again. */
@@ -118,13 +152,14 @@ function useExpiry(): {
         }),
     );
   }, []);
-  const settle = (act: (waiter: Waiter) => void): void => {
+  const settle = useCallback((act: (waiter: Waiter) => void): void => {
     setExpired(false);
     for (const waiter of waiters.current.splice(0)) act(waiter);
-  };
+  }, []);
+  const finish = useCallback(() => settle((waiter) => waiter.resolve()), [settle]);
   return {
     isExpired,
-    finish: () => settle((waiter) => waiter.resolve()),
+    finish,
     giveUp: () => settle((waiter) => waiter.reject(new Error('signed out'))),
   };
 }

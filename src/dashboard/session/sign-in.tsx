@@ -6,6 +6,7 @@ import { ApiError } from '../api/http.ts';
 import { type Person, signIn } from '../api/session.ts';
 import { RequestId } from '../parts/error-notice.tsx';
 import { Logo } from '../parts/logo.tsx';
+import { Name, visible } from '../parts/name.tsx';
 
 interface FormProps {
   /** The only name that may sign in; undefined = any. */
@@ -84,6 +85,32 @@ export function SignInPage({ onSignedIn }: { readonly onSignedIn: (person: Perso
       </p>
       <SignInForm onSignedIn={onSignedIn} />
     </main>
+  );
+}
+
+interface OtherProps {
+  readonly person: Person;
+  readonly other: string;
+}
+
+/** The dialog over a page whose session is another person's now: nothing is done in the wrong name. */
+export function OtherPerson({ person, other }: OtherProps) {
+  return (
+    <Dialog title="Somebody else has signed in" onClose={() => undefined} isLocked>
+      <p>
+        In another tab, <Name of={other} /> has signed in. All tabs share the session: this page can do
+        nothing more as <Name of={person.name} />.
+      </p>
+      <p className="hint">
+        To go on here, sign in as {visible(person.name)} in the other tab. What you have not saved is still
+        there.
+      </p>
+      <div className="actions">
+        <Button variant="default" onClick={() => location.reload()}>
+          Load the page as {visible(other)}
+        </Button>
+      </div>
+    </Dialog>
   );
 }
 

@@ -176,14 +176,15 @@ function MoreActions({ name, info, lastBackup }: ActionProps) {
           onClose={() => setDeleting(false)}
         >
           <p>
-            <Name of={name} /> is deleted with {documents} and its permissions. This cannot be undone.
+            <Name of={name} /> is deleted with {documents} and its permissions.{' '}
+            {lastBackup === undefined && 'This cannot be undone.'}
+            {lastBackup === null && 'There is no backup of it: this cannot be undone.'}
+            {typeof lastBackup === 'string' && (
+              <>
+                Its backups stay; the last one is of <Moment at={lastBackup} absent="" />.
+              </>
+            )}
           </p>
-          {lastBackup === null && <p>There is no backup of it.</p>}
-          {typeof lastBackup === 'string' && (
-            <p>
-              It can be restored from its backups; the last one is of <Moment at={lastBackup} absent="" />.
-            </p>
-          )}
         </ConfirmDialog>
       )}
     </>

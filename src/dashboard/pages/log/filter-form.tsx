@@ -19,9 +19,9 @@ const DECISIONS = [
 ];
 
 const FIELDS = [
-  ['principal', 'Name', 'user, API key or nobody'],
+  ['principal', 'Name', 'user or key'],
   ['database', 'Database', ''],
-  ['operation', 'Operation', 'doc-get, write, key …'],
+  ['operation', 'Operation', 'doc-get or write'],
   ['status', 'Status', '403 or 5xx'],
   ['address', 'Address', '192.0.2.7'],
 ] as const;

@@ -13,7 +13,7 @@ import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { useLabelOf } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
-import { Foreign, Name } from '../../parts/name.tsx';
+import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { permissionsQuery } from '../../queries.ts';
 import { titlesOf } from '../../roles.ts';
@@ -176,7 +176,7 @@ function Changes({ entry: { changes, couchdb_auth_only: rules } }: { readonly en
               (<Foreign text={labelOf(name)} />)
             </>
           )}
-          : <del>{inWords(before)}</del> → <ins>{inWords(after)}</ins>
+          : <del>{visible(inWords(before))}</del> → <ins>{visible(inWords(after))}</ins>
         </li>
       ))}
     </ul>
