@@ -159,6 +159,8 @@ export class Context {
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
   decision: Decision | undefined = undefined;
+  /** True if the credential or the permission has ended since the decision (revocation/after-wait). */
+  hasEnded = false;
   /** The decoded body, if Couchgate has read it (body/read). CouchDB gets these bytes. */
   body: Buffer | undefined = undefined;
   /** The body that CouchDB gets instead, if a guard wrote it again (guard/). */

@@ -119,8 +119,8 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
       revocationWatch,
       isStillAuthenticated,
     }),
-    guardRequest: guardRequest(createGuards(services, state), isStillPermitted),
-    answerOwnEndpoint: answerOwnEndpoint(createAnswers(services, forwarding, state)),
+    guardRequest: guardRequest(createGuards(services, state), isStillPermitted, revocationWatch),
+    answerOwnEndpoint: answerOwnEndpoint(createAnswers(services, forwarding, state), revocationWatch),
     forwardToCouch: forwarding.step,
   };
 }
@@ -128,7 +128,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
 /** Creates a handler for each endpoint with `servedBy: couchgate`. */
 function createAnswers(services: Services, forwarding: Forwarding, state: ServerState): Answers {
   const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
-  const { prefixGrants, creationLimit, isStillPermitted } = services;
+  const { prefixGrants, creationLimit, isStillPermitted, isStillAuthenticated } = services;
   const tokenFor = identity.tokenFor.bind(identity);
   return {
     'temp-view': answerTempView,
@@ -143,7 +143,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       revocationWatch: services.revocationWatch,
     }),
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
-    ...createLegacyHandlers({ bodies, keys, permissions: security }),
+    ...createLegacyHandlers({ bodies, keys, permissions: security, isStillAuthenticated }),
     ...permissionAnswers(services),
     ...userAnswers(services),
     ...operatorAnswers(services, forwarding, state),
@@ -152,7 +152,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
 
 /** Keys, grants, lists of databases, and questions about them. */
 function permissionAnswers(services: Services) {
-  const { settings, bodies, couch, security, keys, log, isStillPermitted } = services;
+  const { settings, bodies, couch, security, keys, log, isStillPermitted, isStillAuthenticated } = services;
   const { prefixGrants, serverGrants, existingDatabases: existing } = services;
   const { keyRotationOverlapSeconds } = settings;
   const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
@@ -160,8 +160,13 @@ function permissionAnswers(services: Services) {
   const requiresPrecondition = settings.securityWrite === 'require_precondition';
   const names = { couch, keys };
   return {
-    ...securityHandlers({ bodies, security, log, requiresPrecondition, prefixGrants, names }),
-    ...securityHistoryHandlers({ bodies, security, history: services.history, requiresPrecondition }),
+    ...securityHandlers({
+      ...{ bodies, security, log, requiresPrecondition, prefixGrants, names },
+      isStillAuthenticated,
+    }),
+    ...securityHistoryHandlers({
+      ...{ bodies, security, history: services.history, requiresPrecondition, isStillAuthenticated },
+    }),
     ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
     ...accessHandlers({ ...asked, security, existing, prefixGrants, serverGrants }),
     ...explainHandlers({

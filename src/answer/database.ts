@@ -52,7 +52,7 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
   const { principal } = known(context.identified, 'identified');
   const { query } = known(context.target, 'target');
   const fields = principal.kind === 'owner' ? reencoded(query) : fieldsOfHolder(query);
-  const answer = await deps.security.runExclusive(database, async () => {
+  const make = async (): Promise<CouchAnswer> => {
     if (principal.kind !== 'owner') await reservePlace(deps, principal, database);
     // Other changes of this database ran first, and may have revoked the permission (H19).
     await requireStillPermitted(deps.isStillPermitted, context);
@@ -60,7 +60,8 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
     if (!isDone(made)) return made;
     await recordCreation(deps, database, context);
     return made;
-  });
+  };
+  const answer = await deps.security.runExclusive(database, make, principal);
   if (isDone(answer)) context.outcome.change = { action: 'create database', database };
   const location = `${deps.publicUrl}${known(context.target, 'target').path}`;
   relay(res, answer, isDone(answer) ? { Location: location } : {});
@@ -102,7 +103,7 @@ async function reservePlace(
 async function remove(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
-  const answer = await deps.security.runExclusive(database, async () => {
+  const drop = async (): Promise<CouchAnswer> => {
     // Other changes of this database ran first, and may have revoked the permission (H19).
     await requireStillPermitted(deps.isStillPermitted, context);
     return deps.security.recordDeletion(database, principal, context.id, async () => {
@@ -110,7 +111,8 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
       const deleted = await ask(deps, context, 'DELETE', reencoded(query));
       return { result: deleted, isDeleted: isDone(deleted) };
     });
-  });
+  };
+  const answer = await deps.security.runExclusive(database, drop, principal);
   if (isDone(answer)) context.outcome.change = { action: 'delete database', database };
   relay(res, answer, {});
 }

@@ -3,6 +3,8 @@
 import { type Request, type RequestHandler, type Response } from 'express';
 import { type AnsweredId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
+import { whileWatched } from '../revocation/after-wait.ts';
+import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 
 /** Sends the response. Throws an HttpError to refuse the request. */
 export type Handler = (req: Request, res: Response, context: Context) => void | Promise<void>;
@@ -14,7 +16,10 @@ export type Answers = Readonly<Record<AnsweredId, Handler>>;
  * Dispatches on the endpoint that authorize applied. An endpoint without its handler is a fault, and is never
  * forwarded.
  */
-export function answerOwnEndpoint(handlers: Partial<Answers>): RequestHandler {
+export function answerOwnEndpoint(
+  handlers: Partial<Answers>,
+  watch: Pick<RevocationWatch, 'register'>,
+): RequestHandler {
   const byId = new Map<string, Handler>(Object.entries(handlers));
   return function answerOwnEndpointStep(req, res, next) {
     const context = contextOf(req);
@@ -25,13 +30,19 @@ export function answerOwnEndpoint(handlers: Partial<Answers>): RequestHandler {
     }
     const handler = byId.get(id);
     if (handler === undefined) throw new Error(`endpoint ${id} has no handler`);
-    return answer(handler, req, res, context);
+    return answer(watch, handler, req, res, context);
   };
 }
 
-async function answer(handler: Handler, req: Request, res: Response, context: Context): Promise<void> {
+async function answer(
+  watch: Pick<RevocationWatch, 'register'>,
+  handler: Handler,
+  req: Request,
+  res: Response,
+  context: Context,
+): Promise<void> {
   try {
-    await handler(req, res, context);
+    await whileWatched(watch, context, async () => handler(req, res, context));
   } catch (thrown) {
     context.outcome.refuseBy(thrown);
     throw thrown;

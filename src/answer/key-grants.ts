@@ -110,7 +110,9 @@ export async function setRoles(
     const cloudant = Object.fromEntries(roles === undefined ? others : [...others, [name, roles]]);
     return parseSecurityPut({ ...shown, cloudant });
   };
-  await security.change(database, by, edit, { via: 'api', requestId, reason });
+  // What is begun for the owner is finished or taken back.
+  const standing = undefined;
+  await security.change(database, by, edit, { via: 'api', requestId, reason, standing });
 }
 
 function missing(database: string): NotFound {

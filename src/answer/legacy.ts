@@ -9,6 +9,7 @@ import { shownForm, type StoredSecurity } from '../permissions/security-document
 import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
 import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
 import { sendJson } from '../respond.ts';
+import { type IsStillAuthenticated, standingOf } from '../revocation/after-wait.ts';
 import { answerNewKey } from './api-keys.ts';
 import { type Answers } from './index.ts';
 
@@ -16,6 +17,7 @@ export interface LegacyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create'>;
   readonly permissions: Pick<PermissionKeeper, 'change'>;
+  readonly isStillAuthenticated: IsStillAuthenticated;
 }
 
 /**
@@ -39,7 +41,7 @@ export function createLegacyHandlers(
 
 /** Replaces the roles of one name, and keeps all other grants. */
 async function setPermissions(
-  { bodies, permissions }: LegacyDeps,
+  { bodies, permissions, isStillAuthenticated }: LegacyDeps,
   req: Request,
   res: Response,
   context: Context,
@@ -56,6 +58,7 @@ async function setPermissions(
   const change = await permissions.change(database, principal, grant, {
     via: 'set_permissions',
     requestId: context.id,
+    standing: standingOf(isStillAuthenticated, context),
   });
   context.outcome.change = describeChange(change);
   const successor = `/_api/v2/db/${encodeURIComponent(database)}/_security`;

@@ -17,6 +17,7 @@ import { parseSecurityPut } from '../permissions/security-request.ts';
 import { type Widening, wideningOf } from '../permissions/widening.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { sendJson } from '../respond.ts';
+import { type IsStillAuthenticated, standingOf } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 import { conditionsOf, revisionHeaders } from './security-conditions.ts';
 
@@ -25,6 +26,7 @@ export interface SecurityHistoryDeps {
   readonly security: Pick<PermissionKeeper, 'inForce' | 'change'>;
   readonly history: PermissionHistory;
   readonly requiresPrecondition: boolean;
+  readonly isStillAuthenticated: IsStillAuthenticated;
 }
 
 const DEFAULT_LIMIT = 50;
@@ -138,6 +140,7 @@ async function rollBack(
       ifMatch: sameLife(conditions.ifMatch, inForce),
       reason: conditions.reason ?? `rollback to revision ${Number(revision)}`,
       requestId: context.id,
+      standing: standingOf(deps.isStillAuthenticated, context),
     },
   );
   context.outcome.change = { ...describeChange(change), rollbackTo: revision };

@@ -10,6 +10,7 @@ import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
 import { sendJson } from '../respond.ts';
+import { type IsStillAuthenticated, standingOf } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 import { conditionsOf, revisionHeaders } from './security-conditions.ts';
 import { type KnownNamesDeps, warningsOnNames } from './unknown-names.ts';
@@ -24,6 +25,7 @@ export interface SecurityDeps {
   /** For warnings on names that nobody has. */
   readonly names: KnownNamesDeps;
   readonly prefixGrants: Pick<PrefixGrants, 'grantsOn' | 'isKnown'>;
+  readonly isStillAuthenticated: IsStillAuthenticated;
 }
 
 /** Enough for 40 000 names. */
@@ -69,7 +71,7 @@ function prefixGrantsHeader(
  * set `members`, and would close the database without a sign.
  */
 async function replaceSecurity(
-  { bodies, security, log, requiresPrecondition, names }: SecurityDeps,
+  { bodies, security, log, requiresPrecondition, names, isStillAuthenticated }: SecurityDeps,
   req: Request,
   res: Response,
   context: Context,
@@ -91,6 +93,7 @@ async function replaceSecurity(
     ifMatch,
     reason,
     requestId: context.id,
+    standing: standingOf(isStillAuthenticated, context),
   });
   context.outcome.change = describeChange(change);
   const withoutEffect = warningsOn(request);

@@ -2,7 +2,8 @@
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { type GuardedId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
-import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted, requireStillPermitted, whileWatched } from '../revocation/after-wait.ts';
+import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 
 /**
  * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body
@@ -21,7 +22,11 @@ export type Guards = Readonly<Record<GuardedId, Guard>>;
  * Dispatches on the endpoint that authorize applied. A guarded endpoint without its guard is a fault, and is
  * never forwarded.
  */
-export function guardRequest(guards: Partial<Guards>, isStillPermitted: IsStillPermitted): RequestHandler {
+export function guardRequest(
+  guards: Partial<Guards>,
+  isStillPermitted: IsStillPermitted,
+  watch: Pick<RevocationWatch, 'register'>,
+): RequestHandler {
   const byId = new Map<string, Guard>(Object.entries(guards));
   return function guardRequestStep(req, res, next) {
     const { id, servedBy } = permitted(contextOf(req)).endpoint;
@@ -31,13 +36,18 @@ export function guardRequest(guards: Partial<Guards>, isStillPermitted: IsStillP
     }
     const guard = byId.get(id);
     if (guard === undefined) throw new Error(`endpoint ${id} has no guard`);
-    return check(guard, isStillPermitted, req, res, next);
+    return check({ guard, isStillPermitted, watch }, req, res, next);
   };
 }
 
+interface Check {
+  readonly guard: Guard;
+  readonly isStillPermitted: IsStillPermitted;
+  readonly watch: Pick<RevocationWatch, 'register'>;
+}
+
 async function check(
-  guard: Guard,
-  isStillPermitted: IsStillPermitted,
+  { guard, isStillPermitted, watch }: Check,
   req: Request,
   res: Response,
   next: NextFunction,
@@ -45,10 +55,14 @@ async function check(
   const context = contextOf(req);
   try {
     const result = guard(req, res, context);
-    const body = await result;
-    // A guard may wait for a body, for DNS or for CouchDB (H19).
-    if (result instanceof Promise) await requireStillPermitted(isStillPermitted, context);
-    context.guardedBody = body;
+    if (result instanceof Promise)
+      // A guard may wait for a body, for DNS or for CouchDB (H19).
+      context.guardedBody = await whileWatched(watch, context, async () => {
+        const body = await result;
+        await requireStillPermitted(isStillPermitted, context);
+        return body;
+      });
+    else context.guardedBody = result;
   } catch (thrown) {
     context.outcome.refuseBy(thrown);
     throw thrown;

@@ -1,41 +1,51 @@
-// Runs asynchronous work one at a time per key, in the order of arrival, within this process.
+// Runs asynchronous work one at a time per key within this process.
 
-interface Queue {
-  /** Settles when the last queued work has ended; never rejects. */
-  readonly last: Promise<unknown>;
-  /** Work that runs or waits. */
-  readonly length: number;
+interface Waiter {
+  readonly isFirst: boolean;
+  start(): void;
 }
 
-/** Mutual exclusion per key. Keys without work take no memory. */
+export interface MutexOptions {
+  /** True: before all work that waits and is not first itself. */
+  readonly first?: boolean;
+}
+
+/** Mutual exclusion per key, in the order of arrival. Keys without work take no memory. */
 export class KeyedMutex {
-  readonly #queues = new Map<string, Queue>();
+  /** A key is present while work runs; its waiters follow. */
+  readonly #waiting = new Map<string, Waiter[]>();
 
   /** Number of works that run or wait for this key. */
   queueLength(key: string): number {
-    return this.#queues.get(key)?.length ?? 0;
+    const waiting = this.#waiting.get(key);
+    return waiting === undefined ? 0 : waiting.length + 1;
   }
 
   /**
-   * Runs `work` after all earlier work for this key has ended; a failure of earlier work does not matter.
-   * Resolves with the result of `work` and rejects with its error.
+   * Runs `work` when its turn for this key comes; a failure of earlier work does not matter. Resolves with
+   * the result of `work` and rejects with its error.
    */
-  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const queue = this.#queues.get(key);
-    const result = (queue?.last ?? Promise.resolve()).then(work);
-    const last = result.catch(() => undefined);
-    this.#queues.set(key, { last, length: (queue?.length ?? 0) + 1 });
+  async run<T>(key: string, work: () => Promise<T>, { first = false }: MutexOptions = {}): Promise<T> {
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) this.#waiting.set(key, []);
+    else await turnIn(waiting, first);
     try {
-      return await result;
+      return await work();
     } finally {
-      this.#leave(key);
+      this.#passOn(key);
     }
   }
 
-  #leave(key: string): void {
-    const queue = this.#queues.get(key);
-    if (queue === undefined) return;
-    if (queue.length === 1) this.#queues.delete(key);
-    else this.#queues.set(key, { ...queue, length: queue.length - 1 });
+  #passOn(key: string): void {
+    const next = this.#waiting.get(key)?.shift();
+    if (next === undefined) this.#waiting.delete(key);
+    else next.start();
   }
+}
+
+function turnIn(waiting: Waiter[], isFirst: boolean): Promise<void> {
+  return new Promise((start) => {
+    const place = isFirst ? waiting.findIndex((other) => !other.isFirst) : -1;
+    waiting.splice(place === -1 ? waiting.length : place, 0, { isFirst, start });
+  });
 }

@@ -58,9 +58,19 @@ export const MAX_REASON_LENGTH = 512;
  */
 export type Precondition = 'any' | readonly string[];
 
+/** The right of a request that waits for its turn. Both throw 403, or 401 without credentials. */
+export interface Standing {
+  /** Decides again whether the credential is valid. Call it after a wait. */
+  requireStillAuthenticated(): Promise<void>;
+  /** Refuses a request that has ended as far as this process knows. Call it immediately before acting. */
+  refuseEnded(): void;
+}
+
 export interface ChangeOptions extends ChangeOrigin {
   /** Without one, the change applies to whatever is in force. */
   readonly ifMatch?: Precondition | undefined;
+  /** Of the request that changes; undefined if the change must not stop half-way when the request ends. */
+  readonly standing: Standing | undefined;
 }
 
 /**

@@ -65,8 +65,11 @@ export interface SecurityKeeper extends PermissionKeeper {
    * Does nothing for a missing database, and where CouchDB decides. Throws `Unavailable`.
    */
   mark(database: string): Promise<void>;
-  /** Runs `work` when no other change of this database's permissions runs in this process. */
-  runExclusive<T>(database: string, work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs `work` when no other change of this database's permissions runs in this process. Work of the owner
+   * and of Couchgate itself (no `by`) goes before that of others, which throws 503 if too many wait.
+   */
+  runExclusive<T>(database: string, work: () => Promise<T>, by?: Principal): Promise<T>;
   readonly records: PermissionRecords;
   readonly index: RecordIndex;
   /** Called with what was read for a decision: it may need a repair. */
@@ -190,16 +193,16 @@ class CachedSecurity implements SecurityKeeper {
     database: string,
     by: Principal,
     edit: Edit,
-    { ifMatch, ...origin }: ChangeOptions,
+    { ifMatch, standing, ...origin }: ChangeOptions,
   ): Promise<PermissionChange> {
-    // No limit for the owner: it may have to revoke the right of callers that fill the queue.
-    if (by.kind !== 'owner' && this.#changes.queueLength(database) >= MAX_QUEUED_CHANGES)
-      throw new Unavailable(BEING_CHANGED, { retryAfterSeconds: 1 });
     if (!this.#options.hasMajority()) throw new Unavailable(NO_MAJORITY);
-    return this.runExclusive(database, async () => {
+    const change = async (): Promise<PermissionChange> => {
+      // Other changes ran first: the key, the session or the user may be gone (H19).
+      await standing?.requireStillAuthenticated();
       const finished = await this.records.change(
         database,
         (seen) => {
+          standing?.refuseEnded();
           const added = this.#options.prefixGrants.accessOf(by, database)?.roles ?? NO_ROLES;
           refuseRevoked(by, seen.permissions, added);
           refuseOtherRevision(ifMatch, seen);
@@ -208,7 +211,8 @@ class CachedSecurity implements SecurityKeeper {
         { by: by.name, ...origin },
       );
       return this.announce(database, finished);
-    });
+    };
+    return this.runExclusive(database, change, by);
   }
 
   async announce(database: string, { state, before }: Finished): Promise<AcknowledgedChange> {
@@ -273,8 +277,12 @@ class CachedSecurity implements SecurityKeeper {
     return removed;
   }
 
-  runExclusive<T>(database: string, work: () => Promise<T>): Promise<T> {
-    return this.#changes.run(database, work);
+  async runExclusive<T>(database: string, work: () => Promise<T>, by?: Principal): Promise<T> {
+    // The owner may have to revoke the right of callers that fill the queue.
+    const first = by === undefined || by.kind === 'owner';
+    if (!first && this.#changes.queueLength(database) >= MAX_QUEUED_CHANGES)
+      throw new Unavailable(BEING_CHANGED, { retryAfterSeconds: 1 });
+    return this.#changes.run(database, work, { first });
   }
 
   onAcknowledged(listener: ChangeListener): void {

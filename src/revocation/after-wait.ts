@@ -1,13 +1,42 @@
 // Refuses a request whose permission was revoked while it waited (H19).
 import { type Context, known, permitted } from '../context.ts';
 import { Forbidden, type HttpError, Unauthorized } from '../http-errors.ts';
-import { type WatchedExchange } from './revocation-watch.ts';
+import { type Standing } from '../permissions/permission-keeper.ts';
+import { type RevocationWatch, type WatchedExchange } from './revocation-watch.ts';
 import { watchedBy } from './watched-exchange.ts';
 
 /** Decides again by the permissions in force now. Rejects when they cannot be read. */
 export type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
 
+/** Decides whether a credential is still valid. Rejects when that cannot be read. */
+export type IsStillAuthenticated = (
+  credential: Pick<WatchedExchange, 'principal' | 'sessionId' | 'keyVersion'>,
+) => boolean | Promise<boolean>;
+
 const REASON = 'The permission for this request was revoked.';
+
+/**
+ * Runs `work` of a request while the watch looks at it. What ends the request meanwhile is a mark in the
+ * context: a password of a user that has changed leaves no other trace. `work` refuses by
+ * `requireStillPermitted` or by `standingOf`.
+ */
+export async function whileWatched<T>(
+  watch: Pick<RevocationWatch, 'register'>,
+  context: Context,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { endpoint } = permitted(context);
+  // Couchgate alone decides about what it answers, also where CouchDB decides about documents.
+  const exchange = watchedBy(context, { endpoint, identity: 'marker' }, (reason) => {
+    if (reason === 'revoked') context.hasEnded = true;
+  });
+  const unwatch = watch.register(exchange);
+  try {
+    return await work();
+  } finally {
+    unwatch();
+  }
+}
 
 /**
  * Call it after a wait, before acting. Throws 403 (401 without credentials) when the permission is revoked.
@@ -17,7 +46,22 @@ export async function requireStillPermitted(
   context: Context,
 ): Promise<void> {
   const isPermitted = await isStillPermitted(watchedBy(context, permitted(context), () => undefined));
-  if (!isPermitted) throw revoked(context);
+  if (!isPermitted || context.hasEnded) throw revoked(context);
+}
+
+/** The standing of a request for work that waits for other work. The permission is decided there. */
+export function standingOf(isStillAuthenticated: IsStillAuthenticated, context: Context): Standing {
+  const refuseEnded = (): void => {
+    if (context.hasEnded) throw revoked(context);
+  };
+  return {
+    refuseEnded,
+    async requireStillAuthenticated() {
+      const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
+      if (!(await isStillAuthenticated({ principal, sessionId, keyVersion }))) throw revoked(context);
+      refuseEnded();
+    },
+  };
 }
 
 /** The refusal of a revoked request; writes it into the outcome. */

@@ -485,7 +485,10 @@ describe('the handlers of API keys', () => {
         keyRotationOverlapSeconds: 86_400,
         now: () => NOW,
       }),
-      ...createLegacyHandlers({ bodies: testBodies(), keys, permissions }),
+      ...createLegacyHandlers({
+        ...{ bodies: testBodies(), keys, permissions },
+        isStillAuthenticated: () => true,
+      }),
     };
     server = createServer((req, res) => {
       context = attachContext(req, principal);

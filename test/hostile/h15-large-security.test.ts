@@ -72,7 +72,9 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
           couch: memoryCouch(),
           keys: { named: () => Promise.resolve(new Map()), describe: () => Promise.resolve(undefined) },
         },
+        isStillAuthenticated: () => true,
       }),
+      UNWATCHED,
     ),
   ]);
   open.push(server);
@@ -104,6 +106,8 @@ function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
   open.push(store);
   return store;
 }
+
+const UNWATCHED = { register: () => () => undefined };
 
 describe('H15 a security object that is put', () => {
   it('is refused past 2 MiB, however small it is to send – PUT /db/_security in gzip – 413', async () => {
@@ -140,7 +144,7 @@ describe('H15 a security object that is put', () => {
     const ended: unknown[] = [];
     const change = (database: string, by: Principal): void =>
       void store
-        .change(database, by, () => EMPTY_REQUEST, { via: 'api' })
+        .change(database, by, () => EMPTY_REQUEST, { via: 'api', standing: undefined })
         .catch((error: unknown) => {
           assert.ok(error instanceof HttpError);
           ended.push([error.status, error.headers['Retry-After']]);
@@ -158,7 +162,9 @@ describe('H15 a security object that is put', () => {
   it('leaves the line when its turn is over – 20 pairs of changes one after the other – none is refused for the line', async () => {
     const store = startStore({ ask: () => Promise.resolve({ status: 404, body: {} }) });
     for (let at = 0; at < 20; at += 1) {
-      const pair = [1, 2].map(() => store.change('db', KEY, () => EMPTY_REQUEST, { via: 'api' }));
+      const pair = [1, 2].map(() =>
+        store.change('db', KEY, () => EMPTY_REQUEST, { via: 'api', standing: undefined }),
+      );
       await Promise.all(pair.map((change) => assert.rejects(change, NotFound)));
     }
   });

@@ -219,7 +219,7 @@ describe('the permissions of a database', () => {
 
 const owner: Principal = { kind: 'owner', name: 'admin', roles: ['_admin'] };
 const put = (body: Record<string, unknown>) => () => parseSecurityPut(body);
-const api = { via: 'api' } as const;
+const api = { via: 'api', standing: undefined } as const;
 
 describe('a change of permissions', () => {
   it('decides afterwards, whatever CouchDB still answers, and is published', async () => {
@@ -312,7 +312,7 @@ describe('a change of permissions', () => {
       heard.push([by, via, reason, requestId, revision, names(before), names(after)]);
     });
     await store.change('db', owner, put({ cloudant: { bob: ['_reader'] } }), {
-      ...{ via: 'api', reason: 'because', requestId: 'r1' },
+      ...{ ...api, reason: 'because', requestId: 'r1' },
     });
     assert.deepEqual(heard, [['admin', 'api', 'because', 'r1', 1, ['alice'], ['bob']]]);
   });
@@ -335,6 +335,40 @@ describe('a change of permissions', () => {
     await Promise.all([second, other]);
     assert.ok(order.indexOf('first ends') < order.indexOf('second begins'));
     assert.ok(order.indexOf('other begins') < order.indexOf('first ends'));
+  });
+
+  it('lets the owner and Couchgate go before callers that wait, each in the order of arrival', async () => {
+    const { store } = open();
+    const order: string[] = [];
+    const work = (name: string) => (): Promise<void> => {
+      order.push(name);
+      return new Promise((resolve) => setImmediate(resolve));
+    };
+    const key: Principal = { kind: 'key', name: 'k' };
+    await Promise.all([
+      store.runExclusive('db', work('running'), key),
+      store.runExclusive('db', work('key 1'), key),
+      store.runExclusive('db', work('key 2'), key),
+      store.runExclusive('db', work('owner 1'), owner),
+      store.runExclusive('db', work('Couchgate')),
+      store.runExclusive('db', work('owner 2'), owner),
+    ]);
+    assert.deepEqual(order, ['running', 'owner 1', 'Couchgate', 'owner 2', 'key 1', 'key 2']);
+  });
+
+  it("refuses the 17th work that is not the owner's, whatever it is – 503", async () => {
+    const { store } = open();
+    const key: Principal = { kind: 'key', name: 'k' };
+    let finish = (): void => undefined;
+    const held = new Promise<void>((resolve) => (finish = resolve));
+    const works = Array.from({ length: 16 }, () => store.runExclusive('db', () => held, key));
+    await assert.rejects(
+      store.runExclusive('db', () => held, key),
+      Unavailable,
+    );
+    works.push(store.runExclusive('db', () => held, owner));
+    finish();
+    await Promise.all(works);
   });
 });
 
