@@ -1,8 +1,9 @@
 // Writes rows of CSV (RFC 4180) that a spreadsheet opens as the same table and never runs as formulas (H33).
 import { stringify } from 'csv-stringify/sync';
 import { writeJson, type ExactNumber } from '../json/exact-numbers.ts';
+import { type Column } from './columns.ts';
 import { type ExportedDocument } from './document-pages.ts';
-import { valueAt } from './columns.ts';
+import { PIECE_LENGTH, type Work } from './work.ts';
 
 type Cell = string | number | bigint;
 
@@ -13,30 +14,63 @@ type Cell = string | number | bigint;
 const OPTIONS = {
   escape_formulas: true,
   record_delimiter: 'windows',
-  // The library quotes CRLF only; many readers end a row at every CR or LF.
-  quoted_match: /[\r\n]/,
+  // The library quotes for CRLF only; many readers end a row at every CR or LF. Spreadsheets of many
+  // countries separate cells at `;`, and all do at tabs when text is pasted.
+  quoted_match: /[\r\n;\t]/,
 } as const;
 
+/** Where a reader that separates cells at `;` or tab begins one: it knows no quotes within a cell. */
+const FORMULA_WITHIN = /([;\t\r\n])(?=[=+\-@\uFF1D\uFF0B\uFF0D\uFF20])/g;
+
 /** The header. Names of fields come from documents, so they are escaped as cells are. */
-export function csvHeader(columns: readonly string[]): string {
-  return stringify([columns], OPTIONS);
+export function csvHeader(columns: readonly Column[]): string {
+  return stringify([columns.map(({ name }) => withoutFormulas(name))], OPTIONS);
 }
 
-export function csvRows(documents: readonly ExportedDocument[], columns: readonly string[]): string {
-  return stringify(
-    documents.map((document) => columns.map((column) => cellOf(valueAt(document, column)))),
-    OPTIONS,
-  );
+/**
+ * Yields the rows in pieces with a bounded number of cells. A piece is longer than `PIECE_LENGTH` by one cell
+ * at most; it may end within a row.
+ */
+export function* csvRows(
+  documents: readonly ExportedDocument[],
+  columns: readonly Column[],
+  work: Work,
+): Generator<string> {
+  let rows: Cell[][] = [];
+  let length = 0;
+  for (const document of documents) {
+    let row: Cell[] = [];
+    for (const [at, column] of columns.entries()) {
+      const cell = cellOf(column.valueIn(document, work));
+      row.push(cell);
+      length += typeof cell === 'string' ? cell.length : 1;
+      work.add(1);
+      const isLast = at === columns.length - 1;
+      if (isLast || (length < PIECE_LENGTH && !work.takePortion())) continue;
+      yield `${stringify(rows, OPTIONS)}${stringify([row], { ...OPTIONS, eof: false })},`;
+      [rows, row, length] = [[], [], 0];
+    }
+    rows.push(row);
+    if (length < PIECE_LENGTH && !work.takePortion()) continue;
+    yield stringify(rows, OPTIONS);
+    [rows, length] = [[], 0];
+  }
+  if (rows.length > 0) yield stringify(rows, OPTIONS);
 }
 
 /** Text as it is, nothing for null and for no value, JSON for lists and objects. */
 function cellOf(value: unknown): Cell {
   if (value === undefined || value === null) return '';
-  if (typeof value === 'string' || typeof value === 'number') return value;
+  if (typeof value === 'string') return withoutFormulas(value);
+  if (typeof value === 'number') return value;
   if (typeof value === 'boolean') return value ? 'true' : 'false';
   if (typeof value === 'function') {
     const text = (value as ExactNumber)();
     return /^-?\d+$/.test(text) ? BigInt(text) : text;
   }
-  return writeJson(value);
+  return withoutFormulas(writeJson(value));
+}
+
+function withoutFormulas(text: string): string {
+  return text.replace(FORMULA_WITHIN, "$1'");
 }

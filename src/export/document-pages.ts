@@ -8,6 +8,12 @@ import { type ExportOptions } from './options.ts';
 
 export type ExportedDocument = Readonly<Record<string, unknown>>;
 
+export interface DocumentPage {
+  readonly documents: readonly ExportedDocument[];
+  /** About the size of the documents as JSON. */
+  readonly bytes: number;
+}
+
 export interface PageSource {
   readonly couch: Pick<CouchTransfer, 'ask'>;
   readonly database: string;
@@ -25,14 +31,13 @@ const FIRST_ROWS = 50;
  * Yields pages of documents in the order of their ids; with `deleted`, in the order of their changes.
  * Documents that are written meanwhile may be in it or not. Throws an HttpError if CouchDB refuses.
  */
-export async function* documentPages(
-  source: PageSource,
-  choice: Choice,
-): AsyncGenerator<readonly ExportedDocument[]> {
+export async function* documentPages(source: PageSource, choice: Choice): AsyncGenerator<DocumentPage> {
   const rows = choice.deleted ? changedRows(source, choice) : listedRows(source, choice);
-  for await (const page of rows) {
-    const wanted = page.filter(({ _id: id }) => choice.design || !String(id).startsWith('_design/'));
-    yield choice.conflicts ? await withConflicts(source, wanted) : wanted;
+  for await (const { documents, bytes } of rows) {
+    const wanted = documents.filter(({ _id: id }) => choice.design || !String(id).startsWith('_design/'));
+    const page = { documents: wanted, bytes };
+    if (choice.conflicts) yield* withConflicts(source, page);
+    else yield page;
   }
 }
 
@@ -79,7 +84,7 @@ function documentsOf(rows: readonly RowWithDocument[]): readonly ExportedDocumen
 async function* listedRows(
   { couch, database, signal }: PageSource,
   { conflicts }: Choice,
-): AsyncGenerator<readonly ExportedDocument[]> {
+): AsyncGenerator<DocumentPage> {
   const size = new PageSize();
   const more = conflicts ? '&conflicts=true' : '';
   for (let last: string | undefined; ;) {
@@ -97,14 +102,14 @@ async function* listedRows(
     if (newest === undefined) return;
     last = newest.id;
     size.took(rows.length, bytes.length);
-    yield documentsOf(found);
+    yield { documents: documentsOf(found), bytes: bytes.length };
   }
 }
 
 async function* changedRows(
   { couch, database, signal }: PageSource,
   { conflicts }: Choice,
-): AsyncGenerator<readonly ExportedDocument[]> {
+): AsyncGenerator<DocumentPage> {
   const size = new PageSize();
   const more = conflicts ? '&conflicts=true' : '';
   for (let since = '0'; ;) {
@@ -123,34 +128,50 @@ async function* changedRows(
     if (results.length === 0) return;
     since = String(lastSeq);
     size.took(results.length, bytes.length);
-    yield documentsOf(results as readonly RowWithDocument[]);
+    yield { documents: documentsOf(results as readonly RowWithDocument[]), bytes: bytes.length };
   }
 }
 
-/** Adds the losing revisions after their winner. */
-async function withConflicts(
-  { couch, database, signal }: PageSource,
-  documents: readonly ExportedDocument[],
-): Promise<readonly ExportedDocument[]> {
-  const all: ExportedDocument[] = [];
-  for (const document of documents) {
-    all.push(document);
-    const { _id: id, _conflicts: revs } = document;
+/**
+ * Adds the losing revisions after their winner. They are read one by one and yielded as soon as they are a
+ * page: a document may have so many that all of them would take all memory (H33).
+ */
+async function* withConflicts(source: PageSource, page: DocumentPage): AsyncGenerator<DocumentPage> {
+  const bytesOfWinner = page.bytes / Math.max(1, page.documents.length);
+  let documents: ExportedDocument[] = [];
+  let bytes = 0;
+  for (const winner of page.documents) {
+    documents.push(winner);
+    bytes += bytesOfWinner;
+    const { _id: id, _conflicts: revs } = winner;
     if (!Array.isArray(revs) || typeof id !== 'string') continue;
     for (const rev of revs as readonly string[]) {
-      const path = `${databasePath(database)}/_bulk_get`;
-      const body = JSON.stringify({ docs: [{ id, rev }] });
-      const answer = await couch.ask({ method: 'POST', path, body, repeatable: true, signal });
-      if (answer.status !== 200) throw refusalOf(answer.status);
-      const { results } = parseJson(answer.bytes, true) as {
-        readonly results: readonly { readonly docs: readonly { readonly ok?: ExportedDocument }[] }[];
-      };
-      const found = results[0]?.docs[0]?.ok;
-      // A resolved conflict is gone; anything else would be missing without a word.
-      if (found !== undefined) all.push(found);
+      if (bytes >= TARGET_BYTES) {
+        yield { documents, bytes };
+        [documents, bytes] = [[], 0];
+      }
+      const leaf = await readLeaf(source, id, rev);
+      // A resolved conflict is gone.
+      if (leaf.document !== undefined) documents.push(leaf.document);
+      bytes += leaf.bytes;
     }
   }
-  return all;
+  yield { documents, bytes };
+}
+
+async function readLeaf(
+  { couch, database, signal }: PageSource,
+  id: string,
+  rev: string,
+): Promise<{ readonly document: ExportedDocument | undefined; readonly bytes: number }> {
+  const path = `${databasePath(database)}/_bulk_get`;
+  const body = JSON.stringify({ docs: [{ id, rev }] });
+  const answer = await couch.ask({ method: 'POST', path, body, repeatable: true, signal });
+  if (answer.status !== 200) throw refusalOf(answer.status);
+  const { results } = parseJson(answer.bytes, true) as {
+    readonly results: readonly { readonly docs: readonly { readonly ok?: ExportedDocument }[] }[];
+  };
+  return { document: results[0]?.docs[0]?.ok, bytes: answer.bytes.length };
 }
 
 function notAList(): HttpError {

@@ -1,9 +1,12 @@
 // Turns pages of documents into the text of an export, piece by piece.
-import { writeJson } from '../json/exact-numbers.ts';
-import { inferColumns, LeftOut, requireFields, valueAt } from './columns.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { inferColumns, LeftOut, requireFields } from './columns.ts';
 import { csvHeader, csvRows } from './csv-rows.ts';
-import { type ExportedDocument } from './document-pages.ts';
+import { type DocumentPage, type ExportedDocument } from './document-pages.ts';
+import { FieldPath } from './field-path.ts';
+import { jsonRows } from './json-rows.ts';
 import { type ExportOptions } from './options.ts';
+import { Work } from './work.ts';
 
 /** What an export came to; filled while it runs. */
 export interface ExportSummary {
@@ -16,40 +19,47 @@ export interface ExportSummary {
 const SAMPLE_DOCUMENTS = 1000;
 const SAMPLE_BYTES = 8 * 1024 * 1024;
 
-/** Yields text. Throws an HttpError before the first piece if the export cannot be made. */
+/**
+ * Yields text, and lets other requests of the process run after each piece. Throws an HttpError before the
+ * first piece if the export cannot be made.
+ */
 export async function* exportText(
-  pages: AsyncIterator<readonly ExportedDocument[]>,
+  pages: AsyncIterator<DocumentPage>,
   options: ExportOptions,
   summary: ExportSummary,
 ): AsyncGenerator<string> {
   const { documents: sample, isWhole } = await readSample(pages, options);
-  if (options.fields !== undefined && !options.allowsMissing) requireFields(options.fields, sample, isWhole);
-  const writer = writerFor(options, sample);
+  const work = new Work();
+  const chosen = options.fields?.map((field) => new FieldPath(field));
+  if (chosen !== undefined && !options.allowsMissing) await requireFields(chosen, sample, isWhole, work);
+  const writer = await writerFor(options, chosen, sample, work);
   yield writer.begin;
   for (let page = sample; ;) {
     summary.documents += page.length;
-    if (page.length > 0) yield writer.write(page);
+    for (const piece of writer.write(page)) {
+      yield piece;
+      await nextTurn();
+    }
     summary.leftOut = writer.leftOut();
     const next = isWhole ? undefined : await pages.next();
     if (next === undefined || next.done === true) break;
-    page = next.value;
+    page = next.value.documents;
   }
   yield writer.end;
 }
 
 async function readSample(
-  pages: AsyncIterator<readonly ExportedDocument[]>,
+  pages: AsyncIterator<DocumentPage>,
   { format, fields }: ExportOptions,
 ): Promise<{ readonly documents: readonly ExportedDocument[]; readonly isWhole: boolean }> {
   // Without columns, one page is enough: it shows that the export can be made.
   const wanted = format === 'csv' || fields !== undefined ? SAMPLE_DOCUMENTS : 1;
   const documents: ExportedDocument[] = [];
-  let bytes = 0;
-  while (documents.length < wanted && bytes < SAMPLE_BYTES) {
+  for (let bytes = 0; documents.length < wanted && bytes < SAMPLE_BYTES;) {
     const next = await pages.next();
     if (next.done === true) return { documents, isWhole: true };
-    documents.push(...next.value);
-    if (wanted > 1) for (const document of next.value) bytes += JSON.stringify(document).length;
+    documents.push(...next.value.documents);
+    bytes += next.value.bytes;
   }
   return { documents, isWhole: false };
 }
@@ -57,55 +67,46 @@ async function readSample(
 interface Writer {
   readonly begin: string;
   readonly end: string;
-  write(page: readonly ExportedDocument[]): string;
+  /** Yields pieces of bounded work; one may be empty. */
+  write(page: readonly ExportedDocument[]): Iterable<string>;
   leftOut(): readonly string[];
 }
 
-function writerFor({ format, fields }: ExportOptions, sample: readonly ExportedDocument[]): Writer {
+async function writerFor(
+  { format }: ExportOptions,
+  chosen: readonly FieldPath[] | undefined,
+  sample: readonly ExportedDocument[],
+  work: Work,
+): Promise<Writer> {
   if (format === 'csv') {
-    const columns = fields ?? inferColumns(sample);
+    const columns = chosen ?? (await inferColumns(sample, work));
     const leftOut = new LeftOut(columns);
     return {
       begin: csvHeader(columns),
       end: '',
-      write(page) {
-        if (fields === undefined) for (const document of page) leftOut.add(document);
-        return csvRows(page, columns);
+      *write(page) {
+        if (chosen === undefined)
+          for (const document of page) {
+            leftOut.add(document, work);
+            if (work.takePortion()) yield '';
+          }
+        yield* csvRows(page, columns, work);
       },
       leftOut: () => leftOut.names,
     };
   }
-  const text = (document: ExportedDocument): string =>
-    writeJson(fields === undefined ? document : chosen(document, fields));
-  if (format === 'jsonl')
-    return {
-      begin: '',
-      end: '',
-      write: (page) => page.map((one) => `${text(one)}\n`).join(''),
-      leftOut: none,
-    };
-  let isFirst = true;
-  return {
-    begin: '[',
-    end: '\n]\n',
-    write(page) {
-      const joined = page.map(text).join(',\n');
-      const separator = isFirst ? '\n' : ',\n';
-      isFirst = false;
-      return separator + joined;
-    },
-    leftOut: none,
+  if (format === 'jsonl') {
+    const frame = { before: () => '', after: '\n' };
+    return { begin: '', end: '', write: (page) => jsonRows(page, chosen, frame, work), leftOut: none };
+  }
+  let separator = '\n';
+  const before = (): string => {
+    const text = separator;
+    separator = ',\n';
+    return text;
   };
+  const frame = { before, after: '' };
+  return { begin: '[', end: '\n]\n', write: (page) => jsonRows(page, chosen, frame, work), leftOut: none };
 }
 
 const none = (): readonly string[] => [];
-
-/** The fields under the names with which they were asked for; a field that is not there is left out. */
-function chosen(document: ExportedDocument, fields: readonly string[]): object {
-  return Object.fromEntries(
-    fields.flatMap((field): [string, unknown][] => {
-      const value = valueAt(document, field);
-      return value === undefined ? [] : [[field, value]];
-    }),
-  );
-}

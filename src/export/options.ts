@@ -19,7 +19,13 @@ export interface ExportOptions {
 
 const FORMATS: readonly string[] = ['json', 'jsonl', 'csv'];
 const NAMES: readonly string[] = ['format', 'fields', 'deleted', 'design', 'conflicts', 'missing'];
-const MAX_FIELDS = 1000;
+/** Columns of an export. Each costs a lookup and a cell in every document. */
+export const MAX_FIELDS = 1000;
+const MAX_FIELD_BYTES = 1000;
+/** A path with dots has many readings, as a name may have dots too (H33). */
+const MAX_DOTS = 20;
+const SHOWN_FIELDS = 10;
+const SHOWN_LENGTH = 40;
 
 /**
  * Parses a query: `?format=csv&fields=a,b.c&deleted=true&design=true&conflicts=true&missing=empty`. Throws
@@ -55,9 +61,34 @@ export function parseExportOptions(query: string): ExportOptions {
 function fieldsIn(text: string | undefined): readonly string[] | undefined {
   if (text === undefined) return undefined;
   const fields = text.split(',');
-  if (fields.includes('')) throw new BadRequest('`fields` must be names, separated by commas');
-  if (fields.length > MAX_FIELDS) throw new BadRequest(`\`fields\` has more than ${MAX_FIELDS} names`);
-  const twice = fields.find((field, at) => fields.indexOf(field) !== at);
-  if (twice !== undefined) throw new BadRequest(`The field ${JSON.stringify(twice)} is given twice`);
+  const problems = problemsOf(fields);
+  if (problems.length > 0) throw new BadRequest(`\`fields\`: ${problems.join('; ')}`);
   return fields;
+}
+
+/** All problems, so that a caller need not find them one by one. */
+function problemsOf(fields: readonly string[]): readonly string[] {
+  const seen = new Set<string>();
+  const twice = fields.filter((field) => {
+    const isSeen = seen.has(field);
+    seen.add(field);
+    return isSeen;
+  });
+  const long = fields.filter((field) => Buffer.byteLength(field) > MAX_FIELD_BYTES);
+  const deep = fields.filter((field) => field.split('.').length - 1 > MAX_DOTS);
+  return [
+    ...(fields.includes('') ? ['must be names, separated by commas'] : []),
+    ...(fields.length > MAX_FIELDS ? [`more than ${MAX_FIELDS} names`] : []),
+    ...(twice.length > 0 ? [`given twice: ${shown(twice)}`] : []),
+    ...(long.length > 0 ? [`longer than ${MAX_FIELD_BYTES} bytes: ${shown(long)}`] : []),
+    ...(deep.length > 0 ? [`more than ${MAX_DOTS} dots: ${shown(deep)}`] : []),
+  ];
+}
+
+function shown(fields: readonly string[]): string {
+  const names = [...new Set(fields)].filter((field) => field !== '');
+  return names
+    .slice(0, SHOWN_FIELDS)
+    .map((name) => JSON.stringify(name.length > SHOWN_LENGTH ? `${name.slice(0, SHOWN_LENGTH)}…` : name))
+    .join(', ');
 }

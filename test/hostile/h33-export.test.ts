@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { before, describe, it } from 'node:test';
+import { FieldPath } from '../../src/export/field-path.ts';
+import { csvHeader, csvRows } from '../../src/export/csv-rows.ts';
+import { Work } from '../../src/export/work.ts';
 import {
   basic,
   startCouchgate,
@@ -86,6 +89,21 @@ describe('H33: exports', () => {
     }
     const all = String((await get(path('fruit', '?format=csv'), reader)).body);
     assert.match(all.split('\r\n')[0] ?? '', /,'=field0,/);
+  });
+
+  it('writes no formula where another separator of a spreadsheet begins a cell', () => {
+    const columns = ['_id', 'x\t=h'].map((field) => new FieldPath(field));
+    const table = (text: unknown): string =>
+      csvHeader(columns) + [...csvRows([{ _id: 'a', 'x\t=h': text }], columns, new Work())].join('');
+    for (const text of ['x;=1+1;y', 'x\t+1', 'x\n-1\ny', 'x\r@a', 'x;＝1', '=1;y', { a: 'x;=1+1;y' }])
+      for (const separator of [';', '\t'])
+        // Quotes within a cell mean nothing: only those at its beginning do.
+        for (const cell of table(text).split(new RegExp(`[${separator}\r\n]`)))
+          assert.doesNotMatch(cell, /^[=+\-@\t\r＝＋－＠]/, JSON.stringify(table(text)));
+    assert.match(table('x;y'), /,"x;y"\r\n$/);
+    assert.match(table('x\ty'), /,"x\ty"\r\n$/);
+    assert.match(table('=1;y'), /,"'=1;y"\r\n$/);
+    assert.match(table(-1), /,-1\r\n$/);
   });
 
   it('is cut when the permission is revoked, and the client sees that it is incomplete', async () => {

@@ -9,6 +9,7 @@ import { searchFile, type FilePlace, type FileSearch, type Found } from '../../s
 import { createLogReader } from '../../src/audit/log-reader.ts';
 import { RecentLines } from '../../src/audit/recent-lines.ts';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { countTurns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
 
 const NOW = Date.parse('2026-01-31T12:00:00.000Z');
@@ -29,21 +30,6 @@ function lineOf(at: number, fields: Readonly<Record<string, unknown>> = {}): str
 
 const linesOf = (count: number, fields: Readonly<Record<string, unknown>> = {}): string =>
   Array.from({ length: count }, (_, at) => lineOf(at, fields)).join('');
-
-/** Counts turns of the event loop until the result is called, which returns the number. */
-function countTurns(): () => number {
-  let turns = 0;
-  let runs = true;
-  const count = (): void => {
-    turns += 1;
-    if (runs) setImmediate(count);
-  };
-  setImmediate(count);
-  return () => {
-    runs = false;
-    return turns;
-  };
-}
 
 describe('H35: a reader of the access log', () => {
   let folder: string;

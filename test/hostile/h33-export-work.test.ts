@@ -1,0 +1,163 @@
+// H33: an export as a way to stop the other requests of the process, or to take all its memory.
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { type CouchTransfer } from '../../src/couch/transfer.ts';
+import { documentPages } from '../../src/export/document-pages.ts';
+import { exportText } from '../../src/export/export-text.ts';
+import { parseExportOptions } from '../../src/export/options.ts';
+import { HttpError } from '../../src/http-errors.ts';
+import { countTurns } from '../support/turns.ts';
+
+type Doc = Readonly<Record<string, unknown>> & { readonly _id: string };
+
+const PIECE = 256 * 1024;
+
+/** A CouchDB with these documents, and with `leaf` as every losing revision. */
+function couchWith(docs: readonly Doc[], leaf?: object): Pick<CouchTransfer, 'ask'> & { leaves: number } {
+  const couch = {
+    leaves: 0,
+    ask: async ({ path }: { readonly path: string }) => {
+      await Promise.resolve();
+      const query = new URL(path, 'http://couch').searchParams;
+      if (path.endsWith('/_bulk_get')) couch.leaves += 1;
+      const start = JSON.parse(query.get('startkey') ?? '""') as string;
+      const rows = docs
+        .filter(({ _id: id }) => id >= start)
+        .slice(0, Number(query.get('limit')))
+        .map((doc) => ({ id: doc._id, doc }));
+      const answer = path.endsWith('/_bulk_get') ? { results: [{ docs: [{ ok: leaf }] }] } : { rows };
+      return { status: 200, bytes: Buffer.from(JSON.stringify(answer)) };
+    },
+  };
+  return couch;
+}
+
+function piecesOf(couch: Pick<CouchTransfer, 'ask'>, query: string): AsyncGenerator<string> {
+  const options = parseExportOptions(query);
+  const source = { couch, database: 'db', signal: new AbortController().signal };
+  return exportText(documentPages(source, options), options, { documents: 0, leftOut: [] });
+}
+
+const idOf = (at: number): string => `d${String(at).padStart(5, '0')}`;
+const docsOf = (count: number, more: (at: number) => object): readonly Doc[] =>
+  Array.from({ length: count }, (_, at) => ({ _id: idOf(at), ...more(at) }));
+const namesOf = (count: number, begin = 'k'): readonly string[] =>
+  Array.from({ length: count }, (_, at) => `${begin}${at}`);
+const fieldsOf = (names: readonly string[], value: unknown = 0): object =>
+  Object.fromEntries(names.map((name) => [name, value]));
+const cellsIn = (piece: string): number => piece.split(/,|\r\n/).length;
+
+/** Runs an export and returns its longest piece, its text, and how many turns of the event loop it took. */
+async function run(
+  pieces: AsyncGenerator<string>,
+): Promise<{ longest: string; text: string; turns: number }> {
+  const turns = countTurns();
+  let longest = '';
+  let text = '';
+  try {
+    for await (const piece of pieces) {
+      text += piece;
+      if (piece.length > longest.length) longest = piece;
+    }
+  } finally {
+    turns();
+  }
+  return { longest, text, turns: turns() };
+}
+
+async function refusalOf(query: string, couch = couchWith([])): Promise<string> {
+  try {
+    await run(piecesOf(couch, query));
+  } catch (error) {
+    assert.ok(error instanceof HttpError && error.status === 400, String(error));
+    return error.message;
+  }
+  throw new Error(`not refused: ${query.slice(0, 100)}`);
+}
+
+describe('H33: the work and the memory of exports', () => {
+  it('refuses fields that are long, deep or many, and names every problem – 400', async () => {
+    const deep = 'a.'.repeat(21) + 'a';
+    const reason = await refusalOf(`fields=b,b,${deep},${'c'.repeat(1001)}`);
+    for (const part of ['"b"', '20 dots: "a.a.', '1000 bytes: "ccc'])
+      assert.ok(reason.includes(part), reason);
+    assert.match(await refusalOf(`fields=${namesOf(1001).join(',')}`), /more than 1000 names/);
+    const most = `fields=${'a.'.repeat(20)}a,${'c'.repeat(1000)}&missing=empty`;
+    assert.equal((await run(piecesOf(couchWith([]), most))).text, '[\n]\n');
+  });
+
+  it('finds names with dots, and paths through them', async () => {
+    const doc = { _id: 'a', a: { b: 1, 'b.c': { d: 2 } }, 'a.b': { e: [{ f: 3 }] }, 'a.b.g': 7 };
+    const couch = couchWith([doc]);
+    const { text: found } = await run(piecesOf(couch, 'format=jsonl&fields=a.b.c.d,a.b.e.0.f,a.b.g,a.b'));
+    assert.equal(found, '{"a.b.c.d":2,"a.b.e.0.f":3,"a.b.g":7,"a.b":{"e":[{"f":3}]}}\n');
+  });
+
+  it('looks a name of a document with many dots up once in each document', async (t: TestContext) => {
+    const lookups = t.mock.method(Object, 'hasOwn');
+    const docs = docsOf(100, (at) => (at === 0 ? { ['a.'.repeat(500) + 'a']: 1 } : {}));
+    await run(piecesOf(couchWith(docs), 'format=csv'));
+    assert.ok(lookups.mock.callCount() < 1000, `${lookups.mock.callCount()} lookups`);
+  });
+
+  it('lets other requests run while it looks for fields, and while it leaves them out', async () => {
+    const couch = couchWith(docsOf(1000, () => ({})));
+    const fields = `fields=${namesOf(300, 'a.b.c').join(',')}`;
+    const searching = countTurns();
+    await refusalOf(fields, couch).finally(searching);
+    assert.ok(searching() >= 100, `${searching()} turns of the event loop`);
+    for (const format of ['json', 'jsonl', 'csv']) {
+      const { turns } = await run(piecesOf(couch, `format=${format}&missing=empty&${fields}`));
+      assert.ok(turns >= 100, `${format}: ${turns} turns of the event loop`);
+    }
+  });
+
+  it('refuses a table of more than 1000 columns that nobody chose – 400', async () => {
+    const couch = couchWith(docsOf(50, (at) => fieldsOf(namesOf(30, `k${at}-`))));
+    assert.match(await refusalOf('format=csv', couch), /more than 1000 fields.*`fields=`/);
+    assert.equal((await run(piecesOf(couch, 'format=csv&fields=_id'))).text.split('\r\n').length, 52);
+  });
+
+  it('writes a wide table in pieces of some thousand cells, and the same table', async () => {
+    const names = namesOf(900);
+    const { longest, text, turns } = await run(
+      piecesOf(couchWith(docsOf(200, () => fieldsOf(names))), 'format=csv'),
+    );
+    assert.ok(cellsIn(longest) <= 20_000, `${cellsIn(longest)} cells`);
+    assert.ok(turns >= 20, `${turns} turns of the event loop`);
+    const rows = text.split('\r\n');
+    assert.equal(rows[0], ['_id', '_rev', ...names].join(','));
+    for (const [at, row] of rows.slice(1, -1).entries())
+      assert.equal(row, `${idOf(at)},,${names.map(() => 0).join(',')}`);
+  });
+
+  it('reads losing revisions one by one, as the client takes them', async () => {
+    const revs = namesOf(200, '1-');
+    const leaf = { _id: 'a', text: 'x'.repeat(100_000) };
+    for (const query of ['format=json', 'format=jsonl', 'fields=_id', 'format=csv']) {
+      const couch = couchWith([{ _id: 'a', _conflicts: revs, text: '' }], leaf);
+      const pieces = piecesOf(couch, `conflicts=true&${query}`);
+      await pieces.next();
+      await pieces.next();
+      // A table needs a sample of 8 MB to find its columns.
+      assert.ok(couch.leaves <= (/csv|fields/.test(query) ? 90 : 10), `${query}: ${couch.leaves}`);
+      const { longest } = await run(pieces);
+      assert.equal(couch.leaves, revs.length);
+      assert.ok(longest.length <= PIECE + 100_100, `${query}: a piece of ${longest.length}`);
+    }
+  });
+
+  it('writes a value that several fields repeat in several pieces', async () => {
+    const size = 400_000;
+    let nested: object = { a: 'x'.repeat(size) };
+    for (let depth = 0; depth < 20; depth += 1) nested = { a: nested };
+    const couch = couchWith([{ _id: 'a', ...nested }]);
+    const fields = Array.from({ length: 20 }, (_, at) => 'a.'.repeat(at) + 'a');
+    for (const format of ['json', 'jsonl', 'csv']) {
+      const { longest, text } = await run(piecesOf(couch, `format=${format}&fields=${fields.join(',')}`));
+      assert.ok(text.length > 20 * size);
+      assert.ok(longest.length <= PIECE + 1.1 * size, `${format}: a piece of ${longest.length}`);
+      if (format === 'json') assert.deepEqual(Object.keys((JSON.parse(text) as object[])[0] ?? {}), fields);
+    }
+  });
+});
