@@ -14,7 +14,6 @@ const DIRECT = 'direct, basic';
 const THROUGH = 'Couchgate, key';
 const BARE = 'bare http-proxy, basic';
 const NGINX = 'nginx, basic';
-const PEER = 'couch-auth-proxy, basic';
 /**
  * Least requests per second, compared with nginx. On shared cores every process between client and CouchDB
  * takes a part; nginx checks nothing, and takes the least that a proxy can take.
@@ -98,7 +97,7 @@ async function run(plan: Plan): Promise<Section> {
     text:
       `Medians of ${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections; load generator, ` +
       'Couchgate and CouchDB share the same cores. `direct` is a CouchDB user on separate databases with the same content, with connections to ' +
-      'all nodes. nginx and bare http-proxy forward the same requests to one node without checks; couch-auth-proxy checks permissions by document. CPU is counted per process.',
+      'all nodes. nginx and bare http-proxy forward the same requests to one node without checks. CPU is counted per process.',
     tables,
     findings,
   };
@@ -117,11 +116,6 @@ function findingsOf(title: string, results: readonly Result[]): readonly Finding
       holds: ratio >= TARGET,
     },
   ];
-}
-
-/** True if the variable names a built copy of couch-auth-proxy. */
-function hasPeer(): boolean {
-  return process.env['COUCH_AUTH_PROXY_HOME'] !== undefined;
 }
 
 /** Each route: URL, credentials, and the processes that serve it. */
@@ -171,12 +165,8 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
   const others = cluster.urls.slice(1);
   // To all nodes, as Couchgate does: three nodes at a third of the load need more CPU than one node.
   const direct = { url: first, others, databases: 'direct', processes: couchdb };
-  const { name: owner, password } = cluster.owner;
   const proxy = async (name: string, server: string): Promise<Ways['all'][number]> => {
-    const { url, pid, stop } = await startServer(server, [
-      first,
-      ...(name === PEER ? [owner, password] : []),
-    ]);
+    const { url, pid, stop } = await startServer(server, [first]);
     plan.atEnd(stop);
     const processes = { proxy: pid, ...couchdb };
     return { name, url, databases: 'direct', processes, ...byPassword(USER), inShortRuns: true };
@@ -196,7 +186,6 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
       { name: 'direct, cookie', ...direct, ...(await bySession(direct.url, USER)), inShortRuns: false },
       ...(nodes === 1 ? [await proxy(BARE, 'bare-http-proxy')] : []),
       ...(nodes === 1 && hasNginx() ? [await proxy(NGINX, 'nginx')] : []),
-      ...(nodes === 1 && hasPeer() ? [await proxy(PEER, 'couch-auth-proxy')] : []),
       { name: THROUGH, ...through, ...byPassword(key), inShortRuns: true },
       { name: 'Couchgate, cookie', ...through, ...(await bySession(through.url, key)), inShortRuns: false },
       { name: 'Couchgate, user', ...through, ...byPassword(USER), inShortRuns: false },
