@@ -92,8 +92,8 @@ export class LeftOut {
         this.#names.add(name);
   }
 
-  /** At most 20. */
+  /** At most 20, each cut after 40 characters: clients refuse an answer with a long trailer. */
   get names(): readonly string[] {
-    return [...this.#names];
+    return [...this.#names].map((name) => [...name.slice(0, 80)].slice(0, 40).join(''));
   }
 }
