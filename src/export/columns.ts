@@ -94,6 +94,6 @@ export class LeftOut {
 
   /** At most 20, each cut after 40 characters: clients refuse an answer with a long trailer. */
   get names(): readonly string[] {
-    return [...this.#names].map((name) => [...name.slice(0, 80)].slice(0, 40).join(''));
+    return [...this.#names].map((name) => Array.from(name.slice(0, 80)).slice(0, 40).join(''));
   }
 }
