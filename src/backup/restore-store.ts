@@ -1,5 +1,6 @@
 // Puts keys, revocations, permission records and users back from an instance section. It never un-revokes a
 // key, brings no older password back, lowers no revision, and replaces nothing that is there (H29).
+import { branchOf } from '../couch/revision.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { KEY, REVOKED } from '../identity/key-document.ts';
@@ -98,7 +99,7 @@ class StoreRestore {
   }
 
   readonly #history: LeafHistory = {
-    revisions: async (leaf) => new Set([leaf.rev, ...revisionsIn(await this.#leaf(leaf))]),
+    revisions: async (leaf) => new Set([leaf.rev, ...branchOf(parsed(await this.#leaf(leaf)))]),
     content: async (leaf) => withRevision(await this.#leaf(leaf), undefined),
   };
 
@@ -323,7 +324,7 @@ class StoreRestore {
 
   /** True if the live document is an older state of the stored one: the store went back to an old copy. */
   async #isDescendant(stored: IndexedLeaf, { rev }: LiveState): Promise<boolean> {
-    return rev !== stored.rev && revisionsIn(await this.#leaf(stored)).includes(rev);
+    return rev !== stored.rev && branchOf(parsed(await this.#leaf(stored))).includes(rev);
   }
 
   #refuse(kind: StoreKind, id: string, reason: string): void {
@@ -344,14 +345,6 @@ function newOutcome(): KindOutcome {
 
 function parsed({ raw }: LeafText): JsonObject {
   return parseJson(Buffer.from(raw), true) as JsonObject;
-}
-
-/** The revisions of the branch; none if the leaf does not say them. */
-function revisionsIn(leaf: LeafText): readonly string[] {
-  const { _revisions } = parsed(leaf) as {
-    readonly _revisions?: { readonly start: number; readonly ids: readonly string[] };
-  };
-  return (_revisions?.ids ?? []).map((hash, at) => `${(_revisions?.start ?? 0) - at}-${hash}`);
 }
 
 function never(): never {

@@ -2,7 +2,7 @@
 // document can both succeed. So the leaves are read again after a write, and of two, CouchDB's choice stays.
 import { randomUUID } from 'node:crypto';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
-import { compareRevisions } from '../couch/revision.ts';
+import { branchOf, compareRevisions } from '../couch/revision.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { userPath, type UserDocument } from './couch-accounts.ts';
 
@@ -163,11 +163,8 @@ async function leavesWithAncestors(couch: Pick<Couch, 'ask'>, name: string): Pro
 }
 
 /** True if the leaf is the revision, or a later one of the same branch. */
-function comesFrom({ _rev, _revisions: revisions }: UserLeaf, rev: string): boolean {
-  if (_rev === rev) return true;
-  const { start, ids } = (revisions ?? {}) as { readonly start?: number; readonly ids?: readonly string[] };
-  const dash = rev.indexOf('-');
-  return ids?.[(start ?? 0) - Number(rev.slice(0, dash))] === rev.slice(dash + 1);
+function comesFrom(leaf: UserLeaf, rev: string): boolean {
+  return leaf._rev === rev || branchOf(leaf).includes(rev);
 }
 
 function tooFewCopies(): Unavailable {
