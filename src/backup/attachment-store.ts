@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { BOX_HEADER_BYTES, boxLength, openBox, sealBox } from './box.ts';
 import { Damaged, fileFailure } from './errors.ts';
-import { openContentFile, openDraft } from './files.ts';
+import { openContentFile, openDraft, readPart } from './files.ts';
 import { type Repository } from './repository.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -101,9 +101,7 @@ export async function* readAttachment(repository: Repository, sha256: string): A
       const header = Buffer.alloc(BOX_HEADER_BYTES);
       await handle.read(header, 0, header.length, offset);
       const length = boxLength(header);
-      if (offset + length > size) throw new Damaged(`The repository is damaged: ${path} is truncated.`);
-      const box = Buffer.alloc(length);
-      await handle.read(box, 0, length, offset);
+      const box = await readPart(handle, path, offset, length);
       offset += length;
       const chunk = await openBox(box, chunkKind(number, offset >= size), repository.cipher, path);
       digest.update(chunk);

@@ -147,3 +147,13 @@ export async function readPart(
   if (bytesRead < length) throw damaged;
   return bytes;
 }
+
+/** Opens a file and reads a part of it. Throws as `openContentFile` and `readPart`. */
+export async function readPartOf(path: string, offset: number, length: number): Promise<Buffer> {
+  const handle = await openContentFile(path);
+  try {
+    return await readPart(handle, path, offset, length);
+  } finally {
+    await handle.close();
+  }
+}

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { openBox, sealBox } from './box.ts';
 import { Damaged } from './errors.ts';
-import { openContentFile, openDraft, readPart, type Draft } from './files.ts';
+import { openContentFile, openDraft, readPart, readPartOf, type Draft } from './files.ts';
 import { IndexBlock } from './index-block.ts';
 import { directoryIn, entriesIn, type Directory, type LeafLine, type RawEntry } from './index-shape.ts';
 import { type PackPlace } from './pack.ts';
@@ -228,13 +228,8 @@ export class IndexReader {
 
   async #read(number: number): Promise<IndexBlock> {
     const [, offset, length] = this.#directory.blocks[number] ?? ['', 0, 0];
-    const handle = await openContentFile(this.#path);
-    try {
-      const box = await readPart(handle, this.#path, offset, length);
-      return new IndexBlock(await openBox(box, 'index', this.#repository.cipher, this.#path));
-    } finally {
-      await handle.close();
-    }
+    const box = await readPartOf(this.#path, offset, length);
+    return new IndexBlock(await openBox(box, 'index', this.#repository.cipher, this.#path));
   }
 
   #entry([id, leaves]: RawEntry): IndexEntry {

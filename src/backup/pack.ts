@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import { BOX_HEADER_BYTES, boxLength, openBox, sealBox } from './box.ts';
 import { JsonCursor } from './canonical.ts';
 import { Damaged } from './errors.ts';
-import { openContentFile, openDraft, readPart, type Draft } from './files.ts';
+import { openContentFile, openDraft, readPartOf, type Draft } from './files.ts';
 import { contentHash, leafOf, type LeafText } from './leaf.ts';
 import { type Repository } from './repository.ts';
 
@@ -128,13 +128,8 @@ export class PackReader {
 
   async #readFrame(pack: string, offset: number, length: number): Promise<readonly string[]> {
     const path = this.#repository.pathOf('packs', pack);
-    const handle = await openContentFile(path);
-    try {
-      const box = await readPart(handle, path, offset, length);
-      return linesOf(await openBox(box, 'pack', this.#repository.cipher, path));
-    } finally {
-      await handle.close();
-    }
+    const box = await readPartOf(path, offset, length);
+    return linesOf(await openBox(box, 'pack', this.#repository.cipher, path));
   }
 }
 
