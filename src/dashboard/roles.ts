@@ -89,6 +89,11 @@ export function titlesOf(roles: readonly string[]): string {
   return inOrder(roles).map(titleOf).join(', ');
 }
 
+/** `Read, Write`, or `no access` without a role. */
+export function accessInWords(roles: readonly string[]): string {
+  return roles.length === 0 ? 'no access' : titlesOf(roles);
+}
+
 /** True if a holder of the role can give itself every other one. */
 export function grantsAll(role: string): boolean {
   return WORDS.get(role)?.grantsAll === true;

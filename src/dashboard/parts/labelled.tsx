@@ -11,16 +11,20 @@ export function useLabelOf(): (name: string) => string {
   return (name) => keys.data?.get(name)?.label ?? '';
 }
 
+/** A label above the name of its key; nothing without one. */
+export function Label({ text }: { readonly text: string | null | undefined }) {
+  return text === null || text === undefined || text === '' ? null : (
+    <span className="label">
+      <Foreign text={text} />
+    </span>
+  );
+}
+
 /** A name of a key or a user; owners read keys by their label. */
 export function Labelled({ name }: { readonly name: string }) {
-  const label = useLabelOf()(name);
   return (
     <>
-      {label !== '' && (
-        <span className="label">
-          <Foreign text={label} />
-        </span>
-      )}
+      <Label text={useLabelOf()(name)} />
       <Name of={name} />
     </>
   );

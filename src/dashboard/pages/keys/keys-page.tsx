@@ -4,9 +4,10 @@ import { useQuery } from '@tanstack/react-query';
 import { useEffect, useMemo, useState } from 'react';
 import { type ApiKey, MOST_LISTED } from '../../api/keys.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { Label } from '../../parts/labelled.tsx';
 import { PAGE_SIZE, pageOf, Pager, SearchField, SortHead, useListState } from '../../parts/list.tsx';
 import { LastUse, Moment } from '../../parts/moment.tsx';
-import { Foreign, Name } from '../../parts/name.tsx';
+import { Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { areAllKeysQuery, firstKeysQuery, foundKeysQuery, keysQuery } from '../../queries.ts';
@@ -179,11 +180,7 @@ function KeyRow({ item, now, hasActions }: RowProps) {
     <tr>
       <th scope="row" data-column="Key">
         <a href={linkTo(['keys', key])}>
-          {label !== null && label !== '' && (
-            <span className="label">
-              <Foreign text={label} />
-            </span>
-          )}
+          <Label text={label} />
           <Name of={key} />
         </a>
       </th>

@@ -3,7 +3,7 @@ import { Button } from '@mantine/core';
 import { Fragment, type ReactNode, useState } from 'react';
 import { type LogLine } from '../../api/log.ts';
 import { CopyButton } from '../../parts/copy-button.tsx';
-import { useLabelOf } from '../../parts/labelled.tsx';
+import { Label, useLabelOf } from '../../parts/labelled.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { pageAbout, refusalInWords } from '../../log-words.ts';
 import { linkTo } from '../../router.ts';
@@ -117,11 +117,7 @@ function Who({ line }: { readonly line: LogLine }) {
   if (name === '') return <span className="hint">not known</span>;
   return (
     <>
-      {label !== '' && (
-        <span className="label">
-          <Foreign text={label} />
-        </span>
-      )}
+      <Label text={label} />
       <a href={kind === 'key' ? linkTo(['keys', name]) : linkTo(['log'], { principal: name })}>
         <Name of={name} />
       </a>{' '}

@@ -3,7 +3,7 @@ import { Alert, Button } from '@mantine/core';
 import { useState } from 'react';
 import { Name } from '../../parts/name.tsx';
 import { type Conflict, type CouchRules, idOf } from '../../permission-edits.ts';
-import { titlesOf } from '../../roles.ts';
+import { accessInWords } from '../../roles.ts';
 import { type Editing } from './use-edits.ts';
 
 export function Conflicts({ editing: { conflicts, settle } }: { readonly editing: Editing }) {
@@ -71,8 +71,7 @@ function ConflictName({ name }: { readonly name: string }) {
 function wordsOf(conflict: Conflict): { readonly theirs: string; readonly mine: string } {
   if (conflict.kind === 'couch')
     return { theirs: rulesInWords(conflict.theirs), mine: rulesInWords(conflict.mine) };
-  const inWords = (roles: readonly string[]): string => (roles.length === 0 ? 'no access' : titlesOf(roles));
-  return { theirs: inWords(conflict.theirs), mine: inWords(conflict.mine) };
+  return { theirs: accessInWords(conflict.theirs), mine: accessInWords(conflict.mine) };
 }
 
 function rulesInWords({ isOn, members }: CouchRules): string {

@@ -16,7 +16,7 @@ import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { permissionsQuery } from '../../queries.ts';
-import { titlesOf } from '../../roles.ts';
+import { accessInWords } from '../../roles.ts';
 
 interface Props {
   readonly database: string;
@@ -163,7 +163,6 @@ function EntryHead({ entry: { revision, at, by, via, reason } }: { readonly entr
 
 function Changes({ entry: { changes, couchdb_auth_only: rules } }: { readonly entry: HistoryEntry }) {
   const labelOf = useLabelOf();
-  const inWords = (roles: readonly string[]): string => (roles.length === 0 ? 'no access' : titlesOf(roles));
   return (
     <ul className="changes">
       {rules !== undefined && <li>CouchDB decides: {rules.after ? 'on' : 'off'}</li>}
@@ -176,7 +175,7 @@ function Changes({ entry: { changes, couchdb_auth_only: rules } }: { readonly en
               (<Foreign text={labelOf(name)} />)
             </>
           )}
-          : <del>{visible(inWords(before))}</del> → <ins>{visible(inWords(after))}</ins>
+          : <del>{visible(accessInWords(before))}</del> → <ins>{visible(accessInWords(after))}</ins>
         </li>
       ))}
     </ul>

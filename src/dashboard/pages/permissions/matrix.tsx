@@ -2,7 +2,8 @@
 import { Button } from '@mantine/core';
 import { type KeyboardEvent, memo, type ReactNode } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
-import { Foreign, Name } from '../../parts/name.tsx';
+import { Label } from '../../parts/labelled.tsx';
+import { Name } from '../../parts/name.tsx';
 import { ROLES } from '../../roles.ts';
 
 interface Props {
@@ -144,11 +145,7 @@ function RowName({ row: { name, key, roles, before } }: { readonly row: MatrixRo
   const isNew = before.length === 0;
   return (
     <>
-      {key?.label != null && key.label !== '' && (
-        <span className="label">
-          <Foreign text={key.label} />
-        </span>
-      )}
+      <Label text={key?.label} />
       <Name of={name} />
       {isNew && <span className="tag">{roles.length === 0 ? 'new: tick its roles' : 'new'}</span>}
     </>
