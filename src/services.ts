@@ -7,11 +7,7 @@ import {
   createCookieAuthenticator,
   createDashboardAuthenticator,
 } from './authenticate/index.ts';
-import {
-  createStillAuthenticated,
-  createStillPermitted,
-  type StillAuthenticated,
-} from './authorize/still-permitted.ts';
+import { createStillAuthenticated, createStillPermitted } from './authorize/still-permitted.ts';
 import { DASHBOARD_FOLDER, readDashboardFiles, type DashboardFiles } from './answer/dashboard-files.ts';
 import { SECURITY_LIMIT_BYTES } from './answer/security.ts';
 import { type BodyBudget } from './body/budget.ts';
@@ -31,6 +27,7 @@ import { type Nodes } from './forward/nodes.ts';
 import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
 import { type Invalidation } from './invalidation/bus.ts';
 import { createInvalidationBus, type RunningInvalidationBus } from './invalidation/store-bus.ts';
+import { type IsStillAuthenticated } from './revocation/after-wait.ts';
 import {
   createRevocationWatch,
   type WatchedExchange,
@@ -85,7 +82,7 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly signUpTiming: SignUpTiming;
   /** Shared by checks of passwords and writes of new ones. */
   readonly passwordHashes: PasswordHashLimiter;
-  readonly isStillAuthenticated: StillAuthenticated;
+  readonly isStillAuthenticated: IsStillAuthenticated;
   readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
   /**
    * Starts the health checks and the change feeds. Resolves after the first probe of the nodes, whatever its

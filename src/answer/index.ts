@@ -42,7 +42,9 @@ async function answer(
   context: Context,
 ): Promise<void> {
   try {
-    await whileWatched(watch, context, async () => handler(req, res, context));
+    const result = handler(req, res, context);
+    // A handler that does not wait is over: its decision still holds.
+    if (result instanceof Promise) await whileWatched(watch, context, () => result);
   } catch (thrown) {
     context.outcome.refuseBy(thrown);
     throw thrown;

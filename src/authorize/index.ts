@@ -26,6 +26,7 @@ import { NO_ROLES } from '../permissions/role.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
+import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
 import {
@@ -39,7 +40,6 @@ import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
 import { decideOwnUser, type UserSettings } from './own-user.ts';
-import { type StillAuthenticated } from './still-permitted.ts';
 
 export interface AuthorizeDeps extends BodyLimits, UserSettings {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
@@ -54,7 +54,7 @@ export interface AuthorizeDeps extends BodyLimits, UserSettings {
   readonly inspectLimitBytes: number;
   /** Ends a request if its right is revoked while its body is still arriving. */
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
-  readonly isStillAuthenticated: StillAuthenticated;
+  readonly isStillAuthenticated: IsStillAuthenticated;
 }
 
 type Deps = AuthorizeDeps & { readonly shortBodies: BodyBudget };

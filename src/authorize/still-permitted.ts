@@ -2,7 +2,7 @@
 import { type KeyStore } from '../identity/api-key.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type SecurityStore } from '../permissions/security-store.ts';
-import { type Principal } from '../principal/principal.ts';
+import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type WatchedExchange } from '../revocation/revocation-watch.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
 
@@ -13,20 +13,11 @@ export interface StillPermittedDeps {
   readonly grants: OtherGrants;
 }
 
-/** What the validity of a credential depends on; `Identified` of the context has this shape. */
-export interface Credential {
-  readonly principal: Principal;
-  readonly sessionId?: string | undefined;
-  readonly keyVersion?: string | undefined;
-}
-
-export type StillAuthenticated = (credential: Credential) => boolean | Promise<boolean>;
-
 /** Decides whether a credential is still valid: its session has not ended, and its key has that password. */
 export function createStillAuthenticated({
   keys,
   sessions,
-}: Pick<StillPermittedDeps, 'keys' | 'sessions'>): StillAuthenticated {
+}: Pick<StillPermittedDeps, 'keys' | 'sessions'>): IsStillAuthenticated {
   return function isStillAuthenticated({ principal, sessionId, keyVersion }) {
     const isEnded = sessionId === undefined ? false : sessions.isEnded(sessionId);
     const holds = keyVersion === undefined ? true : keys.holds(principal.name, keyVersion);

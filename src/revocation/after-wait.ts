@@ -2,16 +2,22 @@
 import { type Context, known, permitted } from '../context.ts';
 import { Forbidden, type HttpError, Unauthorized } from '../http-errors.ts';
 import { type Standing } from '../permissions/permission-keeper.ts';
+import { type Principal } from '../principal/principal.ts';
 import { type RevocationWatch, type WatchedExchange } from './revocation-watch.ts';
 import { watchedBy } from './watched-exchange.ts';
 
 /** Decides again by the permissions in force now. Rejects when they cannot be read. */
 export type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
 
+/** What the validity of a credential depends on; `Identified` of the context has this shape. */
+export interface Credential {
+  readonly principal: Principal;
+  readonly sessionId?: string | undefined;
+  readonly keyVersion?: string | undefined;
+}
+
 /** Decides whether a credential is still valid. Rejects when that cannot be read. */
-export type IsStillAuthenticated = (
-  credential: Pick<WatchedExchange, 'principal' | 'sessionId' | 'keyVersion'>,
-) => boolean | Promise<boolean>;
+export type IsStillAuthenticated = (credential: Credential) => boolean | Promise<boolean>;
 
 const REASON = 'The permission for this request was revoked.';
 
@@ -57,8 +63,7 @@ export function standingOf(isStillAuthenticated: IsStillAuthenticated, context: 
   return {
     refuseEnded,
     async requireStillAuthenticated() {
-      const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
-      if (!(await isStillAuthenticated({ principal, sessionId, keyVersion }))) throw revoked(context);
+      if (!(await isStillAuthenticated(known(context.identified, 'identified')))) throw revoked(context);
       refuseEnded();
     },
   };
