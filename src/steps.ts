@@ -158,15 +158,11 @@ function permissionAnswers(services: Services) {
   const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
   const asked = { couch, keys, index: security.index, prefixGrants, reservedDatabases, isStillPermitted };
   const requiresPrecondition = settings.securityWrite === 'require_precondition';
+  const forChanges = { bodies, security, requiresPrecondition, isStillAuthenticated };
   const names = { couch, keys };
   return {
-    ...securityHandlers({
-      ...{ bodies, security, log, requiresPrecondition, prefixGrants, names },
-      isStillAuthenticated,
-    }),
-    ...securityHistoryHandlers({
-      ...{ bodies, security, history: services.history, requiresPrecondition, isStillAuthenticated },
-    }),
+    ...securityHandlers({ ...forChanges, log, prefixGrants, names }),
+    ...securityHistoryHandlers({ ...forChanges, history: services.history }),
     ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
     ...accessHandlers({ ...asked, security, existing, prefixGrants, serverGrants }),
     ...explainHandlers({

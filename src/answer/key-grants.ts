@@ -111,8 +111,7 @@ export async function setRoles(
     return parseSecurityPut({ ...shown, cloudant });
   };
   // What is begun for the owner is finished or taken back.
-  const standing = undefined;
-  await security.change(database, by, edit, { via: 'api', requestId, reason, standing });
+  await security.change(database, by, edit, { via: 'api', requestId, reason, standing: undefined });
 }
 
 function missing(database: string): NotFound {

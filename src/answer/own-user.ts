@@ -60,7 +60,7 @@ async function write(deps: OwnUserDeps, req: Request, res: Response, context: Co
   const body = await deps.bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
   const key = userKey(name);
   if (deps.writes.queueLength(key) >= MOST_WAITING) throw new TooBusy();
-  const work = (): Promise<Written> => change(deps, context, name, body);
+  const work = (): Promise<Written> => writeChange(deps, context, name, body);
   const written = await deps.writes.run(key, () =>
     body['password'] === undefined ? work() : deps.passwordHashes.write(work),
   );
@@ -76,7 +76,12 @@ interface Written {
 }
 
 /** Decides again and writes. Every wait for other requests has ended. */
-async function change(deps: OwnUserDeps, context: Context, name: string, body: JsonObject): Promise<Written> {
+async function writeChange(
+  deps: OwnUserDeps,
+  context: Context,
+  name: string,
+  body: JsonObject,
+): Promise<Written> {
   const [present, second] = await userLeaves(deps.couch, name);
   // The body and other requests may have taken long: the session may have ended (H19).
   await requireStillPermitted(deps.isStillPermitted, context);

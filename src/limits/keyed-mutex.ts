@@ -5,7 +5,7 @@ interface Waiter {
   start(): void;
 }
 
-export interface MutexOptions {
+interface MutexOptions {
   /** True: before all work that waits and is not first itself. */
   readonly first?: boolean;
 }
