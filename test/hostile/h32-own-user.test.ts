@@ -471,6 +471,44 @@ describe('H32: one’s own user document, and sign-up', () => {
     }
   });
 
+  it('refuses a sign-up beside fifty that wait, and one that waited for thirty seconds – 503', async () => {
+    const clock = { ms: 0 };
+    let arrived = 0;
+    const wait = (): Promise<void> => Promise.resolve(void (arrived += 1));
+    Object.assign(timing, { now: () => clock.ms, wait });
+    const written: unknown[] = [];
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const names = Array.from({ length: 52 }, (_, at) => `waits-${at}-${unique()}`);
+    try {
+      const answers = await whileWriting(
+        async ({ name }, send) => {
+          written.push(name);
+          await held;
+          return send();
+        },
+        async () => {
+          const running = signUp(names[0] ?? '');
+          await until(() => Promise.resolve(written.length === 1), 'the first one is made');
+          const waiting = names.slice(1, 51).map((name) => signUp(name));
+          await until(() => Promise.resolve(arrived === 51), 'fifty wait');
+          const tooMany = await signUp(names[51] ?? '');
+          clock.ms = 30_001;
+          release();
+          return [await running, ...(await Promise.all(waiting)), tooMany];
+        },
+      );
+      assert.deepEqual(
+        answers.map(({ status }) => status),
+        [201, ...Array<number>(51).fill(503)],
+      );
+      assert.deepEqual([...new Set(written)], [names[0]]);
+      assert.equal((await signUp(names[51] ?? '')).status, 201);
+    } finally {
+      Object.assign(timing, SIGN_UP_TIMING, { settleMs: 0, refusalQuantumMs: 0 });
+    }
+  });
+
   it('has four passwords hashed at once, and decides again after the wait – PUT', async () => {
     const users = await Promise.all(Array.from({ length: 6 }, () => user([])));
     const documents = await Promise.all(users.map(read));
