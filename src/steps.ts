@@ -173,8 +173,8 @@ function permissionAnswers(services: Services) {
       ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
       reservedDatabases,
     }),
-    ...serverGrantHandlers({ bodies, serverGrants, names, now: Date.now }),
-    ...prefixGrantHandlers({ bodies, prefixGrants, names, now: Date.now }),
+    ...serverGrantHandlers({ bodies, serverGrants, names, isStillAuthenticated, now: Date.now }),
+    ...prefixGrantHandlers({ bodies, prefixGrants, names, isStillAuthenticated, now: Date.now }),
   };
 }
 

@@ -6,8 +6,9 @@ import { BadRequest, NotFound, Unavailable } from '../http-errors.ts';
 import { fieldsOfGrant, parsePrefixGrant } from '../permissions/prefix-grant.ts';
 import { type DescribedPrefixGrant, type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { sendJson } from '../respond.ts';
+import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
-import { GRANT_BODY, grantConditionIn, grantNameIn, originOf } from './owner-grant.ts';
+import { GRANT_BODY, grantChangeOptions, grantNameIn, originOf } from './owner-grant.ts';
 import { type KnownNamesDeps, warningsOnUnknown } from './unknown-names.ts';
 
 export interface PrefixGrantsDeps {
@@ -15,6 +16,7 @@ export interface PrefixGrantsDeps {
   readonly prefixGrants: PrefixGrants;
   /** For a warning on a principal that nobody is. */
   readonly names: KnownNamesDeps;
+  readonly isStillAuthenticated: IsStillAuthenticated;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -41,7 +43,8 @@ export function prefixGrantHandlers(
     'prefix-grant-revoke': async (req, res, context) => {
       const id = grantNameIn(context);
       const origin = originOf(context, deps.now());
-      const change = await prefixGrants.documents.revoke(id, origin, grantConditionIn(req));
+      const options = grantChangeOptions(req, context, deps.isStillAuthenticated);
+      const change = await prefixGrants.documents.revoke(id, origin, options);
       if (change === undefined) throw noSuchGrant();
       const before = withoutMeta(change.before);
       context.outcome.change = { action: 'revoke prefix grant', id, before, after: null };
@@ -51,7 +54,7 @@ export function prefixGrantHandlers(
 }
 
 async function put(
-  { bodies, prefixGrants, names, now }: PrefixGrantsDeps,
+  { bodies, prefixGrants, names, isStillAuthenticated, now }: PrefixGrantsDeps,
   req: Request,
   res: Response,
   context: Context,
@@ -60,7 +63,8 @@ async function put(
   const body = await bodies.jsonObject(req, res, GRANT_BODY);
   const grant = parsePrefixGrant(id, body, prefixGrants.rules, originOf(context, now()));
   if (!('principal' in grant)) throw new BadRequest(grant.join('; '));
-  const change = await prefixGrants.documents.put(id, fieldsOfGrant(grant), grantConditionIn(req));
+  const options = grantChangeOptions(req, context, isStillAuthenticated);
+  const change = await prefixGrants.documents.put(id, fieldsOfGrant(grant), options);
   const [before, after] = [withoutMeta(change.before), withoutMeta(change.after)];
   context.outcome.change = { action: 'prefix grant', id, before, after };
   const warnings = await warningsOnUnknown(names, [grant.principal]);

@@ -10,8 +10,9 @@ import {
   type ServerGrants,
 } from '../permissions/server-grants.ts';
 import { sendJson } from '../respond.ts';
+import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
-import { GRANT_BODY, grantConditionIn, grantNameIn, originOf } from './owner-grant.ts';
+import { GRANT_BODY, grantChangeOptions, grantNameIn, originOf } from './owner-grant.ts';
 import { type KnownNamesDeps, warningsOnUnknown } from './unknown-names.ts';
 
 export interface ServerGrantsDeps {
@@ -19,6 +20,7 @@ export interface ServerGrantsDeps {
   readonly serverGrants: ServerGrants;
   /** For a warning on a principal that nobody is. */
   readonly names: KnownNamesDeps;
+  readonly isStillAuthenticated: IsStillAuthenticated;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }
@@ -43,7 +45,8 @@ export function serverGrantHandlers(
     'server-grant-revoke': async (req, res, context) => {
       const principal = grantNameIn(context);
       const origin = originOf(context, deps.now());
-      const change = await serverGrants.documents.revoke(principal, origin, grantConditionIn(req));
+      const options = grantChangeOptions(req, context, deps.isStillAuthenticated);
+      const change = await serverGrants.documents.revoke(principal, origin, options);
       if (change === undefined) throw noSuchGrant();
       context.outcome.change = {
         action: 'server grant',
@@ -57,7 +60,7 @@ export function serverGrantHandlers(
 }
 
 async function put(
-  { bodies, serverGrants, names, now }: ServerGrantsDeps,
+  { bodies, serverGrants, names, isStillAuthenticated, now }: ServerGrantsDeps,
   req: Request,
   res: Response,
   context: Context,
@@ -66,8 +69,8 @@ async function put(
   const problems = problemsOfServerGrant(principal, await bodies.jsonObject(req, res, GRANT_BODY));
   if (problems.length > 0) throw new BadRequest(problems.join('; '));
   const fields = { roles: [MONITOR], ...originOf(context, now()) };
-  const condition = grantConditionIn(req);
-  const { before, after } = await serverGrants.documents.put(principal, fields, condition);
+  const options = grantChangeOptions(req, context, isStillAuthenticated);
+  const { before, after } = await serverGrants.documents.put(principal, fields, options);
   context.outcome.change = { action: 'server grant', principal, before: rolesOf(before), after: [MONITOR] };
   const warnings = await warningsOnUnknown(names, [principal]);
   const answer = {

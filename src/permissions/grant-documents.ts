@@ -6,6 +6,7 @@ import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
+import { type Standing } from './permission-keeper.ts';
 import { randomPause } from './random-pause.ts';
 
 export interface GrantDocumentsOptions {
@@ -35,6 +36,12 @@ export interface GrantDocumentChange {
  * `undefined` = any state.
  */
 export type GrantCondition = string | null | undefined;
+
+export interface GrantChangeOptions {
+  readonly condition?: GrantCondition;
+  /** Of the request that changes. */
+  readonly standing?: Standing | undefined;
+}
 
 interface Held {
   readonly document: StoredDocument;
@@ -110,31 +117,31 @@ export class GrantDocuments {
   /**
    * Writes a grant. Resolves when a quorum of the cluster has it and all workers of this replica apply it.
    * Throws `Unavailable`; the change may or may not stand then. Throws 412 if the grant is in another state
-   * than `condition` says; nothing is changed then.
+   * than `condition` says, and what `standing` throws; nothing is changed then.
    */
   put(
     id: string,
     fields: Readonly<Record<string, unknown>>,
-    condition?: GrantCondition,
+    options: GrantChangeOptions = {},
   ): Promise<GrantDocumentChange> {
-    return this.#change(id, () => fields, condition) as Promise<GrantDocumentChange>;
+    return this.#change(id, () => fields, options) as Promise<GrantDocumentChange>;
   }
 
   /** Revokes a grant, as `put` writes one. `undefined` = there is none. */
   revoke(
     id: string,
     fields: { readonly by: string; readonly at: string },
-    condition?: GrantCondition,
+    options: GrantChangeOptions = {},
   ): Promise<GrantDocumentChange | undefined> {
     const next = (before: StoredDocument | undefined) =>
       before === undefined ? undefined : { revoked: true, ...fields };
-    return this.#change(id, next, condition);
+    return this.#change(id, next, options);
   }
 
   #change(
     id: string,
     next: (before: StoredDocument | undefined) => Readonly<Record<string, unknown>> | undefined,
-    condition: GrantCondition,
+    { condition, standing }: GrantChangeOptions,
   ): Promise<GrantDocumentChange | undefined> {
     const { store, bus, prefix } = this.#options;
     const _id = prefix + id;
@@ -143,6 +150,9 @@ export class GrantDocuments {
       let isUnconfirmed = false;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
         if (attempt > 0) await randomPause(attempt);
+        // Other changes ran first: the session or the account may be gone (H19). An own write that was not
+        // confirmed is repeated all the same: it may stand.
+        if (!isUnconfirmed) await standing?.requireStillAuthenticated();
         const read = await store.read(_id, { conflicts: true });
         const isGrant = read !== undefined && (!isRevoked(read) || leavesBeside(read).length > 0);
         if (condition !== undefined && condition !== (isGrant ? read._rev : null)) {
@@ -154,6 +164,7 @@ export class GrantDocuments {
         // An own write that was not confirmed is repeated, whatever is there now.
         const fields = next(attempt === 0 ? before : (before ?? read));
         if (fields === undefined) return undefined;
+        if (!isUnconfirmed) standing?.refuseEnded();
         const rev = read?._rev;
         const document = { _id, ...(rev === undefined ? {} : { _rev: rev }), ...fields };
         const written = await store.write(document);

@@ -127,4 +127,34 @@ describe('H19 a change that waits for another one', () => {
         const { status, body } = await byOwner('GET', `/_api/v2/db/${database}/_security`);
         assert.deepEqual([status, (body as { cloudant?: unknown }).cloudant], [200, grants(caller.name)]);
       });
+
+  /** Changes of the owner that wait for one of the same grant; the session of the owner ends meanwhile. */
+  const OF_THE_OWNER: readonly (readonly [kind: string, method: string, body: object | undefined])[] = [
+    ['prefix_grants', 'PUT', { principal: 'accomplice', databases: 'h19-*', roles: ['_writer'] }],
+    ['prefix_grants', 'DELETE', undefined],
+    ['server_grants', 'PUT', { roles: ['_monitor'] }],
+    ['server_grants', 'DELETE', undefined],
+  ];
+  for (const [kind, method, body] of OF_THE_OWNER)
+    it(`is refused – ${method} ${kind}, the owner’s session is ended – 403`, async () => {
+      const path = `/_api/v2/${kind}/waits-${method.toLowerCase()}`;
+      const held = gate.recorder.hold(new RegExp(`${kind.slice(0, -1)}(?::|%3A)waits`));
+      const { headers } = await gate.ask('POST', '/_session', { body: gate.owner });
+      const cookie = { Cookie: (headers.get('set-cookie') ?? '').split(';')[0] ?? '' };
+      const kept = { principal: 'kept', databases: 'kept-*', roles: ['_reader'] };
+      const first = byOwner('PUT', path, kind === 'prefix_grants' ? kept : { roles: ['_monitor'] });
+      await until(() => held.count > 0, 'the first change is under way');
+      const { revocationWatch } = gate.running.services;
+      const before = revocationWatch.count;
+      const waiting = gate.ask(method, path, { headers: cookie, body });
+      await until(() => revocationWatch.count > before, 'the second change waits');
+      assert.equal((await gate.ask('DELETE', '/_session', { headers: cookie })).status, 200);
+      held.release();
+      const { status, body: written } = await first;
+      assert.equal(status, 201);
+      assert.equal((await waiting).status, 403);
+      const found = await byOwner('GET', path);
+      const revisionOf = (answer: unknown): unknown => (answer as { revision?: unknown }).revision;
+      assert.deepEqual([found.status, revisionOf(found.body)], [200, revisionOf(written)]);
+    });
 });
