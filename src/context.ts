@@ -214,6 +214,11 @@ export function known<T>(value: T | undefined, field: string): T {
   return value;
 }
 
+/** Returns the database that the request names. Throws before classify has run, and if it names none. */
+export function databaseOf({ operation }: Context): string {
+  return known(known(operation, 'operation').database, 'operation.database');
+}
+
 /** Returns the principal and its address. Throws before authenticate has run. */
 export function callerOf({ identified, client }: Context): Caller {
   return { principal: known(identified, 'identified').principal, ip: known(client, 'client').ip };

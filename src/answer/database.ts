@@ -1,7 +1,7 @@
 // Creates and deletes databases, and writes that into their permission records before the response is sent.
 import { type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
-import { type Context, type Decision, known } from '../context.ts';
+import { type Context, databaseOf, type Decision, known } from '../context.ts';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
 import { Forbidden, HttpError, Unavailable } from '../http-errors.ts';
 import { type CreationLimit } from '../permissions/creation-limit.ts';
@@ -181,8 +181,4 @@ function relay(
     });
   }
   sendJson(res, status, body, headers);
-}
-
-function databaseOf(context: Context): string {
-  return known(known(context.operation, 'operation').database, 'operation.database');
 }

@@ -1,6 +1,6 @@
 // Answers GET /_api/v2/db/{db}/_export: the documents of a database as JSON, JSON lines or CSV.
 import { type Response } from 'express';
-import { type Context, known, permitted } from '../context.ts';
+import { type Context, databaseOf, known, permitted } from '../context.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { documentPages } from '../export/document-pages.ts';
 import { exportText, type ExportSummary } from '../export/export-text.ts';
@@ -46,7 +46,7 @@ async function sendExport(
   context: Context,
 ): Promise<void> {
   const options = parseExportOptions(known(context.target, 'target').query);
-  const database = known(known(context.operation, 'operation').database, 'operation.database');
+  const database = databaseOf(context);
   const connection = connect(context);
   const stop = new AbortController();
   const cut = (reason: string): void => {

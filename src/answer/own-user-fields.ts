@@ -1,12 +1,11 @@
 // Reads what users may write into their own documents of `_users`, and makes the form that they may see.
+import { userId } from '../couch/user-id.ts';
 import { BadRequest, Forbidden } from '../http-errors.ts';
 import { type JsonObject } from '../body/parse.ts';
 import { type UserDocument } from '../identity/couch-accounts.ts';
 
 /** Fields that CouchDB or Couchgate decides about. The setting `users_own_fields` cannot open them. */
 const FIXED = ['_id', '_rev', 'name', 'type', 'roles'];
-/** Start of the ids. Source: docs.couchdb.org/en/stable/intro/security.html#users-documents */
-export const USER_ID = 'org.couchdb.user:';
 /** A longer password fits into no Basic header that CouchDB accepts. */
 const MAX_PASSWORD_LENGTH = 1024;
 export const OWN_USER_LIMIT_BYTES = 65_536;
@@ -35,7 +34,7 @@ export function parseOwnUser(
   );
   if (others.length > 0) throw new Forbidden(`Only the server admin may write ${shown(others)} of a user.`);
   const { _id: id, _rev: rev, password } = body;
-  if (id !== undefined && id !== USER_ID + name) throw new BadRequest('`_id` is not that of the path');
+  if (id !== undefined && id !== userId(name)) throw new BadRequest('`_id` is not that of the path');
   if (rev !== undefined && typeof rev !== 'string') throw new BadRequest('`_rev` must be a text');
   const stored: UserDocument = present ?? { name, type: 'user', roles: [] };
   for (const field of ['name', 'type', 'roles'] as const)

@@ -4,6 +4,7 @@ import { type JsonObject } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
+import { userId } from '../couch/user-id.ts';
 import { Conflict, Forbidden, NotFound, TooBusy } from '../http-errors.ts';
 import { readUserDocument } from '../identity/couch-accounts.ts';
 import { updateUser, userLeaves } from '../identity/user-writes.ts';
@@ -19,7 +20,6 @@ import {
   type OwnUserChange,
   parseOwnUser,
   shownUser,
-  USER_ID,
 } from './own-user-fields.ts';
 
 export interface OwnUserDeps {
@@ -67,7 +67,7 @@ async function write(deps: OwnUserDeps, req: Request, res: Response, context: Co
   context.outcome.change = eventOf(name, written.change);
   // Ends the sessions of the old password on this replica before the answer. Others follow `_users`.
   await deps.bus.publish({ kind: 'user', name });
-  sendJson(res, 201, { ok: true, id: USER_ID + name, rev: written.rev }, { ETag: `"${written.rev}"` });
+  sendJson(res, 201, { ok: true, id: userId(name), rev: written.rev }, { ETag: `"${written.rev}"` });
 }
 
 interface Written {

@@ -1,7 +1,7 @@
 // Answers the history of the permissions of a database, and puts an earlier revision in force again.
 import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
-import { callerOf, type Context, known } from '../context.ts';
+import { callerOf, type Context, databaseOf, known } from '../context.ts';
 import { BadRequest, Conflict, HttpError, NotFound, PreconditionFailed } from '../http-errors.ts';
 import { type HistoryEntry } from '../permissions/history-document.ts';
 import { type PermissionHistory } from '../permissions/permission-history.ts';
@@ -193,8 +193,4 @@ function revisionIn(context: Context): number {
   const text = known(context.target, 'target').segments.at(-1) ?? '';
   if (!/^\d{1,15}$/.test(text)) throw new HttpError(404, 'not_found', 'missing');
   return Number(text);
-}
-
-function databaseOf(context: Context): string {
-  return known(known(context.operation, 'operation').database, 'operation.database');
 }

@@ -1,7 +1,7 @@
 // Answers GET and PUT of the security object, under CouchDB's and Cloudant's paths.
 import { type Request, type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
-import { callerOf, type Context, known } from '../context.ts';
+import { callerOf, type Context, databaseOf, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { describeChange } from '../permissions/permission-change.ts';
@@ -103,8 +103,4 @@ async function replaceSecurity(
   const warnings = [...withoutEffect, ...onNames];
   const body = { ok: true, revision: change.revision, ...(warnings.length > 0 ? { warnings } : {}) };
   sendJson(res, 200, body, revisionHeaders(change));
-}
-
-function databaseOf(context: Context): string {
-  return known(known(context.operation, 'operation').database, 'operation.database');
 }

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
+import { USER_ID_PREFIX, userId } from '../couch/user-id.ts';
 import { BadRequest, Conflict, TooBusy } from '../http-errors.ts';
 import { type UserDocument } from '../identity/couch-accounts.ts';
 import { createUser } from '../identity/user-writes.ts';
@@ -14,7 +15,7 @@ import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
-import { parseOwnUser, USER_ID } from './own-user-fields.ts';
+import { parseOwnUser } from './own-user-fields.ts';
 import { CONFLICT, refuseParameters, userKey } from './own-user.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from './taken-names.ts';
 
@@ -65,7 +66,7 @@ export function signUpHandler(deps: SignUpDeps): Pick<Answers, 'users-sign-up'> 
     async 'users-sign-up'(req, res, context) {
       refuseParameters(context);
       const name = known(known(context.operation, 'operation').documentId, 'documentId').slice(
-        USER_ID.length,
+        USER_ID_PREFIX.length,
       );
       const document = await documentIn(deps, req, res, name);
       const { ip } = known(context.client, 'client');
@@ -73,7 +74,7 @@ export function signUpHandler(deps: SignUpDeps): Pick<Answers, 'users-sign-up'> 
       try {
         await deps.limit.count(name, ip);
         const rev = await signUp(deps, context, name, document);
-        sendJson(res, 201, { ok: true, id: USER_ID + name, rev }, { ETag: `"${rev}"` });
+        sendJson(res, 201, { ok: true, id: userId(name), rev }, { ETag: `"${rev}"` });
       } finally {
         end();
       }
@@ -97,7 +98,7 @@ async function documentIn(
   if (password === undefined) throw new BadRequest('`password` is missing');
   // As CouchDB's conflict: a new document has no revision.
   if (rev !== undefined) throw new Conflict(CONFLICT);
-  return { ...fields, _id: USER_ID + name, name, type: 'user', roles: [], password };
+  return { ...fields, _id: userId(name), name, type: 'user', roles: [], password };
 }
 
 /** False for names that CouchDB refuses, that Basic cannot carry, and that look like another name. */

@@ -4,6 +4,7 @@ import { endpoint } from '../catalogue/catalogue.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Settings } from '../config/settings.ts';
 import { type Decision } from '../context.ts';
+import { userId } from '../couch/user-id.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { type Principal } from '../principal/principal.ts';
 
@@ -26,7 +27,7 @@ export function decideOwnUser(
 ): Decision | undefined {
   if (userDocument === undefined) return undefined;
   if (kind === 'nobody') return userDocument === 'write' && usersSignUp === 'on' ? ALLOWED.signUp : undefined;
-  if (kind !== 'user' || documentId !== `org.couchdb.user:${name}`) return undefined;
+  if (kind !== 'user' || documentId !== userId(name)) return undefined;
   if (userDocument === 'read') return usersOwnDocument === 'off' ? undefined : ALLOWED.read;
   return usersOwnDocument === 'write' ? ALLOWED.write : undefined;
 }

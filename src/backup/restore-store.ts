@@ -2,6 +2,7 @@
 // key, brings no older password back, lowers no revision, and replaces nothing that is there (H29).
 import { branchOf } from '../couch/revision.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
+import { USER_ID_PREFIX, userId } from '../couch/user-id.ts';
 import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { KEY, REVOKED } from '../identity/key-document.ts';
 import { isKeyShaped } from '../identity/secret.ts';
@@ -55,7 +56,6 @@ export type StoreRestoreOutcome = Readonly<Record<StoreKind, KindOutcome>>;
 
 /** The record of a session that ended; the same prefix as in identity/session-store.ts. */
 const ENDED_SESSION = 'news:session:';
-const USER = 'org.couchdb.user:';
 const NOT_WRITTEN = {
   uncertain: 'too few nodes stored it; it may be lost if one fails',
   conflict: 'somebody has changed it meanwhile',
@@ -124,7 +124,7 @@ class StoreRestore {
         await readKnownVersions(repository, users, {
           databases: [USERS],
           history: this.#history,
-          isWanted: (id) => id.startsWith(USER) && id !== USER + DECOY_NAME,
+          isWanted: (id) => id.startsWith(USER_ID_PREFIX) && id !== userId(DECOY_NAME),
           isRevocation: () => false,
         }),
       );
@@ -177,10 +177,7 @@ class StoreRestore {
       store,
       names.flatMap((name) => [KEY + name, REVOKED + name]),
     );
-    const users = await this.#live(
-      USERS,
-      names.map((name) => USER + name),
-    );
+    const users = await this.#live(USERS, names.map(userId));
     const chosen: Wanted[] = [];
     for (const name of names) {
       const { newest } = documents.get(KEY + name) ?? never();
@@ -190,7 +187,7 @@ class StoreRestore {
         ? 'it is revoked'
         : newest.deleted || present?.deleted === true
           ? 'it was removed later'
-          : users.get(USER + name)?.deleted === false
+          : users.get(userId(name))?.deleted === false
             ? 'a user has this name (H13)'
             : (unknown.get(KEY + name) ?? unknown.get(REVOKED + name));
       if (refusal !== undefined) this.#refuse('keys', name, refusal);
@@ -253,19 +250,19 @@ class StoreRestore {
 
   async #users({ documents, unknown }: KnownVersions): Promise<void> {
     const { overwriteUsers, store } = this.#options;
-    const missing = overwriteUsers.find((name) => !documents.has(USER + name));
+    const missing = overwriteUsers.find((name) => !documents.has(userId(name)));
     if (missing !== undefined) throw new BackupError(`The section has no user ${JSON.stringify(missing)}.`);
     const live = await this.#live(USERS, [...documents.keys()]);
     const keys = await this.#live(
       store,
       [...documents.keys()]
-        .map((id) => id.slice(USER.length))
+        .map((id) => id.slice(USER_ID_PREFIX.length))
         .filter(isKeyShaped)
         .flatMap((name) => [KEY + name, REVOKED + name]),
     );
     const chosen: Wanted[] = [];
     for (const [id, version] of documents) {
-      const name = id.slice(USER.length);
+      const name = id.slice(USER_ID_PREFIX.length);
       const present = live.get(id);
       const isNamed = overwriteUsers.includes(name);
       const isKey = keys.has(KEY + name) || keys.has(REVOKED + name) || this.#keys.has(name);
@@ -284,7 +281,7 @@ class StoreRestore {
         chosen.push({ id, leaf, rev: present?.deleted === false ? present.rev : undefined });
       else this.#outcome.users.kept += 1;
     }
-    await this.#writeKind('users', USERS, chosen, USER);
+    await this.#writeKind('users', USERS, chosen, USER_ID_PREFIX);
   }
 
   async #writeKind(

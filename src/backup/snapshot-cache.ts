@@ -1,7 +1,7 @@
 // Keeps what lists show of the snapshots in memory: a manifest never changes.
 import { Damaged } from './errors.ts';
 import { type Repository } from './repository.ts';
-import { listVerifications, readSnapshot, type Snapshot } from './snapshot.ts';
+import { listVerifications, readSnapshot, type Snapshot, snapshotIds } from './snapshot.ts';
 
 /** A snapshot as lists show it. */
 export interface SnapshotSummary {
@@ -26,7 +26,6 @@ export interface SnapshotList {
   readonly damages: readonly string[];
 }
 
-const ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}-[0-9a-f]{6}$/;
 const SHOWN_PROBLEMS = 20;
 
 export class SnapshotCache {
@@ -34,7 +33,7 @@ export class SnapshotCache {
 
   /** Lists the snapshots; with `database`, those of one. */
   async list(repository: Repository, database?: string): Promise<SnapshotList> {
-    const names = (await repository.list('snapshots')).filter((name) => ID.test(name)).sort();
+    const names = await snapshotIds(repository);
     const present = new Set(names);
     for (const id of this.#known.keys()) if (!present.has(id)) this.#known.delete(id);
     const verified = await listVerifications(repository);

@@ -88,6 +88,11 @@ export function newSnapshotId(repository: Repository, database: string, time: Da
 
 const SNAPSHOT_ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}-[0-9a-f]{6}$/;
 
+/** Ids of all snapshots, oldest first, whether they can be read or not. */
+export async function snapshotIds(repository: Repository): Promise<readonly string[]> {
+  return (await repository.list('snapshots')).filter((name) => SNAPSHOT_ID.test(name)).sort();
+}
+
 export async function writeSnapshot(repository: Repository, snapshot: Snapshot): Promise<void> {
   await writeBox(repository, 'snapshots', snapshot.id, 'snapshot', snapshot);
 }
@@ -108,9 +113,8 @@ export async function listSnapshots(
   onDamaged?: OnDamaged,
 ): Promise<readonly Snapshot[]> {
   const tag = database === undefined ? undefined : repository.databaseTag(database);
-  const names = (await repository.list('snapshots'))
-    .filter((name) => SNAPSHOT_ID.test(name) && (tag === undefined || name.split('-')[1] === tag))
-    .sort();
+  const ids = await snapshotIds(repository);
+  const names = tag === undefined ? ids : ids.filter((id) => id.split('-')[1] === tag);
   const snapshots: Snapshot[] = [];
   for (let at = 0; at < names.length; at += READ_TOGETHER) {
     const some = names.slice(at, at + READ_TOGETHER);

@@ -4,6 +4,7 @@ import { isOpenToGrants, kindOfName, ownDatabases } from '../catalogue/database-
 import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../catalogue/document-id.ts';
 import { type Endpoint, type Method } from '../catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from '../catalogue/operation.ts';
+import { USER_ID_PREFIX } from '../couch/user-id.ts';
 import {
   hasIllegalAttachmentName,
   illegalCreation,
@@ -58,7 +59,6 @@ export interface ClassifyRules extends ListRules {
 }
 
 /** Start of the ids of users. */
-const USER_ID = 'org.couchdb.user:';
 
 /** Finds the operation of one request; `destination` is the parsed header of a COPY. */
 export type Classify = (method: string, target: Target, destination: Destination | undefined) => Operation;
@@ -173,7 +173,7 @@ function inUsers(
   destination: Destination | undefined,
 ): Operation {
   const found = inDatabase(usersTrie, method, segments, destination);
-  if (segments.length !== 2 || found.documentId?.startsWith(USER_ID) !== true) return found;
+  if (segments.length !== 2 || found.documentId?.startsWith(USER_ID_PREFIX) !== true) return found;
   if (found.endpoint.id !== 'users-any') return found;
   if (method === 'GET' || method === 'HEAD') return { ...found, userDocument: 'read' };
   return method === 'PUT' ? { ...found, userDocument: 'write' } : found;

@@ -10,6 +10,7 @@ import { callerOfToken, type JwtKeys } from './jwt.ts';
 import { PasswordChecker } from './passwords.ts';
 import { type StoredDocument } from './pouch.ts';
 import { readCookie, type SessionCookie, SessionCookies } from './session-cookie.ts';
+import { userId } from './users.ts';
 
 /** The server admin of the node. */
 export interface Owner {
@@ -106,7 +107,7 @@ export class Authenticator {
 
   async #user(name: string): Promise<StoredDocument | undefined> {
     try {
-      return await this.#databases.get('_users').storage.get(`org.couchdb.user:${name}`);
+      return await this.#databases.get('_users').storage.get(userId(name));
     } catch (error) {
       if ((error as { status?: number }).status === 404) return undefined;
       throw error;

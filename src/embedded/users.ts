@@ -4,7 +4,9 @@ import { Forbidden } from '../http-errors.ts';
 import { hashedPassword } from './passwords.ts';
 import { type Document } from './pouch.ts';
 
-const ID_PREFIX = 'org.couchdb.user:';
+/** Document id of the user of a name. */
+export const userId = (name: string): string => `org.couchdb.user:${name}`;
+
 /** Fields that are derived from a password; a new password replaces all of them. */
 const PASSWORD_FIELDS = new Set([
   'password',
@@ -38,7 +40,7 @@ function requireUserFields(doc: Document): void {
   if (!Array.isArray(roles)) throw new Forbidden('doc.roles must be an array');
   if (!roles.every((role) => typeof role === 'string'))
     throw new Forbidden('doc.roles can only contain strings');
-  if (doc._id !== ID_PREFIX + name) throw new Forbidden('Doc ID must be of the form org.couchdb.user:name');
+  if (doc._id !== userId(name)) throw new Forbidden('Doc ID must be of the form org.couchdb.user:name');
   if (doc['password_scheme'] === 'pbkdf2') {
     if (typeof doc['iterations'] !== 'number') throw new Forbidden('iterations must be a number.');
     if (typeof doc['derived_key'] !== 'string') throw new Forbidden('derived_key must be a string.');

@@ -3,6 +3,7 @@
 import { type Request, type Response } from 'express';
 import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
+import { USER_ID_PREFIX, userId } from '../couch/user-id.ts';
 import { BadContentType, BadRequest, Forbidden } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { DECOY_NAME } from '../identity/decoy-user.ts';
@@ -22,7 +23,6 @@ export interface UsersDeps {
   readonly limitBytes: number;
 }
 
-const PREFIX = 'org.couchdb.user:';
 const WRITES = new Set(['PUT', 'POST', 'COPY', 'DELETE']);
 
 /**
@@ -60,7 +60,7 @@ async function guardWrite(
 
 /** The user names of ids of user documents. */
 function namesIn(ids: readonly string[]): readonly string[] {
-  return ids.filter((id) => id.startsWith(PREFIX)).map((id) => id.slice(PREFIX.length));
+  return ids.filter((id) => id.startsWith(USER_ID_PREFIX)).map((id) => id.slice(USER_ID_PREFIX.length));
 }
 
 /** True for `POST /_users` and `POST /_users/_bulk_docs`, whose bodies name the users. */
@@ -92,10 +92,7 @@ async function documentsIn(
  * document.
  */
 function idsOf({ _id, name }: UserDocument): readonly string[] {
-  return [
-    ...(typeof _id === 'string' ? [_id] : []),
-    ...(typeof name === 'string' ? [`${PREFIX}${name}`] : []),
-  ];
+  return [...(typeof _id === 'string' ? [_id] : []), ...(typeof name === 'string' ? [userId(name)] : [])];
 }
 
 function isAlive(document: UserDocument): boolean {

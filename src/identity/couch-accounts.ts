@@ -1,5 +1,6 @@
 // Reads CouchDB's users and server admins, and converts them to principals.
 import { type Couch } from '../couch/couch.ts';
+import { userId, userPath } from '../couch/user-id.ts';
 import { Unavailable } from '../http-errors.ts';
 import { isMarker } from '../principal/marker.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -15,11 +16,6 @@ export async function readUserDocument(
   return (await readOrNothing(couch, userPath(name))) as UserDocument | undefined;
 }
 
-/** Path of the `_users` document of a name. */
-export function userPath(name: string): string {
-  return `/_users/${encodeURIComponent(`org.couchdb.user:${name}`)}`;
-}
-
 /**
  * The names of users among these, by one request; `undefined` = CouchDB did not answer for each of them.
  * Without a database of users, there are none. Throws `Unavailable`.
@@ -32,7 +28,7 @@ export async function usersAmong(
   const { status, body } = await couch.ask({
     method: 'POST',
     path: '/_users/_all_docs',
-    body: { keys: names.map((name) => `org.couchdb.user:${name}`) },
+    body: { keys: names.map(userId) },
     repeatable: true,
   });
   if (status === 404) return new Set();

@@ -4,7 +4,8 @@ import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { writeBasic } from './basic-credentials.ts';
-import { userPath, readUserDocument } from './couch-accounts.ts';
+import { userPath } from '../couch/user-id.ts';
+import { readUserDocument } from './couch-accounts.ts';
 
 /** Nobody can sign in with this name, whatever password its document has (credential-check.ts). */
 export const DECOY_NAME = 'couchgate-decoy';

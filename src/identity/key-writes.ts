@@ -8,6 +8,7 @@ import { formatTime, KEY, type KeyRecord, parseKey, REVOKED, writeKey } from './
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { digestPassword, isKeyShaped, makeKeyName, makePassword } from './secret.ts';
 import { type Store } from '../couch/store.ts';
+import { userPath } from '../couch/user-id.ts';
 
 export interface KeyWritesOptions {
   readonly couch: Couch;
@@ -158,7 +159,7 @@ export class KeyWrites {
   async #isUser(name: string): Promise<boolean> {
     const { status } = await this.#options.couch.ask({
       method: 'HEAD',
-      path: `/_users/${encodeURIComponent(`org.couchdb.user:${name}`)}`,
+      path: userPath(name),
     });
     if (status === 200) return true;
     if (status === 404) return false;

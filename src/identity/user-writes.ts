@@ -3,8 +3,9 @@
 import { randomUUID } from 'node:crypto';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
 import { branchOf, compareRevisions } from '../couch/revision.ts';
+import { userPath } from '../couch/user-id.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
-import { userPath, type UserDocument } from './couch-accounts.ts';
+import { type UserDocument } from './couch-accounts.ts';
 
 /** CouchDB hashes the password before it answers; on a busy core that takes long. */
 const TIMEOUT_MS = 30_000;

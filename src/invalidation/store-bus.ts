@@ -4,6 +4,7 @@ import { type ChangeRow, type Couch } from '../couch/couch.ts';
 import { Outbox, type OutboxOptions, PERMISSIONS, SESSION } from './outbox.ts';
 import { type Invalidation, type InvalidationBus } from './bus.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
+import { USER_ID_PREFIX } from '../couch/user-id.ts';
 
 export interface InvalidationBusOptions extends OutboxOptions {
   readonly couch: Couch;
@@ -22,7 +23,6 @@ export interface RunningInvalidationBus extends InvalidationBus {
   close(): void;
 }
 
-const USER = 'org.couchdb.user:';
 export const SWEEP_MS = 3_600_000;
 
 export function createInvalidationBus(options: InvalidationBusOptions): RunningInvalidationBus {
@@ -67,7 +67,8 @@ class StoreInvalidationBus implements RunningInvalidationBus {
   start(): void {
     this.#users = this.#options.couch.follow('_users', {
       change: ({ id }) => {
-        if (id.startsWith(USER)) this.deliver({ kind: 'user', name: id.slice(USER.length) });
+        if (id.startsWith(USER_ID_PREFIX))
+          this.deliver({ kind: 'user', name: id.slice(USER_ID_PREFIX.length) });
       },
       state: (up) => {
         this.#usersUp = up;

@@ -129,27 +129,3 @@ export async function revokeKey(key: string, { removesGrants = false } = {}): Pr
   });
   return body.granted_on ?? [];
 }
-
-/** Users that are suggested. */
-export const MOST_USERS = 10;
-
-/** Names of `_users` that begin with `start`, at most MOST_USERS, for the owner. */
-export async function usersNamed(start: string, signal: AbortSignal): Promise<readonly string[]> {
-  const prefix = 'org.couchdb.user:';
-  const range = new URLSearchParams({
-    startkey: JSON.stringify(prefix + start),
-    endkey: JSON.stringify(`${prefix}${start}\ufff0`),
-    limit: String(MOST_USERS),
-  });
-  try {
-    const { body } = await call<{ readonly rows: readonly { readonly id: string }[] }>({
-      path: `_users/_all_docs?${range.toString()}`,
-      signal,
-    });
-    return body.rows.map(({ id }) => id.slice(prefix.length));
-  } catch (error) {
-    // A cluster that was never set up has no _users.
-    if (error instanceof ApiError && error.status === 404) return [];
-    throw error;
-  }
-}

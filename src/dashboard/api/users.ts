@@ -58,6 +58,29 @@ export async function listUsers(
   }
 }
 
+/** Users that are suggested. */
+export const MOST_USERS = 10;
+
+/** Names of `_users` that begin with `start`, at most MOST_USERS, for the owner. */
+export async function usersNamed(start: string, signal: AbortSignal): Promise<readonly string[]> {
+  const range = new URLSearchParams({
+    startkey: JSON.stringify(PREFIX + start),
+    endkey: JSON.stringify(`${PREFIX}${start}\ufff0`),
+    limit: String(MOST_USERS),
+  });
+  try {
+    const { body } = await call<{ readonly rows: readonly { readonly id: string }[] }>({
+      path: `${DATABASE}/_all_docs?${range.toString()}`,
+      signal,
+    });
+    return body.rows.map(({ id }) => id.slice(PREFIX.length));
+  } catch (error) {
+    // A cluster that was never set up has no _users.
+    if (error instanceof ApiError && error.status === 404) return [];
+    throw error;
+  }
+}
+
 /** Creates the database `_users`, which a cluster that was never set up lacks. */
 export async function createUsersDatabase(): Promise<void> {
   await call({ method: 'PUT', path: DATABASE });

@@ -2,7 +2,7 @@
 import { Autocomplete } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode } from 'react';
-import { MOST_USERS, usersNamed } from '../api/keys.ts';
+import { MOST_USERS, usersNamed } from '../api/users.ts';
 import { areAllKeysQuery, foundKeysQuery, keysQuery } from '../queries.ts';
 import { useSession } from '../session/session.tsx';
 import { visible } from './name.tsx';
