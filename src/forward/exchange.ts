@@ -21,6 +21,7 @@ import { OutgoingRequest } from './outgoing-request.ts';
 import { OutgoingBody } from './request-body.ts';
 import { StreamAttempt, type StreamServices } from './stream-attempt.ts';
 import { type Waiter } from '../limits/concurrency-limiter.ts';
+import { type Entry } from '../limits/linked-list.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
 export interface ExchangeServices extends AnswerServices, StreamServices, BodyLimits {
@@ -36,6 +37,8 @@ type Allowed = Extract<Decision, { allow: true }>;
 export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
   readonly caller: string;
   readonly context: Context;
+  running: Entry<RunningExchange> | undefined = undefined;
+  queued: Entry<Waiter> | undefined = undefined;
   readonly #services: ExchangeServices;
   readonly #req: IncomingMessage;
   readonly #res: ServerResponse;

@@ -1,10 +1,13 @@
 // Limits how many operations run at once, in total and per caller, and queues the rest up to a limit.
+import { type Entry, LinkedList } from './linked-list.ts';
 import { Quota } from './quota.ts';
 
 /** An operation that waits for a slot. */
 export interface Waiter {
   /** The quota key that the slot is charged to. */
   readonly caller: string;
+  /** Its place in the queue, for the limiter. */
+  queued?: Entry<Waiter> | undefined;
   /** Called when the waiter got a slot. The owner must call `release` when the operation ends. */
   granted(): void;
   /** Called when the queue was emptied without a slot: the waiter must try elsewhere or fail. */
@@ -23,8 +26,7 @@ export class ConcurrencyLimiter {
   readonly #queueLimit: number;
   readonly #running: Quota;
   readonly #queued: Quota;
-  /** A set keeps the order of arrival and removes a waiter in constant time. */
-  readonly #queue = new Set<Waiter>();
+  readonly #queue = new LinkedList<Waiter>();
   #active = 0;
 
   /**
@@ -70,7 +72,7 @@ export class ConcurrencyLimiter {
       return true;
     }
     if (this.accepts(caller)) {
-      this.#queue.add(waiter);
+      waiter.queued = this.#queue.add(waiter);
       this.#queued.add(caller);
     }
     return false;
@@ -80,7 +82,8 @@ export class ConcurrencyLimiter {
   release(caller: string): void {
     this.#active -= 1;
     this.#running.remove(caller);
-    for (const next of this.#queue) {
+    for (let entry = this.#queue.first; entry !== undefined; entry = entry.next) {
+      const next = entry.value;
       if (!this.#running.hasRoom(next.caller)) continue;
       this.abandon(next);
       this.#occupy(next.caller);
@@ -98,12 +101,13 @@ export class ConcurrencyLimiter {
 
   /** Removes a waiter from the queue, for example because its client disconnected. */
   abandon(waiter: Waiter): void {
-    if (this.#queue.delete(waiter)) this.#queued.remove(waiter.caller);
+    const { queued } = waiter;
+    if (queued !== undefined && this.#queue.remove(queued)) this.#queued.remove(waiter.caller);
   }
 
   /** Empties the queue and calls `displaced` on every waiter. Slots in use are not affected. */
   rejectAll(): void {
-    const waiters = [...this.#queue];
+    const waiters = this.#queue.values();
     for (const waiter of waiters) this.abandon(waiter);
     for (const waiter of waiters) waiter.displaced();
   }

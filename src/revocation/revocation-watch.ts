@@ -1,6 +1,7 @@
 // Cuts running exchanges (feeds, other answers, uploads) when their permission has been revoked (H17).
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Invalidation, type InvalidationBus } from '../invalidation/bus.ts';
+import { LinkedList } from '../limits/linked-list.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /** An exchange whose answer or request body is not complete, and what its permission depends on. */
@@ -58,25 +59,25 @@ export interface RevocationWatchOptions {
 export function createRevocationWatch(options: RevocationWatchOptions): RevocationWatch {
   const now = options.now ?? Date.now;
   const outageMs = options.outageSeconds * 1000;
-  const open = new Set<Watch>();
+  const open = new LinkedList<Watch>();
   const check = (isAffected: (exchange: WatchedExchange) => boolean): void => {
     const isStillPermitted = memoize(options.isStillPermitted);
-    for (const watch of open) {
+    for (const watch of open.values()) {
       if (isAffected(watch.exchange)) watch.check(isStillPermitted, now, outageMs);
     }
   };
   options.bus.onInvalidation((invalidation) => {
     // Run after all other listeners: the caches that the new decision reads must have dropped the old data.
     queueMicrotask(() => {
-      for (const watch of [...open]) if (isEndedBy(invalidation, watch.exchange)) watch.cut('revoked');
+      for (const watch of open.values()) if (isEndedBy(invalidation, watch.exchange)) watch.cut('revoked');
       check((exchange) => isAffectedBy(invalidation, exchange));
     });
   });
   const timer = setInterval(() => check(() => true), options.sweepMs ?? 1000).unref();
   return {
     register(exchange, { checkNow } = { checkNow: false }) {
-      const watch = new Watch(exchange, () => open.delete(watch));
-      open.add(watch);
+      const watch: Watch = new Watch(exchange, () => open.remove(entry));
+      const entry = open.add(watch);
       if (checkNow) watch.check(options.isStillPermitted, now, outageMs);
       return watch.remove;
     },
