@@ -54,14 +54,20 @@ export function createApp(steps: Steps, report: Report): Express {
   return app;
 }
 
-/** The only error handler: sends the public sentence and stores the private detail for the log. */
+/**
+ * The only error handler: sends the public sentence, and records why for the access log. An error before the
+ * decision is no refusal by the step that was not finished: while CouchDB is away, passwords are not wrong.
+ */
 function errorExit(report: Report): ErrorRequestHandler {
   // Express recognises an error handler by its four parameters.
   return function answerError(thrown: unknown, req: Request, res: Response, _next: NextFunction): void {
-    const context = contextOf(req);
+    const { id, identified, decision, outcome } = contextOf(req);
     const error = asHttpError(thrown);
-    context.outcome.failure ??= error.detail;
-    if (error !== thrown) report(thrown, context.id);
+    const isFailure = error.status >= 500;
+    outcome.failure ??= error.detail ?? (isFailure ? error.reason : undefined);
+    if (decision === undefined && (isFailure || identified !== undefined))
+      outcome.refuse('undecided', error.reason);
+    if (error !== thrown) report(thrown, id);
     sendError(req, res, error);
   };
 }

@@ -49,7 +49,7 @@ export function serverGrantHandlers(
       const change = await serverGrants.documents.revoke(principal, origin, options);
       if (change === undefined) throw noSuchGrant();
       context.outcome.change = {
-        action: 'server grant',
+        action: 'revoke server grant',
         principal,
         before: rolesOf(change.before),
         after: [],

@@ -44,7 +44,7 @@ import { decideOwnUser, type UserSettings } from './own-user.ts';
 export interface AuthorizeDeps extends BodyLimits, UserSettings {
   readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
   readonly grants: OtherGrants;
-  /** Writes the markers of a database that has none. CouchDB refuses our tokens before. */
+  /** Writes the markers of a database that has none. Until then, CouchDB refuses our tokens. */
   readonly markDatabase: (database: string) => Promise<void>;
   /** Name of Couchgate's own database. A form must not name it. */
   readonly storeDatabase: string;
@@ -287,13 +287,16 @@ async function decideByIds(
 /** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */
 function stillAuthenticated(deps: Deps, context: Context): undefined | Promise<void> {
   const valid = deps.isStillAuthenticated(known(context.identified, 'identified'));
-  if (valid instanceof Promise) return valid.then(requireValid);
-  requireValid(valid);
+  if (valid instanceof Promise) return valid.then((isValid) => requireValid(isValid, context));
+  requireValid(valid, context);
   return undefined;
 }
 
-function requireValid(isValid: boolean): void {
-  if (!isValid) throw new Unauthorized('The credentials became invalid during the request.');
+function requireValid(isValid: boolean, { outcome }: Context): void {
+  if (isValid) return;
+  const error = new Unauthorized('The credentials became invalid during the request.');
+  outcome.refuseBy(error, 'revoked');
+  throw error;
 }
 
 /** Applies what depends on where a request comes from: the listener, and the address of the owner. */

@@ -1,5 +1,5 @@
-// Opens, reads, writes and follows the store: the database for Couchgate's own documents (API keys, ended
-// sessions, invalidations).
+// Opens, reads, writes and follows the store: the database for Couchgate's own documents (API keys,
+// permission records, other grants, ended sessions, jobs, invalidations).
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -229,7 +229,7 @@ export async function ensureDatabase(couch: Couch, path: string): Promise<void> 
 function expect(answer: CouchAnswer, ...statuses: readonly number[]): unknown {
   if (statuses.includes(answer.status)) return answer.body;
   // Also for 401 and 403: they concern Couchgate's own credentials, not the client's.
-  throw new Unavailable('The credential store is not available at present.', {
+  throw new Unavailable('The store of Couchgate is not available at present.', {
     detail: `the store answered ${answer.status}`,
   });
 }

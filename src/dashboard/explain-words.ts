@@ -180,7 +180,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   'not signed in': 'A password is needed.',
   couchdb_auth_only: 'CouchDB decides about this database, and this request is left to server admins.',
   malformed: 'The request is malformed.',
-  undecided: 'The permissions could not be read. Try again.',
 };
 
 const CREDENTIALS: readonly (readonly [part: string, words: string])[] = [

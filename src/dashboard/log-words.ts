@@ -17,7 +17,7 @@ const WORDS: Readonly<Record<string, string>> = {
   'foreign page': 'A page of another site sent it, and CORS does not allow its origin.',
   'not signed in': 'No password was sent.',
   malformed: 'The request is malformed.',
-  undecided: 'The permissions could not be read.',
+  undecided: 'The password, the permissions or the body could not be read.',
   'access-log': 'The access log could not be written.',
 };
 

@@ -22,6 +22,22 @@ describe('docs/audit-log.md', () => {
     assert.deepEqual([...documented].sort(), [...written].sort());
   });
 
+  it('lists every action of a change, and no other', () => {
+    const folders = ['src/answer', 'src/permissions'].flatMap((folder) =>
+      readdirSync(join(ROOT, folder)).map((name) => join(folder, name)),
+    );
+    const code = folders.map(read).join('\n');
+    const [, ofBackups = ''] = /const ACTIONS = \{([^}]+)\}/.exec(code) ?? [];
+    const written = [
+      ...[...code.matchAll(/\baction: '([^']+)'/g)].map(([, action = '']) => action),
+      ...[...ofBackups.matchAll(/: '([^']+)'/g)].map(([, action = '']) => action),
+    ];
+    const [, sentence = ''] =
+      /The field `action` of `change` is ([^.]+)\./.exec(read('docs/audit-log.md')) ?? [];
+    const documented = [...sentence.matchAll(/`([^`]+)`/g)].map(([, action = '']) => action);
+    assert.deepEqual(documented.sort(), [...new Set(written)].sort());
+  });
+
   it('lists every class of operations', () => {
     const text = read('docs/audit-log.md');
     for (const action of ACTIONS) if (action !== 'none') assert.ok(text.includes(`\`${action}\``), action);

@@ -1,5 +1,5 @@
-// The decision after a slow body falls on the permissions and the credentials of that moment (H19). The revocation
-// watch is switched off here: in operation it ends most of these requests earlier.
+// The decision after a slow body falls on the permissions and the credentials of that moment (H19). The
+// revocation watch is switched off here: in operation it ends most of these requests earlier.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http, { type IncomingMessage } from 'node:http';
@@ -46,17 +46,19 @@ const permissions = (roles: readonly Role[]): DatabasePermissions => ({
   marked: true,
 });
 
-/** Sends all but the last byte, calls `meanwhile`, sends the last byte, and returns the status. */
-async function statusAfter(
+/** Sends all but the last byte, calls `meanwhile`, sends the last byte. `rule` = what the access log says. */
+async function endAfter(
   { line, type = JSON_TYPE, encoding, body }: Case,
   meanwhile: (state: { roles: readonly Role[]; isAuthenticated: boolean }) => void,
-): Promise<number | undefined> {
+): Promise<{ readonly status: number | undefined; readonly rule: string | undefined }> {
   const state = { roles: ['_admin', '_security'] as readonly Role[], isAuthenticated: true };
   const classify = createClassify({ storeDatabase: 'couchgate' });
   let received = 0;
+  let rule: string | undefined;
   const server = await serveSteps([
-    (req, _res, next) => {
+    (req, res, next) => {
       const context = contextOf(req);
+      res.on('close', () => (rule = context.outcome.refusal?.rule ?? context.decision?.rule));
       context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
       context.identified = { principal: { kind: 'key', name: 'k' }, method: 'basic' };
       context.target = parseTarget(req.url, { maxUrlBytes: 4096 });
@@ -101,7 +103,8 @@ async function statusAfter(
     req.end(body.subarray(-1));
     const [res] = await response;
     res.resume();
-    return res.statusCode;
+    await once(res, 'close');
+    return { status: res.statusCode, rule };
   } finally {
     server.close();
   }
@@ -112,15 +115,17 @@ describe('after a slow body', () => {
     const text = `${each.line}${each.encoding === undefined ? '' : ` (${each.encoding})`}`;
 
     it(`permits what is still permitted – ${text} – 200`, async () => {
-      assert.equal(await statusAfter(each, () => undefined), 200);
+      assert.equal((await endAfter(each, () => undefined)).status, 200);
     });
 
     it(`refuses what the permissions permit no longer – ${text} – 403`, async () => {
-      assert.equal(await statusAfter(each, (state) => (state.roles = [])), 403);
+      const end = await endAfter(each, (state) => (state.roles = []));
+      assert.deepEqual(end, { status: 403, rule: 'grant' });
     });
 
     it(`refuses credentials that became invalid – ${text} – 401`, async () => {
-      assert.equal(await statusAfter(each, (state) => (state.isAuthenticated = false)), 401);
+      const end = await endAfter(each, (state) => (state.isAuthenticated = false));
+      assert.deepEqual(end, { status: 401, rule: 'revoked' });
     });
   }
 });

@@ -1,5 +1,6 @@
-// CouchDB goes away and comes back: what needs it is 503 with Retry-After and never a refusal, what memory can decide is decided as before
-// for `outage_cache_seconds`, and nothing has to be restarted. The clock that says how old a memory is, is moved by hand.
+// CouchDB goes away and comes back: what needs it is 503 with Retry-After and never a refusal, what memory
+// can decide is decided as before for `outage_cache_seconds`, and nothing has to be restarted. The clock that
+// says how old a memory is, is moved by hand.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it, mock } from 'node:test';
@@ -306,11 +307,23 @@ describe('while CouchDB is away', () => {
   });
 
   describe('when `outage_cache_seconds` are over', () => {
-    // What was read just before CouchDB left is believed for `fallback_cache_seconds` whatever happens, and an answer out of memory for one more.
+    // What was read just before CouchDB left is believed for `fallback_cache_seconds` whatever happens, and
+    // an answer out of memory for one more.
     before(() => pass(25));
     for (const row of [...DECIDED, ...FORWARDED]) {
       it(`nothing is decided from memory – ${nameOf(row)} – 503`, async () =>
         assertUnavailable(await send(row)));
+    }
+  });
+
+  it('the access log says why, and takes none of it for a wrong password – 503', async () => {
+    const lines = (await couchgate.accessLog()).filter(({ statusCode }) => statusCode === 503);
+    assert.ok(lines.length > FORWARDED.length + COLD.length);
+    for (const line of lines) {
+      assert.match(line['failure'] as string, /\w{5}/, JSON.stringify(line));
+      const isDecided = line['decision'] === 'allow';
+      assert.equal(isDecided ? undefined : line['rule'], isDecided ? undefined : 'undecided');
+      assert.equal(typeof line['reason'], isDecided ? 'undefined' : 'string');
     }
   });
 
