@@ -145,7 +145,7 @@ export class Context {
   readonly startedAt = performance.now();
   /** The accepted or generated X-Couch-Request-ID (audit/record). */
   id = '';
-  /** Headers of every answer, as alternating names and values (listen/messages writes them). */
+  /** Headers of every answer, as alternating names and values (sent by listen/messages). */
   readonly answerHeaders: string[] = [];
   /** Further headers of every answer that is a page (listen/security-headers). */
   pageHeaders: PageHeaders = NO_PAGE_HEADERS;

@@ -189,7 +189,7 @@ async function start({ nodes, store, bus, storeMajority, history, backups }: Par
   backups.start();
 }
 
-/** Closes in the reverse order of creation. */
+/** Closes what uses a service before that service. */
 async function close(parts: Parts): Promise<void> {
   await parts.backups.close();
   parts.revocationWatch.close();

@@ -116,8 +116,9 @@ function explainedToEverybody(refused: Endpoint): Endpoint {
 }
 
 /**
- * Classifies `/_api`. In `/_api/v2/db/{db}/_security` and below it, the database name may hold unencoded
- * slashes: IBM declares it as `<path:db>`. A path that ends in `_security` is that of the object itself.
+ * Classifies `/_api`. Before `/_export`, and before `/_security` and what is below it, the database name may
+ * hold unencoded slashes: IBM declares it as `<path:db>`. A path that ends in `_security` is that of the
+ * object itself.
  */
 function inApi(method: string, segments: readonly string[], reserved: ReadonlySet<string>): Operation {
   if (segments[1] === 'v2' && segments[2] === 'db' && segments.length >= 5 && segments.at(-1) === '_export')
@@ -166,7 +167,10 @@ const API_SECURITY: Readonly<Record<string, Endpoint>> = {
   'security-put': endpoint('api-security-put'),
 };
 
-/** `GET`, `HEAD` and `PUT` of one document, as a path without attachments and without `_design`. */
+/**
+ * Marks `GET`, `HEAD` and `PUT` of one user document, without its attachments: authorize decides whether it
+ * is the caller's own.
+ */
 function inUsers(
   method: string,
   segments: readonly string[],

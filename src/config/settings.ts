@@ -213,7 +213,8 @@ export const SETTINGS = {
   store_database: {
     type: 'text',
     default: 'couchgate',
-    description: 'CouchDB database for API keys and revoked sessions; no client can access it.',
+    description:
+      'CouchDB database of Couchgate itself: API keys, permission records, other grants, ended sessions and jobs. No client can access it.',
   },
 
   backup_repository: {
@@ -387,7 +388,8 @@ export const SETTINGS = {
   fallback_cache_seconds: {
     type: 'seconds',
     default: 2,
-    description: 'Cache time of permissions and passwords while the invalidation feed is down.',
+    description:
+      'Cache time of API keys, passwords, sessions and grants while the invalidation feed is down: for so long, another replica may still accept what was revoked.',
   },
   outage_cache_seconds: {
     type: 'seconds',

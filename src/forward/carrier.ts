@@ -22,7 +22,7 @@ export interface AttemptFailure {
 
 /** Exactly one of these is called for each attempt that is not destroyed. */
 export interface AttemptEvents {
-  /** The head of an answer arrived. The listener calls `answer.receive` or `answer.discard` at once. */
+  /** The head of an answer arrived. The listener calls `answer.receive` at once, or ends the attempt. */
   answered(answer: NodeAnswer): void;
   attemptFailed(failure: AttemptFailure): void;
 }

@@ -72,7 +72,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     this.#plan = this.#request.plan;
     this.caller = this.#request.caller;
     this.#decision = decision;
-    // A refusal of its head must not hold a slot. Without a stream, http-proxy alone needs the object.
+    // Created before a slot is taken, because the meter of a stream may refuse the head of the body. A body
+    // that is not streamed needs it for http-proxy only, later.
     if (this.#request.body.kind === 'stream') this.#body = this.#createBody();
     // The only event for a client that disconnected: Node emits `aborted` only while the request is
     // incomplete (M3).

@@ -38,7 +38,7 @@ export class KeptConnections {
   /** Closes a connection. A request that it carries fails. */
   discard(connection: KeptConnection): void {
     this.#open.delete(connection);
-    // Rejects never: a client that is destroyed twice fulfils.
+    // Never rejects, also if the client is already destroyed.
     void connection.client.destroy();
   }
 

@@ -73,7 +73,7 @@ export interface HeadOptions {
  * Returns the head of the answer as alternating names and values. Of a repeated header the first counts. A
  * design function can add one before CouchDB's own, and can end the head early (H3). Therefore the CSP
  * sandbox against stored pages and scripts (H8) is always added here.
- * Headers that earlier steps set on `res` (CORS, request id, security headers) stay; Vary is joined.
+ * Headers in `context.answerHeaders` (CORS, request id, security headers) stay; Vary is joined.
  */
 export function responseHead(
   status: number,

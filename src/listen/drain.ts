@@ -7,7 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 export interface DrainParameters {
   /** HTTP and HTTPS servers that stop accepting. */
   readonly servers: readonly Server[];
-  /** Called first: /readyz and /_up then answer 404 or 503, so that load balancers stop sending requests. */
+  /** Called first: /readyz then answers 503 and /_up 404, so that load balancers stop sending requests. */
   readonly readinessOff: () => void;
   /** Ends the responses that never end by themselves; called after accepting has stopped. */
   readonly endFeeds: () => void;

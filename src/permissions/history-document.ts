@@ -140,10 +140,10 @@ function applied(document: JsonObject, { changes, rest }: HistoryEntry): JsonObj
 }
 
 /**
- * The ids to delete, of one database, the oldest first: those that are too old or too many. An entry that a
- * later one needs, because that one is not whole, stays.
+ * How many of the ids of one database, the oldest first, are to be deleted: those that are too old or too
+ * many. An entry that a later one needs, because that one is not whole, stays.
  */
-export function outdated(
+export function countOutdated(
   ids: readonly EntryId[],
   { keep, olderThan }: { readonly keep: number; readonly olderThan: number },
 ): number {

@@ -9,7 +9,7 @@ import {
   entryOf,
   type HistoryEntry,
   idOf,
-  outdated,
+  countOutdated,
   parseEntry,
   parseId,
   revisionKey,
@@ -69,7 +69,7 @@ export interface PermissionHistoryOptions {
 
 const DAY_MS = 86_400_000;
 const PAGE_IDS = 2000;
-/** After every entry of the last page was left out, the next page is read. */
+/** Entries per request. */
 const PAGE_ENTRIES = 200;
 const MAX_KNOWN_DATABASES = 100_000;
 
@@ -202,7 +202,7 @@ class CouchHistory implements PermissionHistory {
   async #removeOutdated(entries: readonly { readonly id: EntryId; readonly row: Row }[]): Promise<void> {
     const { keep, keepDays } = this.#options;
     const olderThan = Math.floor((this.#now() - keepDays * DAY_MS) / 1000);
-    const count = outdated(
+    const count = countOutdated(
       entries.map(({ id }) => id),
       { keep, olderThan },
     );

@@ -1,5 +1,8 @@
 // The protocol of the permission record: reads what is in force, and changes it.
-// docs/decisions/2026-11-28-permission-record.md has the reasons and the proofs.
+// docs/decisions/2026-11-28-permission-record.md has the reasons and the proofs. The reader reads record and
+// object, the writer writes one leaf to all copies, the finisher brings an unfinished change to rest;
+// record-states.ts makes the states. The follower keeps the index by the feed of the store; the maintenance
+// repairs objects that differ.
 import { NotFound, Unavailable } from '../http-errors.ts';
 import { type Caller } from '../principal/principal.ts';
 import { getSecurity } from './couch-security.ts';
