@@ -19,6 +19,8 @@ Writes the documents of a database, in the order of their ids, with the rights o
   --format FORMAT        json, jsonl or csv; default: json
   --fields NAMES         these fields only, separated by commas: name,address.city; default: all. For csv: those of
                          the first 1000 documents
+  --keep-formulas        with csv: cells as they are, for programs. Without it, a cell that a spreadsheet could run as a
+                         formula gets a ' before it
   --missing-empty        a field that the first 1000 documents do not have is an empty column, not a mistake
   --deleted              also documents that are deleted; in the order of changes
   --design               also design documents
@@ -38,6 +40,7 @@ that have no column; they are named.
 const OPTIONS = {
   format: { type: 'string' },
   fields: { type: 'string' },
+  'keep-formulas': { type: 'boolean', default: false },
   'missing-empty': { type: 'boolean', default: false },
   deleted: { type: 'boolean', default: false },
   design: { type: 'boolean', default: false },
@@ -102,6 +105,7 @@ function queryOf(values: Values): string {
   const query = new URLSearchParams();
   if (values.format !== undefined) query.set('format', values.format);
   if (values.fields !== undefined) query.set('fields', values.fields);
+  if (values['keep-formulas']) query.set('formulas', 'keep');
   if (values['missing-empty']) query.set('missing', 'empty');
   for (const name of ['deleted', 'design', 'conflicts'] as const) if (values[name]) query.set(name, 'true');
   return query.toString();

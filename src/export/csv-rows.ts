@@ -1,8 +1,10 @@
-// Writes rows of CSV (RFC 4180) that a spreadsheet opens as the same table and never runs as formulas (H33).
+// Writes rows of CSV (RFC 4180) that a spreadsheet opens as the same table and, unless the caller asks for
+// the exact text, never runs as formulas (H33).
 import { stringify } from 'csv-stringify/sync';
 import { writeJson, type ExactNumber } from '../json/exact-numbers.ts';
 import { type Column } from './columns.ts';
 import { type ExportedDocument } from './document-pages.ts';
+import { type Formulas } from './options.ts';
 import { PIECE_LENGTH, type Work } from './work.ts';
 
 type Cell = string | number | bigint;
@@ -12,19 +14,26 @@ type Cell = string | number | bigint;
  * otherwise (owasp.org/www-community/attacks/CSV_Injection). A number keeps its sign.
  */
 const OPTIONS = {
-  escape_formulas: true,
   record_delimiter: 'windows',
   // The library quotes for CRLF only; many readers end a row at every CR or LF. Spreadsheets of many
   // countries separate cells at `;`, and all do at tabs when text is pasted.
   quoted_match: /[\r\n;\t]/,
 } as const;
 
-/** Where a reader that separates cells at `;` or tab begins one: it knows no quotes within a cell. */
+/**
+ * Where a reader that separates cells at `;` or tab begins one: it knows no quotes within a cell. What
+ * follows does not matter, not even in a list (`- a`): such a reader takes the next cells of the row for a
+ * part of it. Without this, LibreOffice 7.4 with `;` as separator runs a `=1+1` of a quoted cell.
+ */
 const FORMULA_WITHIN = /([;\t\r\n])(?=[=+\-@\uFF1D\uFF0B\uFF0D\uFF20])/g;
 
 /** The header. Names of fields come from documents, so they are escaped as cells are. */
-export function csvHeader(columns: readonly Column[]): string {
-  return stringify([columns.map(({ name }) => withoutFormulas(name))], OPTIONS);
+export function csvHeader(columns: readonly Column[], formulas: Formulas): string {
+  return stringify([columns.map(({ name }) => textCell(name, formulas))], optionsFor(formulas));
+}
+
+function optionsFor(formulas: Formulas) {
+  return { ...OPTIONS, escape_formulas: formulas === 'escape' };
 }
 
 /**
@@ -35,42 +44,44 @@ export function* csvRows(
   documents: readonly ExportedDocument[],
   columns: readonly Column[],
   work: Work,
+  formulas: Formulas,
 ): Generator<string> {
+  const options = optionsFor(formulas);
   let rows: Cell[][] = [];
   let length = 0;
   for (const document of documents) {
     let row: Cell[] = [];
     for (const [at, column] of columns.entries()) {
-      const cell = cellOf(column.valueIn(document, work));
+      const cell = cellOf(column.valueIn(document, work), formulas);
       row.push(cell);
       length += typeof cell === 'string' ? cell.length : 1;
       work.add(1);
       const isLast = at === columns.length - 1;
       if (isLast || (length < PIECE_LENGTH && !work.takePortion())) continue;
-      yield `${stringify(rows, OPTIONS)}${stringify([row], { ...OPTIONS, eof: false })},`;
+      yield `${stringify(rows, options)}${stringify([row], { ...options, eof: false })},`;
       [rows, row, length] = [[], [], 0];
     }
     rows.push(row);
     if (length < PIECE_LENGTH && !work.takePortion()) continue;
-    yield stringify(rows, OPTIONS);
+    yield stringify(rows, options);
     [rows, length] = [[], 0];
   }
-  if (rows.length > 0) yield stringify(rows, OPTIONS);
+  if (rows.length > 0) yield stringify(rows, options);
 }
 
 /** Text as it is, nothing for null and for no value, JSON for lists and objects. */
-function cellOf(value: unknown): Cell {
+function cellOf(value: unknown, formulas: Formulas): Cell {
   if (value === undefined || value === null) return '';
-  if (typeof value === 'string') return withoutFormulas(value);
+  if (typeof value === 'string') return textCell(value, formulas);
   if (typeof value === 'number') return value;
   if (typeof value === 'boolean') return value ? 'true' : 'false';
   if (typeof value === 'function') {
     const text = (value as ExactNumber)();
     return /^-?\d+$/.test(text) ? BigInt(text) : text;
   }
-  return withoutFormulas(writeJson(value));
+  return textCell(writeJson(value), formulas);
 }
 
-function withoutFormulas(text: string): string {
-  return text.replace(FORMULA_WITHIN, "$1'");
+function textCell(text: string, formulas: Formulas): string {
+  return formulas === 'keep' ? text : text.replace(FORMULA_WITHIN, "$1'");
 }

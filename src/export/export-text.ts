@@ -73,7 +73,7 @@ interface Writer {
 }
 
 async function writerFor(
-  { format }: ExportOptions,
+  { format, formulas }: ExportOptions,
   chosen: readonly FieldPath[] | undefined,
   sample: readonly ExportedDocument[],
   work: Work,
@@ -82,7 +82,7 @@ async function writerFor(
     const columns = chosen ?? (await inferColumns(sample, work));
     const leftOut = new LeftOut(columns);
     return {
-      begin: csvHeader(columns),
+      begin: csvHeader(columns, formulas),
       end: '',
       *write(page) {
         if (chosen === undefined)
@@ -90,7 +90,7 @@ async function writerFor(
             leftOut.add(document, work);
             if (work.takePortion()) yield '';
           }
-        yield* csvRows(page, columns, work);
+        yield* csvRows(page, columns, work, formulas);
       },
       leftOut: () => leftOut.names,
     };

@@ -3,6 +3,9 @@ import { BadRequest } from '../http-errors.ts';
 
 export type ExportFormat = 'json' | 'jsonl' | 'csv';
 
+/** `escape` = cells of a CSV that a spreadsheet could run get a quote; `keep` = the exact text. */
+export type Formulas = 'escape' | 'keep';
+
 export interface ExportOptions {
   readonly format: ExportFormat;
   /** Names or paths (`address.city`), in the order of the columns; undefined = all fields. */
@@ -15,10 +18,19 @@ export interface ExportOptions {
   readonly conflicts: boolean;
   /** True: a field that no document has is an empty column, not a mistake. */
   readonly allowsMissing: boolean;
+  readonly formulas: Formulas;
 }
 
 const FORMATS: readonly string[] = ['json', 'jsonl', 'csv'];
-const NAMES: readonly string[] = ['format', 'fields', 'deleted', 'design', 'conflicts', 'missing'];
+const NAMES: readonly string[] = [
+  'format',
+  'fields',
+  'deleted',
+  'design',
+  'conflicts',
+  'missing',
+  'formulas',
+];
 /** Columns of an export. Each costs a lookup and a cell in every document. */
 export const MAX_FIELDS = 1000;
 const MAX_FIELD_BYTES = 1000;
@@ -28,7 +40,7 @@ const SHOWN_FIELDS = 10;
 const SHOWN_LENGTH = 40;
 
 /**
- * Parses a query: `?format=csv&fields=a,b.c&deleted=true&design=true&conflicts=true&missing=empty`. Throws
+ * Parses a query: `?format=csv&formulas=keep&fields=a,b.c&missing=empty&deleted=true&design=true`. Throws
  * 400 for an unknown, repeated or invalid parameter: a misspelt one must not change what leaves.
  */
 export function parseExportOptions(query: string): ExportOptions {
@@ -43,6 +55,9 @@ export function parseExportOptions(query: string): ExportOptions {
   if (!FORMATS.includes(format)) throw new BadRequest('`format` must be json, jsonl or csv');
   const missing = found.get('missing');
   if (missing !== undefined && missing !== 'empty') throw new BadRequest('`missing` must be empty');
+  const formulas = found.get('formulas');
+  if (formulas !== undefined && (formulas !== 'keep' || format !== 'csv'))
+    throw new BadRequest('`formulas` must be keep, with format=csv');
   const flag = (name: string): boolean => {
     const value = found.get(name) ?? 'false';
     if (value !== 'true' && value !== 'false') throw new BadRequest(`\`${name}\` must be true or false`);
@@ -55,6 +70,7 @@ export function parseExportOptions(query: string): ExportOptions {
     design: flag('design'),
     conflicts: flag('conflicts'),
     allowsMissing: missing === 'empty',
+    formulas: formulas === 'keep' ? 'keep' : 'escape',
   };
 }
 

@@ -94,8 +94,18 @@ describe('H33: exports', () => {
   it('writes no formula where another separator of a spreadsheet begins a cell', () => {
     const columns = ['_id', 'x\t=h'].map((field) => new FieldPath(field));
     const table = (text: unknown): string =>
-      csvHeader(columns) + [...csvRows([{ _id: 'a', 'x\t=h': text }], columns, new Work())].join('');
-    for (const text of ['x;=1+1;y', 'x\t+1', 'x\n-1\ny', 'x\r@a', 'x;＝1', '=1;y', { a: 'x;=1+1;y' }])
+      csvHeader(columns, 'escape') +
+      [...csvRows([{ _id: 'a', 'x\t=h': text }], columns, new Work(), 'escape')].join('');
+    for (const text of [
+      'x;=1+1;y',
+      'x\t+1',
+      'x\n-1\ny',
+      'x\r@a',
+      'x;＝1',
+      '=1;y',
+      { a: 'x;=1+1;y' },
+      'a\n- b',
+    ])
       for (const separator of [';', '\t'])
         // Quotes within a cell mean nothing: only those at its beginning do.
         for (const cell of table(text).split(new RegExp(`[${separator}\r\n]`)))
@@ -156,6 +166,8 @@ describe('H33: exports', () => {
       '?fields=a,a',
       '?deleted=yes',
       '?format=csv&format=json',
+      '?formulas=keep',
+      '?format=csv&formulas=escape',
     ])
       assert.equal((await get(path('fruit', query), reader)).status, 400, query);
     const missing = await get(path('fruit', '?format=csv&fields=_id,nothing'), reader);

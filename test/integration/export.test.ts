@@ -67,6 +67,21 @@ describe('the export of a database', () => {
     assert.equal(chosen, '_id,address.city,address.lines.0\r\napple,Köln,"a\nb"\r\nbean,,\r\n');
   });
 
+  it('keeps formulas and lists if a program asks for the exact text – formulas=keep', async () => {
+    const text = '=1+1;x\n- a\n- b';
+    const body = { _id: 'cell', text, '=field': -1 };
+    await gate.database('formulas', { [reader.name]: ['_reader'] });
+    assert.equal((await gate.ask('PUT', '/formulas/cell', { as: gate.owner, body })).status, 201);
+    const query = '?format=csv&fields=_id,text,%3Dfield';
+    const escaped = `_id,text,'=field\r\ncell,"'=1+1;x\n'- a\n'- b",-1\r\n`;
+    assert.equal(await get('formulas', query), escaped);
+    const exact = `_id,text,=field\r\ncell,"${text}",-1\r\n`;
+    assert.equal(await get('formulas', `${query}&formulas=keep`), exact);
+    const fields = '_id,text,=field';
+    const { code, out } = await run('formulas', '--format', 'csv', '--fields', fields, '--keep-formulas');
+    assert.deepEqual([code, out], [0, exact]);
+  });
+
   it('has every document once over many pages', async () => {
     const lines = (await get('many', '?format=jsonl')).trim().split('\n');
     assert.equal(new Set(lines).size, 2501);
