@@ -9,6 +9,7 @@ import { type OnEvent } from './events.ts';
 import { type IndexReader, type IndexRef } from './index-file.ts';
 import { LeafWriter } from './leaf-writer.ts';
 import { type Lock } from './lock.ts';
+import { FULL_SPEED, rest, type Pace } from './pace.ts';
 import { PresentIds } from './present-ids.ts';
 import { type Repository } from './repository.ts';
 import {
@@ -35,18 +36,14 @@ export interface BackupContext {
   readonly onEvent: OnEvent;
   /** Ends the run after the current batch; the next run continues there. */
   readonly signal?: AbortSignal;
-  /** `_bulk_get` requests at the same time. */
-  readonly concurrency?: number;
+  /** How fast it reads; default: at full speed. */
+  readonly pace?: Pace;
   /** The second cluster, which gets the snapshots too. */
   readonly target?: SecondCluster | undefined;
-  /** Waits after each `_bulk_get` for so many times its duration, so that clients notice less. Default 0. */
-  readonly restRatio?: number;
 }
 
 /** The database was deleted and made again during the run. */
 class Recreated extends BackupError {}
-
-const DEFAULT_CONCURRENCY = 4;
 
 /**
  * Makes a snapshot and returns it. `complete` is false if something could not be read. Throws `Cancelled`
@@ -115,13 +112,13 @@ class DatabaseRun {
 
   /** Reads the feed to its end. Throws `Cancelled` after an abort, when what was read is on disk. */
   async #readChanges(begin: PartialRun): Promise<PartialRun> {
-    const { repository, onEvent, signal, concurrency = DEFAULT_CONCURRENCY, restRatio = 0 } = this.#context;
+    const { repository, onEvent, signal, pace = FULL_SPEED } = this.#context;
     const database = this.#database;
     let state = begin;
     const changes = new ChangeReader(
       {
-        ...{ source: this.#source, writer: this.#writer, signal, concurrency, restRatio },
-        reader: new DocumentReader(this.#source, storeIn(repository)),
+        ...{ source: this.#source, writer: this.#writer, signal, pace },
+        reader: new DocumentReader(this.#source, storeIn(repository, pace, signal)),
         chain: await Chain.open(repository, begin.index, { cache: this.#indexFiles }),
         onProgress: (documents, bytes, pending) =>
           onEvent({ type: 'progress', database, documents, bytes, pending }),
@@ -149,14 +146,16 @@ class DatabaseRun {
    * only, so all ids of the database are compared with those of the chain.
    */
   async #removePurged(state: PartialRun, purgeSeq: string): Promise<PartialRun> {
-    const { repository, onEvent } = this.#context;
+    const { repository, onEvent, signal, pace = FULL_SPEED } = this.#context;
     const present = new PresentIds();
-    for (
-      let page = await this.#source.changes('0');
-      page.rows.length > 0;
-      page = await this.#source.changes(page.since)
-    )
+    for (let since = '0'; ;) {
+      const begin = performance.now();
+      const page = await this.#source.changes(since, pace.changes);
+      if (page.rows.length === 0) break;
       for (const { id } of page.rows) present.add(id);
+      since = page.since;
+      await rest(pace, performance.now() - begin, signal);
+    }
     const chain = await Chain.open(repository, state.index);
     let removed = 0;
     for await (const { id } of chain.entries()) {

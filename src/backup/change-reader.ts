@@ -1,11 +1,11 @@
 // Reads what changed in a database into packs: it reads the feed ahead, sends several `_bulk_get` at the same
 // time, and writes files behind them.
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Chain } from './chain.ts';
 import { compare } from './canonical.ts';
 import { type DocumentReader, type WantedDocument } from './document-reader.ts';
 import { type IndexRef } from './index-file.ts';
 import { type LeafWriter } from './leaf-writer.ts';
+import { rest, type Pace } from './pace.ts';
 import { type Problem } from './snapshot.ts';
 import { type ChangeRow, type ChangesPage, type DatabaseSource } from './source.ts';
 
@@ -15,10 +15,7 @@ export interface ChangeReaderDeps {
   readonly writer: LeafWriter;
   /** What the repository has. */
   readonly chain: Chain;
-  /** `_bulk_get` requests at the same time. */
-  readonly concurrency: number;
-  /** Waits after each `_bulk_get` for so many times its duration. */
-  readonly restRatio: number;
+  readonly pace: Pace;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (documents: number, bytes: number, pending: number) => void;
   readonly onProblem: (problem: Problem) => void;
@@ -29,7 +26,6 @@ export interface ChangeReaderDeps {
 /** A batch ends after so many characters or documents, so that a crash loses little. */
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
 const BATCH_DOCUMENTS = 5000;
-const ANSWER_TARGET_BYTES = 1024 * 1024;
 const MAX_IDS = 500;
 /** Index blocks that are read at the same time. */
 const LOOKUPS = 32;
@@ -79,8 +75,8 @@ export class ChangeReader {
 
   /** False after an abort. */
   async #feed(): Promise<boolean> {
-    const { source } = this.#deps;
-    let next = source.changes(this.#since);
+    const { source, pace } = this.#deps;
+    let next = source.changes(this.#since, pace.changes);
     for (;;) {
       const page = await next;
       if (page.rows.length === 0) {
@@ -88,7 +84,7 @@ export class ChangeReader {
         this.#since = page.since;
         return true;
       }
-      next = source.changes(page.since);
+      next = source.changes(page.since, pace.changes);
       // The page is read ahead; its failure is reported when it is awaited.
       next.catch(() => undefined);
       if (!(await this.#page(page))) return false;
@@ -106,8 +102,8 @@ export class ChangeReader {
     const page = { since, open: 0, started: false };
     this.#pages.push(page);
     for (let at = 0; at < wanted.length;) {
-      const { signal, concurrency, writer } = this.#deps;
-      while (this.#running.size >= concurrency) await Promise.race(this.#running);
+      const { signal, pace, writer } = this.#deps;
+      while (this.#running.size >= pace.concurrency) await Promise.race(this.#running);
       if (this.#failure !== undefined) throw this.#failure.error;
       if (signal?.aborted === true) return false;
       const group = wanted.slice(at, at + this.#groupSize());
@@ -135,7 +131,8 @@ export class ChangeReader {
   }
 
   #groupSize(): number {
-    return Math.min(MAX_IDS, Math.max(1, Math.floor(ANSWER_TARGET_BYTES / this.#answerBytesPerDocument)));
+    const fitting = Math.floor(this.#deps.pace.answerBytes / this.#answerBytesPerDocument);
+    return Math.min(MAX_IDS, Math.max(1, fitting));
   }
 
   #start(group: readonly WantedDocument[], page: { open: number }): void {
@@ -163,7 +160,7 @@ export class ChangeReader {
   }
 
   async #readGroup(group: readonly WantedDocument[]): Promise<void> {
-    const { reader, writer, restRatio, onProblem, onProgress } = this.#deps;
+    const { reader, writer, pace, signal, onProblem, onProgress } = this.#deps;
     const begin = performance.now();
     const outcomes = await reader.read(group);
     let bytes = 0;
@@ -187,8 +184,7 @@ export class ChangeReader {
     this.#bytes += bytes;
     this.#answerBytesPerDocument = Math.max(100, (this.#answerBytesPerDocument + bytes / group.length) / 2);
     onProgress(this.#documents, this.#bytes, this.#pending);
-    const rest = (performance.now() - begin) * restRatio;
-    if (rest > 0) await delay(rest);
+    await rest(pace, performance.now() - begin, signal);
   }
 
   async #drain(): Promise<void> {

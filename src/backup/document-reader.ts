@@ -7,6 +7,7 @@ import { BackupError } from './errors.ts';
 import { type IndexedLeaf, type IndexEntry, type StoredAttachment } from './index-file.ts';
 import { contentHash, membersOf, type AttachmentStub, type LeafText } from './leaf.ts';
 import { type LeafToStore } from './leaf-writer.ts';
+import { paced, type Pace } from './pace.ts';
 import { type Repository } from './repository.ts';
 import { isMissing, type DatabaseSource, type DocumentRead } from './source.ts';
 
@@ -164,8 +165,8 @@ function hasAncestor(leaf: LeafText, rev: string): boolean {
 }
 
 /** Stores attachments in the repository. */
-export function storeIn(repository: Repository): StoreContent {
-  return (content) => storeAttachment(repository, content);
+export function storeIn(repository: Repository, pace: Pace, signal: AbortSignal | undefined): StoreContent {
+  return (content) => storeAttachment(repository, paced(content, pace, signal));
 }
 
 /**

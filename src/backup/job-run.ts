@@ -5,6 +5,7 @@ import { withResult, type Job, type JobState } from './job.ts';
 import { interrupted } from './job-texts.ts';
 import { type JobStore, type StoredJob } from './job-store.ts';
 import { processName, type HeldLease } from './lease.ts';
+import { type DatabaseResult } from './process-protocol.ts';
 import { startJob, type JobEnd, type ProcessOptions, type RunningJob } from './process-client.ts';
 
 export interface JobRunParts {
@@ -16,6 +17,8 @@ export interface JobRunParts {
   readonly warn: (message: string, fields: object) => void;
 }
 
+/** Databases that the log names; the job names more. */
+const LOGGED_FAILURES = 10;
 /** The record of a running job is written at most this often: every replica reads each revision. */
 const WRITE_MS = 2000;
 /** How long the end of a job is tried to be written. */
@@ -112,12 +115,28 @@ export class JobRun {
     for (let tries = 0; tries < LAST_WRITE_TRIES && !(await this.#write()); tries += 1)
       await new Promise((resolve) => setTimeout(resolve, LAST_WRITE_PAUSE_MS).unref());
     await lease.release();
-    const { id, kind, state, reason, databases } = this.#job;
+    const { id, kind, state, reason, databases, results } = this.#job;
     const fields = { job: id, kind, state, exit_code: exitCode, databases };
     if (state === 'done') report('backup job has ended', fields);
-    else warn('backup job has not succeeded', { ...fields, ...(reason === undefined ? {} : { reason }) });
+    else
+      warn('backup job has not succeeded', {
+        ...fields,
+        ...(reason === undefined ? {} : { reason }),
+        failures: failuresIn(results),
+      });
     return this.#job;
   }
+}
+
+/** The first databases that failed or are incomplete, each with its reason or its first problem. */
+function failuresIn(results: readonly DatabaseResult[]): readonly object[] {
+  return results
+    .filter(({ state }) => state !== 'done')
+    .slice(0, LOGGED_FAILURES)
+    .map(({ database, state, reason, problems }) => ({
+      ...{ database, state },
+      reason: reason ?? problems?.[0]?.reason ?? '',
+    }));
 }
 
 function stateOf(exitCode: number): JobState {

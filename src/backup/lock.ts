@@ -1,17 +1,23 @@
 // Lets one process at a time write to a repository. A lock shows its owner and its age, and ends with the
 // owner.
 import { randomUUID } from 'node:crypto';
-import { readFileSync, utimesSync } from 'node:fs';
+import { readFileSync, readlinkSync, utimesSync } from 'node:fs';
 import { link, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileFailure, RepositoryLocked } from './errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Cancelled, fileFailure, RepositoryLocked } from './errors.ts';
 import { readFileIfThere } from './files.ts';
 import { type Repository } from './repository.ts';
 
 export interface LockRecord {
   readonly id: string;
   readonly host: string;
+  /**
+   * Where `pid` means this process: the boot and the process namespace, because containers may have the name
+   * of their host. Older records have none.
+   */
+  readonly pid_scope?: string;
   readonly pid: number;
   /** Start of the process in clock ticks since boot; tells a process from a later one with the same pid. */
   readonly process_start: string;
@@ -22,6 +28,11 @@ export interface LockRecord {
 const REFRESH_MS = 5000;
 /** A lock of another machine that was not refreshed for this time is stale. */
 const STALE_MS = 120_000;
+/** A lock that was refreshed in this time has an owner that lives. */
+const ALIVE_MS = 3 * REFRESH_MS;
+const WAIT_POLL_MS = 1000;
+/** Stale locks that other processes put in the place of each other. */
+const MAX_REMOVALS = 3;
 
 /** A file that shows who does something, while its process lives. */
 export interface Announcement {
@@ -34,19 +45,35 @@ export interface Lock {
   release(): Promise<void>;
 }
 
+export interface LockOptions {
+  /** True: a lock whose owner of another machine seems to be dead is waited for, until it is stale. */
+  readonly waits?: boolean;
+  readonly signal?: AbortSignal;
+}
+
 /**
- * Takes the lock of a repository. Throws `RepositoryLocked` with the owner and the age of the present one.
+ * Takes the lock of a repository. Throws `RepositoryLocked` with the owner and the age of the present one,
+ * and `Cancelled` after an abort.
  */
-export async function takeLock(repository: Repository, command: string): Promise<Lock> {
+export async function takeLock(
+  repository: Repository,
+  command: string,
+  { waits = false, signal }: LockOptions = {},
+): Promise<Lock> {
   const path = join(repository.folder, 'lock');
   const record = newRecord(command);
-  for (let attempt = 0; ; attempt += 1) {
-    if (await create(repository, path, record)) break;
+  for (let removals = 0; !(await create(repository, path, record));) {
     const other = await readRecord(path);
     if (other === undefined) continue;
     const idleMs = await idleTime(path);
-    if (attempt > 3 || !isStale(other, idleMs)) throw lockedBy(other, idleMs);
-    await removeStale(path, other.id);
+    if (isStale(other, idleMs) && removals <= MAX_REMOVALS) {
+      await removeStale(path, other.id);
+      removals += 1;
+      continue;
+    }
+    if (!waits || idleMs < ALIVE_MS || removals > MAX_REMOVALS) throw lockedBy(other, idleMs);
+    await delay(WAIT_POLL_MS);
+    if (signal?.aborted === true) throw new Cancelled('The backup was cancelled while it waited for a lock.');
   }
   const timer = setInterval(() => refresh(path), REFRESH_MS);
   timer.unref();
@@ -69,6 +96,7 @@ function newRecord(command: string): LockRecord {
   return {
     id: randomUUID(),
     host: hostname(),
+    pid_scope: PID_SCOPE,
     pid: process.pid,
     process_start: processStart(process.pid),
     command,
@@ -144,14 +172,15 @@ async function readRecord(path: string): Promise<LockRecord | undefined> {
 
 /** The pid becomes a part of a path. */
 function isRecord(record: Partial<LockRecord> | null): record is LockRecord {
-  const { id, host, pid, process_start: start, command, since } = record ?? {};
+  const { id, host, pid_scope: scope = '', pid, process_start: start, command, since } = record ?? {};
   return (
-    Number.isSafeInteger(pid) && [id, host, start, command, since].every((one) => typeof one === 'string')
+    Number.isSafeInteger(pid) &&
+    [id, host, scope, start, command, since].every((one) => typeof one === 'string')
   );
 }
 
 function isStale(record: LockRecord, idleMs: number): boolean {
-  if (record.host === hostname() && record.pid !== 0)
+  if (record.host === hostname() && (record.pid_scope ?? PID_SCOPE) === PID_SCOPE && record.pid !== 0)
     return processStart(record.pid) !== record.process_start || record.process_start === '';
   return idleMs > STALE_MS;
 }
@@ -209,6 +238,18 @@ function processStart(pid: number): string {
     } catch {
       return '';
     }
+  }
+}
+
+/** Empty without /proc: a host is one scope then. */
+const PID_SCOPE = pidScope();
+
+function pidScope(): string {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return '';
   }
 }
 

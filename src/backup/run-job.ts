@@ -9,6 +9,7 @@ import { failureOf, NotInRepository } from './failure.ts';
 import { forgetByPolicy, parsePolicy, removeForgotten } from './forget.ts';
 import { backupInstance, instanceDatabases, requireEncryption, secondCluster } from './instance.ts';
 import { takeLock, type Lock } from './lock.ts';
+import { BESIDE_CLIENTS } from './pace.ts';
 import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
 import { prune } from './prune.ts';
 import { RepositoryInUse } from './readers.ts';
@@ -29,8 +30,6 @@ export interface JobContext {
   readonly signal: AbortSignal;
 }
 
-/** A job shares the nodes with clients: few requests at a time, and a pause as long as each of them took. */
-const BACKUP_PACE = { concurrency: 2, restRatio: 1 };
 const RESTORE_PACE = { concurrency: 2 };
 const MAX_PROBLEMS = 20;
 /** Stands for the instance section in the results of a job; no database can have this name. */
@@ -55,12 +54,12 @@ async function runBackup(
   if (patterns.some((pattern) => own.includes(pattern)))
     throw new BackupError('Databases of the instance are backed up with the instance section only.');
   const repository = await context.repository(true);
-  const lock = await takeLock(repository, 'backup job');
+  const lock = await takeLock(repository, 'backup job', { waits: true, signal });
   try {
     const isEncrypted = repository.cipher !== undefined;
     const chosen = patterns.length === 0 ? settings.databases : patterns;
     const names = await chooseDatabases(couch, chosen, { store: settings.storeDatabase, isEncrypted });
-    const backup = { repository, lock, couch, signal, ...BACKUP_PACE };
+    const backup = { repository, lock, couch, signal, pace: BESIDE_CLIENTS };
     const withInstance = settings.instance && patterns.length === 0;
     const ofInstance = settings.instance ? instanceDatabases(settings.storeDatabase) : [];
     const target = secondCluster(repository, context.target, settings.storeDatabase);

@@ -98,10 +98,10 @@ export class DatabaseSource {
     return this.#json('/_security');
   }
 
-  /** Reads the next rows of the feed. */
-  async changes(since: string): Promise<ChangesPage> {
+  /** Reads the next rows of the feed, at most `limit`. */
+  async changes(since: string, limit = CHANGES_PAGE): Promise<ChangesPage> {
     // A sequence for every row would cost CouchDB as much as the row.
-    const query = `?style=all_docs&limit=${CHANGES_PAGE}&seq_interval=${CHANGES_PAGE}&since=${encodeURIComponent(since)}`;
+    const query = `?style=all_docs&limit=${limit}&seq_interval=${limit}&since=${encodeURIComponent(since)}`;
     const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}/_changes${query}` });
     if (answer.status !== 200) throw this.#failure(answer.status, '_changes');
     const body = this.#parsed(answer.bytes, '_changes') as {

@@ -5,6 +5,7 @@ import { Chain } from '../../src/backup/chain.ts';
 import { ChangeReader, type ChangeReaderDeps } from '../../src/backup/change-reader.ts';
 import type { DocumentReader, WantedDocument } from '../../src/backup/document-reader.ts';
 import type { LeafWriter } from '../../src/backup/leaf-writer.ts';
+import { FULL_SPEED } from '../../src/backup/pace.ts';
 import type { ChangesPage, DatabaseSource } from '../../src/backup/source.ts';
 
 const page = (since: string, ...ids: string[]): ChangesPage => ({
@@ -45,7 +46,7 @@ async function readAll(
   } as unknown as LeafWriter;
   const changes = new ChangeReader(
     {
-      ...{ source, reader, writer, chain: new Chain([]), concurrency: 4, restRatio: 0, signal: undefined },
+      ...{ source, reader, writer, chain: new Chain([]), pace: FULL_SPEED, signal: undefined },
       onProgress: () => undefined,
       onProblem: () => undefined,
       onBatch: (since) => {
@@ -89,7 +90,7 @@ describe('reading a feed', () => {
         if (ids[0] === 'b') controller.abort();
         return Promise.resolve();
       },
-      { signal: controller.signal, concurrency: 1 },
+      { signal: controller.signal, pace: { ...FULL_SPEED, concurrency: 1 } },
     );
     assert.equal(result, false);
     assert.deepEqual(added.length, Number(batches.at(-1)), 'one document for each page that was passed');
