@@ -1,5 +1,10 @@
-// Scheduled backups with two replicas: one runs each, and a kill in the middle leaves no gap.
+// Scheduled backups with two replicas: one runs each, a kill leaves no gap, and full disks are said.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { type AddressInfo } from 'node:net';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,4 +135,126 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
       .filter((pid) => read(pid, 'stat').split(') ').at(-1)?.split(' ')[1] === String(process.pid))
       .map(Number);
   }
+});
+
+describe('scheduled backups and full disks', { skip: process.platform !== 'linux' }, () => {
+  const started = closedAfterSuite();
+  const folder = mkdtempSync(join(tmpdir(), 'couchgate-full-'));
+  const refusals: { readonly status: number; readonly body: string }[] = [];
+  let target: Backend;
+  let gate: Couchgate;
+  let isSmall = false;
+
+  before(async () => {
+    await started({ close: () => rmSync(folder, { recursive: true, force: true }) });
+    isSmall = mount('size=100k');
+    if (isSmall) await started({ close: () => spawnSync('umount', ['-l', folder]) });
+    const backend = await started(startBackend());
+    const first = await started(startCouchgate({ backend }));
+    await first.database('fruit');
+    const docs = Array.from({ length: 200 }, (_, at) => ({
+      _id: `d${at}`,
+      text: randomBytes(1000).toString('hex'),
+    }));
+    await first.ask('POST', '/fruit/_bulk_docs', { as: first.owner, body: { docs } });
+    target = await started(embeddedBackend());
+    const proxy = createServer(forwardUnlessFull).listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    await started({
+      close() {
+        proxy.close();
+        proxy.closeAllConnections();
+      },
+    });
+    const settings = {
+      backupTarget: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+      backupTargetUser: target.owner.name,
+      backupTargetPassword: target.owner.password,
+      backupRepository: join(folder, 'repository'),
+      backupSchedule: '1d',
+    };
+    const overrides = { backupTiming: { leaseMs: 60_000, pollMs: 100 } };
+    gate = await started(startCouchgate({ backend, settings, overrides }));
+  });
+
+  /** What a full CouchDB answers, as long as `refusals` has an answer; then it writes again. */
+  const forwardUnlessFull = (req: IncomingMessage, res: ServerResponse): void => {
+    const { method, url, headers } = req;
+    const [full] = refusals;
+    if (full !== undefined && url?.endsWith('/_bulk_docs') === true) {
+      req.resume().on('end', () => res.writeHead(full.status).end(full.body));
+      return;
+    }
+    const onward = request(`${target.urls[0] ?? ''}${url ?? ''}`, { method, headers }, (answer) => {
+      res.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(res);
+    });
+    onward.on('error', () => res.destroy());
+    req.pipe(onward);
+  };
+
+  function mount(options: string): boolean {
+    return spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', folder]).status === 0;
+  }
+
+  const newest = async (): Promise<Job | undefined> =>
+    ((await gate.ask('GET', '/_api/v2/backup/jobs', { as: gate.owner })).body as { jobs: readonly Job[] })
+      .jobs[0];
+  async function run(): Promise<Job> {
+    const { status, body } = await gate.ask('POST', '/_api/v2/backup/run', { as: gate.owner });
+    assert.equal(status, 202, JSON.stringify(body));
+    return ended((body as Job).id);
+  }
+  async function ended(id?: string): Promise<Job> {
+    let job: Job | undefined;
+    await until(async () => {
+      job = await newest();
+      return job?.finished !== undefined && (id === undefined || job.id === id);
+    }, 'the end of the job');
+    return job as Job;
+  }
+  const outcome = ({ state, exit_code: code, results }: Job): readonly unknown[] => [
+    state,
+    code,
+    results[0]?.reason ?? '',
+  ];
+  const logged = (): string => gate.log.lines.map((line) => JSON.stringify(line)).join('\n');
+  const failures = async (): Promise<string> =>
+    /couchgate_backup_failures\{database="fruit"\} (\d+)/.exec(await gate.running.metrics())?.[1] ?? '0';
+
+  it('say that the disk of the repository is full, and go on when there is room – 1, 0', async (t) => {
+    const full = await ended();
+    if (!isSmall) {
+      t.skip('needs the right to mount a tmpfs');
+      return;
+    }
+    assert.equal(full.by, '(schedule)');
+    const reason = 'Writing to the repository failed: the disk is full.';
+    assert.deepEqual(outcome(full), ['failed', 1, reason]);
+    // The record is written before the line.
+    await until(() => logged().includes('backup job has not succeeded'), 'the failure in the log');
+    assert.ok(logged().includes(reason), logged());
+    await until(async () => (await failures()) === '1', 'the failure in the metrics');
+    assert.equal(spawnSync('mount', ['-o', 'remount,size=64m', folder]).status, 0);
+    assert.deepEqual(outcome(await run()), ['done', 0, '']);
+    assert.equal(await failures(), '1');
+  });
+
+  it('say that the second cluster is full, and make up for it – 3, 0', async () => {
+    const before = Number(await failures());
+    const full = { error: 'unknown_error', reason: 'enospc' };
+    for (const status of [507, 500]) {
+      await gate.ask('PUT', `/fruit/of-${status}`, { as: gate.owner, body: { status } });
+      refusals.splice(0, 1, { status, body: JSON.stringify(full) });
+      const [state, code, reason] = outcome(await run());
+      assert.deepEqual([state, code], ['incomplete', 3]);
+      assert.match(String(reason), new RegExp(`^backup_target does not have it: .*status ${status}`));
+    }
+    await until(async () => Number(await failures()) === before + 2, 'the failures in the metrics');
+    refusals.length = 0;
+    assert.deepEqual(outcome(await run()), ['done', 0, '']);
+    const admin = openAdmin({ url: target.urls[0] ?? '', credentials: target.owner });
+    for (const status of [507, 500])
+      assert.equal((await admin.ask('GET', `/fruit/of-${status}`)).status, 200);
+  });
 });
