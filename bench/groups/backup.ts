@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { randomBytes, randomInt } from 'node:crypto';
 import { type Backend } from '../../test/support/backend.ts';
 import { openAdmin, succeeded, type Admin } from '../../src/setup/admin.ts';
+import { documentId, writeDocuments } from '../backup-documents.ts';
 import { type Finding, type Group, type Plan, type Section } from '../group.ts';
 import { memoryKiB } from '../process.ts';
 import { whole } from '../report.ts';
@@ -44,7 +45,7 @@ async function run(plan: Plan): Promise<Section> {
   const admin = openAdmin({ url: backend.urls[0] ?? '', credentials: backend.owner });
   const setup = { backend, admin, folder };
   plan.note(`writing ${whole(DOCUMENTS)} documents`);
-  await fill(admin);
+  await writeDocuments(admin, 'bench', DOCUMENTS);
   const idle = await couchgate(setup, ['snapshots', '--repository', await emptyRepository(setup)]);
   plan.note('full backups, in turn');
   const theirs: Measured[] = [];
@@ -201,25 +202,8 @@ async function couchrestore({ backend, admin, folder }: Setup): Promise<Measured
   return measured([process.execPath, program], env, join(folder, 'couchbackup.txt'));
 }
 
-const textOf = (): string => randomBytes(360).toString('base64').replaceAll('/', ' ');
-
-async function fill(admin: Admin): Promise<void> {
-  succeeded(await admin.ask('PUT', '/bench'), 'creating a database');
-  for (let at = 0; at < DOCUMENTS; at += 1000) {
-    const docs = Array.from({ length: 1000 }, (_, n) => ({
-      _id: `doc-${String(at + n).padStart(8, '0')}`,
-      n: at + n,
-      price: (at + n) / 7,
-      tags: ['a', 'b'],
-      nested: { a: [1, 2, 3], b: null },
-      text: `${textOf()}${textOf()}`,
-    }));
-    succeeded(await admin.ask('POST', '/bench/_bulk_docs', { docs }), 'writing documents');
-  }
-}
-
 async function change(admin: Admin): Promise<void> {
-  const keys = Array.from({ length: CHANGED }, () => `doc-${String(randomInt(DOCUMENTS)).padStart(8, '0')}`);
+  const keys = Array.from({ length: CHANGED }, () => documentId(randomInt(DOCUMENTS)));
   const rows = succeeded(
     await admin.ask('POST', '/bench/_all_docs?include_docs=true', { keys: [...new Set(keys)] }),
     'reading',
