@@ -109,7 +109,7 @@ function stringRange(range: Json): Json {
     const value = bounded[name];
     if (value === undefined || typeof value === 'string') continue;
     const isBeforeStrings = value === null || typeof value === 'boolean' || typeof value === 'number';
-    bounded[name] = isBeforeStrings ? '' : '\uffff\uffff';
+    bounded[name] = isBeforeStrings ? '' : '\u{10ffff}';
   }
   return bounded;
 }

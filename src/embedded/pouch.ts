@@ -100,12 +100,27 @@ export interface Storage {
   setMaxListeners(count: number): void;
 }
 
+/** Behind every id in the order of the store, which is that of UTF-8 bytes. */
+const BEHIND_ALL_IDS = '\u{10ffff}';
+
+/**
+ * A listing without an upper bound ends for PouchDB's store at the character U+00FF: ids in Cyrillic or
+ * Chinese would be missing.
+ */
+function withUpperBound(options: Json): Json {
+  if ('keys' in options || 'key' in options) return options;
+  const name = options['descending'] === true ? 'startkey' : 'endkey';
+  return options[name] === undefined ? { ...options, [name]: BEHIND_ALL_IDS } : options;
+}
+
 /**
  * Opens a local database and creates it if it is new. The adapter is a parameter of each call: a default
  * adapter would also apply to HTTP URLs.
  */
 export function openStorage(path: string, adapter: 'leveldb' | 'memory'): Storage {
   const storage = new PouchDB(path, { adapter }) as Storage;
+  const list = storage.allDocs.bind(storage);
+  storage.allDocs = (options = {}) => list(withUpperBound(options));
   storage.setMaxListeners(0);
   return storage;
 }

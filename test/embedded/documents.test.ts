@@ -26,6 +26,22 @@ describe('embedded node: documents', () => {
     assert.deepEqual([gone.status, gone.at('reason')], [404, 'deleted']);
   });
 
+  it('lists ids of every script, forwards and backwards – GET /db/_all_docs – 200', async () => {
+    const ids = ['zz', 'ä', 'приказ/№ 7', '日本', '😀'];
+    await client.send('PUT', '/scripts');
+    await client.send('POST', '/scripts/_bulk_docs', { body: { docs: ids.map((_id) => ({ _id })) } });
+    const listed = async (query: string) =>
+      ((await client.send('GET', `/scripts/_all_docs${query}`)).at('rows') as { id: string }[]).map(
+        ({ id }) => id,
+      );
+    assert.deepEqual(await listed(''), ids);
+    assert.deepEqual(await listed('?descending=true'), [...ids].reverse());
+    assert.deepEqual(await listed(`?startkey=${encodeURIComponent('"п"')}`), ids.slice(2));
+    const body = { selector: { _id: { $gt: null } } };
+    const found = (await client.send('POST', '/scripts/_find', { body })).at('docs') as { _id: string }[];
+    assert.deepEqual(found.map(({ _id }) => _id).sort(), [...ids].sort());
+  });
+
   it('echoes the request id or generates one – X-Couch-Request-ID', async () => {
     const headers = { ...AS_OWNER, 'x-couch-request-id': 'abc-123' };
     assert.equal((await client.send('GET', '/db', { headers })).headers.get('x-couch-request-id'), 'abc-123');
