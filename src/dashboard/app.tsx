@@ -1,13 +1,13 @@
 // The frame of every page: providers, navigation, and the page that the address names.
 import { MantineProvider } from '@mantine/core';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { ApiError } from './api/http.ts';
-import { Frame } from './frame.tsx';
+import { ApiError, RETRY_MS } from './api/http.ts';
+import { readPerson } from './api/session.ts';
+import { hasProbablySession, requestEarly } from './early-requests.ts';
+import { Frame, preloadPage } from './frame.tsx';
+import { parseRoute } from './router.ts';
 import { SessionGate } from './session/session.tsx';
 import { theme } from './theme.ts';
-
-/** While Couchgate or CouchDB is away, a page asks again in this interval. */
-const RETRY_MS = 3000;
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -23,6 +23,13 @@ const queries = new QueryClient({
   },
 });
 
+// Before anything is rendered: what can run at the same time does.
+const first = readPerson();
+// SessionGate shows a failure, but only once it is there.
+first.catch(() => undefined);
+if (hasProbablySession()) requestEarly(queries);
+preloadPage(parseRoute(location.hash));
+
 export function App() {
   return (
     // Variables and classes are in files: the policy allows no styles inside the page.
@@ -33,7 +40,7 @@ export function App() {
       withGlobalClasses={false}
     >
       <QueryClientProvider client={queries}>
-        <SessionGate>
+        <SessionGate first={first}>
           <Frame />
         </SessionGate>
       </QueryClientProvider>

@@ -30,26 +30,47 @@ const PLACES: readonly Place[] = [
   { title: 'Cluster', segments: ['cluster'], ownerOnly: true },
 ];
 
-const DocumentsPage = lazyPage(() =>
-  import('./pages/documents/documents-page.tsx').then((page) => page.DocumentsPage),
-);
-const DocumentPage = lazyPage(() =>
-  import('./pages/documents/document-page.tsx').then((page) => page.DocumentPage),
-);
-const UsersPage = lazyPage(() => import('./pages/users/users-page.tsx').then((page) => page.UsersPage));
-const UserPage = lazyPage(() => import('./pages/users/user-page.tsx').then((page) => page.UserPage));
-const GrantsPage = lazyPage(() => import('./pages/grants/grants-page.tsx').then((page) => page.GrantsPage));
-const LogPage = lazyPage(() => import('./pages/log/log-page.tsx').then((page) => page.LogPage));
-const BackupsPage = lazyPage(() =>
-  import('./pages/backups/backups-page.tsx').then((page) => page.BackupsPage),
-);
-const CorsPage = lazyPage(() => import('./pages/cors/cors-page.tsx').then((page) => page.CorsPage));
-const AddressesPage = lazyPage(() =>
-  import('./pages/addresses/addresses-page.tsx').then((page) => page.AddressesPage),
-);
-const ClusterPage = lazyPage(() =>
-  import('./pages/cluster/cluster-page.tsx').then((page) => page.ClusterPage),
-);
+/** The scripts of the pages that are not part of the first one. */
+const SCRIPTS = {
+  documents: () => import('./pages/documents/documents-page.tsx'),
+  document: () => import('./pages/documents/document-page.tsx'),
+  users: () => import('./pages/users/users-page.tsx'),
+  user: () => import('./pages/users/user-page.tsx'),
+  grants: () => import('./pages/grants/grants-page.tsx'),
+  log: () => import('./pages/log/log-page.tsx'),
+  backups: () => import('./pages/backups/backups-page.tsx'),
+  cors: () => import('./pages/cors/cors-page.tsx'),
+  addresses: () => import('./pages/addresses/addresses-page.tsx'),
+  cluster: () => import('./pages/cluster/cluster-page.tsx'),
+} as const;
+
+const DocumentsPage = lazyPage(() => SCRIPTS.documents().then((page) => page.DocumentsPage));
+const DocumentPage = lazyPage(() => SCRIPTS.document().then((page) => page.DocumentPage));
+const UsersPage = lazyPage(() => SCRIPTS.users().then((page) => page.UsersPage));
+const UserPage = lazyPage(() => SCRIPTS.user().then((page) => page.UserPage));
+const GrantsPage = lazyPage(() => SCRIPTS.grants().then((page) => page.GrantsPage));
+const LogPage = lazyPage(() => SCRIPTS.log().then((page) => page.LogPage));
+const BackupsPage = lazyPage(() => SCRIPTS.backups().then((page) => page.BackupsPage));
+const CorsPage = lazyPage(() => SCRIPTS.cors().then((page) => page.CorsPage));
+const AddressesPage = lazyPage(() => SCRIPTS.addresses().then((page) => page.AddressesPage));
+const ClusterPage = lazyPage(() => SCRIPTS.cluster().then((page) => page.ClusterPage));
+
+/**
+ * Loads the script of the page that the address names, while the session is read. A failure is shown when
+ * the page itself asks for the script.
+ */
+export function preloadPage({ segments }: Route): void {
+  const [first = '', name, view, id] = segments;
+  const isDocuments = first === 'databases' && view === 'documents';
+  const script = isDocuments
+    ? id === undefined
+      ? 'documents'
+      : 'document'
+    : first === 'users' && name !== undefined
+      ? 'user'
+      : first;
+  if (Object.hasOwn(SCRIPTS, script)) SCRIPTS[script as keyof typeof SCRIPTS]().catch(() => undefined);
+}
 
 export function Frame() {
   const route = useRoute();

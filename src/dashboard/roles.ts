@@ -81,6 +81,8 @@ export function canOf(role: string): string {
 
 /** The head of the role's column. An unknown role is shown by its name. */
 export function titleOf(role: string): string {
+  // Of monitors; it is granted on no database.
+  if (role === '_monitor') return 'Monitor';
   return WORDS.get(role)?.title ?? role;
 }
 

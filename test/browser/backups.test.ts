@@ -70,6 +70,10 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
       /fruit-restored\/permissions$/,
     );
     await page.getByText('Not backed up yet: fruit-restored.').waitFor();
+    await page.getByLabel('Search by name').fill('nuts');
+    await page.getByText('No database matches.').waitFor();
+    await page.getByRole('button', { name: 'Show all' }).click();
+    await row.first().waitFor();
     const { body } = await suite.gate.ask('GET', '/fruit-restored/apple', { as: suite.gate.owner });
     assert.equal((body as { colour: string }).colour, 'green');
     await page.getByRole('link', { name: 'Databases', exact: true }).click();
@@ -88,7 +92,7 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
       'document.activeElement.getAttribute("aria-label") === "More actions on fruit-restored"',
     );
     await page.keyboard.press('Enter');
-    await page.getByRole('menuitem', { name: 'Back up or restore' }).waitFor();
+    await page.getByRole('menuitem', { name: 'Back up or restore' }).and(page.locator(':focus')).waitFor();
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('Enter');
     await page.getByText('is deleted with').waitFor();

@@ -26,6 +26,13 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
       return route.fulfill({ json: infos });
     });
     await context.route('**/_security', (route) => route.fulfill({ json: { cloudant: {} } }));
+    const grants = numbered('app')
+      .slice(0, 1000)
+      .map((id) => ({
+        ...{ id, principal: id, databases: `${id}-*`, roles: ['_reader'], create: false, delete: false },
+        ...{ by: 'admin', at: '2026-01-01T00:00:00.000Z' },
+      }));
+    await context.route('**/prefix_grants', (route) => route.fulfill({ json: { prefix_grants: grants } }));
     const keys = numbered('key').map((key, at) => ({
       key,
       label: `sensor ${at}`,
@@ -52,6 +59,16 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
       await page.getByText(until, { exact: true }).first().waitFor();
       t.diagnostic(`${what}: ${Math.round(performance.now() - start)} ms`);
     };
+    // The list is asked for while the session is read: at the sign-in, and when the page is opened again.
+    const holdSession = async (): Promise<void> => {
+      const listed = page.waitForRequest('**/_all_dbs');
+      await context.unroute('**/_session');
+      await context.route('**/_session', async (route) => {
+        if (route.request().method() === 'GET') await listed;
+        await route.continue();
+      });
+    };
+    await holdSession();
     await measured(
       'first row of databases',
       () => page.getByRole('button', { name: 'Sign in' }).click(),
@@ -59,6 +76,8 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
     );
     await page.getByText('1–50 of 10,000 databases').waitFor();
     assert.equal(await page.locator('tbody tr').count(), 50);
+    await holdSession();
+    await measured('first row, opened again', () => page.reload({ waitUntil: 'commit' }), 'db-00000');
     await measured('next page', () => page.getByRole('button', { name: 'Next' }).click(), 'db-00050');
     await measured('search', () => page.getByLabel('Search by name').fill('0999'), 'db-00999');
     await measured('sort', () => page.getByRole('button', { name: 'Documents' }).click(), 'db-00999');
@@ -73,6 +92,31 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByLabel('Which keys').selectOption('expired');
     await page.getByText('1–50 of 5,000 keys').waitFor();
     await measured('search of keys', () => page.getByLabel('Search labels').fill('sensor 9998'), 'key09998');
+
+    // Where a key has access, and what else has as many rows.
+    await context.route('**/api_keys/key09998', (route) => route.fulfill({ json: keys[9998] }));
+    const databases = numbered('db-').map((database, at) => ({
+      database,
+      roles: [at === 4711 ? '_admin' : '_reader'],
+      source: '_security',
+    }));
+    await context.route('**/access?*', (route) => route.fulfill({ json: { databases } }));
+    await page.getByRole('link', { name: 'key09998' }).click();
+    await page.getByText('1–50 of 10,000 databases').waitFor();
+    assert.equal(await page.locator('tbody tr').count(), 50);
+    await page.getByRole('button', { name: 'Roles', exact: true }).click();
+    await page.locator('tbody tr').first().getByText('db-04711').waitFor();
+    await page.getByLabel('Search by name of the database').fill('zzz');
+    await page.getByText('No database matches.').waitFor();
+    await page.getByRole('button', { name: 'Show all' }).click();
+    await page.getByText('1–50 of 10,000 databases').waitFor();
+    await page.getByRole('button', { name: 'Copy roles' }).click();
+    await page.getByText('and those on 9,980 more databases').waitFor();
+    await page.keyboard.press('Escape');
+    await dashboard.go('/grants');
+    await page.getByText('1–50 of 1,000 grants').waitFor();
+    await page.getByLabel('Search names and databases').fill('app00998-');
+    await page.getByText('1 grant', { exact: true }).waitFor();
   });
 
   it('leave the search to the server if there are more than ten thousand keys', async () => {

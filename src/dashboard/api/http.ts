@@ -1,5 +1,8 @@
 // Sends requests to Couchgate's HTTP API, from the origin and path that served the dashboard.
 
+/** While Couchgate or CouchDB is away, a page asks again in this interval, in milliseconds. */
+export const RETRY_MS = 3000;
+
 /** A refusal or failure, with what a person needs to find it in the access log. */
 export class ApiError extends Error {
   /** HTTP status; 0 = no answer arrived. */

@@ -21,9 +21,13 @@ export async function readPerson(): Promise<Person | null> {
   return name === null ? null : { name, roles, isOwner: roles.includes('_admin') };
 }
 
-/** Signs in. Rejects with an ApiError whose reason is a sentence for the person. */
-export async function signIn(name: string, password: string): Promise<Person> {
+/**
+ * Signs in. `onAccepted` is called as soon as the browser has the session. Rejects with an ApiError whose
+ * reason is a sentence for the person.
+ */
+export async function signIn(name: string, password: string, onAccepted: () => void): Promise<Person> {
   await call({ method: 'POST', path: '_session', body: { name, password } });
+  onAccepted();
   const person = await readPerson();
   // A browser that refuses cookies answers the sign-in, and shows nobody afterwards.
   if (person === null)

@@ -1,9 +1,11 @@
 // Where a name has access: the databases that grant it roles.
 import { useQuery } from '@tanstack/react-query';
+import { useMemo } from 'react';
 import { type AccessEntry, type AccessOfName, readAccess } from '../api/access.ts';
 import { titlesOf } from '../roles.ts';
 import { linkTo } from '../router.ts';
 import { ErrorNotice } from './error-notice.tsx';
+import { NoMatch, PAGE_SIZE, pageOf, Pager, SearchField, SortHead, sortedBy, useListState } from './list.tsx';
 import { Foreign, Name, visible } from './name.tsx';
 import { Waiting } from './waiting.tsx';
 
@@ -74,23 +76,47 @@ const SOURCES: Readonly<Record<string, string>> = {
 };
 
 function AccessTable({ access: { databases, patterns } }: { readonly access: AccessOfName }) {
-  const sourceOf = ({ source, grant }: AccessEntry): string =>
-    grant === undefined
-      ? (SOURCES[source] ?? visible(source))
-      : `prefix grant on ${visible(patterns.get(grant) ?? grant)}`;
+  const { search, sort, page } = useListState('database');
+  const rows = useMemo(
+    () =>
+      databases.map((entry) => ({
+        entry,
+        database: entry.database,
+        roles: titlesOf(entry.roles),
+        source: sourceOf(entry, patterns),
+      })),
+    [databases, patterns],
+  );
+  const found = useMemo(
+    () =>
+      sortedBy(
+        rows.filter(({ database }) => database.includes(search)),
+        sort,
+        VALUES,
+      ),
+    [rows, search, sort],
+  );
   return (
-    <table className="list">
-      <thead>
-        <tr>
-          <th scope="col">Database</th>
-          <th scope="col">Roles</th>
-          <th scope="col">Granted by</th>
-        </tr>
-      </thead>
-      <tbody>
-        {databases.map((entry) => {
-          const { database, roles } = entry;
-          return (
+    <>
+      {rows.length > PAGE_SIZE && (
+        <div className="tools">
+          <SearchField label="Search by name of the database" />
+          <Pager total={found.length} page={page} of={found.length === 1 ? 'database' : 'databases'} />
+        </div>
+      )}
+      {found.length === 0 && <NoMatch what="database" />}
+      <table className="list" hidden={found.length === 0}>
+        <thead>
+          <tr>
+            {COLUMNS.map(([column, words]) => (
+              <SortHead key={column} column={column} sort={sort}>
+                {words}
+              </SortHead>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {pageOf(found, page).map(({ entry, database, roles, source }) => (
             <tr key={`${database} ${entry.grant ?? entry.source}`}>
               <th scope="row" data-column="Database">
                 <a href={linkTo(['databases', database, 'permissions'])}>
@@ -98,17 +124,37 @@ function AccessTable({ access: { databases, patterns } }: { readonly access: Acc
                 </a>
               </th>
               <td data-column="Roles">
-                {roles.length === 0 ? (
-                  <span className="hint">as CouchDB decides</span>
-                ) : (
-                  <Foreign text={titlesOf(roles)} />
-                )}
+                {roles === '' ? <span className="hint">as CouchDB decides</span> : <Foreign text={roles} />}
               </td>
-              <td data-column="Granted by">{sourceOf(entry)}</td>
+              <td data-column="Granted by">{source}</td>
             </tr>
-          );
-        })}
-      </tbody>
-    </table>
+          ))}
+        </tbody>
+      </table>
+    </>
   );
+}
+
+const COLUMNS = [
+  ['database', 'Database'],
+  ['roles', 'Roles'],
+  ['source', 'Granted by'],
+] as const;
+
+interface Row {
+  readonly database: string;
+  readonly roles: string;
+  readonly source: string;
+}
+
+const VALUES: Readonly<Record<string, (row: Row) => string>> = {
+  database: ({ database }) => database,
+  roles: ({ roles }) => roles,
+  source: ({ source }) => source,
+};
+
+function sourceOf({ source, grant }: AccessEntry, patterns: AccessOfName['patterns']): string {
+  return grant === undefined
+    ? (SOURCES[source] ?? visible(source))
+    : `prefix grant on ${visible(patterns.get(grant) ?? grant)}`;
 }

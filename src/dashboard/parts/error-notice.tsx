@@ -19,6 +19,7 @@ export function ErrorNotice({ error, title, onRetry, children }: Props) {
       <p>{known?.reason ?? 'Something unexpected happened in the page.'}</p>
       {children}
       <RequestId id={known?.requestId} />
+      {onRetry !== undefined && known?.isTemporary === true && <p>The page tries again by itself.</p>}
       {onRetry !== undefined && (
         <p>
           <Button size="xs" variant="default" onClick={onRetry}>

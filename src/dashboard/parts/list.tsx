@@ -32,6 +32,25 @@ export function pageOf<Row>(rows: readonly Row[], page: number): readonly Row[] 
   return rows.slice(first, first + PAGE_SIZE);
 }
 
+/**
+ * Sorts by the column of the address; `values` has what each column compares. Rows with equal values keep
+ * their order. An unknown column sorts nothing.
+ */
+export function sortedBy<Row>(
+  rows: readonly Row[],
+  sort: string,
+  values: Readonly<Record<string, (row: Row) => string | number>>,
+): readonly Row[] {
+  const isReversed = sort.startsWith('-');
+  const value = values[isReversed ? sort.slice(1) : sort];
+  if (value === undefined) return rows;
+  const sign = isReversed ? -1 : 1;
+  return [...rows].sort((a, b) => {
+    const [first, second] = [value(a), value(b)];
+    return first === second ? 0 : first < second ? -sign : sign;
+  });
+}
+
 export function SearchField({ label }: { readonly label: string }) {
   const { parameters } = useRoute();
   return (
@@ -43,6 +62,22 @@ export function SearchField({ label }: { readonly label: string }) {
       value={parameters.get('q') ?? ''}
       onChange={(event) => replaceParameters({ q: event.currentTarget.value, page: undefined })}
     />
+  );
+}
+
+/** Where a search has found nothing: the way back to the whole list. `what` = `database`, `grant`. */
+export function NoMatch({ what }: { readonly what: string }) {
+  return (
+    <p>
+      No {what} matches.{' '}
+      <Button
+        size="xs"
+        variant="default"
+        onClick={() => replaceParameters({ q: undefined, page: undefined })}
+      >
+        Show all
+      </Button>
+    </p>
   );
 }
 

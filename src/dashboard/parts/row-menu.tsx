@@ -1,5 +1,5 @@
 // The menu of a row. It is made when it is opened: fifty menus would delay the first rows of a list.
-import { ActionIcon, Menu } from '@mantine/core';
+import { Menu } from '@mantine/core';
 import { type ReactNode, type Ref, useRef, useState } from 'react';
 
 interface Props {
@@ -19,8 +19,11 @@ export function RowMenu({ label, children }: Props) {
   };
   return (
     <span className="row-menu">
-      <ActionIcon
+      {/* Fifty buttons of the library would cost more than the rest of their rows. */}
+      <button
         ref={button}
+        type="button"
+        className="row-menu-button"
         aria-label={label}
         aria-haspopup="menu"
         aria-expanded={isOpen}
@@ -29,7 +32,7 @@ export function RowMenu({ label, children }: Props) {
         onClick={() => (isOpen ? close() : setOpen(true))}
       >
         ⋯
-      </ActionIcon>
+      </button>
       {isOpen && (
         <Menu position="bottom-end" opened onClose={close}>
           <Menu.Target>

@@ -1,8 +1,9 @@
 // Holds who is signed in, and asks for a sign-in when the session has ended.
 import { useQueryClient } from '@tanstack/react-query';
 import { createContext, type ReactNode, use, useCallback, useEffect, useMemo, useRef, useState } from 'react';
-import { onSessionEnd } from '../api/http.ts';
+import { ApiError, onSessionEnd, RETRY_MS } from '../api/http.ts';
 import { type Person, readPerson, signOut } from '../api/session.ts';
+import { rememberSession, requestEarly } from '../early-requests.ts';
 import { ErrorNotice } from '../parts/error-notice.tsx';
 import { Waiting } from '../parts/waiting.tsx';
 import { mayLeave } from '../router.ts';
@@ -36,23 +37,39 @@ interface Waiter {
   reject(reason: Error): void;
 }
 
+interface GateProps {
+  /** Whose session it is, as it was asked before the page was there. */
+  readonly first: Promise<Person | null>;
+  readonly children: ReactNode;
+}
+
 /**
  * Shows the sign-in page to nobody, and `children` to everybody else. When the session ends, `children` stay
  * mounted below a dialog, so that edits survive.
  */
-export function SessionGate({ children }: { readonly children: ReactNode }) {
+export function SessionGate({ first, children }: GateProps) {
   const [state, setState] = useState<State>({ kind: 'reading' });
   const queries = useQueryClient();
-  const read = useCallback(() => {
-    readPerson().then(
-      (person) => setState({ kind: 'known', person }),
+  const take = useCallback((answer: Promise<Person | null>) => {
+    answer.then(
+      (person) => {
+        rememberSession(person !== null);
+        setState({ kind: 'known', person });
+      },
       (error: unknown) => setState({ kind: 'failed', error }),
     );
   }, []);
-  useEffect(read, [read]);
+  useEffect(() => take(first), [take, first]);
+  useEffect(() => {
+    const isAway = state.kind === 'failed' && state.error instanceof ApiError && state.error.isTemporary;
+    if (!isAway) return undefined;
+    const timer = window.setTimeout(() => take(readPerson()), RETRY_MS);
+    return () => window.clearTimeout(timer);
+  }, [state, take]);
 
   const forget = useCallback(() => {
     queries.clear();
+    rememberSession(false);
     setState({ kind: 'known', person: null });
   }, [queries]);
   const { isExpired, finish, giveUp } = useExpiry();
@@ -80,14 +97,24 @@ export function SessionGate({ children }: { readonly children: ReactNode }) {
         {state.kind === 'reading' ? (
           <Waiting what="your session" />
         ) : (
-          <ErrorNotice error={state.error} title="Couchgate does not answer" onRetry={read} />
+          <ErrorNotice
+            error={state.error}
+            title="Couchgate does not answer"
+            onRetry={() => take(readPerson())}
+          />
         )}
       </main>
     );
   if (person === null || session === undefined)
     return (
       <SignInPage
+        onAccepted={() => {
+          // An early request may have found no session.
+          finish();
+          requestEarly(queries);
+        }}
         onSignedIn={(signedIn) => {
+          rememberSession(true);
           setState({ kind: 'known', person: signedIn });
           tellTabs(signedIn.name);
         }}

@@ -11,12 +11,14 @@ import { Name, visible } from '../parts/name.tsx';
 interface FormProps {
   /** The only name that may sign in; undefined = any. */
   readonly fixedName?: string;
+  /** Called when the browser has the session, before it is known whose it is. */
+  readonly onAccepted?: () => void;
   readonly onSignedIn: (person: Person) => void;
   readonly children?: ReactNode;
 }
 
 /** Asks for name and password; a refusal is shown above the button and moves the focus nowhere. */
-function SignInForm({ fixedName, onSignedIn, children }: FormProps) {
+function SignInForm({ fixedName, onAccepted = () => undefined, onSignedIn, children }: FormProps) {
   const [name, setName] = useState(fixedName ?? '');
   const [password, setPassword] = useState('');
   const [error, setError] = useState<unknown>();
@@ -24,7 +26,7 @@ function SignInForm({ fixedName, onSignedIn, children }: FormProps) {
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     setSending(true);
-    signIn(name, password)
+    signIn(name, password, onAccepted)
       .then(onSignedIn, setError)
       .finally(() => setSending(false));
   };
@@ -74,7 +76,7 @@ function SignInError({ error }: { readonly error: unknown }) {
 }
 
 /** The page for nobody. */
-export function SignInPage({ onSignedIn }: { readonly onSignedIn: (person: Person) => void }) {
+export function SignInPage(handlers: Required<Pick<FormProps, 'onAccepted' | 'onSignedIn'>>) {
   return (
     <main className="sign-in">
       <Logo />
@@ -83,7 +85,7 @@ export function SignInPage({ onSignedIn }: { readonly onSignedIn: (person: Perso
         For CouchDB server admins, and for users who hold a role on a database. API keys have no access to the
         dashboard.
       </p>
-      <SignInForm onSignedIn={onSignedIn} />
+      <SignInForm {...handlers} />
     </main>
   );
 }

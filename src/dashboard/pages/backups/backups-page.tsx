@@ -4,7 +4,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type BackupStatus, type DatabaseBackup, startBackup, startVerify } from '../../api/backups.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
-import { pageOf, Pager, SearchField, useListState } from '../../parts/list.tsx';
+import { NoMatch, pageOf, Pager, SearchField, SortHead, sortedBy, useListState } from '../../parts/list.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Name, visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -175,9 +175,22 @@ interface DatabasesProps {
   readonly onRestore: (database: string) => void;
 }
 
+const VALUES: Readonly<Record<string, (row: DatabaseBackup) => string | number>> = {
+  database: ({ database }) => database,
+  last: ({ newest }) => newest.started,
+  documents: ({ newest }) => newest.counts.documents ?? -1,
+  snapshots: ({ snapshots }) => snapshots,
+  // What was never verified comes first.
+  verified: ({ verified_at: at }) => at ?? '',
+};
+
 function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps) {
-  const { search, page } = useListState('database');
-  const found = databases.filter(({ database }) => database.includes(search));
+  const { search, sort, page } = useListState('database');
+  const found = sortedBy(
+    databases.filter(({ database }) => database.includes(search)),
+    sort,
+    VALUES,
+  );
   return (
     <>
       <NotBackedUp databases={databases} />
@@ -185,20 +198,25 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
         <SearchField label="Search by name" />
         <Pager total={found.length} page={page} of={found.length === 1 ? 'database' : 'databases'} />
       </div>
-      <table className="list backups">
+      {found.length === 0 && <NoMatch what="database" />}
+      <table className="list backups" hidden={found.length === 0}>
         <thead>
           <tr>
-            <th scope="col">Database</th>
-            <th scope="col">Last backup</th>
-            <th scope="col" className="number">
+            <SortHead column="database" sort={sort}>
+              Database
+            </SortHead>
+            <SortHead column="last" sort={sort}>
+              Last backup
+            </SortHead>
+            <SortHead column="documents" sort={sort} className="number">
               Documents
-            </th>
-            <th scope="col" className="number">
+            </SortHead>
+            <SortHead column="snapshots" sort={sort} className="number">
               Snapshots
-            </th>
-            <th scope="col" title={VERIFYING}>
-              Verified
-            </th>
+            </SortHead>
+            <SortHead column="verified" sort={sort}>
+              <span title={VERIFYING}>Verified</span>
+            </SortHead>
             <th scope="col">
               <span className="unseen">Actions</span>
             </th>
@@ -214,7 +232,11 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
               </th>
               <td data-column="Last backup">
                 <Moment key={row.newest.started} at={row.newest.started} absent="" />
-                {!row.newest.complete && <strong className="bad"> incomplete</strong>}
+                {!row.newest.complete && (
+                  <strong className="below bad">
+                    incomplete: {row.newest.problem_count.toLocaleString('en')} could not be read
+                  </strong>
+                )}
               </td>
               <td className="number" data-column="Documents">
                 {row.newest.counts.documents?.toLocaleString('en') ?? '–'}

@@ -1,7 +1,7 @@
 // The jobs of backups: what runs now with its progress, and what the last ones came to.
-import { Alert } from '@mantine/core';
+import { Alert, Button } from '@mantine/core';
 import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useEffect } from 'react';
+import { useEffect, useState } from 'react';
 import { type BackupJob, readJobs } from '../../api/backups.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
@@ -45,7 +45,7 @@ export function RunningJob({ job: { kind, progress, request } }: { readonly job:
   );
 }
 
-/** Jobs that are shown; the server keeps a hundred. */
+/** Jobs that are shown at first; the server keeps a hundred. */
 const SHOWN = 10;
 
 const jobsQuery = queryOptions({
@@ -82,6 +82,7 @@ export function Outcome({ id }: { readonly id: string }) {
 
 export function Jobs() {
   const query = useQuery(jobsQuery);
+  const [areAll, setAll] = useState(false);
   if (query.isError) return <ErrorNotice error={query.error} title="The jobs cannot be read" />;
   if (query.data === undefined || query.data.length === 0) return null;
   return (
@@ -97,11 +98,18 @@ export function Jobs() {
           </tr>
         </thead>
         <tbody>
-          {query.data.slice(0, SHOWN).map((job) => (
+          {query.data.slice(0, areAll ? undefined : SHOWN).map((job) => (
             <JobRow key={job.id} job={job} />
           ))}
         </tbody>
       </table>
+      {!areAll && query.data.length > SHOWN && (
+        <div className="actions">
+          <Button variant="default" onClick={() => setAll(true)}>
+            Earlier jobs
+          </Button>
+        </div>
+      )}
     </>
   );
 }

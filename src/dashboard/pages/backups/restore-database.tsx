@@ -5,7 +5,7 @@ import { type SyntheticEvent, useState } from 'react';
 import { readSnapshots, startRestore } from '../../api/backups.ts';
 import { ApiError } from '../../api/http.ts';
 import { Dialog } from '../../parts/dialog.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, RequestId } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { BACKUPS_KEY } from '../../queries.ts';
@@ -75,6 +75,7 @@ export function RestoreDatabase({ database, onStarted, onClose }: Props) {
             error={isBadName ? error.reason : undefined}
             onChange={(event) => setTo(event.currentTarget.value)}
           />
+          {isBadName && <RequestId id={error.requestId} />}
           {error !== undefined && !isBadName && (
             <ErrorNotice error={error} title="The restore was not started" />
           )}

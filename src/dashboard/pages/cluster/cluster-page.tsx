@@ -160,7 +160,7 @@ function Checks({ cluster: { checks, caches, nodes } }: { readonly cluster: Clus
           bad="API keys cannot be checked: the store is not readable"
         />
         <Check
-          isGood={checks['store_majority'] === true}
+          isGood={up > 0 && checks['store_majority'] === true}
           good="Permissions can be changed"
           bad="Permissions cannot be changed: too few copies of the store are up"
         />
@@ -231,7 +231,7 @@ function Load({ cluster }: { readonly cluster: Cluster }) {
       </dl>
       <p className="hint">
         These numbers are of the process that answered. With several workers or replicas, /metrics adds them
-        up.
+        up. Whether the disks are encrypted says <code>couchgate setup --check</code> on the server.
       </p>
     </>
   );

@@ -137,7 +137,7 @@ function isUnknown({ size, documents }: DatabaseInfo): boolean {
 
 function closedWords(isGrantable: boolean, isOwner: boolean): string {
   if (!isGrantable) return 'Server admins only';
-  return isOwner ? 'Closed for everybody' : 'You may not see its permissions';
+  return isOwner ? 'Closed for everybody' : 'You have access; only holders of Security see which';
 }
 
 const counted = (count: number, word: string): string =>

@@ -85,7 +85,7 @@ function Versions({ database, id, versions, live }: VersionsProps) {
     <>
       <div className="tools">
         <NativeSelect
-          className="narrow"
+          className="version"
           label="As it was in the backups of"
           data={versions.map((version) => ({ value: version.snapshot, label: timesOf(version) }))}
           value={chosen.snapshot}

@@ -1,7 +1,13 @@
 // The page of one document: its content, its revisions and its attachments.
 import { useQuery } from '@tanstack/react-query';
 import { ApiError } from '../../api/http.ts';
-import { documentKey, isUnsendable, readDocument } from '../../api/documents.ts';
+import {
+  documentKey,
+  type DocumentText,
+  isUnsendable,
+  readDocument,
+  readRevisions,
+} from '../../api/documents.ts';
 import { Tab } from '../../parts/database-head.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name, visible } from '../../parts/name.tsx';
@@ -75,6 +81,13 @@ function Existing({ database, id }: Props) {
   );
   const isKnown = views.some(([, view]) => view === show);
   const { data: document } = query;
+  // Nobody looks for a conflict that nothing tells of.
+  const revisions = useQuery({
+    queryKey: [...documentKey(database, id), 'revisions'],
+    queryFn: ({ signal }) => readRevisions(database, id, signal),
+    enabled: document !== undefined && !isReadOnly,
+  });
+  const conflicts = revisions.data?.conflicts.length ?? 0;
   return (
     <>
       <h1>{visible(id)}</h1>
@@ -82,11 +95,7 @@ function Existing({ database, id }: Props) {
         {views.map(([words, view]) => (
           <Tab
             key={words}
-            words={
-              view === 'attachments' && document !== undefined && document.attachments.length > 0
-                ? `${words} (${document.attachments.length})`
-                : words
-            }
+            words={`${words}${counted(view, document, conflicts)}`}
             link={linkTo(here, { show: view })}
             isHere={show === view}
           />
@@ -120,6 +129,13 @@ function Existing({ database, id }: Props) {
       )}
     </>
   );
+}
+
+/** What a tab has to show, behind its words. */
+function counted(view: string | undefined, document: DocumentText | undefined, conflicts: number): string {
+  const attachments = document?.attachments.length ?? 0;
+  if (view === 'attachments' && attachments > 0) return ` (${attachments})`;
+  return view === 'revisions' && conflicts > 0 ? ` (${conflicts} in conflict)` : '';
 }
 
 interface FailureProps extends Props {

@@ -3,7 +3,7 @@ import { Button, TextInput } from '@mantine/core';
 import { type SyntheticEvent, useEffect, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
 import { isUnsendable, newId, saveDocument } from '../../api/documents.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, RequestId } from '../../parts/error-notice.tsx';
 import { JsonEditor } from '../../parts/json-editor.tsx';
 import { goTo, guardLeaving, linkTo, useRoute } from '../../router.ts';
 import { contentProblem } from './document-editor.tsx';
@@ -64,6 +64,7 @@ export function NewDocument({ database }: { readonly database: string }) {
             setError(undefined);
           }}
         />
+        {isTaken && <RequestId id={error.requestId} />}
         <JsonEditor label="Content of the document" value={text} onChange={setText} />
         {text !== START && problem !== undefined && (
           <p className="bad" role="status">

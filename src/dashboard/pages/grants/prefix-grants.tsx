@@ -5,8 +5,18 @@ import { useState } from 'react';
 import { type PrefixGrant, revokePrefixGrant } from '../../api/grants.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
-import { Labelled } from '../../parts/labelled.tsx';
+import { Labelled, useLabelOf } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
+import {
+  NoMatch,
+  PAGE_SIZE,
+  pageOf,
+  Pager,
+  SearchField,
+  SortHead,
+  sortedBy,
+  useListState,
+} from '../../parts/list.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { prefixGrantsQuery } from '../../queries.ts';
@@ -63,15 +73,56 @@ interface TableProps {
   readonly onAct: (action: Action) => void;
 }
 
+const VALUES: Readonly<Record<string, (grant: PrefixGrant) => string>> = {
+  name: ({ principal }) => principal,
+  databases: ({ databases }) => databases,
+  since: ({ at }) => at,
+};
+
+/** The list; search and pages only if it is long. */
 function GrantTable({ grants, onAct }: TableProps) {
+  const { search, sort, page } = useListState('name');
+  const labelOf = useLabelOf();
+  const wanted = search.toLowerCase();
+  const found = sortedBy(
+    grants.filter(({ principal, databases }) =>
+      [principal, databases, labelOf(principal)].some((text) => text.toLowerCase().includes(wanted)),
+    ),
+    sort,
+    VALUES,
+  );
+  return (
+    <>
+      {grants.length > PAGE_SIZE && (
+        <div className="tools">
+          <SearchField label="Search names and databases" />
+          <Pager total={found.length} page={page} of={found.length === 1 ? 'grant' : 'grants'} />
+        </div>
+      )}
+      {found.length === 0 ? (
+        <NoMatch what="grant" />
+      ) : (
+        <GrantRows grants={pageOf(found, page)} sort={sort} onAct={onAct} />
+      )}
+    </>
+  );
+}
+
+function GrantRows({ grants, sort, onAct }: TableProps & { readonly sort: string }) {
   return (
     <table className="list">
       <thead>
         <tr>
-          <th scope="col">Name</th>
-          <th scope="col">Databases</th>
+          <SortHead column="name" sort={sort}>
+            Name
+          </SortHead>
+          <SortHead column="databases" sort={sort}>
+            Databases
+          </SortHead>
           <th scope="col">May</th>
-          <th scope="col">Since</th>
+          <SortHead column="since" sort={sort}>
+            Since
+          </SortHead>
           <th scope="col">
             <span className="unseen">Actions</span>
           </th>

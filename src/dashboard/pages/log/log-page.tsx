@@ -1,6 +1,7 @@
 // The page Access log: who did what, and why it was refused.
 import { Alert, Button, Checkbox } from '@mantine/core';
 import { useInfiniteQuery } from '@tanstack/react-query';
+import { ApiError } from '../../api/http.ts';
 import { type LogFilter, type LogPage as Page, readLog } from '../../api/log.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -47,7 +48,10 @@ export function LogPage() {
     getNextPageParam: (last) => last.next ?? undefined,
     staleTime: 0,
     refetchOnWindowFocus: false,
-    refetchInterval: ({ state }) => (follows && (state.data?.pages.length ?? 0) < 2 ? FOLLOW_MS : false),
+    refetchInterval: ({ state: { data: read, error } }) => {
+      const isAway = error instanceof ApiError && error.isTemporary;
+      return isAway || (follows && (read?.pages.length ?? 0) < 2) ? FOLLOW_MS : false;
+    },
   });
   const { data } = query;
   return (
@@ -71,7 +75,7 @@ export function LogPage() {
         </Button>
       </div>
       <Presets filter={filter} />
-      <FilterForm key={JSON.stringify(filter)} filter={filter} />
+      <FilterForm filter={filter} />
       {query.isError && (
         <ErrorNotice
           error={query.error}

@@ -5,7 +5,7 @@ import { type ReactNode, type SyntheticEvent, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
 import { changeUser, createUser } from '../../api/users.ts';
 import { Dialog } from '../../parts/dialog.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, RequestId } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { goTo, linkTo } from '../../router.ts';
 import { USERS_KEY } from './users-page.tsx';
@@ -111,7 +111,7 @@ export function CreateUser({ onClose }: { readonly onClose: () => void }) {
   const [name, setName] = useState('');
   const [password, setPassword] = useState('');
   const [roles, setRoles] = useState('');
-  const [problem, setProblem] = useState<string>();
+  const [refusal, setRefusal] = useState<ApiError>();
   return (
     <FormDialog
       title="Create user"
@@ -121,10 +121,10 @@ export function CreateUser({ onClose }: { readonly onClose: () => void }) {
         await createUser({ name, password, roles: rolesIn(roles) });
         goTo(linkTo(['users', name]));
       }}
-      place={({ status, reason }) => {
-        if (status !== 403 && status !== 409) return false;
-        setProblem(status === 409 ? 'A user with this name exists.' : reason);
-        return true;
+      place={(error) => {
+        const isAboutName = error.status === 403 || error.status === 409;
+        if (isAboutName) setRefusal(error);
+        return isAboutName;
       }}
       onClose={onClose}
     >
@@ -135,12 +135,13 @@ export function CreateUser({ onClose }: { readonly onClose: () => void }) {
         spellCheck={false}
         data-autofocus
         value={name}
-        error={problem}
+        error={refusal?.status === 409 ? 'A user with this name exists.' : refusal?.reason}
         onChange={(event) => {
           setName(event.currentTarget.value);
-          setProblem(undefined);
+          setRefusal(undefined);
         }}
       />
+      <RequestId id={refusal?.requestId} />
       <PasswordField value={password} onChange={setPassword} />
       <RolesField value={roles} onChange={setRoles} />
     </FormDialog>
