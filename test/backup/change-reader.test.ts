@@ -5,7 +5,7 @@ import { Chain } from '../../src/backup/chain.ts';
 import { ChangeReader, type ChangeReaderDeps } from '../../src/backup/change-reader.ts';
 import type { DocumentReader, WantedDocument } from '../../src/backup/document-reader.ts';
 import type { LeafWriter } from '../../src/backup/leaf-writer.ts';
-import { FULL_SPEED } from '../../src/backup/pace.ts';
+import { BESIDE_CLIENTS, FULL_SPEED, rest } from '../../src/backup/pace.ts';
 import type { ChangesPage, DatabaseSource } from '../../src/backup/source.ts';
 
 const page = (since: string, ...ids: string[]): ChangesPage => ({
@@ -94,5 +94,30 @@ describe('reading a feed', () => {
     );
     assert.equal(result, false);
     assert.deepEqual(added.length, Number(batches.at(-1)), 'one document for each page that was passed');
+  });
+
+  it('asks for a small part at a time beside clients, and rests until it is cancelled', async () => {
+    const ids = Array.from({ length: 300 }, (_, at) => `d${String(at).padStart(3, '0')}`);
+    const sizes: number[] = [];
+    let running = 0;
+    const hold = async (group: readonly string[]): Promise<void> => {
+      sizes.push(group.length);
+      running += 1;
+      assert.equal(running, 1);
+      await new Promise(setImmediate);
+      running -= 1;
+    };
+    const { added } = await readAll({ 0: page('1', ...ids) }, hold, { pace: BESIDE_CLIENTS });
+    assert.equal(added.length, ids.length);
+    // A document is taken for one of 2,000 bytes until some were read.
+    assert.equal(sizes[0], 65);
+    const controller = new AbortController();
+    const pause = rest(BESIDE_CLIENTS, 600_000, controller.signal);
+    let isOver = false;
+    void pause.then(() => (isOver = true));
+    await new Promise(setImmediate);
+    assert.equal(isOver, false);
+    controller.abort();
+    await pause;
   });
 });
