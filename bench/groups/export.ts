@@ -13,12 +13,11 @@ import { whole } from '../report.ts';
 import { openBackend } from '../upstream.ts';
 
 const DATABASE = 'table';
-/** Compiles the code before the measurement. */
-const WARM = { database: 'warm', documents: 20_000 };
+const TENTH = 'tenth';
 const AT_ONCE = 2000;
 const KIB_PER_MIB = 1024;
-/** An export holds pages of 256 KiB; the rest is garbage that is not collected yet. */
-const MAX_MORE_MIB = 64;
+/** Garbage that is not collected yet; the documents of the larger export would be far more. */
+const MAX_MORE_MIB = 32;
 const READER = join(import.meta.dirname, '../read-export.py');
 /** As in read-export.py. */
 const FORMULAS = ['=1+1', '+1', '-1+2', '@SUM(A1)', '\t=1', '\r=1', '=HYPERLINK("http://a","b")', 'plain'];
@@ -33,30 +32,41 @@ async function run(plan: Plan): Promise<Section> {
   const file = join(folder, 'table.csv');
   plan.note(`writing ${whole(documents)} documents`);
   const admin = openAdmin({ url: backend.urls[0] ?? '', credentials: backend.owner });
-  await fill(admin, WARM.database, WARM.documents);
+  await fill(admin, TENTH, documents / 10);
   await fill(admin, DATABASE, documents);
   const gate = await startCouchgate(plan, { nodes: backend.urls, backend });
   const reader = await createKey(gate.url, backend.owner);
-  for (const database of [WARM.database, DATABASE])
+  for (const database of [TENTH, DATABASE])
     await grant(gate.url, backend.owner, database, { [reader.name]: ['_reader'] });
   const pathOf = (database: string): string => `/_api/v2/db/${database}/_export?format=csv`;
-  await save(`${gate.url}${pathOf(WARM.database)}`, basic(reader), join(folder, 'warm.csv'));
-  forgetPeak(gate.pid);
   const before = (memoryKiB(gate.pid)?.now ?? NaN) / KIB_PER_MIB;
+  plan.note('an export of a tenth');
+  const peakOf = (): number => (memoryKiB(gate.pid)?.peak ?? NaN) / KIB_PER_MIB;
+  await save(`${gate.url}${pathOf(TENTH)}`, basic(reader), join(folder, 'tenth.csv'));
+  const peakOfTenth = peakOf();
+  forgetPeak(gate.pid);
   plan.note('the export');
   const begin = performance.now();
   await save(`${gate.url}${pathOf(DATABASE)}`, basic(reader), file);
   const seconds = (performance.now() - begin) / 1000;
-  const peak = (memoryKiB(gate.pid)?.peak ?? NaN) / KIB_PER_MIB;
+  const peak = peakOf();
   plan.note('reading it');
   const read = JSON.parse(execFileSync('python3', [READER, file], { encoding: 'utf8' })) as Read;
   const isRead =
     read.rows === documents && read.columns.length === 1 && read.harmful === 0 && read.wrong === 0;
   return {
-    text: `\`GET ${pathOf(DATABASE)}\` with an API key, ${whole(documents)} documents with 9 fields on one CouchDB node, after an export of ${whole(WARM.documents)}. Memory is the RSS of Couchgate, one worker.`,
+    text: `\`GET ${pathOf(DATABASE)}\` with an API key, ${whole(documents)} documents with 9 fields on one CouchDB node, after an export of a tenth of that. Memory is the RSS of Couchgate, one worker.`,
     tables: [
       {
-        columns: ['rows', 'MiB', 'seconds', 'rows/s', 'RSS before, MiB', 'peak RSS, MiB'],
+        columns: [
+          'rows',
+          'MiB',
+          'seconds',
+          'rows/s',
+          'RSS before, MiB',
+          'peak with a tenth',
+          'peak RSS, MiB',
+        ],
         rows: [
           [
             whole(read.rows),
@@ -64,6 +74,7 @@ async function run(plan: Plan): Promise<Section> {
             seconds.toFixed(0),
             whole(read.rows / seconds),
             whole(before),
+            whole(peakOfTenth),
             whole(peak),
           ],
         ],
@@ -71,9 +82,10 @@ async function run(plan: Plan): Promise<Section> {
     ],
     findings: [
       {
-        target: `constant memory: at most ${MAX_MORE_MIB} MiB more`,
-        measured: `${whole(peak - before)} MiB`,
-        holds: peak - before <= MAX_MORE_MIB,
+        target: `constant memory: at most ${MAX_MORE_MIB} MiB more than with a tenth of the rows`,
+        measured: `${whole(peak - peakOfTenth)} MiB`,
+        // With few rows, the heap has not reached its size.
+        holds: plan.long ? peak - peakOfTenth <= MAX_MORE_MIB : undefined,
       },
       {
         target: "Python's csv reads every cell as it was written, and none begins a formula",
