@@ -2,17 +2,27 @@
 // internal address would give access to it (H9).
 import { lookup } from 'node:dns/promises';
 import ipaddr from 'ipaddr.js';
-import { Forbidden } from '../http-errors.ts';
+import { BadRequest, Forbidden, HttpError, Unavailable } from '../http-errors.ts';
+import { InternalReadLimiter } from '../limits/internal-read-limiter.ts';
 
 /** Returns all addresses of a host name; rejects if there are none. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>;
 
+/**
+ * Node resolves names in threads, two at a time for the whole process, and needs them for the CouchDB nodes
+ * too. A caller can choose names whose server answers slowly, so one thread is enough for all callers (H9).
+ */
+const LOOKUPS = { atOnce: 1, waiting: 40, share: 0.1 };
+/** Names that a request may have looked up. */
+const MOST_NAMES = 100;
+
+/** The rule for the jobs of one request. */
 export interface ReplicationHosts {
   /** True for Couchgate's public URL: Couchgate authorizes those requests itself. */
   isPublic(url: URL): boolean;
   /**
    * Resolves if jobs may connect to the host of `url`. Otherwise throws Forbidden, with one reason for all
-   * causes.
+   * causes. Throws BadRequest for too many names, and TooBusy if too many lookups wait.
    */
   check(url: URL, field: string): Promise<void>;
 }
@@ -29,13 +39,22 @@ export interface HostRules {
   readonly resolve?: Resolve;
 }
 
+/** The request that a lookup is for. */
+export interface Asking {
+  /** Name of the caller, for its share of the lookups. */
+  readonly caller: string;
+  /** True after the client has left: nothing more is looked up. */
+  readonly hasLeft: () => boolean;
+}
+
 /**
  * Creates the rule. It refuses every address that is not public: private, loopback, link-local (cloud
  * metadata), carrier-grade NAT, and IPv6 forms that embed an IPv4 address.
  * CouchDB resolves the name again later and follows redirects. Only a filter of the outgoing traffic of the
  * CouchDB hosts can prevent an abuse of that.
  */
-export function createReplicationHosts(rules: HostRules): ReplicationHosts {
+export function createReplicationHosts(rules: HostRules): (asking: Asking) => ReplicationHosts {
+  const limiter = new InternalReadLimiter(LOOKUPS);
   const resolve = rules.resolve ?? resolveByDns;
   const publicOrigin = rules.publicUrl === '' ? undefined : new URL(rules.publicUrl).origin;
   const nodes = rules.couchdbNodes.map((node) => new URL(node));
@@ -46,9 +65,9 @@ export function createReplicationHosts(rules: HostRules): ReplicationHosts {
       .filter((name) => name !== ''),
   );
 
-  async function mayReach(url: URL): Promise<boolean> {
+  async function mayReach(url: URL, lookUp: Resolve): Promise<boolean> {
     const isNamed = named.has(hostOf(url));
-    const addresses = await resolve(hostOf(url));
+    const addresses = await lookUp(hostOf(url));
     if (addresses.length === 0 || (!isNamed && !addresses.every(isPublicAddress))) return false;
     // A listed host may run other services than CouchDB. The port of a node stays forbidden.
     const forbidden = nodes.filter((node) => !isNamed || portOf(node) === portOf(url));
@@ -61,17 +80,41 @@ export function createReplicationHosts(rules: HostRules): ReplicationHosts {
     return (await resolve(hostOf(node))).map(plain);
   }
 
-  return {
-    isPublic: (url) => url.origin === publicOrigin,
-    async check(url, field) {
-      if (url.origin === publicOrigin) return;
-      const allowed = await mayReach(url).catch(() => false);
-      if (!allowed) {
-        throw new Forbidden(
-          `Replication with the host of \`${field}\` is not allowed. See replication_hosts.`,
-        );
-      }
-    },
+  return (asking) => {
+    const lookUp = lookUpOnce(resolve, limiter, asking);
+    return {
+      isPublic: (url) => url.origin === publicOrigin,
+      async check(url, field) {
+        if (url.origin === publicOrigin) return;
+        const allowed = await mayReach(url, lookUp).catch((error: unknown) => {
+          if (error instanceof HttpError) throw error;
+          return false;
+        });
+        if (!allowed) {
+          throw new Forbidden(
+            `Replication with the host of \`${field}\` is not allowed. See replication_hosts.`,
+          );
+        }
+      },
+    };
+  };
+}
+
+/** Looks up each name once for the request. Addresses need no lookup. */
+function lookUpOnce(resolve: Resolve, limiter: InternalReadLimiter, { caller, hasLeft }: Asking): Resolve {
+  const found = new Map<string, Promise<readonly string[]>>();
+  return (name) => {
+    if (ipaddr.isValid(name)) return Promise.resolve([name]);
+    const known = found.get(name);
+    if (known !== undefined) return known;
+    if (found.size >= MOST_NAMES)
+      return Promise.reject(new BadRequest(`A request may name at most ${MOST_NAMES} hosts.`));
+    const addresses = limiter.run(caller, () => {
+      if (hasLeft()) throw new Unavailable('The client has left.');
+      return resolve(name);
+    });
+    found.set(name, addresses);
+    return addresses;
   };
 }
 

@@ -39,12 +39,13 @@ export interface ReplicationParameters {
  */
 export function guardReplication(parameters: ReplicationParameters): Guard {
   const { couch, publicUrl } = parameters;
-  const hosts = createReplicationHosts(parameters);
+  const hostsFor = createReplicationHosts(parameters);
   return async function guard(req, res, context) {
     const { principal, method } = known(context.identified, 'identified');
     // CouchDB's reason: a job needs an owner.
     if (principal.kind === 'nobody') throw new Unauthorized('You are not an authenticated user');
     const credentials = method === 'basic' ? basicCredentials(req) : undefined;
+    const hosts = hostsFor({ caller: principal.name, hasLeft: () => res.destroyed });
     const rules: JobRules = { hosts, publicUrl, credentials, principal };
     const { segments, query } = known(context.target, 'target');
     refuseForeignRevisions(query, rules);

@@ -8,10 +8,12 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { guardReplication } from '../../src/guard/replication.ts';
+import { createReplicationHosts, type ReplicationHosts } from '../../src/guard/replication-hosts.ts';
 import { type Request, type Response } from 'express';
 import { type Identified } from '../../src/context.ts';
 import { attachContext, testBodies } from '../support/bodies.ts';
 import { asHttpError } from '../../src/respond.ts';
+import { until } from '../support/until.ts';
 
 /** What names resolve to here; every other name does not. */
 const DNS: Readonly<Record<string, readonly string[]>> = {
@@ -455,5 +457,55 @@ describe('H9: replication jobs', () => {
     const chunks: Buffer[] = [];
     for await (const chunk of res) chunks.push(chunk as Buffer);
     assert.deepEqual(JSON.parse(Buffer.concat(chunks).toString()), job);
+  });
+});
+
+describe('H9: the names in replication jobs', () => {
+  it('are looked up one at a time for all callers, once for a request, and never after the client has left', async () => {
+    const pending: { readonly name: string; readonly answer: (addresses: string[]) => void }[] = [];
+    const hostsFor = createReplicationHosts({
+      ...{ publicUrl: '', couchdbNodes: [], replicationHosts: '' },
+      resolve: (name) => new Promise((answer) => pending.push({ name, answer })),
+    });
+    let hasLeft = false;
+    const one = hostsFor({ caller: 'one', hasLeft: () => hasLeft });
+    const check = (hosts: ReplicationHosts, name: string): Promise<unknown> =>
+      hosts.check(new URL(`http://${name}/db`), 'source').then(
+        () => 200,
+        (error: unknown) => asHttpError(error).status,
+      );
+    const turn = (): Promise<void> => new Promise(setImmediate);
+    const first = check(one, 'a.example');
+    const again = check(one, 'a.example');
+    const leaves = check(one, 'b.example');
+    // Its share of the queue: others find a place.
+    const more = ['c', 'd', 'e', 'f', 'g'].map((name) => check(one, `${name}.example`));
+    assert.equal(await more[4], 503);
+    const other = check(hostsFor({ caller: 'other', hasLeft: () => false }), 'h.example');
+    assert.deepEqual([await check(one, '198.41.0.4'), await check(one, '10.0.0.7')], [200, 403]);
+    await turn();
+    assert.deepEqual(
+      pending.map(({ name }) => name),
+      ['a.example'],
+    );
+    hasLeft = true;
+    pending[0]?.answer(['198.41.0.4']);
+    assert.deepEqual([await first, await again, await leaves], [200, 200, 503]);
+    await until(() => Promise.resolve(pending.length === 2), 'the other caller has its turn');
+    assert.equal(pending[1]?.name, 'h.example');
+    pending[1].answer(['10.0.0.7']);
+    assert.equal(await other, 403);
+    for (const rest of more) assert.equal(await rest, 503);
+  });
+
+  it('are at most a hundred for a request', async () => {
+    const hostsFor = createReplicationHosts({
+      ...{ publicUrl: '', couchdbNodes: [], replicationHosts: '' },
+      resolve: () => Promise.resolve(['198.41.0.4']),
+    });
+    const hosts = hostsFor({ caller: 'one', hasLeft: () => false });
+    for (let at = 0; at < 300; at += 1)
+      await hosts.check(new URL(`http://n${at % 100}.example/db`), 'source');
+    await assert.rejects(hosts.check(new URL('http://n100.example/db'), 'source'), { status: 400 });
   });
 });
