@@ -7,6 +7,8 @@ const MAY_HOLD_TERM = /since|last-event-id|bookmark|%/i;
 
 /** CouchDB's own pattern, and how it treats a line feed at the end. */
 const SEQUENCE = /^"?(?:[0-9]+-)?([^\n]*?)"?\n?$/;
+/** The form `[number, "text"]`, which CouchDB decodes up to 3.2 (fabric_view_changes.erl of 3.2.3). */
+const SEQUENCE_IN_LIST = /^\[[0-9]+ *, *"([^\n]*)"\]\n?$/;
 
 /**
  * Throws BadRequest or TooLarge for a term that would harm a node. `lastEventId` = the header with which an
@@ -22,6 +24,7 @@ export function refuseTerms(query: string, lastEventId: string | undefined, call
 
 /** A bookmark has no number in front, and a sequence may have none. */
 function refuseSequence(terms: Terms, value: string): void {
-  const refusal = terms.refuse(SEQUENCE.exec(value)?.[1] ?? value);
+  const found = SEQUENCE_IN_LIST.exec(value) ?? SEQUENCE.exec(value);
+  const refusal = terms.refuse(found?.[1] ?? value);
   if (refusal !== undefined) throw refusal;
 }

@@ -74,6 +74,9 @@ describe('H20 an Erlang term in a sequence or bookmark', () => {
         `s%69nce=1-${term}%0A`,
         `limit=1;since=1-${term}`,
         `last-event-id=1-${term}`,
+        // CouchDB up to 3.2.
+        `since=${encodeURIComponent(`[1,"${term}"]`)}`,
+        `since=${encodeURIComponent(`[77 , "${term}"]\n`)}`,
         `since=0&since=1-${term}&since=now`,
       ])
         assert.equal(await changes('reader', query), 400, query);
