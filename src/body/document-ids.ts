@@ -9,17 +9,26 @@ export type IdPlace = 'document-id' | 'bulk-ids';
 /** Number of leading characters that determine the class of an id. */
 const CLASS_PREFIX_LENGTH = '_local/shard-sync-'.length;
 
+/** CouchDB has no limit. Its own paths, and every client, name much shorter ones. */
+const LONGEST_ID_BYTES = 65_536;
+
 /** Created once: a body may have millions of faults, and only one is reported. */
 const NO_OBJECT = new BadRequest('Request body must be a JSON object');
 const NO_DOCS = new BadRequest('`docs` parameter must be an array.');
 const NO_DOCUMENT = new BadRequest('Document must be a JSON object');
 const BAD_ID = new BadRequest('Document id must be a string', 'illegal_docid');
+const LONG_ID = new BadRequest('Document id is too long', 'illegal_docid');
 /** A path cannot name such an id. CouchDB refuses the whole body, with less to go by. */
 const NOT_UTF8 = new BadRequest(NOT_UTF8_ID, 'illegal_docid');
 
 const UNDERSCORE = 0x5f;
 const BACKSLASH = 0x5c;
 const SMALL_U = 0x75;
+const SMALL_A = 0x61;
+const ZERO = 0x30;
+const NINE = 0x39;
+/** The bit that makes a letter lower case. */
+const LOWER_CASE = 0x20;
 /** Escapes of control characters: the letter after the backslash, and the character. */
 const CONTROLS: readonly (readonly [string, string])[] = [
   ['b', '\b'],
@@ -99,6 +108,11 @@ export class DocumentIds implements JsonListener {
   #readId(kind: JsonKind, from: number, to: number): void {
     this.#documentFault = BAD_ID;
     if (kind !== 'string') return;
+    // It is read in one go, and a scan must not block other requests (H20).
+    if (to - from > LONGEST_ID_BYTES) {
+      this.#documentFault = LONG_ID;
+      return;
+    }
     this.#documentFault = isWellFormed(this.#json, from, to) ? undefined : NOT_UTF8;
     this.#document = this.#classOf(from, to);
   }
@@ -154,7 +168,17 @@ function characterAt(json: Buffer, at: number): number {
   const byte = json[at] ?? 0;
   if (byte !== BACKSLASH) return byte;
   const escaped = json[at + 1] ?? 0;
-  return escaped === SMALL_U
-    ? Number.parseInt(json.toString('latin1', at + 2, at + 6), 16)
-    : (UNESCAPED[escaped] ?? 0);
+  if (escaped !== SMALL_U) return UNESCAPED[escaped] ?? 0;
+  return (
+    (digitAt(json, at + 2) << 12) |
+    (digitAt(json, at + 3) << 8) |
+    (digitAt(json, at + 4) << 4) |
+    digitAt(json, at + 5)
+  );
+}
+
+/** The value of a hexadecimal digit. */
+function digitAt(json: Buffer, at: number): number {
+  const byte = json[at] ?? 0;
+  return byte <= NINE ? byte - ZERO : (byte | LOWER_CASE) - SMALL_A + 10;
 }
