@@ -4,7 +4,7 @@ import { type ClientAddress, type Context } from '../context.ts';
 import { type Endpoint, type Permit } from '../catalogue/endpoint.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type ConnectionFacts } from './connection.ts';
-import { maskTarget } from './mask.ts';
+import { maskTarget, startOf } from './mask.ts';
 import { interpret, terminationState } from './outcome.ts';
 
 export interface LineParts {
@@ -20,6 +20,8 @@ export interface LineParts {
 }
 
 const MAX_USER_AGENT_LENGTH = 512;
+/** Characters of a target that was refused before it was parsed: it can be longer than any other. */
+const MAX_REFUSED_LENGTH = 2048;
 
 /**
  * Returns one JSON line, ended by a line feed. It is concatenated: a general serialiser costs several times
@@ -102,7 +104,7 @@ function targetFields(context: Context, req: IncomingMessage): string {
     const query = target.query === '' ? '' : `,"rawQueryString":${quote(maskTarget(target.query).slice(1))}`;
     return `,"httpRequest":${quote(maskPath(target.path, req.url ?? ''))}${query}`;
   }
-  const raw = req.url ?? '';
+  const raw = startOf(req.url ?? '', MAX_REFUSED_LENGTH);
   return `,"httpRequest":${raw.startsWith('/') ? quote(maskPath(raw, raw)) : '"(not a path)"'}`;
 }
 

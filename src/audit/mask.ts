@@ -25,6 +25,11 @@ const MAY_HIDE_SECRET = /%25|%3[Dd]|(?:^|[?&;/#])[^=&;?/#%]*%[^=&;?/#]*=/;
 /** Text that was encoded more often is masked as a whole. */
 const MOST_DECODINGS = 4;
 
+/** A name of a secret is not shorter, encoded or not. */
+const SHORTEST_SECRET_NAME = 3;
+
+/** What user-info begins with. Most texts have none. */
+const MAY_HOLD_USER_INFO = /(?::|%3A)(?:\/|%2F)/i;
 /** `:/name:password` before an `@`, with or without percent-encoding of its signs; proxies merge slashes. */
 const USER_INFO = /((?::|%3A)(?:\/|%2F)+)[^/?#&]+$/i;
 /** Length of `%3A%2F/`, the longest start that can end with a plain slash, minus that slash. */
@@ -36,12 +41,24 @@ const AT_SIGN = /(@|%40)/;
  * Masks user-info, and the values of parameters whose name looks like a secret. Cheap for texts without them.
  */
 export function maskTarget(text: string): string {
-  const masked = text.includes('@') || text.includes('%40') ? maskUserInfo(text) : text;
+  const mayHoldUserInfo = (text.includes('@') || text.includes('%40')) && MAY_HOLD_USER_INFO.test(text);
+  const masked = mayHoldUserInfo ? maskUserInfo(text) : text;
   if (!mayHoldSecret(masked)) return masked;
   return masked
     .split(/(\s+)/)
     .map((word) => maskParameters(word, 0))
     .join('');
+}
+
+/**
+ * The start of a long text, at most `length` characters. It ends at a sign that ends user-info, so that no
+ * part of a password is left without the at sign that shows what it is.
+ */
+export function startOf(text: string, length: number): string {
+  if (text.length <= length) return text;
+  let end = length;
+  while (end > 0 && !ENDS_USER_INFO.test(text.charAt(end - 1))) end -= 1;
+  return `${text.slice(0, end)}...`;
 }
 
 function mayHoldSecret(text: string): boolean {
@@ -66,6 +83,7 @@ function maskUserInfo(text: string): string {
 }
 
 function maskEnd(piece: string): string {
+  if (!MAY_HOLD_USER_INFO.test(piece)) return piece;
   const end = Math.max(...['/', '?', '#', '&'].map((sign) => piece.lastIndexOf(sign)));
   // The first slash before a name may be encoded while the last one is plain.
   const start = Math.max(0, end - MAX_START_LENGTH);
@@ -118,6 +136,7 @@ function maskEncoded(text: string, decodings: number): string {
 }
 
 function isSecretName(name: string): boolean {
+  if (name.length < SHORTEST_SECRET_NAME) return false;
   let decoded = name;
   for (let time = 0; time < MOST_DECODINGS && decoded.includes('%'); time += 1) decoded = decode(decoded);
   return SECRET_NAME.test(decoded.toLowerCase().replace(/[^a-z0-9]/g, ''));

@@ -54,9 +54,12 @@ function startAfter(previous: ServerResponse, { socket, req, res, next, log }: Q
     return;
   }
   previous.once('close', () => {
-    socket.queuedRequests = (socket.queuedRequests ?? 1) - 1;
-    // After `Connection: close`, or if the client disconnected, no further request is answered.
-    const isOver = socket.destroyed || socket.isClosing === true;
-    if (!isOver && previous.writableFinished && previous.shouldKeepAlive) next(req, res);
+    if (!previous.writableFinished || !previous.shouldKeepAlive) return;
+    // In a turn of its own: a hundred refusals in one would block the other connections.
+    setImmediate(() => {
+      socket.queuedRequests = (socket.queuedRequests ?? 1) - 1;
+      // After `Connection: close`, or if the client disconnected, no further request is answered.
+      if (!socket.destroyed && socket.isClosing !== true) next(req, res);
+    });
   });
 }

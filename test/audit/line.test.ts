@@ -9,7 +9,7 @@ import { Context } from '../../src/context.ts';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
 import { ConnectionFacts } from '../../src/audit/connection.ts';
 import { accessLine, describePermit, quote } from '../../src/audit/line.ts';
-import { maskTarget } from '../../src/audit/mask.ts';
+import { maskTarget, startOf } from '../../src/audit/mask.ts';
 import { isRequestId, requestIdMaker } from '../../src/audit/request-id.ts';
 import { grantedTo } from '../../src/catalogue/parse.ts';
 import { roleSet } from '../../src/permissions/role.ts';
@@ -252,4 +252,15 @@ describe('describePermit', () => {
       '_reader or _design+_writer',
     );
   });
+});
+
+describe('the start of a long target', () => {
+  for (const [text, shown] of [
+    ['/short', '/short'],
+    [`/a/${'x'.repeat(30)}`, '/a/...'],
+    [`/http://name:pass${'word'.repeat(9)}@host/db`, '/http://...'],
+    [`/a?key=${'x'.repeat(30)}`, '/a?...'],
+    ['x'.repeat(30), '...'],
+  ] as const)
+    it(`ends at a sign that no password has – ${shown}`, () => assert.equal(startOf(text, 20), shown));
 });

@@ -50,6 +50,33 @@ describe('H15: requests that are sent ahead', () => {
     client.socket.destroy();
   });
 
+  it('start one in a turn of the event loop, refusals too – 414', async () => {
+    let turn = 0;
+    let timer = setImmediate(function count() {
+      turn += 1;
+      timer = setImmediate(count);
+    });
+    const turns: number[] = [];
+    const { accessLog } = gate.running.services;
+    const write = accessLog.write.bind(accessLog);
+    accessLog.write = (line) => {
+      turns.push(turn);
+      write(line);
+    };
+    try {
+      const client = await connect();
+      client.send(get(`/${'@:/'.repeat(5000)}`).repeat(40));
+      await until(() => client.received.split('HTTP/1.1 414').length === 41, 'every answer has come');
+      client.socket.destroy();
+    } finally {
+      clearImmediate(timer);
+      accessLog.write = write;
+    }
+    assert.equal(turns.length, 40);
+    // The turn that is counted may begin before or after that of a request.
+    assert.ok(new Set(turns).size >= 39, turns.join());
+  });
+
   it('are too many when they would fill the memory: the connection is cut', async () => {
     const client = await connect();
     client.send(get('/open/small').repeat(1000));
