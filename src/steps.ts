@@ -42,6 +42,7 @@ import { securityHandlers } from './answer/security.ts';
 import { ownUserHandlers } from './answer/own-user.ts';
 import { signUpHandler } from './answer/sign-up.ts';
 import { createUnrecordedNames } from './answer/unrecorded-names.ts';
+import { NO_MONITORS } from './permissions/server-grants.ts';
 import { KeyedMutex } from './limits/keyed-mutex.ts';
 import { sessionHandlers } from './answer/session.ts';
 import { answerTempView } from './answer/temp-view.ts';
@@ -168,6 +169,7 @@ function permissionAnswers(services: Services) {
     ...explainHandlers({
       ...{ ...asked, bodies, permissions: services.permissions },
       explainer: createExplainer(services),
+      explainerForOthers: createExplainer({ ...services, serverGrants: NO_MONITORS }),
     }),
     ...createApiKeyHandlers({
       ...{ bodies, keys, keyRotationOverlapSeconds, security, log },

@@ -20,6 +20,8 @@ export interface ExplainDeps extends AskedDatabaseDeps, NamedAccountDeps {
   readonly bodies: BodyReader;
   readonly permissions: Pick<PermissionReader, 'peek'>;
   readonly explainer: Explainer;
+  /** Explains without server grants: only the owner learns who is a monitor. */
+  readonly explainerForOthers: Explainer;
 }
 
 /** A body that decides is small; a large one is not needed to explain a refusal. */
@@ -39,7 +41,8 @@ export function explainHandlers(deps: ExplainDeps): Pick<Answers, 'api-explain'>
       const isOwner = known(context.identified, 'identified').principal.kind === 'owner';
       const own = isOwner ? undefined : await ownDatabaseOf(deps, context, question);
       const request: ExplainedRequest = { ...question, principal: await senderOf(deps, question, isOwner) };
-      const explanation = await deps.explainer.explain(request, (database) => {
+      const explainer = isOwner ? deps.explainer : deps.explainerForOthers;
+      const explanation = await explainer.explain(request, (database) => {
         if (own !== undefined && own !== database) throw notYours();
         return peek(deps, context, database);
       });

@@ -28,7 +28,7 @@ export interface SecurityDeps {
   readonly isStillAuthenticated: IsStillAuthenticated;
 }
 
-/** Enough for 40 000 names. */
+/** Enough for MOST_NAMES names. */
 export const SECURITY_LIMIT_BYTES = 2_097_152;
 
 /**

@@ -16,6 +16,25 @@ export interface SecurityRequest {
   readonly rest: JsonObject;
 }
 
+/**
+ * Names and roles in all fields of an object together. Each change and each read works through all of them,
+ * and must not block other requests (H15).
+ */
+export const MOST_NAMES = 5000;
+
+/** Throws 400 if a change adds names beyond MOST_NAMES. An object that had more may be changed. */
+export function refuseManyNames(before: Readonly<Record<string, unknown>>, after: SecurityRequest): void {
+  const { cloudant, members, admins } = after;
+  const count = (cloudant?.size ?? 0) + namesIn(members).length + namesIn(admins).length;
+  if (count > MOST_NAMES && count > countIn(before))
+    throw new BadRequest(`A security object may have at most ${MOST_NAMES} names`);
+}
+
+function countIn({ cloudant, members, admins }: Readonly<Record<string, unknown>>): number {
+  const lists = [members, admins].flatMap((list) => (isObject(list) ? namesIn(list) : []));
+  return (isObject(cloudant) ? Object.keys(cloudant).length : 0) + lists.length;
+}
+
 /** The permissions of a new database: only the owner has access. */
 export const EMPTY_REQUEST: SecurityRequest = Object.freeze({
   cloudant: undefined,

@@ -34,7 +34,7 @@ import { NO_ROLES } from './role.ts';
 import { mirrorOf, permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
 import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
 import { documentOf, type Seen } from './seen.ts';
-import { EMPTY_REQUEST } from './security-request.ts';
+import { EMPTY_REQUEST, refuseManyNames } from './security-request.ts';
 
 type Lookup = DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
 
@@ -206,7 +206,10 @@ class CachedSecurity implements SecurityKeeper {
           const added = this.#options.prefixGrants.accessOf(by, database)?.roles ?? NO_ROLES;
           refuseRevoked(by, seen.permissions, added);
           refuseOtherRevision(ifMatch, seen);
-          return securityOf(edit(documentOf(seen)));
+          const inForce = documentOf(seen);
+          const next = edit(inForce);
+          refuseManyNames(inForce, next);
+          return securityOf(next);
         },
         { by: by.name, ...origin },
       );

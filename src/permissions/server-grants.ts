@@ -13,6 +13,9 @@ export interface ServerReader {
   isMonitor(principal: Principal): boolean | undefined;
 }
 
+/** Decides as if nobody were a monitor. */
+export const NO_MONITORS: ServerReader = Object.freeze({ isMonitor: () => false });
+
 /** A grant for the owner. */
 export interface ServerGrant {
   readonly principal: string;

@@ -2,9 +2,12 @@
 import { isIPv6 } from 'node:net';
 import { type Caller } from './principal.ts';
 
-/** Returns the key under which quotas count a caller. */
+/**
+ * Returns the key under which quotas count a caller. No user can have the key of an anonymous caller: neither
+ * sign-up nor Basic takes a name with a colon.
+ */
 export function quotaKeyOf({ principal, ip }: Caller): string {
-  return principal.kind === 'nobody' ? `nobody at ${networkOf(ip)}` : principal.name;
+  return principal.kind === 'nobody' ? `nobody: ${networkOf(ip)}` : principal.name;
 }
 
 /**

@@ -9,7 +9,8 @@ import { answerOwnEndpoint } from '../../src/answer/index.ts';
 import { securityHandlers } from '../../src/answer/security.ts';
 import { HttpError, NotFound } from '../../src/http-errors.ts';
 import { type Principal } from '../../src/principal/principal.ts';
-import { EMPTY_REQUEST } from '../../src/permissions/security-request.ts';
+import { EMPTY_REQUEST, parseSecurityPut, refuseManyNames } from '../../src/permissions/security-request.ts';
+import { startCouchgate, type Answer, type Couchgate } from '../support/couchgate.ts';
 import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { rememberingLog } from '../support/log.ts';
 import { memoryCouch } from '../support/memory-couch.ts';
@@ -167,5 +168,38 @@ describe('H15 a security object that is put', () => {
       );
       await Promise.all(pair.map((change) => assert.rejects(change, NotFound)));
     }
+  });
+});
+
+describe('H15: the names of a security object', () => {
+  it('are at most 5000, whichever request adds them, and a larger object from elsewhere may shrink – 400', async () => {
+    const started: Couchgate = await startCouchgate();
+    open.push(started);
+    const { owner } = started;
+    await started.database('many');
+    const put = (body: object): Promise<Answer> =>
+      started.ask('PUT', '/_api/v2/db/many/_security', { as: owner, body });
+    const names = (count: number) => Array.from({ length: count }, (_, at) => `name${at}`);
+    const cloudant = (count: number): object =>
+      Object.fromEntries(names(count).map((name) => [name, ['_reader']]));
+    const lists = { members: { names: names(1000), roles: ['crew'] }, admins: { names: names(1000) } };
+    assert.equal((await put({ cloudant: cloudant(5001) })).status, 400);
+    assert.equal((await put({ cloudant: cloudant(3000), ...lists })).status, 400);
+    const { status, body } = await put({ cloudant: cloudant(5000) });
+    assert.equal(status, 200, JSON.stringify(body));
+    const form = new URLSearchParams({ username: 'one-more', database: 'many', roles: '_reader' });
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    const more = await started.ask('POST', '/api/set_permissions', {
+      as: owner,
+      body: form.toString(),
+      headers,
+    });
+    assert.equal(more.status, 400, JSON.stringify(more.body));
+    const request = parseSecurityPut({ cloudant: cloudant(5001) });
+    refuseManyNames({ cloudant: cloudant(5001) }, request);
+    assert.throws(
+      () => refuseManyNames({ cloudant: cloudant(4990), ...lists, members: {}, admins: {} }, request),
+      { status: 400 },
+    );
   });
 });

@@ -137,6 +137,21 @@ describe('H30: questions about access', () => {
     assert.deepEqual(await refused(access('database=h30-pre-a'), holder), JSON.parse([...refusals][0] ?? ''));
   });
 
+  it('do not tell a holder of _security who is a monitor – POST /_api/v2/explain', async () => {
+    const monitor = await gate.key();
+    const put = await gate.ask('PUT', `/_api/v2/server_grants/${monitor.name}`, {
+      ...{ as: gate.owner, body: { roles: ['_monitor'] } },
+    });
+    assert.equal(put.status, 201);
+    const question = { ...explain, path: '/h30-own', principal: monitor.name };
+    const asked = (as: Credentials) => gate.ask('POST', '/_api/v2/explain', { as, body: question });
+    const [toHolder, toOwner] = [await asked(manager), await asked(gate.owner)];
+    assert.deepEqual([toHolder.status, toOwner.status], [200, 200]);
+    assert.ok(JSON.stringify(toOwner.body).includes('_monitor'));
+    assert.ok(!JSON.stringify(toHolder.body).includes('_monitor'), JSON.stringify(toHolder.body));
+    assert.equal((toHolder.body as { decision?: unknown }).decision, 'deny');
+  });
+
   it('need credentials, whatever nobody holds – 401', async () => {
     await gate.database('h30-public', { nobody: ['_admin', '_security'] });
     assert.equal((await gate.ask('GET', access('database=h30-public'))).status, 401);

@@ -124,7 +124,7 @@ describe('the permissions of a database', () => {
     assert.equal(await store.permissionsOf('db', alice), undefined);
     assert.deepEqual(
       asked.map(({ caller }) => caller),
-      ['nobody at 2001:db8:0:0', 'alice'],
+      ['nobody: 2001:db8:0:0', 'alice'],
     );
     clock.time += 1000;
     await store.permissionsOf('db', nobody);
