@@ -41,9 +41,12 @@ export async function listDocuments(
   };
 }
 
-/** Browsers take these segments of a path as steps, in every spelling (WHATWG URL, "single-dot"). */
-export function isUnsendable(segment: string): boolean {
-  return segment === '.' || segment === '..';
+/**
+ * True for an id, or a segment of a path, that browsers take as a step, in every spelling (WHATWG URL,
+ * "single-dot"). `_design/..` would reach the database itself.
+ */
+export function isUnsendable(id: string): boolean {
+  return /^(?:(?:_design|_local)\/)?\.\.?$/.test(id);
 }
 
 /** Path of a document. The slash of `_design/` and `_local/` is a part of the path. */
