@@ -37,12 +37,13 @@ import { logHandlers, type LogDeps } from './answer/log.ts';
 import { prefixGrantHandlers } from './answer/prefix-grants.ts';
 import { serverGrantHandlers } from './answer/server-grants.ts';
 import { guardReplication } from './guard/replication.ts';
-import { securityHistoryHandlers } from './answer/security-history.ts';
+import { HISTORY_READS, securityHistoryHandlers } from './answer/security-history.ts';
 import { securityHandlers } from './answer/security.ts';
 import { ownUserHandlers } from './answer/own-user.ts';
 import { signUpHandler } from './answer/sign-up.ts';
 import { createUnrecordedNames } from './answer/unrecorded-names.ts';
 import { NO_MONITORS } from './permissions/server-grants.ts';
+import { InternalReadLimiter } from './limits/internal-read-limiter.ts';
 import { KeyedMutex } from './limits/keyed-mutex.ts';
 import { sessionHandlers } from './answer/session.ts';
 import { answerTempView } from './answer/temp-view.ts';
@@ -163,7 +164,10 @@ function permissionAnswers(services: Services) {
   const names = { couch, keys };
   return {
     ...securityHandlers({ ...forChanges, log, prefixGrants, names }),
-    ...securityHistoryHandlers({ ...forChanges, history: services.history }),
+    ...securityHistoryHandlers({
+      ...{ ...forChanges, history: services.history },
+      reads: new InternalReadLimiter(HISTORY_READS),
+    }),
     ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
     ...accessHandlers({ ...asked, security, existing, prefixGrants, serverGrants }),
     ...explainHandlers({

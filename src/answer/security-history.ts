@@ -3,6 +3,7 @@ import { type Request, type Response } from 'express';
 import { type BodyReader } from '../body/read.ts';
 import { callerOf, type Context, databaseOf, known } from '../context.ts';
 import { BadRequest, Conflict, HttpError, NotFound, PreconditionFailed } from '../http-errors.ts';
+import { type InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 import { type HistoryEntry } from '../permissions/history-document.ts';
 import { type PermissionHistory } from '../permissions/permission-history.ts';
 import {
@@ -16,6 +17,7 @@ import { permissionsIn, shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
 import { type Widening, wideningOf } from '../permissions/widening.ts';
 import { describeChange } from '../permissions/permission-change.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillAuthenticated, standingOf } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
@@ -27,7 +29,12 @@ export interface SecurityHistoryDeps {
   readonly history: PermissionHistory;
   readonly requiresPrecondition: boolean;
   readonly isStillAuthenticated: IsStillAuthenticated;
+  /** Bounds the memory: an entry may have megabytes. Throws `TooBusy`. */
+  readonly reads: Pick<InternalReadLimiter, 'run'>;
 }
+
+/** Of the histories that a process reads at once. */
+export const HISTORY_READS: InternalReadLimits = { atOnce: 8, waiting: 64, share: 0.25 };
 
 const DEFAULT_LIMIT = 50;
 const MAX_LIMIT = 200;
@@ -44,7 +51,9 @@ export function securityHistoryHandlers(
     async 'api-security-history'(_req, res, context) {
       const { limit, before, generation } = await queryOf(deps, context);
       const database = databaseOf(context);
-      const page = await deps.history.list({ database, generation, limit, before });
+      const page = await whileReading(deps, context, () =>
+        deps.history.list({ database, generation, limit, before }),
+      );
       sendJson(res, 200, {
         history: page.entries.map(summaryOf),
         ...(page.before === undefined ? {} : { before: page.before }),
@@ -52,7 +61,7 @@ export function securityHistoryHandlers(
     },
     async 'api-security-revision'(_req, res, context) {
       const { generation } = await queryOf(deps, context);
-      const found = await revisionOf(deps, databaseOf(context), revisionIn(context), generation);
+      const found = await revisionOf(deps, context, revisionIn(context), generation);
       sendJson(res, 200, { ...summaryOf(found.entry), document: found.document });
     },
     'api-security-rollback': (req, res, context) => rollBack(deps, req, res, context),
@@ -91,13 +100,26 @@ function countIn(query: URLSearchParams, name: string): number | undefined {
 }
 
 async function revisionOf(
-  { history }: SecurityHistoryDeps,
-  database: string,
+  deps: SecurityHistoryDeps,
+  context: Context,
   revision: number,
   generation: string | undefined,
 ): Promise<NonNullable<Awaited<ReturnType<PermissionHistory['at']>>>> {
-  const found = await history.at(database, revision, generation);
+  const found = await whileReading(deps, context, () =>
+    deps.history.at(databaseOf(context), revision, generation),
+  );
   if (found === undefined) throw new NotFound(`The history does not have revision ${revision}.`);
+  return found;
+}
+
+/** Reads as soon as the caller has a slot. Throws 403 if its permission has ended meanwhile. */
+async function whileReading<T>(
+  { reads, isStillAuthenticated }: SecurityHistoryDeps,
+  context: Context,
+  read: () => Promise<T>,
+): Promise<T> {
+  const found = await reads.run(quotaKeyOf(callerOf(context)), read);
+  standingOf(isStillAuthenticated, context).refuseEnded();
   return found;
 }
 
@@ -125,7 +147,7 @@ async function rollBack(
   if (!Number.isSafeInteger(revision) || Number(revision) < 0)
     throw new BadRequest('`revision` must be the number of a revision');
   const inForce = await inForceOf(security, context);
-  const { document } = await revisionOf(deps, database, Number(revision), inForce.generation);
+  const { document } = await revisionOf(deps, context, Number(revision), inForce.generation);
   const target = parseSecurityPut(document);
   const change = await security.change(
     database,

@@ -3,7 +3,7 @@ import nano from 'nano';
 import { type Agent, type Dispatcher } from 'undici';
 import { BadRequest } from '../http-errors.ts';
 import { writeJson } from '../json/exact-numbers.ts';
-import { parseJson } from '../json/parse.ts';
+import { buildAnswer } from '../json/portions.ts';
 import { type CouchAnswer, type CouchRequest } from './couch.ts';
 import { type CouchFailure, codeOf, nodeName } from './failure.ts';
 
@@ -57,9 +57,10 @@ export async function exchange(
     dontParse: request.exact === true,
   };
   let body: unknown;
+  let isToBeParsed = false;
   try {
     body = (await scope.request(options)) as unknown;
-    if (options.dontParse) body = Buffer.isBuffer(body) ? exactly(body) : undefined;
+    isToBeParsed = options.dontParse;
   } catch (error) {
     // M5: the nano error contains the request. Only two fields of CouchDB's response are used.
     const { error: name, reason } = error as { error?: unknown; reason?: unknown };
@@ -69,6 +70,14 @@ export async function exchange(
   if (signal.aborted && !wire.ended) wire.code = 'timeout';
   // nano treats a truncated response as an empty one.
   if (wire.status !== undefined && !wire.ended) wire.code ??= 'truncated response';
+  if (wire.code === undefined && isToBeParsed) {
+    try {
+      body = await parsed(body);
+    } catch {
+      // Fail closed: an answer that cannot be read must not pass for an empty one.
+      wire.code = 'answer is not JSON';
+    }
+  }
   if (wire.status !== undefined && wire.code === undefined) {
     return {
       answered: true,
@@ -94,13 +103,9 @@ function refuseUnsafePath(path: string): void {
   if (!path.startsWith('/')) throw new Error('The path of a CouchDB request is not encoded');
 }
 
-/** As with nano's own parser, a response that is not JSON becomes undefined. */
-function exactly(bytes: Buffer): unknown {
-  try {
-    return parseJson(bytes, true);
-  } catch {
-    return undefined;
-  }
+/** nano gives bytes, except for an answer that declares text. */
+function parsed(body: unknown): Promise<unknown> {
+  return buildAnswer(Buffer.isBuffer(body) ? body : Buffer.alloc(0));
 }
 
 /** JSON.stringify is recursive, so a deeply nested client body can overflow the stack. */

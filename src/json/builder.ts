@@ -10,6 +10,19 @@ export const DEEPEST = 1000;
 /** Room for 40 000 names and their roles. */
 export const MOST_VALUES = 250_000;
 
+export interface JsonLimits {
+  /** Values of all levels together. */
+  readonly values: number;
+  /** Levels of objects and arrays. */
+  readonly depth: number;
+}
+
+/** Of what a client sends to be parsed. */
+export const BODY_LIMITS: JsonLimits = { values: MOST_VALUES, depth: DEEPEST };
+
+/** Of what CouchDB answers: documents that it has stored must stay readable. */
+export const ANSWER_LIMITS: JsonLimits = { values: Infinity, depth: Infinity };
+
 const BACKSLASH = 0x5c;
 const SMALL_U = 0x75;
 const FIRST_LETTER: Readonly<Record<number, true | false | null>> = { 0x74: true, 0x66: false, 0x6e: null };
@@ -25,13 +38,15 @@ export class JsonBuilder implements JsonListener {
   result: unknown = undefined;
   readonly #json: Buffer;
   readonly #exact: boolean;
+  readonly #limits: JsonLimits;
   readonly #open: Container[] = [];
   #values = 0;
   #key = '';
 
-  constructor(json: Buffer, exact: boolean) {
+  constructor(json: Buffer, exact: boolean, limits: JsonLimits = BODY_LIMITS) {
     this.#json = json;
     this.#exact = exact;
+    this.#limits = limits;
   }
 
   key(depth: number, from: number, to: number): void {
@@ -41,8 +56,8 @@ export class JsonBuilder implements JsonListener {
 
   value(depth: number, kind: JsonKind, from: number, to: number): void {
     this.#values += 1;
-    if (this.#values > MOST_VALUES) throw new TooLarge('the request body has too many values');
-    if (depth >= DEEPEST && (kind === 'object' || kind === 'array'))
+    if (this.#values > this.#limits.values) throw new TooLarge('the request body has too many values');
+    if (depth >= this.#limits.depth && (kind === 'object' || kind === 'array'))
       throw new BadRequest('The request body is nested too deeply.');
     this.#open.length = depth;
     const value = this.#valueOf(kind, from, to);

@@ -1,6 +1,6 @@
 // Parses JSON strictly, as CouchDB's parser does.
 import { BadRequest } from '../http-errors.ts';
-import { JsonBuilder } from './builder.ts';
+import { BODY_LIMITS, JsonBuilder, type JsonLimits } from './builder.ts';
 import { mayBeInexact } from './exact-numbers.ts';
 import { JsonScan } from './scan.ts';
 
@@ -9,9 +9,9 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /**
  * Parses JSON. Throws BadRequest for invalid UTF-8, invalid JSON, and a lone surrogate, which CouchDB refuses
  * too: it cannot be written back as UTF-8. With `exact`, a number that a double does not hold is an
- * `ExactNumber`.
+ * `ExactNumber`. `limits` are kept where JSON.parse cannot do the work.
  */
-export function parseJson(bytes: Buffer, exact = false): unknown {
+export function parseJson(bytes: Buffer, exact = false, limits: JsonLimits = BODY_LIMITS): unknown {
   let text;
   try {
     text = strictUtf8.decode(bytes);
@@ -20,7 +20,7 @@ export function parseJson(bytes: Buffer, exact = false): unknown {
   } catch {
     throw new BadRequest('invalid UTF-8 JSON');
   }
-  const builder = new JsonBuilder(bytes, exact);
+  const builder = new JsonBuilder(bytes, exact, limits);
   new JsonScan(bytes, builder).read(bytes.length);
   return builder.result;
 }

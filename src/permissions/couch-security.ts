@@ -23,8 +23,9 @@ export async function getSecurity(
   const { status, body } = await couch.ask(request);
   if (status === 404) return undefined;
   if (status !== 200) throw errorOf(status, body);
-  // A value that is not an object becomes an object without grants.
-  return typeof body === 'object' && body !== null && !Array.isArray(body) ? (body as StoredSecurity) : {};
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw notAvailable('the security object is no JSON object');
+  return body as StoredSecurity;
 }
 
 /**
@@ -53,10 +54,13 @@ function errorOf(status: number, body: unknown): HttpError {
     typeof error !== 'string' ||
     typeof reason !== 'string'
   ) {
-    const detail = `CouchDB answered ${status}`;
-    return new Unavailable('The permissions of this database are not available at present.', { detail });
+    return notAvailable(`CouchDB answered ${status}`);
   }
   return new HttpError(status, error, reason);
+}
+
+function notAvailable(detail: string): Unavailable {
+  return new Unavailable('The permissions of this database are not available at present.', { detail });
 }
 
 function pathOf(database: string): string {

@@ -33,6 +33,7 @@ export interface HistoryEntry {
 /** What the id of an entry says. Ids are sorted by database and revision. */
 export interface EntryId {
   readonly database: string;
+  readonly generation: string;
   readonly revision: number;
   /** Seconds since the epoch. */
   readonly at: number;
@@ -93,9 +94,24 @@ export function databaseKey(database?: string): string {
 /** Parses an id; `undefined` for a document that is no entry. */
 export function parseId(id: string): EntryId | undefined {
   if (!id.startsWith(PREFIX)) return undefined;
-  const [database, revision, , at, kind] = id.slice(PREFIX.length).split(':');
-  if (database === undefined || kind === undefined) return undefined;
-  return { database, revision: Number(revision), at: Number(at), isWhole: kind === 'whole' };
+  const [database, revision, generation, at, kind] = id.slice(PREFIX.length).split(':');
+  if (database === undefined || generation === undefined || kind === undefined) return undefined;
+  return {
+    database,
+    generation: decoded(generation),
+    revision: Number(revision),
+    at: Number(at),
+    isWhole: kind === 'whole',
+  };
+}
+
+/** A generation that is not encoded is that of no entry. */
+function decoded(generation: string): string {
+  try {
+    return decodeURIComponent(generation);
+  } catch {
+    return generation;
+  }
 }
 
 /** Reads a stored entry; `undefined` for anything that Couchgate did not write. */
@@ -111,21 +127,21 @@ export function parseEntry(document: unknown): HistoryEntry | undefined {
   return isEntry ? (entry as unknown as HistoryEntry) : undefined;
 }
 
+/** An entry and the object after it. */
+export interface WholeEntry {
+  readonly entry: HistoryEntry;
+  readonly document: JsonObject;
+}
+
 /**
- * The object after the last of these entries, the oldest first. The first one must be whole, and no revision
- * may be missing between them; otherwise `undefined`.
+ * The entry with the object after it, made of the entry before. `undefined` if it is not whole and does not
+ * follow that one.
  */
-export function documentAfter(entries: readonly HistoryEntry[]): JsonObject | undefined {
-  const [first, ...later] = entries;
-  if (first?.document === undefined) return undefined;
-  let { document } = first;
-  let { revision } = first;
-  for (const entry of later) {
-    if (entry.revision !== revision + 1 || entry.generation !== first.generation) return undefined;
-    revision = entry.revision;
-    document = entry.document ?? applied(document, entry);
-  }
-  return document;
+export function wholeAfter(before: WholeEntry | undefined, entry: HistoryEntry): WholeEntry | undefined {
+  if (entry.document !== undefined) return { entry, document: entry.document };
+  const isNext =
+    entry.revision === (before?.entry.revision ?? NaN) + 1 && entry.generation === before?.entry.generation;
+  return isNext ? { entry, document: applied(before.document, entry) } : undefined;
 }
 
 function applied(document: JsonObject, { changes, rest }: HistoryEntry): JsonObject {

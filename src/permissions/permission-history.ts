@@ -1,38 +1,24 @@
-// Stores the history of permissions in its own database, which no replica follows, and reads it.
-import { type Couch, type CouchAnswer } from '../couch/couch.ts';
+// Stores the history of permissions in its own database, which no replica follows, and deletes what is old.
+import { type Couch } from '../couch/couch.ts';
 import { ensureDatabase } from '../couch/store.ts';
 import { Unavailable } from '../http-errors.ts';
 import {
+  countOutdated,
   databaseKey,
-  documentAfter,
-  type EntryId,
   entryOf,
   type HistoryEntry,
   idOf,
-  countOutdated,
-  parseEntry,
-  parseId,
-  revisionKey,
   WHOLE_EVERY,
 } from './history-document.ts';
+import {
+  expectStatus,
+  type HistoryPage,
+  type HistoryQuery,
+  HistoryReader,
+  type StoredId,
+} from './history-reader.ts';
 import { type AcknowledgedChange } from './permission-keeper.ts';
 import { type JsonObject } from './security-request.ts';
-
-export interface HistoryPage {
-  /** The newest first. */
-  readonly entries: readonly HistoryEntry[];
-  /** `before` of the next page; `undefined` = there is none. */
-  readonly before: number | undefined;
-}
-
-export interface HistoryQuery {
-  readonly database: string;
-  /** Only entries of this life of the database; `undefined` = of all. */
-  readonly generation: string | undefined;
-  readonly limit: number;
-  /** Only older revisions than this one. */
-  readonly before: number | undefined;
-}
 
 export interface PermissionHistory {
   /** Stores a change. Never rejects: a failure is logged and counted, because the change is in force. */
@@ -68,24 +54,16 @@ export interface PermissionHistoryOptions {
 }
 
 const DAY_MS = 86_400_000;
-const PAGE_IDS = 2000;
-/** Entries per request. */
-const PAGE_ENTRIES = 200;
 const MAX_KNOWN_DATABASES = 100_000;
 
 export function createPermissionHistory(options: PermissionHistoryOptions): PermissionHistory {
   return new CouchHistory(options);
 }
 
-interface Row {
-  readonly id: string;
-  readonly value: { readonly rev: string };
-  readonly doc?: unknown;
-}
-
 class CouchHistory implements PermissionHistory {
   readonly #options: PermissionHistoryOptions;
   readonly #path: string;
+  readonly #reader: HistoryReader;
   readonly #now: () => number;
   /** Databases with an entry of this process: the first one of a process is whole. */
   readonly #known = new Set<string>();
@@ -95,6 +73,7 @@ class CouchHistory implements PermissionHistory {
   constructor(options: PermissionHistoryOptions) {
     this.#options = options;
     this.#path = `/${encodeURIComponent(options.historyDatabase)}`;
+    this.#reader = new HistoryReader(options.couch, this.#path);
     this.#now = options.now ?? Date.now;
   }
 
@@ -134,124 +113,45 @@ class CouchHistory implements PermissionHistory {
       );
   }
 
-  async list({ database, generation, limit, before }: HistoryQuery): Promise<HistoryPage> {
-    const entries: HistoryEntry[] = [];
-    let from = before;
-    for (;;) {
-      const page = await this.#page(database, from, Math.min(limit + 1, PAGE_ENTRIES));
-      for (const entry of page) {
-        if (generation !== undefined && entry.generation !== generation) continue;
-        if (isSame(entry, entries.at(-1))) continue;
-        if (entries.length === limit) return { entries, before: entries.at(-1)?.revision };
-        entries.push(entry);
-      }
-      from = page.at(-1)?.revision;
-      if (from === undefined) return { entries, before: undefined };
-    }
+  list(query: HistoryQuery): Promise<HistoryPage> {
+    return this.#reader.list(query);
   }
 
-  async at(
+  at(
     database: string,
     revision: number,
     generation: string | undefined,
   ): ReturnType<PermissionHistory['at']> {
-    const chain: HistoryEntry[] = [];
-    let from: number | undefined = revision + 1;
-    while (from !== undefined && chain.length <= WHOLE_EVERY) {
-      const page: readonly HistoryEntry[] = await this.#page(database, from, WHOLE_EVERY + 1);
-      for (const entry of page) {
-        if (generation !== undefined && entry.generation !== generation) continue;
-        if (chain.length === 0 && entry.revision !== revision) return undefined;
-        if (isSame(entry, chain[0])) chain.shift();
-        chain.unshift(entry);
-        if (entry.document !== undefined) {
-          const document = documentAfter(chain);
-          const last = chain.at(-1);
-          return document === undefined || last === undefined ? undefined : { entry: last, document };
-        }
-      }
-      from = page.at(-1)?.revision;
-    }
-    return undefined;
+    return this.#reader.at(database, revision, generation);
   }
 
   async sweep(): Promise<void> {
-    let ofDatabase: { readonly id: EntryId; readonly row: Row }[] = [];
-    for await (const row of this.#ids(databaseKey())) {
-      const id = parseId(row.id);
-      if (id === undefined) continue;
-      const current = ofDatabase[0]?.id.database;
+    let ofDatabase: StoredId[] = [];
+    for await (const id of this.#reader.ids(databaseKey())) {
+      const current = ofDatabase[0]?.database;
       if (current !== undefined && current !== id.database) {
         await this.#removeOutdated(ofDatabase);
         ofDatabase = [];
       }
-      ofDatabase.push({ id, row });
+      ofDatabase.push(id);
     }
     await this.#removeOutdated(ofDatabase);
   }
 
   async #prune(database: string): Promise<void> {
-    const entries: { readonly id: EntryId; readonly row: Row }[] = [];
-    for await (const row of this.#ids(databaseKey(database))) {
-      const id = parseId(row.id);
-      if (id !== undefined) entries.push({ id, row });
-    }
-    await this.#removeOutdated(entries);
+    const ids: StoredId[] = [];
+    for await (const id of this.#reader.ids(databaseKey(database))) ids.push(id);
+    await this.#removeOutdated(ids);
   }
 
-  async #removeOutdated(entries: readonly { readonly id: EntryId; readonly row: Row }[]): Promise<void> {
+  async #removeOutdated(ids: readonly StoredId[]): Promise<void> {
     const { keep, keepDays } = this.#options;
     const olderThan = Math.floor((this.#now() - keepDays * DAY_MS) / 1000);
-    const count = countOutdated(
-      entries.map(({ id }) => id),
-      { keep, olderThan },
-    );
+    const count = countOutdated(ids, { keep, olderThan });
     if (count === 0) return;
-    const docs = entries
-      .slice(0, count)
-      .map(({ row }) => ({ _id: row.id, _rev: row.value.rev, _deleted: true }));
+    const docs = ids.slice(0, count).map(({ id, rev }) => ({ _id: id, _rev: rev, _deleted: true }));
     const path = `${this.#path}/_bulk_docs`;
-    expect(await this.#options.couch.ask({ method: 'POST', path, body: { docs } }), 201, 202);
-  }
-
-  /** Entries of a database, the newest first. */
-  async #page(database: string, before: number | undefined, limit: number): Promise<readonly HistoryEntry[]> {
-    const start = before === undefined ? `${databaseKey(database)}\ufff0` : revisionKey(database, before);
-    const query = new URLSearchParams({
-      include_docs: 'true',
-      descending: 'true',
-      startkey: JSON.stringify(start),
-      endkey: JSON.stringify(databaseKey(database)),
-      limit: String(limit),
-    });
-    const rows = await this.#rows(query);
-    return rows.flatMap(({ doc }) => parseEntry(doc) ?? []);
-  }
-
-  /** The ids that start with `prefix`, the smallest first. */
-  async *#ids(prefix: string): AsyncGenerator<Row> {
-    let start = prefix;
-    for (let skip = 0; ; skip = 1) {
-      const query = new URLSearchParams({
-        startkey: JSON.stringify(start),
-        endkey: JSON.stringify(`${prefix}\ufff0`),
-        limit: String(PAGE_IDS),
-        skip: String(skip),
-      });
-      const rows = await this.#rows(query);
-      yield* rows;
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < PAGE_IDS) return;
-      start = last.id;
-    }
-  }
-
-  async #rows(query: URLSearchParams): Promise<readonly Row[]> {
-    const path = `${this.#path}/_all_docs?${query.toString()}`;
-    const answer = await this.#options.couch.ask({ method: 'GET', path, exact: true });
-    // The database is created with the first entry.
-    if (answer.status === 404) return [];
-    return (expect(answer, 200) as { readonly rows: readonly Row[] }).rows;
+    expectStatus(await this.#options.couch.ask({ method: 'POST', path, body: { docs } }), 201, 202);
   }
 
   async #write(entry: HistoryEntry): Promise<void> {
@@ -267,23 +167,11 @@ class CouchHistory implements PermissionHistory {
       answer = await couch.ask(request);
     }
     // 409: a follower has finished this change and has stored the same entry.
-    expect(answer, 201, 202, 409);
+    expectStatus(answer, 201, 202, 409);
   }
 
   #report(message: string, error: unknown, fields: object = {}): void {
     const detail = error instanceof Unavailable ? (error.detail ?? error.reason) : 'unexpected failure';
     this.#options.report(message, { ...fields, detail });
   }
-}
-
-/** True if two processes have stored the same change, one of them whole. */
-function isSame(entry: HistoryEntry, other: HistoryEntry | undefined): boolean {
-  return other?.revision === entry.revision && other.generation === entry.generation;
-}
-
-function expect({ status, body }: CouchAnswer, ...statuses: readonly number[]): unknown {
-  if (statuses.includes(status)) return body;
-  throw new Unavailable('The history of permissions is not available at present.', {
-    detail: `the history database answered ${status}`,
-  });
 }

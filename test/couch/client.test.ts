@@ -7,6 +7,7 @@ import { afterEach, describe, it } from 'node:test';
 import { createCouch, type CouchClient, type CouchOptions } from '../../src/couch/client.ts';
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { BadRequest, Unavailable } from '../../src/http-errors.ts';
+import { getSecurity } from '../../src/permissions/couch-security.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { answerJson, startScriptedNode, type Script, type ScriptedNode } from '../support/scripted-node.ts';
 import { until } from '../support/until.ts';
@@ -51,6 +52,24 @@ const rejects = (promise: Promise<unknown>, detail: RegExp): Promise<void> =>
   });
 
 describe('asking CouchDB', () => {
+  it('reads an exact answer of any number of values, and fails for one that is no JSON', async () => {
+    const texts = [`{"a":[${'{},'.repeat(300_000)}12345678901234567890]}`, '{"a":', '', '{"a":"\xff"}'];
+    const up = await node(({ url }, res) => {
+      res.writeHead(200, { 'Content-Type': url === '/3' ? 'text/plain' : 'application/json' });
+      res.end(Buffer.from(texts[Number(url.slice(1))] ?? '', 'latin1'));
+    });
+    const { couch, failed } = client([up.url]);
+    const { body } = await couch.ask({ method: 'GET', path: '/0', exact: true });
+    assert.equal((body as { a: unknown[] }).a.length, 300_001);
+    for (const path of ['/1', '/2', '/3'])
+      await rejects(couch.ask({ method: 'GET', path, exact: true }), /answer is not JSON/);
+    assert.deepEqual(failed, []);
+    for (const given of [undefined, null, [], 'text']) {
+      const odd = { ask: () => Promise.resolve({ status: 200, body: given }) };
+      await assert.rejects(getSecurity(odd, 'db', undefined), Unavailable);
+    }
+  });
+
   it('blames no node for a body that cannot be written – PUT /db/_security nested 100 000 levels deep – 400', async () => {
     const up = await node((_, res) => answerJson(res, 200, {}));
     const { couch, failed } = client([up.url]);

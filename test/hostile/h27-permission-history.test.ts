@@ -2,10 +2,14 @@
 // surprise. The history itself tells names, so it is as closed as the store.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { idOf } from '../../src/permissions/history-document.ts';
 import { openAdmin } from '../../src/setup/admin.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { permissionFront, type PermissionFront, securityPath } from '../support/permission-front.ts';
 import { closedAfterSuite } from '../support/started.ts';
+
+/** One change of so many names has more values than a body of a client may have. */
+const LARGE = Number(process.env['COUCHGATE_HISTORY_NAMES'] ?? 20_000);
 
 describe('H27: the history of permissions', () => {
   let gate: Couchgate;
@@ -76,5 +80,42 @@ describe('H27: the history of permissions', () => {
     const again = { cloudant: { ...body.cloudant, stranger: ['_writer'], [gate.owner.name]: ['_reader'] } };
     const { body: byOwner } = await front.asOwner('PUT', securityPath('hist-names'), { body: again });
     assert.deepEqual((byOwner as { warnings?: unknown }).warnings, ['no such key or user: "stranger"']);
+  });
+
+  it('stays readable after changes of many names – GET …/history – 200', async () => {
+    await gate.database('hist-large');
+    const small = await front.put('hist-large', { [holder.name]: ['_security'] });
+    const [made] = await front.historyOf('hist-large');
+    const roles = ['_reader', '_writer', '_design', '_replicator', '_security'] as const;
+    const names = Array.from({ length: LARGE }, (_, at) => `z${at.toString(36)}`);
+    const cloudant = Object.fromEntries(names.map((name) => [name, roles]));
+    // What changes of so many names leave in the history; making them takes too long here.
+    const entries = [1, 2].map((more) => ({
+      ...{ database: 'hist-large', generation: made?.generation ?? '', revision: small + more },
+      ...{ at: made?.at ?? '', by: holder.name, via: 'api' as const },
+      changes: names.map((name) => ({ name, before: more === 1 ? [] : roles, after: roles })),
+      ...(more === 1 ? { document: { cloudant } } : { rest: {} }),
+    }));
+    const couchdb = openAdmin({ url: gate.backend.urls[0] ?? '', credentials: gate.backend.owner });
+    for (const entry of entries) {
+      const { status } = await couchdb.ask(
+        'PUT',
+        `/couchgate_history/${encodeURIComponent(idOf(entry))}`,
+        entry,
+      );
+      assert.equal(status, 201);
+    }
+    for (const as of [gate.owner, holder]) {
+      for (const query of ['', '?limit=1']) {
+        const [newest] = await front.historyOf('hist-large', query, as);
+        assert.deepEqual([newest?.revision, newest?.changes.length], [small + 2, LARGE], query);
+      }
+      const [before] = await front.historyOf('hist-large', `?before=${small + 1}`, as);
+      assert.equal(before?.revision, small);
+      const one = securityPath('hist-large', `/history/${small + 2}`);
+      const { body } = await gate.ask('GET', one, { as });
+      assert.equal(Object.keys((body as { document: { cloudant: object } }).document.cloudant).length, LARGE);
+    }
+    assert.equal((await front.rollback('hist-large', small)).status, 200);
   });
 });

@@ -17,7 +17,7 @@ interface Stored {
 /** A CouchDB with one database, which is missing at first. */
 function memoryHistory() {
   const docs = new Map<string, Stored>();
-  const state = { exists: false, away: false, writes: 0 };
+  const state = { exists: false, away: false, writes: 0, read: [] as string[] };
   const rowsIn = (path: string): CouchAnswer => {
     const query = new URL(path, 'http://x').searchParams;
     const key = (name: string): string => JSON.parse(query.get(name) ?? '""') as string;
@@ -29,7 +29,6 @@ function memoryHistory() {
     const rows = ids.slice(skip, skip + Number(query.get('limit'))).map((id) => ({
       id,
       value: { rev: docs.get(id)?.rev },
-      ...(query.get('include_docs') === 'true' ? { doc: { _id: id, ...docs.get(id)?.doc } } : {}),
     }));
     return { status: 200, body: { rows } };
   };
@@ -49,6 +48,13 @@ function memoryHistory() {
       return { status: 201, body: [] };
     }
     const id = decodeURIComponent(document);
+    if (method === 'GET') {
+      const stored = docs.get(id);
+      state.read.push(id);
+      return stored === undefined
+        ? { status: 404, body: {} }
+        : { status: 200, body: { _id: id, _rev: stored.rev, ...stored.doc } };
+    }
     if (docs.has(id)) return { status: 409, body: {} };
     state.writes += 1;
     docs.set(id, {
@@ -161,6 +167,25 @@ describe('the store of the history', () => {
       Object.keys((await history.at('db', 3, 'gen'))?.document['cloudant'] as object).length,
       1502,
     );
+  });
+
+  it('ends a page early when its entries are large, and goes on with the next one', async () => {
+    const { history, backend } = setUp();
+    const states = Array.from({ length: 4 }, (_, at) => many(at % 2 === 0 ? 20_000 : 0));
+    for (const [at, after] of states.entries())
+      await history.record(change(at + 1, states[at - 1] ?? {}, after));
+    const revisions: number[] = [];
+    let before: number | undefined;
+    do {
+      backend.state.read = [];
+      const page = await history.list({ database: 'db', generation: 'gen', limit: 50, before });
+      assert.ok(page.entries.length <= 2, `${page.entries.length} large entries on a page`);
+      assert.equal(backend.state.read.length, page.entries.length);
+      assert.ok(page.entries.every((entry) => entry.document === undefined && entry.rest === undefined));
+      revisions.push(...page.entries.map(({ revision }) => revision));
+      ({ before } = page);
+    } while (before !== undefined);
+    assert.deepEqual(revisions, [4, 3, 2, 1]);
   });
 
   it('lists a change once that two processes have stored', async () => {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { buildInPortions, buildJson } from '../../src/body/json-build.ts';
+import { buildJson } from '../../src/body/json-build.ts';
+import { buildInPortions } from '../../src/json/portions.ts';
 import { parseJson } from '../../src/json/parse.ts';
 
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);

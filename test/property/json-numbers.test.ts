@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { numberIn, writeJson } from '../../src/json/exact-numbers.ts';
-import { buildInPortions } from '../../src/body/json-build.ts';
+import { buildInPortions } from '../../src/json/portions.ts';
 import { parseJson } from '../../src/json/parse.ts';
 import { BadRequest } from '../../src/http-errors.ts';
 

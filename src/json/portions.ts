@@ -1,0 +1,36 @@
+// Builds the value of large JSON in portions, so that it does not block the event loop (H20).
+import { isUtf8 } from 'node:buffer';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BadRequest } from '../http-errors.ts';
+import { ANSWER_LIMITS, BODY_LIMITS, JsonBuilder, type JsonLimits } from './builder.ts';
+import { parseJson } from './parse.ts';
+import { JsonScan } from './scan.ts';
+
+/** JSON.parse stops every other request while it runs. */
+export const AT_ONCE_BYTES = 262_144;
+const PORTION_BYTES = 65_536;
+
+/**
+ * As `parseJson`, in portions whatever the size. Pinned to it by test/property/built-json.test.ts. Throws
+ * TooLarge for more values than the limits allow.
+ */
+export async function buildInPortions(
+  bytes: Buffer,
+  exact: boolean,
+  limits: JsonLimits = BODY_LIMITS,
+): Promise<unknown> {
+  if (!isUtf8(bytes)) throw new BadRequest('invalid UTF-8 JSON');
+  const builder = new JsonBuilder(bytes, exact, limits);
+  const scan = new JsonScan(bytes, builder);
+  while (scan.read(PORTION_BYTES)) await nextTurn();
+  return builder.result;
+}
+
+/**
+ * The value of an answer of CouchDB, without the limits of what clients send; every number keeps its value.
+ * Throws BadRequest for what is no JSON.
+ */
+export async function buildAnswer(bytes: Buffer): Promise<unknown> {
+  if (bytes.length > AT_ONCE_BYTES) return await buildInPortions(bytes, true, ANSWER_LIMITS);
+  return parseJson(bytes, true, ANSWER_LIMITS);
+}
