@@ -6,6 +6,7 @@ import { USER_ID_PREFIX, userId } from '../couch/user-id.ts';
 import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { KEY, REVOKED } from '../identity/key-document.ts';
 import { isKeyShaped } from '../identity/secret.ts';
+import { SESSION_PREFIX } from '../invalidation/outbox.ts';
 import { parseJson } from '../json/parse.ts';
 import { RECORD, stateIn } from '../permissions/record-document.ts';
 import { mirrorNameIn } from '../permissions/security-document.ts';
@@ -54,8 +55,6 @@ export interface KindOutcome {
 
 export type StoreRestoreOutcome = Readonly<Record<StoreKind, KindOutcome>>;
 
-/** The record of a session that ended; the same prefix as in identity/session-store.ts. */
-const ENDED_SESSION = 'news:session:';
 const NOT_WRITTEN = {
   uncertain: 'too few nodes stored it; it may be lost if one fails',
   conflict: 'somebody has changed it meanwhile',
@@ -112,7 +111,7 @@ class StoreRestore {
         databases: await storeNames(repository, this.#options.store),
         history: this.#history,
         isWanted: (id) => id.startsWith(KEY) || id.startsWith(RECORD),
-        isRevocation: (id) => id.startsWith(REVOKED) || id.startsWith(ENDED_SESSION),
+        isRevocation: (id) => id.startsWith(REVOKED) || id.startsWith(SESSION_PREFIX),
       });
       await this.#createStore(store);
       await this.#revocations(known);

@@ -2,6 +2,7 @@
 // permission records, other grants, ended sessions, jobs, invalidations).
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
+import { describeError } from './outage.ts';
 import { Unavailable } from '../http-errors.ts';
 
 export interface StoredDocument {
@@ -163,7 +164,7 @@ class CouchStore implements Store {
         this.#follow();
         return;
       } catch (error) {
-        const detail = error instanceof Unavailable ? (error.detail ?? error.reason) : 'unexpected failure';
+        const detail = describeError(error);
         this.#report('store database cannot be opened yet', { database: this.#database, detail });
         await delay(pauseMs, undefined, { signal }).catch(() => undefined);
       }

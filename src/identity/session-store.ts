@@ -4,6 +4,7 @@ import { type Couch } from '../couch/couch.ts';
 import { ReadThrough } from '../invalidation/read-through-cache.ts';
 import { Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { SESSION_PREFIX } from '../invalidation/outbox.ts';
 import { SWEEP_MS } from '../invalidation/store-bus.ts';
 import { LogoutLimit } from '../limits/logout-limit.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -37,12 +38,6 @@ export interface SessionStoreOptions {
   readonly outageCacheSeconds: number;
   readonly now?: () => number;
 }
-
-/**
- * Prefix of the document that records the end of a session. The store keeps it until no token of the session
- * can be valid.
- */
-const ENDED = 'news:session:';
 
 /**
  * Added to the lifetime of the record: clocks of replicas differ, and one replica may renew a session while
@@ -106,7 +101,7 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
 }
 
 function pathOf(root: string, id: string): string {
-  return `${root}/${encodeURIComponent(`${ENDED}${id}`)}`;
+  return `${root}/${encodeURIComponent(`${SESSION_PREFIX}${id}`)}`;
 }
 
 async function readEnd(couch: Pick<Couch, 'ask'>, path: string): Promise<boolean> {

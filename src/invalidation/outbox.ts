@@ -8,7 +8,8 @@ import { type Store } from '../couch/store.ts';
  * Prefixes of the ids in the store. Stored documents and other replicas have them, so they must not change.
  */
 export const PERMISSIONS = 'news:permissions:';
-export const SESSION = 'news:session:';
+/** The record that a session ended: the store keeps it until no token of the session can be valid. */
+export const SESSION_PREFIX = 'news:session:';
 
 const MAX_PAUSE_MS = 5000;
 const MAX_ATTEMPTS = 5;
@@ -28,7 +29,7 @@ export interface OutboxOptions {
 export function invalidationDocumentId(invalidation: Invalidation): string | undefined {
   if (invalidation.kind === 'permissions')
     return invalidation.isInFeed === true ? undefined : PERMISSIONS + invalidation.database;
-  return invalidation.kind === 'session' ? SESSION + invalidation.id : undefined;
+  return invalidation.kind === 'session' ? SESSION_PREFIX + invalidation.id : undefined;
 }
 
 export class Outbox {

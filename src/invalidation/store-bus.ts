@@ -1,8 +1,9 @@
 // Implements the invalidation bus: worker messages inside a replica, the store and `_users` between replicas.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow, type Couch } from '../couch/couch.ts';
-import { Outbox, type OutboxOptions, PERMISSIONS, SESSION } from './outbox.ts';
+import { Outbox, type OutboxOptions, PERMISSIONS, SESSION_PREFIX } from './outbox.ts';
 import { type Invalidation, type InvalidationBus } from './bus.ts';
+import { OutageReport } from '../couch/outage.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { USER_ID_PREFIX } from '../couch/user-id.ts';
 
@@ -33,6 +34,8 @@ class StoreInvalidationBus implements RunningInvalidationBus {
   readonly #options: InvalidationBusOptions;
   readonly #listeners: ((invalidation: Invalidation) => void)[] = [];
   readonly #outbox: Outbox;
+  readonly #readOutage: OutageReport;
+  readonly #sweepOutage: OutageReport;
   readonly #stop = new AbortController();
   #users: { readonly close: () => void } | undefined = undefined;
   #sweep: NodeJS.Timeout | undefined = undefined;
@@ -44,6 +47,8 @@ class StoreInvalidationBus implements RunningInvalidationBus {
   constructor(options: InvalidationBusOptions) {
     this.#options = options;
     this.#outbox = new Outbox(options);
+    this.#readOutage = new OutageReport('ended sessions cannot be read from the store yet', options.report);
+    this.#sweepOutage = new OutageReport('expired sessions cannot be deleted from the store', options.report);
     options.store.onRow((row) => this.#readRow(row));
     options.store.onState((up) => void this.#storeChanged(up));
   }
@@ -96,13 +101,13 @@ class StoreInvalidationBus implements RunningInvalidationBus {
   #readRow({ id, doc }: ChangeRow): void {
     if (id.startsWith(PERMISSIONS))
       this.deliver({ kind: 'permissions', database: id.slice(PERMISSIONS.length) });
-    else if (id.startsWith(SESSION) && doc !== undefined) this.#readSession(doc as StoredDocument);
+    else if (id.startsWith(SESSION_PREFIX) && doc !== undefined) this.#readSession(doc as StoredDocument);
   }
 
   #readSession(document: StoredDocument): void {
     const expiresAt = document['expires_at'];
     if (typeof expiresAt !== 'number' || expiresAt <= this.#options.now()) return;
-    this.deliver({ kind: 'session', id: document._id.slice(SESSION.length), expiresAt });
+    this.deliver({ kind: 'session', id: document._id.slice(SESSION_PREFIX.length), expiresAt });
   }
 
   /**
@@ -115,11 +120,13 @@ class StoreInvalidationBus implements RunningInvalidationBus {
     while (up && this.#options.store.up && !this.#storeUp && !this.#stop.signal.aborted) {
       try {
         if (!this.#endedSessionsRead) {
-          await this.#options.store.each(SESSION, (document) => this.#readSession(document));
+          await this.#options.store.each(SESSION_PREFIX, (document) => this.#readSession(document));
         }
         this.#endedSessionsRead = true;
         this.#storeUp = this.#options.store.up;
-      } catch {
+        this.#readOutage.succeeded();
+      } catch (error) {
+        if (!this.#stop.signal.aborted) this.#readOutage.failed(error);
         await delay(500, undefined, { ref: false });
       }
     }
@@ -137,14 +144,16 @@ class StoreInvalidationBus implements RunningInvalidationBus {
     const expired: StoredDocument[] = [];
     const { store, now } = this.#options;
     try {
-      await store.each(SESSION, ({ _id, _rev, expires_at }) => {
+      await store.each(SESSION_PREFIX, ({ _id, _rev, expires_at }) => {
         // Wait one hour more than needed: the clocks of replicas differ.
         if (Number(expires_at) + SWEEP_MS <= now() && _rev !== undefined)
           expired.push({ _id, _rev, _deleted: true });
       });
       if (expired.length > 0) await store.writeAll(expired);
-    } catch {
+      this.#sweepOutage.succeeded();
+    } catch (error) {
       // The next sweep deletes them. Until then they only take space.
+      if (!this.#stop.signal.aborted) this.#sweepOutage.failed(error);
     }
   }
 }

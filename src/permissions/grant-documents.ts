@@ -1,6 +1,7 @@
 // Keeps the grants that the owner writes as documents of their own (prefix grants, server grants) in memory,
 // and changes them. A revocation is a live document, so that no concurrent write can undo it.
 import { type ChangeRow } from '../couch/couch.ts';
+import { OutageReport } from '../couch/outage.ts';
 import { compareRevisions } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
@@ -65,6 +66,7 @@ export class GrantDocuments {
   readonly #options: GrantDocumentsOptions;
   readonly #held = new Map<string, Held>();
   readonly #changes = new KeyedMutex();
+  readonly #outage: OutageReport;
   #readAt = -Infinity;
   #isLoaded = false;
   #isReading = false;
@@ -73,6 +75,7 @@ export class GrantDocuments {
 
   constructor(options: GrantDocumentsOptions) {
     this.#options = options;
+    this.#outage = new OutageReport('grants cannot be read from the store yet', options.report);
     options.store.onRow((row) => this.#takeRow(row));
     options.store.onState((up) => {
       // The feed was up until now, so the memory is as current as a read of this moment.
@@ -240,7 +243,9 @@ export class GrantDocuments {
       this.#readAt = startedAt;
       if (!isFirst) for (const document of changed) bus.deliver({ kind: 'grant', document });
       if (!store.up) pauseMs = Math.max(SHORTEST_POLL_MS, (fallbackCacheSeconds * 1000) / 2);
-    } catch {
+      this.#outage.succeeded();
+    } catch (error) {
+      if (!this.#isClosed) this.#outage.failed(error, { grants: prefix });
       pauseMs = SHORTEST_POLL_MS;
     } finally {
       this.#isReading = false;

@@ -1,8 +1,8 @@
 // Follows the records in the feed of the store: fills the index, and finishes what dead writers left.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow } from '../couch/couch.ts';
+import { describeError, OutageReport } from '../couch/outage.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
-import { HttpError } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { RECORD } from './record-document.ts';
 import { leafIn } from './record-leaves.ts';
@@ -22,6 +22,7 @@ export class RecordFollower {
   readonly #options: RecordFollowerOptions;
   /** Databases whose record is not at rest, with the timer that finishes it. */
   readonly #unfinished = new Map<string, NodeJS.Timeout>();
+  readonly #outage: OutageReport;
   readonly #stop = new AbortController();
   #isLoading = false;
   #conflicts = 0;
@@ -29,6 +30,7 @@ export class RecordFollower {
 
   constructor(options: RecordFollowerOptions) {
     this.#options = options;
+    this.#outage = new OutageReport('permission records cannot be read from the store yet', options.report);
     options.store.onRow((row) => this.#readRow(row));
     options.store.onState((up) => {
       if (up) void this.#load();
@@ -66,8 +68,10 @@ export class RecordFollower {
         await store.each(RECORD, (document) => this.#take(document));
         security.index.markRead();
         onLoaded();
+        this.#outage.succeeded();
         break;
-      } catch {
+      } catch (error) {
+        if (!this.#stop.signal.aborted) this.#outage.failed(error);
         await delay(500, undefined, { ref: false });
       }
     }
@@ -130,8 +134,7 @@ export class RecordFollower {
       });
       await security.announce(database, finished);
     } catch (error) {
-      const detail = error instanceof HttpError ? (error.detail ?? error.reason) : 'unexpected failure';
-      report('a change of permissions cannot be finished yet', { database, detail });
+      report('a change of permissions cannot be finished yet', { database, detail: describeError(error) });
     }
   }
 }

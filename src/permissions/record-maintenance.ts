@@ -1,7 +1,7 @@
 // Keeps records and security objects alike: makes missing records, and repairs drift, in the background.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Couch } from '../couch/couch.ts';
-import { HttpError } from '../http-errors.ts';
+import { describeError } from '../couch/outage.ts';
 import { allDatabases } from './all-databases.ts';
 import { checkDatabase, type Drift, DRIFTS, REPAIRED_ALONE, repairDatabase } from './record-check.ts';
 import { type Seen } from './seen.ts';
@@ -87,8 +87,7 @@ export class RecordMaintenance {
       if (finished !== undefined) await security.announce(database, finished);
     } catch (error) {
       if (this.#stop.signal.aborted) return;
-      const detail = error instanceof HttpError ? (error.detail ?? error.reason) : 'unexpected failure';
-      report('permissions could not be checked', { database, detail });
+      report('permissions could not be checked', { database, detail: describeError(error) });
     }
   }
 
@@ -108,7 +107,7 @@ export class RecordMaintenance {
     // Random, so that several replicas do not check the same database at the same time.
     await this.#pause(delayMs * (1 + Math.random()));
     let sweptAt = performance.now() - Math.random() * sweepMs * 0.5;
-    await this.sweep('unrecorded').catch(() => undefined);
+    await this.sweep('unrecorded').catch((error: unknown) => this.#reportSweep(error));
     while (!this.#stop.signal.aborted) {
       await this.#pause(delayMs);
       const waiting = [...this.#waiting];
@@ -116,8 +115,14 @@ export class RecordMaintenance {
       for (const database of waiting) await this.inspect(database);
       if (performance.now() - sweptAt < sweepMs) continue;
       sweptAt = performance.now();
-      await this.sweep('all').catch(() => undefined);
+      await this.sweep('all').catch((error: unknown) => this.#reportSweep(error));
     }
+  }
+
+  /** The databases could not be listed; the next sweep follows in an hour. */
+  #reportSweep(error: unknown): void {
+    if (this.#stop.signal.aborted) return;
+    this.#options.report('the check of all permissions ended early', { detail: describeError(error) });
   }
 
   /** A read for a decision saw that record and object differ. */

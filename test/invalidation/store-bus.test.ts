@@ -1,7 +1,7 @@
 // The invalidation bus: delivery to listeners, workers and other replicas, and retries while the store is
 // away.
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { createInvalidationBus, type RunningInvalidationBus } from '../../src/invalidation/store-bus.ts';
@@ -110,6 +110,24 @@ describe('the invalidation bus', () => {
     store.away = false;
     await until(() => bus.up);
     assert.deepEqual(received, [session('ended', START + 1)]);
+  });
+
+  it('reports once that ended sessions cannot be read, and a fault beside it, without its message', async () => {
+    store.putSilently({ _id: 'news:session:s', expires_at: START + 1 });
+    store.away = true;
+    store.setUp(true);
+    users.state(true);
+    await until(() => store.asked.length >= 3);
+    const message = 'ended sessions cannot be read from the store yet';
+    assert.deepEqual(reports, [[message, { detail: 'away' }]]);
+    const each = mock.method(store, 'each', () => Promise.reject(new TypeError('secret')));
+    await until(() => reports.length > 1);
+    assert.match(JSON.stringify(reports[1]), /unexpected failure: TypeError at /);
+    assert.doesNotMatch(JSON.stringify(reports), /secret/);
+    each.mock.restore();
+    store.away = false;
+    await until(() => bus.up);
+    assert.equal(reports.length, 2);
   });
 
   it('is down at once when either feed is', async () => {

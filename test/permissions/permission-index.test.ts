@@ -1,6 +1,9 @@
 // What the index makes of the leaves in the feed of the store.
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
+import { RecordFollower } from '../../src/permissions/record-follower.ts';
+import { MemoryStore } from '../support/memory-store.ts';
+import { until } from '../support/until.ts';
 import { RecordIndex } from '../../src/permissions/permission-index.ts';
 import { type Leaf } from '../../src/permissions/record-document.ts';
 import { type JsonObject } from '../../src/permissions/security-request.ts';
@@ -55,5 +58,27 @@ describe('the index of permission records', () => {
     assert.deepEqual([names(), isAtRest()], [['bob'], false]);
     index.take('db', leaf('6-c', 3, { security: WITH('bob') }), false);
     assert.deepEqual([names(), isAtRest()], [['bob'], true]);
+  });
+});
+
+describe('the follower of permission records', () => {
+  it('reports once that they cannot be read, and reads them as soon as they can', async () => {
+    const store = new MemoryStore();
+    const reports: unknown[] = [];
+    const index = new RecordIndex(() => store.up);
+    const follower = new RecordFollower({
+      store,
+      bus: { deliver: () => undefined },
+      security: { index } as never,
+      report: (message, fields) => reports.push([message, fields]),
+      onLoaded: () => undefined,
+    });
+    store.away = true;
+    store.start();
+    await until(() => store.asked.length >= 2);
+    assert.deepEqual(reports, [['permission records cannot be read from the store yet', { detail: 'away' }]]);
+    store.away = false;
+    await until(() => index.isLoaded);
+    follower.close();
   });
 });

@@ -180,6 +180,24 @@ describe('prefix grants in memory', () => {
     await assert.rejects(put(grants, 'a', 'userdb-*', ['_reader']), { status: 503 });
   });
 
+  it('report an outage once, and the next one again', async () => {
+    const store = new MemoryStore();
+    const { grants, reports } = grantsOver(store);
+    const outages = (): number => reports.filter((text) => text.startsWith('grants cannot be read')).length;
+    const failures = (): number => store.asked.length;
+    store.away = true;
+    store.start();
+    await until(() => failures() >= 3);
+    assert.equal(outages(), 1);
+    store.away = false;
+    await until(() => grants.isKnown);
+    store.away = true;
+    const before = failures();
+    store.setUp(true);
+    await until(() => failures() > before + 1);
+    assert.equal(outages(), 2);
+  });
+
   it('cannot be put back by a write that was read before the revocation', async () => {
     const store = new MemoryStore();
     const { grants } = grantsOver(store);
