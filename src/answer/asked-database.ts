@@ -8,6 +8,7 @@ import { Forbidden, Unavailable } from '../http-errors.ts';
 import { type PermissionIndex } from '../permissions/permission-keeper.ts';
 import { type PrefixReader } from '../permissions/prefix-grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
+import { ownName } from '../principal/principal.ts';
 import { type IsStillPermitted } from '../revocation/after-wait.ts';
 
 export interface AskedDatabaseDeps {
@@ -39,11 +40,11 @@ export async function requireMayAsk(
     throw new Unavailable('The permissions are being read; they cannot be explained yet.', {
       retryAfterSeconds: 1,
     });
-  // The entry `nobody` is for callers without credentials only (H13).
-  const mayHold = principal.name !== 'nobody' && database !== undefined;
+  const name = principal.kind === 'nobody' ? undefined : ownName(principal);
   // From memory alone. A prefix grant gives nothing where CouchDB decides, nor on a missing database: the
   // decision below reads that, and the holder of the prefix may know it.
-  const roles = mayHold ? index.rolesOn(database, principal.name) | prefix.roles : NO_ROLES;
+  const roles =
+    name === undefined || database === undefined ? NO_ROLES : index.rolesOn(database, name) | prefix.roles;
   const isOwn = database !== undefined && mayHaveGrants(database, reservedDatabases);
   if (!isOwn || !isPermitted(READS_SECURITY, roles)) throw notYours();
   const isPermittedNow = await isStillPermitted({

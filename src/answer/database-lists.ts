@@ -15,7 +15,7 @@ import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { NO_ROLES, type RoleSet } from '../permissions/role.ts';
 import { type ServerReader } from '../permissions/server-grants.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
-import { type Caller } from '../principal/principal.ts';
+import { type Caller, ownName } from '../principal/principal.ts';
 import { drained, sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
@@ -85,8 +85,7 @@ async function held(
     throw new Unavailable('The permissions are being read; databases cannot be listed yet.', {
       retryAfterSeconds: 1,
     });
-  // The entry `nobody` is for callers without credentials only (H13).
-  if (principal.kind !== 'nobody' && principal.name === 'nobody') return [];
+  if (ownName(principal) === undefined) return [];
   if (isMonitor) {
     const all = await existing.withPrefix('');
     return all.filter(

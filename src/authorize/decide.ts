@@ -8,7 +8,7 @@ import { monitorPrivilege } from '../catalogue/monitor.ts';
 import { runsValidation, runsWithRequest } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type DatabasePermissions } from '../permissions/grants.ts';
+import { type DatabasePermissions, rolesOn } from '../permissions/grants.ts';
 import { NO_PREFIX_ACCESS, type PrefixAccess } from '../permissions/prefix-grants.ts';
 import { NO_ROLES, roleSet, type RoleSet } from '../permissions/role.ts';
 import { endpointForBulk, endpointForDocument, mayStreamBulk } from './endpoint-by-ids.ts';
@@ -70,12 +70,6 @@ interface Held {
   /** The roles of the security object. */
   readonly own: RoleSet;
   readonly prefix: PrefixAccess;
-}
-
-/** The principal's roles. Only requests without credentials have those of the entry `nobody` (H13). */
-export function rolesOn(principal: Principal, permissions: DatabasePermissions): RoleSet {
-  if (principal.kind !== 'nobody' && principal.name === 'nobody') return NO_ROLES;
-  return permissions.grants.get(principal.name) ?? NO_ROLES;
 }
 
 /**

@@ -1,5 +1,6 @@
 // Defines the permissions of one database, as authorize needs them.
-import { type RoleSet } from './role.ts';
+import { ownName, type Principal } from '../principal/principal.ts';
+import { NO_ROLES, type RoleSet } from './role.ts';
 
 /** Read from the security object of the database. */
 export interface DatabasePermissions {
@@ -10,4 +11,10 @@ export interface DatabasePermissions {
   readonly couchdbAuthOnly: boolean;
   /** True if members and admins contain the markers; a database older than Couchgate has none. */
   readonly marked: boolean;
+}
+
+/** The principal's roles in the `cloudant` map, without those of prefix grants. */
+export function rolesOn(principal: Principal, { grants }: Pick<DatabasePermissions, 'grants'>): RoleSet {
+  const name = ownName(principal);
+  return name === undefined ? NO_ROLES : (grants.get(name) ?? NO_ROLES);
 }

@@ -1,7 +1,7 @@
 // Checks that a caller may still change permissions, and describes the change for the audit log.
 import { Forbidden } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type DatabasePermissions } from './grants.ts';
+import { type DatabasePermissions, rolesOn } from './grants.ts';
 import { NO_ROLES, rolesOf, roleSet, type RoleSet } from './role.ts';
 
 /** What the audit event tells of a change. */
@@ -18,14 +18,9 @@ const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
  * Throws 403 if the right of `by` to write permissions was revoked. Its request was authorized and then
  * waited. A revoked caller must not grant itself new roles. `added` = its roles by prefix grants.
  */
-export function refuseRevoked(
-  by: Principal,
-  { grants, couchdbAuthOnly }: DatabasePermissions,
-  added: RoleSet,
-): void {
-  // `nobody` is the entry for requests without credentials only (H13).
-  const own = by.kind !== 'nobody' && by.name === 'nobody' ? NO_ROLES : (grants.get(by.name) ?? NO_ROLES);
-  const held = couchdbAuthOnly ? own : own | added;
+export function refuseRevoked(by: Principal, permissions: DatabasePermissions, added: RoleSet): void {
+  const own = rolesOn(by, permissions);
+  const held = permissions.couchdbAuthOnly ? own : own | added;
   if (by.kind === 'owner' || (held & MAY_WRITE) !== 0) return;
   throw new Forbidden('_security access is required for this request');
 }

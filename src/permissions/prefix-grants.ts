@@ -1,6 +1,6 @@
 // Finds the prefix grants of a request: what one principal may do on one database, from memory.
 import { type StoredDocument } from '../couch/store.ts';
-import { type Principal } from '../principal/principal.ts';
+import { ownName, type Principal } from '../principal/principal.ts';
 import { GrantDocuments, type GrantDocumentsOptions } from './grant-documents.ts';
 import { fieldsOfGrant, type PrefixGrant, type PrefixRules, storedPrefixGrant } from './prefix-grant.ts';
 import { NO_ROLES, type RoleSet } from './role.ts';
@@ -83,8 +83,10 @@ export class PrefixGrants implements PrefixReader {
    * One look-up for each length of the principal's prefixes, so the cost does not grow with the number of
    * grants.
    */
-  accessOf({ kind, name }: Principal, database: string | undefined): PrefixAccess | undefined {
-    if (database === undefined || kind === 'nobody' || kind === 'owner' || name === 'nobody')
+  accessOf(principal: Principal, database: string | undefined): PrefixAccess | undefined {
+    const { kind } = principal;
+    const name = ownName(principal);
+    if (database === undefined || kind === 'nobody' || kind === 'owner' || name === undefined)
       return NO_PREFIX_ACCESS;
     if (!this.documents.isKnown) return undefined;
     const holder = this.#current().holders.get(name);

@@ -1,6 +1,6 @@
 // Tells from where the roles of a principal come: the security object, or a prefix grant.
-import { type Principal } from '../principal/principal.ts';
-import { type DatabasePermissions } from './grants.ts';
+import { ownName, type Principal } from '../principal/principal.ts';
+import { type DatabasePermissions, rolesOn } from './grants.ts';
 import { type PrefixGrant } from './prefix-grant.ts';
 import { type PrefixGrants } from './prefix-grants.ts';
 import { NO_ROLES, type RoleSet } from './role.ts';
@@ -21,10 +21,10 @@ export function roleSources(
   permissions: DatabasePermissions | undefined,
   prefixGrants: Pick<PrefixGrants, 'grantsOf'>,
 ): readonly RoleSource[] {
-  const { kind, name } = principal;
-  // The entry `nobody` is for callers without credentials only (H13).
-  if (kind === 'owner' || (kind !== 'nobody' && name === 'nobody')) return [];
-  const own = permissions?.grants.get(name) ?? NO_ROLES;
+  const { kind } = principal;
+  const name = ownName(principal);
+  if (kind === 'owner' || name === undefined) return [];
+  const own = permissions === undefined ? NO_ROLES : rolesOn(principal, permissions);
   const sources: RoleSource[] = own === NO_ROLES ? [] : [{ from: '_security', roles: own }];
   if (kind === 'nobody' || permissions?.couchdbAuthOnly === true) return sources;
   const grants = prefixGrants.grantsOf(name).filter(({ prefix }) => database.startsWith(prefix));

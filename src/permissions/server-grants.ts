@@ -1,5 +1,5 @@
 // Finds the server grants: which names hold a role on the whole server, from memory.
-import { type Principal } from '../principal/principal.ts';
+import { ownName, type Principal } from '../principal/principal.ts';
 import { GrantDocuments, type GrantDocumentsOptions } from './grant-documents.ts';
 import { isMarker } from '../principal/marker.ts';
 import { type JsonObject } from './security-request.ts';
@@ -63,8 +63,10 @@ export class ServerGrants implements ServerReader {
     });
   }
 
-  isMonitor({ kind, name }: Principal): boolean | undefined {
-    if (kind === 'nobody' || kind === 'owner' || name === 'nobody') return false;
+  isMonitor(principal: Principal): boolean | undefined {
+    const { kind } = principal;
+    const name = ownName(principal);
+    if (kind === 'nobody' || kind === 'owner' || name === undefined) return false;
     return this.documents.isKnown ? this.#current().has(name) : undefined;
   }
 

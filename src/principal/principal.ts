@@ -16,6 +16,14 @@ export interface Caller {
   readonly ip: string;
 }
 
+/**
+ * The name by which the principal holds grants. The name `nobody` is the entry for callers without credentials:
+ * `undefined` = a principal with credentials that is called so, and holds nothing (H13).
+ */
+export function ownName({ kind, name }: Principal): string | undefined {
+  return kind !== 'nobody' && name === 'nobody' ? undefined : name;
+}
+
 export const NOBODY: Principal = Object.freeze({ kind: 'nobody', name: 'nobody' });
 /** The name of Couchgate's own tokens. CouchDB shows it as the author of what Couchgate writes itself. */
 export const SELF_NAME = 'couchgate';
