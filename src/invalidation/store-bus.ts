@@ -126,7 +126,7 @@ class StoreInvalidationBus implements RunningInvalidationBus {
         this.#storeUp = this.#options.store.up;
         this.#readOutage.succeeded();
       } catch (error) {
-        if (!this.#stop.signal.aborted) this.#readOutage.failed(error);
+        this.#readOutage.failed(error);
         await delay(500, undefined, { ref: false });
       }
     }

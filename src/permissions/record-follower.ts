@@ -71,7 +71,7 @@ export class RecordFollower {
         this.#outage.succeeded();
         break;
       } catch (error) {
-        if (!this.#stop.signal.aborted) this.#outage.failed(error);
+        this.#outage.failed(error);
         await delay(500, undefined, { ref: false });
       }
     }
