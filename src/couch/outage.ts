@@ -23,7 +23,7 @@ export class OutageReport {
     this.#report = report;
   }
 
-  /** Reports `error`, unless this outage was reported. A fault of Couchgate is reported beside an outage of CouchDB. */
+  /** Reports `error`, unless this outage was reported; a fault of Couchgate also beside one of CouchDB. */
   failed(error: unknown, fields: object = {}): void {
     const isFailure = error instanceof HttpError;
     if (isFailure ? this.#hasReportedFailure : this.#hasReportedFault) return;

@@ -17,7 +17,7 @@ export interface Caller {
 }
 
 /**
- * The name by which the principal holds grants. The name `nobody` is the entry for callers without credentials:
+ * The name by which the principal holds grants. `nobody` is the entry for callers without credentials:
  * `undefined` = a principal with credentials that is called so, and holds nothing (H13).
  */
 export function ownName({ kind, name }: Principal): string | undefined {
