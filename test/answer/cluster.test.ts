@@ -40,7 +40,7 @@ describe('GET /_api/v2/cluster', () => {
     await until(async () => (await read()).nodes[0]?.['state'] === 'down', 'the node is down');
     const { ready, nodes } = await read();
     assert.equal(ready, false);
-    assert.match(String(nodes[0]?.['reason']), /ECONNREFUSED|connection|socket/);
+    assert.match(String(nodes[0]?.['reason']), /ECONNREFUSED|ECONNRESET|connection|socket/);
     assert.equal(nodes[0]?.['version'], null);
     await gate.recorder.restart();
     await until(async () => (await read()).ready, 'the node is up again');

@@ -10,7 +10,7 @@ import { securityHandlers } from '../../src/answer/security.ts';
 import { HttpError, NotFound } from '../../src/http-errors.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { EMPTY_REQUEST, parseSecurityPut, refuseManyNames } from '../../src/permissions/security-request.ts';
-import { startCouchgate, type Answer, type Couchgate } from '../support/couchgate.ts';
+import { basic, startCouchgate, type Answer, type Couchgate } from '../support/couchgate.ts';
 import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
 import { rememberingLog } from '../support/log.ts';
 import { memoryCouch } from '../support/memory-couch.ts';
@@ -187,14 +187,10 @@ describe('H15: the names of a security object', () => {
     assert.equal((await put({ cloudant: cloudant(3000), ...lists })).status, 400);
     const { status, body } = await put({ cloudant: cloudant(5000) });
     assert.equal(status, 200, JSON.stringify(body));
-    const form = new URLSearchParams({ username: 'one-more', database: 'many', roles: '_reader' });
-    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
-    const more = await started.ask('POST', '/api/set_permissions', {
-      as: owner,
-      body: form.toString(),
-      headers,
-    });
-    assert.equal(more.status, 400, JSON.stringify(more.body));
+    const one = new URLSearchParams({ username: 'one-more', database: 'many', roles: '_reader' });
+    const headers = { authorization: basic(owner) };
+    const more = await fetch(`${started.url}/api/set_permissions`, { method: 'POST', headers, body: one });
+    assert.equal(more.status, 400, await more.text());
     const request = parseSecurityPut({ cloudant: cloudant(5001) });
     refuseManyNames({ cloudant: cloudant(5001) }, request);
     assert.throws(
