@@ -3,7 +3,7 @@
 import { databasePath } from '../couch/document-path.ts';
 import { AnswerTooLarge, type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
 import { BadGateway, Forbidden, type HttpError, NotFound } from '../http-errors.ts';
-import { parseJson } from '../json/parse.ts';
+import { buildAnswer } from '../json/portions.ts';
 import { type ExportOptions } from './options.ts';
 
 export type ExportedDocument = Readonly<Record<string, unknown>>;
@@ -95,7 +95,7 @@ async function* listedRows(
       const path = `${databasePath(database)}/_all_docs?include_docs=true${more}&limit=${rows + extra}${start}`;
       return couch.ask({ method: 'GET', path, signal }, maxBytes);
     });
-    const { rows } = parseJson(bytes, true) as { readonly rows?: readonly ListedRow[] };
+    const { rows } = (await valueOf(bytes)) as { readonly rows?: readonly ListedRow[] };
     if (!Array.isArray(rows)) throw notAList();
     const found = (rows as readonly ListedRow[]).filter(({ id }) => id !== last);
     const newest = found.at(-1);
@@ -120,7 +120,7 @@ async function* changedRows(
         maxBytes,
       );
     });
-    const { results, last_seq: lastSeq } = parseJson(bytes, true) as {
+    const { results, last_seq: lastSeq } = (await valueOf(bytes)) as {
       readonly results?: readonly RowWithDocument[];
       readonly last_seq: string | number;
     };
@@ -168,10 +168,19 @@ async function readLeaf(
   const body = JSON.stringify({ docs: [{ id, rev }] });
   const answer = await couch.ask({ method: 'POST', path, body, repeatable: true, signal });
   if (answer.status !== 200) throw refusalOf(answer.status);
-  const { results } = parseJson(answer.bytes, true) as {
+  const { results } = (await valueOf(answer.bytes)) as {
     readonly results: readonly { readonly docs: readonly { readonly ok?: ExportedDocument }[] }[];
   };
   return { document: results[0]?.docs[0]?.ok, bytes: answer.bytes.length };
+}
+
+/** In portions: a page may have 8 MiB, and a single document more (H33). */
+async function valueOf(bytes: Buffer): Promise<unknown> {
+  try {
+    return await buildAnswer(bytes);
+  } catch {
+    throw notAList();
+  }
 }
 
 function notAList(): HttpError {

@@ -24,11 +24,10 @@ export const BODY_LIMITS: JsonLimits = { values: MOST_VALUES, depth: DEEPEST };
 export const ANSWER_LIMITS: JsonLimits = { values: Infinity, depth: Infinity };
 
 const BACKSLASH = 0x5c;
-const SMALL_U = 0x75;
 const FIRST_LETTER: Readonly<Record<number, true | false | null>> = { 0x74: true, 0x66: false, 0x6e: null };
-const ESCAPES: Readonly<Record<string, number>> = { b: 8, f: 12, n: 10, r: 13, t: 9 };
-const MEANT = Uint8Array.from({ length: 256 }, (_, byte) => byte);
-for (const [letter, byte] of Object.entries(ESCAPES)) MEANT[letter.charCodeAt(0)] = byte;
+
+/** With `u`, a pair is one character. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 type Container = unknown[] | Record<string, unknown>;
 
@@ -86,47 +85,20 @@ function put(object: Record<string, unknown>, key: string, value: unknown): void
   else object[key] = value;
 }
 
-/** The text between two quotes. Throws BadRequest for a lone surrogate, as `parseJson` does. */
+/**
+ * The text between two quotes, which the scan has checked. Throws BadRequest for a lone surrogate, as
+ * `parseJson` does. JSON.parse decodes megabytes of escapes in milliseconds.
+ */
 function textOf(json: Buffer, from: number, to: number): string {
   if (!hasEscape(json, from, to)) return json.toString('utf8', from, to);
-  const text = Buffer.allocUnsafe(to - from);
-  let length = 0;
-  for (let at = from; at < to;) {
-    const byte = json[at] ?? 0;
-    if (byte !== BACKSLASH) {
-      text[length] = byte;
-      length += 1;
-      at += 1;
-    } else if (json[at + 1] !== SMALL_U) {
-      text[length] = MEANT[json[at + 1] ?? 0] ?? 0;
-      length += 1;
-      at += 2;
-    } else {
-      const point = codePointAt(json, at, to);
-      length += text.write(String.fromCodePoint(point), length, 'utf8');
-      at += point > 0xffff ? 12 : 6;
-    }
-  }
-  return text.toString('utf8', 0, length);
+  const text = JSON.parse(json.toString('utf8', from - 1, to + 1)) as string;
+  if (LONE_SURROGATE.test(text)) throw malformed();
+  return text;
 }
 
 function hasEscape(json: Buffer, from: number, to: number): boolean {
   for (let at = from; at < to; at += 1) if (json[at] === BACKSLASH) return true;
   return false;
-}
-
-/** The character of `\uXXXX`, or of two of them that are a surrogate pair. */
-function codePointAt(json: Buffer, at: number, to: number): number {
-  const unit = unitAt(json, at);
-  if (unit < 0xd800 || unit > 0xdfff) return unit;
-  const isPair = unit < 0xdc00 && at + 12 <= to && json[at + 6] === BACKSLASH && json[at + 7] === SMALL_U;
-  const low = isPair ? unitAt(json, at + 6) : 0;
-  if (low < 0xdc00 || low > 0xdfff) throw malformed();
-  return 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-}
-
-function unitAt(json: Buffer, at: number): number {
-  return Number.parseInt(json.toString('latin1', at + 2, at + 6), 16);
 }
 
 function malformed(): BadRequest {

@@ -160,4 +160,43 @@ describe('H33: the work and the memory of exports', () => {
       if (format === 'json') assert.deepEqual(Object.keys((JSON.parse(text) as object[])[0] ?? {}), fields);
     }
   });
+
+  it('reads a large page in portions, whatever it holds', async () => {
+    const number = 12345678901234567890n;
+    const text = `{"_id":"a","n":${number},"x":"${'\\u0001'.repeat(200_000)}","y":[${'{},'.repeat(300_000)}1]}`;
+    const rows = Buffer.from(`{"rows":[{"id":"a","doc":${text}}]}`);
+    const couch = {
+      ask: ({ path }: { readonly path: string }) =>
+        Promise.resolve({
+          status: 200,
+          bytes: path.includes('startkey') ? Buffer.from('{"rows":[]}') : rows,
+        }),
+    };
+    const { turns, text: found } = await run(piecesOf(couch, 'format=jsonl'));
+    assert.ok(turns >= 20, `${turns} turns of the event loop`);
+    assert.ok(found === `${text}\n`, 'the document is the same');
+    const broken = { ask: () => Promise.resolve({ status: 200, bytes: Buffer.from('{"rows":[') }) };
+    await assert.rejects(run(piecesOf(broken, 'format=jsonl')), { status: 502 });
+  });
+
+  it('writes a cell with a million formulas in slices, and the same cell', async () => {
+    // The value begins with one unit, so that a slice ends between the two of a pair, and of a formula.
+    for (const unit of [';=', '"', '\ud83d\ude00', 'a;=']) {
+      const value = `=${unit.repeat(300_000)}`;
+      for (const formulas of ['escape', 'keep']) {
+        const couch = couchWith([{ _id: 'a', x: value, y: 'z' }, { _id: 'b', x: 1, y: value }, { _id: 'c' }]);
+        const { longest, text } = await run(
+          piecesOf(couch, `format=csv&fields=_id,x,y${formulas === 'keep' ? '&formulas=keep' : ''}`),
+        );
+        const safe = `'${value.replaceAll(';=', ";'=")}`;
+        const cell = `"${(formulas === 'keep' ? value : safe).replaceAll('"', '""')}"`;
+        assert.ok(
+          text === `_id,x,y\r\na,${cell},z\r\nb,1,${cell}\r\nc,,\r\n`,
+          `${JSON.stringify(unit)} ${formulas}`,
+        );
+        assert.ok(longest.length <= PIECE, `a piece of ${longest.length}`);
+        assert.ok(Buffer.from(longest).toString() === longest, 'no half of a pair');
+      }
+    }
+  });
 });
