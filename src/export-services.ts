@@ -3,12 +3,17 @@ import { type ExportConnection, NoFeedSlot } from './answer/export.ts';
 import { readCouchdbCa } from './config/couchdb-ca.ts';
 import { callerOf, type Context, known, permitted } from './context.ts';
 import { createTransfer } from './couch/transfer.ts';
+import { ConcurrencyLimiter } from './limits/concurrency-limiter.ts';
 import { sharedKeyOf } from './principal/caller.ts';
 import { type Services } from './services.ts';
 
 /** An export is repeated by its client, so it does not wait long for a node. */
 const PATIENCE_MS = 10_000;
 const CONNECTIONS = 2;
+/** Of a worker. Each holds a page of documents, up to 8 MiB of JSON, while its client does not read (H33). */
+const EXPORTS_AT_ONCE = 16;
+/** Of a caller; nobody is one caller. */
+const EXPORTS_PER_CALLER = 4;
 
 /** Returns the function that takes a slot and opens a connection. It throws `NoFeedSlot`. */
 export function exportConnections({
@@ -17,16 +22,20 @@ export function exportConnections({
   settings,
 }: Pick<Services, 'nodes' | 'identity' | 'settings'>): (context: Context) => ExportConnection {
   const ca = readCouchdbCa(settings);
+  const exports = new ConcurrencyLimiter(EXPORTS_AT_ONCE, 0, EXPORTS_PER_CALLER / EXPORTS_AT_ONCE);
   return (context) => {
     const { principal } = known(context.identified, 'identified');
     const { database } = known(context.operation, 'operation');
     const decision = permitted(context);
     const caller = sharedKeyOf(callerOf(context));
+    if (!exports.hasFreeSlot(caller)) throw new NoFeedSlot();
     const node = nodes.pick('feed', caller);
     const limiter = node?.limiter('feed');
     // Without a free slot the request would wait in the queue of the feeds, which end after hours.
     if (node === undefined || limiter === undefined || !limiter.hasFreeSlot(caller)) throw new NoFeedSlot();
-    limiter.acquire({ caller, granted: () => undefined, displaced: () => undefined });
+    const waiter = { caller, granted: () => undefined, displaced: () => undefined };
+    limiter.acquire(waiter);
+    exports.acquire(waiter);
     const couch = createTransfer({
       pickNode: (tried) => (tried.has(node.url) ? nodes.pickForSelf(tried) : { url: node.url }),
       authorization() {
@@ -42,6 +51,7 @@ export function exportConnections({
     return {
       couch,
       async close() {
+        exports.release(caller);
         limiter.release(caller);
         await couch.close();
       },

@@ -18,7 +18,7 @@ export interface ExportConnection {
 }
 
 export interface ExportDeps {
-  /** Takes a feed slot. Throws 503 if there is none for this caller. */
+  /** Takes a feed slot and one of the few slots of exports. Throws 503 if there is none for this caller. */
   readonly connect: (context: Context) => ExportConnection;
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
 }

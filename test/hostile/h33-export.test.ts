@@ -158,6 +158,43 @@ describe('H33: exports', () => {
     await until(() => feeds() === before, 'the slot of the export');
   });
 
+  it('runs four at once for one caller, and cuts one whose client does not read', async () => {
+    const other = await gate.key();
+    await gate.grant('fruit', { [reader.name]: ['_reader'], [other.name]: ['_reader'] });
+    const open = (as: Credentials, from = gate): Promise<http.IncomingMessage> =>
+      new Promise((resolve, reject) => {
+        const headers = { Authorization: basic(as) };
+        http
+          .get(from.url + path('fruit'), { headers }, (answer) => {
+            answer.on('error', () => undefined);
+            resolve(answer.pause());
+          })
+          .on('error', reject);
+      });
+    const running = await Promise.all([1, 2, 3, 4].map(() => open(reader)));
+    assert.deepEqual(
+      running.map(({ statusCode }) => statusCode),
+      [200, 200, 200, 200],
+    );
+    const refused = await open(reader);
+    assert.deepEqual([refused.statusCode, refused.headers['retry-after']], [503, '5']);
+    refused.resume();
+    const ofOther = await open(other);
+    assert.equal(ofOther.statusCode, 200);
+    ofOther.destroy();
+    for (const answer of running) answer.destroy();
+    await until(() => gate.running.services.revocationWatch.count === 0, 'the end of the exports');
+    assert.equal((await get(path('fruit'), reader)).status, 200);
+
+    const impatient = await started(
+      startCouchgate({ backend: gate.backend, settings: { clientIdleTimeoutMs: 300 } }),
+    );
+    const idle = await open(reader, impatient);
+    assert.equal(idle.statusCode, 200);
+    await until(() => impatient.running.services.revocationWatch.count === 0, 'the end of the idle export');
+    idle.destroy();
+  });
+
   it('refuses what it does not understand, and fields that no document has – 400', async () => {
     for (const query of [
       '?format=xls',
