@@ -11,9 +11,9 @@ import { type Services } from './services.ts';
 const PATIENCE_MS = 10_000;
 const CONNECTIONS = 2;
 /** Of a worker. Each holds a page of documents, up to 8 MiB of JSON, while its client does not read (H33). */
-const EXPORTS_AT_ONCE = 16;
+const EXPORTS_AT_ONCE = 8;
 /** Of a caller; nobody is one caller. */
-const EXPORTS_PER_CALLER = 4;
+const EXPORTS_PER_CALLER = 2;
 
 /** Returns the function that takes a slot and opens a connection. It throws `NoFeedSlot`. */
 export function exportConnections({

@@ -158,7 +158,7 @@ describe('H33: exports', () => {
     await until(() => feeds() === before, 'the slot of the export');
   });
 
-  it('runs four at once for one caller, and cuts one whose client does not read', async () => {
+  it('runs two at once for one caller, and cuts one whose client does not read', async () => {
     const other = await gate.key();
     await gate.grant('fruit', { [reader.name]: ['_reader'], [other.name]: ['_reader'] });
     const open = (as: Credentials, from = gate): Promise<http.IncomingMessage> =>
@@ -171,10 +171,10 @@ describe('H33: exports', () => {
           })
           .on('error', reject);
       });
-    const running = await Promise.all([1, 2, 3, 4].map(() => open(reader)));
+    const running = await Promise.all([1, 2].map(() => open(reader)));
     assert.deepEqual(
       running.map(({ statusCode }) => statusCode),
-      [200, 200, 200, 200],
+      [200, 200],
     );
     const refused = await open(reader);
     assert.deepEqual([refused.statusCode, refused.headers['retry-after']], [503, '5']);
