@@ -20,7 +20,7 @@ export interface SecurityRequest {
  * Names and roles in all fields of an object together. Each change and each read works through all of them,
  * and must not block other requests (H15).
  */
-export const MOST_NAMES = 5000;
+export const MOST_NAMES = 10_000;
 
 /** Throws 400 if a change adds names beyond MOST_NAMES. An object that had more may be changed. */
 export function refuseManyNames(before: Readonly<Record<string, unknown>>, after: SecurityRequest): void {

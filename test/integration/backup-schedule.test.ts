@@ -13,6 +13,7 @@ import { type Job } from '../../src/backup/job.ts';
 import { embeddedBackend, startBackend, type Backend } from '../support/backend.ts';
 import { openAdmin } from '../../src/setup/admin.ts';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { NO_LONG_TESTS } from '../support/long-tests.ts';
 import { closedAfterSuite } from '../support/started.ts';
 import { until } from '../support/until.ts';
 
@@ -137,7 +138,7 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
   }
 });
 
-describe('scheduled backups and full disks', { skip: process.platform !== 'linux' }, () => {
+describe('scheduled backups and full disks', { skip: NO_LONG_TESTS }, () => {
   const started = closedAfterSuite();
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-full-'));
   const refusals: { readonly status: number; readonly body: string }[] = [];
