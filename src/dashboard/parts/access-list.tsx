@@ -5,7 +5,16 @@ import { type AccessEntry, type AccessOfName, readAccess } from '../api/access.t
 import { titlesOf } from '../roles.ts';
 import { linkTo } from '../router.ts';
 import { ErrorNotice } from './error-notice.tsx';
-import { NoMatch, PAGE_SIZE, pageOf, Pager, SearchField, SortHead, sortedBy, useListState } from './list.tsx';
+import {
+  NoMatch,
+  PAGE_SIZE,
+  pageOf,
+  Pager,
+  SearchField,
+  SortHeads,
+  sortedBy,
+  useListState,
+} from './list.tsx';
 import { Foreign, Name, visible } from './name.tsx';
 import { Waiting } from './waiting.tsx';
 
@@ -108,11 +117,7 @@ function AccessTable({ access: { databases, patterns } }: { readonly access: Acc
       <table className="list" hidden={found.length === 0}>
         <thead>
           <tr>
-            {COLUMNS.map(([column, words]) => (
-              <SortHead key={column} column={column} sort={sort}>
-                {words}
-              </SortHead>
-            ))}
+            <SortHeads columns={COLUMNS} sort={sort} />
           </tr>
         </thead>
         <tbody>

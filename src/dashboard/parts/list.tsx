@@ -65,16 +65,19 @@ export function SearchField({ label }: { readonly label: string }) {
   );
 }
 
-/** Where a search has found nothing: the way back to the whole list. `what` = `database`, `grant`. */
-export function NoMatch({ what }: { readonly what: string }) {
+interface NoMatchProps {
+  /** `database`, `grant`. */
+  readonly what: string;
+  /** What the whole list is without. */
+  readonly without?: Parameters<typeof replaceParameters>[0];
+}
+
+/** Where a search has found nothing: the way back to the whole list. */
+export function NoMatch({ what, without = { q: undefined, page: undefined } }: NoMatchProps) {
   return (
     <p>
       No {what} matches.{' '}
-      <Button
-        size="xs"
-        variant="default"
-        onClick={() => replaceParameters({ q: undefined, page: undefined })}
-      >
+      <Button size="xs" variant="default" onClick={() => replaceParameters(without)}>
         Show all
       </Button>
     </p>
@@ -147,4 +150,19 @@ export function SortHead({ column, sort, whyNot, children, className }: HeadProp
       )}
     </th>
   );
+}
+
+interface HeadsProps {
+  /** The columns by which the list can be sorted, and their words. */
+  readonly columns: readonly (readonly [column: string, words: string])[];
+  readonly sort: string;
+}
+
+/** The heads of columns that sort. */
+export function SortHeads({ columns, sort }: HeadsProps) {
+  return columns.map(([column, words]) => (
+    <SortHead key={column} column={column} sort={sort}>
+      {words}
+    </SortHead>
+  ));
 }

@@ -5,7 +5,15 @@ import { useEffect, useMemo, useState } from 'react';
 import { type ApiKey, MOST_LISTED } from '../../api/keys.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Label } from '../../parts/labelled.tsx';
-import { PAGE_SIZE, pageOf, Pager, SearchField, SortHead, useListState } from '../../parts/list.tsx';
+import {
+  NoMatch,
+  PAGE_SIZE,
+  pageOf,
+  Pager,
+  SearchField,
+  SortHeads,
+  useListState,
+} from '../../parts/list.tsx';
 import { LastUse, Moment } from '../../parts/moment.tsx';
 import { Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -122,25 +130,12 @@ function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
       {isSearch && sought.isPending ? (
         <Waiting what="keys that match" />
       ) : found.length === 0 ? (
-        <p>
-          No key matches.{' '}
-          <Button
-            size="xs"
-            variant="default"
-            onClick={() => replaceParameters({ q: undefined, show: undefined })}
-          >
-            Show all
-          </Button>
-        </p>
+        <NoMatch what="key" without={{ q: undefined, show: undefined }} />
       ) : (
         <table className="list keys">
           <thead>
             <tr>
-              {COLUMNS.map(([column, words]) => (
-                <SortHead key={column} column={column} sort={sort}>
-                  {words}
-                </SortHead>
-              ))}
+              <SortHeads columns={COLUMNS} sort={sort} />
               <th scope="col">
                 <span className="unseen">Actions</span>
               </th>
