@@ -169,7 +169,10 @@ function permissionAnswers(services: Services) {
       reads: new InternalReadLimiter(HISTORY_READS),
     }),
     ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
-    ...accessHandlers({ ...asked, security, existing, prefixGrants, serverGrants }),
+    ...accessHandlers({
+      ...{ ...asked, security, existing, prefixGrants, serverGrants },
+      areListsOpen: services.settings.allDbs !== 'owner',
+    }),
     ...explainHandlers({
       ...{ ...asked, bodies, permissions: services.permissions },
       explainer: createExplainer(services),

@@ -1,5 +1,6 @@
-// Decides whether a caller may ask about the permissions of a database: the owner about every one, a holder
-// of `_security` about its own. Everybody else gets the same 403 for every name, at the same cost (H30).
+// Decides whether a caller may ask about permissions: the owner about every database and name, a holder of
+// `_security` about its own database, everybody about its own name. Every other question gets the same 403,
+// at the same cost (H30).
 import { endpoint } from '../catalogue/catalogue.ts';
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
@@ -8,7 +9,7 @@ import { Forbidden, Unavailable } from '../http-errors.ts';
 import { type PermissionIndex } from '../permissions/permission-keeper.ts';
 import { type PrefixReader } from '../permissions/prefix-grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
-import { ownName } from '../principal/principal.ts';
+import { ownName, type Principal } from '../principal/principal.ts';
 import { type IsStillPermitted } from '../revocation/after-wait.ts';
 
 export interface AskedDatabaseDeps {
@@ -52,6 +53,17 @@ export async function requireMayAsk(
     ...{ endpoint: READS_SECURITY, identity: 'marker', cut: () => undefined },
   });
   if (!isPermittedNow) throw notYours();
+}
+
+/**
+ * True if the question is about the caller itself. The entry of callers without credentials is nobody's own:
+ * somebody called `nobody` holds nothing of it (H13), and callers without credentials cannot ask.
+ */
+export function isOneself(
+  principal: Principal,
+  asked: string | undefined,
+): principal is Exclude<Principal, { readonly kind: 'nobody' }> {
+  return principal.kind !== 'nobody' && asked !== undefined && ownName(principal) === asked;
 }
 
 /** The same for every question that the caller may not ask. */

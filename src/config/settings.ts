@@ -286,7 +286,7 @@ export const SETTINGS = {
     values: ['granted', 'owner'],
     default: 'granted',
     description:
-      'Who may list databases (`/_all_dbs`, `/_dbs_info`): `granted` = every key and user, those on which it has a role; `owner` = the owner alone.',
+      'Who may list databases (`/_all_dbs`, `/_dbs_info`, `/_api/v2/access` about oneself): `granted` = every key and user, those on which it has a role; `owner` = the owner alone.',
   },
   public_all_dbs: {
     type: 'flag',

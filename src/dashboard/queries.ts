@@ -1,5 +1,6 @@
 // The requests whose answers several pages share, by their place in the cache.
 import { queryOptions } from '@tanstack/react-query';
+import { readAccess } from './api/access.ts';
 import { readBackups } from './api/backups.ts';
 import { listDatabases } from './api/databases.ts';
 import { listPrefixGrants } from './api/grants.ts';
@@ -10,6 +11,14 @@ export const databasesQuery = queryOptions({
   queryKey: ['databases'],
   queryFn: ({ signal }) => listDatabases(signal),
 });
+
+/** Where a name has access: any for the owner, for others their own. */
+export function accessQuery(name: string) {
+  return queryOptions({
+    queryKey: ['access', name],
+    queryFn: ({ signal }) => readAccess(name, signal),
+  });
+}
 
 const KEYS = {
   queryKey: ['keys'],

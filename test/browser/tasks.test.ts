@@ -256,11 +256,29 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
 
   it('changes permissions as a user who holds _security, and sees nothing else', async () => {
     await suite.gate.database('garden', { alice: ['_security'] });
+    await suite.gate.database('garden-tools', { alice: ['_writer', '_reader'] });
+    await suite.gate.database('garden-left');
+    const left = { couchdb_auth_only: true, members: { names: ['alice'] } };
+    await suite.gate.ask('PUT', '/garden-left/_security', { as: suite.gate.owner, body: left });
+    const asked: string[] = [];
+    suite.gate.recorder.takeEverything();
     const dashboard = await open(alice);
+    dashboard.page.on('request', (request) => asked.push(request.url().slice(suite.gate.url.length)));
     dashboard.expectRefusal(/^403 \/_api\/v2\/db\/secret\/_security$/);
     const { page } = dashboard;
     await page.getByRole('heading', { name: 'Shared with you' }).waitFor();
     assert.equal(await page.getByRole('link', { name: 'API keys' }).count(), 0);
+    const cellOf = (name: string) =>
+      page.locator('tr', { hasText: name }).locator('[data-column="Your roles"]');
+    await page.getByText('Security', { exact: true }).waitFor();
+    assert.equal(await cellOf('garden-tools').textContent(), 'ReadWrite');
+    assert.equal(await cellOf('garden-left').textContent(), 'CouchDB decides');
+    // The roles of all databases come with one request, and only who may change permissions gets to them.
+    assert.deepEqual(
+      asked.filter((path) => /access|_security/.test(path)),
+      ['/_api/v2/access?principal=alice'],
+    );
+    assert.equal(await page.getByRole('link', { name: /^Permissions of/ }).count(), 1);
     await dashboard.go('/databases/garden/permissions');
     await page.getByLabel('Write for everyone without a password').check();
     await saveIn(dashboard, 'garden becomes writable without a password.');

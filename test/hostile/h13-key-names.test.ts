@@ -1,7 +1,7 @@
 // H13: one name space. A name is a key's or a user's, never both, and the name of a revoked key is nobody's any more.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { requireMayAsk } from '../../src/answer/asked-database.ts';
+import { isOneself, requireMayAsk } from '../../src/answer/asked-database.ts';
 import { databaseListHandlers } from '../../src/answer/database-lists.ts';
 import { decide } from '../../src/authorize/decide.ts';
 import { createClassify } from '../../src/classify/classify.ts';
@@ -156,6 +156,7 @@ describe('credentials of the name nobody (H13)', () => {
       assert.throws(() => refuseRevoked(principal, permissions, 0), { status: 403 });
       assert.deepEqual(roleSources(principal, 'db', permissions, { grantsOf: () => [] }), []);
       await assert.rejects(mayAsk(principal), { status: 403 });
+      assert.equal(isOneself(principal, 'nobody'), false);
       assert.deepEqual(await listed(principal), []);
     });
 

@@ -2,6 +2,10 @@
 // nor by what CouchDB is asked for it.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { ownAccess } from '../../src/answer/own-access.ts';
+import { endpoint } from '../../src/catalogue/catalogue.ts';
+import { Context } from '../../src/context.ts';
+import { roleSet } from '../../src/permissions/role.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
 
@@ -45,13 +49,128 @@ describe('H30: questions about access', () => {
     const databases = ['h30-secret', 'h30-none', 'couchgate', '_users', 'h30-own', 'h30-left', '', 'a/../b'];
     const ofDatabases = databases.map((name) => `database=${encodeURIComponent(name)}`);
     const names = [reader.name, manager.name, gate.owner.name, 'nobody', 'none'];
-    const questions = [...ofDatabases, ...names.map((name) => `principal=${name}`)];
+    // Only the decoded name as a whole, in its own letters, is one's own.
+    const nearly = [
+      ...[reader.name.toUpperCase(), `${reader.name}%20`, `%00${reader.name}`, `${reader.name}%00`],
+      ...['', '%6eobody', 'Nobody', `${reader.name}%252f`, reader.name.slice(1), '..'],
+    ];
+    const questions = [...ofDatabases, ...[...names, ...nearly].map((name) => `principal=${name}`)];
     const refusals = new Set<string>();
     for (const query of questions) {
-      refusals.add(JSON.stringify(await refused(access(query), reader)));
-      if (query !== 'database=h30-own') refusals.add(JSON.stringify(await refused(access(query), manager)));
+      if (query !== `principal=${reader.name}`)
+        refusals.add(JSON.stringify(await refused(access(query), reader)));
+      if (query !== 'database=h30-own' && query !== `principal=${manager.name}`)
+        refusals.add(JSON.stringify(await refused(access(query), manager)));
     }
     assert.equal(refusals.size, 1, [...refusals].join());
+    for (const query of [
+      `principal=${reader.name}&principal=${manager.name}`,
+      `principal=${manager.name}&principal=${reader.name}`,
+      `principal=${reader.name}&%70rincipal=${manager.name}`,
+      `principal=${reader.name}&database=h30-secret`,
+    ])
+      assert.equal((await gate.ask('GET', access(query), { as: reader })).status, 400, query);
+  });
+
+  it('are answered about oneself, with nothing of others and nothing that the owner wrote', async () => {
+    const body = { label: 'secret label' };
+    await gate.ask('PATCH', `/_api/v2/api_keys/${reader.name}`, { as: gate.owner, body });
+    await gate.ask('PUT', `/_api/v2/server_grants/${reader.name}`, {
+      ...{ as: gate.owner, body: { roles: ['_monitor'] } },
+    });
+    const grant = { principal: reader.name, databases: 'h30-se*', roles: ['_reader'], create: true };
+    await gate.ask('PUT', '/_api/v2/prefix_grants/h30-own', { as: gate.owner, body: grant });
+    const encoded = `%${reader.name.charCodeAt(0).toString(16)}${reader.name.slice(1)}`;
+    // What CouchDB is asked for it is the list of all databases, whoever asks.
+    gate.recorder.takeEverything();
+    const answer = await gate.ask('GET', access(`principal=${encoded}`), { as: reader });
+    const asked = gate.recorder.takeEverything().filter(({ url }) => ABOUT_A_NAME.test(url));
+    assert.deepEqual([answer.status, asked], [200, []]);
+    const { id, databases, roles, create } = { id: 'h30-own', ...grant };
+    assert.deepEqual(answer.body, {
+      principal: reader.name,
+      kind: 'key',
+      prefix_grants: [{ id, databases, roles, create, delete: false }],
+      databases: [
+        { database: 'h30-own', roles: ['_reader', '_writer'], source: '_security' },
+        { database: 'h30-secret', roles: ['_reader'], source: 'prefix grant', grant: id },
+      ],
+    });
+    await gate.ask('DELETE', '/_api/v2/prefix_grants/h30-own', { as: gate.owner });
+    await gate.ask('DELETE', `/_api/v2/server_grants/${reader.name}`, { as: gate.owner });
+    assert.equal(
+      (await gate.ask('GET', access(`principal=${reader.name}`))).status,
+      401,
+      'without a password',
+    );
+  });
+
+  /** Asks about oneself; `during` happens while the list of databases is read. */
+  function askedWhile(
+    during: () => void,
+    held: Map<string, number>,
+    isValid: () => boolean,
+  ): Promise<object> {
+    const context = new Context();
+    const principal = { kind: 'key', name: 'late' } as const;
+    context.identified = { principal, method: 'basic' };
+    const applied = endpoint('api-access');
+    context.operation = {
+      ...{ endpoint: applied, alternatives: [], decidedByBody: undefined },
+      ...{ database: undefined, documentId: undefined },
+    };
+    context.decision = {
+      ...{
+        allow: true,
+        endpoint: applied,
+        privilege: 'none',
+        identity: 'marker',
+        roles: 0,
+        rule: 'signed in',
+      },
+    };
+    const index = {
+      ...{ isLoaded: true, size: 1, databasesOf: () => held, rolesOn: () => 0, grantsOf: () => undefined },
+      ...{ couchdbAuthOnly: () => new Set<string>(), isDeleted: () => false },
+      couchdbMembersOf: () => undefined,
+    };
+    const deps = {
+      security: { index },
+      existing: {
+        filter: (names: readonly string[]) => Promise.resolve(names).finally(during),
+        withPrefix: () => Promise.resolve([]),
+      },
+      prefixGrants: { isKnown: true, grantsOf: () => [] },
+      reservedDatabases: new Set<string>(),
+      isStillPermitted: isValid,
+    };
+    return ownAccess(deps, context, principal, { limit: 10, after: undefined });
+  }
+
+  it('about oneself are decided again after the wait: a credential or a grant that has ended', async () => {
+    const held = () => new Map([['db', roleSet(['_reader'])]]);
+    const row = { database: 'db', roles: ['_reader'], source: '_security' };
+    const databasesIn = (answer: object): unknown => (answer as { databases?: unknown }).databases;
+    const whole = await askedWhile(
+      () => undefined,
+      held(),
+      () => true,
+    );
+    assert.deepEqual(databasesIn(whole), [row]);
+    let isValid = true;
+    const ended = askedWhile(
+      () => (isValid = false),
+      held(),
+      () => isValid,
+    );
+    await assert.rejects(ended, { status: 403 });
+    const grants = held();
+    const narrowed = await askedWhile(
+      () => grants.clear(),
+      grants,
+      () => true,
+    );
+    assert.deepEqual(databasesIn(narrowed), []);
   });
 
   const explain = { method: 'GET', path: '/h30-secret/x', principal: 'other' };

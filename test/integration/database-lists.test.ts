@@ -179,7 +179,8 @@ describe('the lists of databases', () => {
   describe('with other settings', () => {
     it('are the owner’s alone with all_dbs: owner – 403', async () => {
       const closed = await started(startCouchgate({ backend: gate.backend, settings: { allDbs: 'owner' } }));
-      for (const path of ['/_all_dbs', '/_dbs_info']) {
+      const own = `/_api/v2/access?principal=${key.name}`;
+      for (const path of ['/_all_dbs', '/_dbs_info', own]) {
         assert.equal((await closed.ask('GET', path, { as: key })).status, 403);
         assert.equal((await closed.ask('GET', path)).status, 401);
         assert.equal((await closed.ask('GET', path, { as: closed.owner })).status, 200);

@@ -1,7 +1,8 @@
 // Where a name has access: the databases that grant it roles.
 import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
-import { type AccessEntry, type AccessOfName, readAccess } from '../api/access.ts';
+import { type AccessEntry, type AccessOfName } from '../api/access.ts';
+import { accessQuery } from '../queries.ts';
 import { titlesOf } from '../roles.ts';
 import { linkTo } from '../router.ts';
 import { ErrorNotice } from './error-notice.tsx';
@@ -18,15 +19,9 @@ import {
 import { Foreign, Name, visible } from './name.tsx';
 import { Waiting } from './waiting.tsx';
 
-/** The query of the list, for those who change what it shows. */
-export const accessKey = (name: string): readonly string[] => ['access', name];
-
 /** Nothing, if the server cannot tell where a name has access. */
 export function AccessList({ name }: { readonly name: string }) {
-  const access = useQuery({
-    queryKey: accessKey(name),
-    queryFn: ({ signal }) => readAccess(name, signal),
-  });
+  const access = useQuery(accessQuery(name));
   if (access.isError)
     return (
       <ErrorNotice

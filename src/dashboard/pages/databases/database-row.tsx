@@ -9,13 +9,12 @@ import { Moment } from '../../parts/moment.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Padlock } from '../../parts/padlock.tsx';
 import { RowMenu } from '../../parts/row-menu.tsx';
-import { sizeInWords } from '../../parts/size.ts';
-import { type Access, accessIn, rolesIn } from '../../permission-edits.ts';
+import { type Access, accessIn } from '../../permission-edits.ts';
 import { areAllKeysQuery, databasesQuery, keysByNameQuery, permissionsQuery } from '../../queries.ts';
 import { useReach } from '../../parts/use-reach.ts';
-import { mayHaveGrants, titleOf } from '../../roles.ts';
+import { mayHaveGrants } from '../../roles.ts';
 import { linkTo } from '../../router.ts';
-import { useSession } from '../../session/session.tsx';
+import { FactCells } from './fact-cells.tsx';
 
 interface Props {
   readonly name: string;
@@ -27,7 +26,6 @@ interface Props {
 }
 
 export const DatabaseRow = memo(function DatabaseRow({ name, info, backups, isDetailed }: Props) {
-  const { person } = useSession();
   const isGrantable = mayHaveGrants(name);
   const permissions = useQuery({ ...permissionsQuery(name), enabled: isGrantable && isDetailed });
   const isClosed =
@@ -36,33 +34,16 @@ export const DatabaseRow = memo(function DatabaseRow({ name, info, backups, isDe
   const link = linkTo(['databases', name, 'permissions']);
   return (
     <tr>
-      <th scope="row" data-column="Name">
-        <a href={linkTo(['databases', name, 'documents'])}>
-          <Name of={name} />
-        </a>
-        {info?.isPartitioned === true && <span className="tag">partitioned</span>}
-        {name.startsWith('_') && <span className="tag">system</span>}
-      </th>
-      <td className="number" data-column="Documents">
-        {info?.documents.toLocaleString('en') ?? '–'}
-      </td>
-      <td className="number" data-column="Size">
-        {info === undefined || isUnknown(info) ? '–' : sizeInWords(info.size)}
-      </td>
-      <td data-column={person.isOwner ? 'Access' : 'Your roles'}>
-        {isClosed && <span className="hint">{closedWords(isGrantable, person.isOwner)}</span>}
-        {access !== undefined &&
-          (person.isOwner ? (
-            <a href={link} className="quiet">
-              <AccessInWords database={name} access={access} />
-            </a>
-          ) : (
-            rolesIn(permissions.data?.document ?? {}, person.name).map((role) => (
-              <span key={role} className="tag" title={role}>
-                {titleOf(role)}
-              </span>
-            ))
-          ))}
+      <FactCells name={name} info={info} />
+      <td data-column="Access">
+        {isClosed && (
+          <span className="hint">{isGrantable ? 'Closed for everybody' : 'Server admins only'}</span>
+        )}
+        {access !== undefined && (
+          <a href={link} className="quiet">
+            <AccessInWords database={name} access={access} />
+          </a>
+        )}
         {permissions.isError && !isClosed && <span className="hint">cannot be read</span>}
       </td>
       {backups !== undefined && (
@@ -130,16 +111,6 @@ function namesInWords(
   return [...(ofKeys > 0 ? [counted(ofKeys, 'key')] : []), ...(others > 0 ? [counted(others, 'user')] : [])];
 }
 
-/** The embedded node counts no bytes. */
-function isUnknown({ size, documents }: DatabaseInfo): boolean {
-  return size === 0 && documents > 0;
-}
-
-function closedWords(isGrantable: boolean, isOwner: boolean): string {
-  if (!isGrantable) return 'Server admins only';
-  return isOwner ? 'Closed for everybody' : 'You have access; only holders of Security see which';
-}
-
 const counted = (count: number, word: string): string =>
   `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
 
@@ -149,10 +120,8 @@ interface ActionProps extends Pick<Props, 'name' | 'info'> {
 }
 
 function MoreActions({ name, info, lastBackup }: ActionProps) {
-  const { person } = useSession();
   const queries = useQueryClient();
   const [isDeleting, setDeleting] = useState(false);
-  if (!person.isOwner) return null;
   const documents = info === undefined ? 'all its documents' : counted(info.documents, 'document');
   return (
     <>

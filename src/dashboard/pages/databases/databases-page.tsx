@@ -2,19 +2,22 @@
 import { Button } from '@mantine/core';
 import { useQueries, useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
+import { type AccessEntry } from '../../api/access.ts';
 import { MOST_INFOS, readInfos, type DatabaseInfo } from '../../api/databases.ts';
 import { ApiError } from '../../api/http.ts';
+import { type Person } from '../../api/session.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { pageOf, Pager, PAGE_SIZE, SearchField, SortHead, useListState } from '../../parts/list.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { usePainted } from '../../parts/use-painted.ts';
 import { Waiting } from '../../parts/waiting.tsx';
-import { backupsQuery, databasesQuery } from '../../queries.ts';
+import { accessQuery, backupsQuery, databasesQuery } from '../../queries.ts';
 import { replaceParameters } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
 import { CreateDatabase } from './create-database.tsx';
 import { DatabaseRow } from './database-row.tsx';
 import { OpenByName } from './open-by-name.tsx';
+import { SharedRow } from './shared-row.tsx';
 
 export function DatabasesPage() {
   const { person } = useSession();
@@ -65,6 +68,7 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
   const isPainted = usePainted();
   const infos = useInfos(isPainted ? needed : NONE);
   const backups = useLastBackups(person.isOwner && isPainted);
+  const held = useOwnRoles(person, isPainted);
   const sorted = useMemo(() => {
     if (value === undefined || !canSort) return byName;
     const of = (name: string): number => {
@@ -82,6 +86,9 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
         <SearchField label="Search by name" />
         <Pager total={found.length} page={page} of={found.length === 1 ? 'database' : 'databases'} />
       </div>
+      {held.error !== null && (
+        <ErrorNotice error={held.error} title="Your roles cannot be read" onRetry={held.onRetry} />
+      )}
       {found.length === 0 ? (
         <p>
           No name contains “{search}”.{' '}
@@ -110,15 +117,19 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
             </tr>
           </thead>
           <tbody>
-            {pageOf(sorted, page).map((name) => (
-              <DatabaseRow
-                key={name}
-                name={name}
-                info={infos.get(name)}
-                backups={backups}
-                isDetailed={isPainted}
-              />
-            ))}
+            {pageOf(sorted, page).map((name) =>
+              person.isOwner ? (
+                <DatabaseRow
+                  key={name}
+                  name={name}
+                  info={infos.get(name)}
+                  backups={backups}
+                  isDetailed={isPainted}
+                />
+              ) : (
+                <SharedRow key={name} name={name} info={infos.get(name)} held={held.byDatabase?.get(name)} />
+              ),
+            )}
           </tbody>
         </table>
       )}
@@ -136,6 +147,22 @@ function useLastBackups(isOwner: boolean): ReadonlyMap<string, string | null> | 
         : undefined,
     [data],
   );
+}
+
+/** What a person who is not the owner holds, by database: read at once, in pages of a thousand. */
+function useOwnRoles({ name, isOwner }: Person, isWanted: boolean) {
+  const { data, error, refetch } = useQuery({ ...accessQuery(name), enabled: !isOwner && isWanted });
+  const byDatabase = useMemo(() => {
+    if (data === undefined || data === null) return undefined;
+    const found = new Map<string, AccessEntry[]>();
+    for (const entry of data.databases) {
+      const entries = found.get(entry.database);
+      if (entries === undefined) found.set(entry.database, [entry]);
+      else entries.push(entry);
+    }
+    return found;
+  }, [data]);
+  return { byDatabase, error, onRetry: () => void refetch() };
 }
 
 /**

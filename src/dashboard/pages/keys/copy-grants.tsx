@@ -3,14 +3,14 @@ import { Button } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
-import { type AccessEntry, readAccess } from '../../api/access.ts';
+import { type AccessEntry } from '../../api/access.ts';
 import { addRoles } from '../../api/permissions.ts';
-import { accessKey } from '../../parts/access-list.tsx';
 import { Dialog } from '../../parts/dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name, visible } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { PrincipalField, usePrincipal } from '../../parts/principal-field.tsx';
+import { accessQuery } from '../../queries.ts';
 import { titlesOf } from '../../roles.ts';
 
 interface Props {
@@ -19,10 +19,7 @@ interface Props {
 }
 
 export function CopyGrants({ item: { key, label }, onClose }: Props) {
-  const access = useQuery({
-    queryKey: accessKey(key),
-    queryFn: ({ signal }) => readAccess(key, signal),
-  });
+  const access = useQuery(accessQuery(key));
   const grants = (access.data?.databases ?? []).filter(({ source }) => source === '_security');
   return (
     <Dialog title="Copy roles to another key" onClose={onClose}>
@@ -72,7 +69,7 @@ function CopyForm({ from, grants, onClose }: FormProps) {
       }
     }
     await queries.invalidateQueries({ queryKey: ['permissions'] });
-    await queries.invalidateQueries({ queryKey: accessKey(to) });
+    await queries.invalidateQueries({ queryKey: accessQuery(to).queryKey });
     onClose();
   };
   const submit = (event: SyntheticEvent): void => {
