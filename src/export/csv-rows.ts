@@ -1,13 +1,17 @@
 // Writes rows of CSV (RFC 4180) that a spreadsheet opens as the same table and, unless the caller asks for
 // the exact text, never runs as formulas (H33).
 import { stringify } from 'csv-stringify/sync';
-import { writeJson, type ExactNumber } from '../json/exact-numbers.ts';
+import { type ExactNumber } from '../json/exact-numbers.ts';
+import { jsonPieces, slicesOf } from '../json/pieces.ts';
 import { type Column } from './columns.ts';
 import { type ExportedDocument } from './document-pages.ts';
 import { type Formulas } from './options.ts';
 import { PIECE_LENGTH, type Work } from './work.ts';
 
 type Cell = string | number | bigint;
+
+/** The pieces of a cell that is longer than one. */
+type LongCell = Iterable<string>;
 
 /**
  * A cell that begins with `=`, `+`, `-`, `@`, tab or CR gets a quote before it: spreadsheets run it
@@ -30,8 +34,10 @@ const FORMULA_WITHIN = /([;\t\r\n])(?=[=+\-@\uFF1D\uFF0B\uFF0D\uFF20])/g;
 /** As `escape_formulas` of the library. */
 const FORMULA_FIRST = /^[=+\-@\t\r\uFF1D\uFF0B\uFF0D\uFF20]/;
 
-/** Of a long cell, in UTF-16 code units. Each may become three times as long. */
-const SLICE_LENGTH = 64 * 1024;
+/** Of a number that is converted: a million digits take a second in one turn. */
+const MOST_DIGITS = 1000;
+
+const ENDS_WITH_SEPARATOR = /[;\t\r\n]$/;
 
 /** The header. Names of fields come from documents, so they are escaped as cells are. */
 export function csvHeader(columns: readonly Column[], formulas: Formulas): string {
@@ -62,7 +68,7 @@ export function* csvRows(
       const cell = cellOf(column.valueIn(document, work));
       const isLast = at === columns.length - 1;
       work.add(1);
-      if (typeof cell === 'string' && cell.length > PIECE_LENGTH) {
+      if (typeof cell === 'object') {
         const begin = row.length === 0 ? '' : `${stringify([row], { ...options, eof: false })},`;
         yield `${stringify(rows, options)}${begin}`;
         yield* longCell(cell, formulas);
@@ -88,38 +94,41 @@ export function* csvRows(
 }
 
 /** Text as it is, nothing for null and for no value, JSON for lists and objects. */
-function cellOf(value: unknown): Cell {
+function cellOf(value: unknown): Cell | LongCell {
   if (value === undefined || value === null) return '';
-  if (typeof value === 'string') return value;
+  if (typeof value === 'string') return value.length > PIECE_LENGTH ? slicesOf(value, PIECE_LENGTH) : value;
   if (typeof value === 'number') return value;
   if (typeof value === 'boolean') return value ? 'true' : 'false';
   if (typeof value === 'function') {
     const text = (value as ExactNumber)();
-    return /^-?\d+$/.test(text) ? BigInt(text) : text;
+    return text.length <= MOST_DIGITS && /^-?\d+$/.test(text) ? BigInt(text) : text;
   }
-  return writeJson(value);
+  const pieces = jsonPieces(value, PIECE_LENGTH);
+  const first = String(pieces.next().value);
+  const second = pieces.next();
+  return second.done === true ? first : joined([first, second.value], pieces);
+}
+
+function* joined(...parts: readonly Iterable<string>[]): LongCell {
+  for (const part of parts) yield* part;
 }
 
 function textCell(text: string, formulas: Formulas): string {
   return formulas === 'keep' ? text : text.replace(FORMULA_WITHIN, "$1'");
 }
 
-/** Yields a quoted cell in slices: millions of quotes or formulas take a second in one turn. */
-function* longCell(text: string, formulas: Formulas): Generator<string> {
-  yield formulas === 'escape' && FORMULA_FIRST.test(text) ? `"'` : '"';
-  for (let from = 0; from < text.length;) {
-    let to = Math.min(from + SLICE_LENGTH, text.length);
-    // Each piece becomes UTF-8 on its own, which a half of a pair does not have.
-    if (to < text.length && isHighSurrogate(text.charCodeAt(to - 1))) to -= 1;
-    // The next character decides about a quote after the last one.
-    const isEnd = to === text.length;
-    const escaped = textCell(text.slice(from, isEnd ? to : to + 1), formulas);
-    yield (isEnd ? escaped : escaped.slice(0, -1)).replaceAll('"', '""');
-    from = to;
+/** Yields a quoted cell piece by piece: millions of quotes or formulas take a second in one turn. */
+function* longCell(pieces: LongCell, formulas: Formulas): Generator<string> {
+  let begin: string | undefined;
+  // What follows a separator decides about a quote after it.
+  let separator = '';
+  for (const piece of pieces) {
+    begin ??= formulas === 'escape' && FORMULA_FIRST.test(piece) ? `"'` : '"';
+    const text = separator + piece;
+    separator = ENDS_WITH_SEPARATOR.exec(text)?.[0] ?? '';
+    const safe = textCell(text.slice(0, text.length - separator.length), formulas);
+    yield `${begin}${safe.replaceAll('"', '""')}`;
+    begin = '';
   }
-  yield '"';
-}
-
-function isHighSurrogate(unit: number): boolean {
-  return unit >= 0xd800 && unit < 0xdc00;
+  yield `${separator}"`;
 }

@@ -1,5 +1,5 @@
-// Writes documents as JSON in pieces, so that no text is much longer than the largest value (H33).
-import { writeJson } from '../json/exact-numbers.ts';
+// Writes documents as JSON in pieces, however large a value is (H33).
+import { jsonPieces } from '../json/pieces.ts';
 import { type Column } from './columns.ts';
 import { type ExportedDocument } from './document-pages.ts';
 import { PIECE_LENGTH, type Work } from './work.ts';
@@ -11,8 +11,8 @@ export interface Frame {
 }
 
 /**
- * Yields the documents, or these fields of them. A piece is longer than `PIECE_LENGTH` by one value at most:
- * fields such as `a,a.a,a.a.a` write a value several times, and one text of them would take all memory.
+ * Yields the documents, or these fields of them, in pieces of about `PIECE_LENGTH`. Fields such as
+ * `a,a.a,a.a.a` write a value several times: one text of them would take all memory.
  */
 export function* jsonRows(
   documents: readonly ExportedDocument[],
@@ -23,7 +23,8 @@ export function* jsonRows(
   let text = '';
   for (const document of documents) {
     text += before();
-    const parts = columns === undefined ? [writeJson(document)] : chosen(document, columns, work);
+    const parts =
+      columns === undefined ? jsonPieces(document, PIECE_LENGTH) : chosen(document, columns, work);
     for (const part of parts) {
       text += part;
       work.add(1);
@@ -42,8 +43,10 @@ function* chosen(document: ExportedDocument, columns: readonly Column[], work: W
   for (const column of columns) {
     const value = column.valueIn(document, work);
     // An empty part: looking up many fields that are not there is work too.
-    yield value === undefined ? '' : `${separator}${JSON.stringify(column.name)}:${writeJson(value)}`;
-    if (value !== undefined) separator = ',';
+    yield value === undefined ? '' : `${separator}${JSON.stringify(column.name)}:`;
+    if (value === undefined) continue;
+    yield* jsonPieces(value, PIECE_LENGTH);
+    separator = ',';
   }
   yield separator === '{' ? '{}' : '}';
 }

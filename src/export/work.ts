@@ -5,7 +5,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 const PORTION = 5000;
 
 /** A longer text is written in several pieces, in UTF-16 code units. */
-export const PIECE_LENGTH = 256 * 1024;
+export const PIECE_LENGTH = 64 * 1024;
 
 /** Counts work in lookups of a member and written cells. */
 export class Work {

@@ -38,7 +38,17 @@ export function numberIn(text: string): number | ExactNumber {
   const isInteger = !/[.eE]/u.test(text);
   if (!isInteger && !Number.isFinite(double)) throw new BadRequest('invalid UTF-8 JSON');
   const isExact = isInteger ? Number.isSafeInteger(double) : decimalOf(text) === decimalOf(String(double));
-  return isExact ? double : (Object.setPrototypeOf(() => text, PROTOTYPE) as ExactNumber);
+  return isExact ? double : (Object.setPrototypeOf(exactNumber(text), PROTOTYPE) as ExactNumber);
+}
+
+/**
+ * A member of the name `toJSON` makes JSON.stringify call it, with the object as `this` and a key. That must
+ * not change the object.
+ */
+function exactNumber(text: string): (key?: string) => unknown {
+  return function (this: unknown, key) {
+    return key === undefined ? text : this;
+  };
 }
 
 /** As JSON.stringify, but exact numbers are written as they were read. */

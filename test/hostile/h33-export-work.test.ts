@@ -32,6 +32,18 @@ function couchWith(docs: readonly Doc[], leaf?: object): Pick<CouchTransfer, 'as
   return couch;
 }
 
+/** A CouchDB with one document, in these bytes. */
+function couchWithText(text: string): Pick<CouchTransfer, 'ask'> {
+  const rows = `{"rows":[{"id":"a","doc":${text}}]}`;
+  return {
+    ask: ({ path }) =>
+      Promise.resolve({ status: 200, bytes: Buffer.from(path.includes('startkey') ? '{"rows":[]}' : rows) }),
+  };
+}
+
+/** A long number may be quoted, a list and an object are. */
+const cellOf = (json: string): string => (/^\d+$/.test(json) ? json : `"${json.replaceAll('"', '""')}"`);
+
 function piecesOf(couch: Pick<CouchTransfer, 'ask'>, query: string): AsyncGenerator<string> {
   const options = parseExportOptions(query);
   const source = { couch, database: 'db', signal: new AbortController().signal };
@@ -164,19 +176,44 @@ describe('H33: the work and the memory of exports', () => {
   it('reads a large page in portions, whatever it holds', async () => {
     const number = 12345678901234567890n;
     const text = `{"_id":"a","n":${number},"x":"${'\\u0001'.repeat(200_000)}","y":[${'{},'.repeat(300_000)}1]}`;
-    const rows = Buffer.from(`{"rows":[{"id":"a","doc":${text}}]}`);
-    const couch = {
-      ask: ({ path }: { readonly path: string }) =>
-        Promise.resolve({
-          status: 200,
-          bytes: path.includes('startkey') ? Buffer.from('{"rows":[]}') : rows,
-        }),
-    };
-    const { turns, text: found } = await run(piecesOf(couch, 'format=jsonl'));
+    const { turns, text: found } = await run(piecesOf(couchWithText(text), 'format=jsonl'));
     assert.ok(turns >= 20, `${turns} turns of the event loop`);
     assert.ok(found === `${text}\n`, 'the document is the same');
     const broken = { ask: () => Promise.resolve({ status: 200, bytes: Buffer.from('{"rows":[') }) };
     await assert.rejects(run(piecesOf(broken, 'format=jsonl')), { status: 502 });
+  });
+
+  it('writes a value of many exact numbers, or of long names, in short pieces, and the same value', async () => {
+    for (const value of [
+      `[${'12345678901234567,'.repeat(100_000)}-12345678901234567]`,
+      `{"a":[${'{},'.repeat(500_000)}{}],"${'\\u0001'.repeat(200_000)}":1,"toJSON":12345678901234567}`,
+      '7'.repeat(1_000_000),
+    ]) {
+      const text = `{"_id":"a","x":${value}}`;
+      for (const [query, expected] of [
+        ['format=json', `[\n${text}\n]\n`],
+        ['format=jsonl', `${text}\n`],
+        ['format=jsonl&fields=x,_id', `{"x":${value},"_id":"a"}\n`],
+        ['format=csv&fields=_id,x', `_id,x\r\na,${cellOf(value)}\r\n`],
+      ] as const) {
+        const { longest, text: found } = await run(piecesOf(couchWithText(text), query));
+        assert.ok(found === expected, `${query}: ${value.slice(0, 30)}`);
+        assert.ok(
+          value.startsWith('7') || longest.length <= 2 * PIECE,
+          `${query}: a piece of ${longest.length}`,
+        );
+      }
+    }
+  });
+
+  it('converts no number of a million digits for a table', async (t: TestContext) => {
+    const converted = t.mock.method(globalThis, 'BigInt');
+    const digits = '9'.repeat(1_000_000);
+    const { text } = await run(
+      piecesOf(couchWithText(`{"_id":"a","x":${digits},"y":-12345678901234567}`), 'format=csv'),
+    );
+    assert.ok(text === `_id,_rev,x,y\r\na,,${digits},-12345678901234567\r\n`);
+    assert.equal(converted.mock.callCount(), 1);
   });
 
   it('writes a cell with a million formulas in slices, and the same cell', async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { numberIn, writeJson } from '../../src/json/exact-numbers.ts';
+import { jsonPieces } from '../../src/json/pieces.ts';
 import { buildInPortions } from '../../src/json/portions.ts';
 import { parseJson } from '../../src/json/parse.ts';
 import { BadRequest } from '../../src/http-errors.ts';
@@ -40,6 +41,7 @@ const text = fc.oneof(
   number,
   number.map((each) => `"${each}`),
 );
+const name = fc.constantFrom('k', 'toJSON', '__proto__', 'a long name \u{1f600}\u0001', 'hasOwnProperty');
 const { json } = fc.letrec<{ json: { text: string; numbers: readonly string[] } }>((tie) => ({
   json: fc.oneof(
     { maxDepth: 4 },
@@ -50,9 +52,9 @@ const { json } = fc.letrec<{ json: { text: string; numbers: readonly string[] } 
       text: `[ ${parts.map((part) => part.text).join(' ,')}]`,
       numbers: parts.flatMap((part) => part.numbers),
     })),
-    fc.array(tie('json'), { maxLength: 4 }).map((parts) => ({
+    fc.tuple(fc.array(tie('json'), { maxLength: 4 }), name).map(([parts, first]) => ({
       // Keys that are no array indexes keep their order.
-      text: `{${parts.map((part, at) => `${JSON.stringify(`k"${at}`)}: ${part.text}`).join(',')}}`,
+      text: `{${parts.map((part, at) => `${JSON.stringify(at === 0 ? first : `k"${at}`)}: ${part.text}`).join(',')}}`,
       numbers: parts.flatMap((part) => part.numbers),
     })),
   ),
@@ -62,6 +64,22 @@ const numbersOf = (written: string): readonly string[] =>
   written.replace(/"(?:[^"\\]|\\.)*"/gu, '""').match(/-?\d[\d.eE+-]*/gu) ?? [];
 
 describe('JSON that is written again', () => {
+  it('is the same in pieces, which are short and do not end within a surrogate pair', () => {
+    fc.assert(
+      fc.property(json, fc.integer({ min: 2, max: 40 }), (sent, length) => {
+        const value = exactly(sent.text);
+        const pieces = [...jsonPieces(value, length)];
+        assert.equal(pieces.join(''), writeJson(value));
+        const longest = Math.max(...sent.numbers.map((each) => each.length), 30);
+        for (const piece of pieces) {
+          assert.ok(piece.length <= 7 * length + 2 * longest, piece);
+          assert.equal(Buffer.from(piece).toString(), piece);
+        }
+      }),
+      { numRuns: 1000 * FACTOR },
+    );
+  });
+
   it('keeps the value of every number, in every place, also if it is read in portions', async () => {
     await fc.assert(
       fc.asyncProperty(json, async (sent) => {
