@@ -18,7 +18,7 @@ import type {
 import { type BackupSecret } from './backup/cipher.ts';
 import { openTarget } from './backup/open-target.ts';
 import { createTransfer, type CouchTransfer } from './couch/transfer.ts';
-import { createIdentity } from './forward/identity.ts';
+import { createTokenMinter } from './forward/token-minter.ts';
 
 /** Linux: the threads of this process. */
 const THREADS = '/proc/self/task';
@@ -104,7 +104,7 @@ function secretOf({ key, passphrase }: ProcessSettings): BackupSecret | undefine
 }
 
 function openCouch({ nodeUrls, ca, connectTimeoutMs, jwt }: ProcessSettings): CouchTransfer {
-  const identity = createIdentity({
+  const tokens = createTokenMinter({
     secret: Buffer.from(jwt.secret, 'base64'),
     kid: jwt.kid,
     lifetimeSeconds: jwt.lifetimeSeconds,
@@ -117,7 +117,7 @@ function openCouch({ nodeUrls, ca, connectTimeoutMs, jwt }: ProcessSettings): Co
       const url = left[turn % left.length];
       return url === undefined ? undefined : { url };
     },
-    authorization: () => `Bearer ${identity.tokenForSelf()}`,
+    authorization: () => `Bearer ${tokens.tokenForSelf()}`,
     connectTimeoutMs,
     ...(ca === '' ? {} : { ca }),
   });

@@ -2,7 +2,7 @@
 // requests.
 import { createCouch, type CouchClient } from './couch/client.ts';
 import { checkNode } from './couch/node-check.ts';
-import { type Identity } from './forward/identity.ts';
+import { type TokenMinter } from './forward/token-minter.ts';
 import { Nodes } from './forward/nodes.ts';
 import { type ServiceInputs } from './services.ts';
 
@@ -11,7 +11,7 @@ import { type ServiceInputs } from './services.ts';
  */
 export function openNodes(
   { settings, nodeUrls, log }: ServiceInputs,
-  identity: Identity,
+  tokens: TokenMinter,
   ca: string | undefined,
   check: ((url: string) => Promise<void>) | undefined,
 ): Nodes {
@@ -35,11 +35,11 @@ export function openNodes(
       vanishedMs: Math.max(60_000, 3 * settings.healthIntervalMs),
     },
     intervalMs: settings.healthIntervalMs,
-    authorization: () => `Bearer ${identity.tokenForSelf()}`,
+    authorization: () => `Bearer ${tokens.tokenForSelf()}`,
     check:
       check ??
       (async (url) => {
-        const notice = await checkNode(url, identity.tokenForSelf(), ca === undefined ? {} : { ca });
+        const notice = await checkNode(url, tokens.tokenForSelf(), ca === undefined ? {} : { ca });
         if (notice !== undefined) log.warn({ notice }, 'CouchDB node has a setting that restricts clients');
       }),
     onState: (node, state, reason) => {
@@ -53,13 +53,13 @@ export function openNodes(
 /** Builds the client of internal requests. */
 export function openCouch(
   { settings, log }: ServiceInputs,
-  identity: Identity,
+  tokens: TokenMinter,
   nodes: Nodes,
   ca: string | undefined,
 ): CouchClient {
   return createCouch({
     pickNode: (tried, inOrder) => nodes.pickForSelf(tried, inOrder),
-    authorization: () => `Bearer ${identity.tokenForSelf()}`,
+    authorization: () => `Bearer ${tokens.tokenForSelf()}`,
     nodeFailed: (url) => nodes.markSuspectUrl(url),
     feedFailed: (database, reason) => log.warn({ database, reason }, 'change feed of a database failed'),
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,

@@ -18,9 +18,9 @@ const EXPORTS_PER_CALLER = 2;
 /** Returns the function that takes a slot and opens a connection. It throws `NoFeedSlot`. */
 export function exportConnections({
   nodes,
-  identity,
+  tokens,
   settings,
-}: Pick<Services, 'nodes' | 'identity' | 'settings'>): (context: Context) => ExportConnection {
+}: Pick<Services, 'nodes' | 'tokens' | 'settings'>): (context: Context) => ExportConnection {
   const ca = readCouchdbCa(settings);
   const exports = new ConcurrencyLimiter(EXPORTS_AT_ONCE, 0, EXPORTS_PER_CALLER / EXPORTS_AT_ONCE);
   return (context) => {
@@ -39,7 +39,7 @@ export function exportConnections({
     const couch = createTransfer({
       pickNode: (tried) => (tried.has(node.url) ? nodes.pickForSelf(tried) : { url: node.url }),
       authorization() {
-        const token = identity.tokenFor(principal, decision, database);
+        const token = tokens.tokenFor(principal, decision, database);
         return token === undefined ? undefined : `Bearer ${token}`;
       },
       nodeFailed: (url) => nodes.markSuspectUrl(url),

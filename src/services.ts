@@ -22,7 +22,7 @@ import { type Environment } from './config/sources.ts';
 import { openBackups, type Backups, type BackupTiming } from './backup-services.ts';
 import { openCouch, openNodes } from './couch-services.ts';
 import { type CouchClient } from './couch/client.ts';
-import { createIdentity, type Identity } from './forward/identity.ts';
+import { createTokenMinter, type TokenMinter } from './forward/token-minter.ts';
 import { type Nodes } from './forward/nodes.ts';
 import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
 import { type Invalidation } from './invalidation/bus.ts';
@@ -60,7 +60,7 @@ export interface ServiceInputs {
 }
 
 export interface Services extends ServiceInputs, PermissionParts {
-  readonly identity: Identity;
+  readonly tokens: TokenMinter;
   readonly nodes: Nodes;
   readonly couch: CouchClient;
   readonly store: Store;
@@ -120,14 +120,14 @@ export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 export function createServices(inputs: ServiceInputs, overrides: Overrides = {}): Services {
   const { settings, log } = inputs;
   const { fallbackCacheSeconds, outageCacheSeconds } = settings;
-  const identity = createIdentity({
+  const tokens = createTokenMinter({
     secret: inputs.jwtSecret,
     kid: settings.jwtKid,
     lifetimeSeconds: settings.jwtLifetimeSeconds,
   });
   const ca = readCouchdbCa(settings);
-  const nodes = openNodes(inputs, identity, ca, overrides.checkNode);
-  const couch = overrides.couch ?? openCouch(inputs, identity, nodes, ca);
+  const nodes = openNodes(inputs, tokens, ca, overrides.checkNode);
+  const couch = overrides.couch ?? openCouch(inputs, tokens, nodes, ca);
   const report: Report = (message, fields) => log.warn(fields, message);
   const store = overrides.store ?? createStore({ couch, database: settings.storeDatabase, report });
   const bus = openInvalidationBus(inputs, couch, store, report);
@@ -166,7 +166,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const backups = openBackups({ ...inputs, store, ca, ...(timing === undefined ? {} : { timing }) });
   const checks = { isStillAuthenticated, isStillPermitted };
   const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
-  const base = { identity, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
+  const base = { tokens, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
   const users = { signUpLimit, signUpTiming, passwordHashes };
   const parts = { ...users, ...base, ...permissionParts, ...access, ...checks };
   return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };

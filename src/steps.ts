@@ -58,14 +58,14 @@ import { type Services } from './services.ts';
 export function createForward({
   settings,
   nodes,
-  identity,
+  tokens,
   revocationWatch,
   valueBudget,
   isStillPermitted,
 }: Services): Forwarding {
   return createForwarding({
     nodes,
-    identity,
+    tokens,
     revocationWatch,
     isStillPermitted,
     valueBudget,
@@ -129,9 +129,9 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
 
 /** Creates a handler for each endpoint with `servedBy: couchgate`. */
 function createAnswers(services: Services, forwarding: Forwarding, state: ServerState): Answers {
-  const { settings, bodies, couch, security, keys, log, identity, credentials, sessionParts } = services;
+  const { settings, bodies, couch, security, keys, log, tokens, credentials, sessionParts } = services;
   const { prefixGrants, creationLimit, isStillPermitted, isStillAuthenticated } = services;
-  const tokenFor = identity.tokenFor.bind(identity);
+  const tokenFor = tokens.tokenFor.bind(tokens);
   return {
     'temp-view': answerTempView,
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),

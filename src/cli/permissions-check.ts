@@ -6,7 +6,7 @@ import { ConfigurationError } from '../config/problem.ts';
 import { type Settings } from '../config/settings.ts';
 import { createCouch, type CouchClient } from '../couch/client.ts';
 import { nodeName } from '../couch/failure.ts';
-import { createIdentity } from '../forward/identity.ts';
+import { createTokenMinter } from '../forward/token-minter.ts';
 import { HttpError } from '../http-errors.ts';
 import { allDatabases } from '../permissions/all-databases.ts';
 import {
@@ -60,7 +60,7 @@ function settingsOf({ env, stderr }: CommandIo): Settings | undefined {
 }
 
 function openCouch(settings: Settings): CouchClient {
-  const identity = createIdentity({
+  const tokens = createTokenMinter({
     secret: Buffer.from(settings.jwtSecret, 'base64'),
     kid: settings.jwtKid,
     lifetimeSeconds: settings.jwtLifetimeSeconds,
@@ -68,7 +68,7 @@ function openCouch(settings: Settings): CouchClient {
   const ca = readCouchdbCa(settings);
   return createCouch({
     pickNode: (tried) => settings.couchdbNodes.map((url) => ({ url })).find(({ url }) => !tried.has(url)),
-    authorization: () => `Bearer ${identity.tokenForSelf()}`,
+    authorization: () => `Bearer ${tokens.tokenForSelf()}`,
     nodeFailed: () => undefined,
     connectTimeoutMs: settings.couchdbConnectTimeoutMs,
     ...(ca === undefined ? {} : { ca }),

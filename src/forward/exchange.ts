@@ -14,7 +14,7 @@ import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type AnswerListener } from './answer-body.ts';
 import { type Attempt, type AttemptEvents, type AttemptFailure, type NodeAnswer } from './carrier.ts';
 import { failureOf, isInvalidHttp, noNode } from './failures.ts';
-import { type Identity } from './identity.ts';
+import { type TokenMinter } from './token-minter.ts';
 import { KeptAttempt } from './kept-attempt.ts';
 import { type CouchNode } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
@@ -25,7 +25,7 @@ import { type Entry } from '../limits/linked-list.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
 export interface ExchangeServices extends AnswerServices, StreamServices, BodyLimits {
-  readonly identity: Identity;
+  readonly tokens: TokenMinter;
   readonly running: RunningExchanges;
   readonly isStillPermitted: IsStillPermitted;
   /** Counts the JSON values of large bodies. */

@@ -6,7 +6,7 @@ import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { runsWithRequest } from '../catalogue/functions.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
-import { type Identity } from './identity.ts';
+import { type TokenMinter } from './token-minter.ts';
 import { type CouchNode } from './node.ts';
 import {
   bodyOf,
@@ -39,7 +39,7 @@ export class OutgoingRequest {
   /** The host that functions of design documents see; undefined = that of the node. */
   readonly #publicHost: string | undefined;
   readonly #req: IncomingMessage;
-  readonly #identity: Identity;
+  readonly #tokens: TokenMinter;
   readonly #principal: Principal;
   readonly #decision: Allowed;
   readonly #database: string | undefined;
@@ -49,7 +49,7 @@ export class OutgoingRequest {
     req: IncomingMessage,
     context: Context,
     decision: Allowed,
-    { identity, publicUrl }: { readonly identity: Identity; readonly publicUrl: string },
+    { tokens, publicUrl }: { readonly tokens: TokenMinter; readonly publicUrl: string },
   ) {
     const { headers } = req;
     const target = known(context.target, 'target');
@@ -88,7 +88,7 @@ export class OutgoingRequest {
       this.#headers['x-forwarded-proto'] = origin.scheme;
     }
     this.#req = req;
-    this.#identity = identity;
+    this.#tokens = tokens;
     this.#decision = decision;
     this.#database = known(context.operation, 'operation').database;
   }
@@ -114,7 +114,7 @@ export class OutgoingRequest {
   /** The headers for one node without Host, with a token that is still valid when the node receives it. */
   headersFor(node: CouchNode): CouchHeaders {
     const headers = this.#headers;
-    const token = this.#identity.tokenFor(this.#principal, this.#decision, this.#database);
+    const token = this.#tokens.tokenFor(this.#principal, this.#decision, this.#database);
     if (token !== undefined) headers['authorization'] = bearer(token);
     if (isForm(this.#req.headers) || this.#decision.endpoint.id.endsWith('-post-form')) {
       const referer = refererForForm(this.#req.headers, this.hostFor(node));

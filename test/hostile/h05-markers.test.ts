@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { createIdentity } from '../../src/forward/identity.ts';
+import { createTokenMinter } from '../../src/forward/token-minter.ts';
 import { markersOf } from '../../src/principal/marker.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
@@ -44,7 +44,7 @@ describe('the marker of a database (H5)', () => {
   }
 
   it('opens no other database, though the token is good and the same key is granted there – 403 from CouchDB', async () => {
-    const identity = createIdentity({
+    const tokens = createTokenMinter({
       secret: Buffer.from(gate.backend.jwtSecretBase64, 'base64'),
       kid: gate.backend.kid,
       lifetimeSeconds: 60,
@@ -54,7 +54,7 @@ describe('the marker of a database (H5)', () => {
       identity: 'marker',
       roles: roleSet(['_reader', '_writer']),
     } as const;
-    const token = identity.tokenFor({ kind: 'key', name: alice.name }, scope, here) ?? '';
+    const token = tokens.tokenFor({ kind: 'key', name: alice.name }, scope, here) ?? '';
     const ask = (method: string, path: string) =>
       fetch(`${gate.backend.urls[0] ?? ''}${path}`, {
         method,

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { checkNode } from '../../src/couch/node-check.ts';
-import { createIdentity } from '../../src/forward/identity.ts';
+import { createTokenMinter } from '../../src/forward/token-minter.ts';
 import { RULES, type NodeConfig } from '../../src/setup/rules.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic } from '../support/couchgate.ts';
@@ -122,12 +122,12 @@ describe('H18: a node that runs with them', () => {
   it('is not used while it has virtual hosts, which replace paths after the decision – PUT …/_config/vhosts/x', async () => {
     const { kid, jwtSecretBase64, kind } = backend;
     if (kind === 'embedded') return;
-    const identity = createIdentity({
+    const tokens = createTokenMinter({
       kid,
       secret: Buffer.from(jwtSecretBase64, 'base64'),
       lifetimeSeconds: 60,
     });
-    const check = (): Promise<string | undefined> => checkNode(url, identity.tokenForSelf());
+    const check = (): Promise<string | undefined> => checkNode(url, tokens.tokenForSelf());
     const host = `${url}/_node/_local/_config/vhosts/evil.example`;
     const headers = { authorization: basic(backend.owner) };
     await check();

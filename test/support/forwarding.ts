@@ -10,7 +10,7 @@ import { type Context, contextOf, type Decision } from '../../src/context.ts';
 import { type WatchedExchange } from '../../src/revocation/revocation-watch.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { createForwarding, type ForwardingOptions } from '../../src/forward/index.ts';
-import { createIdentity } from '../../src/forward/identity.ts';
+import { createTokenMinter } from '../../src/forward/token-minter.ts';
 import { Nodes, type NodesOptions } from '../../src/forward/nodes.ts';
 import { asHttpError, sendError } from '../../src/respond.ts';
 
@@ -153,7 +153,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
   });
   const forwarding = createForwarding({
     nodes,
-    identity: createIdentity({
+    tokens: createTokenMinter({
       secret: setup.key === undefined ? SECRET : Buffer.from(setup.key.jwtSecretBase64, 'base64'),
       kid: setup.key?.kid ?? 'couchgate',
       lifetimeSeconds: 60,

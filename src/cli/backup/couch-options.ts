@@ -3,7 +3,7 @@ import { readCouchdbCa } from '../../config/couchdb-ca.ts';
 import { type Settings } from '../../config/settings.ts';
 import { ADMIN_PASSWORD, ADMIN_USER, type Environment } from '../../config/sources.ts';
 import { createTransfer, type CouchTransfer } from '../../couch/transfer.ts';
-import { createIdentity } from '../../forward/identity.ts';
+import { createTokenMinter } from '../../forward/token-minter.ts';
 import { checkedUrl, readPassword, UsageError } from '../../setup/arguments.ts';
 import { askPassword } from '../ask-password.ts';
 import { printable } from '../terminal.ts';
@@ -56,12 +56,12 @@ export async function openCouch(
 function bearer(settings: Settings): () => string {
   if (settings.jwtSecret === '')
     throw new UsageError('no credentials for CouchDB: set jwt_secret, or use --url with --user');
-  const identity = createIdentity({
+  const tokens = createTokenMinter({
     secret: Buffer.from(settings.jwtSecret, 'base64'),
     kid: settings.jwtKid,
     lifetimeSeconds: settings.jwtLifetimeSeconds,
   });
-  return () => `Bearer ${identity.tokenForSelf()}`;
+  return () => `Bearer ${tokens.tokenForSelf()}`;
 }
 
 async function basic(values: CouchValues, env: Environment): Promise<() => string> {

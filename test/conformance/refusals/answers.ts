@@ -1,7 +1,7 @@
 // Asks CouchDB, or Couchgate in front of it, for every request of the comparison, and keeps what the comparison is about.
 import http from 'node:http';
 import { text } from 'node:stream/consumers';
-import { createIdentity } from '../../../src/forward/identity.ts';
+import { createTokenMinter } from '../../../src/forward/token-minter.ts';
 import { type Asked, lineOf } from './requests.ts';
 
 /** What is compared. Of what succeeds, and of CouchDB's own failures, it is the status alone. */
@@ -42,13 +42,13 @@ export function tokenFor(
   privilege: 'member' | 'dbadmin' | 'server_admin',
   database: string,
 ): Readonly<Record<string, string>> {
-  const identity = createIdentity({
+  const tokens = createTokenMinter({
     secret: Buffer.from(key.jwtSecretBase64, 'base64'),
     kid: key.kid,
     lifetimeSeconds: 3600,
   });
   const scope = { privilege, identity: 'marker', roles: 0 } as const;
-  const token = identity.tokenFor({ kind: 'key', name: 'comparing' }, scope, database) ?? '';
+  const token = tokens.tokenFor({ kind: 'key', name: 'comparing' }, scope, database) ?? '';
   return { authorization: `Bearer ${token}` };
 }
 

@@ -5,14 +5,14 @@ import { isMarker, markersOf } from '../principal/marker.ts';
 import { rolesOf } from '../permissions/role.ts';
 import { type Claims, type TokenScope, TokenCache } from './token-cache.ts';
 
-export interface Identity {
+export interface TokenMinter {
   /** The token for Couchgate's own requests: server admin under the name `couchgate`. */
   tokenForSelf(): string;
   /** The token for a client's request; undefined if CouchDB must treat the request as anonymous. */
   tokenFor(principal: Principal, scope: TokenScope, database: string | undefined): string | undefined;
 }
 
-export interface IdentityOptions {
+export interface TokenMinterOptions {
   /** The key. CouchDB has its base64 form in `[jwt_keys] hmac:<kid>`. */
   readonly secret: Buffer;
   readonly kid: string;
@@ -28,7 +28,7 @@ const AS_SELF: TokenScope = Object.freeze({ privilege: 'server_admin', identity:
  * Creates the minter of HS256 tokens with the claims that CouchDB reads: `sub`, `_couchdb.roles`, `exp`.
  * https://docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
  */
-export function createIdentity(options: IdentityOptions): Identity {
+export function createTokenMinter(options: TokenMinterOptions): TokenMinter {
   const now = options.now ?? Date.now;
   const key = createSecretKey(options.secret);
   const header = encode({ alg: 'HS256', typ: 'JWT', kid: options.kid });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash, createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { createIdentity, type Identity } from '../../src/forward/identity.ts';
+import { createTokenMinter, type TokenMinter } from '../../src/forward/token-minter.ts';
 import { type TokenScope } from '../../src/forward/token-cache.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { roleSet, ROLES } from '../../src/permissions/role.ts';
@@ -36,8 +36,8 @@ function open(token: string | undefined): Token | undefined {
   return { header: read(header), payload: read(payload) };
 }
 
-function identityAt(clock: { now: number }): Identity {
-  return createIdentity({ secret: SECRET, kid: 'k1', lifetimeSeconds: 60, now: () => clock.now });
+function tokensAt(clock: { now: number }): TokenMinter {
+  return createTokenMinter({ secret: SECRET, kid: 'k1', lifetimeSeconds: 60, now: () => clock.now });
 }
 
 function scope(over: Partial<TokenScope> = {}): TokenScope {
@@ -97,7 +97,7 @@ describe('the token that goes to CouchDB', () => {
   ];
   for (const [title, principal, over, database, roles] of cases) {
     it(title, () => {
-      const token = open(identityAt({ now: 5000 }).tokenFor(principal, scope(over), database));
+      const token = open(tokensAt({ now: 5000 }).tokenFor(principal, scope(over), database));
       assert.deepEqual(token?.payload['_couchdb.roles'], roles);
       if (token === undefined) return;
       assert.deepEqual(token.header, { alg: 'HS256', typ: 'JWT', kid: 'k1' });
@@ -109,7 +109,7 @@ describe('the token that goes to CouchDB', () => {
   }
 
   it('is an admin’s for Couchgate’s own requests alone', () => {
-    const token = open(identityAt({ now: 0 }).tokenForSelf());
+    const token = open(tokensAt({ now: 0 }).tokenForSelf());
     assert.deepEqual([token?.payload['sub'], token?.payload['_couchdb.roles']], ['couchgate', ['_admin']]);
   });
 
@@ -119,7 +119,7 @@ describe('the token that goes to CouchDB', () => {
       name: fc.string(),
       roles: fc.array(fc.oneof(fc.string(), fc.constant('_admin'), fc.constant('couchgate-x-dbadmin'))),
     }) as fc.Arbitrary<Principal>;
-    const identity = identityAt({ now: 0 });
+    const tokens = tokensAt({ now: 0 });
     fc.assert(
       fc.property(
         principal,
@@ -127,7 +127,7 @@ describe('the token that goes to CouchDB', () => {
         fc.integer({ min: 0, max: 2 ** ROLES.length - 1 }),
         fc.string({ minLength: 1 }),
         (who, privilege, roles, database) => {
-          const token = open(identity.tokenFor(who, scope({ privilege, roles }), database));
+          const token = open(tokens.tokenFor(who, scope({ privilege, roles }), database));
           const held = token?.payload['_couchdb.roles'] as string[];
           assert.ok(!held.includes('_admin'));
           const markers = held.filter((role) => role.startsWith('couchgate-'));
@@ -141,18 +141,18 @@ describe('the token that goes to CouchDB', () => {
 describe('cached tokens', () => {
   it('are reused for two thirds of their lifetime and then replaced', () => {
     const clock = { now: 0 };
-    const identity = identityAt(clock);
-    const first = identity.tokenFor(KEY, scope(), 'db');
+    const tokens = tokensAt(clock);
+    const first = tokens.tokenFor(KEY, scope(), 'db');
     clock.now = 39_999;
-    assert.equal(identity.tokenFor(KEY, scope(), 'db'), first);
+    assert.equal(tokens.tokenFor(KEY, scope(), 'db'), first);
     clock.now = 40_000;
-    const second = identity.tokenFor(KEY, scope(), 'db');
+    const second = tokens.tokenFor(KEY, scope(), 'db');
     assert.equal(open(second)?.payload['exp'], 100);
-    assert.equal(identity.tokenFor(KEY, scope(), 'db'), second);
+    assert.equal(tokens.tokenFor(KEY, scope(), 'db'), second);
   });
 
   it('are never reused for another name, database, privilege or set of roles', () => {
-    const identity = identityAt({ now: 0 });
+    const tokens = tokensAt({ now: 0 });
     const variants: readonly (readonly [Principal, TokenScope, string | undefined])[] = [
       [KEY, scope(), 'db'],
       [{ ...KEY, name: 'other' }, scope(), 'db'],
@@ -167,17 +167,17 @@ describe('cached tokens', () => {
       [{ kind: 'user', name: KEY.name, roles: ['a', 'b'] }, scope(), 'db'],
     ];
     for (let round = 0; round < 2; round += 1) {
-      const tokens = variants.map(([principal, allowed, database]) =>
-        identity.tokenFor(principal, allowed, database),
+      const minted = variants.map(([principal, allowed, database]) =>
+        tokens.tokenFor(principal, allowed, database),
       );
-      assert.equal(new Set(tokens).size, variants.length);
+      assert.equal(new Set(minted).size, variants.length);
     }
   });
 
   it('follow the roles of a user, whose object is new for every request', () => {
-    const identity = identityAt({ now: 0 });
+    const tokens = tokensAt({ now: 0 });
     const as = (...roles: string[]): string | undefined =>
-      identity.tokenFor({ kind: 'user', name: 'u', roles }, scope(), 'db');
+      tokens.tokenFor({ kind: 'user', name: 'u', roles }, scope(), 'db');
     const before = as('a');
     assert.equal(as('a'), before);
     assert.deepEqual(open(as('b'))?.payload['_couchdb.roles'], [MEMBER, '_reader', '_writer', 'b']);
@@ -186,14 +186,14 @@ describe('cached tokens', () => {
 
   it('are dropped past the limit, in the order in which they were minted', () => {
     const clock = { now: 0 };
-    const identity = identityAt(clock);
+    const tokens = tokensAt(clock);
     const name = (n: number): Principal => ({ kind: 'key', name: `k${n}` });
-    const first = identity.tokenFor(name(0), scope(), 'db');
-    const recent = identity.tokenFor(name(20_001), scope(), 'db');
+    const first = tokens.tokenFor(name(0), scope(), 'db');
+    const recent = tokens.tokenFor(name(20_001), scope(), 'db');
     clock.now = 1000;
-    for (let n = 1; n <= 20_000; n += 1) identity.tokenFor(name(n), scope(), 'db');
-    assert.equal(identity.tokenFor(name(20_001), scope(), 'db'), recent);
-    for (let n = 30_000; n <= 50_000; n += 1) identity.tokenFor(name(n), scope(), 'db');
-    assert.notEqual(identity.tokenFor(name(0), scope(), 'db'), first);
+    for (let n = 1; n <= 20_000; n += 1) tokens.tokenFor(name(n), scope(), 'db');
+    assert.equal(tokens.tokenFor(name(20_001), scope(), 'db'), recent);
+    for (let n = 30_000; n <= 50_000; n += 1) tokens.tokenFor(name(n), scope(), 'db');
+    assert.notEqual(tokens.tokenFor(name(0), scope(), 'db'), first);
   });
 });
