@@ -55,7 +55,7 @@ type ReadPermissions = (database: string) => Promise<DatabasePermissions | undef
 /** The roles that `missing` names: `_admin` permits nearly everything, so it comes last. */
 const PROPOSED = ROLES.filter((role) => role !== '_admin');
 /** No endpoint needs more roles together. */
-const MOST_TOGETHER = 2;
+const MAX_TOGETHER = 2;
 
 type Handlers = Readonly<Record<'address' | 'origin' | 'framing' | 'target' | 'classify', RequestHandler>>;
 
@@ -167,7 +167,7 @@ class StepExplainer implements Explainer {
     from: Exchange,
     permissions: DatabasePermissions,
   ): Promise<readonly (readonly Role[])[]> {
-    for (let size = 1; size <= MOST_TOGETHER; size += 1) {
+    for (let size = 1; size <= MAX_TOGETHER; size += 1) {
       const found: (readonly Role[])[] = [];
       for (const roles of setsOf(PROPOSED, size))
         if (await this.#wouldAllow(request, from, permissions, roles)) found.push(roles);

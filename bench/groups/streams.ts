@@ -15,8 +15,8 @@ const MIB = 2 ** 20;
  * depend on the size.
  */
 const ATTACHMENT_MIB = 64;
-const MOST_MIB_MORE = 64;
-const MOST_KIB_A_FEED = 40;
+const MAX_MIB_MORE = 64;
+const MAX_KIB_A_FEED = 40;
 const BUSY_FEEDS = 500;
 const CHANGES_PER_SECOND = 50;
 
@@ -119,9 +119,9 @@ async function measureAttachments(plan: Plan, { couchgate, direct, through }: Wa
       finding('attachment PUT', ratioOf(speeds.up)),
       finding('attachment GET', ratioOf(speeds.down)),
       {
-        target: `attachments: Couchgate's memory + ≤ ${String(MOST_MIB_MORE)} MiB`,
+        target: `attachments: Couchgate's memory + ≤ ${String(MAX_MIB_MORE)} MiB`,
         measured: `+ ${more.toFixed(0)} MiB`,
-        holds: more <= MOST_MIB_MORE,
+        holds: more <= MAX_MIB_MORE,
       },
     ],
   };
@@ -142,10 +142,10 @@ async function measureIdleFeeds(plan: Plan, { couchgate, through }: Ways) {
     feeds.close();
     rows.push([whole(count), each.toFixed(1)]);
     findings.push({
-      target: `${whole(count)} idle feeds: ≤ ${String(MOST_KIB_A_FEED)} KiB each`,
+      target: `${whole(count)} idle feeds: ≤ ${String(MAX_KIB_A_FEED)} KiB each`,
       measured: `${each.toFixed(1)} KiB`,
       // The effect of a hundred feeds is smaller than the noise of the garbage collector.
-      holds: count < 1000 ? undefined : each <= MOST_KIB_A_FEED,
+      holds: count < 1000 ? undefined : each <= MAX_KIB_A_FEED,
     });
   }
   return { table: { caption: 'Idle feeds', columns: ['feeds', 'KiB each'], rows } satisfies Table, findings };

@@ -18,7 +18,7 @@ export interface AddressDeps {
 
 const RULES = { limitBytes: 4096 } as const;
 /** Longer headers come from no chain of proxies that an operator would test. */
-const MOST_HOPS = 64;
+const MAX_HOPS = 64;
 
 /**
  * Creates the handlers. They change nothing: the lists are files of the operator (docs/configuration.md).
@@ -86,7 +86,7 @@ function describeCaller(req: Request, context: Context, lists: Lists): object {
   return {
     address: ip,
     may_administer: mayAdminister,
-    hops: hops.slice(0, MOST_HOPS).map((hop, at) => ({
+    hops: hops.slice(0, MAX_HOPS).map((hop, at) => ({
       address: hop.ip,
       seen_by: at === 0 ? 'couchgate' : (hops[at - 1]?.ip ?? ''),
       trusted_proxy: isProxy(hop.ip),

@@ -8,9 +8,9 @@ export interface KeyFields {
   readonly expiresAt?: string | null;
 }
 
-const LONGEST_LABEL = 256;
+const MAX_LABEL_LENGTH = 256;
 /** 30 days: a longer overlap would defeat the rotation. */
-const LONGEST_OVERLAP_SECONDS = 2_592_000;
+const MAX_OVERLAP_SECONDS = 2_592_000;
 /** RFC 3339. The offset is required: without it, the time would depend on the time zone of the server. */
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/u;
 // eslint-disable-next-line no-control-regex
@@ -33,17 +33,17 @@ export function parseKeyFields(body: JsonObject, others: readonly string[] = [])
 export function parseOverlap(body: JsonObject, usualSeconds: number): number {
   refuseUnknown(body, ['overlap_seconds']);
   const { overlap_seconds: seconds = usualSeconds } = body;
-  if (!Number.isInteger(seconds) || Number(seconds) < 0 || Number(seconds) > LONGEST_OVERLAP_SECONDS) {
-    throw new BadRequest(`\`overlap_seconds\` must be a whole number from 0 to ${LONGEST_OVERLAP_SECONDS}`);
+  if (!Number.isInteger(seconds) || Number(seconds) < 0 || Number(seconds) > MAX_OVERLAP_SECONDS) {
+    throw new BadRequest(`\`overlap_seconds\` must be a whole number from 0 to ${MAX_OVERLAP_SECONDS}`);
   }
   return Number(seconds);
 }
 
 function parseLabel(label: unknown): string | null {
   if (label === null) return null;
-  if (typeof label !== 'string' || label.length > LONGEST_LABEL || CONTROL.test(label)) {
+  if (typeof label !== 'string' || label.length > MAX_LABEL_LENGTH || CONTROL.test(label)) {
     throw new BadRequest(
-      `\`label\` must be a string of at most ${LONGEST_LABEL} characters without line breaks, or null`,
+      `\`label\` must be a string of at most ${MAX_LABEL_LENGTH} characters without line breaks, or null`,
     );
   }
   return label;

@@ -42,9 +42,9 @@ const CONDITIONS: ReadonlySet<string> = new Set([
 ]);
 const OTHERS: ReadonlySet<string> = new Set(['limit', 'cursor']);
 const USUAL_LIMIT = 50;
-const MOST_LINES = 500;
+const MAX_LINES = 500;
 /** Each reads a file; more at once would only wait for the disk. */
-const MOST_SEARCHES = 4;
+const MAX_SEARCHES = 4;
 
 /**
  * Creates the handler. Reading the log is a management event of the log itself (`read log`): who watches can
@@ -55,7 +55,7 @@ export function logHandlers({ searchLog }: LogDeps): Pick<Answers, 'api-log'> {
   return {
     async 'api-log'(_req, res, context) {
       const query = queryIn(known(context.target, 'target').query, res);
-      if (running >= MOST_SEARCHES) throw new TooManyRequests('Too many searches of the log are running.', 1);
+      if (running >= MAX_SEARCHES) throw new TooManyRequests('Too many searches of the log are running.', 1);
       running += 1;
       try {
         const found = await searchLog(query).catch(asAnswer);
@@ -88,7 +88,7 @@ function queryIn(query: string, res: Response): LogQuery {
 
 function limitIn(text: string): number {
   const limit = /^\d{1,4}$/.test(text) ? Number(text) : 0;
-  if (limit < 1 || limit > MOST_LINES) throw new BadRequest(`\`limit\` must be 1 to ${MOST_LINES}`);
+  if (limit < 1 || limit > MAX_LINES) throw new BadRequest(`\`limit\` must be 1 to ${MAX_LINES}`);
   return limit;
 }
 

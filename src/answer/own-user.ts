@@ -35,7 +35,7 @@ export interface OwnUserDeps {
 }
 
 /** Changes of one user that run or wait. */
-const MOST_WAITING = 8;
+const MAX_WAITING = 8;
 
 /** Creates the handlers. The document is that of the caller: authorize compares its id with the name. */
 export function ownUserHandlers(deps: OwnUserDeps): Pick<Answers, 'users-own-read' | 'users-own-write'> {
@@ -59,7 +59,7 @@ async function write(deps: OwnUserDeps, req: Request, res: Response, context: Co
   const name = nameOf(context);
   const body = await deps.bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
   const key = userKey(name);
-  if (deps.writes.queueLength(key) >= MOST_WAITING) throw new TooBusy();
+  if (deps.writes.queueLength(key) >= MAX_WAITING) throw new TooBusy();
   const work = (): Promise<Written> => writeChange(deps, context, name, body);
   const written = await deps.writes.run(key, () =>
     body['password'] === undefined ? work() : deps.passwordHashes.write(work),

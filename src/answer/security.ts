@@ -28,7 +28,7 @@ export interface SecurityDeps {
   readonly isStillAuthenticated: IsStillAuthenticated;
 }
 
-/** Enough for MOST_NAMES names. */
+/** Enough for MAX_NAMES names. */
 export const SECURITY_LIMIT_BYTES = 2_097_152;
 
 /**

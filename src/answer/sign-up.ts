@@ -56,9 +56,9 @@ const MAX_NAME_LENGTH = 128;
 /** Control characters, those that no font shows, and line breaks: a name could look like another one. */
 const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/u;
 /** Sign-ups that wait; each costs CouchDB a hash, so they run one after the other. */
-const MOST_WAITING = 50;
+const MAX_WAITING = 50;
 /** Time after which one that still waits is refused. */
-const MOST_WAIT_MS = 30_000;
+const MAX_WAIT_MS = 30_000;
 const QUEUE = 'sign-up';
 
 export function signUpHandler(deps: SignUpDeps): Pick<Answers, 'users-sign-up'> {
@@ -121,10 +121,10 @@ async function signUp(
   const startedAt = now();
   // A grant to this name that another replica has acknowledged before this request is known here after it.
   await wait(settleMs);
-  if (deps.writes.queueLength(QUEUE) >= MOST_WAITING) throw new TooBusy();
+  if (deps.writes.queueLength(QUEUE) >= MAX_WAITING) throw new TooBusy();
   const work = (): Promise<string | undefined> => make(deps, context, name, document);
   const rev = await deps.writes.run(QUEUE, () => {
-    if (now() - startedAt > MOST_WAIT_MS) throw new TooBusy();
+    if (now() - startedAt > MAX_WAIT_MS) throw new TooBusy();
     return deps.writes.run(userKey(name), () => deps.passwordHashes.write(work));
   });
   if (rev !== undefined) {

@@ -36,11 +36,11 @@ export interface Found {
 /** About a hundred lines: parsing all of them takes about a millisecond. */
 const CHUNK_BYTES = 65_536;
 /** Read by one request, at most; the client asks for the rest. */
-export const MOST_BYTES = 134_217_728;
+export const MAX_BYTES = 134_217_728;
 /** Longer text is not a line of the access log. */
-const LONGEST_LINE = 1_048_576;
+const MAX_LINE_BYTES = 1_048_576;
 /** All lines of an answer. */
-const MOST_RESULT_BYTES = 4_194_304;
+const MAX_RESULT_BYTES = 4_194_304;
 /** Lines of several workers are not in the order of their times. */
 const DISORDER_MS = 60_000;
 const LINE_FEED = 10;
@@ -110,7 +110,7 @@ class BackwardReader {
   }
 
   async run(): Promise<void> {
-    const { isAborted, mostBytes = MOST_BYTES } = this.#search;
+    const { isAborted, mostBytes = MAX_BYTES } = this.#search;
     const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
     let start = this.unread ?? 0;
     let searched = 0;
@@ -134,7 +134,7 @@ class BackwardReader {
         if (!this.#judge(bytes, first, start)) return;
         this.unread = start + first;
       }
-      if (rest.length > LONGEST_LINE) {
+      if (rest.length > MAX_LINE_BYTES) {
         // Its end has been seen; what is left of it is skipped as text that is not JSON.
         rest = Buffer.alloc(0);
         this.unread = start;
@@ -154,7 +154,7 @@ class BackwardReader {
       const from = Math.max(feed + 1, first);
       this.#take(bytes.subarray(from, end));
       end = from;
-      if (this.lines.length >= this.#search.limit || this.#resultBytes > MOST_RESULT_BYTES) {
+      if (this.lines.length >= this.#search.limit || this.#resultBytes > MAX_RESULT_BYTES) {
         const left = start + end;
         this.unread = left === 0 ? undefined : left;
         return false;

@@ -23,10 +23,10 @@ const MAY_NAME_SECRET = new RegExp(
 /** An encoded equals sign, text that is encoded twice, or an escape in a name. */
 const MAY_HIDE_SECRET = /%25|%3[Dd]|(?:^|[?&;/#])[^=&;?/#%]*%[^=&;?/#]*=/;
 /** Text that was encoded more often is masked as a whole. */
-const MOST_DECODINGS = 4;
+const MAX_DECODINGS = 4;
 
 /** A name of a secret is not shorter, encoded or not. */
-const SHORTEST_SECRET_NAME = 3;
+const MIN_SECRET_NAME_LENGTH = 3;
 
 /** What user-info begins with. Most texts have none. */
 const MAY_HOLD_USER_INFO = /(?::|%3A)(?:\/|%2F)/i;
@@ -129,16 +129,16 @@ function maskPiece(piece: string, decodings: number): string {
 /** Masks text that has parameters after decoding: a URL in a parameter, or an encoded question mark. */
 function maskEncoded(text: string, decodings: number): string {
   if (!/%25|%3d/i.test(text)) return text;
-  if (decodings === MOST_DECODINGS) return MASK;
+  if (decodings === MAX_DECODINGS) return MASK;
   const decoded = decode(text);
   const masked = maskParameters(decoded, decodings + 1);
   return masked === decoded ? text : encodeURIComponent(masked);
 }
 
 function isSecretName(name: string): boolean {
-  if (name.length < SHORTEST_SECRET_NAME) return false;
+  if (name.length < MIN_SECRET_NAME_LENGTH) return false;
   let decoded = name;
-  for (let time = 0; time < MOST_DECODINGS && decoded.includes('%'); time += 1) decoded = decode(decoded);
+  for (let time = 0; time < MAX_DECODINGS && decoded.includes('%'); time += 1) decoded = decode(decoded);
   return SECRET_NAME.test(decoded.toLowerCase().replace(/[^a-z0-9]/g, ''));
 }
 

@@ -10,7 +10,7 @@ export type IdPlace = 'document-id' | 'bulk-ids';
 const CLASS_PREFIX_LENGTH = '_local/shard-sync-'.length;
 
 /** CouchDB has no limit. Its own paths, and every client, name much shorter ones. */
-const LONGEST_ID_BYTES = 65_536;
+const MAX_ID_BYTES = 65_536;
 
 /** Created once: a body may have millions of faults, and only one is reported. */
 const NO_OBJECT = new BadRequest('Request body must be a JSON object');
@@ -109,7 +109,7 @@ export class DocumentIds implements JsonListener {
     this.#documentFault = BAD_ID;
     if (kind !== 'string') return;
     // It is read in one go, and a scan must not block other requests (H20).
-    if (to - from > LONGEST_ID_BYTES) {
+    if (to - from > MAX_ID_BYTES) {
       this.#documentFault = LONG_ID;
       return;
     }

@@ -4,12 +4,12 @@ import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { Quota } from '../limits/quota.ts';
 
 /** The sequence of 250 shards, in 25 KiB, fills a request line. A byte can take a node 16 bytes of memory. */
-const LARGEST_TERM_BYTES = 65_536;
+const MAX_TERM_BYTES = 65_536;
 /** Most compressed terms of one request. CouchDB reads one. */
-const MOST_COMPRESSED = 4;
+const MAX_COMPRESSED = 4;
 /** A node ends when it has a million atoms: it never forgets one. */
-const MOST_ATOMS = 5000;
-/** Part of `MOST_ATOMS` that one caller may bring: the names of a hundred nodes. */
+const MAX_ATOMS = 5000;
+/** Part of `MAX_ATOMS` that one caller may bring: the names of a hundred nodes. */
 const SHARE = 1 / 50;
 
 const VERSION = 131;
@@ -20,7 +20,7 @@ const OWN_ATOMS = ['nil', 'null', 'true', 'false', 'undefined', 'split', 'startk
 
 /** Atoms that reached CouchDB from this process. */
 const sent = new Set<string>(OWN_ATOMS);
-const brought = new Quota(MOST_ATOMS, SHARE);
+const brought = new Quota(MAX_ATOMS, SHARE);
 
 /** The terms of one request. */
 export class Terms {
@@ -45,7 +45,7 @@ export class Terms {
     if (bytes[1] !== COMPRESSED) return this.#refuseAtoms(bytes.subarray(1));
     this.#compressed += 1;
     const term = inflated(bytes);
-    if (this.#compressed > MOST_COMPRESSED || term instanceof TooLarge)
+    if (this.#compressed > MAX_COMPRESSED || term instanceof TooLarge)
       return new TooLarge('the sequence or bookmark is too large');
     return term === undefined ? undefined : this.#refuseAtoms(term);
   }
@@ -61,7 +61,7 @@ export class Terms {
 function inflated(bytes: Buffer): Buffer | TooLarge | undefined {
   if (bytes.length < HEAD_BYTES) return undefined;
   const size = bytes.readUInt32BE(2);
-  if (size > LARGEST_TERM_BYTES) return new TooLarge();
+  if (size > MAX_TERM_BYTES) return new TooLarge();
   try {
     return inflateSync(bytes.subarray(HEAD_BYTES), { maxOutputLength: Math.max(size, 1) });
   } catch {
@@ -71,7 +71,7 @@ function inflated(bytes: Buffer): Buffer | TooLarge | undefined {
 
 function admit(atoms: ReadonlySet<string>, caller: string): boolean {
   const added = [...atoms].filter((atom) => !sent.has(atom));
-  if (sent.size + added.length > MOST_ATOMS || !brought.hasRoom(caller, added.length)) return false;
+  if (sent.size + added.length > MAX_ATOMS || !brought.hasRoom(caller, added.length)) return false;
   if (added.length > 0) brought.add(caller, added.length);
   for (const atom of added) sent.add(atom);
   return true;

@@ -1,14 +1,14 @@
 // Builds the value of a JSON body: one strict parser, bounded in depth and number of values. A large body is
 // built in portions, so that it does not block the event loop (H20).
-import { MOST_VALUES } from '../json/builder.ts';
+import { MAX_VALUES } from '../json/builder.ts';
 import { parseJson } from '../json/parse.ts';
 import { AT_ONCE_BYTES, buildInPortions } from '../json/portions.ts';
 import { refuseStructure } from './json-meter.ts';
 
 const STRUCTURE = {
-  values: MOST_VALUES,
+  values: MAX_VALUES,
   perDocument: 0,
-  members: MOST_VALUES,
+  members: MAX_VALUES,
   stringBytes: Infinity,
   mayHoldTerms: false,
 } as const;

@@ -35,7 +35,7 @@ export type PreflightVerdict =
   | { readonly allow: true; readonly origin: string; readonly rule: string; readonly headers: string }
   | { readonly allow: false; readonly reason: string };
 
-const LONGEST_HEADER_LIST = 4096;
+const MAX_HEADER_LIST_LENGTH = 4096;
 
 /**
  * Decides about a preflight by its origin, its method and the header names it announces. Every header name is
@@ -53,7 +53,7 @@ export function judgePreflight(
   if (!(CORS_METHODS as readonly string[]).includes(method))
     return { allow: false, reason: `the method is not one of ${CORS_METHODS.join(', ')}` };
   if (
-    headers.length > LONGEST_HEADER_LIST ||
+    headers.length > MAX_HEADER_LIST_LENGTH ||
     !/^[\w!#$%&'*+.^`|~-]*(?:[ \t]*,[ \t]*[\w!#$%&'*+.^`|~-]+)*$/.test(headers)
   )
     return { allow: false, reason: 'Access-Control-Request-Headers is not a list of header names' };

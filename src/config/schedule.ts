@@ -10,7 +10,7 @@ export interface Schedule {
 
 const INTERVAL = /^(\d{1,6})([mhd])$/;
 const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
-const SHORTEST_MS = 5 * 60_000;
+const MIN_INTERVAL_MS = 5 * 60_000;
 
 /**
  * Parses `30m`, `6h`, `1d`, or a cron expression such as `0 3 * * *`. Undefined for an empty text. Throws a
@@ -21,7 +21,7 @@ export function parseSchedule(text: string): Schedule | undefined {
   const [, count, unit = ''] = INTERVAL.exec(text) ?? [];
   if (count !== undefined) {
     const ms = Number(count) * (UNIT_MS[unit] ?? 0);
-    if (ms < SHORTEST_MS) throw new TypeError('is shorter than 5m');
+    if (ms < MIN_INTERVAL_MS) throw new TypeError('is shorter than 5m');
     // Due times are multiples of the interval, so that every replica has the same ones.
     const slotOf = (time: Date): number => Math.floor(time.getTime() / ms) * ms;
     return { next: (time) => new Date(slotOf(time) + ms), first: (time) => new Date(slotOf(time)) };

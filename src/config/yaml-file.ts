@@ -26,7 +26,7 @@ export interface YamlFile {
 }
 
 /** Maximum file size; enough for a whitelist of 20,000 ranges. */
-const LARGEST_BYTES = 1_048_576;
+const MAX_BYTES = 1_048_576;
 
 /**
  * Reads a file; a missing file has no entries. Problems report the file as `name` and never quote its text.
@@ -39,7 +39,7 @@ export function readYamlFile(path: string, name: string): YamlFile {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { entries: [], problems: [] };
     return { entries: [], problems: [{ file: name, path: '', reason: readFailure(error) }] };
   }
-  if (text.length > LARGEST_BYTES)
+  if (text.length > MAX_BYTES)
     return { entries: [], problems: [{ file: name, path: '', reason: 'is larger than 1 MiB' }] };
   return parseYaml(text, name);
 }

@@ -25,7 +25,7 @@ const KEYS = {
   queryFn: ({ signal }: { readonly signal: AbortSignal }) => listKeys(signal),
 } as const;
 
-/** The keys, at most MOST_LISTED. For the owner only. */
+/** The keys, at most MAX_LISTED. For the owner only. */
 export const keysQuery = queryOptions({ ...KEYS, select: ({ keys }) => keys });
 
 /** The first `limit` keys by name, which are there long before all of them. For the owner only. */

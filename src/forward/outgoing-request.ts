@@ -12,7 +12,7 @@ import {
   bodyOf,
   type CouchHeaders,
   isForm,
-  LONGEST_HEADER,
+  MAX_HEADER_LENGTH,
   refererForForm,
   type RequestBody,
   requestHeaders,
@@ -128,7 +128,7 @@ export class OutgoingRequest {
 /** The names and roles of a user are in the token. CouchDB cannot read a header that is too long. */
 function bearer(token: string): string {
   const value = `Bearer ${token}`;
-  if ('authorization'.length + value.length > LONGEST_HEADER)
+  if ('authorization'.length + value.length > MAX_HEADER_LENGTH)
     throw new HeaderTooLong(
       'authorization',
       'The name and the roles of the caller are too long for CouchDB.',

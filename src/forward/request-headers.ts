@@ -16,7 +16,7 @@ const KEPT_NAMES: ReadonlySet<string> = new Set([
  * CouchDB answers a header line of more than 8,191 bytes with an empty 400: the receive buffer of mochiweb
  * holds name, `: `, value and line end. Pinned by test/integration/limits.test.ts.
  */
-export const LONGEST_HEADER = 8191 - ': \r\n'.length;
+export const MAX_HEADER_LENGTH = 8191 - ': \r\n'.length;
 
 /** Headers for CouchDB, by their names in lower case. */
 export type CouchHeaders = Record<string, string | string[]>;
@@ -58,7 +58,7 @@ export function requestHeaders(
   for (const name of PASSED_HEADERS) {
     const value = headers[name];
     if (value === undefined) continue;
-    if (name.length + value.length > LONGEST_HEADER) throw new HeaderTooLong(name);
+    if (name.length + value.length > MAX_HEADER_LENGTH) throw new HeaderTooLong(name);
     passed[name] = value;
   }
   if (encoding !== undefined) passed['content-encoding'] = encoding;
@@ -73,7 +73,7 @@ export function requestHeaders(
   const { destination } = context;
   if (destination !== undefined) {
     const { header } = destination;
-    if ('destination'.length + header.length > LONGEST_HEADER) throw new HeaderTooLong('destination');
+    if ('destination'.length + header.length > MAX_HEADER_LENGTH) throw new HeaderTooLong('destination');
     passed['destination'] = header;
   }
   return passed;

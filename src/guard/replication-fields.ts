@@ -70,7 +70,7 @@ export function guardFields(job: JsonObject): JsonObject {
 }
 
 /** So many problems are named: a body may have 100 000. */
-const MOST_PROBLEMS = 20;
+const MAX_PROBLEMS = 20;
 
 function checkFields(
   prefix: string,
@@ -80,7 +80,7 @@ function checkFields(
 ): JsonObject {
   const checked: [string, unknown][] = [];
   for (const [name, value] of Object.entries(object)) {
-    if (problems.length >= MOST_PROBLEMS) break;
+    if (problems.length >= MAX_PROBLEMS) break;
     const check = fields.get(name);
     if (check === undefined)
       problems.push(`\`${prefix}${shortened(name)}\` is not allowed in a replication.`);

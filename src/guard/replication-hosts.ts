@@ -14,7 +14,7 @@ export type Resolve = (hostname: string) => Promise<readonly string[]>;
  */
 const LOOKUPS = { atOnce: 1, waiting: 40, share: 0.1 };
 /** Names that a request may have looked up. */
-const MOST_NAMES = 100;
+const MAX_NAMES = 100;
 
 /** The rule for the jobs of one request. */
 export interface ReplicationHosts {
@@ -107,8 +107,8 @@ function lookUpOnce(resolve: Resolve, limiter: InternalReadLimiter, { caller, ha
     if (ipaddr.isValid(name)) return Promise.resolve([name]);
     const known = found.get(name);
     if (known !== undefined) return known;
-    if (found.size >= MOST_NAMES)
-      return Promise.reject(new BadRequest(`A request may name at most ${MOST_NAMES} hosts.`));
+    if (found.size >= MAX_NAMES)
+      return Promise.reject(new BadRequest(`A request may name at most ${MAX_NAMES} hosts.`));
     const addresses = limiter.run(caller, () => {
       if (hasLeft()) throw new Unavailable('The client has left.');
       return resolve(name);

@@ -11,7 +11,7 @@ import { type UserDocument } from './couch-accounts.ts';
 const TIMEOUT_MS = 30_000;
 const UNKNOWN = 'The change may or may not stand: CouchDB did not confirm it.';
 /** Rounds of deletions. A new user cannot write its document faster than that for long. */
-const MOST_ROUNDS = 50;
+const MAX_ROUNDS = 50;
 
 /** `conflict` = the document has changed, or somebody else writes it at this moment. Nothing stands then. */
 export type UserWrite =
@@ -122,7 +122,7 @@ async function reserveUser(
  */
 export async function withdrawUser(couch: Pick<Couch, 'ask'>, name: string, rev: string): Promise<void> {
   let live: readonly string[] = [rev];
-  for (let round = 0; round < MOST_ROUNDS; round += 1) {
+  for (let round = 0; round < MAX_ROUNDS; round += 1) {
     await Promise.all(live.map((each) => deleteLeaf(couch, name, each)));
     const leaves = await leavesWithAncestors(couch, name);
     live = leaves.filter((leaf) => comesFrom(leaf, rev)).map(({ _rev }) => _rev);

@@ -8,7 +8,7 @@ import { type JsonKind, type JsonListener } from './scan.ts';
 export const DEEPEST = 1000;
 
 /** Room for 40 000 names and their roles. */
-export const MOST_VALUES = 250_000;
+export const MAX_VALUES = 250_000;
 
 export interface JsonLimits {
   /** Values of all levels together. */
@@ -18,7 +18,7 @@ export interface JsonLimits {
 }
 
 /** Of what a client sends to be parsed. */
-export const BODY_LIMITS: JsonLimits = { values: MOST_VALUES, depth: DEEPEST };
+export const BODY_LIMITS: JsonLimits = { values: MAX_VALUES, depth: DEEPEST };
 
 /** Of what CouchDB answers: documents that it has stored must stay readable. */
 export const ANSWER_LIMITS: JsonLimits = { values: Infinity, depth: Infinity };

@@ -3,8 +3,8 @@ import { LRUCache } from 'lru-cache';
 import { TooManyRequests } from '../http-errors.ts';
 
 /** One sign-out each four seconds, for as long as a record is kept. */
-const MOST_ENDED = 1000;
-const MOST_PRINCIPALS = 10_000;
+const MAX_ENDED = 1000;
+const MAX_PRINCIPALS = 10_000;
 
 export interface LogoutLimitOptions {
   /** How long the store keeps the record of an ended session. */
@@ -18,7 +18,7 @@ type Ended = Map<string, number>;
 /** Each ended session is a document in the store. Without a limit, one key could fill the disk (H15). */
 export class LogoutLimit {
   readonly #options: LogoutLimitOptions;
-  readonly #byPrincipal = new LRUCache<string, Ended>({ max: MOST_PRINCIPALS });
+  readonly #byPrincipal = new LRUCache<string, Ended>({ max: MAX_PRINCIPALS });
 
   constructor(options: LogoutLimitOptions) {
     this.#options = options;
@@ -38,7 +38,7 @@ export class LogoutLimit {
     }
     if (ended.has(id)) return false;
     const [oldest = time] = ended.values();
-    if (ended.size >= MOST_ENDED)
+    if (ended.size >= MAX_ENDED)
       throw new TooManyRequests(
         'Too many sessions of this name were ended. This one ends when it expires.',
         Math.ceil((oldest + keptMs - time) / 1000),

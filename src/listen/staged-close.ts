@@ -7,13 +7,13 @@ import { type ClientSocket } from './messages.ts';
 const CHECK_MS = 500;
 /** The client has read the response, or it is gone. */
 const SILENT_CHECKS = 4;
-const MOST_CHECKS = 60;
-const MOST_BYTES = 67_108_864;
+const MAX_CHECKS = 60;
+const MAX_BYTES = 67_108_864;
 
 /**
  * If a socket is closed while data arrives, the client gets a reset, and loses a response that it has not
  * read yet. RFC 9112 section 9.6: end the response, read on for a while, then close. What is read is dropped:
- * never more than MOST_BYTES, nor after two seconds of silence, nor longer than thirty seconds.
+ * never more than MAX_BYTES, nor after two seconds of silence, nor longer than thirty seconds.
  */
 export function closeInStages(server: Server): void {
   server.on(server instanceof HttpsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
@@ -38,7 +38,7 @@ function destroyInStages(this: Socket & ClientSocket): void {
 /** Reads on after `end`, within the limits, and destroys the socket. */
 export function dropTheRest(socket: ClientSocket): void {
   socket.isClosing = true;
-  const limit = socket.bytesRead + MOST_BYTES;
+  const limit = socket.bytesRead + MAX_BYTES;
   let read = socket.bytesRead;
   let silent = 0;
   let checks = 0;
@@ -46,7 +46,7 @@ export function dropTheRest(socket: ClientSocket): void {
     silent = socket.bytesRead === read ? silent + 1 : 0;
     read = socket.bytesRead;
     checks += 1;
-    if (silent === SILENT_CHECKS || checks === MOST_CHECKS || read > limit) socket.destroy();
+    if (silent === SILENT_CHECKS || checks === MAX_CHECKS || read > limit) socket.destroy();
   }, CHECK_MS);
   check.unref();
   socket.once('end', () => socket.destroy());

@@ -52,7 +52,7 @@ interface Held {
 
 /** All documents are read again after this time: a change that the feed has missed lasts no longer. */
 const SWEEP_MS = 30_000;
-const SHORTEST_POLL_MS = 250;
+const MIN_POLL_MS = 250;
 const MAX_ATTEMPTS = 8;
 const MOVED = 'The grant is not in the state that the request names.';
 const UNKNOWN = 'The change may or may not stand: too few CouchDB nodes confirmed it.';
@@ -242,11 +242,11 @@ export class GrantDocuments {
       this.#isLoaded = true;
       this.#readAt = startedAt;
       if (!isFirst) for (const document of changed) bus.deliver({ kind: 'grant', document });
-      if (!store.up) pauseMs = Math.max(SHORTEST_POLL_MS, (fallbackCacheSeconds * 1000) / 2);
+      if (!store.up) pauseMs = Math.max(MIN_POLL_MS, (fallbackCacheSeconds * 1000) / 2);
       this.#outage.succeeded();
     } catch (error) {
       if (!this.#isClosed) this.#outage.failed(error, { grants: prefix });
-      pauseMs = SHORTEST_POLL_MS;
+      pauseMs = MIN_POLL_MS;
     } finally {
       this.#isReading = false;
       this.#schedule(pauseMs);

@@ -40,7 +40,7 @@ const MIN_PREFIX_LENGTH = 3;
 const MAX_PREFIX_LENGTH = 237;
 const MAX_NAME_LENGTH = 256;
 export const DEFAULT_MAX_DATABASES = 1000;
-export const MOST_DATABASES = 100_000;
+export const MAX_DATABASES = 100_000;
 const FIELDS = ['principal', 'databases', 'roles', 'create', 'delete', 'max_databases', 'dangerous'];
 const DANGEROUS = roleSet(['_admin', '_security']);
 /** `_db_updates` is a role on the whole server. */
@@ -72,9 +72,7 @@ export function parsePrefixGrant(
     ...Object.entries({ create, delete: remove, dangerous })
       .filter(([, value]) => typeof value !== 'boolean')
       .map(([field]) => `\`${field}\` must be true or false`),
-    ...(isCount(maxDatabases)
-      ? []
-      : [`\`max_databases\` must be a whole number from 1 to ${MOST_DATABASES}`]),
+    ...(isCount(maxDatabases) ? [] : [`\`max_databases\` must be a whole number from 1 to ${MAX_DATABASES}`]),
     ...(body['max_databases'] !== undefined && create !== true
       ? ['`max_databases` needs `create`: true']
       : []),
@@ -191,7 +189,7 @@ function problemsOfRoles(roles: unknown, isConfirmed: boolean): readonly string[
 }
 
 function isCount(value: unknown): boolean {
-  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MOST_DATABASES;
+  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= MAX_DATABASES;
 }
 
 /** A value of the client, short enough for an error. */

@@ -20,20 +20,20 @@ export interface SecurityRequest {
  * Names and roles in all fields of an object together. Each change and each read works through all of them,
  * and must not block other requests (H15).
  */
-export const MOST_NAMES = 10_000;
+export const MAX_NAMES = 10_000;
 
-/** Throws 400 if a change adds names beyond MOST_NAMES. An object that had more may be changed. */
+/** Throws 400 if a change adds names beyond MAX_NAMES. An object that had more may be changed. */
 export function refuseManyNames(before: Readonly<Record<string, unknown>>, after: SecurityRequest): void {
   const { cloudant, members, admins } = after;
   const sizes = [cloudant?.size ?? 0, namesIn(members).length, namesIn(admins).length];
-  if (sizes.reduce((sum, size) => sum + size, 0) <= MOST_NAMES) return;
+  if (sizes.reduce((sum, size) => sum + size, 0) <= MAX_NAMES) return;
   // Field by field: the lists of a stored object also hold what Couchgate itself puts there.
   const former = [
     isObject(before['cloudant']) ? Object.keys(before['cloudant']).length : 0,
     ...[before['members'], before['admins']].map((list) => (isObject(list) ? namesIn(list).length : 0)),
   ];
   if (sizes.some((size, at) => size > (former[at] ?? 0)))
-    throw new BadRequest(`A security object may have at most ${MOST_NAMES} names`);
+    throw new BadRequest(`A security object may have at most ${MAX_NAMES} names`);
 }
 
 /** The permissions of a new database: only the owner has access. */

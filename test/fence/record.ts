@@ -15,10 +15,10 @@ export interface FenceRecord {
 }
 
 /** A longer body is told by its length and digest. */
-const LONGEST_BODY = 2000;
+const MAX_BODY = 2000;
 /** A connection that the server keeps open is left when it has been silent for so long. */
 const SILENCE_MS = 500;
-const LONGEST_SILENCE_MS = 10_000;
+const MAX_SILENCE_MS = 10_000;
 
 /** `answered` gets the answer as it came. */
 export async function record(
@@ -47,7 +47,7 @@ function exchange(port: number, bytes: Buffer): Promise<string> {
     const socket = net.connect(port, '127.0.0.1');
     let received = '';
     socket.setEncoding('latin1');
-    socket.setTimeout(LONGEST_SILENCE_MS, () => socket.destroy());
+    socket.setTimeout(MAX_SILENCE_MS, () => socket.destroy());
     socket.on('data', (chunk) => {
       received += String(chunk);
       socket.setTimeout(SILENCE_MS);
@@ -78,7 +78,7 @@ function upstreamRecord({ method, url, rawHeaders, claims, body }: Reached): obj
 }
 
 function bodyText(text: string): string {
-  if (text.length <= LONGEST_BODY) return masked(text);
+  if (text.length <= MAX_BODY) return masked(text);
   return `${text.length} bytes, sha256 ${createHash('sha256').update(text, 'latin1').digest('hex')}`;
 }
 

@@ -11,7 +11,7 @@ import { HttpError, NotFound } from '../../src/http-errors.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import {
   EMPTY_REQUEST,
-  MOST_NAMES,
+  MAX_NAMES,
   parseSecurityPut,
   refuseManyNames,
 } from '../../src/permissions/security-request.ts';
@@ -188,19 +188,19 @@ describe('H15: the names of a security object', () => {
     const cloudant = (count: number): object =>
       Object.fromEntries(names(count).map((name) => [name, ['_reader']]));
     const lists = { members: { names: names(1000), roles: ['crew'] }, admins: { names: names(1000) } };
-    assert.equal((await put({ cloudant: cloudant(MOST_NAMES + 1) })).status, 400);
-    assert.equal((await put({ cloudant: cloudant(MOST_NAMES - 2000), ...lists })).status, 400);
-    const { status, body } = await put({ cloudant: cloudant(MOST_NAMES) });
+    assert.equal((await put({ cloudant: cloudant(MAX_NAMES + 1) })).status, 400);
+    assert.equal((await put({ cloudant: cloudant(MAX_NAMES - 2000), ...lists })).status, 400);
+    const { status, body } = await put({ cloudant: cloudant(MAX_NAMES) });
     assert.equal(status, 200, JSON.stringify(body));
     const one = new URLSearchParams({ username: 'one-more', database: 'many', roles: '_reader' });
     const headers = { authorization: basic(owner) };
     const more = await fetch(`${started.url}/api/set_permissions`, { method: 'POST', headers, body: one });
     assert.equal(more.status, 400, await more.text());
-    const request = parseSecurityPut({ cloudant: cloudant(MOST_NAMES + 1) });
-    refuseManyNames({ cloudant: cloudant(MOST_NAMES + 1) }, request);
+    const request = parseSecurityPut({ cloudant: cloudant(MAX_NAMES + 1) });
+    refuseManyNames({ cloudant: cloudant(MAX_NAMES + 1) }, request);
     assert.throws(
       () =>
-        refuseManyNames({ cloudant: cloudant(MOST_NAMES - 10), ...lists, members: {}, admins: {} }, request),
+        refuseManyNames({ cloudant: cloudant(MAX_NAMES - 10), ...lists, members: {}, admins: {} }, request),
       { status: 400 },
     );
   });

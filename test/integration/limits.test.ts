@@ -9,8 +9,8 @@ import { describeHostile } from '../support/hostile.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
 
 /** Bytes of a request line and of a header line, with their line ends, that CouchDB 3.5 can read. */
-const LONGEST_REQUEST_LINE = 8192;
-const LONGEST_HEADER_LINE = 8191;
+const MAX_REQUEST_LINE = 8192;
+const MAX_HEADER_LINE = 8191;
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'] as const;
 
 /**
@@ -28,7 +28,7 @@ const headerOf = (name: string, lineBytes: number): string =>
 describeHostile('The longest request head', { databases: ['limits'] }, (gate) => {
   it('is that of CouchDB by default', () => {
     const { maxUrlBytes, maxBodyBytes } = loadSettings({ env: {}, folder: '/nonexistent' });
-    assert.equal(maxUrlBytes, LONGEST_REQUEST_LINE - 'GET  HTTP/1.1\r\n'.length);
+    assert.equal(maxUrlBytes, MAX_REQUEST_LINE - 'GET  HTTP/1.1\r\n'.length);
     // [chttpd] max_http_request_size
     assert.equal(maxBodyBytes, 4_294_967_296);
   });
@@ -36,11 +36,11 @@ describeHostile('The longest request head', { databases: ['limits'] }, (gate) =>
   for (const method of METHODS) {
     it(`reaches CouchDB, and one byte more is a 414 – ${method}`, async () => {
       const as = 'reader+writer';
-      const longest = await gate.send({ line: `${method} ${targetFor(method, LONGEST_REQUEST_LINE)}`, as });
+      const longest = await gate.send({ line: `${method} ${targetFor(method, MAX_REQUEST_LINE)}`, as });
       assert.equal(longest.reached.length, 1);
       if (method !== 'HEAD') assert.notEqual(longest.body, '', longest.head);
       const longer = await gate.send({
-        line: `${method} ${targetFor(method, LONGEST_REQUEST_LINE + 1)}`,
+        line: `${method} ${targetFor(method, MAX_REQUEST_LINE + 1)}`,
         as,
       });
       assert.deepEqual([longer.status, longer.reached], [414, []]);
@@ -58,9 +58,9 @@ describeHostile('The longest request head', { databases: ['limits'] }, (gate) =>
     it(`holds for a header that CouchDB gets – ${name} – 431`, async () => {
       const send = (bytes: number) =>
         gate.send({ line: 'GET /limits', as: 'reader', headers: [headerOf(name, bytes)] });
-      const longest = await send(LONGEST_HEADER_LINE);
+      const longest = await send(MAX_HEADER_LINE);
       assert.deepEqual([longest.status, longest.reached.length], [200, 1]);
-      const longer = await send(LONGEST_HEADER_LINE + 1);
+      const longer = await send(MAX_HEADER_LINE + 1);
       assert.deepEqual([longer.status, longer.reached], [431, []]);
       assert.match(longer.body, new RegExp(name.toLowerCase()));
     });
@@ -123,14 +123,14 @@ describe('The longest request head of CouchDB itself', { skip: withoutCouchdb },
   const EMPTY_400 = /^HTTP\/1\.1 400 .*\r\n\r\n$/s;
 
   for (const method of METHODS) {
-    it(`is ${LONGEST_REQUEST_LINE} bytes – ${method}`, async () => {
-      assert.doesNotMatch(await answerTo(`${method} ${targetFor(method, LONGEST_REQUEST_LINE)}`), EMPTY_400);
-      assert.match(await answerTo(`${method} ${targetFor(method, LONGEST_REQUEST_LINE + 1)}`), EMPTY_400);
+    it(`is ${MAX_REQUEST_LINE} bytes – ${method}`, async () => {
+      assert.doesNotMatch(await answerTo(`${method} ${targetFor(method, MAX_REQUEST_LINE)}`), EMPTY_400);
+      assert.match(await answerTo(`${method} ${targetFor(method, MAX_REQUEST_LINE + 1)}`), EMPTY_400);
     });
   }
 
-  it(`is ${LONGEST_HEADER_LINE} bytes for a header line`, async () => {
-    assert.doesNotMatch(await answerTo('GET /', headerOf('Accept', LONGEST_HEADER_LINE)), EMPTY_400);
-    assert.match(await answerTo('GET /', headerOf('Accept', LONGEST_HEADER_LINE + 1)), EMPTY_400);
+  it(`is ${MAX_HEADER_LINE} bytes for a header line`, async () => {
+    assert.doesNotMatch(await answerTo('GET /', headerOf('Accept', MAX_HEADER_LINE)), EMPTY_400);
+    assert.match(await answerTo('GET /', headerOf('Accept', MAX_HEADER_LINE + 1)), EMPTY_400);
   });
 });

@@ -13,7 +13,7 @@ import { applyPlan } from './apply.ts';
 import { placeOf } from './apply-grants.ts';
 import { exportPermissions } from './export.ts';
 import { flagsOf } from './flags.ts';
-import { LARGEST_FILE_BYTES, parsePermissionsFile } from './file.ts';
+import { MAX_FILE_BYTES, parsePermissionsFile } from './file.ts';
 import { type FileProblem } from './file-nodes.ts';
 import { NotApplied } from './not-applied.ts';
 import { type DatabaseChange, makePlan, type Plan, PlanProblems } from './plan.ts';
@@ -236,7 +236,7 @@ async function ask(plan: Plan, { stdin, stderr }: CommandIo): Promise<boolean> {
 
 function readText(file: string): string {
   try {
-    if (statSync(file).size > LARGEST_FILE_BYTES) throw new Error(`${file} is larger than 32 MiB`);
+    if (statSync(file).size > MAX_FILE_BYTES) throw new Error(`${file} is larger than 32 MiB`);
     return readFileSync(file, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

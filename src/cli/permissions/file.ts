@@ -43,8 +43,8 @@ export interface PermissionsFile {
 }
 
 /** Largest file, and largest entry: a security object has at most 2 MiB. */
-export const LARGEST_FILE_BYTES = 33_554_432;
-const LARGEST_ENTRY_LENGTH = 4_194_304;
+export const MAX_FILE_BYTES = 33_554_432;
+const MAX_ENTRY_LENGTH = 4_194_304;
 const TOP_FIELDS = ['version', 'databases', ...SECTIONS.keys()];
 const ENTRY_FIELDS = ['grants', 'couchdb_auth_only', 'members', 'admins'];
 /** As for `PUT _security`. */
@@ -77,7 +77,7 @@ class FileReader {
   read(part: FilePart): void {
     const lines = new LineCounter();
     const at = (offset: number): number => part.linesBefore + Math.max(1, lines.linePos(offset).line);
-    if (part.text.length > LARGEST_ENTRY_LENGTH) {
+    if (part.text.length > MAX_ENTRY_LENGTH) {
       this.#nodes.report(part.linesBefore + 1, 'this entry is larger than 4 MiB');
       return;
     }

@@ -1,5 +1,5 @@
 // Writes the JSON schema of permissions files, for editors. file.ts checks the same, and more.
-import { MOST_DATABASES } from '../../permissions/prefix-grant.ts';
+import { MAX_DATABASES } from '../../permissions/prefix-grant.ts';
 import { ROLES } from '../../permissions/role.ts';
 import { MONITOR } from '../../permissions/server-grants.ts';
 
@@ -81,7 +81,7 @@ function grantSchemas() {
       roles: { ...ROLE_LIST, items: { enum: ROLES.filter((role) => role !== '_db_updates') } },
       create: { type: 'boolean' },
       delete: { type: 'boolean' },
-      max_databases: { type: 'integer', minimum: 1, maximum: MOST_DATABASES },
+      max_databases: { type: 'integer', minimum: 1, maximum: MAX_DATABASES },
     },
   };
   const serverGrant = {

@@ -18,14 +18,14 @@ interface InfoRow {
 }
 
 /** CouchDB's default of max_db_number_for_dbs_info_req. */
-export const MOST_INFOS = 100;
+export const MAX_INFOS = 100;
 
 /** The databases that the person may see, in CouchDB's order. Rejects with 403 if the server lists none. */
 export async function listDatabases(signal: AbortSignal): Promise<readonly string[]> {
   return (await call<readonly string[]>({ path: '_all_dbs', signal })).body;
 }
 
-/** Reads at most MOST_INFOS infos. A database that is gone, or that the person may not read, has no entry. */
+/** Reads at most MAX_INFOS infos. A database that is gone, or that the person may not read, has no entry. */
 export async function readInfos(
   names: readonly string[],
   signal: AbortSignal,

@@ -20,7 +20,7 @@ export interface Secret {
 const ROOT = '_api/v2/api_keys';
 
 /** Keys that the dashboard reads as a whole; of more, it reads the first ones by name. */
-export const MOST_LISTED = 10_000;
+export const MAX_LISTED = 10_000;
 const PAGE = 2000;
 
 export interface KeyList {
@@ -35,9 +35,9 @@ interface KeyPage {
   readonly next: string | null;
 }
 
-/** The keys that are not revoked, at most MOST_LISTED. */
+/** The keys that are not revoked, at most MAX_LISTED. */
 export function listKeys(signal: AbortSignal): Promise<KeyList> {
-  return readPages(MOST_LISTED, PAGE, {}, signal);
+  return readPages(MAX_LISTED, PAGE, {}, signal);
 }
 
 /** The first `limit` keys by name. */

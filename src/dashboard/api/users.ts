@@ -59,14 +59,14 @@ export async function listUsers(
 }
 
 /** Users that are suggested. */
-export const MOST_USERS = 10;
+export const MAX_USERS = 10;
 
-/** Names of `_users` that begin with `start`, at most MOST_USERS, for the owner. */
+/** Names of `_users` that begin with `start`, at most MAX_USERS, for the owner. */
 export async function usersNamed(start: string, signal: AbortSignal): Promise<readonly string[]> {
   const range = new URLSearchParams({
     startkey: JSON.stringify(PREFIX + start),
     endkey: JSON.stringify(`${PREFIX}${start}\ufff0`),
-    limit: String(MOST_USERS),
+    limit: String(MAX_USERS),
   });
   try {
     const { body } = await call<{ readonly rows: readonly { readonly id: string }[] }>({

@@ -2,7 +2,7 @@
 import { Autocomplete } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type ReactNode } from 'react';
-import { MOST_USERS, usersNamed } from '../api/users.ts';
+import { MAX_USERS, usersNamed } from '../api/users.ts';
 import { areAllKeysQuery, foundKeysQuery, keysQuery } from '../queries.ts';
 import { useSession } from '../session/session.tsx';
 import { visible } from './name.tsx';
@@ -25,7 +25,7 @@ export interface PrincipalChoice {
 }
 
 const NONE: readonly Option[] = [];
-const MOST_SUGGESTED = 20;
+const MAX_SUGGESTED = 20;
 /** Between label and name of a suggestion. */
 const SEPARATOR = ' · ';
 
@@ -50,7 +50,7 @@ export function usePrincipal(text: string, { extra = NONE, onlyKeys = false }: E
   // If there are too many keys to read all of them, the server looks for the text.
   const areAll = useQuery({ ...areAllKeysQuery, enabled: isOwner, staleTime: 60_000 }).data ?? true;
   const sought = useQuery({
-    ...foundKeysQuery(MOST_SUGGESTED, nameIn(typed)),
+    ...foundKeysQuery(MAX_SUGGESTED, nameIn(typed)),
     enabled: isOwner && !areAll && typed !== '',
     placeholderData: (before) => before,
   });
@@ -64,7 +64,7 @@ export function usePrincipal(text: string, { extra = NONE, onlyKeys = false }: E
   const wanted = typed.toLowerCase();
   const matching = known.filter(({ words }) => words.toLowerCase().includes(wanted));
   const options = [
-    ...matching.slice(0, MOST_SUGGESTED),
+    ...matching.slice(0, MAX_SUGGESTED),
     ...(users.data ?? []).map((name) => ({ name, words: name })),
   ];
   const name = known.find(({ words }) => words === typed)?.name ?? typed;
@@ -76,9 +76,9 @@ export function usePrincipal(text: string, { extra = NONE, onlyKeys = false }: E
     options: [...new Map(options.map((option) => [option.words, option])).values()],
     name,
     hasMore:
-      matching.length > MOST_SUGGESTED ||
+      matching.length > MAX_SUGGESTED ||
       sought.data?.isComplete === false ||
-      (users.data ?? []).length >= MOST_USERS,
+      (users.data ?? []).length >= MAX_USERS,
     isUnknown: isOwner && name !== '' && isComplete && !isKnown,
     isKnown,
   };

@@ -146,7 +146,7 @@ function Next({ schedule }: { readonly schedule: BackupStatus['schedule'] }) {
 }
 
 /** Databases without a backup that are named; the others are counted. */
-const MOST_NAMED = 10;
+const MAX_NAMED = 10;
 
 /** A database that no backup has is in no row of the list. */
 function NotBackedUp({ databases }: { readonly databases: readonly DatabaseBackup[] }) {
@@ -157,13 +157,13 @@ function NotBackedUp({ databases }: { readonly databases: readonly DatabaseBacku
   return (
     <p className="warn">
       Not backed up yet:{' '}
-      {others.slice(0, MOST_NAMED).map((name, at) => (
+      {others.slice(0, MAX_NAMED).map((name, at) => (
         <span key={name}>
           {at > 0 && ', '}
           <Name of={name} />
         </span>
       ))}
-      {others.length > MOST_NAMED && ` and ${(others.length - MOST_NAMED).toLocaleString('en')} more`}.
+      {others.length > MAX_NAMED && ` and ${(others.length - MAX_NAMED).toLocaleString('en')} more`}.
     </p>
   );
 }

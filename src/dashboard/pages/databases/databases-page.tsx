@@ -3,7 +3,7 @@ import { Button } from '@mantine/core';
 import { useQueries, useQuery } from '@tanstack/react-query';
 import { useMemo, useState } from 'react';
 import { type AccessEntry } from '../../api/access.ts';
-import { MOST_INFOS, readInfos, type DatabaseInfo } from '../../api/databases.ts';
+import { MAX_INFOS, readInfos, type DatabaseInfo } from '../../api/databases.ts';
 import { ApiError } from '../../api/http.ts';
 import { type Person } from '../../api/session.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
@@ -55,13 +55,13 @@ const BY_INFO: Readonly<Record<string, (info: DatabaseInfo) => number>> = {
 const NONE: readonly string[] = [];
 
 /** Sorting by documents or size needs the infos of all that is listed. */
-const MOST_SORTED = 10 * MOST_INFOS;
+const MAX_SORTED = 10 * MAX_INFOS;
 
 function DatabaseList({ names }: { readonly names: readonly string[] }) {
   const { search, sort, page } = useListState('name');
   const { person } = useSession();
   const found = useMemo(() => names.filter((name) => name.includes(search)), [names, search]);
-  const canSort = found.length <= MOST_SORTED;
+  const canSort = found.length <= MAX_SORTED;
   const value = BY_INFO[sort.replace('-', '')];
   const byName = useMemo(() => (sort === '-name' ? [...found].reverse() : found), [found, sort]);
   const needed = value !== undefined && canSort ? found : pageOf(byName, page);
@@ -78,7 +78,7 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
     const ascending = [...found].sort((a, b) => of(a) - of(b));
     return sort.startsWith('-') ? ascending.reverse() : ascending;
   }, [value, canSort, byName, found, infos, sort]);
-  const whyNot = canSort ? undefined : `Search first: at most ${MOST_SORTED} databases are sorted by this`;
+  const whyNot = canSort ? undefined : `Search first: at most ${MAX_SORTED} databases are sorted by this`;
   if (names.length === 0) return <NoDatabases isOwner={person.isOwner} />;
   return (
     <>
@@ -166,11 +166,11 @@ function useOwnRoles({ name, isOwner }: Person, isWanted: boolean) {
 }
 
 /**
- * Infos of these databases, in requests of at most MOST_INFOS names. Empty until they arrive, or if they
+ * Infos of these databases, in requests of at most MAX_INFOS names. Empty until they arrive, or if they
  * fail.
  */
 function useInfos(names: readonly string[]): ReadonlyMap<string, DatabaseInfo> {
-  const size = Math.min(MOST_INFOS, Math.max(PAGE_SIZE, names.length));
+  const size = Math.min(MAX_INFOS, Math.max(PAGE_SIZE, names.length));
   const groups = Array.from({ length: Math.ceil(names.length / size) }, (_, at) =>
     names.slice(at * size, (at + 1) * size),
   );

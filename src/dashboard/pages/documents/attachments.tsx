@@ -14,7 +14,7 @@ import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { sizeInWords } from '../../parts/size.ts';
 
 /** The page keeps the bytes in memory until the file is saved. */
-const MOST_BYTES = 256 * 1024 * 1024;
+const MAX_BYTES = 256 * 1024 * 1024;
 
 interface Props {
   readonly database: string;
@@ -86,5 +86,5 @@ export function Attachments({ database, id, document: { attachments, rev } }: Pr
 
 function whyNot({ name, length }: Attachment): string | undefined {
   if (name.split('/').some(isUnsendable)) return 'Browsers cannot send this name';
-  return length > MOST_BYTES ? 'Too large for the browser: use curl' : undefined;
+  return length > MAX_BYTES ? 'Too large for the browser: use curl' : undefined;
 }

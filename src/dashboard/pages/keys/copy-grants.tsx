@@ -38,7 +38,7 @@ export function CopyGrants({ item: { key, label }, onClose }: Props) {
 }
 
 /** Databases that are named; the others are counted. */
-const MOST_NAMED = 20;
+const MAX_NAMED = 20;
 
 interface FormProps {
   readonly from: string;
@@ -90,7 +90,7 @@ function CopyForm({ from, grants, onClose }: FormProps) {
       />
       <p>It gets these roles in addition to its own:</p>
       <ul className="consequences">
-        {grants.slice(0, MOST_NAMED).map(({ database, roles }) => (
+        {grants.slice(0, MAX_NAMED).map(({ database, roles }) => (
           <li key={database} className="gives">
             <span className="sign" aria-hidden="true">
               {done.has(database) ? '✓' : '+'}
@@ -100,11 +100,11 @@ function CopyForm({ from, grants, onClose }: FormProps) {
             </span>
           </li>
         ))}
-        {grants.length > MOST_NAMED && (
-          <li>and those on {(grants.length - MOST_NAMED).toLocaleString('en')} more databases</li>
+        {grants.length > MAX_NAMED && (
+          <li>and those on {(grants.length - MAX_NAMED).toLocaleString('en')} more databases</li>
         )}
       </ul>
-      {(isRunning || done.size > 0) && grants.length > MOST_NAMED && (
+      {(isRunning || done.size > 0) && grants.length > MAX_NAMED && (
         <p role="status">
           {done.size.toLocaleString('en')} of {grants.length.toLocaleString('en')} databases are done.
           <progress className="progress" aria-label="Databases" max={grants.length} value={done.size} />

@@ -94,7 +94,7 @@ function KeyAction({
 }
 
 /** Databases that are named; the others are counted. */
-const MOST_NAMED = 10;
+const MAX_NAMED = 10;
 
 interface DialogProps extends Props {
   readonly onClose: () => void;
@@ -145,13 +145,13 @@ function RevokeKey({ item: { key, label }, onClose }: DialogProps) {
       ) : (
         <p>
           Rows with its name are left, without effect, on{' '}
-          {left.slice(0, MOST_NAMED).map((database, at) => (
+          {left.slice(0, MAX_NAMED).map((database, at) => (
             <span key={database}>
               {at > 0 && ', '}
               <Name of={database} />
             </span>
           ))}
-          {left.length > MOST_NAMED && ` and ${left.length - MOST_NAMED} more databases`}.
+          {left.length > MAX_NAMED && ` and ${left.length - MAX_NAMED} more databases`}.
         </p>
       )}
     </ConfirmDialog>

@@ -2,7 +2,7 @@
 import { Button, NativeSelect } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useMemo, useState } from 'react';
-import { type ApiKey, MOST_LISTED } from '../../api/keys.ts';
+import { type ApiKey, MAX_LISTED } from '../../api/keys.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Label } from '../../parts/labelled.tsx';
 import {
@@ -95,7 +95,7 @@ const COLUMNS = [
 ] as const;
 
 /** Keys that the server finds, if there are too many to read all of them. */
-const MOST_FOUND = 1000;
+const MAX_FOUND = 1000;
 
 function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
   const { parameters } = useRoute();
@@ -103,7 +103,7 @@ function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
   const filter = filterNamed(parameters.get('show'));
   const areAll = useQuery(areAllKeysQuery).data ?? true;
   const isSearch = !areAll && (search !== '' || filter !== 'all');
-  const sought = useQuery({ ...foundKeysQuery(MOST_FOUND, search, filter), enabled: isSearch });
+  const sought = useQuery({ ...foundKeysQuery(MAX_FOUND, search, filter), enabled: isSearch });
   const keys = isSearch ? (sought.data?.keys ?? NONE) : listed;
   // The time when the list was read: a list that changes while it is looked at would jump.
   const [now] = useState(Date.now);
@@ -157,9 +157,9 @@ const NONE: readonly ApiKey[] = [];
 function partNotice(isSearch: boolean, isComplete: boolean | undefined): string {
   const count = (value: number): string => value.toLocaleString('en');
   if (!isSearch)
-    return `There are more than ${count(MOST_LISTED)} keys. The list has the first ones by name; a search looks at all.`;
+    return `There are more than ${count(MAX_LISTED)} keys. The list has the first ones by name; a search looks at all.`;
   return isComplete === false
-    ? `More than ${count(MOST_FOUND)} keys match; the list has the first ones by name.`
+    ? `More than ${count(MAX_FOUND)} keys match; the list has the first ones by name.`
     : 'The search looks at all keys, which may take a while.';
 }
 

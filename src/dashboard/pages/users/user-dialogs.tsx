@@ -11,7 +11,7 @@ import { goTo, linkTo } from '../../router.ts';
 import { USERS_KEY } from './users-page.tsx';
 
 /** Shorter ones are found by guessing. */
-const SHORTEST_PASSWORD = 12;
+const MIN_PASSWORD_LENGTH = 12;
 
 interface FormProps {
   readonly title: string;
@@ -99,7 +99,7 @@ function PasswordField({ value, onChange }: PasswordProps) {
   return (
     <PasswordInput
       label="Password"
-      description={`At least ${SHORTEST_PASSWORD} characters. It is not shown again.`}
+      description={`At least ${MIN_PASSWORD_LENGTH} characters. It is not shown again.`}
       autoComplete="new-password"
       value={value}
       onChange={(event) => onChange(event.currentTarget.value)}
@@ -116,7 +116,7 @@ export function CreateUser({ onClose }: { readonly onClose: () => void }) {
     <FormDialog
       title="Create user"
       action="Create user"
-      isReady={name !== '' && password.length >= SHORTEST_PASSWORD && rolesProblem(roles) === undefined}
+      isReady={name !== '' && password.length >= MIN_PASSWORD_LENGTH && rolesProblem(roles) === undefined}
       save={async () => {
         await createUser({ name, password, roles: rolesIn(roles) });
         goTo(linkTo(['users', name]));
@@ -159,7 +159,7 @@ export function SetPassword({ name, onClose }: ChangeProps) {
     <FormDialog
       title="Change password"
       action="Set password"
-      isReady={password.length >= SHORTEST_PASSWORD}
+      isReady={password.length >= MIN_PASSWORD_LENGTH}
       save={() => changeUser(name, { password })}
       onClose={onClose}
     >
