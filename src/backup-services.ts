@@ -2,7 +2,7 @@
 import { extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { JobMetrics } from './backup/job-metrics.ts';
-import { BackupJobs } from './backup/jobs.ts';
+import { JobQueue } from './backup/job-queue.ts';
 import { QuestionProcess } from './backup/process-client.ts';
 import { type ProcessSettings } from './backup/process-protocol.ts';
 import { BackupScheduler } from './backup/scheduler.ts';
@@ -14,7 +14,7 @@ import { type Store } from './couch/store.ts';
 
 export interface Backups {
   /** Undefined if `backup_repository` is not set. */
-  readonly jobs: BackupJobs | undefined;
+  readonly jobs: JobQueue | undefined;
   readonly questions: QuestionProcess | undefined;
   /** Undefined if `backup_schedule` is not set. */
   readonly scheduler: BackupScheduler | undefined;
@@ -50,7 +50,7 @@ export function openBackups(inputs: BackupInputs): Backups {
   if (settings.backupRepository === '') return { ...NONE, metrics };
   const process = { program: programPath(), settings: settingsFor(inputs) };
   const report = (message: string, fields: object): void => log.info(fields, message);
-  const jobs = new BackupJobs({ store, process, leaseMs: timing.leaseMs, report, warn });
+  const jobs = new JobQueue({ store, process, leaseMs: timing.leaseMs, report, warn });
   const questions = new QuestionProcess(process);
   const schedule = parseSchedule(settings.backupSchedule);
   const scheduler =

@@ -1,7 +1,7 @@
 // Answers the owner's requests for backups: status, snapshots, and jobs.
 import { type Request, type Response } from 'express';
 import { type Job } from '../backup/job.ts';
-import { type BackupJobs } from '../backup/jobs.ts';
+import { type JobQueue } from '../backup/job-queue.ts';
 import { type QuestionAnswer } from '../backup/questions.ts';
 import { Refused, type QuestionProcess } from '../backup/process-client.ts';
 import { type FailureKind, type JobRequest, type Question } from '../backup/process-protocol.ts';
@@ -24,7 +24,7 @@ import { type Answers } from './index.ts';
 export interface BackupDeps {
   readonly bodies: BodyReader;
   /** Undefined if `backup_repository` is not set. */
-  readonly jobs: BackupJobs | undefined;
+  readonly jobs: JobQueue | undefined;
   readonly questions: Pick<QuestionProcess, 'ask'> | undefined;
   readonly scheduler: Pick<BackupScheduler, 'next'> | undefined;
   /** The settings backup_schedule and backup_keep. */
@@ -103,7 +103,7 @@ export function backupHandlers(deps: BackupDeps): BackupAnswers {
   };
 }
 
-function jobsOf({ jobs }: BackupDeps): BackupJobs {
+function jobsOf({ jobs }: BackupDeps): JobQueue {
   if (jobs === undefined) throw new Conflict(NO_REPOSITORY, 'no_backup_repository');
   return jobs;
 }

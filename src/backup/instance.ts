@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { ownDatabases } from '../catalogue/database-name.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext, type SecondCluster } from './backup-database.ts';
-import { sentenceOf } from './backup-run.ts';
+import { sentenceOf } from './backup-databases.ts';
 import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from './errors.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';

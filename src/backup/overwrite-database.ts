@@ -1,7 +1,7 @@
 // Puts a database back to a snapshot in place. The state before is in the repository first, and the snapshot
 // is known to be readable before anything is removed.
 import { backupDatabase, type BackupContext } from './backup-database.ts';
-import { sentenceOf } from './backup-run.ts';
+import { sentenceOf } from './backup-databases.ts';
 import { BackupError } from './errors.ts';
 import { requireReadable } from './readable.ts';
 import { restoreDatabase, type RestoreOutcome } from './restore-database.ts';

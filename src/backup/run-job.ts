@@ -1,7 +1,7 @@
 // Runs one job in the backup process: a backup, a restore, or a test restore.
 import { ownDatabases } from '../catalogue/database-name.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
-import { chooseDatabases, copyToTarget } from './backup-run.ts';
+import { chooseDatabases, copyToTarget } from './backup-databases.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { BackupError, Cancelled, RepositoryLocked } from './errors.ts';
 import { type BackupEvent, type OnEvent } from './events.ts';

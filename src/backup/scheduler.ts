@@ -2,12 +2,12 @@
 // store takes each only once.
 import { Unavailable } from '../http-errors.ts';
 import { type Job } from './job.ts';
-import { type BackupJobs } from './jobs.ts';
+import { type JobQueue } from './job-queue.ts';
 import { type Schedule } from '../config/schedule.ts';
 
 export interface SchedulerOptions {
   readonly schedule: Schedule;
-  readonly jobs: Pick<BackupJobs, 'list' | 'submitOnce'>;
+  readonly jobs: Pick<JobQueue, 'list' | 'submitOnce'>;
   readonly forget: boolean;
   readonly report: (message: string, fields: object) => void;
   /** Milliseconds since 1970; injected by tests. */

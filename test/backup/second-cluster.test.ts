@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
-import { backupDatabases, type RunOutcome } from '../../src/backup/backup-run.ts';
+import { backupDatabases, type RunOutcome } from '../../src/backup/backup-databases.ts';
 import { checkRestored } from '../../src/backup/check-restored.ts';
 import { secondCluster } from '../../src/backup/instance.ts';
 import { takeLock } from '../../src/backup/lock.ts';

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { backupDatabases, chooseDatabases } from '../../src/backup/backup-run.ts';
+import { backupDatabases, chooseDatabases } from '../../src/backup/backup-databases.ts';
 import { type IndexedLeaf } from '../../src/backup/index-file.ts';
 import {
   backupInstance,

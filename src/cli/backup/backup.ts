@@ -1,6 +1,6 @@
 // `couchgate backup`: makes a snapshot of each database.
 import { openTarget, targetSettings } from '../../backup/open-target.ts';
-import { backupDatabases, chooseDatabases, type DatabaseOutcome } from '../../backup/backup-run.ts';
+import { backupDatabases, chooseDatabases, type DatabaseOutcome } from '../../backup/backup-databases.ts';
 import {
   backupInstance,
   instanceDatabases,

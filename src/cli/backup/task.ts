@@ -1,7 +1,7 @@
 // Runs one backup command: parses its options, loads the settings, opens what it needs, and turns failures
 // into exit codes.
 import { createInterface } from 'node:readline/promises';
-import { sentenceOf } from '../../backup/backup-run.ts';
+import { sentenceOf } from '../../backup/backup-databases.ts';
 import { BackupError } from '../../backup/errors.ts';
 import { takeLock, type Lock } from '../../backup/lock.ts';
 import { openOrCreateRepository, openRepository, type Repository } from '../../backup/repository.ts';

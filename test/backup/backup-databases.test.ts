@@ -1,7 +1,7 @@
 // Which databases a backup takes: those that hold credentials only by name, and only encrypted.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { chooseDatabases } from '../../src/backup/backup-run.ts';
+import { chooseDatabases } from '../../src/backup/backup-databases.ts';
 import { type CouchTransfer } from '../../src/couch/transfer.ts';
 
 const ALL = ['_replicator', '_users', 'fruit', 'store', 'store_history', 'x/_replicator', 'x/_users'];

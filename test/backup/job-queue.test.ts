@@ -1,7 +1,7 @@
 // What the list of jobs says of a job that ends while the list is read.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { BackupJobs } from '../../src/backup/jobs.ts';
+import { JobQueue } from '../../src/backup/job-queue.ts';
 import { documentOf, newJob, type Job } from '../../src/backup/job.ts';
 import { type StoredDocument } from '../../src/couch/store.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -38,7 +38,7 @@ for (const [end, shown] of [
     await store.write(documentOf(job('running'), undefined));
     const ignore = (): void => undefined;
     const process = { program: '', settings: {} as never };
-    const jobs = new BackupJobs({ store, process, leaseMs: 1000, report: ignore, warn: ignore });
+    const jobs = new JobQueue({ store, process, leaseMs: 1000, report: ignore, warn: ignore });
     assert.deepEqual(
       (await jobs.list()).map(({ state }) => state),
       [shown],

@@ -2,14 +2,14 @@
 import { Conflict, Unavailable } from '../http-errors.ts';
 import { type Store } from '../couch/store.ts';
 import { isOpen, JOB_PREFIX, LANES, laneOf, newJob, type Job, type Lane } from './job.ts';
-import { JobRun } from './job-run.ts';
+import { JobSupervisor } from './job-supervisor.ts';
 import { JobStore, type StoredJob } from './job-store.ts';
 import { interrupted } from './job-texts.ts';
 import { Lease, type HeldLease } from './lease.ts';
 import { type ProcessOptions } from './process-client.ts';
 import { type JobRequest } from './process-protocol.ts';
 
-export interface JobsOptions {
+export interface JobQueueOptions {
   readonly store: Store;
   readonly process: ProcessOptions;
   readonly leaseMs: number;
@@ -21,16 +21,16 @@ export interface JobsOptions {
 const POLL_MS = 10_000;
 
 /** A repository is configured: jobs can be asked for, and this process runs them. */
-export class BackupJobs {
-  readonly #options: JobsOptions;
+export class JobQueue {
+  readonly #options: JobQueueOptions;
   readonly #jobs: JobStore;
   readonly #leases: Readonly<Record<Lane, Lease>>;
-  readonly #running = new Map<Lane, JobRun>();
+  readonly #running = new Map<Lane, JobSupervisor>();
   readonly #starting = new Map<Lane, Promise<void>>();
   #timer: NodeJS.Timeout | undefined = undefined;
   #isClosed = false;
 
-  constructor(options: JobsOptions) {
+  constructor(options: JobQueueOptions) {
     this.#options = options;
     this.#jobs = new JobStore(options.store);
     const { store, leaseMs: ttlMs } = options;
@@ -158,12 +158,12 @@ export class BackupJobs {
     }
     // Another process may have run it meanwhile; then its revision is another one.
     if (next.job.state !== 'queued') return undefined;
-    return this.#jobs.write(JobRun.started(next.job), next.rev);
+    return this.#jobs.write(JobSupervisor.started(next.job), next.rev);
   }
 
   #run(lane: Lane, stored: StoredJob, lease: HeldLease): void {
     const { process, report, warn } = this.#options;
-    const run = new JobRun({ process, report, warn, stored, lease, jobs: this.#jobs });
+    const run = new JobSupervisor({ process, report, warn, stored, lease, jobs: this.#jobs });
     this.#running.set(lane, run);
     void run.ended.then(() => {
       this.#running.delete(lane);

@@ -1,4 +1,4 @@
-// Runs one job in a backup process while this process holds the lease, and keeps its record up to date.
+// Starts the backup process of one job, holds the lease for it, and keeps the record of the job up to date.
 import { Unavailable } from '../http-errors.ts';
 import { type BackupEvent } from './events.ts';
 import { withResult, type Job, type JobState } from './job.ts';
@@ -8,7 +8,7 @@ import { processName, type HeldLease } from './lease.ts';
 import { type DatabaseResult } from './process-protocol.ts';
 import { startJob, type JobEnd, type ProcessOptions, type RunningJob } from './process-client.ts';
 
-export interface JobRunParts {
+export interface JobSupervisorParts {
   readonly process: ProcessOptions;
   readonly jobs: JobStore;
   readonly stored: StoredJob;
@@ -25,8 +25,8 @@ const WRITE_MS = 2000;
 const LAST_WRITE_TRIES = 10;
 const LAST_WRITE_PAUSE_MS = 3000;
 
-export class JobRun {
-  readonly #parts: JobRunParts;
+export class JobSupervisor {
+  readonly #parts: JobSupervisorParts;
   readonly #process: RunningJob;
   /** Resolves with the job as it ended; never rejects. */
   readonly ended: Promise<Job>;
@@ -36,7 +36,7 @@ export class JobRun {
   #writtenAt = -Infinity;
   #stopped: string | undefined = undefined;
 
-  constructor(parts: JobRunParts) {
+  constructor(parts: JobSupervisorParts) {
     this.#parts = parts;
     this.#job = parts.stored.job;
     this.#rev = parts.stored.rev;
