@@ -15,7 +15,7 @@ import { asHttpError, sendError } from './respond.ts';
 export interface Steps {
   readonly recordRequest: RequestHandler;
   readonly refuseUnknownAddress: RequestHandler;
-  readonly answerPreflight: RequestHandler;
+  readonly applyOriginRules: RequestHandler;
   readonly refuseAmbiguousFraming: RequestHandler;
   readonly readTarget: RequestHandler;
   readonly classifyRequest: RequestHandler;
@@ -36,7 +36,7 @@ export function createApp(steps: Steps, report: Report): Express {
   const runSteps = compose([
     steps.recordRequest,
     steps.refuseUnknownAddress,
-    steps.answerPreflight,
+    steps.applyOriginRules,
     steps.refuseAmbiguousFraming,
     steps.readTarget,
     steps.classifyRequest,

@@ -5,7 +5,7 @@ import { Socket } from 'node:net';
 import { type Request, type RequestHandler, type Response } from 'express';
 import { refuseUnknownAddress } from './admit/address.ts';
 import { refuseAmbiguousFraming } from './admit/framing.ts';
-import { answerPreflight } from './admit/origin.ts';
+import { applyOriginRules } from './admit/origin.ts';
 import { readTarget } from './admit/target.ts';
 import {
   type ExplainedRequest,
@@ -64,7 +64,7 @@ export function createExplainer(deps: ExplainStepsDeps): Explainer {
   const { settings, live } = deps;
   return new StepExplainer(settings, deps, {
     address: refuseUnknownAddress(live),
-    origin: answerPreflight(live, settings),
+    origin: applyOriginRules(live, settings),
     framing: refuseAmbiguousFraming(settings),
     target: readTarget(settings),
     classify: classifyRequest(settings),

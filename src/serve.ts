@@ -2,7 +2,7 @@
 // several, signals.
 import cluster from 'node:cluster';
 import { join, resolve } from 'node:path';
-import { createOperationalLog } from './audit/log.ts';
+import { createOperationalLog } from './audit/operational-log.ts';
 import { openMetricsServer, type Readiness } from './audit/metrics-server.ts';
 import { offerToPrimary, readWorkers } from './audit/metrics.ts';
 import { type Configuration } from './config/load.ts';
@@ -52,12 +52,12 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
 }
 
 /** Rejects with a ListenError if an address that the operator chose is taken. */
-async function probeListeners({ settings, origins }: Configuration): Promise<void> {
+async function probeListeners({ settings, sourceOf }: Configuration): Promise<void> {
   await probeListener('listen', settings.listen);
   await probeListener('tls_listen', settings.tlsListen);
   if (settings.dashboard !== 'off') await probeListener('dashboard_listen', settings.dashboardListen);
   // The default port of the metrics may be taken: Couchgate then starts without them.
-  if (origins.has('metrics_listen')) await probeListener('metrics_listen', settings.metricsListen);
+  if (sourceOf.has('metrics_listen')) await probeListener('metrics_listen', settings.metricsListen);
 }
 
 /** Starts the embedded node. The import on demand keeps PouchDB and QuickJS out of other processes. */
@@ -179,11 +179,11 @@ async function openMetrics(
   metrics: () => Promise<string>,
   readiness: () => Readiness | Promise<Readiness>,
 ): Promise<void> {
-  const { settings, origins } = start.configuration;
-  const origin = origins.get('metrics_listen') ?? 'default';
+  const { settings, sourceOf } = start.configuration;
+  const source = sourceOf.get('metrics_listen') ?? 'default';
   const server = await openMetricsServer({
     address: settings.metricsListen,
-    chosen: origin !== 'default',
+    chosen: source !== 'default',
     metrics,
     readiness,
     log: start.log,

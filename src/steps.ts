@@ -3,7 +3,7 @@ import { refuseUnknownAddress } from './admit/address.ts';
 import { warnOfGateway } from './admit/gateway-address.ts';
 import { dashboardPlace } from './config/dashboard.ts';
 import { refuseAmbiguousFraming } from './admit/framing.ts';
-import { answerPreflight } from './admit/origin.ts';
+import { applyOriginRules } from './admit/origin.ts';
 import { readTarget } from './admit/target.ts';
 import { type Steps } from './app.ts';
 import { InvalidCondition, lineFilter } from './audit/line-filter.ts';
@@ -18,7 +18,7 @@ import { createExplainer } from './explain-steps.ts';
 import { createForwarding, type Forwarding } from './forward/index.ts';
 import { accessHandlers } from './answer/access.ts';
 import { addressHandlers } from './answer/addresses.ts';
-import { createApiKeyHandlers } from './answer/api-keys.ts';
+import { apiKeyHandlers } from './answer/api-keys.ts';
 import { clusterHandlers } from './answer/cluster.ts';
 import { backupDocumentHandlers } from './answer/backup-documents.ts';
 import { backupHandlers } from './answer/backup.ts';
@@ -32,7 +32,7 @@ import { nodeTasksHandlers } from './answer/node-tasks.ts';
 import { exportHandlers } from './answer/export.ts';
 import { exportConnections } from './export-services.ts';
 import { guardRequest, type Guards } from './guard/index.ts';
-import { createLegacyHandlers } from './answer/legacy.ts';
+import { legacyHandlers } from './answer/legacy.ts';
 import { logHandlers, type LogDeps } from './answer/log.ts';
 import { prefixGrantHandlers } from './answer/prefix-grants.ts';
 import { serverGrantHandlers } from './answer/server-grants.ts';
@@ -99,7 +99,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
   return {
     recordRequest: recordRequest({ accessLog, metrics }),
     refuseUnknownAddress: refuseUnknownAddress(live, warnOfGateway(log)),
-    answerPreflight: answerPreflight(live, settings),
+    applyOriginRules: applyOriginRules(live, settings),
     refuseAmbiguousFraming: refuseAmbiguousFraming(settings),
     readTarget: readTarget(settings),
     classifyRequest: classifyRequest(settings),
@@ -145,7 +145,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       revocationWatch: services.revocationWatch,
     }),
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
-    ...createLegacyHandlers({ bodies, keys, permissions: security, isStillAuthenticated }),
+    ...legacyHandlers({ bodies, keys, permissions: security, isStillAuthenticated }),
     ...permissionAnswers(services),
     ...userAnswers(services),
     ...operatorAnswers(services, forwarding, state),
@@ -178,7 +178,7 @@ function permissionAnswers(services: Services) {
       explainer: createExplainer(services),
       explainerForOthers: createExplainer({ ...services, serverGrants: NO_MONITORS }),
     }),
-    ...createApiKeyHandlers({
+    ...apiKeyHandlers({
       ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
       reservedDatabases,
     }),

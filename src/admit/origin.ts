@@ -67,15 +67,16 @@ function currentRule(settings: CorsSettings, own: OwnOrigin): CurrentRule {
 }
 
 /**
- * Makes the step that answers preflights without authentication: browsers send no credentials with them.
+ * Makes the step that refuses writes of foreign pages, and answers preflights without authentication:
+ * browsers send no credentials with them.
  * Any other OPTIONS, and each one while CORS is off, is a method that no path has. A later step refuses it as
  * CouchDB does; it is never forwarded (H8, H15).
  * The step adds the CORS headers to other responses. Forwarding removes those of CouchDB, so there is exactly
  * one set.
  */
-export function answerPreflight(live: LiveCorsSettings, own: OwnOrigin): RequestHandler {
+export function applyOriginRules(live: LiveCorsSettings, own: OwnOrigin): RequestHandler {
   let cors = currentRule(live.current, own);
-  return function answerPreflightStep(req, res, next) {
+  return function applyOriginRulesStep(req, res, next) {
     if (live.current !== cors.settings) cors = currentRule(live.current, own);
     if (cors.varies) contextOf(req).setAnswerHeader('Vary', 'Origin');
     const { origin } = req.headers;

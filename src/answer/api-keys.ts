@@ -34,7 +34,7 @@ const SECRET = { 'Cache-Control': 'no-store' };
  * Source of `api-keys`: https://cloud.ibm.com/apidocs/cloudant#postapikeys. The others are extensions of
  * Couchgate.
  */
-export function createApiKeyHandlers(
+export function apiKeyHandlers(
   deps: ApiKeyDeps,
 ): Pick<
   Answers,

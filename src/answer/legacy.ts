@@ -29,7 +29,7 @@ const DEPRECATION = '@1795305600';
 const LIMIT_BYTES = 65_536;
 
 /** Creates the handlers of the two endpoints. */
-export function createLegacyHandlers(
+export function legacyHandlers(
   deps: LegacyDeps,
 ): Pick<Answers, 'legacy-generate-api-key' | 'legacy-set-permissions'> {
   return {

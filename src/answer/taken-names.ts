@@ -15,7 +15,7 @@ import { type UnrecordedNames } from './unrecorded-names.ts';
 interface NamedGrants {
   readonly isKnown: boolean;
   /** True if the name has a grant, whether it is in force or not. */
-  names(principal: string): boolean;
+  mayHaveGrant(principal: string): boolean;
 }
 
 export interface TakenNamesDeps {
@@ -52,7 +52,8 @@ export async function isHeld(deps: TakenNamesDeps, name: string): Promise<boolea
     unrecorded.has(name),
   ]);
   // After the reads: a grant that was made meanwhile counts.
-  const isGranted = index.databasesOf(name).size > 0 || prefixGrants.names(name) || serverGrants.names(name);
+  const isGranted =
+    index.databasesOf(name).size > 0 || prefixGrants.mayHaveGrant(name) || serverGrants.mayHaveGrant(name);
   const isAdmitted = [...index.couchdbAuthOnly()].some(
     (database) => index.couchdbMembersOf(database)?.names.includes(name) === true,
   );

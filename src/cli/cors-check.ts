@@ -29,9 +29,9 @@ export const corsCheck: Command = (args, { env, stdout, stderr }) => {
     return 2;
   }
   try {
-    const { settings, origins } = loadConfiguration({ env });
+    const { settings, sourceOf } = loadConfiguration({ env });
     const verdict = judgePreflight(corsRule(settings), query.origin, query.method, query.headers);
-    const source = origins.get('origins') ?? 'the default';
+    const source = sourceOf.get('origins') ?? 'the default';
     if (verdict.allow) {
       const credentials = settings.allowCredentials ? 'with' : 'without';
       stdout.write(

@@ -21,7 +21,7 @@ import { readValue, type SettingValue } from './value.ts';
 export interface Configuration {
   readonly settings: Settings;
   /** Source of each value: `config/cors.yaml:3` or the variable. A default has no entry. */
-  readonly origins: ReadonlyMap<SettingName, string>;
+  readonly sourceOf: ReadonlyMap<SettingName, string>;
   /** Files from which secrets were read. */
   readonly secretFiles: ReadonlyMap<SettingName, string>;
   /** Valid but risky combinations, one sentence each. */
@@ -61,14 +61,14 @@ export function loadConfiguration(parameters: LoadParameters): Configuration {
       reason: 'names a folder that does not exist',
     });
   const values = new Map<SettingName, SettingValue>();
-  const origins = new Map<SettingName, string>();
+  const sourceOf = new Map<SettingName, string>();
   const secretFiles = new Map<SettingName, string>();
   for (const source of sources) {
     const reading = readValue(settingOf(source.name), source.raw);
     if ('faults' in reading) problems.push(...reading.faults.map((fault) => problemOf(source, fault)));
     else {
       values.set(source.name, reading.value);
-      origins.set(source.name, originOf(source));
+      sourceOf.set(source.name, describeSource(source));
       if (source.secretFile !== undefined) secretFiles.set(source.name, source.secretFile);
     }
   }
@@ -83,7 +83,7 @@ export function loadConfiguration(parameters: LoadParameters): Configuration {
   });
   problems.push(...errors.map(({ setting, reason }) => ({ ...place(setting), reason })));
   if (problems.length > 0) throw new ConfigurationError(problems);
-  return { settings, origins, secretFiles, warnings: [...warnings, ...ignoredCorsFile(configFolder, env)] };
+  return { settings, sourceOf, secretFiles, warnings: [...warnings, ...ignoredCorsFile(configFolder, env)] };
 }
 
 /** After CORS was set over HTTP, edits of the file in the folder have no effect: say so. */
@@ -94,7 +94,7 @@ function ignoredCorsFile(folder: string, env: Environment): readonly string[] {
   return [`${other} has no effect: ${used} exists and is used instead. To use it again, remove ${used}`];
 }
 
-function originOf(source: Source): string {
+function describeSource(source: Source): string {
   return source.line === undefined ? source.path : `${source.file}:${source.line}`;
 }
 

@@ -16,7 +16,7 @@ const PROXIES = ['proxy', 'source_proxy', 'target_proxy'] as const;
 const OTHERS_JOB = "Can't update replication documents from other users.";
 
 /** Validates the body of POST /_replicate. A cancellation by id has no endpoints. */
-export async function guardRequest(body: JsonObject, rules: JobRules): Promise<JsonObject> {
+export async function guardReplicateBody(body: JsonObject, rules: JobRules): Promise<JsonObject> {
   const isById = ['id', 'replication_id', '_local_id'].some((field) => body[field] !== undefined);
   const needsEndpoints = body['cancel'] !== true || !isById;
   return guardJob(body, rules, needsEndpoints);

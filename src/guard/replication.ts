@@ -16,7 +16,7 @@ import { createReplicationHosts, type Resolve } from './replication-hosts.ts';
 import {
   documentsOf,
   guardDocument,
-  guardRequest,
+  guardReplicateBody,
   idOf,
   refuseOthersJobs,
   type JobRules,
@@ -54,7 +54,7 @@ export function guardReplication(parameters: ReplicationParameters): Guard {
       throw new Forbidden('server_admin access is required for this request');
     }
     if (database === '_replicate')
-      return write(await guardRequest(await readJob(parameters, req, res), rules));
+      return write(await guardReplicateBody(await readJob(parameters, req, res), rules));
     if (req.method === 'DELETE') {
       await refuseOthersJobs(couch, document === undefined ? [] : [document], principal);
       return undefined;

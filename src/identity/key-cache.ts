@@ -51,7 +51,8 @@ export class KeyCache {
   readonly #limiter = new InternalReadLimiter(READS);
   /** The name whose invalidation this process publishes at present: its entry has the change already. */
   #announced: string | undefined;
-  #turn = 0;
+  /** Changes whenever the feed was interrupted: what was read before may be out of date. */
+  #feedEpoch = 0;
   /** When reads began to be covered by the feed, in milliseconds since 1970. */
   #coveredFrom = Infinity;
   #lastUp = -Infinity;
@@ -66,7 +67,7 @@ export class KeyCache {
       if (seen !== undefined && this.#change(seen.name, seen.change)) options.onChange(seen.name);
     });
     store.onState((up) => {
-      this.#turn += 1;
+      this.#feedEpoch += 1;
       if (!up) this.#lastUp = now();
       // The feed starts at the present. A change just before may not have reached all copies of the store.
       else if (this.#coveredFrom === Infinity) this.#coveredFrom = now() + options.fallbackMs;
@@ -130,7 +131,10 @@ export class KeyCache {
   created(record: KeyRecord): void {
     this.wrote(record);
     const isCovered = this.#coveredFrom !== Infinity;
-    this.#keep(record.name, new KnownKey(record, false, { at: -Infinity, turn: this.#turn, isCovered }));
+    this.#keep(
+      record.name,
+      new KnownKey(record, false, { at: -Infinity, feedEpoch: this.#feedEpoch, isCovered }),
+    );
   }
 
   /** Applies a write of this process. */
@@ -186,8 +190,8 @@ export class KeyCache {
     return this.#kept.peek(name) ?? this.#recent.peek(name);
   }
 
-  #isRecent({ isStale, facts: { at, turn } }: KnownKey): boolean {
-    return !isStale && turn === this.#turn && this.#options.now() - at < this.#options.fallbackMs;
+  #isRecent({ isStale, facts: { at, feedEpoch } }: KnownKey): boolean {
+    return !isStale && feedEpoch === this.#feedEpoch && this.#options.now() - at < this.#options.fallbackMs;
   }
 
   #decideInOutage(name: string, error: unknown): KnownKey {
@@ -201,7 +205,7 @@ export class KeyCache {
   async #read(name: string, reading: Reading, caller: string): Promise<KnownKey> {
     const { store, now, fallbackMs } = this.#options;
     const at = now();
-    const facts: ReadFacts = { at, turn: this.#turn, isCovered: at >= this.#coveredFrom };
+    const facts: ReadFacts = { at, feedEpoch: this.#feedEpoch, isCovered: at >= this.#coveredFrom };
     const readBoth = () => Promise.all([store.read(KEY + name), store.read(REVOKED + name)]);
     this.#reads += 1;
     // Keys in use are read without a queue: there are few of them, and nobody can guess them.

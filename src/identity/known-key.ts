@@ -47,7 +47,7 @@ export interface ReadFacts {
   /** When its read started, in milliseconds since 1970; -Infinity = it was written here and not read. */
   readonly at: number;
   /** Number of times that the feed had gone up or down before. */
-  readonly turn: number;
+  readonly feedEpoch: number;
   /** True if the feed reports every later change. */
   readonly isCovered: boolean;
 }

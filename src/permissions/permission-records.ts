@@ -101,7 +101,7 @@ export class PermissionRecords {
       const state = stateOfChange(seen, decide(seen), { id, by, now: now() });
       last = { state, before: seen.security };
       await step?.('read');
-      const leaf = await this.#writer.acknowledge(database, state, seen.record);
+      const leaf = await this.#writer.writeLeaf(database, state, seen.record);
       if (leaf !== undefined && (await this.#finisher.finish(database, leaf, { readAt, until }))) return last;
     }
     throw unknownOutcome();
@@ -125,7 +125,7 @@ export class PermissionRecords {
       // Another replica has changed the permissions of the new database already.
       const isKnown = record?.state.generation.start === start;
       const state = stateOfCreation(record, start, by, now());
-      if (isKnown || (await this.#writer.acknowledge(database, state, record)) !== undefined) {
+      if (isKnown || (await this.#writer.writeLeaf(database, state, record)) !== undefined) {
         const object = (await getSecurity(couch, database, undefined)) ?? {};
         return { finished: isKnown ? undefined : { state, before: {} }, object };
       }
@@ -145,7 +145,7 @@ export class PermissionRecords {
     const { record, agreement, security } = seen;
     if (record !== undefined && agreement !== 'gone' && agreement !== 'version before') return undefined;
     const state = stateOfTakeOver(seen, this.#options.now());
-    if (state === undefined || (await this.#writer.acknowledge(database, state, record)) === undefined)
+    if (state === undefined || (await this.#writer.writeLeaf(database, state, record)) === undefined)
       return undefined;
     return { state, before: record?.state.security ?? security };
   }

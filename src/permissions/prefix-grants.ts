@@ -113,7 +113,7 @@ export class PrefixGrants implements PrefixReader {
    * True if the name has a grant, also one that is not in force. While a grant has several states, any name
    * may be in one of them.
    */
-  names(principal: string): boolean {
+  mayHaveGrant(principal: string): boolean {
     if (this.documents.conflicts > 0) return true;
     for (const [, document] of this.documents.entries()) if (document['principal'] === principal) return true;
     return false;

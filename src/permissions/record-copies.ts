@@ -71,7 +71,7 @@ export class RecordCopies {
    * Deletes leaves whose content is in a later leaf that a majority has. A failure leaves them for the next
    * merge.
    */
-  async close(database: string, revs: readonly string[]): Promise<void> {
+  async deleteLeaves(database: string, revs: readonly string[]): Promise<void> {
     for (const rev of revs) await this.#put(database, { _deleted: true }, rev);
   }
 

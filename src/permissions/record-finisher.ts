@@ -79,7 +79,7 @@ export class RecordFinisher {
     if (record.isAtRest) {
       // Writers have withdrawn: the state is written once more, so that their leaves can be deleted.
       if (second !== undefined || record.superseded.length > 0)
-        await this.#writer.acknowledge(database, record.state, record);
+        await this.#writer.writeLeaf(database, record.state, record);
       return undefined;
     }
     const leaf = second === undefined ? first : await this.#merge(database, record);
@@ -183,6 +183,6 @@ export class RecordFinisher {
       revisions: record.leaves.map(({ revision }) => revision),
     });
     const object = (await getSecurity(couch, database, undefined)) ?? {};
-    return this.#writer.acknowledge(database, stateOfMerge(record, object, now()), record);
+    return this.#writer.writeLeaf(database, stateOfMerge(record, object, now()), record);
   }
 }

@@ -21,7 +21,7 @@ export class RecordWriter {
    * Writes a leaf on top of what was read. Resolves with it if a majority has it; else it is withdrawn, and
    * the caller begins again. Throws `Unavailable`.
    */
-  async acknowledge(
+  async writeLeaf(
     database: string,
     state: RecordState,
     record: PermissionRecord | undefined,
@@ -32,7 +32,7 @@ export class RecordWriter {
     await step?.(state.state);
     if (written.outcome === 'acknowledged') {
       if (record !== undefined) {
-        await copies.close(database, [...others.map(({ rev }) => rev), ...record.superseded]);
+        await copies.deleteLeaves(database, [...others.map(({ rev }) => rev), ...record.superseded]);
         await copies.purge(database, record);
       }
       await onWritten(database, written.rev, state);
@@ -59,7 +59,7 @@ export class RecordWriter {
       if (record === undefined || record.state.generation.id !== generation) return undefined;
       if (record.state.generation.start === null) return undefined;
       const state = stateOfDeletion(record, by, now());
-      if ((await this.acknowledge(database, state, record)) !== undefined)
+      if ((await this.writeLeaf(database, state, record)) !== undefined)
         return { state, before: record.state.security };
       await pause(this.#options, 50);
     }

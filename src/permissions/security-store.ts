@@ -33,7 +33,7 @@ import { type Authorship, type Finished } from './record-protocol.ts';
 import { NO_ROLES } from './role.ts';
 import { mirrorOf, permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
 import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
-import { documentOf, type Seen } from './seen.ts';
+import { objectInForce, type Seen } from './seen.ts';
 import { EMPTY_REQUEST, refuseManyNames } from './security-request.ts';
 
 type Lookup = DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
@@ -186,7 +186,7 @@ class CachedSecurity implements SecurityKeeper {
     const seen = await this.records.readAtRest(database, caller);
     if (seen === undefined) return undefined;
     const { generation, revision, permissions } = seen;
-    return { generation, revision, permissions, document: documentOf(seen) };
+    return { generation, revision, permissions, document: objectInForce(seen) };
   }
 
   async change(
@@ -206,7 +206,7 @@ class CachedSecurity implements SecurityKeeper {
           const added = this.#options.prefixGrants.accessOf(by, database)?.roles ?? NO_ROLES;
           refuseRevoked(by, seen.permissions, added);
           refuseOtherRevision(ifMatch, seen);
-          const inForce = documentOf(seen);
+          const inForce = objectInForce(seen);
           const next = edit(inForce);
           refuseManyNames(inForce, next);
           return securityOf(next);

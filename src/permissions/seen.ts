@@ -50,7 +50,7 @@ export function restedOf(seen: Seen, start: string): SeenAtRest {
 }
 
 /** The object that is in force, or the mirror that it would have. */
-export function documentOf({
+export function objectInForce({
   database,
   object,
   record,

@@ -75,7 +75,7 @@ export class ServerGrants implements ServerReader {
   }
 
   /** True if the name has a grant, also one that is not in force, or that has several states. */
-  names(principal: string): boolean {
+  mayHaveGrant(principal: string): boolean {
     if (this.documents.conflicts > 0) return true;
     for (const [name] of this.documents.entries()) if (name === principal) return true;
     return false;

@@ -8,8 +8,8 @@ import { gzipSync } from 'node:zlib';
 import { type Request, type Response } from 'express';
 import { Context } from '../../src/context.ts';
 import { endpoint, type EndpointId } from '../../src/catalogue/catalogue.ts';
-import { createApiKeyHandlers } from '../../src/answer/api-keys.ts';
-import { createLegacyHandlers } from '../../src/answer/legacy.ts';
+import { apiKeyHandlers } from '../../src/answer/api-keys.ts';
+import { legacyHandlers } from '../../src/answer/legacy.ts';
 import { NotFound, Unavailable } from '../../src/http-errors.ts';
 import { type KeyPage, type KeySummary } from '../../src/identity/api-key.ts';
 import { type Principal } from '../../src/principal/principal.ts';
@@ -476,7 +476,7 @@ describe('the handlers of API keys', () => {
 
   before(async () => {
     const handlers = {
-      ...createApiKeyHandlers({
+      ...apiKeyHandlers({
         bodies: testBodies(),
         keys,
         security: { ...permissions, index },
@@ -485,7 +485,7 @@ describe('the handlers of API keys', () => {
         keyRotationOverlapSeconds: 86_400,
         now: () => NOW,
       }),
-      ...createLegacyHandlers({
+      ...legacyHandlers({
         ...{ bodies: testBodies(), keys, permissions },
         isStillAuthenticated: () => true,
       }),

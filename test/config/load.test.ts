@@ -51,7 +51,7 @@ describe('loadSettings', () => {
         'allow:\n  - 10.0.0.0/8\n  - "::ffff:192.0.2.1"\ntrusted_proxies: [ 172.16.0.1 ]\n',
       'cors.yaml': 'enable_cors: true\norigins: ["https://app.example.com", "capacitor://localhost"]\n',
     });
-    const { settings, origins } = loadConfiguration({
+    const { settings, sourceOf } = loadConfiguration({
       env: { COUCHGATE_LISTEN: '127.0.0.1:2', COUCHGATE_CONFIG: folder, COUCHGATE_LOG_LEVEL: '' },
     });
     assert.equal(settings.listen, '127.0.0.1:2');
@@ -61,8 +61,8 @@ describe('loadSettings', () => {
     assert.deepEqual(settings.allow, ['10.0.0.0/8', '192.0.2.1/32']);
     assert.deepEqual(settings.trustedProxies, ['172.16.0.1/32']);
     assert.deepEqual(settings.origins, ['https://app.example.com', 'capacitor://localhost']);
-    assert.equal(origins.get('listen'), 'COUCHGATE_LISTEN');
-    assert.equal(origins.get('max_url_bytes'), `${folder}/couchgate.yaml:3`);
+    assert.equal(sourceOf.get('listen'), 'COUCHGATE_LISTEN');
+    assert.equal(sourceOf.get('max_url_bytes'), `${folder}/couchgate.yaml:3`);
   });
 
   it('lists every problem at once, with file, line, path, and the nearest known name', () => {

@@ -349,7 +349,7 @@ describe('H32: one’s own user document, and sign-up', () => {
 
   it('decides after the pause and again after the write, and refuses at a multiple of the time – 409', async () => {
     const { prefixGrants } = first.running.services;
-    const names = prefixGrants.names.bind(prefixGrants);
+    const names = prefixGrants.mayHaveGrant.bind(prefixGrants);
     const name = `late-${unique()}`;
     const clock = { ms: 0 };
     const wait = async (milliseconds: number): Promise<void> => {
@@ -360,13 +360,13 @@ describe('H32: one’s own user document, and sign-up', () => {
       let calls = 0;
       clock.ms = 0;
       Object.assign(timing, { now: () => clock.ms, wait, ...more });
-      prefixGrants.names = () => isHeld((calls += 1));
+      prefixGrants.mayHaveGrant = () => isHeld((calls += 1));
       try {
         assert.equal((await signUp(name)).status, 409);
         assert.equal((await first.ask('GET', pathOf(name), { as: first.owner })).status, 404);
         return clock.ms;
       } finally {
-        prefixGrants.names = names;
+        prefixGrants.mayHaveGrant = names;
         Object.assign(timing, SIGN_UP_TIMING, { settleMs: 0, refusalQuantumMs: 0 });
       }
     };
@@ -453,10 +453,10 @@ describe('H32: one’s own user document, and sign-up', () => {
     }
     // A name that was granted something meanwhile: CouchDB never gets the password.
     const { prefixGrants } = first.running.services;
-    const names = prefixGrants.names.bind(prefixGrants);
+    const names = prefixGrants.mayHaveGrant.bind(prefixGrants);
     const passwords: unknown[] = [];
     let calls = 0;
-    prefixGrants.names = () => (calls += 1) === 2;
+    prefixGrants.mayHaveGrant = () => (calls += 1) === 2;
     try {
       const { status } = await whileWriting(
         (document, send) => {
@@ -467,7 +467,7 @@ describe('H32: one’s own user document, and sign-up', () => {
       );
       assert.deepEqual([status, passwords], [409, [undefined]]);
     } finally {
-      prefixGrants.names = names;
+      prefixGrants.mayHaveGrant = names;
     }
   });
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { type Request, type Response as ExpressResponse } from 'express';
-import { answerPreflight } from '../../src/admit/origin.ts';
+import { applyOriginRules } from '../../src/admit/origin.ts';
 import { loadConfiguration, loadSettings } from '../../src/config/load.ts';
 import { watchSettings } from '../../src/config/reload.ts';
 import { corsConfigHandlers } from '../../src/answer/cors-config.ts';
@@ -37,7 +37,7 @@ async function serve(files: Readonly<Record<string, string>>, env: Record<string
   const handlers = corsConfigHandlers({ bodies: testBodies(), live, env });
   const changes: unknown[] = [];
   const server = await serveSteps([
-    answerPreflight(live, { publicUrl: '' }),
+    applyOriginRules(live, { publicUrl: '' }),
     (req: Request, res: ExpressResponse) => {
       const context = attachContext(req);
       res.on('close', () => changes.push(context.outcome.change));

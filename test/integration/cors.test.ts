@@ -1,7 +1,7 @@
 // CORS over real connections: preflights, marked answers, and that CouchDB never sees an OPTIONS.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { answerPreflight } from '../../src/admit/origin.ts';
+import { applyOriginRules } from '../../src/admit/origin.ts';
 import { type CorsSettings } from '../../src/config/cors-rule.ts';
 import { Unauthorized } from '../../src/http-errors.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
@@ -20,7 +20,7 @@ describe('answerPreflight', () => {
   let reached: string[] = [];
   before(async () => {
     server = await serveSteps([
-      answerPreflight(live, { publicUrl: '' }),
+      applyOriginRules(live, { publicUrl: '' }),
       (req, res, next) => {
         reached.push(req.method);
         if (req.url === '/closed') next(new Unauthorized('_reader access is required for this request'));
