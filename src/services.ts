@@ -25,7 +25,7 @@ import { type CouchClient } from './couch/client.ts';
 import { createTokenMinter, type TokenMinter } from './forward/token-minter.ts';
 import { type Nodes } from './forward/nodes.ts';
 import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
-import { type Invalidation } from './invalidation/bus.ts';
+import { type BusMessage } from './invalidation/bus.ts';
 import { createInvalidationBus, type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { type IsStillAuthenticated } from './revocation/after-wait.ts';
 import {
@@ -39,7 +39,7 @@ import { createStore, type Store } from './couch/store.ts';
 import { type WorkerChannel } from './cluster/worker-channel.ts';
 import { openCredentials, openSessions, openSignUpLimit, type SessionParts } from './session-services.ts';
 import { SIGN_UP_TIMING, type SignUpTiming } from './answer/sign-up.ts';
-import { type LoginLimit } from './limits/login-limit.ts';
+import { type AttemptLimit } from './limits/attempt-limit.ts';
 import { PasswordHashLimiter } from './limits/password-hash-limiter.ts';
 import { type SecurityStore } from './permissions/security-store.ts';
 
@@ -78,7 +78,7 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly valueBudget: BodyBudget;
   readonly dashboardFiles: DashboardFiles;
   readonly backups: Backups;
-  readonly signUpLimit: LoginLimit;
+  readonly signUpLimit: AttemptLimit;
   readonly signUpTiming: SignUpTiming;
   /** Shared by checks of passwords and writes of new ones. */
   readonly passwordHashes: PasswordHashLimiter;
@@ -226,6 +226,6 @@ function openInvalidationBus(
       else log.warn({ up }, 'invalidation feed is down');
     },
   });
-  workerChannel.onBroadcast((message) => bus.deliver(message as Invalidation));
+  workerChannel.onBroadcast((message) => bus.deliver(message as BusMessage));
   return bus;
 }

@@ -5,9 +5,9 @@ import { CredentialCache } from './identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheck } from './identity/credential-check.ts';
 import { createCredentialVersions, type CredentialVersions } from './identity/credential-versions.ts';
 import { type RunningKeyStore } from './identity/key-store.ts';
-import { createLoginLimit, type LoginLimit } from './limits/login-limit.ts';
+import { createAttemptLimit, type AttemptLimit } from './limits/attempt-limit.ts';
 import { type PasswordHashLimiter } from './limits/password-hash-limiter.ts';
-import { loginFailureChannel, signUpChannel } from './invalidation/bus.ts';
+import { wrongPasswordChannel, signUpChannel } from './invalidation/bus.ts';
 import { type RunningInvalidationBus } from './invalidation/store-bus.ts';
 import { createDashboardCookie, type DashboardCookie } from './identity/dashboard-cookie.ts';
 import { createSessionCookie, type SessionCookie } from './identity/session-cookie.ts';
@@ -54,7 +54,14 @@ export function openCredentials({
     cache: new CredentialCache(bus),
     keys,
     users: createUserCheck(couch, createDecoyUser({ couch, bus, secret, report }), passwordHashes),
-    limit: createLoginLimit(settings, loginFailureChannel(bus)),
+    limit: createAttemptLimit(
+      {
+        attempts: settings.loginFailures,
+        attemptsPerAddress: settings.loginFailuresPerAddress,
+        windowSeconds: settings.loginFailureWindowSeconds,
+      },
+      wrongPasswordChannel(bus),
+    ),
     bus,
   });
 }
@@ -91,10 +98,9 @@ export function openSessions({
 export function openSignUpLimit(
   { usersSignUpsPerAddress: count }: Settings,
   bus: RunningInvalidationBus,
-): LoginLimit {
-  const limits = { loginFailures: count, loginFailuresPerAddress: count, loginFailureWindowSeconds: 3600 };
-  return createLoginLimit(
-    limits,
+): AttemptLimit {
+  return createAttemptLimit(
+    { attempts: count, attemptsPerAddress: count, windowSeconds: 3600 },
     signUpChannel(bus),
     'Too many sign-ups from this address; try again later.',
   );

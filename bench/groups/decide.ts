@@ -80,7 +80,7 @@ function manyGrants(): PrefixGrants {
         return Promise.resolve();
       },
     } as unknown as Store,
-    bus: { onInvalidation: () => undefined, publish: () => Promise.resolve(), deliver: () => undefined },
+    bus: { onMessage: () => undefined, publish: () => Promise.resolve(), deliver: () => undefined },
     rules: { isOrdinary: () => true, ownDatabases: ['couchgate'], adopt: [] },
     ...{ fallbackCacheSeconds: 2, outageCacheSeconds: 60, now: Date.now, report: () => undefined },
   });

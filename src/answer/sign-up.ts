@@ -10,7 +10,7 @@ import { type UserDocument } from '../identity/couch-accounts.ts';
 import { createUser } from '../identity/user-writes.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type KeyedMutex } from '../limits/keyed-mutex.ts';
-import { type LoginLimit } from '../limits/login-limit.ts';
+import { type AttemptLimit } from '../limits/attempt-limit.ts';
 import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
@@ -26,7 +26,7 @@ export interface SignUpDeps extends TakenNamesDeps {
   /** Setting `users_own_fields`. */
   readonly ownFields: readonly string[];
   /** Counts every attempt of an address. */
-  readonly limit: LoginLimit;
+  readonly limit: AttemptLimit;
   readonly writes: KeyedMutex;
   readonly passwordHashes: Pick<PasswordHashLimiter, 'write'>;
   readonly timing: SignUpTiming;

@@ -14,7 +14,7 @@ export interface UnrecordedNames {
 
 export interface UnrecordedNamesOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly bus: Pick<InvalidationBus, 'onInvalidation'>;
+  readonly bus: Pick<InvalidationBus, 'onMessage'>;
   readonly index: Pick<PermissionIndex, 'grantsOf' | 'isDeleted'>;
   readonly existing: Pick<ExistingDatabases, 'withPrefix'>;
   /** Databases of Couchgate, which can have no grants. */
@@ -44,7 +44,7 @@ export function createUnrecordedNames(options: UnrecordedNamesOptions): Unrecord
   const { couch, bus, index, existing, reservedDatabases, now = Date.now } = options;
   const known = new Map<string, Read>();
   // A read that runs is forgotten as well: it may have the object as it was before.
-  bus.onInvalidation((item) => {
+  bus.onMessage((item) => {
     if (item.kind === 'permissions') known.delete(item.database);
   });
 

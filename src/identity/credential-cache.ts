@@ -40,9 +40,9 @@ export class CredentialCache {
   readonly #settling: RecentChanges;
   #drops = 0;
 
-  constructor(bus: Pick<InvalidationBus, 'onInvalidation'>, now: () => number = Date.now) {
+  constructor(bus: Pick<InvalidationBus, 'onMessage'>, now: () => number = Date.now) {
     this.#settling = new RecentChanges(now);
-    bus.onInvalidation((item) => {
+    bus.onMessage((item) => {
       if (item.kind === 'user') this.#settling.record(item.name);
       if (item.kind === 'key' || item.kind === 'user') this.drop(item.name);
     });

@@ -5,7 +5,7 @@ import { type HttpError, TooManyRequests, Unauthorized, Unavailable } from '../h
 import { type KeyStore } from './api-key.ts';
 import { type ParsedCredentials, readBasic } from './basic-credentials.ts';
 import { type CredentialCache, type KnownCredentials } from './credential-cache.ts';
-import { LOCKED, type LoginLimit } from '../limits/login-limit.ts';
+import { LOCKED, type AttemptLimit } from '../limits/attempt-limit.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { networkOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -42,7 +42,7 @@ export interface CredentialCheckOptions {
   readonly cache: CredentialCache;
   readonly keys: Pick<KeyStore, 'verify' | 'holds' | 'recall'>;
   readonly users: UserCheck;
-  readonly limit: LoginLimit;
+  readonly limit: AttemptLimit;
   readonly bus: Pick<InvalidationBus, 'upUntil'>;
   readonly credentialCacheSeconds: number;
   readonly fallbackCacheSeconds: number;

@@ -67,7 +67,7 @@ export function createCredentialVersions(options: CredentialVersionsOptions): Cr
     ...cacheOptions,
     read: (slot) => readOwner(couch, slot, toFingerprint),
   });
-  bus.onInvalidation((item) => {
+  bus.onMessage((item) => {
     if (item.kind === 'user') users.drop(item.name);
   });
   return {

@@ -26,7 +26,7 @@ export interface DecoyUser {
 
 export interface DecoyOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly bus: Pick<InvalidationBus, 'onInvalidation'>;
+  readonly bus: Pick<InvalidationBus, 'onMessage'>;
   /** Shared by all replicas, so that CouchDB's lockout counts across them. */
   readonly secret: Buffer;
   readonly report: (message: string, fields: object) => void;
@@ -58,7 +58,7 @@ export function createDecoyUser(options: DecoyOptions): DecoyUser {
     return undefined;
   }
 
-  bus.onInvalidation((item) => {
+  bus.onMessage((item) => {
     if (item.kind === 'user' && item.name === DECOY_NAME) ready = undefined;
   });
   const digest = (use: string, ...parts: readonly string[]): Buffer =>

@@ -14,7 +14,7 @@ import { type Store } from '../couch/store.ts';
 export interface KeyStoreOptions {
   readonly couch: Couch;
   readonly store: Store;
-  readonly bus: Pick<RunningInvalidationBus, 'onInvalidation' | 'publish' | 'deliver'>;
+  readonly bus: Pick<RunningInvalidationBus, 'onMessage' | 'publish' | 'deliver'>;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
   /** Keys in memory. */
@@ -62,7 +62,7 @@ class CouchKeyStore implements RunningKeyStore {
     this.#writes = new KeyWrites(options, this.#cache);
     this.#use = new KeyUse({ store });
     this.#list = new KeyList(store, this.#cache);
-    bus.onInvalidation((item) => {
+    bus.onMessage((item) => {
       if (item.kind === 'key') this.#cache.markStale(item.name);
     });
   }

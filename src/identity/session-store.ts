@@ -74,7 +74,7 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
   };
   const limit = new LogoutLimit({ keptMs: options.sessionTimeoutSeconds * 1000 + SLACK_MS + SWEEP_MS, now });
   const recent = new SessionsDuringPasswordChange(now);
-  bus.onInvalidation((item) => {
+  bus.onMessage((item) => {
     if (item.kind === 'session') ended.put(item.id, true);
     if (item.kind !== 'user') return;
     // If publishing fails, the outbox of the invalidation bus retries.

@@ -1,8 +1,9 @@
-// Defines the invalidation bus: the messages that make caches on all workers and replicas drop old data.
+// Defines the invalidation bus: its messages make caches on all workers and replicas drop old data. The
+// workers of one process also count attempts over it.
 import { type StoredDocument } from '../couch/store.ts';
-import { type LoginFailureChannel } from '../limits/login-limit.ts';
+import { type AttemptChannel } from '../limits/attempt-limit.ts';
 
-export type Invalidation =
+export type BusMessage =
   /** `isInFeed`: the changed record itself reaches other replicas, by the feed of the store. */
   | { readonly kind: 'permissions'; readonly database: string; readonly isInFeed?: true }
   | { readonly kind: 'key'; readonly name: string }
@@ -11,20 +12,20 @@ export type Invalidation =
   | { readonly kind: 'user'; readonly name: string }
   /** The session was ended. `expiresAt`: milliseconds since 1970; until then its token must be refused. */
   | { readonly kind: 'session'; readonly id: string; readonly expiresAt: number }
-  /** Only for the workers of this process, which count failed logins together (limits/login-limit.ts). */
+  /** Only for the workers of this process, which count failed logins together (limits/attempt-limit.ts). */
   | { readonly kind: 'wrongPassword'; readonly network: string; readonly slot: string }
   /** As `wrongPassword`, for sign-ups. */
   | { readonly kind: 'signUp'; readonly network: string; readonly slot: string };
 
 export interface InvalidationBus {
   /**
-   * Delivers an invalidation to the listeners of this process at once, then to the other workers and
+   * Delivers a message to the listeners of this process at once, then to the other workers and
    * replicas. Resolves when all workers of this replica have handled it. Rejects with `Unavailable` if the
    * end of a session could not be stored: it might be lost on a restart.
    */
-  publish(invalidation: Invalidation): Promise<void>;
+  publish(message: BusMessage): Promise<void>;
   /** Listeners are called synchronously, in the order of registration. */
-  onInvalidation(listener: (invalidation: Invalidation) => void): void;
+  onMessage(listener: (message: BusMessage) => void): void;
   /**
    * True while invalidations of other replicas are known to arrive. If false, caches keep data only briefly.
    */
@@ -50,23 +51,23 @@ export function holdsUntil(
   return readAt + Math.min(invalidationSeconds * 1000, Math.max(fallbackSeconds * 1000, upUntil - readAt));
 }
 
-type Bus = Pick<InvalidationBus, 'publish' | 'onInvalidation'>;
+type Bus = Pick<InvalidationBus, 'publish' | 'onMessage'>;
 
-/** Lets the login limits of all workers count failed attempts together, over the bus. */
-export function loginFailureChannel(bus: Bus): LoginFailureChannel {
+/** Lets the limits of all workers count wrong passwords together, over the bus. */
+export function wrongPasswordChannel(bus: Bus): AttemptChannel {
   return countingChannel(bus, 'wrongPassword');
 }
 
 /** As `loginFailureChannel`, for the limit of sign-ups. */
-export function signUpChannel(bus: Bus): LoginFailureChannel {
+export function signUpChannel(bus: Bus): AttemptChannel {
   return countingChannel(bus, 'signUp');
 }
 
-function countingChannel(bus: Bus, kind: 'wrongPassword' | 'signUp'): LoginFailureChannel {
+function countingChannel(bus: Bus, kind: 'wrongPassword' | 'signUp'): AttemptChannel {
   return {
     publish: ({ network, slot }) => bus.publish({ kind, network, slot }),
-    onFailure(listener) {
-      bus.onInvalidation((item) => {
+    onAttempt(listener) {
+      bus.onMessage((item) => {
         if (item.kind === kind) listener(item);
       });
     },

@@ -1,7 +1,7 @@
 // Stores invalidations for other replicas, and retries until CouchDB has them.
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '../http-errors.ts';
-import { type Invalidation } from './bus.ts';
+import { type BusMessage } from './bus.ts';
 import { type Store } from '../couch/store.ts';
 
 /**
@@ -26,7 +26,7 @@ export interface OutboxOptions {
  * Returns the id of the document that carries an invalidation to other replicas. `undefined` = none is
  * needed: the changed key, user or record document itself reaches them.
  */
-export function invalidationDocumentId(invalidation: Invalidation): string | undefined {
+export function invalidationDocumentId(invalidation: BusMessage): string | undefined {
   if (invalidation.kind === 'permissions')
     return invalidation.isInFeed === true ? undefined : PERMISSIONS + invalidation.database;
   return invalidation.kind === 'session' ? SESSION_PREFIX + invalidation.id : undefined;
@@ -34,7 +34,7 @@ export function invalidationDocumentId(invalidation: Invalidation): string | und
 
 export class Outbox {
   readonly #options: OutboxOptions;
-  readonly #waiting = new Map<string, Invalidation>();
+  readonly #waiting = new Map<string, BusMessage>();
   readonly #stop = new AbortController();
 
   constructor(options: OutboxOptions) {
@@ -51,7 +51,7 @@ export class Outbox {
    * of a session, the error is thrown as well: after a restart of this process the session would be valid
    * again.
    */
-  async send(invalidation: Invalidation): Promise<void> {
+  async send(invalidation: BusMessage): Promise<void> {
     const id = invalidationDocumentId(invalidation);
     if (id === undefined) return;
     try {
@@ -85,7 +85,7 @@ export class Outbox {
    * The change of the document is the message, not its content. On a conflict it is written again: the last
    * write then comes after every decision that it announces. Throws `Unavailable`.
    */
-  async #write(id: string, invalidation: Invalidation): Promise<void> {
+  async #write(id: string, invalidation: BusMessage): Promise<void> {
     const { store, now } = this.#options;
     const fields =
       invalidation.kind === 'session'

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow, type Couch } from '../couch/couch.ts';
 import { Outbox, type OutboxOptions, PERMISSIONS, SESSION_PREFIX } from './outbox.ts';
-import { type Invalidation, type InvalidationBus } from './bus.ts';
+import { type BusMessage, type InvalidationBus } from './bus.ts';
 import { OutageReport } from '../couch/outage.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { USER_ID_PREFIX } from '../couch/user-id.ts';
@@ -11,7 +11,7 @@ export interface InvalidationBusOptions extends OutboxOptions {
   readonly couch: Couch;
   readonly store: Store;
   /** Sends an invalidation to the other workers; resolves when each of them has called `deliver`. */
-  readonly workerChannel?: { readonly broadcast: (invalidation: Invalidation) => Promise<void> };
+  readonly workerChannel?: { readonly broadcast: (message: BusMessage) => Promise<void> };
   /** Called on every change of `up`. */
   readonly onState?: (up: boolean) => void;
 }
@@ -20,7 +20,7 @@ export interface RunningInvalidationBus extends InvalidationBus {
   /** Starts to follow `_users`; the store starts itself. */
   start(): void;
   /** Calls only the listeners of this process, for an invalidation that came from a worker or a feed. */
-  deliver(invalidation: Invalidation): void;
+  deliver(message: BusMessage): void;
   close(): void;
 }
 
@@ -32,7 +32,7 @@ export function createInvalidationBus(options: InvalidationBusOptions): RunningI
 
 class StoreInvalidationBus implements RunningInvalidationBus {
   readonly #options: InvalidationBusOptions;
-  readonly #listeners: ((invalidation: Invalidation) => void)[] = [];
+  readonly #listeners: ((message: BusMessage) => void)[] = [];
   readonly #outbox: Outbox;
   readonly #readOutage: OutageReport;
   readonly #sweepOutage: OutageReport;
@@ -61,12 +61,12 @@ class StoreInvalidationBus implements RunningInvalidationBus {
     return this.#upUntil;
   }
 
-  onInvalidation(listener: (invalidation: Invalidation) => void): void {
+  onMessage(listener: (message: BusMessage) => void): void {
     this.#listeners.push(listener);
   }
 
-  deliver(invalidation: Invalidation): void {
-    for (const listener of this.#listeners) listener(invalidation);
+  deliver(message: BusMessage): void {
+    for (const listener of this.#listeners) listener(message);
   }
 
   start(): void {
@@ -90,12 +90,9 @@ class StoreInvalidationBus implements RunningInvalidationBus {
     clearInterval(this.#sweep);
   }
 
-  async publish(invalidation: Invalidation): Promise<void> {
-    this.deliver(invalidation);
-    await Promise.all([
-      this.#options.workerChannel?.broadcast(invalidation),
-      this.#outbox.send(invalidation),
-    ]);
+  async publish(message: BusMessage): Promise<void> {
+    this.deliver(message);
+    await Promise.all([this.#options.workerChannel?.broadcast(message), this.#outbox.send(message)]);
   }
 
   #readRow({ id, doc }: ChangeRow): void {

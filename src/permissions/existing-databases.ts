@@ -16,7 +16,7 @@ export interface ExistingDatabases {
 
 export interface ExistingDatabasesOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly bus: Pick<InvalidationBus, 'onInvalidation'>;
+  readonly bus: Pick<InvalidationBus, 'onMessage'>;
   readonly now?: () => number;
 }
 
@@ -40,7 +40,7 @@ export function createExistingDatabases({
   /** Databases that changed since the last read began, and since the one before: nodes learn late. */
   let changed = new Set<string>();
   let changedBefore = new Set<string>();
-  bus.onInvalidation((item) => {
+  bus.onMessage((item) => {
     if (item.kind === 'permissions') changed.add(item.database);
   });
 

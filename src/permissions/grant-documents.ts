@@ -12,7 +12,7 @@ import { randomPause } from './random-pause.ts';
 
 export interface GrantDocumentsOptions {
   readonly store: Store;
-  readonly bus: Pick<RunningInvalidationBus, 'onInvalidation' | 'publish' | 'deliver'>;
+  readonly bus: Pick<RunningInvalidationBus, 'onMessage' | 'publish' | 'deliver'>;
   /** Start of the ids in the store. Other replicas have it, so it must not change. */
   readonly prefix: string;
   readonly fallbackCacheSeconds: number;
@@ -82,7 +82,7 @@ export class GrantDocuments {
       if (!up && this.#isLoaded) this.#readAt = options.now();
       this.#schedule(0);
     });
-    options.bus.onInvalidation((item) => {
+    options.bus.onMessage((item) => {
       if (item.kind === 'grant' && item.document._id.startsWith(options.prefix))
         this.#take(item.document, false);
     });

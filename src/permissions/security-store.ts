@@ -156,7 +156,7 @@ class CachedSecurity implements SecurityKeeper {
       keepSeconds: options.securityCacheSeconds + options.outageCacheSeconds,
       now: this.#now,
     });
-    options.bus.onInvalidation((item) => {
+    options.bus.onMessage((item) => {
       if (item.kind !== 'permissions') return;
       this.#recent.record(item.database);
       this.#absent.drop(item.database);

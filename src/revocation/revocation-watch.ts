@@ -1,6 +1,6 @@
 // Cuts running exchanges (feeds, other answers, uploads) when their permission has been revoked (H17).
 import { type Endpoint } from '../catalogue/endpoint.ts';
-import { type Invalidation, type InvalidationBus } from '../invalidation/bus.ts';
+import { type BusMessage, type InvalidationBus } from '../invalidation/bus.ts';
 import { LinkedList } from '../limits/linked-list.ts';
 import { type Principal } from '../principal/principal.ts';
 
@@ -40,7 +40,7 @@ export interface RevocationWatch {
 type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
 
 export interface RevocationWatchOptions {
-  readonly bus: Pick<InvalidationBus, 'onInvalidation'>;
+  readonly bus: Pick<InvalidationBus, 'onMessage'>;
   readonly isStillPermitted: IsStillPermitted;
   /** How long an exchange continues while the decision is not possible. */
   readonly outageSeconds: number;
@@ -66,7 +66,7 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
       if (isAffected(watch.exchange)) watch.check(isStillPermitted, now, outageMs);
     }
   };
-  options.bus.onInvalidation((invalidation) => {
+  options.bus.onMessage((invalidation) => {
     // Run after all other listeners: the caches that the new decision reads must have dropped the old data.
     queueMicrotask(() => {
       for (const watch of open.values()) if (isEndedBy(invalidation, watch.exchange)) watch.cut('revoked');
@@ -110,7 +110,7 @@ function memoize(isStillPermitted: IsStillPermitted): IsStillPermitted {
  * password; or permissions changed that only CouchDB can check. A client that is still permitted can connect
  * again.
  */
-function isEndedBy(invalidation: Invalidation, exchange: WatchedExchange): boolean {
+function isEndedBy(invalidation: BusMessage, exchange: WatchedExchange): boolean {
   if (invalidation.kind === 'session') return exchange.sessionId === invalidation.id;
   if (invalidation.kind === 'permissions')
     return exchange.identity === 'own' && exchange.database === invalidation.database;
@@ -122,7 +122,7 @@ function isEndedBy(invalidation: Invalidation, exchange: WatchedExchange): boole
 }
 
 /** True if the exchange needs a new decision. */
-function isAffectedBy(invalidation: Invalidation, { database, principal }: WatchedExchange): boolean {
+function isAffectedBy(invalidation: BusMessage, { database, principal }: WatchedExchange): boolean {
   if (invalidation.kind === 'permissions') return database === invalidation.database;
   if (invalidation.kind === 'grant') return principal.kind === 'key' || principal.kind === 'user';
   return invalidation.kind === 'key' && principal.kind === 'key' && principal.name === invalidation.name;

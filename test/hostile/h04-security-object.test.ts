@@ -272,7 +272,7 @@ describe('a database that is deleted and made again (H4)', () => {
     const security = createSecurityStore({
       prefixGrants: NO_PREFIX_GRANTS,
       couch: refusing,
-      bus: { publish: () => Promise.resolve(), onInvalidation: () => undefined, up: true, upUntil: Infinity },
+      bus: { publish: () => Promise.resolve(), onMessage: () => undefined, up: true, upUntil: Infinity },
       securityCacheSeconds: 300,
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,

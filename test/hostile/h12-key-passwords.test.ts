@@ -21,7 +21,7 @@ describe('the password of an API key (H12)', () => {
         ask: () => Promise.resolve({ status: 404, body: undefined }),
         follow: () => ({ close: () => undefined }),
       },
-      bus: { onInvalidation: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
+      bus: { onMessage: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
       keyCacheEntries: 100_000,

@@ -8,9 +8,9 @@ import { type CouchRequest } from '../../src/couch/couch.ts';
 import { TooManyRequests, Unavailable } from '../../src/http-errors.ts';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheckOptions } from '../../src/identity/credential-check.ts';
-import { createLoginLimit } from '../../src/limits/login-limit.ts';
+import { createAttemptLimit } from '../../src/limits/attempt-limit.ts';
 import { networkOf } from '../../src/principal/caller.ts';
-import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
+import { type BusMessage, wrongPasswordChannel } from '../../src/invalidation/bus.ts';
 import { localBus } from '../support/local-bus.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { PASSWORD_HASH_LIMITS, PasswordHashLimiter } from '../../src/limits/password-hash-limiter.ts';
@@ -153,9 +153,9 @@ describe('wrong passwords (H12)', () => {
 
 describe('wrong passwords at two workers of one process (H12)', () => {
   it('are counted together, whichever worker the connection came to', async () => {
-    const channel = loginFailureChannel(localBus());
-    const settings = { loginFailures: 4, loginFailuresPerAddress: 100, loginFailureWindowSeconds: 300 };
-    const workers = [createLoginLimit(settings, channel), createLoginLimit(settings, channel)] as const;
+    const channel = wrongPasswordChannel(localBus());
+    const settings = { attempts: 4, attemptsPerAddress: 100, windowSeconds: 300 };
+    const workers = [createAttemptLimit(settings, channel), createAttemptLimit(settings, channel)] as const;
     const ip = '192.0.2.1';
     for (const worker of [workers[0], workers[1], workers[0]]) await worker.count('alice', ip);
     for (const worker of workers) (await worker.enter('alice', ip))();
@@ -196,9 +196,9 @@ function openCheck(
 ) {
   const clock = { time: 0, waited: [] as number[], running: 0, most: 0 };
   const asked: CouchRequest[] = [];
-  const listeners: ((invalidation: Invalidation) => void)[] = [];
+  const listeners: ((invalidation: BusMessage) => void)[] = [];
   const bus = {
-    onInvalidation: (listener: (item: Invalidation) => void) => void listeners.push(listener),
+    onMessage: (listener: (item: BusMessage) => void) => void listeners.push(listener),
     upUntil: Infinity,
   };
   const couch = {
@@ -223,13 +223,13 @@ function openCheck(
       recall: () => undefined,
     },
     users: createUserCheck(couch, NO_DECOY, new PasswordHashLimiter()),
-    limit: createLoginLimit(
+    limit: createAttemptLimit(
       {
-        loginFailures: 5,
-        loginFailuresPerAddress: 100,
-        loginFailureWindowSeconds: 300,
+        attempts: 5,
+        attemptsPerAddress: 100,
+        windowSeconds: 300,
       },
-      loginFailureChannel(localBus()),
+      wrongPasswordChannel(localBus()),
     ),
     bus,
     credentialCacheSeconds: 60,
@@ -243,7 +243,7 @@ function openCheck(
     },
     ...over,
   });
-  const deliver = (item: Invalidation): void => listeners.forEach((listen) => listen(item));
+  const deliver = (item: BusMessage): void => listeners.forEach((listen) => listen(item));
   return { check, clock, asked, deliver };
 }
 
@@ -404,14 +404,14 @@ describe('a check of credentials', () => {
   });
 
   it('keeps a digest that only this process can make, not the password', async () => {
-    const cache = new CredentialCache({ onInvalidation: () => undefined });
+    const cache = new CredentialCache({ onMessage: () => undefined });
     const { check } = openCheck(() => yes('alice'), { cache });
     const secret = 'canary-password-5f1c';
     await check.check(encode('alice', secret), '192.0.2.1');
     const digest = cache.digestOf(encode('alice', secret));
     const held = inspect([digest, cache.get(digest)], { depth: 9 });
     assert.match(held, /alice/);
-    const elsewhere = new CredentialCache({ onInvalidation: () => undefined });
+    const elsewhere = new CredentialCache({ onMessage: () => undefined });
     assert.notEqual(elsewhere.digestOf(encode('alice', secret)), digest);
     assert.doesNotMatch(held, new RegExp(`${secret}|${encode('alice', secret)}`));
   });

@@ -4,8 +4,8 @@ import { describe, it } from 'node:test';
 import { CredentialCache } from '../../src/identity/credential-cache.ts';
 import { createCredentialCheck } from '../../src/identity/credential-check.ts';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
-import { createLoginLimit } from '../../src/limits/login-limit.ts';
-import { type Invalidation, loginFailureChannel } from '../../src/invalidation/bus.ts';
+import { createAttemptLimit } from '../../src/limits/attempt-limit.ts';
+import { type BusMessage, wrongPasswordChannel } from '../../src/invalidation/bus.ts';
 import { localBus } from '../support/local-bus.ts';
 
 const BASIC = Buffer.from('key:secret').toString('base64');
@@ -13,9 +13,9 @@ const BASIC = Buffer.from('key:secret').toString('base64');
 /** A check whose look-ups of a key the test answers itself, in their order. */
 function startCheck() {
   const lookUps: ((verdict: KeyVerdict) => void)[] = [];
-  const listeners: ((invalidation: Invalidation) => void)[] = [];
+  const listeners: ((invalidation: BusMessage) => void)[] = [];
   const check = createCredentialCheck({
-    cache: new CredentialCache({ onInvalidation: (listener) => void listeners.push(listener) }),
+    cache: new CredentialCache({ onMessage: (listener) => void listeners.push(listener) }),
     keys: {
       verify: () => new Promise((resolve) => lookUps.push(resolve)),
       holds: () => true,
@@ -28,13 +28,13 @@ function startCheck() {
       isOwnerName: () => Promise.resolve(false),
       recall: () => false,
     },
-    limit: createLoginLimit(
+    limit: createAttemptLimit(
       {
-        loginFailures: 5,
-        loginFailuresPerAddress: 100,
-        loginFailureWindowSeconds: 300,
+        attempts: 5,
+        attemptsPerAddress: 100,
+        windowSeconds: 300,
       },
-      loginFailureChannel(localBus()),
+      wrongPasswordChannel(localBus()),
     ),
     bus: { upUntil: Infinity },
     credentialCacheSeconds: 60,
@@ -48,8 +48,7 @@ function startCheck() {
       await new Promise(setImmediate);
     }
   };
-  const deliver = (invalidation: Invalidation): void =>
-    listeners.forEach((listener) => listener(invalidation));
+  const deliver = (invalidation: BusMessage): void => listeners.forEach((listener) => listener(invalidation));
   return { check, lookUps, lookUpBegun, deliver };
 }
 

@@ -38,7 +38,7 @@ describe('the name of an API key (H13)', () => {
         },
         follow: () => ({ close: () => undefined }),
       },
-      bus: { onInvalidation: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
+      bus: { onMessage: () => undefined, deliver: () => undefined, publish: () => Promise.resolve() },
       fallbackCacheSeconds: 2,
       outageCacheSeconds: 60,
       keyCacheEntries: 100_000,

@@ -98,7 +98,7 @@ const security = (bytes: number): Buffer =>
 function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
   const bus = {
     publish: () => Promise.resolve(),
-    onInvalidation: () => undefined,
+    onMessage: () => undefined,
     up: true,
     upUntil: Infinity,
   };

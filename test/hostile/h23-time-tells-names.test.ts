@@ -8,7 +8,7 @@ import { createDecoyUser, DECOY_NAME } from '../../src/identity/decoy-user.ts';
 import { makeKeyName } from '../../src/identity/secret.ts';
 import { createUserCheck } from '../../src/identity/user-check.ts';
 import { PasswordHashLimiter } from '../../src/limits/password-hash-limiter.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic, startIdentityFront, type IdentityFront } from '../support/identity-front.ts';
 import { ownCouch } from '../support/own-couch.ts';
@@ -204,7 +204,7 @@ const BASIC = (name: string, password: string): string =>
 function openCheck(documents: Map<string, Record<string, unknown>>, isWritable = true) {
   const checked: string[] = [];
   const reports: string[] = [];
-  const listeners: ((item: Invalidation) => void)[] = [];
+  const listeners: ((item: BusMessage) => void)[] = [];
   const clock = { now: 0 };
   const couch = {
     ask({ method, path, headers, body }: CouchRequest) {
@@ -230,7 +230,7 @@ function openCheck(documents: Map<string, Record<string, unknown>>, isWritable =
   };
   const decoy = createDecoyUser({
     couch,
-    bus: { onInvalidation: (listener) => void listeners.push(listener) },
+    bus: { onMessage: (listener) => void listeners.push(listener) },
     secret: Buffer.from('a secret of all replicas'),
     report: (message) => void reports.push(message),
     now: () => clock.now,

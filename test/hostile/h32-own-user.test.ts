@@ -9,7 +9,7 @@ import { SIGN_UP_TIMING } from '../../src/answer/sign-up.ts';
 import { isHeld, isTaken, type TakenNamesDeps } from '../../src/answer/taken-names.ts';
 import { createUser, updateUser, withdrawUser } from '../../src/identity/user-writes.ts';
 import { createUnrecordedNames, type UnrecordedNamesOptions } from '../../src/answer/unrecorded-names.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { HttpError, Unavailable } from '../../src/http-errors.ts';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
@@ -819,7 +819,7 @@ describe('H32: writes of users on a cluster', () => {
   it('know the names in any number of databases without a record, and read 100 in a second', async () => {
     const databases = Array.from({ length: 200 }, (_, at) => `old-${at}`);
     const state = { running: 0, most: 0, reads: 0, status: 200, names: ['lee'], nowMs: 0 };
-    let changed: (item: Invalidation) => void = () => undefined;
+    let changed: (item: BusMessage) => void = () => undefined;
     let duringRead: (() => void) | undefined;
     const options: UnrecordedNamesOptions = {
       couch: {
@@ -833,7 +833,7 @@ describe('H32: writes of users on a cluster', () => {
           return { status, body: path.includes('old-199') ? { members: { names } } : {} };
         },
       },
-      bus: { onInvalidation: (listener) => (changed = listener) },
+      bus: { onMessage: (listener) => (changed = listener) },
       index: { grantsOf: (database) => (database === 'new' ? [] : undefined), isDeleted: () => false },
       existing: { withPrefix: () => Promise.resolve([...databases, 'new', 'couchgate', '_users']) },
       reservedDatabases: new Set(['couchgate']),

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { TooBusy, Unavailable } from '../../src/http-errors.ts';
 import { createKeyStore, type RunningKeyStore } from '../../src/identity/key-store.ts';
 import { makeKeyName } from '../../src/identity/secret.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 
 const order = { label: null, expiresAt: null, by: 'admin' };
@@ -24,10 +24,10 @@ describe('keys that are not in memory (H36)', () => {
   let other: RunningKeyStore;
   let keys: RunningKeyStore;
   let now: number;
-  let listeners: ((item: Invalidation) => void)[];
-  let delivered: Invalidation[];
+  let listeners: ((item: BusMessage) => void)[];
+  let delivered: BusMessage[];
 
-  function open(deliver: (item: Invalidation) => void): RunningKeyStore {
+  function open(deliver: (item: BusMessage) => void): RunningKeyStore {
     return createKeyStore({
       store,
       couch: {
@@ -35,7 +35,7 @@ describe('keys that are not in memory (H36)', () => {
         follow: () => ({ close: () => undefined }),
       },
       bus: {
-        onInvalidation: (listener) => listeners.push(listener),
+        onMessage: (listener) => listeners.push(listener),
         deliver,
         publish: () => Promise.resolve(),
       },

@@ -5,7 +5,7 @@ import { Unavailable } from '../../src/http-errors.ts';
 import { type KeyVerdict } from '../../src/identity/api-key.ts';
 import { createKeyStore, type RunningKeyStore } from '../../src/identity/key-store.ts';
 import { createInvalidationBus, type RunningInvalidationBus } from '../../src/invalidation/store-bus.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { makeKeyName } from '../../src/identity/secret.ts';
 import { type CouchRequest } from '../../src/couch/couch.ts';
 import { MemoryStore } from '../support/memory-store.ts';
@@ -20,8 +20,8 @@ describe('the key store', () => {
   let keys: RunningKeyStore;
   let now: number;
   let userNames: Set<string>;
-  let broadcasts: Invalidation[];
-  let broadcast: (bus: Invalidation) => Promise<void>;
+  let broadcasts: BusMessage[];
+  let broadcast: (bus: BusMessage) => Promise<void>;
 
   /** A process that works on `store`. */
   function open(): RunningKeyStore {
@@ -304,8 +304,8 @@ describe('the key store', () => {
 
   it('tells nobody of a new label', async () => {
     const { key } = await keys.create(order);
-    const received: Invalidation[] = [];
-    bus.onInvalidation((invalidation) => received.push(invalidation));
+    const received: BusMessage[] = [];
+    bus.onMessage((invalidation) => received.push(invalidation));
     store.putSilently({ ...store.documents.get(`key:${key}`), _id: `key:${key}`, label: 'theirs' });
     store.deliver(`key:${key}`);
     assert.deepEqual(received, []);

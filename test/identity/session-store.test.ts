@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { type TooManyRequests, Unavailable } from '../../src/http-errors.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { createSessionStore } from '../../src/identity/session-store.ts';
 
@@ -13,9 +13,9 @@ const MISSING: CouchAnswer = { status: 404, body: { error: 'not_found', reason: 
 function open() {
   const state = { time: 0, up: true, answer: MISSING as CouchAnswer | Error, publish: Promise.resolve() };
   const asked: string[] = [];
-  const told: Invalidation[] = [];
-  const listeners: ((bus: Invalidation) => void)[] = [];
-  const tell = (bus: Invalidation): void => listeners.forEach((listen) => listen(bus));
+  const told: BusMessage[] = [];
+  const listeners: ((bus: BusMessage) => void)[] = [];
+  const tell = (bus: BusMessage): void => listeners.forEach((listen) => listen(bus));
   const store = createSessionStore({
     couch: {
       ask: ({ path }) => {
@@ -24,7 +24,7 @@ function open() {
       },
     },
     bus: {
-      onInvalidation: (listener) => void listeners.push(listener),
+      onMessage: (listener) => void listeners.push(listener),
       publish: (bus) => {
         told.push(bus);
         tell(bus);

@@ -5,12 +5,12 @@ import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 import { type ChangeRow } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { createInvalidationBus, type RunningInvalidationBus } from '../../src/invalidation/store-bus.ts';
-import { holdsUntil, type Invalidation } from '../../src/invalidation/bus.ts';
+import { holdsUntil, type BusMessage } from '../../src/invalidation/bus.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { until } from '../support/until.ts';
 
 const START = Date.parse('2030-01-01T00:00:00Z');
-const session = (id: string, expiresAt = START + 600_000): Invalidation => ({
+const session = (id: string, expiresAt = START + 600_000): BusMessage => ({
   kind: 'session',
   id,
   expiresAt,
@@ -19,10 +19,10 @@ const session = (id: string, expiresAt = START + 600_000): Invalidation => ({
 describe('the invalidation bus', () => {
   let store: MemoryStore;
   let bus: RunningInvalidationBus;
-  let received: Invalidation[];
+  let received: BusMessage[];
   let states: boolean[];
   let users: { change: (row: ChangeRow) => void; state: (up: boolean) => void };
-  let broadcast: (invalidation: Invalidation) => Promise<void>;
+  let broadcast: (invalidation: BusMessage) => Promise<void>;
   let reports: [string, object][];
 
   beforeEach(() => {
@@ -46,7 +46,7 @@ describe('the invalidation bus', () => {
       report: (message, fields) => reports.push([message, fields]),
       now: () => START,
     });
-    bus.onInvalidation((invalidation) => received.push(invalidation));
+    bus.onMessage((invalidation) => received.push(invalidation));
     bus.start();
   });
   afterEach(() => bus.close());

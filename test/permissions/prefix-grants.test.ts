@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { kindOfName } from '../../src/catalogue/database-name.ts';
 import { type StoredDocument } from '../../src/couch/store.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { PREFIX_GRANT, PrefixGrants } from '../../src/permissions/prefix-grants.ts';
 import { roleSourcesByName, roleSources } from '../../src/permissions/role-sources.ts';
 import { roleSet } from '../../src/permissions/role.ts';
@@ -21,17 +21,17 @@ const rules = {
 };
 
 function localBus() {
-  const listeners: ((item: Invalidation) => void)[] = [];
-  const delivered: Invalidation[] = [];
-  const deliver = (item: Invalidation): void => {
+  const listeners: ((item: BusMessage) => void)[] = [];
+  const delivered: BusMessage[] = [];
+  const deliver = (item: BusMessage): void => {
     delivered.push(item);
     for (const listener of listeners) listener(item);
   };
   return {
     delivered,
     deliver,
-    onInvalidation: (listener: (item: Invalidation) => void) => listeners.push(listener),
-    publish(item: Invalidation) {
+    onMessage: (listener: (item: BusMessage) => void) => listeners.push(listener),
+    publish(item: BusMessage) {
       deliver(item);
       return Promise.resolve();
     },

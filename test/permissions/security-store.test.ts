@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Couch, type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
 import { NotFound, PreconditionFailed, Unavailable } from '../../src/http-errors.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { type Caller, NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { storedForm } from '../../src/permissions/security-document.ts';
@@ -44,8 +44,8 @@ function open(options: Partial<SecurityStoreOptions> = {}) {
       return Promise.resolve({ status: 200, body: { ok: true } });
     },
   };
-  const listeners: ((invalidation: Invalidation) => void)[] = [];
-  const published: Invalidation[] = [];
+  const listeners: ((invalidation: BusMessage) => void)[] = [];
+  const published: BusMessage[] = [];
   const store = createSecurityStore({
     prefixGrants: NO_PREFIX_GRANTS,
     couch,
@@ -55,7 +55,7 @@ function open(options: Partial<SecurityStoreOptions> = {}) {
         for (const listener of listeners) listener(invalidation);
         return Promise.resolve();
       },
-      onInvalidation: (listener) => void listeners.push(listener),
+      onMessage: (listener) => void listeners.push(listener),
       get up() {
         return state.up;
       },

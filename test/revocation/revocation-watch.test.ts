@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import {
   createRevocationWatch,
   type WatchedExchange,
@@ -16,14 +16,14 @@ const user: Principal = { kind: 'user', name: 'alice', roles: [] };
 const endpoint = { id: 'changes' } as Endpoint;
 
 interface TestBus {
-  readonly onInvalidation: (listener: (invalidation: Invalidation) => void) => void;
-  readonly deliver: (invalidation: Invalidation) => Promise<void>;
+  readonly onMessage: (listener: (invalidation: BusMessage) => void) => void;
+  readonly deliver: (invalidation: BusMessage) => Promise<void>;
 }
 
 function testBus(): TestBus {
-  const listeners: ((invalidation: Invalidation) => void)[] = [];
+  const listeners: ((invalidation: BusMessage) => void)[] = [];
   return {
-    onInvalidation: (listener) => void listeners.push(listener),
+    onMessage: (listener) => void listeners.push(listener),
     deliver: async (invalidation) => {
       for (const listener of listeners) listener(invalidation);
       await new Promise((resolve) => setImmediate(resolve));
@@ -50,7 +50,7 @@ function watch(over: Partial<RevocationWatchOptions> = {}) {
 }
 
 describe('open feeds', () => {
-  const cases: readonly [string, Invalidation, Partial<WatchedExchange>, boolean][] = [
+  const cases: readonly [string, BusMessage, Partial<WatchedExchange>, boolean][] = [
     ['a change of its database', { kind: 'permissions', database: 'db' }, {}, true],
     ['a change of another database', { kind: 'permissions', database: 'other' }, {}, false],
     ['a change of its key', { kind: 'key', name: 'alpha' }, {}, true],

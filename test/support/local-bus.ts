@@ -1,12 +1,12 @@
 // An invalidation bus within this process: a publish calls every listener before it resolves.
-import { type Invalidation, type InvalidationBus } from '../../src/invalidation/bus.ts';
+import { type BusMessage, type InvalidationBus } from '../../src/invalidation/bus.ts';
 
 export function localBus(): InvalidationBus {
-  const listeners: ((invalidation: Invalidation) => void)[] = [];
+  const listeners: ((invalidation: BusMessage) => void)[] = [];
   return {
     up: true,
     upUntil: Infinity,
-    onInvalidation: (listener) => void listeners.push(listener),
+    onMessage: (listener) => void listeners.push(listener),
     publish(invalidation) {
       for (const listener of listeners) listener(invalidation);
       return Promise.resolve();

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { createCouch, type CouchClient } from '../../src/couch/client.ts';
 import { createKeyStore, type KeyStoreOptions, type RunningKeyStore } from '../../src/identity/key-store.ts';
 import { createInvalidationBus, type RunningInvalidationBus } from '../../src/invalidation/store-bus.ts';
-import { type Invalidation } from '../../src/invalidation/bus.ts';
+import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { createStore, type Store } from '../../src/couch/store.ts';
 
 export interface CouchAccess {
@@ -39,7 +39,7 @@ export interface Replica {
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
   /** Every invalidation that the bus delivered. */
-  readonly invalidations: Invalidation[];
+  readonly invalidations: BusMessage[];
   close(): Promise<void>;
 }
 
@@ -63,8 +63,8 @@ export function startReplica(
     keyCacheEntries: 100_000,
     ...options,
   });
-  const invalidations: Invalidation[] = [];
-  bus.onInvalidation((invalidation) => invalidations.push(invalidation));
+  const invalidations: BusMessage[] = [];
+  bus.onMessage((invalidation) => invalidations.push(invalidation));
   store.start();
   bus.start();
   return {

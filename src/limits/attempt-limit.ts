@@ -1,4 +1,4 @@
-// Limits failed logins per client address, and per name from one client address (H12).
+// Limits attempts per client address, and per name from one client address: failed logins and sign-ups (H12).
 import { createHash } from 'node:crypto';
 import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible';
 import { TooManyRequests } from '../http-errors.ts';
@@ -6,35 +6,36 @@ import { networkOf } from '../principal/caller.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import { Quota } from './quota.ts';
 
-export interface LoginLimitOptions {
-  readonly loginFailures: number;
-  readonly loginFailuresPerAddress: number;
-  readonly loginFailureWindowSeconds: number;
+export interface AttemptLimitOptions {
+  /** Counted attempts of one name from one address, within the window. */
+  readonly attempts: number;
+  readonly attemptsPerAddress: number;
+  readonly windowSeconds: number;
 }
 
-export interface LoginLimit {
+export interface AttemptLimit {
   /**
-   * Starts an attempt and returns the function that ends it; a wrong attempt must be counted before that.
-   * Waits while the attempts that run could use up all failures that are left. Throws a 429 with Retry-After
-   * if no failure is left. `enter` itself counts nothing.
+   * Starts an attempt and returns the function that ends it; an attempt that counts must be counted before
+   * that. Waits while the attempts that run could use up all that are left. Throws a 429 with Retry-After if
+   * none is left. `enter` itself counts nothing.
    */
   enter(name: string, ip: string): Promise<() => void>;
-  /** Counts a failed attempt, in all workers of this process. */
+  /** Counts an attempt, in all workers of this process. */
   count(name: string, ip: string): Promise<void>;
 }
 
-/** A failed attempt, as the workers send it to each other. */
-export interface LoginFailure {
+/** An attempt that counts, as the workers send it to each other. */
+export interface CountedAttempt {
   /** From `networkOf`. */
   readonly network: string;
   /** The name and the network as one key. */
   readonly slot: string;
 }
 
-/** Delivers failed attempts to this worker and to the other workers. */
-export interface LoginFailureChannel {
-  publish(failure: LoginFailure): Promise<void>;
-  onFailure(listener: (failure: LoginFailure) => void): void;
+/** Delivers counted attempts to this worker and to the other workers. */
+export interface AttemptChannel {
+  publish(attempt: CountedAttempt): Promise<void>;
+  onAttempt(listener: (attempt: CountedAttempt) => void): void;
 }
 
 /** CouchDB's own sentence. Its status would be 403; clients know 429 as the status to wait on. */
@@ -46,15 +47,15 @@ export const LOCKED = 'Account is temporarily locked due to multiple authenticat
  * before are not limited, so other clients behind the same address cannot lock a user out. `reason` is that
  * of the 429.
  */
-export function createLoginLimit(
-  options: LoginLimitOptions,
-  channel: LoginFailureChannel,
+export function createAttemptLimit(
+  options: AttemptLimitOptions,
+  channel: AttemptChannel,
   reason = LOCKED,
-): LoginLimit {
-  const duration = options.loginFailureWindowSeconds;
-  const byName = new Failures(options.loginFailures, duration);
-  const byAddress = new Failures(options.loginFailuresPerAddress, duration);
-  channel.onFailure(({ slot, network }) => {
+): AttemptLimit {
+  const duration = options.windowSeconds;
+  const byName = new Attempts(options.attempts, duration);
+  const byAddress = new Attempts(options.attemptsPerAddress, duration);
+  channel.onAttempt(({ slot, network }) => {
     byName.count(slot);
     byAddress.count(network);
   });
@@ -96,11 +97,11 @@ interface End {
 }
 
 /**
- * Failures per key within the window, and the attempts that run. A running attempt takes a failure in
+ * Counted attempts per key within the window, and the attempts that run. A running attempt is counted in
  * advance: otherwise a thousand attempts sent at once would all start before the first one is counted. Pinned
  * by test/hostile/h12-login-limit.test.ts.
  */
-class Failures {
+class Attempts {
   readonly #counted: RateLimiterMemory;
   readonly #running: Quota;
   readonly #ends = new Map<string, End>();
@@ -114,12 +115,12 @@ class Failures {
     void this.#counted.penalty(key);
   }
 
-  /** Failures in the present window; null = none. */
+  /** Attempts counted in the present window; null = none. */
   counted(key: string): Promise<RateLimiterRes | null> {
     return this.#counted.get(key);
   }
 
-  /** True if one more attempt would stay within the limit even if every running attempt fails. */
+  /** True if one more attempt would stay within the limit even if every running attempt counts. */
   mayStart(key: string, counted: RateLimiterRes | null): boolean {
     return this.#running.hasRoom(key, (counted?.consumedPoints ?? 0) + 1);
   }
