@@ -12,12 +12,13 @@ import { createPermissionHistory, type PermissionHistory } from './permissions/p
 import { PrefixGrants } from './permissions/prefix-grants.ts';
 import { RecordMaintenance } from './permissions/record-maintenance.ts';
 import { RecordFollower } from './permissions/record-follower.ts';
-import { createSecurityStore, type SecurityKeeper } from './permissions/security-store.ts';
+import { createPermissionStore } from './permissions/cached-permission-store.ts';
+import { type PermissionStore } from './permissions/permission-store.ts';
 import { ServerGrants } from './permissions/server-grants.ts';
 import { StoreMajority } from './permissions/store-majority.ts';
 
 export interface PermissionParts {
-  readonly security: SecurityKeeper;
+  readonly permissions: PermissionStore;
   readonly recordFollower: RecordFollower;
   readonly recordMaintenance: RecordMaintenance;
   readonly storeMajority: StoreMajority;
@@ -57,7 +58,7 @@ export function openPermissions(
   });
   const serverGrants = new ServerGrants({ ...settings, ...parts, ...clock, report });
   const creationLimit = new CreationLimit({ ...parts, ...clock, storeDatabase });
-  const security = createSecurityStore({
+  const permissions = createPermissionStore({
     ...settings,
     ...parts,
     prefixGrants,
@@ -67,20 +68,20 @@ export function openPermissions(
     ...(permissionStep === undefined ? {} : { step: permissionStep }),
   });
   const recordMaintenance = new RecordMaintenance({
-    ...{ couch: parts.couch, security, nodeUrls, report },
+    ...{ couch: parts.couch, permissions, nodeUrls, report },
     isKept: (database) => !own.includes(database) && isOpenToGrants(database),
   });
   const onLoaded = (): void => recordMaintenance.start();
-  const recordFollower = new RecordFollower({ ...parts, security, report, onLoaded });
+  const recordFollower = new RecordFollower({ ...parts, permissions, report, onLoaded });
   const history = createPermissionHistory({
     ...{ couch: parts.couch, report, historyDatabase: own[1] },
     keep: settings.permissionHistory,
     keepDays: settings.permissionHistoryDays,
   });
-  security.onAcknowledged((change) => history.record(change));
+  permissions.onAcknowledged((change) => history.record(change));
   const existingDatabases = createExistingDatabases(parts);
   return {
-    ...{ security, recordFollower, recordMaintenance, storeMajority, history, existingDatabases },
+    ...{ permissions, recordFollower, recordMaintenance, storeMajority, history, existingDatabases },
     ...{ prefixGrants, serverGrants, creationLimit },
   };
 }

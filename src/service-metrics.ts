@@ -82,7 +82,7 @@ function feedMetrics({ bus, revocationWatch }: Services, forwarding: Forwarding)
   ];
 }
 
-function cacheMetrics({ bus, keys, security }: Services): readonly MetricSource[] {
+function cacheMetrics({ bus, keys, permissions }: Services): readonly MetricSource[] {
   return [
     {
       name: 'cache_age_seconds',
@@ -107,19 +107,19 @@ function cacheMetrics({ bus, keys, security }: Services): readonly MetricSource[
       name: 'security_cache_hits_total',
       help: 'Reads of permissions answered from the cache.',
       type: 'counter',
-      read: () => security.stats.hits,
+      read: () => permissions.stats.hits,
     },
     {
       name: 'security_cache_misses_total',
       help: 'Reads of permissions sent to CouchDB.',
       type: 'counter',
-      read: () => security.stats.misses,
+      read: () => permissions.stats.misses,
     },
   ];
 }
 
 function recordMetrics({
-  security,
+  permissions,
   recordFollower,
   recordMaintenance,
   storeMajority,
@@ -130,7 +130,7 @@ function recordMetrics({
       help: 'Databases with a permission record, deleted ones included; 0 until the records are read.',
       type: 'gauge',
       aggregator: 'max',
-      read: () => security.index.size,
+      read: () => permissions.index.size,
     },
     {
       name: 'permission_records_unfinished',

@@ -41,7 +41,7 @@ import { openCredentials, openSessions, openSignUpLimit, type SessionParts } fro
 import { SIGN_UP_TIMING, type SignUpTiming } from './answer/sign-up.ts';
 import { type AttemptLimit } from './limits/attempt-limit.ts';
 import { PasswordHashLimiter } from './limits/password-hash-limiter.ts';
-import { type SecurityStore } from './permissions/security-store.ts';
+import { type PermissionReader } from './permissions/permission-store.ts';
 
 /** The inputs of a serving process. */
 export interface ServiceInputs {
@@ -66,8 +66,6 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly store: Store;
   readonly bus: RunningInvalidationBus;
   readonly keys: RunningKeyStore;
-  /** The permissions that authorize uses. */
-  readonly permissions: SecurityStore;
   /** Tried in this order. */
   readonly authenticators: readonly Authenticator[];
   readonly credentials: CredentialCheck;
@@ -96,7 +94,8 @@ export interface Services extends ServiceInputs, PermissionParts {
 export interface ReplaceableParts {
   readonly couch: CouchClient;
   readonly store: Store;
-  readonly permissions: SecurityStore;
+  /** Replaces these methods of the permission store. */
+  readonly permissionReader: PermissionReader;
   readonly authenticators: readonly Authenticator[];
   readonly checkNode: (url: string) => Promise<void>;
   /** Milliseconds since 1970; used by sessions only. */
@@ -135,7 +134,8 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const { keyCacheEntries } = settings;
   const keys = createKeyStore({ couch, store, bus, ...caches, keyCacheEntries, now: Date.now });
   const permissionParts = openPermissions(inputs, { couch, store, bus }, overrides);
-  const permissions = overrides.permissions ?? permissionParts.security;
+  const { permissions } = permissionParts;
+  Object.assign(permissions, overrides.permissionReader);
   const secret = inputs.sessionSecret;
   const passwordHashes = new PasswordHashLimiter();
   const credentialInputs = { settings, couch, bus, keys, secret, report, passwordHashes };
@@ -165,7 +165,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const signUpLimit = openSignUpLimit(settings, bus);
   const backups = openBackups({ ...inputs, store, ca, ...(timing === undefined ? {} : { timing }) });
   const checks = { isStillAuthenticated, isStillPermitted };
-  const access = { permissions, authenticators, credentials, sessionParts, revocationWatch };
+  const access = { authenticators, credentials, sessionParts, revocationWatch };
   const base = { tokens, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
   const users = { signUpLimit, signUpTiming, passwordHashes };
   const parts = { ...users, ...base, ...permissionParts, ...access, ...checks };
@@ -202,7 +202,7 @@ async function close(parts: Parts): Promise<void> {
   parts.serverGrants.close();
   parts.recordFollower.close();
   parts.storeMajority.close();
-  parts.security.close();
+  parts.permissions.close();
   parts.bus.close();
   parts.store.close();
   await parts.couch.close();

@@ -107,7 +107,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     authorizeOperation: authorizeOperation({
       permissions,
       grants: services,
-      markDatabase: (database) => services.security.mark(database),
+      markDatabase: (database) => services.permissions.mark(database),
       storeDatabase,
       bodies,
       valueBudget,
@@ -129,7 +129,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
 
 /** Creates a handler for each endpoint with `servedBy: couchgate`. */
 function createAnswers(services: Services, forwarding: Forwarding, state: ServerState): Answers {
-  const { settings, bodies, couch, security, keys, log, tokens, credentials, sessionParts } = services;
+  const { settings, bodies, couch, permissions, keys, log, tokens, credentials, sessionParts } = services;
   const { prefixGrants, creationLimit, isStillPermitted, isStillAuthenticated } = services;
   const tokenFor = tokens.tokenFor.bind(tokens);
   return {
@@ -137,7 +137,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
     ...nodeTasksHandlers({ couch }),
     ...databaseHandlers({
-      ...{ prefixGrants, creationLimit, couch, security, tokenFor, log, isStillPermitted },
+      ...{ prefixGrants, creationLimit, couch, permissions, tokenFor, log, isStillPermitted },
       publicUrl: settings.publicUrl,
     }),
     ...exportHandlers({
@@ -145,7 +145,7 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
       revocationWatch: services.revocationWatch,
     }),
     ...dashboardHandlers({ place: dashboardPlace(settings), files: services.dashboardFiles }),
-    ...legacyHandlers({ bodies, keys, permissions: security, isStillAuthenticated }),
+    ...legacyHandlers({ bodies, keys, permissions, isStillAuthenticated }),
     ...permissionAnswers(services),
     ...userAnswers(services),
     ...operatorAnswers(services, forwarding, state),
@@ -154,13 +154,14 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
 
 /** Keys, grants, lists of databases, and questions about them. */
 function permissionAnswers(services: Services) {
-  const { settings, bodies, couch, security, keys, log, isStillPermitted, isStillAuthenticated } = services;
+  const { settings, bodies, couch, permissions, keys, log, isStillPermitted, isStillAuthenticated } =
+    services;
   const { prefixGrants, serverGrants, existingDatabases: existing } = services;
   const { keyRotationOverlapSeconds } = settings;
   const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
-  const asked = { couch, keys, index: security.index, prefixGrants, reservedDatabases, isStillPermitted };
+  const asked = { couch, keys, index: permissions.index, prefixGrants, reservedDatabases, isStillPermitted };
   const requiresPrecondition = settings.securityWrite === 'require_precondition';
-  const forChanges = { bodies, security, requiresPrecondition, isStillAuthenticated };
+  const forChanges = { bodies, permissions, requiresPrecondition, isStillAuthenticated };
   const names = { couch, keys };
   return {
     ...securityHandlers({ ...forChanges, log, prefixGrants, names }),
@@ -170,7 +171,7 @@ function permissionAnswers(services: Services) {
     }),
     ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
     ...accessHandlers({
-      ...{ ...asked, security, existing, prefixGrants, serverGrants },
+      ...{ ...asked, permissions, existing, prefixGrants, serverGrants },
       areListsOpen: services.settings.allDbs !== 'owner',
     }),
     ...explainHandlers({
@@ -179,7 +180,7 @@ function permissionAnswers(services: Services) {
       explainerForOthers: createExplainer({ ...services, serverGrants: NO_MONITORS }),
     }),
     ...apiKeyHandlers({
-      ...{ bodies, keys, keyRotationOverlapSeconds, security, log },
+      ...{ bodies, keys, keyRotationOverlapSeconds, permissions, log },
       reservedDatabases,
     }),
     ...serverGrantHandlers({ bodies, serverGrants, names, isStillAuthenticated, now: Date.now }),
@@ -189,7 +190,7 @@ function permissionAnswers(services: Services) {
 
 /** One's own document of `_users`, and sign-up. */
 function userAnswers(services: Services) {
-  const { settings, bodies, couch, bus, keys, security, isStillPermitted } = services;
+  const { settings, bodies, couch, bus, keys, permissions, isStillPermitted } = services;
   const { prefixGrants, serverGrants, existingDatabases: existing, passwordHashes } = services;
   const ownFields = namesIn(settings.usersOwnFields);
   const writes = new KeyedMutex();
@@ -197,9 +198,9 @@ function userAnswers(services: Services) {
   return {
     ...ownUserHandlers(common),
     ...signUpHandler({
-      ...{ ...common, keys, index: security.index, prefixGrants, serverGrants },
+      ...{ ...common, keys, index: permissions.index, prefixGrants, serverGrants },
       unrecorded: createUnrecordedNames({
-        ...{ couch, bus, index: security.index, existing },
+        ...{ couch, bus, index: permissions.index, existing },
         reservedDatabases: new Set(ownDatabases(settings.storeDatabase)),
       }),
       limit: services.signUpLimit,

@@ -3,14 +3,14 @@ import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type AdmittedName, isMember } from '../permissions/couchdb-members.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
-import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-index.ts';
 import { type PrefixGrant } from '../permissions/prefix-grant.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { NO_ROLES, rolesOf, type RoleSet } from '../permissions/role.ts';
 import { type RoleSource } from '../permissions/role-sources.ts';
 
 export interface AccessRowsDeps {
-  readonly security: Pick<PermissionKeeper, 'index'>;
+  readonly permissions: { readonly index: PermissionIndex };
   readonly existing: ExistingDatabases;
   readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'isKnown'>;
   /** Databases of Couchgate, which can have no grants. */
@@ -51,8 +51,8 @@ export function requireGrantsKnown({ prefixGrants }: AccessRowsDeps): void {
 }
 
 /** Throws 503 while the permissions are not in memory. */
-export function requireIndexLoaded({ security }: AccessRowsDeps): void {
-  if (!security.index.isLoaded)
+export function requireIndexLoaded({ permissions }: AccessRowsDeps): void {
+  if (!permissions.index.isLoaded)
     throw new Unavailable('The permissions are being read; databases cannot be listed yet.', {
       retryAfterSeconds: 1,
     });
@@ -79,11 +79,11 @@ export async function databasesByPrefix(
 
 /** The databases on which the name has roles at this moment, and those where CouchDB names it. */
 export function databaseRows(
-  { prefixGrants, security, reservedDatabases }: AccessRowsDeps,
+  { prefixGrants, permissions, reservedDatabases }: AccessRowsDeps,
   admitted: AdmittedName,
   byPrefix: ReadonlyMap<string, readonly string[]>,
 ): readonly DatabaseRow[] {
-  const { index } = security;
+  const { index } = permissions;
   const { name } = admitted;
   // Roles have no effect where CouchDB decides.
   const leftToCouchdb = index.couchdbAuthOnly();

@@ -6,7 +6,7 @@ import { BadRequest, NotFound } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { accountNamed, type NamedAccount, type NamedAccountDeps } from '../identity/named-account.ts';
 import { type AdmittedName } from '../permissions/couchdb-members.ts';
-import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
 import { textOfRevision } from '../permissions/precondition.ts';
 import { fieldsOfGrant } from '../permissions/prefix-grant.ts';
@@ -37,7 +37,7 @@ import { revisionHeaders } from './security-conditions.ts';
 export interface AccessDeps extends AskedDatabaseDeps, NamedAccountDeps, AccessRowsDeps {
   readonly couch: Pick<Couch, 'ask'>;
   readonly keys: Pick<KeyStore, 'describe' | 'isKeyName' | 'named'>;
-  readonly security: Pick<PermissionKeeper, 'inForce' | 'index'>;
+  readonly permissions: Pick<PermissionStore, 'inForce' | 'index'>;
   readonly existing: ExistingDatabases;
   readonly prefixGrants: Pick<PrefixGrants, 'accessOf' | 'grantsOf' | 'grantsOn' | 'isKnown'>;
   readonly serverGrants: ServerReader;
@@ -107,7 +107,7 @@ async function accessTo(
   page: Question,
 ): Promise<{ readonly headers: Readonly<Record<string, string>>; readonly body: object }> {
   const isKept = mayHaveGrants(database, deps.reservedDatabases);
-  const found = isKept ? await deps.security.inForce(database, callerOf(context)) : undefined;
+  const found = isKept ? await deps.permissions.inForce(database, callerOf(context)) : undefined;
   if (found === undefined) throw new NotFound('Database does not exist.');
   const isOwner = known(context.identified, 'identified').principal.kind === 'owner';
   const { couchdbAuthOnly } = found.permissions;

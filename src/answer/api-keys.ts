@@ -10,13 +10,16 @@ import { answerRevocation } from './key-revoke.ts';
 import { type KeyFields, parseKeyFields, parseOverlap } from './key-fields.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
-import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-index.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { grantAll, type NewGrants, parseNewGrants, requireGrantable } from './key-grants.ts';
 
 export interface ApiKeyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create' | 'page' | 'describe' | 'change' | 'revoke' | 'rotate'>;
-  readonly security: Pick<PermissionKeeper, 'permissionsOf' | 'change' | 'index'>;
+  readonly permissions: Pick<PermissionStore, 'permissionsOf' | 'change'> & {
+    readonly index: PermissionIndex;
+  };
   /** Databases of Couchgate, which can have no grants. */
   readonly reservedDatabases: ReadonlySet<string>;
   readonly log: OperationalLog;
@@ -91,16 +94,16 @@ async function createKey(deps: ApiKeyDeps, req: Request, res: Response, context:
  * revoked and the answer is the error; a process that dies in between leaves a key with an unknown password.
  */
 async function answerGrantedKey(
-  { keys, security, log }: ApiKeyDeps,
+  { keys, permissions, log }: ApiKeyDeps,
   { label = null, expiresAt = null }: KeyFields,
   grants: NewGrants,
   { res, context }: { res: Response; context: Context },
 ): Promise<void> {
   const { principal } = known(context.identified, 'identified');
-  await requireGrantable(security, grants);
+  await requireGrantable(permissions, grants);
   const { key, password } = await keys.create({ label, expiresAt, by: principal.name });
   try {
-    await grantAll(security, key, grants, { by: principal, requestId: context.id });
+    await grantAll(permissions, key, grants, { by: principal, requestId: context.id });
   } catch (error) {
     await keys.revoke(key, principal.name).catch(() => {
       log.warn({ key }, 'API key without its grants could not be revoked; nobody knows its password');

@@ -6,7 +6,7 @@ import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
 import { type Context, known } from '../context.ts';
 import { Forbidden, Unavailable } from '../http-errors.ts';
-import { type PermissionIndex } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-index.ts';
 import { type PrefixReader } from '../permissions/prefix-grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { ownName, type Principal } from '../principal/principal.ts';

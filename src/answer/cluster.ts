@@ -23,7 +23,7 @@ export interface ClusterDeps {
   readonly openFeeds: () => number;
   readonly revocationWatch: { readonly count: number };
   readonly bus: { readonly up: boolean };
-  readonly security: {
+  readonly permissions: {
     readonly stats: { readonly hits: number; readonly misses: number };
     readonly index: { readonly size: number };
   };
@@ -39,7 +39,7 @@ const VERSION_TIMEOUT_MS = 2000;
  * The host and port of a node are shown, never the credentials that a URL could hold.
  */
 export function clusterHandlers(deps: ClusterDeps): Pick<Answers, 'api-cluster'> {
-  const { readiness, openFeeds, revocationWatch, bus, security, accessLog, live } = deps;
+  const { readiness, openFeeds, revocationWatch, bus, permissions, accessLog, live } = deps;
   return {
     async 'api-cluster'(_req, res) {
       const nodes = await Promise.all(deps.nodes.report().map((node) => describeNode(deps.couch, node)));
@@ -51,9 +51,9 @@ export function clusterHandlers(deps: ClusterDeps): Pick<Answers, 'api-cluster'>
         feeds: { open: openFeeds(), watched: revocationWatch.count },
         caches: {
           invalidation_feed_up: bus.up,
-          permission_records: security.index.size,
-          permission_hits: security.stats.hits,
-          permission_misses: security.stats.misses,
+          permission_records: permissions.index.size,
+          permission_hits: permissions.stats.hits,
+          permission_misses: permissions.stats.misses,
         },
         access_log: {
           enabled: accessLog.enabled,

@@ -10,7 +10,7 @@ import { BadRequest, Forbidden, HttpError, Unavailable } from '../http-errors.ts
 import { writeJson } from '../json/exact-numbers.ts';
 import { isMember } from '../permissions/couchdb-members.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
-import { type PermissionIndex } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-index.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { NO_ROLES, type RoleSet } from '../permissions/role.ts';
 import { type ServerReader } from '../permissions/server-grants.ts';

@@ -7,14 +7,14 @@ import { Forbidden, HttpError, Unavailable } from '../http-errors.ts';
 import { type CreationLimit } from '../permissions/creation-limit.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type SecurityKeeper } from '../permissions/security-store.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 
 export interface DatabaseDeps {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly security: Pick<SecurityKeeper, 'runExclusive' | 'recordCreation' | 'recordDeletion'>;
+  readonly permissions: Pick<PermissionStore, 'runExclusive' | 'recordCreation' | 'recordDeletion'>;
   /** Token for the request to CouchDB, so that its log names the caller. */
   readonly tokenFor: (
     principal: Principal,
@@ -61,7 +61,7 @@ async function create(deps: DatabaseDeps, res: Response, context: Context): Prom
     await recordCreation(deps, database, context);
     return made;
   };
-  const answer = await deps.security.runExclusive(database, make, principal);
+  const answer = await deps.permissions.runExclusive(database, make, principal);
   if (isDone(answer)) context.outcome.change = { action: 'create database', database };
   const location = `${deps.publicUrl}${known(context.target, 'target').path}`;
   relay(res, answer, isDone(answer) ? { Location: location } : {});
@@ -106,13 +106,13 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
   const drop = async (): Promise<CouchAnswer> => {
     // Other changes of this database ran first, and may have revoked the permission (H19).
     await requireStillPermitted(deps.isStillPermitted, context);
-    return deps.security.recordDeletion(database, principal, context.id, async () => {
+    return deps.permissions.recordDeletion(database, principal, context.id, async () => {
       const { query } = known(context.target, 'target');
       const deleted = await ask(deps, context, 'DELETE', reencoded(query));
       return { result: deleted, isDeleted: isDone(deleted) };
     });
   };
-  const answer = await deps.security.runExclusive(database, drop, principal);
+  const answer = await deps.permissions.runExclusive(database, drop, principal);
   if (isDone(answer)) context.outcome.change = { action: 'delete database', database };
   relay(res, answer, {});
 }
@@ -121,13 +121,13 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
  * If it fails, the database stays usable by the owner only: CouchDB's default admits server admins only (H4).
  */
 async function recordCreation(
-  { security, log }: DatabaseDeps,
+  { permissions, log }: DatabaseDeps,
   database: string,
   context: Context,
 ): Promise<void> {
   const { principal } = known(context.identified, 'identified');
   try {
-    await security.recordCreation(database, principal, context.id);
+    await permissions.recordCreation(database, principal, context.id);
   } catch (error) {
     const detail = error instanceof HttpError ? (error.detail ?? error.reason) : 'unexpected failure';
     log.warn(

@@ -7,7 +7,7 @@ import { callerOf, type Context, known } from '../context.ts';
 import { HttpError } from '../http-errors.ts';
 import { accountNamed, type NamedAccountDeps } from '../identity/named-account.ts';
 import { databaseOfForm } from '../permissions/permissions-form.ts';
-import { type PeekedPermissions, type PermissionReader } from '../permissions/permission-keeper.ts';
+import { type PeekedPermissions, type PermissionReader } from '../permissions/permission-store.ts';
 import { NOBODY } from '../principal/principal.ts';
 import { sendJson } from '../respond.ts';
 import { requireStillPermitted } from '../revocation/after-wait.ts';

@@ -1,7 +1,7 @@
 // Types of a request that is explained, and of its explanation.
 import { type Operation } from '../catalogue/operation.ts';
 import { type RefusedLogin } from '../identity/refused-login.ts';
-import { type PeekedPermissions } from '../permissions/permission-keeper.ts';
+import { type PeekedPermissions } from '../permissions/permission-store.ts';
 import { type Role } from '../permissions/role.ts';
 import { type Principal } from '../principal/principal.ts';
 

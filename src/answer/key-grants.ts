@@ -4,7 +4,7 @@ import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
 import { isObject, parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
-import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /** Database → roles of the new key, none of them empty. */
@@ -42,7 +42,7 @@ export function parseNewGrants(value: unknown, reserved: ReadonlySet<string>): N
  * it before the key is created: most mistakes then leave no trace.
  */
 export async function requireGrantable(
-  security: Pick<PermissionKeeper, 'permissionsOf'>,
+  security: Pick<PermissionStore, 'permissionsOf'>,
   grants: NewGrants,
 ): Promise<void> {
   for (const database of grants.keys()) {
@@ -58,7 +58,7 @@ export async function requireGrantable(
  * that a grant that is left has no holder.
  */
 export async function grantAll(
-  security: Pick<PermissionKeeper, 'change'>,
+  security: Pick<PermissionStore, 'change'>,
   name: string,
   grants: NewGrants,
   origin: { readonly by: Principal; readonly requestId: string },
@@ -98,7 +98,7 @@ interface RolesChange {
 
 /** Sets the roles of one name, and keeps those of the others. Throws as `change` does. */
 export async function setRoles(
-  security: Pick<PermissionKeeper, 'change'>,
+  security: Pick<PermissionStore, 'change'>,
   { database, name, roles, by, requestId, reason }: RolesChange,
 ): Promise<void> {
   const edit = (stored: StoredSecurity): SecurityRequest => {

@@ -4,14 +4,15 @@ import { type OperationalLog } from '../config/operational-log.ts';
 import { type Context, known } from '../context.ts';
 import { BadRequest } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
-import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-index.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type Principal } from '../principal/principal.ts';
 import { sendJson } from '../respond.ts';
 import { setRoles } from './key-grants.ts';
 
 export interface KeyRevokeDeps {
   readonly keys: Pick<KeyStore, 'revoke'>;
-  readonly security: Pick<PermissionKeeper, 'change' | 'index'>;
+  readonly permissions: Pick<PermissionStore, 'change'> & { readonly index: PermissionIndex };
   readonly log: OperationalLog;
 }
 
@@ -24,7 +25,7 @@ const MAX_REMOVALS = 100;
  * there is no such key.
  */
 export async function answerRevocation(
-  { keys, security, log }: KeyRevokeDeps,
+  { keys, permissions, log }: KeyRevokeDeps,
   key: string,
   res: Response,
   context: Context,
@@ -33,17 +34,17 @@ export async function answerRevocation(
   const { principal } = known(context.identified, 'identified');
   if (!(await keys.revoke(key, principal.name))) return false;
   context.outcome.change = { action: 'revoke', key };
-  if (!security.index.isLoaded) {
+  if (!permissions.index.isLoaded) {
     // The key is revoked; only the list is missing.
     sendJson(res, 200, { ok: true, granted_on: null });
     return true;
   }
-  const granted = [...security.index.databasesOf(key).keys()].sort();
+  const granted = [...permissions.index.databasesOf(key).keys()].sort();
   if (!removes) {
     sendJson(res, 200, { ok: true, granted_on: granted });
     return true;
   }
-  const removed = await removeGrants(security, key, granted.slice(0, MAX_REMOVALS), principal, context.id);
+  const removed = await removeGrants(permissions, key, granted.slice(0, MAX_REMOVALS), principal, context.id);
   const isRemoved = new Set(removed);
   const left = granted.filter((database) => !isRemoved.has(database));
   if (left.length > 0) log.warn({ key, left: left.length }, 'grants of a revoked API key are left');
@@ -53,7 +54,7 @@ export async function answerRevocation(
 }
 
 async function removeGrants(
-  security: Pick<PermissionKeeper, 'change'>,
+  security: Pick<PermissionStore, 'change'>,
   key: string,
   databases: readonly string[],
   by: Principal,

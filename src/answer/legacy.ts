@@ -7,7 +7,7 @@ import { describeChange } from '../permissions/permission-change.ts';
 import { databaseOfForm, grantOfForm } from '../permissions/permissions-form.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
 import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
-import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillAuthenticated, standingOf } from '../revocation/after-wait.ts';
 import { answerNewKey } from './api-keys.ts';
@@ -16,7 +16,7 @@ import { type Answers } from './index.ts';
 export interface LegacyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create'>;
-  readonly permissions: Pick<PermissionKeeper, 'change'>;
+  readonly permissions: Pick<PermissionStore, 'change'>;
   readonly isStillAuthenticated: IsStillAuthenticated;
 }
 

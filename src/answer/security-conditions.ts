@@ -2,7 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { type Context, known } from '../context.ts';
 import { BadRequest, HttpError } from '../http-errors.ts';
-import { MAX_REASON_LENGTH, type Precondition, type RevisionName } from '../permissions/permission-keeper.ts';
+import { MAX_REASON_LENGTH, type Precondition, type RevisionName } from '../permissions/change.ts';
 import { preconditionOf, textOfRevision } from '../permissions/precondition.ts';
 
 export interface ChangeConditions {

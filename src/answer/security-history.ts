@@ -6,12 +6,8 @@ import { BadRequest, Conflict, HttpError, NotFound, PreconditionFailed } from '.
 import { type InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 import { type HistoryEntry } from '../permissions/history-document.ts';
 import { type PermissionHistory } from '../permissions/permission-history.ts';
-import {
-  type PermissionKeeper,
-  type PermissionsInForce,
-  type Precondition,
-  type RevisionName,
-} from '../permissions/permission-keeper.ts';
+import { type PermissionsInForce, type Precondition, type RevisionName } from '../permissions/change.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { textOfRevision } from '../permissions/precondition.ts';
 import { permissionsIn, shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut } from '../permissions/security-request.ts';
@@ -25,7 +21,7 @@ import { conditionsOf, revisionHeaders } from './security-conditions.ts';
 
 export interface SecurityHistoryDeps {
   readonly bodies: BodyReader;
-  readonly security: Pick<PermissionKeeper, 'inForce' | 'change'>;
+  readonly permissions: Pick<PermissionStore, 'inForce' | 'change'>;
   readonly history: PermissionHistory;
   readonly requiresPrecondition: boolean;
   readonly isStillAuthenticated: IsStillAuthenticated;
@@ -79,14 +75,14 @@ interface Query {
   readonly generation: string | undefined;
 }
 
-async function queryOf({ security }: SecurityHistoryDeps, context: Context): Promise<Query> {
+async function queryOf({ permissions }: SecurityHistoryDeps, context: Context): Promise<Query> {
   const query = new URLSearchParams(known(context.target, 'target').query);
   const limit = countIn(query, 'limit') ?? DEFAULT_LIMIT;
   if (limit < 1 || limit > MAX_LIMIT) throw new BadRequest(`\`limit\` must be from 1 to ${MAX_LIMIT}`);
   const before = countIn(query, 'before');
   if (known(context.identified, 'identified').principal.kind === 'owner')
     return { limit, before, generation: undefined };
-  const { generation } = await inForceOf(security, context);
+  const { generation } = await inForceOf(permissions, context);
   return { limit, before, generation };
 }
 
@@ -134,7 +130,7 @@ async function rollBack(
   res: Response,
   context: Context,
 ): Promise<void> {
-  const { security, requiresPrecondition } = deps;
+  const { permissions, requiresPrecondition } = deps;
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
   const conditions = conditionsOf(req, context, requiresPrecondition);
@@ -146,10 +142,10 @@ async function rollBack(
     throw new BadRequest(`Unknown field ${JSON.stringify(unknown)}; allowed: revision`);
   if (!Number.isSafeInteger(revision) || Number(revision) < 0)
     throw new BadRequest('`revision` must be the number of a revision');
-  const inForce = await inForceOf(security, context);
+  const inForce = await inForceOf(permissions, context);
   const { document } = await revisionOf(deps, context, Number(revision), inForce.generation);
   const target = parseSecurityPut(document);
-  const change = await security.change(
+  const change = await permissions.change(
     database,
     principal,
     (stored) => {
@@ -202,7 +198,7 @@ function allowedIn(context: Context): ReadonlySet<string> {
 }
 
 async function inForceOf(
-  security: SecurityHistoryDeps['security'],
+  security: SecurityHistoryDeps['permissions'],
   context: Context,
 ): Promise<PermissionsInForce> {
   const found = await security.inForce(databaseOf(context), callerOf(context));

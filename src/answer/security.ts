@@ -5,7 +5,7 @@ import { callerOf, type Context, databaseOf, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { describeChange } from '../permissions/permission-change.ts';
-import { type PermissionKeeper } from '../permissions/permission-keeper.ts';
+import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
@@ -18,7 +18,7 @@ import { type BodyReader } from '../body/read.ts';
 
 export interface SecurityDeps {
   readonly bodies: BodyReader;
-  readonly security: Pick<PermissionKeeper, 'inForce' | 'change'>;
+  readonly permissions: Pick<PermissionStore, 'inForce' | 'change'>;
   readonly log: OperationalLog;
   /** Setting `security_write`: a change must name the revision that it replaces. */
   readonly requiresPrecondition: boolean;
@@ -39,7 +39,7 @@ export function securityHandlers(
   deps: SecurityDeps,
 ): Pick<Answers, 'security-get' | 'security-put' | 'api-security-get' | 'api-security-put'> {
   const show = async (_req: Request, res: Response, context: Context): Promise<void> => {
-    const found = await deps.security.inForce(databaseOf(context), callerOf(context));
+    const found = await deps.permissions.inForce(databaseOf(context), callerOf(context));
     if (found === undefined) throw new NotFound('Database does not exist.');
     const headers = { ...revisionHeaders(found), ...prefixGrantsHeader(deps, found.permissions) };
     sendJson(res, 200, shownForm(found.document), headers);
@@ -71,7 +71,7 @@ function prefixGrantsHeader(
  * set `members`, and would close the database without a sign.
  */
 async function replaceSecurity(
-  { bodies, security, log, requiresPrecondition, names, isStillAuthenticated }: SecurityDeps,
+  { bodies, permissions, log, requiresPrecondition, names, isStillAuthenticated }: SecurityDeps,
   req: Request,
   res: Response,
   context: Context,
@@ -88,7 +88,7 @@ async function replaceSecurity(
       exact: true,
     }),
   );
-  const change = await security.change(database, principal, () => request, {
+  const change = await permissions.change(database, principal, () => request, {
     via: 'api',
     ifMatch,
     reason,

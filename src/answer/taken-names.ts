@@ -6,7 +6,7 @@ import { readAdmin } from '../identity/couch-accounts.ts';
 import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { isKeyShaped } from '../identity/secret.ts';
 import { userLeaves } from '../identity/user-writes.ts';
-import { type PermissionIndex } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-index.ts';
 import { isMarker } from '../principal/marker.ts';
 import { SELF_NAME } from '../principal/principal.ts';
 import { type UnrecordedNames } from './unrecorded-names.ts';

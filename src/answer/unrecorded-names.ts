@@ -5,7 +5,7 @@ import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
-import { type PermissionIndex } from '../permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../permissions/permission-index.ts';
 
 export interface UnrecordedNames {
   /** True if one of the objects has the name, in any place. Throws `Unavailable` if one cannot be read. */

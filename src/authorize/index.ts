@@ -23,7 +23,7 @@ import {
 } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
-import { type SecurityStore } from '../permissions/security-store.ts';
+import { type PermissionReader } from '../permissions/permission-store.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
@@ -42,7 +42,7 @@ import { decideNow, type OtherGrants } from './decide-now.ts';
 import { decideOwnUser, type UserSettings } from './own-user.ts';
 
 export interface AuthorizeDeps extends BodyLimits, UserSettings {
-  readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  readonly permissions: Pick<PermissionReader, 'permissionsOf'>;
   readonly grants: OtherGrants;
   /** Writes the markers of a database that has none. Until then, CouchDB refuses our tokens. */
   readonly markDatabase: (database: string) => Promise<void>;

@@ -1,7 +1,7 @@
 // Decides again about a request that was permitted before: after a wait, and while it runs (H17, H19).
 import { type KeyStore } from '../identity/api-key.ts';
 import { type SessionStore } from '../identity/session-store.ts';
-import { type SecurityStore } from '../permissions/security-store.ts';
+import { type PermissionReader } from '../permissions/permission-store.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type WatchedExchange } from '../revocation/revocation-watch.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
@@ -9,7 +9,7 @@ import { decideNow, type OtherGrants } from './decide-now.ts';
 export interface StillPermittedDeps {
   readonly keys: Pick<KeyStore, 'holds'>;
   readonly sessions: Pick<SessionStore, 'isEnded'>;
-  readonly permissions: Pick<SecurityStore, 'permissionsOf'>;
+  readonly permissions: Pick<PermissionReader, 'permissionsOf'>;
   readonly grants: OtherGrants;
 }
 

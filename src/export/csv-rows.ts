@@ -35,7 +35,7 @@ const FORMULA_WITHIN = /([;\t\r\n])(?=[=+\-@\uFF1D\uFF0B\uFF0D\uFF20])/g;
 const FORMULA_FIRST = /^[=+\-@\t\r\uFF1D\uFF0B\uFF0D\uFF20]/;
 
 /** Of a number that is converted: a million digits take a second in one turn. */
-const MOST_DIGITS = 1000;
+const MAX_DIGITS = 1000;
 
 const ENDS_WITH_SEPARATOR = /[;\t\r\n]$/;
 
@@ -101,7 +101,7 @@ function cellOf(value: unknown): Cell | LongCell {
   if (typeof value === 'boolean') return value ? 'true' : 'false';
   if (typeof value === 'function') {
     const text = (value as ExactNumber)();
-    return text.length <= MOST_DIGITS && /^-?\d+$/.test(text) ? BigInt(text) : text;
+    return text.length <= MAX_DIGITS && /^-?\d+$/.test(text) ? BigInt(text) : text;
   }
   const pieces = jsonPieces(value, PIECE_LENGTH);
   const first = String(pieces.next().value);

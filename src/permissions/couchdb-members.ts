@@ -1,5 +1,5 @@
 // Decides whom CouchDB admits to a database that is left to it (`couchdb_auth_only`).
-import { type CouchdbMembers } from './permission-keeper.ts';
+import { type CouchdbMembers } from './permission-index.ts';
 
 /** Whose access is asked for. */
 export interface AdmittedName {

@@ -7,7 +7,7 @@ import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
-import { type Standing } from './permission-keeper.ts';
+import { type Standing } from './change.ts';
 import { randomPause } from './random-pause.ts';
 
 export interface GrantDocumentsOptions {

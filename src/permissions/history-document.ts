@@ -1,5 +1,5 @@
 // The documents of the permission history: one for each acknowledged change.
-import { type AcknowledgedChange, type ChangeVia } from './permission-keeper.ts';
+import { type AcknowledgedChange, type ChangeVia } from './change.ts';
 import { NO_ROLES, type Role, rolesOf } from './role.ts';
 import { shownForm } from './security-document.ts';
 import { isObject, type JsonObject } from './security-request.ts';

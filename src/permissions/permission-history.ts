@@ -17,7 +17,7 @@ import {
   HistoryReader,
   type StoredId,
 } from './history-reader.ts';
-import { type AcknowledgedChange } from './permission-keeper.ts';
+import { type AcknowledgedChange } from './change.ts';
 import { type JsonObject } from './security-request.ts';
 
 export interface PermissionHistory {

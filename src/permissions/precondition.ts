@@ -1,6 +1,6 @@
 // Reads and checks the condition of a change of permissions: If-Match or `?rev=`.
 import { BadRequest, PreconditionFailed } from '../http-errors.ts';
-import { type Precondition, type RevisionName } from './permission-keeper.ts';
+import { type Precondition, type RevisionName } from './change.ts';
 
 const FORM = /^[0-9a-f]{1,32}\.[0-9]{1,16}$/;
 const ENTITY_TAG = /^(?:W\/)?"([^"]*)"$/;

@@ -12,7 +12,7 @@ import {
 } from './security-document.ts';
 import { isRole, type Role } from './role.ts';
 import { isObject, type JsonObject, type SecurityRequest } from './security-request.ts';
-import { type ChangeVia } from './permission-keeper.ts';
+import { type ChangeVia } from './change.ts';
 
 /** Prefix of the ids in the store. Other replicas have it, so it must not change. */
 export const RECORD = 'permissions:';

@@ -7,12 +7,12 @@ import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { RECORD } from './record-document.ts';
 import { leafIn } from './record-leaves.ts';
 import { patienceMs } from './record-protocol.ts';
-import { type SecurityKeeper } from './security-store.ts';
+import { type PermissionStore } from './permission-store.ts';
 
 export interface RecordFollowerOptions {
   readonly store: Store;
   readonly bus: Pick<RunningInvalidationBus, 'deliver'>;
-  readonly security: SecurityKeeper;
+  readonly permissions: PermissionStore;
   readonly report: (message: string, fields: object) => void;
   /** Called once all records were read for the first time. */
   readonly onLoaded: () => void;
@@ -60,13 +60,13 @@ export class RecordFollower {
 
   /** Reads all records; rows of the feed that arrive meanwhile win. */
   async #load(): Promise<void> {
-    const { store, security, onLoaded } = this.#options;
-    if (this.#isLoading || security.index.isLoaded) return;
+    const { store, permissions, onLoaded } = this.#options;
+    if (this.#isLoading || permissions.index.isLoaded) return;
     this.#isLoading = true;
     while (store.up && !this.#stop.signal.aborted) {
       try {
         await store.each(RECORD, (document) => this.#take(document));
-        security.index.markRead();
+        permissions.index.markRead();
         onLoaded();
         this.#outage.succeeded();
         break;
@@ -80,23 +80,23 @@ export class RecordFollower {
 
   #readRow({ id, deleted, doc }: ChangeRow): void {
     if (!id.startsWith(RECORD)) return;
-    const { bus, security } = this.#options;
+    const { bus, permissions } = this.#options;
     const database = id.slice(RECORD.length);
     if (deleted || doc === undefined) {
-      security.index.remove(database);
+      permissions.index.remove(database);
       this.#watch(database);
       bus.deliver({ kind: 'permissions', database });
       return;
     }
     const document = doc as StoredDocument;
     const hasConflicts = this.#take(document);
-    if (hasConflicts || !security.isOwn(database, document._rev ?? ''))
+    if (hasConflicts || !permissions.isOwn(database, document._rev ?? ''))
       bus.deliver({ kind: 'permissions', database });
   }
 
   /** Returns true if the record has several leaves. */
   #take(document: StoredDocument): boolean {
-    const { index } = this.#options.security;
+    const { index } = this.#options.permissions;
     const database = document._id.slice(RECORD.length);
     const hasConflicts = Array.isArray(document['_conflicts']) && document['_conflicts'].length > 0;
     index.take(database, leafIn(document), hasConflicts);
@@ -108,31 +108,31 @@ export class RecordFollower {
   /** Looks at the record again after the time in which its writer would have finished. */
   #watch(database: string): void {
     if (this.#unfinished.has(database) || this.#stop.signal.aborted) return;
-    const before = this.#options.security.index.recordOf(database)?.rev;
+    const before = this.#options.permissions.index.recordOf(database)?.rev;
     const timer = setTimeout(() => void this.#lookAgain(database, before), patienceMs()).unref();
     this.#unfinished.set(database, timer);
   }
 
   async #lookAgain(database: string, before: string | undefined): Promise<void> {
     this.#unfinished.delete(database);
-    const record = this.#options.security.index.recordOf(database);
+    const record = this.#options.permissions.index.recordOf(database);
     if (record?.isAtRest === true) return;
     if (record?.rev === before) await this.#heal(database);
-    if (this.#options.security.index.recordOf(database)?.isAtRest === false) this.#watch(database);
+    if (this.#options.permissions.index.recordOf(database)?.isAtRest === false) this.#watch(database);
   }
 
   async #heal(database: string): Promise<void> {
-    const { security, report } = this.#options;
+    const { permissions, report } = this.#options;
     try {
       // After a change of this process, which may still be under way.
-      const finished = await security.runExclusive(database, () => security.records.heal(database));
+      const finished = await permissions.runExclusive(database, () => permissions.records.heal(database));
       if (finished === undefined) return;
       this.#healed += 1;
       const { revision, by, via } = finished.state;
       report('a change of permissions was finished for a writer that did not', {
         ...{ database, revision, by, via },
       });
-      await security.announce(database, finished);
+      await permissions.announce(database, finished);
     } catch (error) {
       report('a change of permissions cannot be finished yet', { database, detail: describeError(error) });
     }

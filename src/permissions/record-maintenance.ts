@@ -5,11 +5,11 @@ import { describeError } from '../couch/outage.ts';
 import { allDatabases } from './all-databases.ts';
 import { checkDatabase, type Drift, DRIFTS, REPAIRED_ALONE, repairDatabase } from './record-check.ts';
 import { type Seen } from './seen.ts';
-import { type SecurityKeeper } from './security-store.ts';
+import { type PermissionStore } from './permission-store.ts';
 
 export interface RecordMaintenanceOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly security: SecurityKeeper;
+  readonly permissions: PermissionStore;
   /** False for the store, and for databases where grants have no effect. */
   readonly isKept: (database: string) => boolean;
   readonly nodeUrls: readonly string[];
@@ -37,7 +37,7 @@ export class RecordMaintenance {
 
   constructor(options: RecordMaintenanceOptions) {
     this.#options = options;
-    options.security.onRead((seen) => this.#consider(seen));
+    options.permissions.onRead((seen) => this.#consider(seen));
   }
 
   /** Starts the sweeps; call it once the index is loaded. */
@@ -65,8 +65,8 @@ export class RecordMaintenance {
 
   /** Checks one database, and repairs what nobody has chosen. */
   async inspect(database: string): Promise<void> {
-    const { couch, nodeUrls, security, report } = this.#options;
-    const deps = { couch, nodeUrls, records: security.records };
+    const { couch, nodeUrls, permissions, report } = this.#options;
+    const deps = { couch, nodeUrls, records: permissions.records };
     try {
       const finding = await checkDatabase(deps, database);
       if (finding === undefined) {
@@ -79,12 +79,12 @@ export class RecordMaintenance {
         this.#drift.set(database, finding.drift);
         return;
       }
-      const finished = await security.runExclusive(database, () => repairDatabase(deps, finding));
+      const finished = await permissions.runExclusive(database, () => repairDatabase(deps, finding));
       this.#drift.delete(database);
       this.#repaired.set(finding.drift, (this.#repaired.get(finding.drift) ?? 0) + 1);
       // Every database gets its record once; that is no event.
       if (finding.drift !== 'no record') report('permissions were repaired', { ...finding });
-      if (finished !== undefined) await security.announce(database, finished);
+      if (finished !== undefined) await permissions.announce(database, finished);
     } catch (error) {
       if (this.#stop.signal.aborted) return;
       report('permissions could not be checked', { database, detail: describeError(error) });
@@ -93,10 +93,10 @@ export class RecordMaintenance {
 
   /** Checks the databases without a record, or all of them. Rejects with `Unavailable`. */
   async sweep(which: 'unrecorded' | 'all'): Promise<void> {
-    const { couch, security, isKept } = this.#options;
+    const { couch, permissions, isKept } = this.#options;
     for await (const database of allDatabases(couch, isKept)) {
       if (this.#stop.signal.aborted) return;
-      if (which === 'unrecorded' && (security.index.recordOf(database)?.start ?? null) !== null) continue;
+      if (which === 'unrecorded' && (permissions.index.recordOf(database)?.start ?? null) !== null) continue;
       await this.inspect(database);
       await this.#pause(PAUSE_MS);
     }

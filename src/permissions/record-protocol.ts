@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
-import { type ChangeOrigin } from './permission-keeper.ts';
+import { type ChangeOrigin } from './change.ts';
 import { type RecordCopies } from './record-copies.ts';
 import { type RecordState } from './record-document.ts';
 import { type JsonObject } from './security-request.ts';

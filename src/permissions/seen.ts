@@ -1,7 +1,7 @@
 // What was read of the permissions of one database, and the name of that state.
 import { type InForce, inForceOf } from './in-force.ts';
 import { closed } from './intersection.ts';
-import { type RevisionName } from './permission-keeper.ts';
+import { type RevisionName } from './change.ts';
 import { objectOf, permissionsOfForm } from './record-document.ts';
 import { type PermissionRecord } from './record-leaves.ts';
 import { mirrorNameIn, type StoredSecurity, versionOf } from './security-document.ts';

@@ -1,7 +1,7 @@
 // Refuses a request whose permission was revoked while it waited (H19).
 import { type Context, known, permitted } from '../context.ts';
 import { Forbidden, type HttpError, Unauthorized } from '../http-errors.ts';
-import { type Standing } from '../permissions/permission-keeper.ts';
+import { type Standing } from '../permissions/change.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type RevocationWatch, type WatchedExchange } from './revocation-watch.ts';
 import { watchedBy } from './watched-exchange.ts';

@@ -15,8 +15,8 @@ import { type KeyPage, type KeySummary } from '../../src/identity/api-key.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { permissionsIn, storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
-import { type PermissionIndex } from '../../src/permissions/permission-keeper.ts';
-import { type SecurityKeeper } from '../../src/permissions/security-store.ts';
+import { type PermissionIndex } from '../../src/permissions/permission-index.ts';
+import { type PermissionStore } from '../../src/permissions/permission-store.ts';
 import { ROLES, rolesOf } from '../../src/permissions/role.ts';
 import { asHttpError, sendError } from '../../src/respond.ts';
 import { rememberingLog } from '../support/log.ts';
@@ -78,7 +78,7 @@ const index: PermissionIndex = {
   isDeleted: () => false,
   couchdbMembersOf: () => undefined,
 };
-const permissions: Pick<SecurityKeeper, 'change' | 'permissionsOf'> = {
+const permissions: Pick<PermissionStore, 'change' | 'permissionsOf'> = {
   permissionsOf: (database) =>
     openToGrants.has(database) || database === 'left'
       ? { database, grants: new Map(), couchdbAuthOnly: database === 'left', marked: true }
@@ -479,7 +479,7 @@ describe('the handlers of API keys', () => {
       ...apiKeyHandlers({
         bodies: testBodies(),
         keys,
-        security: { ...permissions, index },
+        permissions: { ...permissions, index },
         reservedDatabases: new Set(['couchgate']),
         log: rememberingLog(),
         keyRotationOverlapSeconds: 86_400,

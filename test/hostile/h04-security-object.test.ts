@@ -9,7 +9,7 @@ import { endpoint } from '../../src/catalogue/catalogue.ts';
 import { type Context } from '../../src/context.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { markersOf } from '../../src/principal/marker.ts';
-import { createSecurityStore } from '../../src/permissions/security-store.ts';
+import { createPermissionStore } from '../../src/permissions/cached-permission-store.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic, startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { ownCouch } from '../support/own-couch.ts';
@@ -269,7 +269,7 @@ describe('a database that is deleted and made again (H4)', () => {
         return Promise.reject(new Unavailable('away'));
       },
     };
-    const security = createSecurityStore({
+    const permissions = createPermissionStore({
       prefixGrants: NO_PREFIX_GRANTS,
       couch: refusing,
       bus: { publish: () => Promise.resolve(), onMessage: () => undefined, up: true, upUntil: Infinity },
@@ -286,7 +286,7 @@ describe('a database that is deleted and made again (H4)', () => {
       prefixGrants: NO_PREFIX_GRANTS,
       creationLimit: { reserve: () => Promise.resolve('full') },
       couch: refusing,
-      security,
+      permissions,
       tokenFor: () => 'token',
       isStillPermitted: () => true,
       publicUrl: '',
@@ -309,8 +309,8 @@ describe('a database that is deleted and made again (H4)', () => {
     await handlers['db-create']({} as never, res as never, context);
     assert.deepEqual(sent, [201]);
     assert.equal(log.lines.length, 1);
-    assert.deepEqual([...((await security.permissionsOf('db'))?.grants ?? [])], []);
-    security.close();
+    assert.deepEqual([...((await permissions.permissionsOf('db'))?.grants ?? [])], []);
+    permissions.close();
   });
 });
 

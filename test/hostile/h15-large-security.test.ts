@@ -16,7 +16,8 @@ import {
   refuseManyNames,
 } from '../../src/permissions/security-request.ts';
 import { basic, startCouchgate, type Answer, type Couchgate } from '../support/couchgate.ts';
-import { createSecurityStore, type SecurityKeeper } from '../../src/permissions/security-store.ts';
+import { createPermissionStore } from '../../src/permissions/cached-permission-store.ts';
+import { type PermissionStore } from '../../src/permissions/permission-store.ts';
 import { rememberingLog } from '../support/log.ts';
 import { memoryCouch } from '../support/memory-couch.ts';
 import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
@@ -46,7 +47,7 @@ async function send(port: number, bytes: Buffer, times = 1): Promise<readonly Ra
 }
 
 /** `PUT /db/_security` as a key, or another that a header names; a change ends when the test says so. */
-async function startSecurity(change: SecurityKeeper['change']): Promise<number> {
+async function startSecurity(change: PermissionStore['change']): Promise<number> {
   const endpointOfPut = endpoint('security-put');
   const bodies = new BodyReader({ scannedBytes: PARSED_BODIES_BYTES, parsedBytes: PARSED_BODIES_BYTES });
   const server = await serveSteps([
@@ -71,7 +72,7 @@ async function startSecurity(change: SecurityKeeper['change']): Promise<number> 
       securityHandlers({
         prefixGrants: NO_PREFIX_GRANTS,
         bodies,
-        security: { change, inForce: () => Promise.resolve(undefined) },
+        permissions: { change, inForce: () => Promise.resolve(undefined) },
         log: rememberingLog(),
         requiresPrecondition: false,
         names: {
@@ -95,7 +96,7 @@ function put(body: Buffer, ...lines: readonly string[]): Buffer {
 const security = (bytes: number): Buffer =>
   gzipSync(`{"cloudant":{},"x":[${'["abcdefghijklmnop"],'.repeat((bytes - 40) / 21)}[]]}`);
 
-function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
+function startStore(couch: Pick<Couch, 'ask'>): PermissionStore {
   const bus = {
     publish: () => Promise.resolve(),
     onMessage: () => undefined,
@@ -103,7 +104,7 @@ function startStore(couch: Pick<Couch, 'ask'>): SecurityKeeper {
     upUntil: Infinity,
   };
   const seconds = { securityCacheSeconds: 1, fallbackCacheSeconds: 1, outageCacheSeconds: 1 };
-  const store = createSecurityStore({
+  const store = createPermissionStore({
     prefixGrants: NO_PREFIX_GRANTS,
     ...{ couch, bus, ...seconds, store: { up: true }, storeDatabase: 'couchgate', nodeUrls: [] },
     hasMajority: () => true,

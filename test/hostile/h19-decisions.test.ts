@@ -72,10 +72,10 @@ describe('a body that arrives after a role was taken away (H19)', () => {
     const key = await gate.key();
     const database = newName();
     await gate.database(database, { [key.name]: ['_admin'] });
-    const { security } = gate.running.services;
-    const runExclusive = security.runExclusive.bind(security);
+    const { permissions } = gate.running.services;
+    const runExclusive = permissions.runExclusive.bind(permissions);
     let entered = 0;
-    security.runExclusive = (name, work) => {
+    permissions.runExclusive = (name, work) => {
       entered += 1;
       return runExclusive(name, work);
     };

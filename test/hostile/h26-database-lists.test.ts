@@ -8,7 +8,7 @@ import { databaseListHandlers } from '../../src/answer/database-lists.ts';
 import { Context } from '../../src/context.ts';
 import { endpoint } from '../../src/catalogue/catalogue.ts';
 import { type CouchRequest } from '../../src/couch/couch.ts';
-import { type PermissionIndex } from '../../src/permissions/permission-keeper.ts';
+import { type PermissionIndex } from '../../src/permissions/permission-index.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { testBodies } from '../support/bodies.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';

@@ -135,7 +135,7 @@ describe('H30: questions about access', () => {
       couchdbMembersOf: () => undefined,
     };
     const deps = {
-      security: { index },
+      permissions: { index },
       existing: {
         filter: (names: readonly string[]) => Promise.resolve(names).finally(during),
         withPrefix: () => Promise.resolve([]),
@@ -279,7 +279,7 @@ describe('H30: questions about access', () => {
   it('are decided by the record, not by the index alone – a grant that has ended – 403', async () => {
     const late = await gate.key();
     await gate.database('h30-late', { [late.name]: ['_security'] });
-    const index = gate.running.services.security.index;
+    const index = gate.running.services.permissions.index;
     const rolesOn = index.rolesOn.bind(index);
     index.rolesOn = () => -1;
     try {

@@ -579,8 +579,8 @@ describe('H32: one’s own user document, and sign-up', () => {
     const settings = { usersSignUp: 'on', usersSignUpsPerAddress: 2 };
     const overrides = { signUpTiming: { ...SIGN_UP_TIMING, settleMs: 0, refusalQuantumMs: 0 } };
     const gate = await started(startCouchgate({ backend, settings, overrides }));
-    const { security, prefixGrants, serverGrants } = gate.running.services;
-    const isReady = () => security.index.isLoaded && prefixGrants.isKnown && serverGrants.isKnown;
+    const { permissions, prefixGrants, serverGrants } = gate.running.services;
+    const isReady = () => permissions.index.isLoaded && prefixGrants.isKnown && serverGrants.isKnown;
     await until(() => Promise.resolve(isReady()), 'the grants are known');
     const statuses: number[] = [];
     for (const name of [bob.name, `new-${unique()}`, `new-${unique()}`, bob.name])

@@ -181,10 +181,10 @@ describe('explain', () => {
     assert.equal((await explained(question)).decision, 'allow');
     await gate.grant('late', {});
     assert.equal((await explained(question)).decision, 'deny');
-    const { stats } = gate.running.services.security;
+    const { stats } = gate.running.services.permissions;
     const before = JSON.stringify(stats);
     await explained({ key: late.name, method: 'GET', path: '/never-read/apple' });
-    assert.equal(JSON.stringify(gate.running.services.security.stats), before);
+    assert.equal(JSON.stringify(gate.running.services.permissions.stats), before);
   });
 
   it('is an event of the audit log, without the path', async () => {

@@ -97,12 +97,12 @@ describe('permissions that several replicas change', { skip: withoutCouchdb }, (
 
   /** Changes through one replica until `limit` changes were made. */
   async function changeThrough(gate: Couchgate, database: string, race: Race, limit: number): Promise<void> {
-    const { security } = gate.running.services;
+    const { permissions } = gate.running.services;
     for (let made = 0; made < limit; made += 1) {
       const choice = race.choose();
       const beganAt = performance.now();
       try {
-        const { revision, after } = await security.change(
+        const { revision, after } = await permissions.change(
           database,
           OWNER,
           (inForce) => {
@@ -163,10 +163,10 @@ describe('permissions that several replicas change', { skip: withoutCouchdb }, (
   }
 
   async function read(gate: Couchgate, database: string, race: Race, isOver: () => boolean): Promise<void> {
-    const { security } = gate.running.services;
+    const { permissions } = gate.running.services;
     while (!isOver()) {
       const readAt = performance.now();
-      const found = await Promise.resolve(security.permissionsOf(database)).catch(() => undefined);
+      const found = await Promise.resolve(permissions.permissionsOf(database)).catch(() => undefined);
       race.check(found?.grants.keys() ?? [], readAt, gate);
       await delay(20);
     }
@@ -202,13 +202,13 @@ describe('permissions that several replicas change', { skip: withoutCouchdb }, (
   async function assertRest(t: TestContext, database: string, race: Race): Promise<void> {
     const [first, second] = replicas as readonly [Couchgate, Couchgate];
     const { services } = first.running;
-    const deps = { couch: services.couch, nodeUrls: backend.urls, records: services.security.records };
+    const deps = { couch: services.couch, nodeUrls: backend.urls, records: services.permissions.records };
     await until(async () => {
       await services.recordMaintenance.inspect(database);
       return (await checkDatabase(deps, database)) === undefined;
     }, 'record and objects are alike');
     await until(async () => (await leavesOf(database)) === 1, 'one leaf is left');
-    const seen = await services.security.inForce(database);
+    const seen = await services.permissions.inForce(database);
     const names = new Set(seen?.permissions.grants.keys());
     for (const name of race.revoked.keys())
       if (names.has(name)) race.violations.push(`${name} came back in the end`);

@@ -53,15 +53,15 @@ describe('permissions after a loss', { skip: withoutCouchdb }, () => {
   }
 
   async function revisionOf(gate: Couchgate, database: string): Promise<number> {
-    const { revision } = (await gate.running.services.security.inForce(database)) ?? {};
+    const { revision } = (await gate.running.services.permissions.inForce(database)) ?? {};
     return revision ?? 0;
   }
 
   async function isAlike(gate: Couchgate, database: string): Promise<void> {
-    const { recordMaintenance, security } = gate.running.services;
+    const { recordMaintenance, permissions } = gate.running.services;
     await until(async () => {
       await recordMaintenance.inspect(database);
-      return security.index.recordOf(database)?.isAtRest === true;
+      return permissions.index.recordOf(database)?.isAtRest === true;
     }, 'the database has a record again');
   }
 

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { type Couch, type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { createPermissionHistory } from '../../src/permissions/permission-history.ts';
-import { type AcknowledgedChange } from '../../src/permissions/permission-keeper.ts';
+import { type AcknowledgedChange } from '../../src/permissions/change.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet, type Role } from '../../src/permissions/role.ts';
 

@@ -196,7 +196,7 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
     if (principal.kind === 'key') couch.grants.set(principal.name, rolesNamed(principal.name));
     return { outcome: 'accepted', identified: { principal, method: 'basic' } };
   };
-  const permissions = {
+  const permissionReader = {
     permissionsOf(database: string) {
       asked.push(database);
       if (setup.permissions !== undefined) return setup.permissions(database);
@@ -220,7 +220,7 @@ async function start(setup: PolicyFrontSetup, open: Started): Promise<PolicyFron
     overrides: {
       couch,
       store: storeOfFront(),
-      ...(setup.realCredentials === true ? {} : { authenticators: [authenticate], permissions }),
+      ...(setup.realCredentials === true ? {} : { authenticators: [authenticate], permissionReader }),
       checkNode: () => Promise.resolve(),
       refusalQuantumMs: 0,
       dashboardFiles: DASHBOARD_FILES,

@@ -8,7 +8,10 @@ import { type Caller, NOBODY, type Principal } from '../../src/principal/princip
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { storedForm } from '../../src/permissions/security-document.ts';
 import { parseSecurityPut } from '../../src/permissions/security-request.ts';
-import { createSecurityStore, type SecurityStoreOptions } from '../../src/permissions/security-store.ts';
+import {
+  createPermissionStore,
+  type PermissionStoreOptions,
+} from '../../src/permissions/cached-permission-store.ts';
 import { markersOf } from '../../src/principal/marker.ts';
 import { ADMIN_ONLY, SimulatedCluster } from '../support/simulated-cluster.ts';
 import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
@@ -19,7 +22,7 @@ const alice: Caller = { principal: { kind: 'key', name: 'alice' }, ip: '2001:db8
 const stored = (body: Record<string, unknown>, stamp: number) =>
   storedForm(parseSecurityPut(body), 'db', { stamp });
 
-function open(options: Partial<SecurityStoreOptions> = {}) {
+function open(options: Partial<PermissionStoreOptions> = {}) {
   const clock = { time: 1_000_000 };
   const asked: CouchRequest[] = [];
   const records = new SimulatedCluster({ copies: 1 });
@@ -46,7 +49,7 @@ function open(options: Partial<SecurityStoreOptions> = {}) {
   };
   const listeners: ((invalidation: BusMessage) => void)[] = [];
   const published: BusMessage[] = [];
-  const store = createSecurityStore({
+  const store = createPermissionStore({
     prefixGrants: NO_PREFIX_GRANTS,
     couch,
     bus: {

@@ -4,7 +4,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { RecordFollower } from '../../src/permissions/record-follower.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { until } from '../support/until.ts';
-import { RecordIndex } from '../../src/permissions/permission-index.ts';
+import { RecordIndex } from '../../src/permissions/record-index.ts';
 import { type Leaf } from '../../src/permissions/record-document.ts';
 import { type JsonObject } from '../../src/permissions/security-request.ts';
 
@@ -69,7 +69,7 @@ describe('the follower of permission records', () => {
     const follower = new RecordFollower({
       store,
       bus: { deliver: () => undefined },
-      security: { index } as never,
+      permissions: { index } as never,
       report: (message, fields) => reports.push([message, fields]),
       onLoaded: () => undefined,
     });

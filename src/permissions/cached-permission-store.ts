@@ -13,18 +13,16 @@ import { getSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NewestVersionGuard } from './newest-version-guard.ts';
 import { refuseRevoked } from './permission-change.ts';
-import { RecordIndex } from './permission-index.ts';
+import { RecordIndex } from './record-index.ts';
 import {
   type AcknowledgedChange,
   type ChangeListener,
   type ChangeOptions,
   type Edit,
-  type PeekedPermissions,
   type PermissionChange,
-  type PermissionKeeper,
-  type PermissionReader,
   type PermissionsInForce,
-} from './permission-keeper.ts';
+} from './change.ts';
+import { type PeekedPermissions, type PermissionStore } from './permission-store.ts';
 import { PermissionRecords } from './permission-records.ts';
 import { refuseOtherRevision } from './precondition.ts';
 import { type PrefixReader } from './prefix-grants.ts';
@@ -38,49 +36,7 @@ import { EMPTY_REQUEST, refuseManyNames } from './security-request.ts';
 
 type Lookup = DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
 
-/** Read access, as authorize needs it. */
-export type SecurityStore = PermissionReader;
-
-/** Read and write access, for the handlers of `_security`, `PUT /{db}` and `DELETE /{db}`. */
-export interface SecurityKeeper extends PermissionKeeper {
-  /**
-   * Writes the record of a database that was just created; call it inside `runExclusive`. Writes the object
-   * only if CouchDB's default does not close the database. Resolves when all caches of this replica have
-   * dropped what they had. Throws `Unavailable`: then only the owner can use the database until permissions
-   * are set.
-   */
-  recordCreation(database: string, by: Principal, requestId: string): Promise<void>;
-  /**
-   * Runs `remove`, which deletes the database; call it inside `runExclusive`. If it did, all grants of the
-   * record are void. Drops all caches in any case. Resolves with the result of `remove`.
-   */
-  recordDeletion<T>(
-    database: string,
-    by: Principal,
-    requestId: string,
-    remove: () => Promise<{ readonly result: T; readonly isDeleted: boolean }>,
-  ): Promise<T>;
-  /**
-   * Writes the markers of a database that has none, and changes no grant. Resolves when CouchDB accepts them.
-   * Does nothing for a missing database, and where CouchDB decides. Throws `Unavailable`.
-   */
-  mark(database: string): Promise<void>;
-  /**
-   * Runs `work` when no other change of this database's permissions runs in this process. Work of the owner
-   * and of Couchgate itself (no `by`) goes before that of others, which throws 503 if too many wait.
-   */
-  runExclusive<T>(database: string, work: () => Promise<T>, by?: Principal): Promise<T>;
-  readonly records: PermissionRecords;
-  readonly index: RecordIndex;
-  /** Called with what was read for a decision: it may need a repair. */
-  onRead(listener: (seen: Seen) => void): void;
-  /** True if this process wrote the leaf, so that its row in the feed is no news. */
-  isOwn(database: string, rev: string): boolean;
-  /** Reports a change that this process finished for another writer. */
-  announce(database: string, finished: Finished): Promise<AcknowledgedChange>;
-}
-
-export interface SecurityStoreOptions {
+export interface PermissionStoreOptions {
   readonly couch: Pick<Couch, 'ask'>;
   readonly store: Pick<Store, 'up'>;
   readonly bus: InvalidationBus;
@@ -116,14 +72,14 @@ const BEING_CHANGED = 'The permissions of this database are being changed.';
 /** Leaves that this process wrote last; their rows in the feed follow within seconds. */
 const OWN_LEAVES = 1000;
 
-export function createSecurityStore(options: SecurityStoreOptions): SecurityKeeper {
-  return new CachedSecurity(options);
+export function createPermissionStore(options: PermissionStoreOptions): PermissionStore {
+  return new CachedPermissionStore(options);
 }
 
-class CachedSecurity implements SecurityKeeper {
+class CachedPermissionStore implements PermissionStore {
   readonly index: RecordIndex;
   readonly records: PermissionRecords;
-  readonly #options: SecurityStoreOptions;
+  readonly #options: PermissionStoreOptions;
   readonly #now: () => number;
   readonly #newest: NewestVersionGuard;
   readonly #changes = new KeyedMutex();
@@ -136,7 +92,7 @@ class CachedSecurity implements SecurityKeeper {
   readonly #changeListeners: ChangeListener[] = [];
   readonly #readListeners: ((seen: Seen) => void)[] = [];
 
-  constructor(options: SecurityStoreOptions) {
+  constructor(options: PermissionStoreOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#newest = new NewestVersionGuard(this.#now);
