@@ -3,13 +3,14 @@ import { type Request, type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { callerOf, type Context, databaseOf, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
+import { writeInPortions } from '../json/portions.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { shownForm } from '../permissions/security-document.ts';
-import { parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
-import { sendJson } from '../respond.ts';
+import { MAX_NAMES, parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
+import { sendJson, sendJsonText } from '../respond.ts';
 import { type IsStillAuthenticated, standingOf } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 import { conditionsOf, revisionHeaders } from './security-conditions.ts';
@@ -30,6 +31,8 @@ export interface SecurityDeps {
 
 /** Enough for MAX_NAMES names. */
 export const SECURITY_LIMIT_BYTES = 2_097_152;
+/** Room for objects with more names, which may shrink. */
+const MAX_MEMBERS = 4 * MAX_NAMES;
 
 /**
  * Creates the handlers. `/{db}/_security` and `/_api/v2/db/{db}/_security` are the same document.
@@ -42,7 +45,9 @@ export function securityHandlers(
     const found = await deps.permissions.inForce(databaseOf(context), callerOf(context));
     if (found === undefined) throw new NotFound('Database does not exist.');
     const headers = { ...revisionHeaders(found), ...prefixGrantsHeader(deps, found.permissions) };
-    sendJson(res, 200, shownForm(found.document), headers);
+    // Written past Couchgate, it may have megabytes.
+    const json = await writeInPortions(shownForm(found.document));
+    sendJsonText(res, 200, json, headers);
   };
   const replace = (req: Request, res: Response, context: Context): Promise<void> =>
     replaceSecurity(deps, req, res, context);
@@ -86,6 +91,7 @@ async function replaceSecurity(
       contentType: 'any',
       budget: 'parsed',
       exact: true,
+      members: MAX_MEMBERS,
     }),
   );
   const change = await permissions.change(database, principal, () => request, {

@@ -5,7 +5,7 @@ import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type BodyBudget, createBodyBudget, type Reserve } from './budget.ts';
 import { announcesBody, encodingOf, gunzip, inflatedLimit, isMultipart, mediaTypeOf } from './decode.ts';
-import { buildJson } from './json-build.ts';
+import { type BuildRules, buildJson } from './json-build.ts';
 import { isJsonObject, type JsonObject, parseForm } from './parse.ts';
 
 /** Bytes that all bodies of one kind may reserve at the same time. */
@@ -23,14 +23,12 @@ export interface BodyRules {
   readonly budget?: 'scanned' | 'parsed' | 'reserved';
 }
 
-export interface JsonRules extends BodyRules {
+export interface JsonRules extends BodyRules, BuildRules {
   /**
    * `json` (default) requires `application/json`. `any` reads JSON of every type, as CouchDB does for `PUT
    * /{db}/_security`.
    */
   readonly contentType?: 'json' | 'any';
-  /** True: no number changes its value when `writeJson` writes the object again. */
-  readonly exact?: boolean;
 }
 
 /**

@@ -1,9 +1,10 @@
-// Builds the value of large JSON in portions, so that it does not block the event loop (H20).
+// Builds the value of large JSON in portions, and writes it, so that it does not block the event loop (H20).
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest } from '../http-errors.ts';
 import { ANSWER_LIMITS, BODY_LIMITS, JsonBuilder, type JsonLimits } from './builder.ts';
 import { parseJson } from './parse.ts';
+import { jsonPieces } from './pieces.ts';
 import { JsonScan } from './scan.ts';
 
 /** JSON.parse stops every other request while it runs. */
@@ -33,4 +34,14 @@ export async function buildInPortions(
 export async function buildAnswer(bytes: Buffer): Promise<unknown> {
   if (bytes.length > AT_ONCE_BYTES) return await buildInPortions(bytes, true, ANSWER_LIMITS);
   return parseJson(bytes, true, ANSWER_LIMITS);
+}
+
+/** As `writeJson`, for a value that was parsed; lets other requests run after each portion. */
+export async function writeInPortions(value: unknown): Promise<string> {
+  let text = '';
+  for (const piece of jsonPieces(value, PORTION_BYTES)) {
+    if (text !== '') await nextTurn();
+    text += piece;
+  }
+  return text;
 }

@@ -32,7 +32,7 @@ import { NO_ROLES } from './role.ts';
 import { mirrorOf, permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
 import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
 import { objectInForce, type Seen } from './seen.ts';
-import { EMPTY_REQUEST, refuseManyNames } from './security-request.ts';
+import { EMPTY_REQUEST, refuseManyNames, refuseManyOthers } from './security-request.ts';
 
 type Lookup = DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
 
@@ -321,6 +321,7 @@ class CachedPermissionStore implements PermissionStore {
       // What was cached may be from before another replica wrote them.
       this.#cache.drop(database);
       if (seen === undefined || seen.permissions.marked || seen.permissions.couchdbAuthOnly) return;
+      refuseManyOthers(seen.security);
       const author: Authorship = { by: '', via: 'markers' };
       const finished = await this.records.change(database, ({ security }) => security, author);
       await this.announce(database, finished);

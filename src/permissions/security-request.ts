@@ -1,5 +1,6 @@
 // Checks the security object that a client puts.
 import { writeJson } from '../json/exact-numbers.ts';
+import { jsonPieces } from '../json/pieces.ts';
 import { BadRequest } from '../http-errors.ts';
 import { isMarker } from '../principal/marker.ts';
 import { isRole, ROLES, type Role } from './role.ts';
@@ -34,6 +35,40 @@ export function refuseManyNames(before: Readonly<Record<string, unknown>>, after
   ];
   if (sizes.some((size, at) => size > (former[at] ?? 0)))
     throw new BadRequest(`A security object may have at most ${MAX_NAMES} names`);
+}
+
+/**
+ * Bytes of JSON beside names and roles: fields without a meaning here, and such members of `members` and
+ * `admins`. They are written and compared with each change, too.
+ */
+export const MAX_OTHER_BYTES = 65_536;
+
+/**
+ * Throws 400 if an object has more than MAX_OTHER_BYTES beside names and roles; also if CouchDB has it
+ * already, since each change would block other requests (H15). Such an object can be read, and is in force.
+ */
+export function refuseManyOthers(object: JsonObject): void {
+  let bytes = 0;
+  for (const part of [withoutGrants(object), withoutNames(object['members']), withoutNames(object['admins'])])
+    for (const piece of jsonPieces(part, MAX_OTHER_BYTES)) {
+      bytes += Buffer.byteLength(piece);
+      if (bytes > MAX_OTHER_BYTES)
+        throw new BadRequest(
+          `A security object may have at most ${MAX_OTHER_BYTES} bytes beside names and roles`,
+        );
+    }
+}
+
+function withoutGrants({ cloudant: _, members: __, admins: ___, ...rest }: JsonObject): JsonObject {
+  return rest;
+}
+
+function withoutNames(list: unknown): JsonObject {
+  return isObject(list) ? othersOf(list) : {};
+}
+
+function othersOf({ names: _, roles: __, ...others }: JsonObject): JsonObject {
+  return others;
 }
 
 /** The permissions of a new database: only the owner has access. */
@@ -80,6 +115,7 @@ const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
  * docs.couchdb.org/en/stable/api/database/security.html
  */
 export function parseSecurityPut(body: JsonObject): SecurityRequest {
+  refuseManyOthers(body);
   const { cloudant, couchdb_auth_only: authOnly, members, admins, couchgate, ...rest } = body;
   if (couchgate !== undefined) throw new BadRequest('`couchgate` is reserved in a security object');
   if (authOnly !== undefined && typeof authOnly !== 'boolean') {

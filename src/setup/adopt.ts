@@ -2,8 +2,9 @@
 // (`couchdb_auth_only`).
 import { ownDatabases } from '../catalogue/database-name.ts';
 import { matchesPattern } from '../catalogue/database-pattern.ts';
+import { HttpError } from '../http-errors.ts';
 import { permissionsIn, versionOf, storedForm } from '../permissions/security-document.ts';
-import { parseSecurityPut } from '../permissions/security-request.ts';
+import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
 import { fieldsOf, succeeded, type Admin } from './admin.ts';
 import { type Report } from './node.ts';
 
@@ -58,15 +59,30 @@ function accessOf(security: Readonly<Record<string, unknown>>): OlderDatabase['a
 /** Sets `couchdb_auth_only` and keeps members and admins, so that CouchDB keeps deciding access. */
 export async function adopt(admin: Admin, database: OlderDatabase, now: number): Promise<void> {
   const { security, name } = database;
-  const request = parseSecurityPut({
+  const stored = storedForm(requestFor(database), name, { stamp: Math.max(now, versionOf(security) + 1) });
+  succeeded(await admin.ask('PUT', securityPath(name), stored), `adopting ${name}`);
+}
+
+/** Throws 400 if the object cannot be put. */
+function requestFor({ security }: OlderDatabase): SecurityRequest {
+  return parseSecurityPut({
     ...security,
     couchdb_auth_only: true,
     // Empty lists are written explicitly: Couchgate reads a missing list as closed.
     members: { ...fieldsOf(membersIn(security)), ...lists(membersIn(security)) },
     admins: { ...fieldsOf(security['admins']), ...lists(security['admins']) },
   });
-  const stored = storedForm(request, name, { stamp: Math.max(now, versionOf(security) + 1) });
-  succeeded(await admin.ask('PUT', securityPath(name), stored), `adopting ${name}`);
+}
+
+/** Why the database cannot be adopted; `undefined` = it can. */
+function refusalFor(database: OlderDatabase): string | undefined {
+  try {
+    requestFor(database);
+    return undefined;
+  } catch (error) {
+    if (error instanceof HttpError) return error.reason;
+    throw error;
+  }
 }
 
 /** Adopts the databases that match the patterns, and reports the access to every other existing database. */
@@ -85,6 +101,11 @@ export async function settleDatabases(
   const isWanted = ({ name }: OlderDatabase): boolean =>
     patterns.some((pattern) => matchesPattern(pattern, name));
   for (const database of older.filter(isWanted)) {
+    const refusal = refusalFor(database);
+    if (refusal !== undefined) {
+      report.line(`  not adopted ${database.name}, which only the owner can access: ${refusal}`);
+      continue;
+    }
     report.line(
       `  ${dryRun ? 'would be ' : ''}adopted ${database.name}: CouchDB keeps deciding access (couchdb_auth_only)`,
     );

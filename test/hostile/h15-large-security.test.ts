@@ -4,6 +4,8 @@ import { afterEach, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { contextOf } from '../../src/context.ts';
 import { type Couch } from '../../src/couch/couch.ts';
+import { writeInPortions } from '../../src/json/portions.ts';
+import { adoptionOf } from '../../src/permissions/adoption.ts';
 import { endpoint } from '../../src/catalogue/catalogue.ts';
 import { answerOwnEndpoint } from '../../src/answer/index.ts';
 import { securityHandlers } from '../../src/answer/security.ts';
@@ -12,6 +14,7 @@ import { type Principal } from '../../src/principal/principal.ts';
 import {
   EMPTY_REQUEST,
   MAX_NAMES,
+  MAX_OTHER_BYTES,
   parseSecurityPut,
   refuseManyNames,
 } from '../../src/permissions/security-request.ts';
@@ -24,6 +27,9 @@ import { connectRaw, head, type RawClient } from '../support/raw-client.ts';
 import { BodyReader } from '../../src/body/read.ts';
 import { PARSED_BODIES_BYTES } from '../../src/services.ts';
 import { serveSteps } from '../support/steps-server.ts';
+import { countTurns } from '../support/turns.ts';
+import { openAdmin } from '../../src/setup/admin.ts';
+import { settleDatabases } from '../../src/setup/adopt.ts';
 import { until } from '../support/until.ts';
 import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
@@ -94,7 +100,7 @@ function put(body: Buffer, ...lines: readonly string[]): Buffer {
 }
 
 const security = (bytes: number): Buffer =>
-  gzipSync(`{"cloudant":{},"x":[${'["abcdefghijklmnop"],'.repeat((bytes - 40) / 21)}[]]}`);
+  gzipSync(`{"members":{"names":[${'"abcdefghijklmnop",'.repeat((bytes - 40) / 19)}"a"]}}`);
 
 function startStore(couch: Pick<Couch, 'ask'>): PermissionStore {
   const bus = {
@@ -204,5 +210,88 @@ describe('H15: the names of a security object', () => {
         refuseManyNames({ cloudant: cloudant(MAX_NAMES - 10), ...lists, members: {}, admins: {} }, request),
       { status: 400 },
     );
+  });
+});
+
+describe('H15: what a security object has beside names', () => {
+  const path = '/_api/v2/db/much/_security';
+  const other = (bytes: number): object => ({ x: 'x'.repeat(bytes - '{"x":""}{}{}'.length) });
+  const refusal = { error: 'bad_request', reason: /65536 bytes beside names and roles/ };
+
+  it('is at most 64 KiB, wherever it is – PUT /db/_security, under both paths – 400', async () => {
+    const gate = await startCouchgate();
+    open.push(gate);
+    await gate.database('much');
+    const put = async (body: object, to = path): Promise<number> => {
+      const answer = await gate.ask('PUT', to, { as: gate.owner, body });
+      if (answer.status === 400) assert.match(JSON.stringify(answer.body), refusal.reason);
+      return answer.status;
+    };
+    const cloudant = { someone: ['_reader'] };
+    assert.equal(await put({ cloudant, ...other(MAX_OTHER_BYTES) }), 200);
+    for (const to of [path, '/much/_security'])
+      assert.equal(await put({ cloudant, ...other(MAX_OTHER_BYTES + 1) }, to), 400);
+    assert.equal(await put({ members: { names: ['a'], ...other(40_000) }, admins: other(40_000) }), 400);
+    assert.equal(await put({ members: { names: ['a'.repeat(MAX_OTHER_BYTES)] }, ...other(60_000) }), 200);
+    assert.equal(await put(Object.fromEntries(Array.from({ length: 45_000 }, (_, at) => [at, 0]))), 413);
+  });
+
+  it('may be larger if CouchDB has it: then it is in force, is read, and can be removed, but not adopted', async () => {
+    const gate = await startCouchgate();
+    open.push(gate);
+    const { owner } = gate;
+    const [couch = ''] = gate.backend.urls;
+    const key = await gate.key();
+    const headers = { authorization: basic(owner), 'content-type': 'application/json' };
+    const object = { cloudant: { [key.name]: ['_reader', '_security'] }, ...other(200_000) };
+    const before = { members: { names: ['a'] }, ...other(MAX_OTHER_BYTES + 1) };
+    for (const [to, body] of [
+      ['/much', undefined],
+      ['/much/_security', object],
+      ['/older', undefined],
+      ['/older/_security', before],
+    ] as const) {
+      const made = await fetch(couch + to, {
+        method: 'PUT',
+        headers,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      assert.ok(made.ok, await made.text());
+    }
+    assert.deepEqual((await gate.ask('GET', path, { as: key })).body, { ...object, _id: '_security' });
+    const form = new URLSearchParams({ username: 'one-more', database: 'much', roles: '_reader' });
+    const set = (): Promise<Response> =>
+      fetch(`${gate.url}/api/set_permissions`, {
+        method: 'POST',
+        headers: { authorization: basic(owner) },
+        body: form,
+      });
+    assert.equal((await set()).status, 400);
+    const grant = { principal: key.name, databases: 'muc*', roles: ['_writer'] };
+    const granted = await gate.ask('PUT', '/_api/v2/prefix_grants/h15-much', { as: owner, body: grant });
+    assert.ok(granted.status < 300, JSON.stringify(granted.body));
+    // The markers of the database would be written with all of it.
+    const { status, body } = await gate.ask('PUT', '/much/document', { as: key, body: {} });
+    assert.equal(status, 400);
+    assert.match(JSON.stringify(body), refusal.reason);
+    assert.equal(
+      (await gate.ask('PUT', path, { as: owner, body: { cloudant: object.cloudant } })).status,
+      200,
+    );
+    assert.equal((await set()).status, 200);
+    const lines: string[] = [];
+    await settleDatabases(openAdmin({ url: couch, credentials: owner }), {
+      ...{ storeDatabase: 'couchgate', patterns: ['older'], dryRun: false, now: Date.now },
+      report: { line: (line) => void lines.push(line) },
+    });
+    assert.match(lines[0] ?? '', /not adopted older.*65536 bytes/);
+    assert.throws(() => adoptionOf(before), { status: 400 });
+  });
+
+  it('is written in portions if it is large', async () => {
+    const value = { x: Array.from({ length: 300_000 }, () => ({})), y: 'y'.repeat(1_000_000) };
+    const turns = countTurns();
+    assert.equal(await writeInPortions(value), JSON.stringify(value));
+    assert.ok(turns() >= 20, `${turns()} turns of the event loop`);
   });
 });
