@@ -19,6 +19,7 @@ import { createForwarding, type Forwarding } from './forward/index.ts';
 import { accessHandlers } from './answer/access.ts';
 import { addressHandlers } from './answer/addresses.ts';
 import { apiKeyHandlers } from './answer/api-keys.ts';
+import { clusterCheckHandlers } from './answer/cluster-check.ts';
 import { clusterHandlers } from './answer/cluster.ts';
 import { backupDocumentHandlers } from './answer/backup-documents.ts';
 import { backupHandlers } from './answer/backup.ts';
@@ -53,6 +54,8 @@ import { GUARDED_LIMIT_BYTES } from './body/limits.ts';
 import { BadRequest } from './http-errors.ts';
 import { readinessOf, type ServerState } from './readiness.ts';
 import { type Services } from './services.ts';
+import { dataFolders } from './setup/check-at-rest.ts';
+import { ClusterCheck } from './setup/cluster-check.ts';
 
 /** Builds the forwarding with its settings. */
 export function createForward({
@@ -225,6 +228,10 @@ function operatorAnswers(services: Services, forwarding: Forwarding, state: Serv
       ...services,
       readiness: () => readinessOf(services, state),
       openFeeds: forwarding.openFeeds,
+    }),
+    ...clusterCheckHandlers({
+      clusterCheck: new ClusterCheck({ ...services, folders: dataFolders(settings) }),
+      isStillPermitted,
     }),
     ...backupHandlers(backup),
     ...backupDocumentHandlers(backup),

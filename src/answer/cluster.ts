@@ -1,5 +1,6 @@
 // Answers GET /_api/v2/cluster: the state of the nodes, the feeds, the caches and the readiness checks.
 import { isJsonObject } from '../body/parse.ts';
+import { VERSION } from '../config/version.ts';
 import { type Couch } from '../couch/couch.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
@@ -45,6 +46,7 @@ export function clusterHandlers(deps: ClusterDeps): Pick<Answers, 'api-cluster'>
       const nodes = await Promise.all(deps.nodes.report().map((node) => describeNode(deps.couch, node)));
       const { ready, checks } = readiness();
       sendJson(res, 200, {
+        version: VERSION,
         ready,
         checks,
         nodes,

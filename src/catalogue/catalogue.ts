@@ -241,6 +241,7 @@ const CLOUDANT = [
   ['api-addresses', 'GET HEAD', '/_api/v2/addresses', 'server_admin', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['api-addresses-test', 'POST', '/_api/v2/addresses/test', 'server_admin', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['api-cluster', 'GET HEAD', '/_api/v2/cluster', 'server_admin', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/apidocs/cloudant'],
+  ['api-cluster-check', 'GET HEAD', '/_api/v2/cluster/check', 'server_admin', 'none', 'couchgate', 'pooled', 'status', 'https://cloud.ibm.com/apidocs/cloudant'],
   ['backup-status', 'GET HEAD', '/_api/v2/backup', 'server_admin', 'none', 'couchgate', 'pooled', 'backup', 'https://cloud.ibm.com/docs/Cloudant'],
   ['backup-snapshots', 'GET HEAD', '/_api/v2/backup/snapshots', 'server_admin', 'none', 'couchgate', 'pooled', 'backup', 'https://cloud.ibm.com/docs/Cloudant'],
   ['backup-run', 'POST', '/_api/v2/backup/run', 'server_admin', 'none', 'couchgate', 'pooled', 'backup', 'https://cloud.ibm.com/docs/Cloudant'],

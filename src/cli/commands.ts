@@ -1,5 +1,4 @@
 // The table of commands, and the help that all of them have in common.
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { askPassword } from './ask-password.ts';
 import { audit, AUDIT_USAGE } from './audit.ts';
@@ -23,6 +22,7 @@ import { loadSettings } from '../config/load.ts';
 import { exportCommand, EXPORT_USAGE } from './export.ts';
 import { nearest } from '../config/nearest.ts';
 import { SETUP_USAGE } from '../setup/arguments.ts';
+import { VERSION } from '../config/version.ts';
 import { checkAtRest, CHECK_USAGE, dataFolders } from '../setup/check-at-rest.ts';
 import { runSetup } from '../setup/index.ts';
 
@@ -89,10 +89,7 @@ const setup: Command = (args, { env, stdout, stderr }) => {
 };
 
 const showVersion: Command = (_args, { stdout }) => {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  stdout.write(`${version}\n`);
+  stdout.write(`${VERSION}\n`);
   return 0;
 };
 

@@ -1,6 +1,6 @@
 // Finds out whether the block device below a folder is encrypted by dm-crypt (LUKS), from the mounts of this
 // process and the device tree of Linux.
-import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { access, readdir, readFile, realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 export type AtRest =
@@ -31,23 +31,30 @@ interface Mount {
  * Looks at the device of the nearest folder that exists. `unseen` for everything that is no local block
  * device, and on other systems than Linux: nobody may take silence for encryption.
  */
-export function atRestOf(path: string, files: KernelFiles = KERNEL): AtRest {
+export async function atRestOf(path: string, files: KernelFiles = KERNEL): Promise<AtRest> {
   try {
-    const mount = mountOf(existingFolder(path), readFileSync(files.mountinfo, 'utf8'));
+    const mount = mountOf(await existingFolder(path), await readFile(files.mountinfo, 'utf8'));
     if (mount === undefined) return { state: 'unseen', reason: 'its mount is not known' };
     if (mount.device.startsWith('0:'))
       return { state: 'unseen', reason: `the file system is ${mount.type}, which shows no block device` };
-    return ofDevice(join(files.sys, 'dev/block', mount.device), mount.device, 0);
+    return await ofDevice(join(files.sys, 'dev/block', mount.device), mount.device, 0);
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
     return { state: 'unseen', reason: `the devices of this system cannot be read (${code})` };
   }
 }
 
-function existingFolder(path: string): string {
+async function existingFolder(path: string): Promise<string> {
   let folder = path;
-  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
-  return realpathSync(folder);
+  while (!(await exists(folder)) && dirname(folder) !== folder) folder = dirname(folder);
+  return realpath(folder);
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -72,19 +79,21 @@ function isAbove(point: string, path: string): boolean {
   return path === point || path.startsWith(point.endsWith('/') ? point : `${point}/`);
 }
 
-function ofDevice(node: string, device: string, depth: number): AtRest {
-  if (!existsSync(node)) return { state: 'unseen', reason: `the device ${device} is not shown here` };
+async function ofDevice(node: string, device: string, depth: number): Promise<AtRest> {
+  if (!(await exists(node))) return { state: 'unseen', reason: `the device ${device} is not shown here` };
   if (depth > MAX_DEPTH) return { state: 'unseen', reason: 'too many devices are stacked' };
-  const name = basename(realpathSync(node));
-  if (textOf(join(node, 'dm/uuid')).startsWith('CRYPT-')) return { state: 'encrypted' };
-  const slaves = listOf(join(node, 'slaves'));
+  const name = basename(await realpath(node));
+  if ((await textOf(join(node, 'dm/uuid'))).startsWith('CRYPT-')) return { state: 'encrypted' };
+  const slaves = await listOf(join(node, 'slaves'));
   if (slaves.length === 0) {
-    if (existsSync(join(node, 'loop')))
+    if (await exists(join(node, 'loop')))
       return { state: 'unseen', reason: `${name} is a file that is used as a disk` };
     return { state: 'plain', device: name };
   }
   // Of a volume over several devices, each must be encrypted.
-  const below = slaves.map((slave) => ofDevice(join(node, 'slaves', slave), slave, depth + 1));
+  const below = await Promise.all(
+    slaves.map((slave) => ofDevice(join(node, 'slaves', slave), slave, depth + 1)),
+  );
   return (
     below.find(({ state }) => state === 'plain') ?? below.find(({ state }) => state === 'unseen') ?? ENCRYPTED
   );
@@ -92,18 +101,10 @@ function ofDevice(node: string, device: string, depth: number): AtRest {
 
 const ENCRYPTED: AtRest = { state: 'encrypted' };
 
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
+function textOf(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch(() => '');
 }
 
-function listOf(path: string): readonly string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
+function listOf(path: string): Promise<readonly string[]> {
+  return readdir(path).catch(() => []);
 }

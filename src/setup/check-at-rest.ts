@@ -35,14 +35,14 @@ export function dataFolders(settings: Folders): ReadonlyMap<string, string> {
 }
 
 /** Prints a line for each folder; resolves with the exit code. */
-export function checkAtRest(
+export async function checkAtRest(
   folders: ReadonlyMap<string, string>,
   print: (line: string) => void,
-  look: (path: string) => AtRest = atRestOf,
-): 0 | 1 {
+  look: (path: string) => Promise<AtRest> = atRestOf,
+): Promise<0 | 1> {
   let isEncrypted = true;
   for (const [folder, what] of folders) {
-    const found = look(folder);
+    const found = await look(folder);
     isEncrypted &&= found.state === 'encrypted';
     print(`${folder} (${what}): ${wordsOf(found)}`);
   }

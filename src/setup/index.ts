@@ -10,7 +10,7 @@ import { clusterNodes, joinCluster, nodeName, type JoinLimits } from './join.ts'
 import { planKeys } from './key-plan.ts';
 import { comesToAcceptTokens, settleKeys, type SigningKey } from './keys.ts';
 import { readConfig, relapses, settle, type Report, type SetupNode } from './node.ts';
-import { restartNode, runningHandlers } from './restart.ts';
+import { restartNode, runningHandlers, runsOurHandlers } from './restart.ts';
 import { makeSecrets } from './secrets.ts';
 
 export type SetupSettings = Pick<Settings, 'jwtKid' | 'jwtSecret' | 'data' | 'couchdbCa' | 'storeDatabase'>;
@@ -160,7 +160,7 @@ class SetupRun {
   async #isRunning(node: SetupNode, changed: boolean): Promise<boolean> {
     const { dryRun, restart } = this.#options;
     const handlers = node.isDirect ? await runningHandlers(node) : undefined;
-    const runs = handlers === undefined ? !changed : handlers[0] === 'jwt' && !handlers.includes('proxy');
+    const runs = handlers === undefined ? !changed : runsOurHandlers(handlers);
     if (runs) return true;
     if (dryRun || !restart) {
       this.#report.line('  RESTART authentication handlers change at the next start; use --restart');

@@ -1,6 +1,6 @@
 // Reads and changes the configuration of one node over HTTP.
 import { fieldsOf, succeeded, type Admin } from './admin.ts';
-import { MUST_LOOK, RULES, type Finding, type NodeConfig, type Rule } from './rules.ts';
+import { judgeAll, type Finding, type NodeConfig, type Rule } from './rules.ts';
 
 /** A node of the cluster, reached by its own URL if it is known, else through another node. */
 export interface SetupNode {
@@ -41,12 +41,11 @@ export async function settle(
   { dryRun, report }: { readonly dryRun: boolean; readonly report: Report },
 ): Promise<NodeOutcome> {
   let outcome: NodeOutcome = { changed: false, needsRestart: false, blocked: false };
-  for (const rule of RULES) {
-    const finding = rule.judge(config[rule.section]?.[rule.key], config);
+  for (const { rule, finding, isBlocking } of judgeAll(config)) {
     report.line(describe(rule, finding, dryRun));
     if (finding.kind === 'fine') continue;
     if (finding.kind === 'look') {
-      outcome = { ...outcome, blocked: outcome.blocked || MUST_LOOK.has(`${rule.section} ${rule.key}`) };
+      outcome = { ...outcome, blocked: outcome.blocked || isBlocking };
       continue;
     }
     if (!dryRun) await change(node, rule, finding);
@@ -58,10 +57,9 @@ export async function settle(
 
 /** Returns the settings that a restart has reset: an ini file that CouchDB does not write sets them. */
 export function relapses(config: NodeConfig): readonly string[] {
-  return RULES.filter(({ section, key, judge }) => {
-    const { kind } = judge(config[section]?.[key], config);
-    return kind === 'set' || kind === 'remove';
-  }).map(({ section, key }) => `[${section}] ${key}`);
+  return judgeAll(config)
+    .filter(({ finding: { kind } }) => kind === 'set' || kind === 'remove')
+    .map(({ rule: { section, key } }) => `[${section}] ${key}`);
 }
 
 async function change(node: SetupNode, rule: Rule, finding: Finding): Promise<void> {

@@ -37,6 +37,11 @@ export async function runningHandlers(node: SetupNode): Promise<readonly string[
   return Array.isArray(handlers) ? handlers.map(String) : [];
 }
 
+/** True if signed tokens come first, and the proxy handler, which trusts every client, is not there. */
+export function runsOurHandlers(handlers: readonly string[]): boolean {
+  return handlers[0] === 'jwt' && !handlers.includes('proxy');
+}
+
 async function uptimeOf(node: SetupNode): Promise<number | undefined> {
   const answer = await node.admin.ask('GET', `${nodePath(node)}/_system`).catch(() => undefined);
   const uptime = answer?.status === 200 ? fieldsOf(answer.body)['uptime'] : undefined;

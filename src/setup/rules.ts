@@ -14,6 +14,8 @@ export interface Rule {
   readonly section: string;
   readonly key: string;
   readonly why: string;
+  /** What to do, where the value of `judge` repeats other values of the operator. */
+  readonly remedy?: string;
   /** True if CouchDB reads the setting only at its start. */
   readonly needsRestart?: boolean;
   readonly judge: (value: string | undefined, config: NodeConfig) => Finding;
@@ -67,6 +69,7 @@ export const RULES: readonly Rule[] = [
     section: 'chttpd',
     key: 'authentication_handlers',
     why: 'only signed tokens give access; the proxy handler does not sign roles (H1, H6)',
+    remedy: `put \`${JWT_HANDLER}\` first and remove the proxy handler`,
     needsRestart: true,
     judge: judgeHandlers,
   },
@@ -204,4 +207,21 @@ export const RULES: readonly Rule[] = [
 ];
 
 /** If one of these rules needs a check, the cluster is not ready; for other rules it is only advice. */
-export const MUST_LOOK = new Set(['vhosts *', 'admins *', 'chttpd_auth authentication_db']);
+const MUST_LOOK = new Set(['vhosts *', 'admins *', 'chttpd_auth authentication_db']);
+
+/** What a rule finds in the configuration of a node. */
+export interface Judged {
+  readonly rule: Rule;
+  readonly finding: Finding;
+  /** True if the node is not ready before somebody has decided. */
+  readonly isBlocking: boolean;
+}
+
+/** Applies every rule to the configuration of a node. */
+export function judgeAll(config: NodeConfig): readonly Judged[] {
+  return RULES.map((rule) => {
+    const { section, key, judge } = rule;
+    const finding = judge(config[section]?.[key], config);
+    return { rule, finding, isBlocking: finding.kind === 'look' && MUST_LOOK.has(`${section} ${key}`) };
+  });
+}

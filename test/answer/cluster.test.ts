@@ -1,5 +1,6 @@
 // GET /_api/v2/cluster: what the owner learns about nodes, checks and load, and what nobody learns.
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
@@ -44,6 +45,18 @@ describe('GET /_api/v2/cluster', () => {
     assert.equal(nodes[0]?.['version'], null);
     await gate.recorder.restart();
     await until(async () => (await read()).ready, 'the node is up again');
+  });
+
+  it('has the version of Couchgate, and the check of an embedded node, which has no settings', async () => {
+    const answer = await gate.ask('GET', '/_api/v2/cluster', { as: gate.owner });
+    const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+    assert.equal((answer.body as { version?: string }).version, version);
+    const check = await gate.ask('GET', '/_api/v2/cluster/check', { as: gate.owner });
+    const { nodes, folders } = check.body as Record<'nodes' | 'folders', readonly Record<string, unknown>[]>;
+    const isEmbedded = process.env['COUCHDB_HOME'] === undefined;
+    assert.deepEqual([check.status, nodes[0]?.['state']], [200, isEmbedded ? 'no settings' : 'checked']);
+    assert.ok(folders.length >= 2 && folders.every(({ encryption }) => typeof encryption === 'string'));
+    assert.doesNotMatch(JSON.stringify(folders), /\//);
   });
 
   it('has no credential of a node, and is one line of the access log', async () => {

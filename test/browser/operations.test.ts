@@ -1,5 +1,6 @@
 // What an operator does in the dashboard: CORS, addresses, the state of the cluster.
 import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
 import { describe, it } from 'node:test';
 import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
@@ -168,6 +169,45 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     const dashboard = await open('Cluster');
     const { page } = dashboard;
     await page.getByText('All is well').waitFor();
+    const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+    await page.getByText(`Couchgate ${version}`).waitFor();
+    const configPath = '/_node/_local/_config';
+    const setting = (name: string) => page.locator('li', { hasText: name });
+    await page.route('**/_api/v2/cluster/check', async (route) => {
+      // The settings of a node that setup has not seen; the embedded one has none.
+      const { folders } = (await (await route.fetch()).json()) as { folders: unknown };
+      const check = (name: string, result: string, remedy: string | null) => ({
+        ...{ check: name, result, why: 'because of <b>it</b> (H1, H15)', remedy },
+      });
+      const checks = [
+        check('[jwt_auth] required_claims', 'passed', null),
+        check('[chttpd_auth] secret', 'advice', 'set digits'),
+        check('[chttpd] enable_cors', 'failed', 'set it to `false`'),
+      ];
+      const nodes = [
+        { node: 'couchdb1:5984', state: 'checked', reason: null, checks },
+        { node: 'couchdb2:5984', state: 'away', reason: 'ECONNREFUSED', checks: [] },
+      ];
+      await route.fulfill({ json: { checked_at: new Date().toISOString(), passed: false, nodes, folders } });
+    });
+    await page.getByRole('button', { name: 'Check the settings' }).click();
+    await page.getByText('Not all is right').waitFor();
+    assert.equal(
+      await setting('enable_cors').innerText(),
+      '✗\nFails:\n[chttpd] enable_cors: because of <b>it</b>\nTo do: set it to false',
+    );
+    await page.getByText('It does not answer, so its settings are not known (ECONNREFUSED).').waitFor();
+    assert.equal(await setting('required_claims').isVisible(), false);
+    await page.getByText('1 passed').click();
+    await setting('required_claims').waitFor();
+    await page.unroute('**/_api/v2/cluster/check');
+    suite.gate.recorder.takeEverything();
+    await page.getByRole('button', { name: 'Check again' }).click();
+    await page.getByText('It shows no settings.').waitFor();
+    assert.equal(
+      suite.gate.recorder.takeEverything().filter(({ url }) => url === configPath).length <= 1,
+      true,
+    );
     // Other requests of the page may meet the node that is away.
     dashboard.expectRefusal(/^503 \//);
     await suite.gate.recorder.stop();

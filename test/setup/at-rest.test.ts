@@ -68,15 +68,15 @@ describe('encryption at rest', () => {
     ['hidden', 'unseen', /9:9 is not shown/],
   ];
   for (const [name, state, detail = /^/] of cases)
-    it(`is ${state} – ${name}`, () => {
+    it(`is ${state} – ${name}`, async () => {
       mkdirSync(join(root, name), { recursive: true });
-      const found = atRestOf(join(root, name, 'not', 'made', 'yet'), files);
+      const found = await atRestOf(join(root, name, 'not', 'made', 'yet'), files);
       assert.equal(found.state, state);
       assert.match(JSON.stringify(found), detail);
     });
 
-  it('cannot be seen without the files of Linux', () => {
-    const found = atRestOf(root, { mountinfo: join(root, 'none'), sys: join(root, 'none') });
+  it('cannot be seen without the files of Linux', async () => {
+    const found = await atRestOf(root, { mountinfo: join(root, 'none'), sys: join(root, 'none') });
     assert.deepEqual(found, {
       state: 'unseen',
       reason: 'the devices of this system cannot be read (ENOENT)',
@@ -94,11 +94,8 @@ describe('encryption at rest', () => {
     for (const folder of [settings.data, dirname(settings.accessLog), settings.backupRepository])
       assert.ok(folders.has(folder), folder);
     const lines: string[] = [];
-    const look = (path: string): AtRest => atRestOf(path, files);
-    assert.equal(
-      checkAtRest(folders, (line) => lines.push(line), look),
-      1,
-    );
+    const look = (path: string): Promise<AtRest> => atRestOf(path, files);
+    assert.equal(await checkAtRest(folders, (line) => lines.push(line), look), 1);
     const text = lines.join('\n');
     assert.match(text, /\/crypt \(data: secrets\): encrypted by dm-crypt/);
     assert.match(text, /\/lvm \(access_log\): NOT encrypted by dm-crypt: sdb1;/);
@@ -112,13 +109,7 @@ describe('encryption at rest', () => {
     assert.match(said.join(''), /^Usage: couchgate setup --check/);
     assert.notEqual(await run(['--check', join(root, 'crypt')]), 2);
     assert.match(said.join(''), /\/crypt \(named\): /);
-    assert.equal(
-      checkAtRest(new Map([[settings.data, 'data']]), () => undefined, look),
-      0,
-    );
-    assert.equal(
-      checkAtRest(new Map([[settings.backupRepository, 'x']]), () => undefined, look),
-      1,
-    );
+    assert.equal(await checkAtRest(new Map([[settings.data, 'data']]), () => undefined, look), 0);
+    assert.equal(await checkAtRest(new Map([[settings.backupRepository, 'x']]), () => undefined, look), 1);
   });
 });

@@ -15,7 +15,36 @@ export interface ClusterNode {
   readonly feeds: number;
 }
 
+/** Of `setup`: `advice` = worth a look. */
+export interface SettingCheck {
+  readonly check: string;
+  readonly result: 'passed' | 'failed' | 'advice';
+  readonly why: string;
+  readonly remedy: string | null;
+}
+
+export interface CheckedNode {
+  readonly node: string;
+  readonly state: 'checked' | 'away' | 'refused' | 'no settings';
+  readonly reason: string | null;
+  readonly checks: readonly SettingCheck[];
+}
+
+/** What `couchgate setup` would say. */
+export interface ClusterCheck {
+  readonly checked_at: string;
+  readonly passed: boolean;
+  readonly nodes: readonly CheckedNode[];
+  readonly folders: readonly {
+    readonly folder: string;
+    readonly encryption: 'encrypted' | 'plain' | 'unseen';
+    readonly reason?: string;
+  }[];
+}
+
 export interface Cluster {
+  /** Of Couchgate. */
+  readonly version: string;
   readonly ready: boolean;
   readonly checks: Readonly<Record<string, boolean | number | string>>;
   readonly nodes: readonly ClusterNode[];
@@ -37,4 +66,9 @@ export interface Cluster {
 
 export async function readCluster(signal: AbortSignal): Promise<Cluster> {
   return (await call<Cluster>({ path: '_api/v2/cluster', signal })).body;
+}
+
+/** Runs the check; it takes some seconds if a node is slow. */
+export async function checkCluster(signal: AbortSignal): Promise<ClusterCheck> {
+  return (await call<ClusterCheck>({ path: '_api/v2/cluster/check', signal })).body;
 }

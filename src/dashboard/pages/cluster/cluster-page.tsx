@@ -7,6 +7,8 @@ import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
+import { Check } from './check.tsx';
+import { SetupCheck } from './setup-check.tsx';
 
 const REFRESH_MS = 5000;
 
@@ -65,7 +67,9 @@ function State({ cluster }: { readonly cluster: Cluster }) {
           ))}
         </tbody>
       </table>
+      <p className="hint">In front of them: Couchgate {cluster.version}</p>
       <Checks cluster={cluster} />
+      <SetupCheck />
       <Load cluster={cluster} />
     </>
   );
@@ -148,44 +152,36 @@ function Checks({ cluster: { checks, caches, nodes } }: { readonly cluster: Clus
     <>
       <h2>Checks</h2>
       <ul className="checks">
-        <Check isGood={up > 0} good={`${up} of ${nodes.length} nodes up`} bad="No node is up" />
-        <Check
+        <TwoWays isGood={up > 0} good={`${up} of ${nodes.length} nodes up`} bad="No node is up" />
+        <TwoWays
           isGood={caches.invalidation_feed_up}
           good="Changes of keys and permissions arrive at once"
           bad="Changes made by other processes arrive late: the feed of the store is down"
         />
-        <Check
+        <TwoWays
           isGood={checks['keys_known'] === true}
           good="API keys can be checked"
           bad="API keys cannot be checked: the store is not readable"
         />
-        <Check
+        <TwoWays
           isGood={up > 0 && checks['store_majority'] === true}
           good="Permissions can be changed"
           bad="Permissions cannot be changed: too few copies of the store are up"
         />
-        <Check isGood={checks['draining'] !== true} good="Not stopping" bad="Stopping" />
+        <TwoWays isGood={checks['draining'] !== true} good="Not stopping" bad="Stopping" />
       </ul>
     </>
   );
 }
 
-interface CheckProps {
+interface TwoWaysProps {
   readonly isGood: boolean;
   readonly good: string;
   readonly bad: string;
 }
 
-function Check({ isGood, good, bad }: CheckProps) {
-  return (
-    <li>
-      <span className={isGood ? 'good' : 'bad'} aria-hidden="true">
-        {isGood ? '✓' : '✗'}
-      </span>
-      <span className="unseen">{isGood ? 'Passes: ' : 'Fails: '}</span>
-      {isGood ? good : bad}
-    </li>
-  );
+function TwoWays({ isGood, good, bad }: TwoWaysProps) {
+  return <Check outcome={isGood ? 'passed' : 'failed'}>{isGood ? good : bad}</Check>;
 }
 
 function Load({ cluster }: { readonly cluster: Cluster }) {
@@ -231,7 +227,7 @@ function Load({ cluster }: { readonly cluster: Cluster }) {
       </dl>
       <p className="hint">
         These numbers are of the process that answered. With several workers or replicas, /metrics adds them
-        up. Whether the disks are encrypted says <code>couchgate setup --check</code> on the server.
+        up.
       </p>
     </>
   );
