@@ -50,6 +50,7 @@ export async function storeAttachment(
       return { sha256, length, added: false };
     }
     await draft.publish(target);
+    repository.onStored(draft.bytes);
     return { sha256, length, added: true };
   } catch (error) {
     await draft.discard();

@@ -67,11 +67,17 @@ class DatabaseRun {
   /** The open index files: the changes are compared with the parent's twice, when read and when counted. */
   readonly #indexFiles = new Map<string, IndexReader>();
 
+  /** Bytes stored since the run began or went on. */
+  #storedBytes = 0;
+  /** What the earlier part of the run stored; undefined if it did not count. */
+  #storedBefore: number | undefined = 0;
+
   constructor(context: BackupContext, database: string) {
-    this.#context = context;
+    const repository = context.repository.metered((bytes) => (this.#storedBytes += bytes));
+    this.#context = { ...context, repository };
     this.#database = database;
     this.#source = new DatabaseSource(context.couch, database);
-    this.#writer = new LeafWriter(context.repository);
+    this.#writer = new LeafWriter(repository);
   }
 
   async make(): Promise<Snapshot> {
@@ -94,6 +100,7 @@ class DatabaseRun {
       index: parent?.index ?? [],
       problems: parent?.problems ?? [],
     };
+    if (partial !== undefined) this.#storedBefore = partial.added_bytes;
     onEvent({
       type: 'start',
       database: this.#database,
@@ -135,7 +142,8 @@ class DatabaseRun {
 
   /** Records the state that refers to a batch; the batch is on disk. */
   async #save(state: PartialRun, ref: IndexRef | undefined): Promise<PartialRun> {
-    const next = ref === undefined ? state : { ...state, index: [ref, ...state.index] };
+    const index = ref === undefined ? state.index : [ref, ...state.index];
+    const next = { ...state, index, ...this.#addedBytes() };
     await this.#context.lock.check();
     await writePartial(this.#context.repository, next);
     return next;
@@ -190,11 +198,17 @@ class DatabaseRun {
       parent: parent?.id ?? null,
       complete: problems.length === 0,
       ...{ instance_start_time, since, purge_seq, index, problems, properties, security, counts },
+      ...this.#addedBytes(),
     };
     await lock.check();
     await writeSnapshot(repository, snapshot);
     await removePartial(repository, this.#database);
     return snapshot;
+  }
+
+  /** Absent for a run that an older version began: a part of the sum would look like the whole. */
+  #addedBytes(): Pick<Snapshot, 'added_bytes'> {
+    return this.#storedBefore === undefined ? {} : { added_bytes: this.#storedBefore + this.#storedBytes };
   }
 
   /** Counts what the snapshot holds; after few changes, only their difference to the parent. */

@@ -20,15 +20,22 @@ export async function openDraft(folder: string): Promise<Draft> {
 export class Draft {
   readonly #path: string;
   readonly #handle: FileHandle;
+  #bytes = 0;
 
   constructor(path: string, handle: FileHandle) {
     this.#path = path;
     this.#handle = handle;
   }
 
+  /** Bytes that were written. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   async write(bytes: Buffer): Promise<void> {
     try {
       await this.#handle.appendFile(bytes);
+      this.#bytes += bytes.length;
     } catch (error) {
       throw fileFailure(error, 'Writing to the repository');
     }

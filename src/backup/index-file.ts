@@ -88,6 +88,7 @@ export class IndexWriter {
     await this.#write(trailer);
     const name = this.#digest.digest('hex');
     await this.#draft?.publish(this.#repository.pathOf('index', name));
+    this.#repository.onStored(this.#draft?.bytes ?? 0);
     return { name, entries: this.#entries };
   }
 

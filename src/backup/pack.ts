@@ -84,6 +84,7 @@ export class PackWriter {
     if (this.#draft === undefined) return undefined;
     const name = this.#digest.digest('hex');
     await this.#draft.publish(this.#repository.pathOf('packs', name));
+    this.#repository.onStored(this.#draft.bytes);
     return name;
   }
 

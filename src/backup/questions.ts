@@ -66,11 +66,11 @@ function databaseOverview(database: string, group: readonly SnapshotSummary[]) {
   const newest = group.at(-1) as SnapshotSummary;
   const success = group.findLast(({ complete }) => complete);
   const verified = group.findLast(({ verified_at }) => verified_at !== null);
-  const { id, started, finished, full, complete, counts, problem_count } = newest;
+  const { id, started, finished, full, complete, counts, added_bytes, problem_count } = newest;
   return {
     database,
     snapshots: group.length,
-    newest: { id, started, finished, full, complete, counts, problem_count },
+    newest: { id, started, finished, full, complete, counts, added_bytes, problem_count },
     last_success: success?.finished ?? null,
     verified_at: verified?.verified_at ?? null,
     verified_snapshot: verified?.id ?? null,

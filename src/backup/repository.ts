@@ -29,10 +29,24 @@ export class Repository {
   /** Undefined for a repository without encryption. */
   readonly cipher: RepositoryCipher | undefined;
 
-  constructor(folder: string, id: string, cipher: RepositoryCipher | undefined) {
+  /** Called with the bytes of each content file that was put into the repository. */
+  readonly onStored: (bytes: number) => void;
+
+  constructor(
+    folder: string,
+    id: string,
+    cipher: RepositoryCipher | undefined,
+    onStored: (bytes: number) => void = () => undefined,
+  ) {
     this.folder = folder;
     this.id = id;
     this.cipher = cipher;
+    this.onStored = onStored;
+  }
+
+  /** The same repository, for one run that counts what it stores. */
+  metered(onStored: (bytes: number) => void): Repository {
+    return new Repository(this.folder, this.id, this.cipher, onStored);
   }
 
   /** Returns the path of a file that is named by its content. Throws `Damaged` for another name. */

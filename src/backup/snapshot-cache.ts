@@ -13,6 +13,8 @@ export interface SnapshotSummary {
   readonly parent: string | null;
   readonly complete: boolean;
   readonly counts: Snapshot['counts'];
+  /** Null = the snapshot is of a version that did not count. */
+  readonly added_bytes: number | null;
   readonly problem_count: number;
   readonly problems: Snapshot['problems'];
   /** Time of the last successful test restore. */
@@ -59,6 +61,7 @@ export class SnapshotCache {
 function summaryOf(snapshot: Snapshot): Omit<SnapshotSummary, 'verified_at'> {
   const { id, database, started, finished, full, parent, complete, counts, problems } = snapshot;
   const shown = problems.slice(0, SHOWN_PROBLEMS);
-  const facts = { id, database, started, finished, full, parent, complete, counts };
+  const { added_bytes = null } = snapshot;
+  const facts = { id, database, started, finished, full, parent, complete, counts, added_bytes };
   return { ...facts, problem_count: problems.length, problems: shown };
 }

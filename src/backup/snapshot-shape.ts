@@ -7,6 +7,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 export function isSnapshot(value: unknown): value is Snapshot {
   const { format, id, started, finished, full, parent, complete, properties, counts } = fieldsIn(value);
+  const { added_bytes: added } = fieldsIn(value);
   const { q, n, partitioned, revs_limit: limit, purged_infos_limit: purged } = fieldsIn(properties);
   const { documents, deleted, leaves, attachments } = fieldsIn(counts);
   return (
@@ -19,13 +20,20 @@ export function isSnapshot(value: unknown): value is Snapshot {
     typeof complete === 'boolean' &&
     typeof partitioned === 'boolean' &&
     [q, n, limit, purged, documents, deleted, leaves, attachments].every(isCount) &&
+    (added === undefined || isCount(added)) &&
     isChainState(value)
   );
 }
 
 export function isPartialRun(value: unknown): value is PartialRun {
-  const { format, parent, started } = fieldsIn(value);
-  return format === 1 && (parent === null || isText(parent)) && isTime(started) && isChainState(value);
+  const { format, parent, started, added_bytes: added } = fieldsIn(value);
+  return (
+    format === 1 &&
+    (parent === null || isText(parent)) &&
+    isTime(started) &&
+    (added === undefined || isCount(added)) &&
+    isChainState(value)
+  );
 }
 
 export function isVerification(value: unknown): value is Verification {

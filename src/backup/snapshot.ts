@@ -63,6 +63,11 @@ export interface Snapshot extends ChainState {
   readonly properties: DatabaseProperties;
   readonly security: unknown;
   readonly counts: SnapshotCounts;
+  /**
+   * Bytes of the packs, index files and attachments that the run put into the repository. Absent in snapshots
+   * of older versions.
+   */
+  readonly added_bytes?: number;
 }
 
 /** The state of a run that has not ended. */
@@ -70,6 +75,8 @@ export interface PartialRun extends ChainState {
   readonly format: 1;
   readonly parent: string | null;
   readonly started: string;
+  /** Bytes that it has put into the repository; absent if an older version began it. */
+  readonly added_bytes?: number;
 }
 
 /** The record of a successful test restore. */

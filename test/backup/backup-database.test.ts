@@ -1,6 +1,6 @@
 // Snapshots over the life of a database: increments, what cannot be read, purge, re-creation, damage.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { backupDatabase } from '../../src/backup/backup-database.ts';
@@ -27,6 +27,13 @@ describe('a backup', () => {
       .filter((entry) => entry.isFile())
       .reduce((sum, { size }) => sum + size, 0);
 
+  /** Bytes of the files that are named by their content. */
+  const contentBytes = (): number =>
+    ['packs', 'index', 'attachments'].reduce((sum, name) => {
+      const folder = join(bench.repository.folder, name);
+      return sum + (existsSync(folder) ? bytesOf(folder) : 0);
+    }, 0);
+
   /** Runs one backup through a client that changes what CouchDB answers. */
   async function backupThrough(
     database: string,
@@ -51,12 +58,15 @@ describe('a backup', () => {
 
   it('adds kilobytes if nothing changed, and reads only what changed', async () => {
     await fillDatabase(bench, 'life-increments', 300);
+    const empty = contentBytes();
     const first = await bench.backup('life-increments');
+    assert.equal(first.added_bytes, contentBytes() - empty);
     assert.deepEqual([first.full, first.complete], [true, true]);
     const size = bytesOf(bench.repository.folder);
     const second = await bench.backup('life-increments');
     assert.deepEqual([second.full, second.counts, second.index], [false, first.counts, first.index]);
     assert.ok(bytesOf(bench.repository.folder) - size < 8192);
+    assert.equal(second.added_bytes, 0);
     await bench.ask('DELETE', '/life-increments/_design%2Fclosed?rev=1-abc');
     await bench.ask('PUT', '/life-increments/doc-7', { _rev: '1-aaa', n: 'changed' });
     bench.events.length = 0;
@@ -172,6 +182,7 @@ describe('a backup', () => {
 
   it('ends after a cancellation, and continues there', async () => {
     await fillDatabase(bench, 'life-cancel', 2000);
+    const before = contentBytes();
     const controller = new AbortController();
     controller.abort();
     await assert.rejects(bench.backup('life-cancel', controller.signal), Cancelled);
@@ -179,6 +190,7 @@ describe('a backup', () => {
     bench.events.length = 0;
     const snapshot = await bench.backup('life-cancel');
     assert.ok(bench.events.some((event) => event.type === 'start' && event.resumed));
+    assert.equal(snapshot.added_bytes, contentBytes() - before, 'both parts of the run');
     assert.equal(await readPartial(bench.repository, 'life-cancel'), undefined);
     await bench.restore(snapshot, 'life-cancel-restored');
     assert.deepEqual((await bench.check(snapshot, 'life-cancel-restored')).differences, []);

@@ -1,4 +1,5 @@
-// The rules of axe-core on every page, in both themes and three widths; and nothing is wider than the window.
+// The rules of axe-core on every page, in both themes, three widths and at a zoom of 200 %; and nothing is wider
+// than the window.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -8,14 +9,21 @@ import { type Dashboard, NO_BROWSER, openDashboard, signIn, startBrowser } from 
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Dots of the screen for one pixel of the page. */
+const DOTS = 2;
 /**
- * Each state is looked at in each shape. 640 pixels are a window of 1280 at a zoom of 200 %. Of the rules,
- * only that of contrast depends on the colours, so the dark shape needs no other.
+ * Each state is looked at in each shape. At a zoom of 200 % a window of 1280 × 800 dots has 640 × 400 pixels.
+ * Only the rules of contrast and of layout depend on colours and sizes, so the dark shape needs no other.
  */
 const SHAPES = [
-  { colorScheme: 'light', width: 1280, rules: undefined },
-  { colorScheme: 'light', width: 400, rules: undefined },
-  { colorScheme: 'dark', width: 640, rules: ['color-contrast'] },
+  { colorScheme: 'light', width: 1280, height: 800, rules: undefined },
+  { colorScheme: 'light', width: 400, height: 800, rules: undefined },
+  {
+    colorScheme: 'dark',
+    width: 640,
+    height: 400,
+    rules: ['color-contrast', 'target-size', 'scrollable-region-focusable', 'link-in-text-block'],
+  },
 ] as const;
 /** It loses against every other first revision. */
 const CONFLICT = `1-${'0'.repeat(32)}`;
@@ -163,6 +171,8 @@ const SHOWN: Readonly<Record<string, Show>> = {
   Cluster: async ({ page, go }) => {
     await go('/cluster');
     await page.getByText('All is well').waitFor();
+    await page.getByRole('button', { name: 'Check the settings' }).click();
+    await page.getByRole('heading', { name: 'Disks of this server' }).waitFor();
   },
   Account: async ({ page, go }) => {
     await go('/account');
@@ -182,8 +192,8 @@ interface Violation {
 /** What is wrong with the page in any shape, in words. The page is left in the first one. */
 async function faultsOf(page: Page, where: string): Promise<readonly string[]> {
   const faults: string[] = [];
-  for (const { colorScheme, width, rules } of SHAPES) {
-    await page.setViewportSize({ width, height: 800 });
+  for (const { colorScheme, width, height, rules } of SHAPES) {
+    await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme });
     // The page takes the theme in an event of its own.
     await page.locator(`html[data-mantine-color-scheme=${colorScheme}]`).waitFor();
@@ -202,7 +212,7 @@ async function faultsOf(page: Page, where: string): Promise<readonly string[]> {
     );
   }
   const [first] = SHAPES;
-  await page.setViewportSize({ width: first.width, height: 800 });
+  await page.setViewportSize({ width: first.width, height: first.height });
   await page.emulateMedia({ colorScheme: first.colorScheme });
   return faults;
 }
@@ -238,8 +248,10 @@ describe('the dashboard for everybody', { skip: NO_BROWSER }, () => {
   });
 
   it('has no violation of the rules of axe, in any state and shape', async () => {
-    const dashboard = await openDashboard(browser, gate);
+    const context = await browser.newContext({ deviceScaleFactor: DOTS });
+    const dashboard = await openDashboard(browser, gate, { context });
     const { page } = dashboard;
+    assert.equal(await page.evaluate('devicePixelRatio'), DOTS);
     dashboard.expectRefusal(/^404 \/_api\/v2\/db\/none\/_security$/);
     // Through the protocol of the browser, so that the policy of the page stays as it is.
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();

@@ -45,7 +45,9 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
     const row = page.locator('.backups tr', { hasText: 'fruit' });
     await row.getByText('never').waitFor();
     await page.locator('.jobs').getByText('done').first().waitFor();
-    await row.getByRole('button', { name: 'Verify fruit' }).click();
+    await row.locator('[data-column=Added]', { hasText: /kB|B/ }).waitFor();
+    await row.getByRole('button', { name: 'Actions on fruit' }).click();
+    await page.getByRole('menuitem', { name: 'Verify by a test restore' }).click();
     await row.getByText('never').waitFor({ state: 'detached' });
     await page.getByText('Verification: done').waitFor();
     // A schedule of every hour makes more snapshots in a week than one answer has.
@@ -57,7 +59,8 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
       });
       return route.fulfill({ json: body });
     });
-    await row.getByRole('button', { name: 'Restore… fruit' }).click();
+    await row.getByRole('button', { name: 'Actions on fruit' }).click();
+    await page.getByRole('menuitem', { name: 'Restore into a new database' }).click();
     await page.getByLabel('Name of the new database').fill('Wrong');
     await page.getByRole('button', { name: 'Restore', exact: true }).click();
     await page.getByText('The name of a database has lowercase letters').waitFor();

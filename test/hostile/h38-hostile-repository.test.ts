@@ -254,6 +254,7 @@ describe('H38 a hostile repository', () => {
     'an end that is none': () => wrong({ finished: '2026-13-41T99:99:99Z' }),
     'no counts': () => wrong({ counts: null }),
     'a count that is a text': () => wrong({ counts: { ...snapshot.counts, documents: '1\u001b[2J' } }),
+    'added bytes that are a text': () => wrong({ added_bytes: '1\u001b[2J' }),
     'no properties': () => wrong({ properties: undefined }),
     'an index outside of the repository': () =>
       wrong({ index: [{ name: '../../../etc/passwd', entries: 1 }] }),

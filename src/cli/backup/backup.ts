@@ -60,11 +60,12 @@ export const backup = backupCommand(BACKUP_USAGE, OPTIONS, async (task) => {
 function outcomeText(outcome: DatabaseOutcome): string {
   const { database } = outcome;
   if ('failure' in outcome) return `${database}: FAILED: ${outcome.failure}`;
-  const { id, full, counts, problems } = outcome.snapshot;
+  const { id, full, counts, problems, added_bytes: bytes } = outcome.snapshot;
+  const added = bytes === undefined ? '' : `, ${bytes} bytes added`;
   const kind = full ? 'full' : 'incremental';
   const missing = problems.length === 0 ? '' : `; INCOMPLETE: ${problems.length} documents could not be read`;
   const state = outcome.target === undefined ? missing : `${missing}; ${outcome.target}`;
-  return `${database}: snapshot ${id} (${kind}), ${counts.documents} documents, ${counts.attachments} attachments${state}`;
+  return `${database}: snapshot ${id} (${kind}), ${counts.documents} documents, ${counts.attachments} attachments${added}${state}`;
 }
 
 /** The contents of the files are left out: they are for the repository only. */

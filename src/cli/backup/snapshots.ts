@@ -24,7 +24,12 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
     const at = verified.get(snapshot.id)?.verified_at;
     const { id, database: name, started, finished, full, complete, counts, problems, parent } = snapshot;
     const fields = { id, database: name, started, finished, full, parent, complete, counts, problems };
-    report.result('snapshot', { ...fields, verified_at: at ?? null }, snapshotText(snapshot, at));
+    const { added_bytes = null } = snapshot;
+    report.result(
+      'snapshot',
+      { ...fields, added_bytes, verified_at: at ?? null },
+      snapshotText(snapshot, at),
+    );
   }
   if (all.length === 0) report.line('There is no snapshot.');
   for (const { id, started, finished, complete, snapshots: parts, problems } of database === undefined
@@ -42,6 +47,7 @@ export function snapshotText(snapshot: Snapshot, verifiedAt?: string): string {
   const { id, database, started, full, complete, counts, problems } = snapshot;
   const state = complete ? 'complete' : `INCOMPLETE (${problems.length} documents)`;
   const check = verifiedAt === undefined ? 'not verified' : `verified ${verifiedAt}`;
-  const contents = `${counts.documents} documents, ${counts.attachments} attachments`;
+  const added = snapshot.added_bytes === undefined ? '' : `, ${snapshot.added_bytes} bytes added`;
+  const contents = `${counts.documents} documents, ${counts.attachments} attachments${added}`;
   return `${id}  ${started}  ${database}  ${full ? 'full' : 'incremental'}  ${contents}  ${state}  ${check}`;
 }

@@ -13,6 +13,8 @@ export interface DatabaseBackup {
     /** False: something could not be read. */
     readonly complete: boolean;
     readonly counts: { readonly documents?: number };
+    /** What the backup put into the repository; null = it did not count. */
+    readonly added_bytes?: number | null;
     readonly problem_count: number;
   };
   readonly last_success: string | null;

@@ -1,5 +1,5 @@
 // The page Backups: what is backed up, how old it is, whether it was proven, and the jobs.
-import { Alert, Button } from '@mantine/core';
+import { Alert, Button, Menu } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type BackupStatus, type DatabaseBackup, startBackup, startVerify } from '../../api/backups.ts';
@@ -7,6 +7,8 @@ import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { NoMatch, pageOf, Pager, SearchField, SortHead, sortedBy, useListState } from '../../parts/list.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Name, visible } from '../../parts/name.tsx';
+import { RowMenu } from '../../parts/row-menu.tsx';
+import { sizeInWords } from '../../parts/size.ts';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { linkTo } from '../../router.ts';
@@ -179,6 +181,7 @@ const VALUES: Readonly<Record<string, (row: DatabaseBackup) => string | number>>
   database: ({ database }) => database,
   last: ({ newest }) => newest.started,
   documents: ({ newest }) => newest.counts.documents ?? -1,
+  added: ({ newest }) => newest.added_bytes ?? -1,
   snapshots: ({ snapshots }) => snapshots,
   // What was never verified comes first.
   verified: ({ verified_at: at }) => at ?? '',
@@ -211,6 +214,9 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
             <SortHead column="documents" sort={sort} className="number">
               Documents
             </SortHead>
+            <SortHead column="added" sort={sort} className="number">
+              <span title={ADDED}>Added</span>
+            </SortHead>
             <SortHead column="snapshots" sort={sort} className="number">
               Snapshots
             </SortHead>
@@ -241,18 +247,23 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
               <td className="number" data-column="Documents">
                 {row.newest.counts.documents?.toLocaleString('en') ?? '–'}
               </td>
+              <td className="number" data-column="Added">
+                {row.newest.added_bytes == null ? '–' : sizeInWords(row.newest.added_bytes)}
+              </td>
               <td className="number" data-column="Snapshots">
                 {row.snapshots.toLocaleString('en')}
               </td>
               <td data-column="Verified">
                 <Moment key={row.verified_at} at={row.verified_at} absent="never" />
               </td>
-              <td>
-                <span className="row-buttons">
-                  <RowButton words="Back up" of={row.database} onClick={onBackUp} />
-                  <RowButton words="Verify" of={row.database} title={VERIFYING} onClick={onVerify} />
-                  <RowButton words="Restore…" of={row.database} onClick={onRestore} />
-                </span>
+              <td className="row-actions">
+                <RowMenu label={`Actions on ${visible(row.database)}`}>
+                  <Menu.Item onClick={() => onBackUp(row.database)}>Back up now</Menu.Item>
+                  <Menu.Item title={VERIFYING} onClick={() => onVerify(row.database)}>
+                    Verify by a test restore
+                  </Menu.Item>
+                  <Menu.Item onClick={() => onRestore(row.database)}>Restore into a new database…</Menu.Item>
+                </RowMenu>
               </td>
             </tr>
           ))}
@@ -262,25 +273,5 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
   );
 }
 
+const ADDED = 'What the newest backup put into the repository: compressed, without what was there already';
 const VERIFYING = 'The newest snapshot is restored into a scratch database and compared with the backup';
-
-interface ButtonProps {
-  readonly words: string;
-  readonly title?: string;
-  readonly of: string;
-  readonly onClick: (database: string) => void;
-}
-
-function RowButton({ words, title, of, onClick }: ButtonProps) {
-  return (
-    <Button
-      size="xs"
-      variant="default"
-      aria-label={`${words} ${visible(of)}`}
-      title={title}
-      onClick={() => onClick(of)}
-    >
-      {words}
-    </Button>
-  );
-}
