@@ -4,7 +4,7 @@ import { type IsStillPermitted, requireStillPermitted } from '../revocation/afte
 import { type ClusterCheck } from '../setup/cluster-check.ts';
 import { type Answers } from './index.ts';
 
-/** Creates the handler. The check reads settings only, takes some seconds at most, and shows no value of a node. */
+/** Creates the handler. The check only reads, takes some seconds at most, and shows no value of a node. */
 export function clusterCheckHandlers({
   clusterCheck,
   isStillPermitted,

@@ -1,4 +1,4 @@
-// Checks all nodes and data folders for `GET /_api/v2/cluster/check`: one run at a time, kept for a short time.
+// Checks all nodes and data folders for `GET /_api/v2/cluster/check`: one run at a time, kept for seconds.
 import { type Couch } from '../couch/couch.ts';
 import { nodeName } from '../couch/failure.ts';
 import { atRestOf, type AtRest } from './at-rest.ts';
