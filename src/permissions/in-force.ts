@@ -74,7 +74,7 @@ export function inForceOf(
     return { agreement, security: securityIn(object), permissions: found };
   const { security } = record.state;
   // `same` by its name; its content may still have been changed by hand.
-  const isEdited = agreement === 'same' && !isMirrorOf(record, object, database);
+  const isEdited = agreement === 'same' && !isMirrorOf(record, object, found);
   const inForce = securityInForce(isEdited ? 'edited' : agreement, security, object);
   return {
     agreement: isEdited ? 'edited' : agreement,
@@ -97,12 +97,13 @@ function securityInForce(agreement: Agreement, security: JsonObject, object: Sto
 }
 
 /** Compares what decides access, not the bytes: CouchDB may write an object differently. */
-function isMirrorOf(record: PermissionRecord, object: StoredSecurity, database: string): boolean {
+function isMirrorOf(record: PermissionRecord, object: StoredSecurity, found: DatabasePermissions): boolean {
   const expected = mirroredStateOf(record);
   if (expected === undefined) return true;
-  const mirror = mirrorOf(expected, database);
-  const [found, wanted] = [permissionsIn(object, database), permissionsIn(mirror, database)];
-  if (found.couchdbAuthOnly || wanted.couchdbAuthOnly) return isDelegatedAlike(object, mirror);
+  const { database } = found;
+  const wanted = permissionsOfForm(expected.security, database, true);
+  if (found.couchdbAuthOnly || wanted.couchdbAuthOnly)
+    return isDelegatedAlike(object, mirrorOf(expected, database));
   if (found.grants.size !== wanted.grants.size) return false;
   for (const [name, roles] of wanted.grants) if (found.grants.get(name) !== roles) return false;
   return true;

@@ -19,11 +19,11 @@ function intersect(a: JsonObject, b: JsonObject): JsonObject {
   if (!isObject(cloudant) || !isObject(b['cloudant']))
     return isObject(cloudant) ? { ...rest, cloudant: {} } : a;
   const other = b['cloudant'];
-  const shared = Object.entries(cloudant)
-    .map(
-      ([name, roles]) => [name, rolesInBoth(roles, Object.hasOwn(other, name) ? other[name] : [])] as const,
-    )
-    .filter(([, roles]) => roles.length > 0);
+  const shared: [string, readonly unknown[]][] = [];
+  for (const name of Object.keys(cloudant)) {
+    const roles = rolesInBoth(cloudant[name], Object.hasOwn(other, name) ? other[name] : []);
+    if (roles.length > 0) shared.push([name, roles]);
+  }
   return { ...rest, cloudant: Object.fromEntries(shared) };
 }
 
@@ -49,5 +49,6 @@ function decidedBy({ couchdb_auth_only: on, members, admins }: JsonObject): stri
 }
 
 function rolesInBoth(a: unknown, b: unknown): readonly unknown[] {
-  return Array.isArray(a) && Array.isArray(b) ? a.filter((role) => b.includes(role)) : [];
+  if (!Array.isArray(a) || !Array.isArray(b)) return [];
+  return a === b ? a : a.filter((role) => b.includes(role));
 }

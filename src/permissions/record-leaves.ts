@@ -71,9 +71,12 @@ export function stateOfLeaf({ rev: _, isWithdrawn: __, ...state }: Leaf): Record
 }
 
 function stateOf(leaves: PermissionRecord['leaves'], isAtRest: boolean): RecordState {
-  const newest = stateOfLeaf(newestOf(leaves));
-  const security = intersectionOf([formInForce(newest), ...leaves.map(formInForce)]);
-  return { ...newest, security, before: undefined, state: isAtRest ? 'done' : 'writing' };
+  const newest = newestOf(leaves);
+  const others = leaves.filter((leaf) => leaf !== newest).map(formInForce);
+  const form = formInForce(newest);
+  // With itself too: that leaves names without roles out.
+  const security = intersectionOf([form, form, ...others]);
+  return { ...stateOfLeaf(newest), security, before: undefined, state: isAtRest ? 'done' : 'writing' };
 }
 
 /** While a change is `writing`, only what is granted before and after it is in force. */

@@ -20,7 +20,7 @@ export type Role = (typeof ROLES)[number];
 /** A set of roles as a bit mask, so that a decision is one `&`. */
 export type RoleSet = number;
 
-const BIT = new Map<string, RoleSet>(ROLES.map((role, index) => [role, 1 << index]));
+const BIT = new Map<unknown, RoleSet>(ROLES.map((role, index) => [role, 1 << index]));
 
 export const NO_ROLES: RoleSet = 0;
 
@@ -31,7 +31,14 @@ export function isRole(name: unknown): name is Role {
 
 /** The bit mask of some roles. */
 export function roleSet(roles: readonly Role[]): RoleSet {
-  return roles.reduce<RoleSet>((set, role) => set | (BIT.get(role) ?? 0), NO_ROLES);
+  return roleSetIn(roles);
+}
+
+/** The bit mask of the roles among some values. */
+export function roleSetIn(values: readonly unknown[]): RoleSet {
+  let set = NO_ROLES;
+  for (const value of values) set |= BIT.get(value) ?? 0;
+  return set;
 }
 
 /** The roles of a set, in the order of ROLES. */

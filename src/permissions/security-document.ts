@@ -2,7 +2,7 @@
 // answers.
 import { type DatabasePermissions } from './grants.ts';
 import { isMarker, markersOf } from '../principal/marker.ts';
-import { isRole, NO_ROLES, roleSet, type RoleSet } from './role.ts';
+import { NO_ROLES, roleSetIn, type RoleSet } from './role.ts';
 import { isObject, isTexts, type JsonObject, type SecurityRequest } from './security-request.ts';
 
 /** The security object as CouchDB stores it. Its field `couchgate` belongs to Couchgate. */
@@ -85,8 +85,9 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
 export function grantsIn(cloudant: unknown): ReadonlyMap<string, RoleSet> {
   const grants = new Map<string, RoleSet>();
   if (!isObject(cloudant)) return grants;
-  for (const [name, roles] of Object.entries(cloudant)) {
-    const set = Array.isArray(roles) ? roleSet(roles.filter(isRole)) : NO_ROLES;
+  for (const name of Object.keys(cloudant)) {
+    const roles = cloudant[name];
+    const set = Array.isArray(roles) ? roleSetIn(roles) : NO_ROLES;
     if (set !== NO_ROLES && name !== '') grants.set(name, set);
   }
   return grants;
