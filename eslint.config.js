@@ -44,6 +44,21 @@ export default tseslint.config(
     },
   },
   {
+    // `close` is emitted once, perhaps before a step that waited listens to it.
+    files: ['src/**/*.ts'],
+    ignores: ['src/closed-response.ts', 'src/embedded/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            "CallExpression[callee.property.name=/^(on|once)$/][callee.object.name='res'][arguments.0.value='close']",
+          message: 'Use onClosed of closed-response.ts: the response may be closed already.',
+        },
+      ],
+    },
+  },
+  {
     // A component is one function with the markup of its part of the page.
     files: ['src/dashboard/**/*.tsx'],
     plugins: { 'react-hooks': reactHooks },

@@ -3,7 +3,7 @@ import { type NextFunction, type Request, type RequestHandler, type Response } f
 
 /**
  * Returns a handler that runs the steps in order. If a step throws, rejects or passes an error to `next`, the
- * remaining steps are skipped and the handler passes the error on. Express can do the same with one layer per
+ * remaining steps are skipped and the handler passes the error on. No step runs after the client has gone. Express can do the same with one layer per
  * step, but it matches path and parameters again for each layer, which costs as much as the steps themselves.
  */
 export function compose(steps: readonly RequestHandler[]): RequestHandler {
@@ -11,6 +11,8 @@ export function compose(steps: readonly RequestHandler[]): RequestHandler {
     let index = 0;
     function next(error?: unknown): void {
       const step = steps[index];
+      // Its line in the access log is written already: it must have no effect after that.
+      if (res.destroyed) return;
       if (error !== undefined || step === undefined) {
         done(error);
         return;

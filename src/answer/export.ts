@@ -1,5 +1,6 @@
 // Answers GET /_api/v2/db/{db}/_export: the documents of a database as JSON, JSON lines or CSV.
 import { type Response } from 'express';
+import { onClosed } from '../closed-response.ts';
 import { type Context, databaseOf, known, permitted } from '../context.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { documentPages } from '../export/document-pages.ts';
@@ -55,7 +56,7 @@ async function sendExport(
     res.destroy();
   };
   const left = (): void => stop.abort();
-  res.on('close', left);
+  onClosed(res, left);
   const unwatch = revocationWatch.register(watchedBy(context, permitted(context), cut), { checkNow: true });
   const summary: ExportSummary = { documents: 0, leftOut: [] };
   try {

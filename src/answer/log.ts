@@ -1,5 +1,6 @@
 // Answers GET /_api/v2/log: lines of the access log, the newest first.
 import { type Response } from 'express';
+import { onClosed } from '../closed-response.ts';
 import { known } from '../context.ts';
 import { BadRequest, HttpError, TooManyRequests } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
@@ -82,7 +83,7 @@ function queryIn(query: string, res: Response): LogQuery {
     else conditions.set(name, value);
   }
   let hasGone = false;
-  res.once('close', () => (hasGone = true));
+  onClosed(res, () => (hasGone = true));
   return { conditions, limit, cursor, isAborted: () => hasGone };
 }
 

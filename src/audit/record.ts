@@ -1,7 +1,8 @@
 // Records a request: assigns its id, then writes its access-log line and counts it when it ends.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type RequestHandler } from 'express';
-import { contextOf } from '../context.ts';
+import { onClosed } from '../closed-response.ts';
+import { type Context, contextOf } from '../context.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type AccessLog } from './access-log.ts';
 import { connectionOf } from './connection.ts';
@@ -25,6 +26,7 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     const req: IncomingMessage = this.req;
     const context = contextOf(req);
     const endedAt = performance.now();
+    if (!this.writableFinished) recordDeparture(context);
     metrics.requestEnded(context, this.headersSent ? this.statusCode : 0, endedAt);
     if (!accessLog.enabled) return;
     const { socket } = req;
@@ -44,7 +46,7 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     context.answerHeaders.push('X-Couch-Request-ID', context.id);
     connectionOf(req.socket);
     metrics.requestStarted();
-    res.on('close', finishRecord);
+    onClosed(res, finishRecord);
     if (accessLog.accepting) {
       next();
       return;
@@ -52,4 +54,10 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     context.outcome.refuse('access-log');
     next(new Unavailable('The access log cannot be written. No request is served without it.'));
   };
+}
+
+/** Nothing else ended the exchange, so the client did. Without a decision, no step runs any more. */
+function recordDeparture({ decision, outcome }: Context): void {
+  outcome.cut('client left');
+  if (decision === undefined) outcome.refuse('undecided', 'The client left before the decision.');
 }

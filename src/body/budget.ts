@@ -1,5 +1,6 @@
 // Limits what the request bodies of all callers together may take: bytes of Couchgate, or values in CouchDB.
 import { type ServerResponse } from 'node:http';
+import { onClosed } from '../closed-response.ts';
 import { Unavailable } from '../http-errors.ts';
 import { Quota } from '../limits/quota.ts';
 
@@ -51,7 +52,7 @@ export function createBudget({ total, busy, disconnectedMs = 0, share = 1 / 2 }:
       reserved -= held;
       quota.remove(caller, held);
     };
-    res.once('close', () => {
+    onClosed(res, () => {
       if (disconnectedMs === 0 || res.writableFinished) release();
       else setTimeout(release, disconnectedMs).unref();
     });

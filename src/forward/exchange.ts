@@ -1,5 +1,6 @@
 // Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { onClosed } from '../closed-response.ts';
 import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
 import { type BodyBudget } from '../body/budget.ts';
@@ -77,11 +78,12 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     if (this.#request.body.kind === 'stream') this.#body = this.#createBody();
     // The only event for a client that disconnected: Node emits `aborted` only while the request is
     // incomplete (M3).
-    res.on('close', () => this.#clientClosed());
+    onClosed(res, () => this.#clientClosed());
   }
 
-  /** Starts the exchange. */
+  /** Starts the exchange, unless the client has gone. */
   start(): void {
+    if (this.#over) return;
     const { running } = this.#services;
     running.add(this);
     if (this.#plan.queue === 'feed') running.watch(this);

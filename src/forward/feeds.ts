@@ -1,5 +1,6 @@
 // Tracks the open feeds, and ends all of them during a drain.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { onClosed } from '../closed-response.ts';
 import { contextOf, known } from '../context.ts';
 
 /** An open feed. */
@@ -37,7 +38,7 @@ export class Feeds {
     const isLineBased = query.includes('feed=continuous') || query.includes('feed=eventsource');
     const feed: OpenFeed = { end, isLineBased, isAtLineEnd: true };
     this.#open.add(feed);
-    res.on('close', () => this.#open.delete(feed));
+    onClosed(res, () => this.#open.delete(feed));
     if (this.#ending) this.#end(feed);
     return {
       sent: (chunk) => {

@@ -1,6 +1,7 @@
 // Ends a request whose right is revoked while its body is still arriving (H17).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { announcesBody } from '../body/decode.ts';
+import { onClosed } from '../closed-response.ts';
 import { contextOf } from '../context.ts';
 import { type RevocationWatch, type WatchedExchange } from './revocation-watch.ts';
 import { watchedBy } from './watched-exchange.ts';
@@ -24,5 +25,5 @@ export function watchUpload(
     }),
   );
   req.once('end', unregister);
-  res.once('close', unregister);
+  onClosed(res, unregister);
 }

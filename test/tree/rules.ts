@@ -30,8 +30,8 @@ export const NOUNS = new Set([
 /** Programs beside the proxy. */
 export const CONSUMERS = new Set(['cli', 'embedded']);
 
-/** Files directly in src that folders may import: the context of a request, its errors, and how answers are written. */
-const SHARED_BY_NOUNS = new Set(['context.ts', 'http-errors.ts']);
+/** Files directly in src that folders may import: the context of a request, its end, its errors, and how answers are written. */
+const SHARED_BY_NOUNS = new Set(['closed-response.ts', 'context.ts', 'http-errors.ts']);
 const SHARED = new Set([...SHARED_BY_NOUNS, 'respond.ts']);
 
 /** The folders that may import a package, and the files directly in src that may. */

@@ -36,8 +36,9 @@ const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'ut
 const RULES: Readonly<Record<string, rules.Rule>> = {
   'has every folder in one of the lists of verbs, nouns and consumers': rules.foldersAreKnown,
   'lets no verb import another verb': rules.noVerbImportsAVerb,
-  'lets nouns import nouns, the context and the errors only': rules.nounsImportNounsOnly,
-  'lets folders reach up to context.ts, http-errors.ts and respond.ts only':
+  'lets nouns import nouns, the context, the end of a response and the errors only':
+    rules.nounsImportNounsOnly,
+  'lets folders reach up to closed-response.ts, context.ts, http-errors.ts and respond.ts only':
     rules.foldersReachUpToSharedFilesOnly,
   'lets only main.ts import cli': rules.nobodyImportsAConsumer,
   'lets only serve.ts load the embedded node, on demand': rules.onlyServeLoadsTheEmbeddedNode,
