@@ -40,13 +40,26 @@ export function sendJsonText(
  */
 export function sendError(req: IncomingMessage, res: ServerResponse, error: HttpError): void {
   if (res.headersSent) {
-    res.destroy();
+    abortAnswer(res);
     return;
   }
+  // A failed `writeHead` may have left the words of another status.
+  res.statusMessage = '';
   const unread =
     !req.complete &&
     (req.headers['transfer-encoding'] !== undefined || (req.headers['content-length'] ?? '0') !== '0');
   sendJson(res, error.status, error.body, { ...error.headers, ...(unread ? { Connection: 'close' } : {}) });
+}
+
+/**
+ * Breaks the client's connection. HTTP/1.0 has no chunks: the end of the connection ends the answer, and only
+ * a reset shows that it is incomplete. Node cannot reset a TLS socket, but there the missing close_notify
+ * shows the same. Node leaks a socket that is reset while it is ending.
+ */
+export function abortAnswer(res: ServerResponse): void {
+  const { httpVersionMinor, socket } = res.req;
+  if (httpVersionMinor === 0 && !('encrypted' in socket) && socket.writable) socket.resetAndDestroy();
+  else res.destroy();
 }
 
 /** Converts a thrown value to an HttpError. Any other value becomes a 500 without detail. */

@@ -7,7 +7,7 @@ import { documentPages } from '../export/document-pages.ts';
 import { exportText, type ExportSummary } from '../export/export-text.ts';
 import { parseExportOptions, type ExportFormat } from '../export/options.ts';
 import { HttpError } from '../http-errors.ts';
-import { drained } from '../respond.ts';
+import { abortAnswer, drained } from '../respond.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchedBy } from '../revocation/watched-exchange.ts';
 import { type Answers } from './index.ts';
@@ -53,7 +53,7 @@ async function sendExport(
   const cut = (reason: string): void => {
     context.outcome.cut(reason);
     stop.abort();
-    res.destroy();
+    abortAnswer(res);
   };
   const left = (): void => stop.abort();
   onClosed(res, left);
@@ -68,7 +68,7 @@ async function sendExport(
       if (piece !== '' && !res.write(piece)) await drained(res);
     }
     if (isGone(stop, res)) return;
-    if (summary.leftOut.length > 0)
+    if (summary.leftOut.length > 0 && mayHaveTrailers(res))
       res.addTrailers({ [LEFT_OUT_TRAILER]: summary.leftOut.map(encodeURIComponent).join(',') });
     res.end();
   } catch (error) {
@@ -93,8 +93,13 @@ function writeHead(res: Response, database: string, format: ExportFormat): void 
     'Content-Type': TYPES[format],
     'Content-Disposition': `attachment; filename="${name}"`,
     'Cache-Control': 'no-store',
-    Trailer: LEFT_OUT_TRAILER,
+    ...(mayHaveTrailers(res) ? { Trailer: LEFT_OUT_TRAILER } : {}),
   });
+}
+
+/** Trailers need chunks, which HTTP/1.0 does not have: the end of the connection ends the answer. */
+function mayHaveTrailers({ req }: Response): boolean {
+  return req.httpVersionMinor > 0;
 }
 
 /** The refusal of a caller who has no slot left. */

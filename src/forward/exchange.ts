@@ -8,6 +8,7 @@ import { bodyMeter } from '../body/body-meter.ts';
 import { bodyLimit, type BodyLimits } from '../body/limits.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
 import { type HttpError, Unavailable } from '../http-errors.ts';
+import { abortAnswer } from '../respond.ts';
 import { type IsStillPermitted, requireStillPermitted, revoked } from '../revocation/after-wait.ts';
 import { type RunningExchange, type RunningExchanges } from '../revocation/running-exchanges.ts';
 import { NodeTimeout } from './agents.ts';
@@ -232,7 +233,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     if (this.#over) return;
     this.context.outcome.cut(reason);
     this.#finish();
-    if (abort) abortAnswer(this.#req, this.#res);
+    if (abort) abortAnswer(this.#res);
     else this.#res.end();
   }
 
@@ -276,14 +277,4 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     this.#node?.limiter(this.#plan.queue).abandon(this);
     this.#attempt?.destroy();
   }
-}
-
-/**
- * Breaks the client's connection. HTTP/1.0 has no chunks: the end of the connection ends the answer, and only
- * a reset shows that it is incomplete. Node cannot reset a TLS socket, but there the missing close_notify
- * shows the same. Node leaks a socket that is reset while it is ending.
- */
-function abortAnswer({ httpVersionMinor, socket }: IncomingMessage, res: ServerResponse): void {
-  if (httpVersionMinor === 0 && !('encrypted' in socket) && socket.writable) socket.resetAndDestroy();
-  else res.destroy();
 }

@@ -7,6 +7,7 @@ import { Readable } from 'node:stream';
 import { before, describe, it } from 'node:test';
 import { runCommand } from '../../src/cli/commands.ts';
 import { basic, startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
+import { connectRaw, head } from '../support/raw-client.ts';
 import { closedAfterSuite } from '../support/started.ts';
 
 const LONG_NAME = 'k'.repeat(30_000);
@@ -105,6 +106,23 @@ describe('the export of a database', () => {
     return { code, ...written };
   }
 
+  it('is the same for a client of HTTP/1.0, which has neither chunks nor trailers', async () => {
+    for (const [database, format] of [
+      ['fruit', 'json'],
+      ['fruit', 'jsonl'],
+      ['many', 'csv'],
+    ] as const) {
+      const client = await connectRaw(Number(new URL(gate.url).port));
+      const target = `/_api/v2/db/${database}/_export?format=${format}`;
+      client.send(head(`GET ${target} HTTP/1.0`, `Authorization: ${basic(reader)}`));
+      await client.end();
+      const [lines = '', body = ''] = splitOnce(client.received, '\r\n\r\n');
+      assert.match(lines, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.doesNotMatch(lines, /transfer-encoding|trailer/i);
+      assert.equal(Buffer.from(body, 'latin1').toString(), await get(database, `?format=${format}`));
+    }
+  });
+
   it('is a command for the owner or a key, and names fields that have no column – exit code 3', async () => {
     const all = await run('fruit', '--format', 'csv', '--fields', 'name');
     assert.deepEqual([all.code, all.out], [0, 'name\r\n"Apple, ""red"""\r\n\r\n']);
@@ -130,3 +148,8 @@ describe('the export of a database', () => {
     assert.equal((await run('fruit', '--fields', 'nmae')).code, 1);
   });
 });
+
+function splitOnce(text: string, separator: string): readonly string[] {
+  const at = text.indexOf(separator);
+  return [text.slice(0, at), text.slice(at + separator.length)];
+}
