@@ -3,8 +3,9 @@ import { type NextFunction, type Request, type RequestHandler, type Response } f
 
 /**
  * Returns a handler that runs the steps in order. If a step throws, rejects or passes an error to `next`, the
- * remaining steps are skipped and the handler passes the error on. No step runs after the client has gone. Express can do the same with one layer per
- * step, but it matches path and parameters again for each layer, which costs as much as the steps themselves.
+ * remaining steps are skipped and the handler passes the error on. No step runs after the client has gone
+ * (H17). Express can do the same with one layer per step, but it matches path and parameters again for each
+ * layer, which costs as much as the steps themselves.
  */
 export function compose(steps: readonly RequestHandler[]): RequestHandler {
   return function runSteps(req: Request, res: Response, done: NextFunction): void {

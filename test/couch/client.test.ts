@@ -172,12 +172,60 @@ describe('asking CouchDB', () => {
       assert.deepEqual(failed, []);
     });
 
-  it('takes an answer that is cut short for a failure', async () => {
-    const cutter = await node((_, res) => {
-      res.writeHead(200, { 'content-type': 'application/json', 'content-length': 100 });
-      res.write('{"a":', () => res.destroy());
+  describe('takes an answer that does not end for a failure, and goes on with the next request', () => {
+    const TYPES = ['application/json', 'text/plain', 'text/html', 'multipart/related', undefined] as const;
+    const ENDS = {
+      'breaks off': (res: ServerResponse): void => void res.destroy(),
+      'falls silent': (): void => undefined,
+    } as const;
+    for (const [how, end] of Object.entries(ENDS))
+      for (const status of [200, 404])
+        it(`${String(status)}, then ${how}, for each type of content, exact and not`, async () => {
+          const cutter = await node(({ url }, res) => {
+            if (url === '/up') {
+              answerJson(res, 200, { ok: true });
+              return;
+            }
+            const type = TYPES[Number(url.slice(1))];
+            res.writeHead(status, {
+              ...(type === undefined ? {} : { 'content-type': type }),
+              'content-length': 99,
+            });
+            res.write('{"a":', () => end(res));
+          });
+          const { couch } = client([cutter.url]);
+          const asked = TYPES.flatMap((_, at) =>
+            [true, false].map((exact) =>
+              rejects(
+                couch.ask({ method: 'PUT', path: `/${String(at)}`, exact, timeoutMs: 300 }),
+                /failed \(sent\): (timeout|UND_ERR_SOCKET|truncated response)$/,
+              ),
+            ),
+          );
+          await Promise.all(asked);
+          assert.deepEqual((await couch.ask({ method: 'GET', path: '/up' })).body, { ok: true });
+        });
+  });
+
+  it('refuses a success that is not plain JSON: a redirect, a page, a body that is compressed', async () => {
+    const answers: readonly (readonly [number, Readonly<Record<string, string>>])[] = [
+      [302, { location: '/up' }],
+      [200, { 'content-type': 'text/html' }],
+      [200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }],
+      [200, { 'content-type': 'application/json', 'content-encoding': 'zstd' }],
+    ];
+    const odd = await node(({ url, headers }, res) => {
+      assert.equal(headers['accept-encoding'], 'identity');
+      const [status, fields] = answers[Number(url.slice(1))] ?? [200, {}];
+      res.writeHead(status, fields).end('{"a":1}');
     });
-    await rejects(client([cutter.url]).couch.ask({ method: 'GET', path: '/' }), /failed \(sent\)/);
+    const { couch } = client([odd.url]);
+    for (const at of answers.keys())
+      for (const exact of [true, false])
+        await rejects(
+          couch.ask({ method: 'PUT', path: `/${String(at)}`, exact }),
+          /failed \(sent\): (answer is not JSON|connection failed|no answer)$/,
+        );
   });
 
   it('takes a node that does not answer in time for failed and asks the next', async () => {
