@@ -161,6 +161,8 @@ export class Context {
   decision: Decision | undefined = undefined;
   /** True if the credential or the permission has ended since the decision (revocation/after-wait). */
   hasEnded = false;
+  /** Settles when the answer step has ended, also after the client has gone; never rejects (answer/index). */
+  answering: Promise<void> | undefined = undefined;
   /** The decoded body, if Couchgate has read it (body/read). CouchDB gets these bytes. */
   body: Buffer | undefined = undefined;
   /** The body that CouchDB gets instead, if a guard wrote it again (guard/). */

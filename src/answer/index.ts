@@ -30,7 +30,9 @@ export function answerOwnEndpoint(
     }
     const handler = byId.get(id);
     if (handler === undefined) throw new Error(`endpoint ${id} has no handler`);
-    return answer(watch, handler, req, res, context);
+    const answering = answer(watch, handler, req, res, context);
+    context.answering = answering.catch(() => undefined);
+    return answering;
   };
 }
 

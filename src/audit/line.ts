@@ -1,16 +1,19 @@
 // Builds the access-log line of a request. docs/audit-log.md documents its fields.
-import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type IncomingMessage } from 'node:http';
 import { type ClientAddress, type Context } from '../context.ts';
 import { type Endpoint, type Permit } from '../catalogue/endpoint.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type ConnectionFacts } from './connection.ts';
 import { maskTarget, startOf } from './mask.ts';
-import { interpret, terminationState } from './outcome.ts';
+import { interpret } from './outcome.ts';
 
 export interface LineParts {
   readonly context: Context;
   readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  /** Status of the answer; 0 = there was none. */
+  readonly status: number;
+  /** How the exchange ended (audit/outcome). */
+  readonly termination: string;
   readonly connection: ConnectionFacts;
   /** Bytes sent and received for this request, heads included. The names are Cloudant's. */
   readonly bytesRead: number;
@@ -43,7 +46,7 @@ export function accessLine(parts: LineParts): string {
   // A name with an at sign may contain a password.
   if (database !== undefined)
     line += `,"dbName":${quote(AT_SIGN.test(database) ? '***' : maskTarget(database))}`;
-  line += operationFields(context) + decisionFields(context, parts.res.statusCode);
+  line += operationFields(context) + decisionFields(context, parts.status);
   line += answerFields(parts) + timingFields(context, parts.endedAt);
   const agent = req.headers['user-agent'];
   if (agent !== undefined) line += connection.agent.textOf(agent, agentFields);
@@ -179,9 +182,9 @@ function allowedFields(rule: string): string {
   return fields;
 }
 
-function answerFields({ context, req, res, bytesRead, bytesUploaded }: LineParts): string {
+function answerFields({ context, status, termination, bytesRead, bytesUploaded }: LineParts): string {
   const { outcome, upstream } = context;
-  let fields = `,"statusCode":${res.headersSent ? res.statusCode : 0},"bytesRead":${bytesRead},"bytesUploaded":${bytesUploaded},"terminationState":"${terminationState(context, req, res)}"`;
+  let fields = `,"statusCode":${status},"bytesRead":${bytesRead},"bytesUploaded":${bytesUploaded},"terminationState":"${termination}"`;
   if (upstream.node !== undefined) fields += `,"node":${quote(upstream.node)}`;
   if (upstream.status !== undefined) fields += `,"nodeStatus":${upstream.status}`;
   if (outcome.cutShort !== undefined) fields += `,"ended":${quote(outcome.cutShort)}`;

@@ -7,6 +7,7 @@ import { Unavailable } from '../http-errors.ts';
 import { type AccessLog } from './access-log.ts';
 import { connectionOf } from './connection.ts';
 import { accessLine } from './line.ts';
+import { terminationState } from './outcome.ts';
 import { isRequestId, requestIdMaker } from './request-id.ts';
 import { type RequestMetrics } from './request-metrics.ts';
 
@@ -22,12 +23,17 @@ export interface RecordParameters {
 export function recordRequest({ accessLog, metrics }: RecordParameters): RequestHandler {
   const makeId = requestIdMaker();
 
+  /**
+   * If the client has left while Couchgate made a change for it, the line waits for the change: it must not
+   * miss in an audit.
+   */
   function finishRecord(this: ServerResponse): void {
     const req: IncomingMessage = this.req;
     const context = contextOf(req);
     const endedAt = performance.now();
     if (!this.writableFinished) recordDeparture(context);
-    metrics.requestEnded(context, this.headersSent ? this.statusCode : 0, endedAt);
+    const status = this.headersSent ? this.statusCode : 0;
+    metrics.requestEnded(context, status, endedAt);
     if (!accessLog.enabled) return;
     const { socket } = req;
     const connection = connectionOf(socket);
@@ -36,7 +42,10 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     const bytesUploaded = read - connection.lastBytesRead;
     connection.lastBytesRead = read;
     connection.lastBytesWritten = written;
-    accessLog.write(accessLine({ context, req, res: this, connection, bytesRead, bytesUploaded, endedAt }));
+    const termination = terminationState(context, req, this);
+    const parts = { context, req, status, termination, connection, bytesRead, bytesUploaded, endedAt };
+    if (this.writableFinished || context.answering === undefined) accessLog.write(accessLine(parts));
+    else void context.answering.then(() => accessLog.write(accessLine(parts)));
   }
 
   return function recordRequestStep(req, res, next) {

@@ -8,6 +8,7 @@ import { parseTarget } from '../../src/admit/target.ts';
 import { Context } from '../../src/context.ts';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
 import { ConnectionFacts } from '../../src/audit/connection.ts';
+import { terminationState } from '../../src/audit/outcome.ts';
 import { accessLine, describePermit, quote } from '../../src/audit/line.ts';
 import { maskTarget, startOf } from '../../src/audit/mask.ts';
 import { isRequestId, requestIdMaker } from '../../src/audit/request-id.ts';
@@ -49,7 +50,12 @@ function lineOf(context: Context, fake: Fake = {}): Record<string, unknown> {
   const line = accessLine({
     context,
     req: req as unknown as IncomingMessage,
-    res: res as unknown as ServerResponse,
+    status: res.headersSent ? res.statusCode : 0,
+    termination: terminationState(
+      context,
+      req as unknown as IncomingMessage,
+      res as unknown as ServerResponse,
+    ),
     connection: new ConnectionFacts(socket as unknown as Socket),
     bytesRead: 10,
     bytesUploaded: 20,

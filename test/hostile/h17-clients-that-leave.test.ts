@@ -75,6 +75,30 @@ describe('H17: a client that leaves while its password is checked', () => {
       assert.deepEqual([line['decision'], line['rule'], line['ended']], ['deny', 'undecided', 'client left']);
   });
 
+  const CHANGES: readonly (readonly [string, string, RegExp, string])[] = [
+    ['POST /_api/v2/api_keys', '{}', /^\/couchgate\/key/, 'create'],
+    ['PUT /_api/v2/db/left/_security', '{"cloudant":{"somebody":["_reader"]}}', /_security/, 'permissions'],
+    ['PUT /made', '', /^\/made$/, 'create database'],
+    ['DELETE /made', '', /^\/made$/, 'delete database'],
+  ];
+  for (const [request, body, path, action] of CHANGES)
+    it(`finds its change in the log if it left meanwhile – ${request}`, async () => {
+      const lines = (await withoutAnswer()).length;
+      const held = gate.recorder.hold(path);
+      const client = await connectRaw(Number(new URL(gate.url).port));
+      const fields = ['Content-Type: application/json', `Content-Length: ${body.length}`];
+      const basicOwner = `Authorization: ${basic(gate.owner)}`;
+      client.send(head(`${request} HTTP/1.1`, 'Host: x', basicOwner, ...fields) + body);
+      await until(() => held.count > 0, 'the change waits for CouchDB');
+      client.socket.destroy();
+      await until(async () => (await inFlight()) === 0, 'the client has left');
+      held.release();
+      await until(async () => (await withoutAnswer()).length > lines, 'the line is written');
+      const { management, change, decision } = (await withoutAnswer()).at(-1) ?? {};
+      assert.deepEqual([management, decision], [true, 'allow']);
+      assert.equal((change as { action: string }).action, action);
+    });
+
   async function withoutAnswer(): Promise<readonly Readonly<Record<string, unknown>>[]> {
     return (await gate.accessLog()).filter((line) => line['statusCode'] === 0);
   }
