@@ -381,7 +381,7 @@ class CachedPermissionStore implements PermissionStore {
     this.#own.add(ownKey(database, rev));
     this.index.take(database, { ...state, rev, isWithdrawn: false }, false);
     if (state.state === 'writing') {
-      // Replicas of the version before learn of the change when its mirror is written.
+      // Its row in the feed tells other replicas.
       await this.#options.bus.publish({ kind: 'permissions', database, isInFeed: true });
       return;
     }

@@ -12,15 +12,15 @@ import { type JsonObject } from './security-request.ts';
  * - `same`: it is the mirror of the record. `unmirrored`: a new database that has none yet.
  * - `older`: an older shard copy, or the mirror of a change under way. The record decides.
  * - `newer`: the record is older: the store was put back from a copy, or lost a write.
- * - `version before`: a version of Couchgate without records wrote it, and not within a race with this
- * record.
+ * - `without record`: a writer that knows no records wrote it (`setup --adopt`, or an earlier version of
+ * Couchgate), and not within a race with this record.
  * - `reset`: CouchDB's default although the record had a mirror: the database was made again, or is an old
  * copy.
  * - `edited`: changed by hand.
  * - `unrecorded`: there is no record. `gone`: the record is that of a deleted database.
  */
 export type Agreement =
-  'same' | 'unmirrored' | 'older' | 'newer' | 'version before' | 'reset' | 'edited' | 'unrecorded' | 'gone';
+  'same' | 'unmirrored' | 'older' | 'newer' | 'without record' | 'reset' | 'edited' | 'unrecorded' | 'gone';
 
 export interface InForce {
   readonly agreement: Agreement;
@@ -30,7 +30,7 @@ export interface InForce {
 }
 
 /**
- * A replica of the version before reads the object and replaces it. If its object is this much newer than the
+ * A writer that knows no records reads the object and replaces it. If its object is this much newer than the
  * record, it has read the mirror of the record and undoes no change of it. In milliseconds.
  */
 const RACE_MS = 60_000;
@@ -54,7 +54,15 @@ function agreementOf(record: PermissionRecord | undefined, object: StoredSecurit
   if (name.revision !== undefined) return 'newer';
   // A record that was taken over from an object has made no change that another write could undo.
   const hasNoChange = !state.mirrored || state.via === 'migrate';
-  return hasNoChange || name.stamp > state.stamp + RACE_MS ? 'version before' : 'newer';
+  return hasNoChange || name.stamp > state.stamp + RACE_MS ? 'without record' : 'newer';
+}
+
+/** Returns the record if it takes part in the decision; `undefined` = the object alone decides. */
+export function decidingRecord(
+  record: PermissionRecord | undefined,
+  agreement: Agreement,
+): PermissionRecord | undefined {
+  return agreement === 'gone' || agreement === 'without record' ? undefined : record;
 }
 
 /** Decides what is in force. `object` is the security object that CouchDB has. */
@@ -65,16 +73,11 @@ export function inForceOf(
 ): InForce {
   const agreement = agreementOf(record, object);
   const found = permissionsIn(object, database);
-  if (
-    record === undefined ||
-    agreement === 'unrecorded' ||
-    agreement === 'gone' ||
-    agreement === 'version before'
-  )
-    return { agreement, security: securityIn(object), permissions: found };
-  const { security } = record.state;
+  const deciding = decidingRecord(record, agreement);
+  if (deciding === undefined) return { agreement, security: securityIn(object), permissions: found };
+  const { security } = deciding.state;
   // `same` by its name; its content may still have been changed by hand.
-  const isEdited = agreement === 'same' && !isMirrorOf(record, object, found);
+  const isEdited = agreement === 'same' && !isMirrorOf(deciding, object, found);
   const inForce = securityInForce(isEdited ? 'edited' : agreement, security, object);
   return {
     agreement: isEdited ? 'edited' : agreement,

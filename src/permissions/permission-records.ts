@@ -6,6 +6,7 @@
 import { NotFound, Unavailable } from '../http-errors.ts';
 import { type Caller } from '../principal/principal.ts';
 import { getSecurity } from './couch-security.ts';
+import { decidingRecord } from './in-force.ts';
 import { RecordFinisher } from './record-finisher.ts';
 import {
   type Authorship,
@@ -135,15 +136,15 @@ export class PermissionRecords {
   }
 
   /**
-   * Takes the object over as the record, if it has one of Couchgate's and no record, or if a version without
-   * records has written it since. Writes no object. Resolves with the change; `undefined` = nothing to take
+   * Takes the object over as the record, if it has one of Couchgate's and no record, or if a writer that
+   * knows no records has written it since. Writes no object. Resolves with the change; `undefined` = nothing to take
    * over. Throws `Unavailable`.
    */
   async takeOver(database: string): Promise<Finished | undefined> {
     const seen = await this.readAtRest(database);
     if (seen === undefined) return undefined;
     const { record, agreement, security } = seen;
-    if (record !== undefined && agreement !== 'gone' && agreement !== 'version before') return undefined;
+    if (decidingRecord(record, agreement) !== undefined) return undefined;
     const state = stateOfTakeOver(seen, this.#options.now());
     if (state === undefined || (await this.#writer.writeLeaf(database, state, record)) === undefined)
       return undefined;

@@ -13,7 +13,8 @@ import { mirrorNameIn } from './security-document.ts';
  * - `made again`: the record is that of an earlier database of the name.
  * - `old copy`: a node has an older object.
  * - `old record`: the object is newer than the record: the store was put back from a copy.
- * - `version before`: a version of Couchgate without records has changed the object.
+ * - `without record`: a writer that knows no records has changed the object (`setup --adopt`, or an earlier
+ * version of Couchgate).
  * - `edited`: somebody has changed the object in CouchDB. `reset`: it is CouchDB's default again.
  */
 export const DRIFTS = [
@@ -22,7 +23,7 @@ export const DRIFTS = [
   'made again',
   'old copy',
   'old record',
-  'version before',
+  'without record',
   'edited',
   'reset',
 ] as const;
@@ -49,7 +50,7 @@ const DRIFT_OF: Readonly<Record<Agreement, Drift | undefined>> = {
   gone: undefined,
   older: 'old copy',
   newer: 'old record',
-  'version before': 'version before',
+  'without record': 'without record',
   edited: 'edited',
   reset: 'reset',
 };
@@ -66,7 +67,7 @@ export async function checkDatabase(
     return mirrorNameIn(object) === undefined ? undefined : { database, drift: 'no record', nodes: [] };
   if (!record.isAtRest) return { database, drift: 'unfinished', nodes: [] };
   const isMadeAgain = record.state.generation.start !== (await records.startOf(database));
-  if (isMadeAgain && seen.agreement !== 'version before') return { database, drift: 'made again', nodes: [] };
+  if (isMadeAgain && seen.agreement !== 'without record') return { database, drift: 'made again', nodes: [] };
   const found = (await objectsOfNodes(couch, nodeUrls, database)).flatMap(({ node, object: held }) =>
     held === undefined || held === 'away'
       ? []
@@ -83,9 +84,9 @@ export async function checkDatabase(
   return { database, drift, nodes: differing.map(({ node }) => node) };
 }
 
-/** The drift that needs most care: that of the object which a version before or a person has written. */
+/** The drift that needs most care: that of an object which a writer without records or a person has written. */
 function worstOf(agreements: readonly Agreement[]): Drift {
-  const order: readonly Agreement[] = ['version before', 'newer', 'edited', 'reset', 'older'];
+  const order: readonly Agreement[] = ['without record', 'newer', 'edited', 'reset', 'older'];
   const worst = order.find((agreement) => agreements.includes(agreement)) ?? 'older';
   return DRIFT_OF[worst] ?? 'old copy';
 }
@@ -97,7 +98,7 @@ export const REPAIRED_ALONE: ReadonlySet<Drift> = new Set([
   'made again',
   'old copy',
   'old record',
-  'version before',
+  'without record',
 ]);
 
 /**
@@ -112,7 +113,7 @@ export async function repairDatabase(
   const by = { by: '', via: 'repair' } as const;
   switch (drift) {
     case 'no record':
-    case 'version before':
+    case 'without record':
       return records.takeOver(database);
     case 'unfinished':
       return records.heal(database);

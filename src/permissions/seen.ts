@@ -1,5 +1,5 @@
 // What was read of the permissions of one database, and the name of that state.
-import { type InForce, inForceOf } from './in-force.ts';
+import { decidingRecord, type InForce, inForceOf } from './in-force.ts';
 import { closed } from './intersection.ts';
 import { type RevisionName } from './change.ts';
 import { objectOf, permissionsOfForm } from './record-document.ts';
@@ -24,10 +24,11 @@ export interface SeenAtRest extends Seen {
 /** Sums up what was read. */
 export function seenOf(database: string, record: PermissionRecord | undefined, object: StoredSecurity): Seen {
   const found = inForceOf(record, object, database);
-  const isNamed = record !== undefined && found.agreement !== 'gone' && found.agreement !== 'version before';
-  const name = isNamed
-    ? { generation: record.state.generation.id, revision: record.state.revision }
-    : nameWithoutRecord(object);
+  const deciding = decidingRecord(record, found.agreement);
+  const name =
+    deciding === undefined
+      ? nameWithoutRecord(object)
+      : { generation: deciding.state.generation.id, revision: deciding.state.revision };
   return { database, record, object, ...found, ...name };
 }
 
@@ -41,8 +42,9 @@ function nameWithoutRecord(object: StoredSecurity): { generation: string; revisi
  */
 export function restedOf(seen: Seen, start: string): SeenAtRest {
   const { record, agreement, object } = seen;
-  const isObjectInForce = record === undefined || agreement === 'gone' || agreement === 'version before';
-  const isMadeAgain = !isObjectInForce && (agreement === 'reset' || record.state.generation.start !== start);
+  const deciding = decidingRecord(record, agreement);
+  const isMadeAgain =
+    deciding !== undefined && (agreement === 'reset' || deciding.state.generation.start !== start);
   if (!isMadeAgain) return { ...seen, start, isMadeAgain };
   const security = closed(seen.security);
   const permissions = permissionsOfForm(security, seen.database, seen.permissions.marked);
@@ -59,8 +61,8 @@ export function objectInForce({
   generation,
   revision,
 }: Seen): StoredSecurity {
-  const isObject = record === undefined || agreement === 'gone' || agreement === 'version before';
-  return isObject
+  const deciding = decidingRecord(record, agreement);
+  return deciding === undefined
     ? object
-    : objectOf(security, database, { stamp: record.state.stamp, generation, revision });
+    : objectOf(security, database, { stamp: deciding.state.stamp, generation, revision });
 }

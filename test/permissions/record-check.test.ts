@@ -71,7 +71,7 @@ function open(): Opened {
 }
 
 /** The object that a version without records writes. */
-const versionBefore = (stamp: number, ...names: readonly string[]): JsonObject =>
+const withoutRecord = (stamp: number, ...names: readonly string[]): JsonObject =>
   storedForm(parseSecurityPut(grants(...names)), DB, { stamp });
 
 function setAll({ copies }: Opened, object: JsonObject): void {
@@ -114,8 +114,8 @@ const ROWS: readonly Row[] = [
     after: [],
   },
   {
-    title: 'an object of the version before',
-    arrange: (opened) => setAll(opened, versionBefore(NOW - 1000, 'ann')),
+    title: 'an object written without a record',
+    arrange: (opened) => setAll(opened, withoutRecord(NOW - 1000, 'ann')),
     drift: 'no record',
     before: ['ann'],
     after: ['ann'],
@@ -258,34 +258,34 @@ const ROWS: readonly Row[] = [
     after: ['ann'],
   },
   {
-    title: 'a change by the version before, long after the record',
+    title: 'a change without a record, long after the record',
     arrange: async (opened) => {
       await opened.put('ann');
-      setAll(opened, versionBefore(NOW + 100_000, 'ann', 'bob'));
+      setAll(opened, withoutRecord(NOW + 100_000, 'ann', 'bob'));
     },
-    drift: 'version before',
+    drift: 'without record',
     before: ['ann', 'bob'],
     after: ['ann', 'bob'],
   },
   {
-    title: 'a change by the version before that raced with a revocation',
+    title: 'a change without a record that raced with a revocation',
     arrange: async (opened) => {
       await opened.put('ann', 'bob');
       await opened.put('ann');
-      setAll(opened, versionBefore(NOW + 5000, 'ann', 'bob', 'eve'));
+      setAll(opened, withoutRecord(NOW + 5000, 'ann', 'bob', 'eve'));
     },
     drift: 'old record',
     before: ['ann'],
     after: ['ann'],
   },
   {
-    title: 'two changes by the version before, soon after each other',
+    title: 'two changes without a record, soon after each other',
     arrange: async (opened) => {
-      setAll(opened, versionBefore(NOW - 1000, 'ann'));
+      setAll(opened, withoutRecord(NOW - 1000, 'ann'));
       await opened.repair();
-      setAll(opened, versionBefore(NOW, 'ann', 'bob'));
+      setAll(opened, withoutRecord(NOW, 'ann', 'bob'));
     },
-    drift: 'version before',
+    drift: 'without record',
     before: ['ann', 'bob'],
     after: ['ann', 'bob'],
   },
