@@ -131,7 +131,7 @@ class CachedPermissionStore implements PermissionStore {
   async peek(database: string, caller: Caller): Promise<PeekedPermissions | undefined> {
     const object = await getSecurity(this.#options.couch, database, caller);
     if (object === undefined) return undefined;
-    const seen = await this.records.readWith(database, object, caller);
+    const seen = await this.records.reader.readWith(database, object, caller);
     const { record, generation, revision, permissions } = seen;
     const adopted =
       record === undefined && this.#mayAdopt(database, object) ? adoptedFrom(object, database) : undefined;
@@ -139,7 +139,7 @@ class CachedPermissionStore implements PermissionStore {
   }
 
   async inForce(database: string, caller?: Caller): Promise<PermissionsInForce | undefined> {
-    const seen = await this.records.readAtRest(database, caller);
+    const seen = await this.records.finisher.readAtRest(database, caller);
     if (seen === undefined) return undefined;
     const { generation, revision, permissions } = seen;
     return { generation, revision, permissions, document: objectInForce(seen) };
@@ -278,7 +278,7 @@ class CachedPermissionStore implements PermissionStore {
     by: Authorship,
   ): Promise<Finished | undefined> {
     try {
-      return await this.records.voidDeleted(database, generation, by);
+      return await this.records.writer.voidDeleted(database, generation, by);
     } catch {
       // It grants nothing to a database that is made again: that has another start time.
       this.#options.report('record of a deleted database could not be closed', { database });
@@ -298,7 +298,7 @@ class CachedPermissionStore implements PermissionStore {
     this.#absent.drop(database);
     const mirrored = this.#mirroredIn(database, object);
     if (mirrored !== undefined) return { permissions: mirrored, settled: true };
-    const seen = await this.#adopted(await this.records.readWith(database, object, caller));
+    const seen = await this.#adopted(await this.records.reader.readWith(database, object, caller));
     for (const listener of this.#readListeners) listener(seen);
     if (seen.record === undefined || seen.agreement === 'gone') {
       const found = this.#newest.newestOf(database, seen.object);
@@ -317,7 +317,7 @@ class CachedPermissionStore implements PermissionStore {
   async #mark(database: string): Promise<void> {
     if (!this.#options.hasMajority()) throw new Unavailable(NO_MAJORITY);
     await this.runExclusive(database, async () => {
-      const seen = await this.records.readAtRest(database);
+      const seen = await this.records.finisher.readAtRest(database);
       // What was cached may be from before another replica wrote them.
       this.#cache.drop(database);
       if (seen === undefined || seen.permissions.marked || seen.permissions.couchdbAuthOnly) return;
@@ -350,7 +350,7 @@ class CachedPermissionStore implements PermissionStore {
           detail: error.detail ?? error.reason,
         });
     }
-    return (await this.records.read(database)) ?? seen;
+    return (await this.records.reader.read(database)) ?? seen;
   }
 
   /**

@@ -4,7 +4,6 @@
 // record-states.ts makes the states. The follower keeps the index by the feed of the store; the maintenance
 // repairs objects that differ.
 import { NotFound, Unavailable } from '../http-errors.ts';
-import { type Caller } from '../principal/principal.ts';
 import { getSecurity } from './couch-security.ts';
 import { decidingRecord } from './in-force.ts';
 import { RecordFinisher } from './record-finisher.ts';
@@ -30,54 +29,18 @@ const PAUSES_AFTER_CREATION = [50, 100, 200, 400, 800, 0];
 
 export class PermissionRecords {
   readonly #options: PermissionRecordsOptions;
-  readonly #reader: RecordReader;
-  readonly #writer: RecordWriter;
-  readonly #finisher: RecordFinisher;
+  /** Reads record and object once. */
+  readonly reader: RecordReader;
+  /** Writes one leaf to all copies. */
+  readonly writer: RecordWriter;
+  /** Waits for an unfinished change, or brings it to rest. */
+  readonly finisher: RecordFinisher;
 
   constructor(options: PermissionRecordsOptions) {
     this.#options = options;
-    this.#reader = new RecordReader(options);
-    this.#writer = new RecordWriter(options);
-    this.#finisher = new RecordFinisher(options, this.#reader, this.#writer);
-  }
-
-  /** See RecordReader. */
-  read(database: string, caller?: Caller): Promise<Seen | undefined> {
-    return this.#reader.read(database, caller);
-  }
-
-  /** See RecordReader. */
-  readWith(database: string, object: StoredSecurity, caller?: Caller): Promise<Seen> {
-    return this.#reader.readWith(database, object, caller);
-  }
-
-  /** See RecordReader. */
-  startOf(database: string): Promise<string | undefined> {
-    return this.#reader.startOf(database);
-  }
-
-  /** See RecordFinisher. */
-  readAtRest(database: string, caller?: Caller): Promise<SeenAtRest | undefined> {
-    return this.#finisher.readAtRest(database, caller);
-  }
-
-  /** See RecordFinisher. */
-  heal(database: string): Promise<Finished | undefined> {
-    return this.#finisher.heal(database);
-  }
-
-  /** See RecordFinisher. */
-  mirrorAgain(database: string): Promise<void> {
-    return this.#finisher.mirrorAgain(database);
-  }
-
-  /** See RecordWriter. */
-  voidDeleted(
-    database: string,
-    generation: string | undefined,
-    by: Authorship,
-  ): Promise<Finished | undefined> {
-    return this.#writer.voidDeleted(database, generation, by);
+    this.reader = new RecordReader(options);
+    this.writer = new RecordWriter(options);
+    this.finisher = new RecordFinisher(options, this.reader, this.writer);
   }
 
   /** Id of the generation in the record; `undefined` = no record. Throws `Unavailable`. */
@@ -102,8 +65,8 @@ export class PermissionRecords {
       const state = stateOfChange(seen, decide(seen), { id, by, now: now() });
       last = { state, before: seen.security };
       await step?.('read');
-      const leaf = await this.#writer.writeLeaf(database, state, seen.record);
-      if (leaf !== undefined && (await this.#finisher.finish(database, leaf, { readAt, until }))) return last;
+      const leaf = await this.writer.writeLeaf(database, state, seen.record);
+      if (leaf !== undefined && (await this.finisher.finish(database, leaf, { readAt, until }))) return last;
     }
     throw unknownOutcome();
   }
@@ -126,7 +89,7 @@ export class PermissionRecords {
       // Another replica has changed the permissions of the new database already.
       const isKnown = record?.state.generation.start === start;
       const state = stateOfCreation(record, start, by, now());
-      if (isKnown || (await this.#writer.writeLeaf(database, state, record)) !== undefined) {
+      if (isKnown || (await this.writer.writeLeaf(database, state, record)) !== undefined) {
         const object = (await getSecurity(couch, database, undefined)) ?? {};
         return { finished: isKnown ? undefined : { state, before: {} }, object };
       }
@@ -141,19 +104,19 @@ export class PermissionRecords {
    * over. Throws `Unavailable`.
    */
   async takeOver(database: string): Promise<Finished | undefined> {
-    const seen = await this.readAtRest(database);
+    const seen = await this.finisher.readAtRest(database);
     if (seen === undefined) return undefined;
     const { record, agreement, security } = seen;
     if (decidingRecord(record, agreement) !== undefined) return undefined;
     const state = stateOfTakeOver(seen, this.#options.now());
-    if (state === undefined || (await this.#writer.writeLeaf(database, state, record)) === undefined)
+    if (state === undefined || (await this.writer.writeLeaf(database, state, record)) === undefined)
       return undefined;
     return { state, before: record?.state.security ?? security };
   }
 
   async #startOfNew(database: string): Promise<string> {
     for (const pauseMs of PAUSES_AFTER_CREATION) {
-      const start = await this.#reader.startOf(database);
+      const start = await this.reader.startOf(database);
       if (start !== undefined) return start;
       await waitFor(this.#options, pauseMs);
     }
@@ -161,7 +124,7 @@ export class PermissionRecords {
   }
 
   async #existing(database: string, isFirst: boolean, until: number): Promise<SeenAtRest> {
-    const seen = await this.#finisher.readAtRest(database, undefined, until).catch((error: unknown) => {
+    const seen = await this.finisher.readAtRest(database, undefined, until).catch((error: unknown) => {
       throw isFirst || !(error instanceof Unavailable) ? error : unknownOutcome(error);
     });
     if (seen === undefined) throw new NotFound('Database does not exist.');

@@ -60,13 +60,13 @@ export async function checkDatabase(
   { couch, nodeUrls, records }: RecordCheckDeps,
   database: string,
 ): Promise<Finding | undefined> {
-  const seen = await records.read(database);
+  const seen = await records.reader.read(database);
   if (seen === undefined) return undefined;
   const { record, object } = seen;
   if (record === undefined || seen.agreement === 'gone')
     return mirrorNameIn(object) === undefined ? undefined : { database, drift: 'no record', nodes: [] };
   if (!record.isAtRest) return { database, drift: 'unfinished', nodes: [] };
-  const isMadeAgain = record.state.generation.start !== (await records.startOf(database));
+  const isMadeAgain = record.state.generation.start !== (await records.reader.startOf(database));
   if (isMadeAgain && seen.agreement !== 'without record') return { database, drift: 'made again', nodes: [] };
   const found = (await objectsOfNodes(couch, nodeUrls, database)).flatMap(({ node, object: held }) =>
     held === undefined || held === 'away'
@@ -116,14 +116,14 @@ export async function repairDatabase(
     case 'without record':
       return records.takeOver(database);
     case 'unfinished':
-      return records.heal(database);
+      return records.finisher.heal(database);
     case 'made again':
     case 'old record':
     case 'reset':
       return records.change(database, ({ security }) => security, by);
     case 'old copy':
     case 'edited':
-      await records.mirrorAgain(database);
+      await records.finisher.mirrorAgain(database);
       return undefined;
   }
 }

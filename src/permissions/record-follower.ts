@@ -125,7 +125,9 @@ export class RecordFollower {
     const { permissions, report } = this.#options;
     try {
       // After a change of this process, which may still be under way.
-      const finished = await permissions.runExclusive(database, () => permissions.records.heal(database));
+      const finished = await permissions.runExclusive(database, () =>
+        permissions.records.finisher.heal(database),
+      );
       if (finished === undefined) return;
       this.#healed += 1;
       const { revision, by, via } = finished.state;

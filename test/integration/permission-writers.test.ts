@@ -82,7 +82,7 @@ describe('writers of a permission record that stop between two steps', () => {
   }
 
   async function namesInForce(at: number, database: string): Promise<readonly string[]> {
-    const seen = await writer(at).read(database);
+    const seen = await writer(at).reader.read(database);
     return [...(seen?.permissions.grants.keys() ?? [])].sort();
   }
 
@@ -122,8 +122,8 @@ describe('writers of a permission record that stop between two steps', () => {
     const records = writer(1);
     const deps = { couch: couchAt(1), nodeUrls: backend.urls, records };
     await until(async () => {
-      await records.heal(database);
-      await records.mirrorAgain(database);
+      await records.finisher.heal(database);
+      await records.finisher.mirrorAgain(database);
       return (await checkDatabase(deps, database)) === undefined;
     }, 'record and objects are alike');
   }
@@ -191,16 +191,16 @@ describe('writers of a permission record that stop between two steps', () => {
       await make(database);
       await change(writer(0), database, () => ({ ann: ['_reader'] }));
       const sleeper = await stopped(0, database, step, grant('eve'));
-      const start = await writer(1).startOf(database);
+      const start = await writer(1).reader.startOf(database);
       assert.equal((await couchAt(1).ask({ method: 'DELETE', path: `/${database}` })).status, 200);
       // CouchDB's start time has seconds. The same second is a case of its own, below.
       await until(() => Math.floor(Date.now() / 1000) > Number(start), 'the next second');
       await make(database);
-      const again = await writer(1).readAtRest(database);
+      const again = await writer(1).finisher.readAtRest(database);
       assert.deepEqual([...(again?.permissions.grants.keys() ?? [])], []);
       sleeper.go();
       const end = await sleeper.end;
-      const seen = await writer(2).readAtRest(database);
+      const seen = await writer(2).finisher.readAtRest(database);
       const found = [...(seen?.permissions.grants.keys() ?? [])];
       assert.ok(!found.includes('ann'), 'what the deleted database granted is void');
       // A change that is decided anew, after the database was made again, applies to the new one.
@@ -215,7 +215,7 @@ describe('writers of a permission record that stop between two steps', () => {
       await change(writer(0), database, () => ({ ann: ['_reader'] }));
       await couchAt(1).ask({ method: 'DELETE', path: `/${database}` });
       await make(database);
-      const seen = await writer(1).readAtRest(database);
+      const seen = await writer(1).finisher.readAtRest(database);
       assert.deepEqual([...(seen?.permissions.grants.keys() ?? [])], []);
       await couchAt(1).ask({ method: 'DELETE', path: `/${database}` });
     }

@@ -126,7 +126,7 @@ async function race(seed: number, changes: number, faults: Faults): Promise<Resu
     const reader = writer(false);
     while (running) {
       const readAt = time.now;
-      const seen = await reader.read(DATABASE).catch(() => undefined);
+      const seen = await reader.reader.read(DATABASE).catch(() => undefined);
       reads += 1;
       for (const name of seen?.permissions.grants.keys() ?? [])
         if ((revoked.get(name) ?? Infinity) < readAt)
@@ -170,10 +170,10 @@ async function race(seed: number, changes: number, faults: Faults): Promise<Resu
   for (const copy of cluster.copies) copy.isUp = true;
   cluster.replicate();
   const last = writer(false);
-  const rest = last.readAtRest(DATABASE).then(async (seen) => {
+  const rest = last.finisher.readAtRest(DATABASE).then(async (seen) => {
     // As the follower does for several leaves, and the check for the object.
-    await last.heal(DATABASE);
-    await last.mirrorAgain(DATABASE);
+    await last.finisher.heal(DATABASE);
+    await last.finisher.mirrorAgain(DATABASE);
     return seen;
   });
   const [seen] = await Promise.all([rest, time.run()]);
@@ -245,7 +245,7 @@ describe('a permission record under racing writers', () => {
     }
     cluster.replicate();
     assert.equal((await copies.read(DATABASE))?.state.revision, record.state.revision, 'the record is there');
-    const before = await records.readAtRest(DATABASE);
+    const before = await records.finisher.readAtRest(DATABASE);
     assert.deepEqual([...(before?.permissions.grants.keys() ?? [])], ['ann']);
     const { state } = await grant('bob');
     assert.deepEqual(grantsIn(state.security), { bob: ['_reader'] });

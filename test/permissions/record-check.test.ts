@@ -46,7 +46,7 @@ function open(): Opened {
   });
   const deps = { couch: cluster, nodeUrls: cluster.urls, records };
   const inForce = async (): Promise<readonly string[]> => [
-    ...((await records.read(DB))?.permissions.grants.keys() ?? []),
+    ...((await records.reader.read(DB))?.permissions.grants.keys() ?? []),
   ];
   return {
     cluster,
@@ -317,7 +317,7 @@ describe('a check of one database', () => {
     const opened = open();
     for (const name of ['a', 'b', 'c']) await opened.put(name);
     for (const copy of opened.copies) copy.documents.clear();
-    const seen = await opened.records.readAtRest(DB);
+    const seen = await opened.records.finisher.readAtRest(DB);
     assert.equal(seen?.revision, 3);
     await opened.repair();
     const { state } = await opened.records.change(DB, () => grants('d'), BY);
