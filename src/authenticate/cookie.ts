@@ -5,6 +5,7 @@ import { type KeyStore } from '../identity/api-key.ts';
 import { type CredentialVersions } from '../identity/credential-versions.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type SessionCookie } from '../identity/session-cookie.ts';
+import { createSessionRenewal } from '../identity/session-renewal.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type Session, type SessionTokens } from '../identity/session-token.ts';
 import { type Authenticator, NOT_APPLICABLE, type Outcome } from './authenticator.ts';
@@ -19,9 +20,6 @@ export interface CookieOptions {
   readonly now?: () => number;
 }
 
-/** A session is renewed after a tenth of its lifetime, as in CouchDB. */
-export const RENEW_AFTER = 0.1;
-
 /**
  * Creates cookie authentication. On public endpoints a cookie that is expired, ended, altered, or bound to a
  * changed credential counts as absent, as in CouchDB: the client can see that it is signed out, and sign in.
@@ -29,11 +27,11 @@ export const RENEW_AFTER = 0.1;
  * whose session has ended would get less data and no error.
  */
 export function createCookieAuthenticator(options: CookieOptions): Authenticator {
-  const now = options.now ?? Date.now;
-  const renewAfterMs = options.sessionTimeoutSeconds * 1000 * RENEW_AFTER;
+  const renew = createSessionRenewal({ ...options, now: options.now ?? Date.now });
   const accept = (principal: Principal, session: Session, client: ClientAddress): Outcome => {
-    const isOld = now() - session.issuedAt > renewAfterMs && session.version !== '';
-    const renewed = isOld ? { renewedCookie: renewedCookie(options, session, client, now()) } : undefined;
+    const token = renew(session);
+    const renewed =
+      token === undefined ? undefined : { renewedCookie: options.cookie.write(token, client.secure) };
     const keyVersion = session.kind === 'key' ? { keyVersion: session.version } : undefined;
     return {
       outcome: 'accepted',
@@ -89,10 +87,4 @@ function holderOf(
   const holds = keys.holds(name, version);
   if (holds instanceof Promise) return holds.then((good) => (good ? { kind, name } : undefined));
   return holds ? { kind, name } : undefined;
-}
-
-function renewedCookie(options: CookieOptions, session: Session, client: ClientAddress, now: number): string {
-  const expiresAt = now + options.sessionTimeoutSeconds * 1000;
-  const token = options.tokens.sign({ ...session, issuedAt: now, expiresAt });
-  return options.cookie.write(token, client.secure);
 }

@@ -4,11 +4,11 @@ import { type ClientAddress, type Context, known } from '../context.ts';
 import { Unauthorized } from '../http-errors.ts';
 import { type CredentialVersions } from '../identity/credential-versions.ts';
 import { claimsDashboard, type DashboardCookie } from '../identity/dashboard-cookie.ts';
+import { createSessionRenewal } from '../identity/session-renewal.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type Session, type SessionTokens } from '../identity/session-token.ts';
 import { NOBODY, type Principal } from '../principal/principal.ts';
 import { type Authenticator, NOT_APPLICABLE, type Outcome } from './authenticator.ts';
-import { RENEW_AFTER } from './cookie.ts';
 
 export interface DashboardOptions {
   readonly place: DashboardPlace;
@@ -36,12 +36,12 @@ const ENDED: Outcome = Object.freeze({
  * permission.
  */
 export function createDashboardAuthenticator(options: DashboardOptions): Authenticator {
-  const now = options.now ?? Date.now;
-  const { place, dashboard, sessions, versions } = options;
-  const renewAfterMs = options.sessionTimeoutSeconds * 1000 * RENEW_AFTER;
+  const { place, dashboard, sessions, versions, sessionTimeoutSeconds, now = Date.now } = options;
+  const renew = createSessionRenewal({ tokens: dashboard.tokens, sessionTimeoutSeconds, now });
   const accept = (principal: Principal, session: Session, client: ClientAddress): Outcome => {
-    const isOld = now() - session.issuedAt > renewAfterMs && session.version !== '';
-    const renewed = isOld ? { renewedCookie: renewedCookie(options, session, client, now()) } : undefined;
+    const token = renew(session);
+    const renewed =
+      token === undefined ? undefined : { renewedCookie: dashboard.cookie.write(token, client.secure) };
     return {
       outcome: 'accepted',
       identified: { principal, method: 'dashboard', sessionId: session.id, ...renewed },
@@ -72,14 +72,4 @@ function isServed(place: DashboardPlace, { isOnDashboardListener }: Context): bo
 function refuseVoid(context: Context): Outcome {
   const { permit } = known(context.operation, 'operation').endpoint;
   return permit.kind === 'public' ? SIGNED_OUT : ENDED;
-}
-
-function renewedCookie(
-  { sessionTimeoutSeconds, dashboard: { tokens, cookie } }: DashboardOptions,
-  session: Session,
-  client: ClientAddress,
-  now: number,
-): string {
-  const expiresAt = now + sessionTimeoutSeconds * 1000;
-  return cookie.write(tokens.sign({ ...session, issuedAt: now, expiresAt }), client.secure);
 }
