@@ -1,5 +1,5 @@
 // Answers the owner's requests for backups: status, snapshots, and jobs.
-import { type Request, type Response } from 'express';
+import { type Response } from 'express';
 import { type Job } from '../backup/job.ts';
 import { type JobQueue } from '../backup/job-queue.ts';
 import { type QuestionAnswer } from '../backup/questions.ts';
@@ -66,7 +66,7 @@ export function backupHandlers(deps: BackupDeps): BackupAnswers {
       const fields = await fieldsOf(deps.bodies, [req, res], ['databases'], false);
       const databases = patternsIn(fields['databases']);
       for (const pattern of databases) refuseOwn(pattern, deps.storeDatabase);
-      await submit(deps, [req, res], context, { kind: 'backup', databases });
+      await submit(deps, res, context, { kind: 'backup', databases });
     },
     async 'backup-restore'(req, res, context) {
       const fields = await fieldsOf(deps.bodies, [req, res], ['database', 'snapshot', 'to']);
@@ -75,7 +75,7 @@ export function backupHandlers(deps: BackupDeps): BackupAnswers {
       if (to === database)
         throw new Conflict('A restore makes a new database: `to` must be another name than `database`.');
       const snapshot = textIn(fields, 'snapshot');
-      await submit(deps, [req, res], context, { kind: 'restore', database, snapshot, to });
+      await submit(deps, res, context, { kind: 'restore', database, snapshot, to });
     },
     async 'backup-verify'(req, res, context) {
       const fields = await fieldsOf(deps.bodies, [req, res], ['database', 'snapshot'], false);
@@ -83,7 +83,7 @@ export function backupHandlers(deps: BackupDeps): BackupAnswers {
       const snapshot = optionalTextIn(fields, 'snapshot');
       if (snapshot !== undefined && database === undefined)
         throw new BadRequest('`snapshot` needs `database`');
-      await submit(deps, [req, res], context, {
+      await submit(deps, res, context, {
         kind: 'verify',
         ...(database === undefined ? {} : { database }),
         ...(snapshot === undefined ? {} : { snapshot }),
@@ -183,16 +183,10 @@ function patternsIn(value: unknown): readonly string[] {
 }
 
 /** Takes the job in and answers 202 with it. */
-async function submit(
-  deps: BackupDeps,
-  [, res]: readonly [Request, Response],
-  context: Context,
-  request: JobRequest,
-): Promise<void> {
+async function submit(deps: BackupDeps, res: Response, context: Context, request: JobRequest): Promise<void> {
   await requireStillPermitted(deps.isStillPermitted, context);
   const { principal } = known(context.identified, 'identified');
-  const name = 'name' in principal ? principal.name : 'nobody';
-  const job: Job = await jobsOf(deps).submit(request, name, context.id);
+  const job: Job = await jobsOf(deps).submit(request, principal.name, context.id);
   context.outcome.change = { action: ACTIONS[request.kind], job: job.id, ...facts(request) };
   sendJson(res, 202, job, { Location: `/_api/v2/backup/jobs/${job.id}` });
 }

@@ -1,11 +1,11 @@
 // Decides which connection pool and queue a request uses, and whether a connection is reused after an answer.
 import { type PoolKind } from '../catalogue/endpoint.ts';
-import { type Queue, type Upstream } from './node.ts';
+import { type Queue } from './node.ts';
 
 /** The queue in which a request waits, and the connection pool that it uses. */
 export interface ConnectionPlan {
   readonly queue: Queue;
-  readonly pool: keyof Record<PoolKind, Upstream>;
+  readonly pool: PoolKind;
 }
 
 const POOLED: ConnectionPlan = Object.freeze({ queue: 'short', pool: 'pooled' });

@@ -1,5 +1,5 @@
 // Chooses the CouchDB node for a request: round robin for short requests, least connections for feeds.
-import { HealthWatch, type HealthOptions, type StateListener } from './health.ts';
+import { HealthWatch, type HealthOptions } from './health.ts';
 import { CouchNode, type Queue, type NodeLimits, type NodeState, type ProbeReport } from './node.ts';
 
 export interface NodesOptions extends HealthOptions {
@@ -156,5 +156,3 @@ export class Nodes {
     return best;
   }
 }
-
-export { type StateListener };

@@ -1,5 +1,6 @@
 // Limits how many databases a prefix grant creates, also if several replicas create at the same time.
 import { type Couch } from '../couch/couch.ts';
+import { compareRevisions } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { Unavailable } from '../http-errors.ts';
 import { isObject } from './security-request.ts';
@@ -88,7 +89,7 @@ export class CreationLimit {
       for (const [name, at] of Object.entries(databases))
         if (typeof at === 'number' && at > oldest) reserved.set(name, Math.max(at, reserved.get(name) ?? 0));
     }
-    const [winner, ...others] = leaves.map(({ _rev = '' }) => _rev).sort(newestFirst);
+    const [winner, ...others] = leaves.map(({ _rev = '' }) => _rev).sort((a, b) => compareRevisions(b, a));
     return { winner, others, reserved };
   }
 
@@ -104,12 +105,6 @@ export class CreationLimit {
     if (status !== 200 || !Array.isArray(body)) throw away(status);
     return new Set((body as readonly string[]).filter((name) => name.startsWith(prefix)));
   }
-}
-
-/** CouchDB's order: the longer history wins, then the greater hash. */
-function newestFirst(a: string, b: string): number {
-  const difference = Number.parseInt(b, 10) - Number.parseInt(a, 10);
-  return difference !== 0 ? difference : a < b ? 1 : -1;
 }
 
 function away(status: number): Unavailable {

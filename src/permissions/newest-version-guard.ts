@@ -37,11 +37,6 @@ export class NewestVersionGuard {
     this.#now = now;
   }
 
-  /** The newest version seen of a database; 0 = none. */
-  versionOf(database: string): number {
-    return this.#seen.get(database)?.version ?? 0;
-  }
-
   /**
    * Returns the permissions of the document, or those of the newest version if the document is older. An
    * older copy without grants is always accepted: it can only revoke.

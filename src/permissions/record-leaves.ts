@@ -1,4 +1,5 @@
 // Decides what the leaves of a permission record say together. CouchDB's choice of a winner decides nothing.
+import { compareRevisions } from '../couch/revision.ts';
 import { intersectionOf, closed } from './intersection.ts';
 import { documentOf, type Leaf, type RecordState, stateIn } from './record-document.ts';
 import { type JsonObject } from './security-request.ts';
@@ -42,7 +43,7 @@ export function withdrawnDocumentOf(state: RecordState): Readonly<Record<string,
  * was away can bring one back that has grants which were revoked since.
  */
 export function recordOf(raw: readonly RawLeaf[]): PermissionRecord | undefined {
-  const sorted = raw.toSorted((a, b) => byWinnerOrder(a._rev, b._rev));
+  const sorted = raw.toSorted((a, b) => compareRevisions(b._rev, a._rev));
   const live = sorted.filter(({ _deleted }) => _deleted !== true).map(leafIn);
   const newest = Math.max(...live.map(({ revision }) => revision));
   const [first, ...others] = live.filter((leaf) => !leaf.isWithdrawn || leaf.revision === newest);
@@ -97,13 +98,4 @@ export function mirroredStateOf(record: PermissionRecord): RecordState | undefin
 
 function newestOf<T extends RecordState>(states: readonly [T, ...T[]]): T {
   return states.reduce((newest, state) => (state.revision > newest.revision ? state : newest));
-}
-
-/**
- * CouchDB's winner is the leaf with the longest path, then with the highest hash.
- * https://docs.couchdb.org/en/stable/replication/conflicts.html
- */
-function byWinnerOrder(a: string, b: string): number {
-  const longer = Number.parseInt(b, 10) - Number.parseInt(a, 10);
-  return longer === 0 ? (a < b ? 1 : -1) : longer;
 }
