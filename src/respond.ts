@@ -45,10 +45,13 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Http
   }
   // A failed `writeHead` may have left the words of another status.
   res.statusMessage = '';
-  const unread =
-    !req.complete &&
-    (req.headers['transfer-encoding'] !== undefined || (req.headers['content-length'] ?? '0') !== '0');
-  sendJson(res, error.status, error.body, { ...error.headers, ...(unread ? { Connection: 'close' } : {}) });
+  sendJson(res, error.status, error.body, { ...error.headers, ...closedIfUnread(req) });
+}
+
+/** The header of a response while the body is unread: the rest must never be parsed as a request. */
+export function closedIfUnread({ complete, headers }: IncomingMessage): { readonly Connection?: 'close' } {
+  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+  return !complete && hasBody ? { Connection: 'close' } : {};
 }
 
 /**

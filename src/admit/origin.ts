@@ -10,6 +10,7 @@ import {
 } from '../config/cors-rule.ts';
 import { type Context, contextOf } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
+import { closedIfUnread } from '../respond.ts';
 import { foreignWriteRule, type ForeignWriteRule, type OwnOrigin } from './foreign-page.ts';
 
 /** Reloadable settings. A reload replaces the object. */
@@ -131,25 +132,11 @@ function answerTo(
   if (req.headers['access-control-request-private-network'] === 'true' && verdict.origin !== '*')
     answer['Access-Control-Allow-Private-Network'] = 'true';
   const vary = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers';
-  sendEmpty(req, res, { ...answer, Vary: vary });
-  return undefined;
-}
-
-/**
- * Sends 204 without a body. If the request has an unread body, the connection is closed, so that the body is
- * never parsed as a request.
- */
-function sendEmpty(req: IncomingMessage, res: ServerResponse, headers: Record<string, string>): void {
-  const { Vary: vary, ...others } = headers;
-  if (vary !== undefined) contextOf(req).setAnswerHeader('Vary', vary);
-  res.writeHead(204, { ...others, ...(req.complete ? {} : bodyOf(req)) });
+  contextOf(req).setAnswerHeader('Vary', vary);
+  // An unread body must never be parsed as a request.
+  res.writeHead(204, { ...answer, ...closedIfUnread(req) });
   res.end();
-}
-
-function bodyOf(req: IncomingMessage): Record<string, string> {
-  const announced =
-    req.headers['transfer-encoding'] !== undefined || (req.headers['content-length'] ?? '0') !== '0';
-  return announced ? { Connection: 'close' } : {};
+  return undefined;
 }
 
 function markAnswer(cors: CurrentRule, context: Context, origin: string): void {

@@ -4,6 +4,7 @@ import { type Couch } from '../couch/couch.ts';
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { BadRequest, NotFound } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
+import { readAdminNames } from '../identity/couch-accounts.ts';
 import { accountNamed, type NamedAccount, type NamedAccountDeps } from '../identity/named-account.ts';
 import { type AdmittedName } from '../permissions/couchdb-members.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
@@ -112,7 +113,7 @@ async function accessTo(
   const isOwner = known(context.identified, 'identified').principal.kind === 'owner';
   const { couchdbAuthOnly } = found.permissions;
   const bySource = roleSourcesByName(database, found.permissions, deps.prefixGrants);
-  const owners = isOwner ? await ownersIn(deps.couch) : [];
+  const owners = isOwner ? await readAdminNames(deps.couch) : [];
   const rows = [
     ...[...bySource].flatMap(([name, sources]) =>
       sources.filter(givesRoles).map((source): NameRow => ({ name, ...rowOf(source) })),
@@ -172,10 +173,4 @@ async function accessOf(deps: AccessDeps, name: string, page: Question): Promise
 function admittedBy({ kind, principal }: NamedAccount, name: string): AdmittedName {
   const roles = principal !== undefined && 'roles' in principal ? principal.roles : [];
   return { name, isNobody: kind === 'nobody', roles };
-}
-
-/** The server admins of CouchDB. */
-async function ownersIn(couch: Pick<Couch, 'ask'>): Promise<readonly string[]> {
-  const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local/_config/admins' });
-  return status === 200 && typeof body === 'object' && body !== null ? Object.keys(body) : [];
 }

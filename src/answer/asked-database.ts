@@ -10,7 +10,7 @@ import { type PermissionIndex } from '../permissions/permission-index.ts';
 import { type PrefixReader } from '../permissions/prefix-grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { ownName, type Principal } from '../principal/principal.ts';
-import { type IsStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 
 export interface AskedDatabaseDeps {
   readonly index: Pick<PermissionIndex, 'isLoaded' | 'rolesOn'>;

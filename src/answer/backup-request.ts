@@ -1,7 +1,7 @@
 // Reads the requests for backups: their bodies and parameters, and the databases that they may name.
 import { type Request, type Response } from 'express';
+import { type JsonObject } from '../json/object.ts';
 import { type BodyReader } from '../body/read.ts';
-import { type JsonObject } from '../body/parse.ts';
 import { kindOfName, ownDatabases } from '../catalogue/database-name.ts';
 import { type Context, known } from '../context.ts';
 import { BadRequest, Forbidden } from '../http-errors.ts';

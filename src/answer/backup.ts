@@ -9,7 +9,8 @@ import { type BackupScheduler } from '../backup/scheduler.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
 import { BadRequest, Conflict, HttpError, NotFound } from '../http-errors.ts';
-import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import { sendJson } from '../respond.ts';
 import {
   fieldsOf,

@@ -1,6 +1,7 @@
 // Answers GET /_api/v2/cluster/check: what `couchgate setup` would say about the running cluster.
 import { sendJson } from '../respond.ts';
-import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import { type ClusterCheck } from '../setup/cluster-check.ts';
 import { type Answers } from './index.ts';
 

@@ -1,5 +1,5 @@
 // Answers GET /_api/v2/cluster: the state of the nodes, the feeds, the caches and the readiness checks.
-import { isJsonObject } from '../body/parse.ts';
+import { isJsonObject } from '../json/object.ts';
 import { VERSION } from '../config/version.ts';
 import { type Couch } from '../couch/couch.ts';
 import { sendJson } from '../respond.ts';

@@ -1,4 +1,5 @@
 // Answers GET and PUT /_api/v2/user/config/cors in Cloudant's format.
+import { type JsonObject } from '../json/object.ts';
 import { corsProblems, ReadOnlyConfiguration, writeCorsFile } from '../config/cors-file.ts';
 import { type CorsSettings } from '../config/cors-rule.ts';
 import { type LiveSettings } from '../config/reload.ts';
@@ -6,7 +7,6 @@ import { type Environment } from '../config/sources.ts';
 import { BadRequest, Conflict } from '../http-errors.ts';
 import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
-import { type JsonObject } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
 
 export interface CorsConfigParameters {

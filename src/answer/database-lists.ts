@@ -17,7 +17,8 @@ import { type ServerReader } from '../permissions/server-grants.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller, ownName } from '../principal/principal.ts';
 import { drained, sendJson } from '../respond.ts';
-import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import { type Answers } from './index.ts';
 import { type ListRange, parseListRange } from './list-range.ts';
 

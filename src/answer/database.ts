@@ -9,7 +9,8 @@ import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { sendJson } from '../respond.ts';
-import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import { type Answers } from './index.ts';
 
 export interface DatabaseDeps {

@@ -1,6 +1,6 @@
 // Parses the body of `POST /_api/v2/explain`: a request, and who would send it.
 import { METHODS } from 'node:http';
-import { type JsonObject } from '../body/parse.ts';
+import { type JsonObject } from '../json/object.ts';
 import { normalizeAddress } from '../config/address-set.ts';
 import { BadRequest } from '../http-errors.ts';
 import { writeJson } from '../json/exact-numbers.ts';

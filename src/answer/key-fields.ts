@@ -1,6 +1,6 @@
 // Validates the fields of API-key requests: label, expiry and overlap.
+import { type JsonObject } from '../json/object.ts';
 import { BadRequest } from '../http-errors.ts';
-import { type JsonObject } from '../body/parse.ts';
 
 export interface KeyFields {
   readonly label?: string | null;

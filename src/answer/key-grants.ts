@@ -1,9 +1,10 @@
 // Grants the roles of a new API key on several databases: all of them, or none.
+import { isJsonObject } from '../json/object.ts';
 import { BadRequest, HttpError, NotFound, Unavailable } from '../http-errors.ts';
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
-import { isObject, parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
+import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type Principal } from '../principal/principal.ts';
 
@@ -18,7 +19,7 @@ export const MAX_GRANTS_PER_KEY = 50;
  * own databases.
  */
 export function parseNewGrants(value: unknown, reserved: ReadonlySet<string>): NewGrants {
-  if (!isObject(value)) throw new BadRequest('`grants` must be an object of databases and their roles');
+  if (!isJsonObject(value)) throw new BadRequest('`grants` must be an object of databases and their roles');
   const entries = Object.entries(value);
   if (entries.length > MAX_GRANTS_PER_KEY)
     throw new BadRequest(`\`grants\` can name at most ${MAX_GRANTS_PER_KEY} databases`);

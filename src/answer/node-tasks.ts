@@ -1,5 +1,5 @@
 // Answers /_node/{node}/_active_tasks: the tasks of one node.
-import { isJsonObject } from '../body/parse.ts';
+import { isJsonObject } from '../json/object.ts';
 import { known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { NotFound } from '../http-errors.ts';

@@ -3,7 +3,8 @@ import { type Context } from '../context.ts';
 import { type AdmittedName } from '../permissions/couchdb-members.ts';
 import { fieldsOfGrant, type PrefixGrant } from '../permissions/prefix-grant.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import {
   type AccessRowsDeps,
   databaseRows,

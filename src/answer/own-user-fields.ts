@@ -1,7 +1,7 @@
 // Reads what users may write into their own documents of `_users`, and makes the form that they may see.
+import { type JsonObject } from '../json/object.ts';
 import { userId } from '../couch/user-id.ts';
 import { BadRequest, Forbidden } from '../http-errors.ts';
-import { type JsonObject } from '../body/parse.ts';
 import { type UserDocument } from '../identity/couch-accounts.ts';
 
 /** Fields that CouchDB or Couchgate decides about. The setting `users_own_fields` cannot open them. */

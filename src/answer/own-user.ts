@@ -1,6 +1,6 @@
 // Answers `GET` and `PUT` of one's own document in `_users` (setting `users_own_document`).
 import { type Request, type Response } from 'express';
-import { type JsonObject } from '../body/parse.ts';
+import { type JsonObject } from '../json/object.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
@@ -12,7 +12,8 @@ import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type KeyedMutex } from '../limits/keyed-mutex.ts';
 import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { sendJson } from '../respond.ts';
-import { type IsStillPermitted, requireStillPermitted } from '../revocation/after-wait.ts';
+import { requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import { type Answers } from './index.ts';
 import {
   changedUser,

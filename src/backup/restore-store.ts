@@ -1,5 +1,6 @@
 // Puts keys, revocations, permission records and users back from an instance section. It never un-revokes a
 // key, brings no older password back, lowers no revision, and replaces nothing that is there (H29).
+import { type JsonObject } from '../json/object.ts';
 import { branchOf } from '../couch/revision.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { USER_ID_PREFIX, userId } from '../couch/user-id.ts';
@@ -10,7 +11,6 @@ import { SESSION_PREFIX } from '../invalidation/outbox.ts';
 import { parseJson } from '../json/parse.ts';
 import { RECORD, stateIn } from '../permissions/record-document.ts';
 import { mirrorNameIn } from '../permissions/security-document.ts';
-import { type JsonObject } from '../permissions/security-request.ts';
 import { BackupError, Cancelled } from './errors.ts';
 import { type IndexedLeaf } from './index-file.ts';
 import { storeNames, USERS, type InstanceSection } from './instance.ts';

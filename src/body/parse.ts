@@ -1,13 +1,7 @@
-// Recognizes JSON objects, and parses forms strictly.
+// Parses forms strictly.
 import { BadRequest } from '../http-errors.ts';
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /**
  * Parses a form-encoded body. Fields keep their order, repeated ones are kept. Throws BadRequest for invalid

@@ -1,12 +1,13 @@
 // Reads the body of a request into memory: once, decoded, within its limit and the memory budget.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { callerOf, contextOf } from '../context.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type BodyBudget, createBodyBudget, type Reserve } from './budget.ts';
 import { announcesBody, encodingOf, gunzip, inflatedLimit, isMultipart, mediaTypeOf } from './decode.ts';
 import { type BuildRules, buildJson } from './json-build.ts';
-import { isJsonObject, type JsonObject, parseForm } from './parse.ts';
+import { parseForm } from './parse.ts';
 
 /** Bytes that all bodies of one kind may reserve at the same time. */
 export interface BodyBudgets {

@@ -1,10 +1,9 @@
 // Sends Couchgate's own requests to the CouchDB cluster: picks nodes, authenticates, and retries on another
 // node.
 import { Agent } from 'undici';
-import { Unavailable } from '../http-errors.ts';
 import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { exchange, type Outcome } from './exchange.ts';
-import { type CouchFailure, describeFailure } from './failure.ts';
+import { type CouchFailure, unavailable } from './failure.ts';
 import { follow } from './follow.ts';
 import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 
@@ -143,9 +142,4 @@ function failureOf(outcome: Outcome, url: string, method: string): CouchFailure 
     reached: 'sent',
     reason: `status ${outcome.answer.status}${name}`,
   };
-}
-
-function unavailable(failure: CouchFailure | undefined): Unavailable {
-  const detail = failure === undefined ? 'no CouchDB node is available' : describeFailure(failure);
-  return new Unavailable('CouchDB cannot be reached at present.', { detail });
 }

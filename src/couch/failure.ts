@@ -1,4 +1,5 @@
 // Describes why an exchange with CouchDB failed, without credentials.
+import { Unavailable } from '../http-errors.ts';
 
 /**
  * Progress of an exchange: `unsent` = no byte was sent, so another node may get it; `sent` = CouchDB may have
@@ -43,4 +44,10 @@ export function codeOf(error: unknown): string {
 /** Returns one line for the log. The path is omitted: it can contain a user name. */
 export function describeFailure(failure: CouchFailure): string {
   return `${failure.method} to ${failure.node} failed (${failure.reached}): ${failure.reason}`;
+}
+
+/** The refusal of a request that no node has answered; `undefined` = none was available. */
+export function unavailable(failure: CouchFailure | undefined): Unavailable {
+  const detail = failure === undefined ? 'no CouchDB node is available' : describeFailure(failure);
+  return new Unavailable('CouchDB cannot be reached at present.', { detail });
 }

@@ -3,8 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Readable } from 'node:stream';
 import { Agent, type Dispatcher } from 'undici';
-import { Unavailable } from '../http-errors.ts';
-import { codeOf, describeFailure, nodeName, type CouchFailure } from './failure.ts';
+import { codeOf, nodeName, type CouchFailure, unavailable } from './failure.ts';
 
 export interface TransferOptions {
   /** Returns an available node that is not in `tried`; undefined = none left. */
@@ -217,9 +216,4 @@ function isOwnFailure(error: unknown): boolean {
 /** Too busy, or a node failed. 501 = CouchDB does not have the feature. */
 function isTransient(status: number): boolean {
   return status === 429 || (status >= 500 && status !== 501);
-}
-
-function unavailable(failure: CouchFailure | undefined): Unavailable {
-  const detail = failure === undefined ? 'no CouchDB node is available' : describeFailure(failure);
-  return new Unavailable('CouchDB cannot be reached at present.', { detail });
 }

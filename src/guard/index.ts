@@ -2,8 +2,8 @@
 import { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import { type GuardedId } from '../catalogue/catalogue.ts';
 import { type Context, contextOf, permitted } from '../context.ts';
-import { type IsStillPermitted, requireStillPermitted, whileWatched } from '../revocation/after-wait.ts';
-import { type RevocationWatch } from '../revocation/revocation-watch.ts';
+import { requireStillPermitted, whileWatched } from '../revocation/after-wait.ts';
+import { type IsStillPermitted, type RevocationWatch } from '../revocation/revocation-watch.ts';
 
 /**
  * Checks a request that is forwarded afterwards. Throws an HttpError to refuse it. Returns the decoded body

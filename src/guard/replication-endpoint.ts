@@ -1,7 +1,7 @@
 // Validates `source` and `target` of a replication. A local database name becomes a URL of Couchgate with the
 // caller's credentials, so that the job gets the caller's permissions (H9).
+import { type JsonObject } from '../json/object.ts';
 import { BadRequest, Forbidden } from '../http-errors.ts';
-import { type JsonObject } from '../body/parse.ts';
 import { type ReplicationHosts } from './replication-hosts.ts';
 
 /** Basic credentials of the caller. */

@@ -1,5 +1,5 @@
 // Validates the fields of a replication job: an allow-list with types and ranges (H20).
-import { isJsonObject, type JsonObject } from '../body/parse.ts';
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { BadRequest } from '../http-errors.ts';
 
 /** Returns the value for CouchDB. Throws Problem. */

@@ -1,8 +1,8 @@
 // Validates the fields of a replication job, and the owner of documents in `_replicator` (H9).
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadRequest, Forbidden, Unavailable } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type JsonObject } from '../body/parse.ts';
 import { guardFields } from './replication-fields.ts';
 import { guardEndpoint, type EndpointRules } from './replication-endpoint.ts';
 
@@ -108,7 +108,7 @@ export function documentsOf(body: JsonObject, principal: Principal): readonly Js
     throw new BadRequest('`new_edits` must be a boolean.');
   if (newEdits === false && principal.kind !== 'owner')
     throw new Forbidden('server_admin access is required for this request');
-  if (!Array.isArray(docs) || !docs.every(isObject))
+  if (!Array.isArray(docs) || !docs.every(isJsonObject))
     throw new BadRequest('`docs` must be an array of documents.');
   return docs;
 }
@@ -118,8 +118,4 @@ export function idOf(document: JsonObject): string | undefined {
   const { _id: id } = document;
   if (id !== undefined && typeof id !== 'string') throw new BadRequest('`_id` must be a string.');
   return id;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -2,6 +2,7 @@
 // (H9).
 import { type IncomingMessage } from 'node:http';
 import { type Request, type Response } from 'express';
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { BadContentType, BadRequest, Forbidden, Unauthorized } from '../http-errors.ts';
@@ -9,7 +10,6 @@ import { type Guard } from './index.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { buildJson } from '../body/json-build.ts';
 import { announcesBody, mediaTypeOf } from '../body/decode.ts';
-import { isJsonObject, type JsonObject } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type BasicCredentials } from './replication-endpoint.ts';
 import { createReplicationHosts, type Resolve } from './replication-hosts.ts';

@@ -1,17 +1,18 @@
 // Guard of writes to `_users`: refuses names that belong to another principal (H13), and publishes changed
 // users. Only the owner may call these endpoints.
 import { type Request, type Response } from 'express';
+import { isJsonObject, type JsonObject as UserDocument } from '../json/object.ts';
 import { type Context, known } from '../context.ts';
 import { type Couch } from '../couch/couch.ts';
 import { USER_ID_PREFIX, userId } from '../couch/user-id.ts';
 import { BadContentType, BadRequest, Forbidden } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
+import { readAdminNames } from '../identity/couch-accounts.ts';
 import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type Guard } from './index.ts';
 import { mediaTypeOf } from '../body/decode.ts';
 import { buildJson } from '../body/json-build.ts';
-import { isJsonObject as isObject, type JsonObject as UserDocument } from '../body/parse.ts';
 import { type BodyReader } from '../body/read.ts';
 
 export interface UsersDeps {
@@ -80,8 +81,8 @@ async function documentsIn(
   if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
   const body = await buildJson(await bodies.read(req, res, { limitBytes, budget: 'parsed' }));
   const isBulk = segments.length === 2;
-  const documents = isBulk && isObject(body) ? body['docs'] : [body];
-  if (!Array.isArray(documents) || !documents.every(isObject)) {
+  const documents = isBulk && isJsonObject(body) ? body['docs'] : [body];
+  if (!Array.isArray(documents) || !documents.every(isJsonObject)) {
     throw new BadRequest(isBulk ? '`docs` must be an array of objects' : 'Document must be a JSON object');
   }
   return documents;
@@ -100,7 +101,8 @@ function isAlive(document: UserDocument): boolean {
 }
 
 async function refuseTaken(deps: UsersDeps, names: readonly string[], owner: string): Promise<void> {
-  const owners = await ownersOf(deps.couch, owner);
+  // The caller too: some nodes do not list server admins.
+  const owners = new Set([owner, ...(await readAdminNames(deps.couch))]);
   for (const name of names) {
     const reason = await whoseName(deps.keys, name, owners);
     if (reason !== undefined) {
@@ -119,10 +121,4 @@ async function whoseName(
   if (name === DECOY_NAME) return 'Couchgate itself uses it';
   if (owners.has(name)) return 'a server admin of CouchDB has it';
   return (await keys.isKeyName(name)) ? 'an API key has or had it' : undefined;
-}
-
-/** Returns the server admins of CouchDB and the caller, since some nodes do not list server admins. */
-async function ownersOf(couch: Pick<Couch, 'ask'>, owner: string): Promise<ReadonlySet<string>> {
-  const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local/_config/admins' });
-  return new Set([owner, ...(status === 200 && isObject(body) ? Object.keys(body) : [])]);
 }

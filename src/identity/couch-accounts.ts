@@ -2,8 +2,12 @@
 import { type Couch } from '../couch/couch.ts';
 import { userId, userPath } from '../couch/user-id.ts';
 import { Unavailable } from '../http-errors.ts';
+import { isJsonObject } from '../json/object.ts';
 import { isMarker } from '../principal/marker.ts';
 import { type Principal } from '../principal/principal.ts';
+
+/** Encoded. */
+const MAX_NAME_LENGTH = 4096;
 
 /** A document of `_users`. */
 export type UserDocument = Readonly<Record<string, unknown>>;
@@ -87,4 +91,23 @@ async function readOrNothing(couch: Pick<Couch, 'ask'>, path: string): Promise<u
   throw new Unavailable('Credentials cannot be checked at present.', {
     detail: `CouchDB answered ${status}`,
   });
+}
+
+/** False for a name that is no segment of a path. No server admin can have it. */
+export function isPathSegment(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..';
+}
+
+/** False for a name that is too long for a request line of CouchDB. No user can have it. */
+export function fitsRequestLine(name: string): boolean {
+  return encodeURIComponent(name).length <= MAX_NAME_LENGTH;
+}
+
+/**
+ * The server admins of CouchDB. None if the node does not list them; some clusters forbid it. Throws
+ * `Unavailable`.
+ */
+export async function readAdminNames(couch: Pick<Couch, 'ask'>): Promise<readonly string[]> {
+  const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local/_config/admins' });
+  return status === 200 && isJsonObject(body) ? Object.keys(body) : [];
 }

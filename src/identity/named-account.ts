@@ -3,7 +3,14 @@
 import { type Couch } from '../couch/couch.ts';
 import { NOBODY, type Principal } from '../principal/principal.ts';
 import { type KeyStore, type KeySummary } from './api-key.ts';
-import { ownerOf, readAdmin, readUserDocument, userIn } from './couch-accounts.ts';
+import {
+  fitsRequestLine,
+  isPathSegment,
+  ownerOf,
+  readAdmin,
+  readUserDocument,
+  userIn,
+} from './couch-accounts.ts';
 
 /** What a name stands for. `unknown` = nobody has it. */
 export type AccountKind = 'key' | 'revoked key' | 'user' | 'owner' | 'nobody' | 'unknown';
@@ -21,11 +28,6 @@ export interface NamedAccountDeps {
   readonly keys: Pick<KeyStore, 'describe' | 'isKeyName'>;
   readonly now?: () => number;
 }
-
-/** Encoded; a longer name does not fit into a request line of CouchDB. */
-const MAX_NAME_LENGTH = 4096;
-/** Names that are no segment of a path. */
-const NO_PATHS: ReadonlySet<string> = new Set(['', '.', '..']);
 
 /**
  * Looks the name up in the order of authentication: a key, then a server admin, then a user. Throws
@@ -53,6 +55,5 @@ export async function accountNamed(
 /** False for a name that no user and no server admin of CouchDB can have. */
 function isAskable(name: string): boolean {
   // A lone surrogate has no encoding.
-  if (NO_PATHS.has(name) || Buffer.from(name).toString() !== name) return false;
-  return encodeURIComponent(name).length <= MAX_NAME_LENGTH;
+  return isPathSegment(name) && Buffer.from(name).toString() === name && fitsRequestLine(name);
 }

@@ -4,7 +4,16 @@ import { LRUCache } from 'lru-cache';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
-import { ownerOf, readAdmin, readUserDocument, type UserDocument, userIn, userOf } from './couch-accounts.ts';
+import {
+  fitsRequestLine,
+  isPathSegment,
+  ownerOf,
+  readAdmin,
+  readUserDocument,
+  type UserDocument,
+  userIn,
+  userOf,
+} from './couch-accounts.ts';
 import { DECOY_NAME, type DecoyUser } from './decoy-user.ts';
 import { type Principal } from '../principal/principal.ts';
 import { isPasswordOf } from './user-password.ts';
@@ -40,10 +49,6 @@ const HASH_TIMEOUT_MS = 30_000;
  * count as an outage.
  */
 const MAX_BASIC_LENGTH = 7000;
-/** Encoded; a longer name does not fit into a request line of CouchDB. No user can have it. */
-const MAX_NAME_LENGTH = 4096;
-/** Names that are no segment of a path. No server admin can have them. */
-const NO_PATHS: ReadonlySet<string> = new Set(['', '.', '..']);
 /** Maximum number of names in each memory; the oldest is removed first. */
 const MAX_KNOWN = 25_000;
 
@@ -118,18 +123,18 @@ export function createUserCheck(
       return userIn(document, name);
     },
     isOwnerName: async (name) =>
-      !NO_PATHS.has(name) && (await readAdmin(couch, '_local', name)) !== undefined,
+      isPathSegment(name) && (await readAdmin(couch, '_local', name)) !== undefined,
     recall: (name) => existing.has(name),
   };
 }
 
 async function readAccount(couch: Pick<Couch, 'ask'>, name: string): Promise<Account> {
-  if (encodeURIComponent(name).length > MAX_NAME_LENGTH) return { user: undefined, admin: undefined };
+  if (!fitsRequestLine(name)) return { user: undefined, admin: undefined };
   const [user, admin] = await Promise.all([
     readUserDocument(couch, name),
-    readAdmin(couch, '_local', NO_PATHS.has(name) ? DECOY_NAME : name),
+    readAdmin(couch, '_local', isPathSegment(name) ? name : DECOY_NAME),
   ]);
-  return { user, admin: NO_PATHS.has(name) ? undefined : admin };
+  return { user, admin: isPathSegment(name) ? admin : undefined };
 }
 
 /** False if CouchDB refuses every password of the account, and hashes none: it is missing, or uses TOTP. */

@@ -1,13 +1,8 @@
 // Adopts databases that CouchDB makes by itself, such as those of couch_peruser: CouchDB keeps deciding
 // access.
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type StoredSecurity } from './security-document.ts';
-import {
-  isObject,
-  isTexts,
-  type JsonObject,
-  parseSecurityPut,
-  type SecurityRequest,
-} from './security-request.ts';
+import { isTexts, parseSecurityPut, type SecurityRequest } from './security-request.ts';
 
 /** True if a pattern of the setting `adopt` matches: a name, or a prefix with `*` at its end. */
 export function isMatched(patterns: readonly string[], database: string): boolean {
@@ -42,7 +37,7 @@ export function adoptionOf(object: StoredSecurity): SecurityRequest {
 }
 
 function fieldsOf(list: unknown): JsonObject {
-  return isObject(list) ? list : {};
+  return isJsonObject(list) ? list : {};
 }
 
 function textsIn(list: unknown, field: 'names' | 'roles'): readonly string[] {

@@ -1,9 +1,9 @@
 // Limits how many databases a prefix grant creates, also if several replicas create at the same time.
+import { isJsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
 import { compareRevisions } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { Unavailable } from '../http-errors.ts';
-import { isObject } from './security-request.ts';
 import { type PrefixGrant } from './prefix-grant.ts';
 import { randomPause } from './random-pause.ts';
 
@@ -85,7 +85,7 @@ export class CreationLimit {
     const oldest = now() - COUNTS_FOR_MS;
     const reserved = new Map<string, number>();
     for (const { databases } of leaves) {
-      if (!isObject(databases)) continue;
+      if (!isJsonObject(databases)) continue;
       for (const [name, at] of Object.entries(databases))
         if (typeof at === 'number' && at > oldest) reserved.set(name, Math.max(at, reserved.get(name) ?? 0));
     }

@@ -1,6 +1,12 @@
 // Defines the permissions of one database, as authorize needs them.
+import { isMarker } from '../principal/marker.ts';
 import { ownName, type Principal } from '../principal/principal.ts';
 import { NO_ROLES, type RoleSet } from './role.ts';
+
+/** In a grant of the owner; longer names are mistakes. */
+const MAX_NAME_LENGTH = 256;
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\u0000-\u001f\u007f]/u;
 
 /** Read from the security object of the database. */
 export interface DatabasePermissions {
@@ -17,4 +23,9 @@ export interface DatabasePermissions {
 export function rolesOn(principal: Principal, { grants }: Pick<DatabasePermissions, 'grants'>): RoleSet {
   const name = ownName(principal);
   return name === undefined ? NO_ROLES : (grants.get(name) ?? NO_ROLES);
+}
+
+/** False for a name that a grant of the owner cannot be for: no API key and no user has it. */
+export function isAccountName(name: string): boolean {
+  return name.length <= MAX_NAME_LENGTH && !CONTROL.test(name) && !isMarker(name);
 }

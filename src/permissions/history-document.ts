@@ -1,8 +1,8 @@
 // The documents of the permission history: one for each acknowledged change.
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type AcknowledgedChange, type ChangeVia } from './change.ts';
 import { NO_ROLES, type Role, rolesOf } from './role.ts';
 import { shownForm } from './security-document.ts';
-import { isObject, type JsonObject } from './security-request.ts';
 
 /** The roles of one name before and after a change; an empty list = none. */
 export interface NameChange {
@@ -116,7 +116,7 @@ function decoded(generation: string): string {
 
 /** Reads a stored entry; `undefined` for anything that Couchgate did not write. */
 export function parseEntry(document: unknown): HistoryEntry | undefined {
-  if (!isObject(document)) return undefined;
+  if (!isJsonObject(document)) return undefined;
   const entry = without(document, '_id', '_rev');
   const { database, generation, revision, changes } = entry;
   const isEntry =

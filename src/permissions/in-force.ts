@@ -1,11 +1,11 @@
 // Decides what is in force from the record and the security object of a database. Never more than the record
 // grants, and never more than a newer object grants.
+import { type JsonObject } from '../json/object.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { closed, intersectionOf, isDelegatedAlike } from './intersection.ts';
 import { mirrorOf, permissionsOfForm, securityIn } from './record-document.ts';
 import { mirroredStateOf, type PermissionRecord } from './record-leaves.ts';
 import { mirrorNameIn, permissionsIn, type StoredSecurity } from './security-document.ts';
-import { type JsonObject } from './security-request.ts';
 
 /**
  * How the security object of CouchDB compares with the record.

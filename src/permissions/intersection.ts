@@ -1,6 +1,6 @@
 // Intersects permissions: what each of several security objects grants, and nothing else.
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { writeJson } from '../json/exact-numbers.ts';
-import { isObject, type JsonObject } from './security-request.ts';
 
 /**
  * Returns the first form with only the grants that every form has. If the forms do not leave the same
@@ -16,8 +16,8 @@ function intersect(a: JsonObject, b: JsonObject): JsonObject {
   const delegates = isDelegated(a) || isDelegated(b);
   if (delegates && !isDelegatedAlike(a, b)) return closed(a);
   const { cloudant, ...rest } = a;
-  if (!isObject(cloudant) || !isObject(b['cloudant']))
-    return isObject(cloudant) ? { ...rest, cloudant: {} } : a;
+  if (!isJsonObject(cloudant) || !isJsonObject(b['cloudant']))
+    return isJsonObject(cloudant) ? { ...rest, cloudant: {} } : a;
   const other = b['cloudant'];
   const shared: [string, readonly unknown[]][] = [];
   for (const name of Object.keys(cloudant)) {
@@ -43,7 +43,7 @@ export function isDelegatedAlike(a: JsonObject, b: JsonObject): boolean {
 
 function decidedBy({ couchdb_auth_only: on, members, admins }: JsonObject): string {
   const lists = [members, admins].map((list) =>
-    isObject(list) ? [list['names'] ?? null, list['roles'] ?? null] : null,
+    isJsonObject(list) ? [list['names'] ?? null, list['roles'] ?? null] : null,
   );
   return writeJson([on ?? null, ...lists]);
 }

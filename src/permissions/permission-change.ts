@@ -2,7 +2,7 @@
 import { Forbidden } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions, rolesOn } from './grants.ts';
-import { NO_ROLES, rolesOf, roleSet, type RoleSet } from './role.ts';
+import { NO_ROLES, PERMISSION_WRITERS, rolesOf, type RoleSet } from './role.ts';
 
 /** What the audit event tells of a change. */
 export interface DescribedChange {
@@ -12,8 +12,6 @@ export interface DescribedChange {
   readonly revision?: number;
 }
 
-const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
-
 /**
  * Throws 403 if the right of `by` to write permissions was revoked. Its request was authorized and then
  * waited. A revoked caller must not grant itself new roles. `added` = its roles by prefix grants.
@@ -21,7 +19,7 @@ const MAY_WRITE = roleSet(['_security']) | roleSet(['_admin']);
 export function refuseRevoked(by: Principal, permissions: DatabasePermissions, added: RoleSet): void {
   const own = rolesOn(by, permissions);
   const held = permissions.couchdbAuthOnly ? own : own | added;
-  if (by.kind === 'owner' || (held & MAY_WRITE) !== 0) return;
+  if (by.kind === 'owner' || (held & PERMISSION_WRITERS) !== 0) return;
   throw new Forbidden('_security access is required for this request');
 }
 
@@ -70,6 +68,6 @@ export function describeChange({
 }
 
 function permissionWritersFirst(changed: readonly Changed[]): readonly Changed[] {
-  const mayWrite = ({ before, after }: Changed): boolean => ((before | after) & MAY_WRITE) !== 0;
+  const mayWrite = ({ before, after }: Changed): boolean => ((before | after) & PERMISSION_WRITERS) !== 0;
   return [...changed.filter(mayWrite), ...changed.filter((entry) => !mayWrite(entry))];
 }

@@ -1,4 +1,5 @@
 // Stores the history of permissions in its own database, which no replica follows, and deletes what is old.
+import { type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
 import { ensureDatabase } from '../couch/store.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -18,7 +19,6 @@ import {
   type StoredId,
 } from './history-reader.ts';
 import { type AcknowledgedChange } from './change.ts';
-import { type JsonObject } from './security-request.ts';
 
 export interface PermissionHistory {
   /** Stores a change. Never rejects: a failure is logged and counted, because the change is in force. */

@@ -3,6 +3,7 @@
 // object, the writer writes one leaf to all copies, the finisher brings an unfinished change to rest;
 // record-states.ts makes the states. The follower keeps the index by the feed of the store; the maintenance
 // repairs objects that differ.
+import { type JsonObject } from '../json/object.ts';
 import { NotFound, Unavailable } from '../http-errors.ts';
 import { getSecurity } from './couch-security.ts';
 import { decidingRecord } from './in-force.ts';
@@ -21,7 +22,6 @@ import { RecordReader } from './record-reader.ts';
 import { hasChange, newChangeId, stateOfChange, stateOfCreation, stateOfTakeOver } from './record-states.ts';
 import { RecordWriter } from './record-writer.ts';
 import { type StoredSecurity } from './security-document.ts';
-import { type JsonObject } from './security-request.ts';
 import { type Seen, type SeenAtRest } from './seen.ts';
 
 /** Pauses, in ms, between the reads of a new database: it is not visible on every node immediately. */

@@ -1,8 +1,17 @@
 // Defines a prefix grant: roles of one name on all databases whose names have a prefix. Parses and checks it.
+import { type JsonObject } from '../json/object.ts';
 import { type StoredDocument } from '../couch/store.ts';
-import { isMarker } from '../principal/marker.ts';
-import { isRole, NO_ROLES, type Role, ROLES, roleSet, rolesOf, type RoleSet } from './role.ts';
-import { type JsonObject } from './security-request.ts';
+import { isAccountName } from './grants.ts';
+import {
+  isRole,
+  NO_ROLES,
+  PERMISSION_WRITERS,
+  type Role,
+  ROLES,
+  roleSet,
+  rolesOf,
+  type RoleSet,
+} from './role.ts';
 
 export interface PrefixGrant {
   readonly id: string;
@@ -38,16 +47,12 @@ export interface PrefixRules {
 const MIN_PREFIX_LENGTH = 3;
 /** CouchDB's longest name of a database. */
 const MAX_PREFIX_LENGTH = 237;
-const MAX_NAME_LENGTH = 256;
 export const DEFAULT_MAX_DATABASES = 1000;
 export const MAX_DATABASES = 100_000;
 const FIELDS = ['principal', 'databases', 'roles', 'create', 'delete', 'max_databases', 'dangerous'];
-const DANGEROUS = roleSet(['_admin', '_security']);
 /** `_db_updates` is a role on the whole server. */
 const ALLOWED: readonly Role[] = ROLES.filter((role) => role !== '_db_updates');
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f]/u;
 
 /**
  * Parses the body of `PUT /_api/v2/prefix_grants/{id}`. Returns the grant, or a sentence for every problem
@@ -132,8 +137,7 @@ function problemsOfPrincipal(principal: unknown): readonly string[] {
   if (typeof principal !== 'string' || principal === '')
     return ['`principal` must be the name of an API key or a user'];
   if (principal === 'nobody') return ['`nobody` cannot have a prefix grant'];
-  if (principal.length > MAX_NAME_LENGTH || CONTROL.test(principal) || isMarker(principal))
-    return ['`principal` is not the name of an API key or a user'];
+  if (!isAccountName(principal)) return ['`principal` is not the name of an API key or a user'];
   return [];
 }
 
@@ -180,9 +184,9 @@ function problemsOfRoles(roles: unknown, isConfirmed: boolean): readonly string[
   const set = roleSet(roles.filter(isRole));
   return [
     ...unknown.map((role) => `${shown(role)} is no role of a prefix grant; allowed: ${ALLOWED.join(', ')}`),
-    ...((set & DANGEROUS) !== NO_ROLES && !isConfirmed
+    ...((set & PERMISSION_WRITERS) !== NO_ROLES && !isConfirmed
       ? [
-          `${rolesOf(set & DANGEROUS).join(' and ')} on every database of the prefix must be confirmed with \`dangerous\`: true`,
+          `${rolesOf(set & PERMISSION_WRITERS).join(' and ')} on every database of the prefix must be confirmed with \`dangerous\`: true`,
         ]
       : []),
   ];

@@ -1,4 +1,5 @@
 // Form of the permission record: the document `permissions:{database}` of the store.
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { parseJson } from '../json/parse.ts';
 import { type DatabasePermissions } from './grants.ts';
@@ -11,7 +12,7 @@ import {
   type StoredSecurity,
 } from './security-document.ts';
 import { isRole, type Role } from './role.ts';
-import { isObject, type JsonObject, type SecurityRequest } from './security-request.ts';
+import { type SecurityRequest } from './security-request.ts';
 import { type ChangeVia } from './change.ts';
 
 /** Prefix of the ids in the store. Other replicas have it, so it must not change. */
@@ -97,7 +98,7 @@ export function documentOf(state: RecordState): Readonly<Record<string, unknown>
  */
 export function stateIn(document: JsonObject): RecordState {
   const { generation, grants, couchdb_auth_only: authOnly, rest, before, recent } = document;
-  const life = isObject(generation) ? generation : {};
+  const life = isJsonObject(generation) ? generation : {};
   return {
     revision: countIn(document['revision']),
     generation: {
@@ -109,7 +110,7 @@ export function stateIn(document: JsonObject): RecordState {
     mirrored: document['mirrored'] !== false,
     security: {
       ...formIn(rest),
-      ...(isObject(grants) ? { cloudant: grants } : {}),
+      ...(isJsonObject(grants) ? { cloudant: grants } : {}),
       ...(typeof authOnly === 'boolean' ? { couchdb_auth_only: authOnly } : {}),
     },
     before: formIn(before),
@@ -126,14 +127,14 @@ function formIn(text: unknown): JsonObject | undefined {
   if (typeof text !== 'string') return undefined;
   try {
     const form = parseJson(Buffer.from(text), true);
-    return isObject(form) ? form : undefined;
+    return isJsonObject(form) ? form : undefined;
   } catch {
     return undefined;
   }
 }
 
 function isRecentChange(entry: unknown): entry is RecentChange {
-  return isObject(entry) && typeof entry['id'] === 'string' && typeof entry['revision'] === 'number';
+  return isJsonObject(entry) && typeof entry['id'] === 'string' && typeof entry['revision'] === 'number';
 }
 
 function countIn(value: unknown): number {
@@ -201,10 +202,10 @@ function requestIn({
   ...rest
 }: JsonObject): SecurityRequest {
   return {
-    cloudant: isObject(cloudant) ? rolesByName(cloudant) : undefined,
+    cloudant: isJsonObject(cloudant) ? rolesByName(cloudant) : undefined,
     couchdbAuthOnly: typeof authOnly === 'boolean' ? authOnly : undefined,
-    members: isObject(members) ? members : undefined,
-    admins: isObject(admins) ? admins : undefined,
+    members: isJsonObject(members) ? members : undefined,
+    admins: isJsonObject(admins) ? admins : undefined,
     rest,
   };
 }

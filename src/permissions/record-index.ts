@@ -1,9 +1,10 @@
 // Keeps the grants of all records in memory: which names hold what on which databases.
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type CouchdbMembers, type GrantOf, type PermissionIndex } from './permission-index.ts';
 import { type Leaf, permissionsOfForm } from './record-document.ts';
 import { formInForce } from './record-leaves.ts';
 import { NO_ROLES, rolesOf, type RoleSet } from './role.ts';
-import { isObject, isTexts, type JsonObject } from './security-request.ts';
+import { isTexts } from './security-request.ts';
 
 /** What the index holds of one record. */
 export interface IndexedRecord {
@@ -162,7 +163,7 @@ export class RecordIndex implements PermissionIndex {
 /** Without a list, Couchgate writes a closed one, so only two empty arrays are public. */
 function membersIn(form: JsonObject): CouchdbMembers {
   const entries = (list: 'members' | 'admins', kind: 'names' | 'roles'): readonly string[] | undefined => {
-    const value = isObject(form[list]) ? form[list][kind] : undefined;
+    const value = isJsonObject(form[list]) ? form[list][kind] : undefined;
     return isTexts(value) ? value : undefined;
   };
   const [memberNames, memberRoles] = [entries('members', 'names'), entries('members', 'roles')];

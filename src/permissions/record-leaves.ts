@@ -1,8 +1,8 @@
 // Decides what the leaves of a permission record say together. CouchDB's choice of a winner decides nothing.
+import { type JsonObject } from '../json/object.ts';
 import { compareRevisions } from '../couch/revision.ts';
 import { intersectionOf, closed } from './intersection.ts';
 import { documentOf, type Leaf, type RecordState, stateIn } from './record-document.ts';
-import { type JsonObject } from './security-request.ts';
 
 /** What a majority of the copies has of one record. */
 export interface PermissionRecord {

@@ -1,11 +1,11 @@
 // What the parts of the protocol of the permission record share: its options, its times and its errors.
 import { setTimeout as delay } from 'node:timers/promises';
+import { type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type ChangeOrigin } from './change.ts';
 import { type RecordCopies } from './record-copies.ts';
 import { type RecordState } from './record-document.ts';
-import { type JsonObject } from './security-request.ts';
 
 /** A change that a majority has, with the state before it. */
 export interface Finished {

@@ -1,10 +1,10 @@
 // Makes the states that a writer of a permission record writes next. Pure, but for random ids.
 import { randomBytes } from 'node:crypto';
+import { type JsonObject } from '../json/object.ts';
 import { type Generation, type Leaf, RECENT_CHANGES, type RecordState } from './record-document.ts';
 import { type PermissionRecord, stateOfLeaf } from './record-leaves.ts';
 import { type Authorship } from './record-protocol.ts';
 import { mirrorNameIn, type StoredSecurity, versionOf } from './security-document.ts';
-import { type JsonObject } from './security-request.ts';
 import { type SeenAtRest } from './seen.ts';
 
 /** The fields of a state that say which change made it. */

@@ -45,3 +45,6 @@ export function roleSetIn(values: readonly unknown[]): RoleSet {
 export function rolesOf(set: RoleSet): readonly Role[] {
   return ROLES.filter((_, index) => (set & (1 << index)) !== 0);
 }
+
+/** Who holds one of these roles can change the permissions of the database. */
+export const PERMISSION_WRITERS: RoleSet = roleSet(['_admin', '_security']);

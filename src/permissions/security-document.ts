@@ -1,9 +1,10 @@
 // Converts security objects: from a client's request to what CouchDB stores, and from there to grants and
 // answers.
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { isMarker, markersOf } from '../principal/marker.ts';
 import { NO_ROLES, roleSetIn, type RoleSet } from './role.ts';
-import { isObject, isTexts, type JsonObject, type SecurityRequest } from './security-request.ts';
+import { isTexts, type SecurityRequest } from './security-request.ts';
 
 /** The security object as CouchDB stores it. Its field `couchgate` belongs to Couchgate. */
 export type StoredSecurity = JsonObject;
@@ -66,7 +67,7 @@ function closedIfEmpty(members: JsonObject | undefined): JsonObject {
  * Returns the permissions in a stored object. A malformed part grants nothing: only the owner gets access.
  */
 export function permissionsIn(document: unknown, database: string): DatabasePermissions {
-  const stored = isObject(document) ? document : {};
+  const stored = isJsonObject(document) ? document : {};
   const markers = markersOf(database);
   const grants = grantsIn(stored['cloudant']);
   return {
@@ -84,7 +85,7 @@ export function permissionsIn(document: unknown, database: string): DatabasePerm
 /** The grants of a `cloudant` map; unknown roles are left out. */
 export function grantsIn(cloudant: unknown): ReadonlyMap<string, RoleSet> {
   const grants = new Map<string, RoleSet>();
-  if (!isObject(cloudant)) return grants;
+  if (!isJsonObject(cloudant)) return grants;
   for (const name of Object.keys(cloudant)) {
     const roles = cloudant[name];
     const set = Array.isArray(roles) ? roleSetIn(roles) : NO_ROLES;
@@ -100,8 +101,8 @@ export function versionOf(document: unknown): number {
 
 /** The name of the state that a stored object mirrors; `undefined` if Couchgate never wrote it. */
 export function mirrorNameIn(document: unknown): MirrorName | undefined {
-  const own = isObject(document) ? document['couchgate'] : undefined;
-  if (!isObject(own) || !isCount(own['stamp'])) return undefined;
+  const own = isJsonObject(document) ? document['couchgate'] : undefined;
+  if (!isJsonObject(own) || !isCount(own['stamp'])) return undefined;
   const { stamp, revision, generation } = own;
   return isCount(revision) && typeof generation === 'string' ? { stamp, revision, generation } : { stamp };
 }
@@ -115,8 +116,8 @@ function isCount(value: unknown): value is number {
  * It has `_id` as on Cloudant, unless it is empty: CouchDB shows `{}`.
  */
 export function shownForm(document: unknown): JsonObject {
-  const { members, admins, couchgate, ...rest } = isObject(document) ? document : {};
-  const own = isObject(couchgate) ? couchgate : {};
+  const { members, admins, couchgate, ...rest } = isJsonObject(document) ? document : {};
+  const own = isJsonObject(couchgate) ? couchgate : {};
   const shownMembers = own['members'] ?? withoutMarkers(members);
   const shownAdmins = own['admins'] ?? withoutMarkers(admins);
   const shown = {
@@ -133,12 +134,12 @@ function withoutMarkers(list: unknown): unknown {
 }
 
 function rolesIn(list: unknown): readonly string[] {
-  const roles = isObject(list) ? list['roles'] : undefined;
+  const roles = isJsonObject(list) ? list['roles'] : undefined;
   return isTexts(roles) ? roles : [];
 }
 
 function isList(value: unknown): boolean {
-  if (!isObject(value)) return false;
+  if (!isJsonObject(value)) return false;
   return (
     (value['names'] === undefined || isTexts(value['names'])) &&
     (value['roles'] === undefined || isTexts(value['roles']))

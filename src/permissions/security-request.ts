@@ -1,11 +1,10 @@
 // Checks the security object that a client puts.
+import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { jsonPieces } from '../json/pieces.ts';
 import { BadRequest } from '../http-errors.ts';
 import { isMarker } from '../principal/marker.ts';
 import { isRole, ROLES, type Role } from './role.ts';
-
-export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The client's security object, every field checked. */
 export interface SecurityRequest {
@@ -30,8 +29,8 @@ export function refuseManyNames(before: Readonly<Record<string, unknown>>, after
   if (sizes.reduce((sum, size) => sum + size, 0) <= MAX_NAMES) return;
   // Field by field: the lists of a stored object also hold what Couchgate itself puts there.
   const former = [
-    isObject(before['cloudant']) ? Object.keys(before['cloudant']).length : 0,
-    ...[before['members'], before['admins']].map((list) => (isObject(list) ? namesIn(list).length : 0)),
+    isJsonObject(before['cloudant']) ? Object.keys(before['cloudant']).length : 0,
+    ...[before['members'], before['admins']].map((list) => (isJsonObject(list) ? namesIn(list).length : 0)),
   ];
   if (sizes.some((size, at) => size > (former[at] ?? 0)))
     throw new BadRequest(`A security object may have at most ${MAX_NAMES} names`);
@@ -64,7 +63,7 @@ function withoutGrants({ cloudant: _, members: __, admins: ___, ...rest }: JsonO
 }
 
 function withoutNames(list: unknown): JsonObject {
-  return isObject(list) ? othersOf(list) : {};
+  return isJsonObject(list) ? othersOf(list) : {};
 }
 
 function othersOf({ names: _, roles: __, ...others }: JsonObject): JsonObject {
@@ -131,7 +130,7 @@ export function parseSecurityPut(body: JsonObject): SecurityRequest {
 }
 
 function parseCloudant(value: unknown): ReadonlyMap<string, readonly Role[]> {
-  if (!isObject(value)) throw new BadRequest('`cloudant` must be an object of names and their roles');
+  if (!isJsonObject(value)) throw new BadRequest('`cloudant` must be an object of names and their roles');
   const grants = new Map<string, readonly Role[]>();
   for (const [name, roles] of Object.entries(value)) {
     if (name === '' || name.startsWith('_') || isMarker(name) || CONTROL_CHARACTER.test(name)) {
@@ -154,7 +153,7 @@ function parseCloudant(value: unknown): ReadonlyMap<string, readonly Role[]> {
  * `_admin`, which is CouchDB's own default.
  */
 function parseList(field: string, value: unknown): JsonObject {
-  if (!isObject(value)) throw new BadRequest(`\`${field}\` must be an object`);
+  if (!isJsonObject(value)) throw new BadRequest(`\`${field}\` must be an object`);
   for (const list of ['names', 'roles'] as const) {
     const entries = value[list];
     if (entries === undefined) continue;
@@ -167,11 +166,6 @@ function parseList(field: string, value: unknown): JsonObject {
     }
   }
   return value;
-}
-
-/** True for a JSON object; false for an array and for null. */
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** True for an array of strings. */

@@ -1,8 +1,8 @@
 // Finds the server grants: which names hold a role on the whole server, from memory.
+import { type JsonObject } from '../json/object.ts';
 import { ownName, type Principal } from '../principal/principal.ts';
 import { GrantDocuments, type GrantDocumentsOptions } from './grant-documents.ts';
-import { isMarker } from '../principal/marker.ts';
-import { type JsonObject } from './security-request.ts';
+import { isAccountName } from './grants.ts';
 
 /** The only role on the whole server: reads numbers about the cluster (catalogue/monitor.ts). */
 export const MONITOR = '_monitor';
@@ -30,18 +30,12 @@ export interface ServerGrant {
 /** Start of the ids in the store. Other replicas have it, so it must not change. */
 export const SERVER_GRANT = 'server_grant:';
 
-const MAX_NAME_LENGTH = 256;
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f]/u;
-
 /** The sentences for what is wrong with a server grant; none = it is valid. */
 export function problemsOfServerGrant(principal: string, body: JsonObject): string[] {
   const { roles, ...others } = body;
   return [
     ...(principal === 'nobody' ? ['`nobody` cannot have a server grant'] : []),
-    ...(principal.length > MAX_NAME_LENGTH || CONTROL.test(principal) || isMarker(principal)
-      ? ['the principal is not the name of an API key or a user']
-      : []),
+    ...(!isAccountName(principal) ? ['the principal is not the name of an API key or a user'] : []),
     ...(Array.isArray(roles) && roles.length === 1 && roles[0] === MONITOR
       ? []
       : [`\`roles\` must be ["${MONITOR}"]`]),

@@ -1,14 +1,14 @@
 // Finds out whether a change of permissions opens a database to the public, or gives somebody the right to
 // change permissions.
+import { type JsonObject } from '../json/object.ts';
 import { type DatabasePermissions } from './grants.ts';
-import { NO_ROLES, roleSet } from './role.ts';
-import { isTexts, type JsonObject, type SecurityRequest } from './security-request.ts';
+import { NO_ROLES, PERMISSION_WRITERS, roleSet } from './role.ts';
+import { isTexts, type SecurityRequest } from './security-request.ts';
 
 /** `public` = callers without credentials gain a role. `admin` = somebody gains `_admin` or `_security`. */
 export type Widening = 'public' | 'admin';
 
 const NO_GRANTS: DatabasePermissions['grants'] = new Map();
-const MAY_WRITE = roleSet(['_admin', '_security']);
 
 /**
  * Compares the permissions in force with those that `request` would make. With `couchdb_auth_only`, CouchDB's
@@ -27,7 +27,8 @@ export function wideningOf(
   const held = inForce.couchdbAuthOnly && !next.couchdbAuthOnly ? { ...inForce, grants: NO_GRANTS } : inForce;
   const found = new Set<Widening>();
   if (gains(held, next, 'nobody') !== NO_ROLES) found.add('public');
-  for (const name of next.grants.keys()) if ((gains(held, next, name) & MAY_WRITE) !== 0) found.add('admin');
+  for (const name of next.grants.keys())
+    if ((gains(held, next, name) & PERMISSION_WRITERS) !== 0) found.add('admin');
   if (!next.couchdbAuthOnly) return found;
   const before = inForce.couchdbAuthOnly ? shown : {};
   if (isEmpty(request.members) && !(inForce.couchdbAuthOnly && isEmpty(before['members'] as JsonObject)))

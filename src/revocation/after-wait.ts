@@ -3,11 +3,8 @@ import { type Context, known, permitted } from '../context.ts';
 import { Forbidden, type HttpError, Unauthorized } from '../http-errors.ts';
 import { type Standing } from '../permissions/change.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type RevocationWatch, type WatchedExchange } from './revocation-watch.ts';
+import { type IsStillPermitted, type RevocationWatch } from './revocation-watch.ts';
 import { watchedBy } from './watched-exchange.ts';
-
-/** Decides again by the permissions in force now. Rejects when they cannot be read. */
-export type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
 
 /** What the validity of a credential depends on; `Identified` of the context has this shape. */
 export interface Credential {

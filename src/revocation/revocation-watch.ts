@@ -35,9 +35,9 @@ export interface RevocationWatch {
 }
 
 /**
- * Decides again, for the principal's present permissions. May throw or reject if that is not possible now.
+ * Decides again, by the permissions in force now. May throw or reject if they cannot be read.
  */
-type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
+export type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
 
 export interface RevocationWatchOptions {
   readonly bus: Pick<InvalidationBus, 'onMessage'>;

@@ -2,11 +2,11 @@
 // the database is deleted and made again. Time is injected where a writer waits for another one.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { type JsonObject } from '../../src/json/object.ts';
 import { HttpError } from '../../src/http-errors.ts';
 import { checkDatabase } from '../../src/permissions/record-check.ts';
 import { PermissionRecords } from '../../src/permissions/permission-records.ts';
 import { RecordCopies } from '../../src/permissions/record-copies.ts';
-import { type JsonObject } from '../../src/permissions/security-request.ts';
 import { type CouchClient } from '../../src/couch/client.ts';
 import { ensureDatabase } from '../../src/couch/store.ts';
 import { startBackend, type Backend } from '../support/backend.ts';

@@ -2,10 +2,10 @@
 // any two steps, lost answers, nodes that go and come back.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type JsonObject } from '../../src/json/object.ts';
 import { PermissionRecords } from '../../src/permissions/permission-records.ts';
 import { RecordCopies } from '../../src/permissions/record-copies.ts';
 import { type Finished } from '../../src/permissions/record-protocol.ts';
-import { type JsonObject } from '../../src/permissions/security-request.ts';
 import { HttpError } from '../../src/http-errors.ts';
 import { SimulatedCluster, VirtualTime } from '../support/simulated-cluster.ts';
 

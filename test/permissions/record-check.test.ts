@@ -1,11 +1,12 @@
 // What differs between a record and the security objects of the nodes, and what a repair leaves in force.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type JsonObject } from '../../src/json/object.ts';
 import { checkDatabase, type Drift, repairDatabase } from '../../src/permissions/record-check.ts';
 import { RecordCopies } from '../../src/permissions/record-copies.ts';
 import { PermissionRecords } from '../../src/permissions/permission-records.ts';
 import { storedForm } from '../../src/permissions/security-document.ts';
-import { type JsonObject, parseSecurityPut } from '../../src/permissions/security-request.ts';
+import { parseSecurityPut } from '../../src/permissions/security-request.ts';
 import { ADMIN_ONLY, SimulatedCluster, type Copy } from '../support/simulated-cluster.ts';
 
 const DB = 'fruit';

@@ -1,12 +1,12 @@
 // What the index makes of the leaves in the feed of the store.
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
+import { type JsonObject } from '../../src/json/object.ts';
 import { RecordFollower } from '../../src/permissions/record-follower.ts';
 import { MemoryStore } from '../support/memory-store.ts';
 import { until } from '../support/until.ts';
 import { RecordIndex } from '../../src/permissions/record-index.ts';
 import { type Leaf } from '../../src/permissions/record-document.ts';
-import { type JsonObject } from '../../src/permissions/security-request.ts';
 
 const WITH = (...names: readonly string[]): JsonObject => ({
   cloudant: Object.fromEntries(names.map((name) => [name, ['_reader']])),

@@ -1,9 +1,9 @@
 // What the leaves of a permission record say together.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type JsonObject } from '../../src/json/object.ts';
 import { recordOf, type RawLeaf, withdrawnDocumentOf } from '../../src/permissions/record-leaves.ts';
 import { documentOf, type RecordState } from '../../src/permissions/record-document.ts';
-import { type JsonObject } from '../../src/permissions/security-request.ts';
 
 const roles = (grants: Readonly<Record<string, readonly string[]>>): JsonObject => ({ cloudant: grants });
 const BOTH = roles({ ann: ['_reader'], bob: ['_reader'] });
