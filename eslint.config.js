@@ -28,6 +28,18 @@ export default tseslint.config(
     },
   },
   {
+    files: ['src/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'ObjectExpression > SpreadElement > ObjectExpression.argument',
+          message: 'Write the properties; the spread of a literal has no effect.',
+        },
+      ],
+    },
+  },
+  {
     // Test files are tables and suites: a suite is one long function by the test runner's own design.
     files: ['test/**', 'bench/**'],
     rules: {

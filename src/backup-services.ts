@@ -57,7 +57,10 @@ export function openBackups(inputs: BackupInputs): Backups {
     schedule === undefined
       ? undefined
       : new BackupScheduler({
-          ...{ schedule, jobs, report: warn, pollMs: timing.pollMs },
+          schedule,
+          jobs,
+          report: warn,
+          pollMs: timing.pollMs,
           forget: settings.backupForget,
         });
   store.onRow((row) => metrics.onRow(row));
@@ -65,7 +68,10 @@ export function openBackups(inputs: BackupInputs): Backups {
     if (up) void jobs.list().then((all) => metrics.load(all), ignoreUnavailable);
   });
   return {
-    ...{ jobs, questions, scheduler, metrics },
+    jobs,
+    questions,
+    scheduler,
+    metrics,
     start() {
       jobs.start();
       scheduler?.start();
@@ -83,7 +89,9 @@ export function openBackups(inputs: BackupInputs): Backups {
 }
 
 const NONE = {
-  ...{ jobs: undefined, questions: undefined, scheduler: undefined },
+  jobs: undefined,
+  questions: undefined,
+  scheduler: undefined,
   start: () => undefined,
   close: () => Promise.resolve(),
 };

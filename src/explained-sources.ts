@@ -33,7 +33,9 @@ export function sourcesOf(
     if (found.from === '_security') return { source: '_security', roles };
     const { id, create, delete: remove } = found.grant;
     return {
-      ...{ source: 'prefix grant', roles, grant: id },
+      source: 'prefix grant',
+      roles,
+      grant: id,
       ...(create ? { create } : {}),
       ...(remove ? { delete: remove } : {}),
     };

@@ -41,19 +41,15 @@ export function openPermissions(
 ): PermissionParts {
   const { storeDatabase } = settings;
   const report = (message: string, fields: object): void => log.warn(fields, message);
-  const storeMajority = new StoreMajority({
-    couch: parts.couch,
-    storeDatabase,
-    onState: (up) => {
-      if (up) log.info({ up }, 'a majority of the copies of the store is up');
-      else log.warn({ up }, 'less than a majority of the copies of the store is up');
-    },
-  });
+  const storeMajority = openStoreMajority(parts.couch, storeDatabase, log);
   const own = ownDatabases(storeDatabase);
   const { adopt } = settings;
   const clock = { now: Date.now };
   const prefixGrants = new PrefixGrants({
-    ...{ ...settings, ...parts, ...clock, report },
+    ...settings,
+    ...parts,
+    ...clock,
+    report,
     rules: { isOrdinary: (database) => kindOfName(database) === 'ordinary', ownDatabases: own, adopt },
   });
   const serverGrants = new ServerGrants({ ...settings, ...parts, ...clock, report });
@@ -68,20 +64,46 @@ export function openPermissions(
     ...(permissionStep === undefined ? {} : { step: permissionStep }),
   });
   const recordMaintenance = new RecordMaintenance({
-    ...{ couch: parts.couch, permissions, nodeUrls, report },
+    couch: parts.couch,
+    permissions,
+    nodeUrls,
+    report,
     isKept: (database) => !own.includes(database) && isOpenToGrants(database),
   });
   const onLoaded = (): void => recordMaintenance.start();
   const recordFollower = new RecordFollower({ ...parts, permissions, report, onLoaded });
-  const history = createPermissionHistory({
-    ...{ couch: parts.couch, report, historyDatabase: own[1] },
-    keep: settings.permissionHistory,
-    keepDays: settings.permissionHistoryDays,
-  });
+  const history = openHistory(parts.couch, settings, own[1], report);
   permissions.onAcknowledged((change) => history.record(change));
   const existingDatabases = createExistingDatabases(parts);
   return {
-    ...{ permissions, recordFollower, recordMaintenance, storeMajority, history, existingDatabases },
-    ...{ prefixGrants, serverGrants, creationLimit },
+    permissions,
+    recordFollower,
+    recordMaintenance,
+    storeMajority,
+    history,
+    existingDatabases,
+    prefixGrants,
+    serverGrants,
+    creationLimit,
   };
+}
+
+function openHistory(
+  couch: Couch,
+  { permissionHistory: keep, permissionHistoryDays: keepDays }: Settings,
+  historyDatabase: string,
+  report: (message: string, fields: object) => void,
+): PermissionHistory {
+  return createPermissionHistory({ couch, report, historyDatabase, keep, keepDays });
+}
+
+function openStoreMajority(couch: Couch, storeDatabase: string, log: OperationalLog): StoreMajority {
+  return new StoreMajority({
+    couch,
+    storeDatabase,
+    onState: (up) => {
+      if (up) log.info({ up }, 'a majority of the copies of the store is up');
+      else log.warn({ up }, 'less than a majority of the copies of the store is up');
+    },
+  });
 }

@@ -218,7 +218,8 @@ function backupMetrics({ backups: { metrics, scheduler } }: Services): readonly 
   const ofDatabases = (
     value: (numbers: Numbers) => number | undefined,
   ): Pick<MetricSource, 'type' | 'aggregator' | 'read'> => ({
-    ...{ type: 'gauge', aggregator: 'max' },
+    type: 'gauge',
+    aggregator: 'max',
     read: () =>
       [...metrics.databases].flatMap(([database, numbers]) => {
         const found = value(numbers);

@@ -140,7 +140,13 @@ function createAnswers(services: Services, forwarding: Forwarding, state: Server
     ...sessionHandlers({ ...sessionParts, bodies, credentials }),
     ...nodeTasksHandlers({ couch }),
     ...databaseHandlers({
-      ...{ prefixGrants, creationLimit, couch, permissions, tokenFor, log, isStillPermitted },
+      prefixGrants,
+      creationLimit,
+      couch,
+      permissions,
+      tokenFor,
+      log,
+      isStillPermitted,
       publicUrl: settings.publicUrl,
     }),
     ...exportHandlers({
@@ -169,21 +175,32 @@ function permissionAnswers(services: Services) {
   return {
     ...securityHandlers({ ...forChanges, log, prefixGrants, names }),
     ...securityHistoryHandlers({
-      ...{ ...forChanges, history: services.history },
+      ...forChanges,
+      history: services.history,
       reads: new InternalReadLimiter(HISTORY_READS),
     }),
     ...databaseListHandlers({ ...asked, bodies, existing, serverGrants, prefixGrants }),
     ...accessHandlers({
-      ...{ ...asked, permissions, existing, prefixGrants, serverGrants },
+      ...asked,
+      permissions,
+      existing,
+      prefixGrants,
+      serverGrants,
       areListsOpen: services.settings.allDbs !== 'owner',
     }),
     ...explainHandlers({
-      ...{ ...asked, bodies, permissions: services.permissions },
+      ...asked,
+      bodies,
+      permissions: services.permissions,
       explainer: createExplainer(services),
       explainerForOthers: createExplainer({ ...services, serverGrants: NO_MONITORS }),
     }),
     ...apiKeyHandlers({
-      ...{ bodies, keys, keyRotationOverlapSeconds, permissions, log },
+      bodies,
+      keys,
+      keyRotationOverlapSeconds,
+      permissions,
+      log,
       reservedDatabases,
     }),
     ...serverGrantHandlers({ bodies, serverGrants, names, isStillAuthenticated, now: Date.now }),
@@ -201,9 +218,16 @@ function userAnswers(services: Services) {
   return {
     ...ownUserHandlers(common),
     ...signUpHandler({
-      ...{ ...common, keys, index: permissions.index, prefixGrants, serverGrants },
+      ...common,
+      keys,
+      index: permissions.index,
+      prefixGrants,
+      serverGrants,
       unrecorded: createUnrecordedNames({
-        ...{ couch, bus, index: permissions.index, existing },
+        couch,
+        bus,
+        index: permissions.index,
+        existing,
         reservedDatabases: new Set(ownDatabases(settings.storeDatabase)),
       }),
       limit: services.signUpLimit,
@@ -216,8 +240,12 @@ function userAnswers(services: Services) {
 function operatorAnswers(services: Services, forwarding: Forwarding, state: ServerState) {
   const { settings, bodies, backups, isStillPermitted } = services;
   const backup = {
-    ...{ bodies, ...backups, schedule: settings.backupSchedule, keep: settings.backupKeep },
-    ...{ storeDatabase: settings.storeDatabase, isStillPermitted },
+    bodies,
+    ...backups,
+    schedule: settings.backupSchedule,
+    keep: settings.backupKeep,
+    storeDatabase: settings.storeDatabase,
+    isStillPermitted,
   };
   return {
     ...corsConfigHandlers(services),

@@ -49,8 +49,13 @@ export async function requireMayAsk(
   const isOwn = database !== undefined && mayHaveGrants(database, reservedDatabases);
   if (!isOwn || !isPermitted(READS_SECURITY, roles)) throw notYours();
   const isPermittedNow = await isStillPermitted({
-    ...{ principal, database, sessionId, keyVersion },
-    ...{ endpoint: READS_SECURITY, identity: 'marker', cut: () => undefined },
+    principal,
+    database,
+    sessionId,
+    keyVersion,
+    endpoint: READS_SECURITY,
+    identity: 'marker',
+    cut: () => undefined,
   });
   if (!isPermittedNow) throw notYours();
 }

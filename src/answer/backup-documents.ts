@@ -40,7 +40,10 @@ export function backupDocumentHandlers(deps: BackupDeps): DocumentAnswers {
       await requireStillPermitted(deps.isStillPermitted, context);
       const { status, text } = await ask(deps, {
         kind: 'restoreDocument',
-        ...{ database, id, snapshot, revision },
+        database,
+        id,
+        snapshot,
+        revision,
         ...(rev === undefined ? {} : { rev }),
       });
       if (status === 201)
@@ -61,7 +64,9 @@ function questionOf({ storeDatabase }: BackupDeps, context: Context): Question {
   }
   return {
     kind: 'version',
-    ...{ database, id, snapshot },
+    database,
+    id,
+    snapshot,
     ...(rev === undefined ? {} : { rev }),
     ...(to === undefined ? {} : { to }),
   };

@@ -34,7 +34,11 @@ export function decideOwnUser(
 
 function allow(id: Parameters<typeof endpoint>[0], rule: string): Decision {
   return Object.freeze({
-    ...{ allow: true as const, endpoint: endpoint(id), privilege: 'none' as const },
-    ...{ identity: 'marker' as const, roles: NO_ROLES, rule },
+    allow: true as const,
+    endpoint: endpoint(id),
+    privilege: 'none' as const,
+    identity: 'marker' as const,
+    roles: NO_ROLES,
+    rule,
   });
 }

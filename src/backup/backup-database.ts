@@ -124,7 +124,10 @@ class DatabaseRun {
     let state = begin;
     const changes = new ChangeReader(
       {
-        ...{ source: this.#source, writer: this.#writer, signal, pace },
+        source: this.#source,
+        writer: this.#writer,
+        signal,
+        pace,
         reader: new DocumentReader(this.#source, storeIn(repository, pace, signal)),
         chain: await Chain.open(repository, begin.index, { cache: this.#indexFiles }),
         onProgress: (documents, bytes, pending) =>
@@ -197,7 +200,14 @@ class DatabaseRun {
       full: parent === undefined,
       parent: parent?.id ?? null,
       complete: problems.length === 0,
-      ...{ instance_start_time, since, purge_seq, index, problems, properties, security, counts },
+      instance_start_time,
+      since,
+      purge_seq,
+      index,
+      problems,
+      properties,
+      security,
+      counts,
       ...this.#addedBytes(),
     };
     await lock.check();

@@ -53,7 +53,12 @@ export async function answerVersion(
   const other = to === undefined ? await liveSide(couch, database, id) : await storedSide(repository, to);
   const document = parseJson(Buffer.from(packed.leaf.raw), true);
   const body = {
-    ...{ database, id, snapshot: snapshot.id, started: snapshot.started, ...leafFields(stored), document },
+    database,
+    id,
+    snapshot: snapshot.id,
+    started: snapshot.started,
+    ...leafFields(stored),
+    document,
     ...other.fields,
     changes: jsonDiff(before, other.content),
   };

@@ -242,7 +242,10 @@ export class IndexReader {
         hash,
         place: { pack: this.#directory.packs[pack] ?? '', offset, length, line: at },
         attachments: attachments.map(([name, sha256, digest, revpos, bytes]) => ({
-          ...{ name, sha256, digest, revpos },
+          name,
+          sha256,
+          digest,
+          revpos,
           length: bytes,
         })),
       })),

@@ -38,7 +38,9 @@ export async function exportInstance(
     );
   const docs = await documentsOf(repository, section, REPLICATOR, (name) => !name.startsWith('_design/'));
   return {
-    ...{ format: 'couchgate-instance', section: id, started },
+    format: 'couchgate-instance',
+    section: id,
+    started,
     replicator: { docs: docs.map((doc) => without(doc, (field) => field.startsWith('_replication_'))) },
     prefix_grants: await grantsOf(PREFIX_GRANT),
     server_grants: await grantsOf(SERVER_GRANT),

@@ -99,7 +99,9 @@ export async function backupInstance(
     complete: problems.length === 0,
     store: options.store,
     former_stores: (await storeNames(repository, options.store)).filter((name) => name !== options.store),
-    ...{ snapshots, files, problems },
+    snapshots,
+    files,
+    problems,
   };
   await lock.check();
   await writeBox(repository, 'instance', section.id, 'instance', section);

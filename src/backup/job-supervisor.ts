@@ -134,7 +134,8 @@ function failuresIn(results: readonly DatabaseResult[]): readonly object[] {
     .filter(({ state }) => state !== 'done')
     .slice(0, LOGGED_FAILURES)
     .map(({ database, state, reason, problems }) => ({
-      ...{ database, state },
+      database,
+      state,
       reason: reason ?? problems?.[0]?.reason ?? '',
     }));
 }

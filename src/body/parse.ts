@@ -1,4 +1,4 @@
-// Parses forms strictly.
+// Parses form-encoded bodies strictly.
 import { BadRequest } from '../http-errors.ts';
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

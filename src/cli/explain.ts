@@ -137,7 +137,14 @@ function fromLog(line: LogLine): Fields {
     at: line['time'],
     request: `${String(line['httpMethod'])} ${String(line['httpRequest'])}`,
     sender: line['principal'] ?? line['loginName'],
-    ...{ decision, rule, reason, status: statusCode, operation, database: dbName, needed, change },
+    decision,
+    rule,
+    reason,
+    status: statusCode,
+    operation,
+    database: dbName,
+    needed,
+    change,
   };
 }
 

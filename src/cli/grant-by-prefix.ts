@@ -71,8 +71,11 @@ async function readHeld(couchgate: Admin, name: string, pattern: string): Promis
     } = fieldsOf(item);
     if (principal !== name || databases !== pattern) return [];
     return {
-      ...{ id: String(id), revision: String(revision), maxDatabases: max_databases },
-      ...{ create: create === true, delete: remove === true },
+      id: String(id),
+      revision: String(revision),
+      maxDatabases: max_databases,
+      create: create === true,
+      delete: remove === true,
       roles: Array.isArray(roles) ? roles.filter(isRole) : [],
     };
   });
@@ -93,7 +96,9 @@ async function write(
   const condition: Record<string, string> =
     held === undefined ? { 'If-None-Match': '*' } : { 'If-Match': `"${held.revision}"` };
   const body = {
-    ...{ principal: name, databases: pattern, roles: after },
+    principal: name,
+    databases: pattern,
+    roles: after,
     ...(held === undefined ? {} : { create: held.create, delete: held.delete }),
     ...(held?.create === true ? { max_databases: held.maxDatabases } : {}),
     ...(after.includes('_admin') || after.includes('_security') ? { dangerous: true } : {}),

@@ -85,7 +85,10 @@ async function check(
     stderr.write(`${message}: ${JSON.stringify(fields)}\n`);
   const copies = new RecordCopies({ couch, storeDatabase });
   const records = new PermissionRecords({
-    ...{ couch, copies, nodeUrls: couchdbNodes, now: Date.now },
+    couch,
+    copies,
+    nodeUrls: couchdbNodes,
+    now: Date.now,
     report: (message, fields) => void report(message, fields),
     // Running replicas learn of a repair from the feed of the store.
     onWritten: () => Promise.resolve(),

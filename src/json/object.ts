@@ -1,4 +1,4 @@
-// Recognizes JSON objects.
+// Tells JSON objects from other values.
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 

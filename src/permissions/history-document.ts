@@ -63,7 +63,12 @@ export function entryOf(change: AcknowledgedChange, isFirst: boolean): HistoryEn
   const shown = without(shownForm(change.document), '_id');
   const isWhole = isFirst || revision % WHOLE_EVERY === 0 || JSON.stringify(shown).length <= MAX_WHOLE_BYTES;
   return {
-    ...{ database, generation, revision, at, by, via },
+    database,
+    generation,
+    revision,
+    at,
+    by,
+    via,
     ...(reason === undefined ? {} : { reason }),
     ...(requestId === undefined ? {} : { request_id: requestId }),
     changes,

@@ -100,8 +100,8 @@ export class PermissionRecords {
 
   /**
    * Takes the object over as the record, if it has one of Couchgate's and no record, or if a writer that
-   * knows no records has written it since. Writes no object. Resolves with the change; `undefined` = nothing to take
-   * over. Throws `Unavailable`.
+   * knows no records has written it since. Writes no object. Resolves with the change; `undefined` = nothing
+   * to take over. Throws `Unavailable`.
    */
   async takeOver(database: string): Promise<Finished | undefined> {
     const seen = await this.finisher.readAtRest(database);

@@ -84,7 +84,7 @@ export async function checkDatabase(
   return { database, drift, nodes: differing.map(({ node }) => node) };
 }
 
-/** The drift that needs most care: that of an object which a writer without records or a person has written. */
+/** The drift that needs most care: that of an object which another writer, or a person, has written. */
 function worstOf(agreements: readonly Agreement[]): Drift {
   const order: readonly Agreement[] = ['without record', 'newer', 'edited', 'reset', 'older'];
   const worst = order.find((agreement) => agreements.includes(agreement)) ?? 'older';

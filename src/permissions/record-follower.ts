@@ -132,7 +132,10 @@ export class RecordFollower {
       this.#healed += 1;
       const { revision, by, via } = finished.state;
       report('a change of permissions was finished for a writer that did not', {
-        ...{ database, revision, by, via },
+        database,
+        revision,
+        by,
+        via,
       });
       await permissions.announce(database, finished);
     } catch (error) {

@@ -45,8 +45,12 @@ export function stateOfCreation(
 ): RecordState {
   return {
     ...originOf(by, (record?.state.revision ?? 0) + 1, now),
-    ...{ generation: newGeneration(start), state: 'done', stamp: 0, mirrored: false },
-    ...{ security: {}, before: undefined },
+    generation: newGeneration(start),
+    state: 'done',
+    stamp: 0,
+    mirrored: false,
+    security: {},
+    before: undefined,
   };
 }
 
@@ -56,7 +60,9 @@ export function stateOfDeletion({ state }: PermissionRecord, by: Authorship, now
     ...state,
     ...originOf(by, state.revision + 1, now),
     generation: { id: state.generation.id, start: null },
-    ...{ state: 'done', security: {}, before: undefined },
+    state: 'done',
+    security: {},
+    before: undefined,
   };
 }
 
@@ -73,7 +79,9 @@ export function stateOfMerge(
     ...state,
     ...origin,
     recent: [...origin.recent, ...shared].slice(0, RECENT_CHANGES),
-    ...{ state: 'writing', stamp: nextStamp(state, object, now), before: state.security },
+    state: 'writing',
+    stamp: nextStamp(state, object, now),
+    before: state.security,
   };
 }
 
@@ -91,7 +99,11 @@ export function stateOfTakeOver(
     ...originOf({ by: '', via: 'migrate' }, revision, now),
     // The object keeps the name of the lost record that it mirrors.
     generation: { start, id: name.generation ?? generation.id },
-    ...{ state: 'done', stamp: name.stamp, mirrored: true, security, before: undefined },
+    state: 'done',
+    stamp: name.stamp,
+    mirrored: true,
+    security,
+    before: undefined,
   };
 }
 

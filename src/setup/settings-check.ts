@@ -34,7 +34,9 @@ const NOTHING: readonly SettingCheck[] = Object.freeze([]);
 export async function checkSettings(couch: Pick<Couch, 'ask'>, url: string): Promise<CheckedNode> {
   let refusal: CheckState | undefined;
   const node: SetupNode = {
-    ...{ name: url, segment: '_local', isDirect: true },
+    name: url,
+    segment: '_local',
+    isDirect: true,
     admin: {
       url,
       async ask(method, path) {
@@ -63,7 +65,9 @@ function describe({ rule, finding, isBlocking }: Judged): SettingCheck {
       return { check, result: 'passed', why, remedy: null };
     case 'set':
       return {
-        ...{ check, result: 'failed', why },
+        check,
+        result: 'failed',
+        why,
         remedy: `${remedy ?? `set it to \`${finding.value}\``}${after}`,
       };
     case 'remove':

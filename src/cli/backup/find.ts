@@ -25,7 +25,9 @@ function versionFields({ first, last, snapshots, leaves }: DocumentVersion): obj
     last: { snapshot: last.id, started: last.started },
     snapshots,
     leaves: leaves.map(({ rev, deleted, hash, attachments }) => ({
-      ...{ rev, deleted, hash },
+      rev,
+      deleted,
+      hash,
       attachments: attachments.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
     })),
   };

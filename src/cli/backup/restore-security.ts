@@ -67,7 +67,7 @@ export async function restoreSecurity(
     for (const warning of plan.warnings) say(`Warning: ${warning}`);
     if (plan.databases.length === 0) return 0;
     const confirm = () => Promise.resolve(true);
-    await applyPlan(plan, { ...{ couchgate, allowed, confirm, say }, reason: `restore of ${source}` });
+    await applyPlan(plan, { couchgate, allowed, confirm, say, reason: `restore of ${source}` });
     return plan.databases.reduce((sum, { names }) => sum + names.length, 0);
   } catch (error) {
     throw new BackupError(

@@ -166,7 +166,8 @@ async function wholeDatabase(task: RestoreTask, snapshot: Snapshot): Promise<num
   if (couchgate !== undefined) {
     await requireSameAfter({ couchgate, couch }, target);
     const names = await restoreSecurity(snapshot, target, {
-      ...{ couchgate, allowed },
+      couchgate,
+      allowed,
       say: (line) => report.line(line),
     });
     report.result('security', { to: target, names }, `The grants of ${names} names are restored.`);

@@ -56,7 +56,10 @@ export function backupCommand<O extends Options>(
       const cancel = abortOnSignal(closers);
       const folder = (): string => repositoryFolder(values, settings);
       return await run({
-        ...{ values, settings, report, io },
+        values,
+        settings,
+        report,
+        io,
         positionals: parsed.positionals,
         signal: cancel,
         repository: () => openRepository(folder(), backupSecret(settings)),

@@ -57,7 +57,9 @@ const BAD_CHARACTER = /[\u0000-\u0008\u000b\u000c\u000e-\u001f]/;
 export function parsePermissionsFile(text: string): PermissionsFile {
   if (BAD_CHARACTER.test(text))
     return {
-      ...{ entries: [], ownerGrants: [], managed: new Set() },
+      entries: [],
+      ownerGrants: [],
+      managed: new Set(),
       problems: [{ line: 1, reason: 'has control characters' }],
     };
   const reader = new FileReader();

@@ -112,8 +112,12 @@ function changeOf({
 }: Pick<WantedGrant, 'kind' | 'id' | 'after'> & { readonly held: RemoteGrant | undefined }): GrantChange {
   const before = held === undefined ? null : { principal: held.principal, given: held.given };
   return {
-    ...{ kind: change.kind, id: change.id, revision: held?.revision ?? null },
-    ...{ before, after: change.after, widening: grantWidening(held, change.after) },
+    kind: change.kind,
+    id: change.id,
+    revision: held?.revision ?? null,
+    before,
+    after: change.after,
+    widening: grantWidening(held, change.after),
   };
 }
 

@@ -74,7 +74,9 @@ function changeIn(value: unknown): DatabaseChange {
   if (!Array.isArray(names)) throw new Error(`the plan has no names for ${database}`);
   const part = couchdb === undefined ? undefined : couchdbIn(couchdb, database);
   return {
-    ...{ database, revision, names: (names as readonly unknown[]).map((name) => nameIn(name, database)) },
+    database,
+    revision,
+    names: (names as readonly unknown[]).map((name) => nameIn(name, database)),
     ...(part === undefined ? {} : { couchdb: part }),
     // It is computed again before the plan is applied: the file does not decide what needs a flag.
     widening: [] satisfies Widening[],

@@ -85,7 +85,8 @@ export async function readSnapshots(database: string, signal: AbortSignal): Prom
   const snapshots: Snapshot[] = [];
   for (let before: string | null = ''; before !== null;) {
     const query: URLSearchParams = new URLSearchParams({
-      ...{ database, limit: '1000' },
+      database,
+      limit: '1000',
       ...(before === '' ? {} : { before }),
     });
     const path = `${ROOT}/snapshots?${query.toString()}`;

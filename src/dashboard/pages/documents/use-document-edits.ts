@@ -60,7 +60,15 @@ export function useDocumentEdits(database: string, id: string, read: DocumentTex
     }
   };
   return {
-    ...{ base, text, setText, theirs, isEdited, isSaving, error, saved, save },
+    base,
+    text,
+    setText,
+    theirs,
+    isEdited,
+    isSaving,
+    error,
+    saved,
+    save,
     discard() {
       setText(base.text);
       setError(undefined);
