@@ -112,6 +112,8 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
       headers: { 'User-Agent': '<script>window.hacked=1</script>' },
     });
     const { page } = await open('Access log');
+    const signIn = page.locator('tr', { hasText: 'POST /_session' }).first();
+    await signIn.getByText(`${suite.gate.owner.name} signed in`).waitFor();
     await page.getByRole('link', { name: 'Denied', exact: true }).click();
     // The focus stays on what was chosen; a span that ends before the requests has none of them.
     await page.getByLabel('Time').selectOption('Between two times …');

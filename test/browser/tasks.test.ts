@@ -289,6 +289,7 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await suite.gate.database('secret', {});
     await dashboard.go('/databases/secret/permissions');
     await page.getByText('The permissions cannot be read').waitFor();
+    await page.getByText('You hold no role on it.').waitFor();
     await page.getByText(/^Request /).waitFor();
   });
 

@@ -110,6 +110,7 @@ function Versions({ database, id, versions, live }: VersionsProps) {
         <ErrorNotice error={stored.error} title="This version cannot be read. Nothing was written" />
       )}
       {now.isError && <ErrorNotice error={now.error} title="The document cannot be read" />}
+      {(stored.isPending || (now.isPending && !isGone)) && <Waiting what="this version" />}
       {stored.data !== undefined && nowText !== undefined && (
         <Suspense fallback={<Waiting what="the comparison" />}>
           <JsonCompare

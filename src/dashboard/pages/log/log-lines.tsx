@@ -113,6 +113,16 @@ function Who({ line }: { readonly line: LogLine }) {
         refused login <Name of={login} />
       </>
     );
+  const signedIn = signedInBy(line);
+  if (signedIn !== '')
+    return (
+      <>
+        <a href={linkTo(['log'], { principal: signedIn })}>
+          <Name of={signedIn} />
+        </a>{' '}
+        <span className="hint">signed in</span>
+      </>
+    );
   if (kind === 'nobody') return <span className="hint">nobody: no password was sent</span>;
   if (name === '') return <span className="hint">not known</span>;
   return (
@@ -124,6 +134,12 @@ function Who({ line }: { readonly line: LogLine }) {
       <span className="hint">{kind === 'owner' ? 'server admin' : kind}</span>
     </>
   );
+}
+
+/** The request of a sign-in has its password in the body, so the line is one of nobody. */
+function signedInBy({ change }: LogLine): string {
+  const { action, name } = (change ?? {}) as { readonly action?: unknown; readonly name?: unknown };
+  return action === 'login' && typeof name === 'string' ? name : '';
 }
 
 function Whole({ line }: { readonly line: LogLine }) {

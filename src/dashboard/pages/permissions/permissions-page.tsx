@@ -23,6 +23,7 @@ import { CouchRules } from './couch-rules.tsx';
 import { GenerateKey } from './generate-key.tsx';
 import { History, useHasHistory } from './history.tsx';
 import { Matrix, type MatrixRow } from './matrix.tsx';
+import { OwnRoles } from './own-roles.tsx';
 import { PrefixRows } from './prefix-rows.tsx';
 import { SaveBar } from './save-bar.tsx';
 import { type Editing, useEdits } from './use-edits.ts';
@@ -45,7 +46,9 @@ export function PermissionsPage({ database }: { readonly database: string }) {
         view={view}
         hasHistory={hasHistory}
       />
-      {query.isError && <ReadError error={query.error} onRetry={() => void query.refetch()} />}
+      {query.isError && (
+        <ReadError database={database} error={query.error} onRetry={() => void query.refetch()} />
+      )}
       {query.isPending && <Waiting what="permissions" />}
       {editing !== undefined && (
         <>
@@ -64,14 +67,23 @@ export function PermissionsPage({ database }: { readonly database: string }) {
   );
 }
 
-function ReadError({ error, onRetry }: { readonly error: unknown; readonly onRetry: () => void }) {
+interface ReadErrorProps {
+  readonly database: string;
+  readonly error: unknown;
+  readonly onRetry: () => void;
+}
+
+function ReadError({ database, error, onRetry }: ReadErrorProps) {
   const isRefused = error instanceof ApiError && error.status === 403;
   return (
     <ErrorNotice error={error} title="The permissions cannot be read" onRetry={onRetry}>
       {isRefused && (
-        <p>
-          Whoever holds <code>_security</code> or <code>_admin</code> on the database may see them.
-        </p>
+        <>
+          <p>
+            Whoever holds <code>_security</code> or <code>_admin</code> on the database may see them.
+          </p>
+          <OwnRoles database={database} />
+        </>
       )}
     </ErrorNotice>
   );
