@@ -45,13 +45,19 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Http
   }
   // A failed `writeHead` may have left the words of another status.
   res.statusMessage = '';
-  sendJson(res, error.status, error.body, { ...error.headers, ...closedIfUnread(req) });
+  sendJson(res, error.status, error.body, { ...error.headers, ...closeIfUnread(req, res) });
 }
 
-/** The header of a response while the body is unread: the rest must never be parsed as a request. */
-export function closedIfUnread({ complete, headers }: IncomingMessage): { readonly Connection?: 'close' } {
-  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-  return !complete && hasBody ? { Connection: 'close' } : {};
+/**
+ * The header that closes the connection after an answer to a request whose body was not read, so that the
+ * rest is never parsed as a request. Node does not conclude `shouldKeepAlive` from the header, but what
+ * refuses malformed requests reads it: without it, the client would get a second answer.
+ */
+export function closeIfUnread(req: IncomingMessage, res: ServerResponse): { readonly Connection?: 'close' } {
+  const { 'transfer-encoding': coding, 'content-length': length = '0' } = req.headers;
+  if (req.complete || (coding === undefined && length === '0')) return {};
+  res.shouldKeepAlive = false;
+  return { Connection: 'close' };
 }
 
 /**

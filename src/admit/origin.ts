@@ -10,7 +10,7 @@ import {
 } from '../config/cors-rule.ts';
 import { type Context, contextOf } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
-import { closedIfUnread } from '../respond.ts';
+import { closeIfUnread } from '../respond.ts';
 import { foreignWriteRule, type ForeignWriteRule, type OwnOrigin } from './foreign-page.ts';
 
 /** Reloadable settings. A reload replaces the object. */
@@ -134,7 +134,7 @@ function answerTo(
   const vary = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers';
   contextOf(req).setAnswerHeader('Vary', vary);
   // An unread body must never be parsed as a request.
-  res.writeHead(204, { ...answer, ...closedIfUnread(req) });
+  res.writeHead(204, { ...answer, ...closeIfUnread(req, res) });
   res.end();
   return undefined;
 }

@@ -30,7 +30,7 @@ export const ROLES = [
   {
     role: '_design',
     title: 'Design',
-    meaning: 'Read and write design documents and indexes.',
+    meaning: 'Read and write design documents and indexes, and query documents with _find.',
     can: 'change design documents and indexes',
   },
   {

@@ -91,7 +91,10 @@ export class AnswerBody implements AnswerReceiver {
       isTrusted: operation?.database !== undefined && this.#services.unsandboxed.has(operation.database),
     });
     // CouchDB answered before it received the whole body. The rest must not be read as the next request.
-    if (!req.complete) head.push('Connection', 'close');
+    if (!req.complete) {
+      head.push('Connection', 'close');
+      this.#res.shouldKeepAlive = false;
+    }
     this.#res.writeHead(status, head);
   }
 

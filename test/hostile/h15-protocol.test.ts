@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type IncomingHttpHeaders } from 'node:http';
 import { before, beforeEach, describe, it } from 'node:test';
+import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
 import { connectRaw, head } from '../support/raw-client.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
@@ -156,4 +157,27 @@ describe('H15: an answer before the body was read', () => {
     await front.close();
     await upstream.close();
   });
+});
+
+describe('H15: a refusal that ends the connection', () => {
+  const started = closedAfterSuite();
+  let gate: Couchgate;
+  before(async () => {
+    gate = await started(startCouchgate());
+  });
+
+  for (const [what, lines, rest] of [
+    ['a coding that nobody knows', ['POST /db HTTP/1.1', 'Transfer-Encoding: xchunked'], '0\r\n\r\n'],
+    ['a body that is no body', ['PUT /db/doc HTTP/1.1', 'Transfer-Encoding: chunked'], 'zz\r\n{}\r\n'],
+    [
+      'wrong credentials and garbage',
+      ['PUT /db/doc HTTP/1.1', 'Authorization: Basic eDp5', 'Transfer-Encoding: xchunked'],
+      'GARBAGE\r\n\r\n',
+    ],
+    ['a preflight with half a body', ['OPTIONS /db HTTP/1.1', 'Transfer-Encoding: xchunked'], 'x\r\n\r\n'],
+  ] as const)
+    it(`is the only answer, if there is one – ${what}`, async () => {
+      const received = await exchangeBytes(gate.url, head(...lines, 'Host: x') + rest);
+      assert.ok(received.split('HTTP/1.1 ').length <= 2, received);
+    });
 });
