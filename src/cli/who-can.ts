@@ -22,7 +22,8 @@ Exit codes: 0 = somebody besides the owner has the role, 1 = nobody has, 2 = inv
 `;
 
 export const WHAT_CAN_USAGE = `Usage: couchgate what-can KEY [options]
-Lists the databases on which an API key, a user, or nobody has a role, and where the roles come from.
+Lists the databases on which an API key, a user, or nobody has a role, and where the roles come from. A key or user
+may ask about itself: pass its name with --user too.
 ${OWNER_OPTION_LINES}
 Exit codes: 0 = it has a role somewhere, 1 = it has none, 2 = invalid usage, 3 = unknown: there is no answer.
 `;

@@ -108,6 +108,10 @@ describe('the commands explain, who-can and what-can', () => {
     const { code, out } = await run(['what-can', key.name]);
     assert.equal(code, 0);
     assert.match(out, /^fruit {2}_reader {2}\(_security\)$/m);
+    const asItself = { COUCHGATE_ADMIN_USER: key.name, COUCHGATE_ADMIN_PASSWORD: key.password };
+    const own = await run(['what-can', key.name], asItself);
+    assert.deepEqual([own.code, own.out], [0, `${key.name}: key\nfruit  _reader  (_security)\n`]);
+    assert.equal((await run(['what-can', 'boss'], asItself)).code, 3);
     const none = await run(['what-can', 'none', '--json']);
     assert.deepEqual(
       [none.code, JSON.parse(none.out)],
