@@ -41,11 +41,12 @@ const ENDS_WITH_SEPARATOR = /[;\t\r\n]$/;
 
 /** The header. Names of fields come from documents, so they are escaped as cells are. */
 export function csvHeader(columns: readonly Column[], formulas: Formulas): string {
-  return stringify([columns.map(({ name }) => textCell(name, formulas))], optionsFor(formulas));
+  return stringify([columns.map(({ name }) => textCell(name, formulas))], optionsFor(columns, formulas));
 }
 
-function optionsFor(formulas: Formulas) {
-  return { ...OPTIONS, escape_formulas: formulas === 'escape' };
+function optionsFor(columns: readonly Column[], formulas: Formulas) {
+  // Many readers skip an empty line.
+  return { ...OPTIONS, quoted_empty: columns.length === 1, escape_formulas: formulas === 'escape' };
 }
 
 /**
@@ -58,7 +59,7 @@ export function* csvRows(
   work: Work,
   formulas: Formulas,
 ): Generator<string> {
-  const options = optionsFor(formulas);
+  const options = optionsFor(columns, formulas);
   let rows: Cell[][] = [];
   let length = 0;
   for (const document of documents) {

@@ -5,7 +5,9 @@ import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache
 import { RecentChanges } from '../invalidation/recent-changes.ts';
 import { Conflict, HttpError, Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
 import { AbsentDatabases } from './absent.ts';
 import { adoptionOf, isAdoptable, isMatched } from './adoption.ts';
@@ -65,6 +67,11 @@ interface Cached {
 
 /** Cache time of a read that is not settled. */
 const UNSETTLED_SECONDS = 0.5;
+/**
+ * Reads of whole objects, of all callers but the owner. Each may take megabytes and half a second of work:
+ * many of them would stop other requests (H15).
+ */
+const OBJECT_READS: InternalReadLimits = { atOnce: 4, waiting: 1024, share: 0.5 };
 /** Changes of one database that run or wait; each holds a security object in memory (H15). */
 const MAX_QUEUED_CHANGES = 16;
 const NO_MAJORITY = 'Too few CouchDB nodes are up to change permissions.';
@@ -87,6 +94,7 @@ class CachedPermissionStore implements PermissionStore {
   readonly #absent: AbsentDatabases;
   readonly #cache: ReadThrough<Cached>;
   readonly #own = new Set<string>();
+  readonly #objectReads = new InternalReadLimiter(OBJECT_READS);
   /** Databases whose markers are being written. */
   readonly #marking = new Map<string, Promise<void>>();
   readonly #changeListeners: ChangeListener[] = [];
@@ -128,7 +136,11 @@ class CachedPermissionStore implements PermissionStore {
     return cached instanceof Promise ? cached.then(({ permissions }) => permissions) : cached.permissions;
   }
 
-  async peek(database: string, caller: Caller): Promise<PeekedPermissions | undefined> {
+  peek(database: string, caller: Caller): Promise<PeekedPermissions | undefined> {
+    return this.#limited(caller, () => this.#peek(database, caller));
+  }
+
+  async #peek(database: string, caller: Caller): Promise<PeekedPermissions | undefined> {
     const object = await getSecurity(this.#options.couch, database, caller);
     if (object === undefined) return undefined;
     const seen = await this.records.reader.readWith(database, object, caller);
@@ -139,7 +151,7 @@ class CachedPermissionStore implements PermissionStore {
   }
 
   async inForce(database: string, caller?: Caller): Promise<PermissionsInForce | undefined> {
-    const seen = await this.records.finisher.readAtRest(database, caller);
+    const seen = await this.#limited(caller, () => this.records.finisher.readAtRest(database, caller));
     if (seen === undefined) return undefined;
     const { generation, revision, permissions } = seen;
     return { generation, revision, permissions, document: objectInForce(seen) };
@@ -262,6 +274,13 @@ class CachedPermissionStore implements PermissionStore {
 
   close(): void {
     this.#cache.close();
+    this.#objectReads.close();
+  }
+
+  /** Reads as soon as the caller has a slot. Throws `TooBusy`. */
+  #limited<T>(caller: Caller | undefined, read: () => Promise<T>): Promise<T> {
+    if (caller === undefined || caller.principal.kind === 'owner') return read();
+    return this.#objectReads.run(quotaKeyOf(caller), read);
   }
 
   async #recordCreation(database: string, by: Authorship): Promise<readonly Finished[]> {

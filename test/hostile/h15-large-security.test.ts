@@ -294,4 +294,29 @@ describe('H15: what a security object has beside names', () => {
     assert.equal(await writeInPortions(value), JSON.stringify(value));
     assert.ok(turns() >= 20, `${turns()} turns of the event loop`);
   });
+
+  it('is read for two requests of one caller at once, and for the owner at any time – GET /db/_security', async () => {
+    const gate = await startCouchgate();
+    open.push(gate);
+    const key = await gate.key();
+    await gate.database('read', { [key.name]: ['_security'] });
+    const paths = ['/read/_security', '/_api/v2/db/read/_security', '/_api/v2/access?database=read'];
+    const statusOf = async (to: string, as = key): Promise<number> =>
+      (await gate.ask('GET', to, { as })).status;
+    for (const to of paths) assert.equal(await statusOf(to), 200);
+    const held = gate.recorder.hold(/^\/read\/_security/);
+    const statuses = [...paths, ...paths, ...paths].map((to) => statusOf(to));
+    await until(() => held.count === 2, 'two of them read');
+    statuses.push(statusOf('/read/_security', gate.owner));
+    await until(() => held.count >= 3, 'the owner reads');
+    assert.equal(held.count, 3);
+    held.release();
+    assert.deepEqual(new Set(await Promise.all(statuses)), new Set([200]));
+    const again = gate.recorder.hold(/^\/read\/_security/);
+    const late = paths.map((to) => statusOf(to));
+    await until(() => again.count === 2, 'two of them read again');
+    assert.equal((await gate.ask('DELETE', `/_api/v2/api_keys/${key.name}`, { as: gate.owner })).status, 200);
+    again.release();
+    assert.deepEqual(await Promise.all(late), [403, 403, 403], 'the key was revoked while they waited');
+  });
 });

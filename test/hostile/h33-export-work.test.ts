@@ -183,11 +183,12 @@ describe('H33: the work and the memory of exports', () => {
     await assert.rejects(run(piecesOf(broken, 'format=jsonl')), { status: 502 });
   });
 
-  it('writes a value of many exact numbers, or of long names, in short pieces, and the same value', async () => {
+  it('writes a value of many exact numbers, of long names or many levels in short pieces, and the same value', async () => {
     for (const value of [
       `[${'12345678901234567,'.repeat(100_000)}-12345678901234567]`,
       `{"a":[${'{},'.repeat(500_000)}{}],"${'\\u0001'.repeat(200_000)}":1,"toJSON":12345678901234567}`,
       '7'.repeat(1_000_000),
+      `${'[{"a":'.repeat(20_000)}12345678901234567${'}]'.repeat(20_000)}`,
     ]) {
       const text = `{"_id":"a","x":${value}}`;
       for (const [query, expected] of [
@@ -214,6 +215,11 @@ describe('H33: the work and the memory of exports', () => {
     );
     assert.ok(text === `_id,_rev,x,y\r\na,,${digits},-12345678901234567\r\n`);
     assert.equal(converted.mock.callCount(), 1);
+  });
+
+  it('writes a row for each document in a table of one column, also for one without a value', async () => {
+    const couch = couchWith([{ _id: 'a', x: 1 }, { _id: 'b' }, { _id: 'c', x: '' }, { _id: 'd', x: 4 }]);
+    assert.equal((await run(piecesOf(couch, 'format=csv&fields=x'))).text, 'x\r\n1\r\n""\r\n""\r\n4\r\n');
   });
 
   it('writes a cell with a million formulas in slices, and the same cell', async () => {

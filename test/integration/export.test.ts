@@ -125,7 +125,7 @@ describe('the export of a database', () => {
 
   it('is a command for the owner or a key, and names fields that have no column – exit code 3', async () => {
     const all = await run('fruit', '--format', 'csv', '--fields', 'name');
-    assert.deepEqual([all.code, all.out], [0, 'name\r\n"Apple, ""red"""\r\n\r\n']);
+    assert.deepEqual([all.code, all.out], [0, 'name\r\n"Apple, ""red"""\r\n""\r\n']);
     const output = join(folder, 'many.csv');
     const password = join(folder, 'password');
     writeFileSync(password, reader.password, { mode: 0o600 });
