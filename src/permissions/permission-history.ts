@@ -2,7 +2,7 @@
 import { type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
 import { ensureDatabase } from '../couch/store.ts';
-import { Unavailable } from '../http-errors.ts';
+import { describeError } from '../couch/outage.ts';
 import {
   countOutdated,
   databaseKey,
@@ -171,7 +171,6 @@ class CouchHistory implements PermissionHistory {
   }
 
   #report(message: string, error: unknown, fields: object = {}): void {
-    const detail = error instanceof Unavailable ? (error.detail ?? error.reason) : 'unexpected failure';
-    this.#options.report(message, { ...fields, detail });
+    this.#options.report(message, { ...fields, detail: describeError(error) });
   }
 }
