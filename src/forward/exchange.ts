@@ -12,6 +12,7 @@ import { abortAnswer } from '../respond.ts';
 import { requireStillPermitted, revoked } from '../revocation/after-wait.ts';
 import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import { type RunningExchange, type RunningExchanges } from '../revocation/running-exchanges.ts';
+import { codeOf } from '../couch/failure.ts';
 import { NodeTimeout } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type AnswerListener } from './answer-body.ts';
@@ -138,7 +139,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     const node = known(this.#node, 'upstream.node');
     if (this.#over) return;
     if (!connected) nodes.markFailed(node);
-    else if (!isInvalidHttp(error)) nodes.markSuspect(node);
+    else if (!isInvalidHttp(error)) nodes.markSuspect(node, `request failed: ${codeOf(error)}`);
     if (connected && !this.#mayRetry(error)) {
       this.fail(failureOf(error, this.#request));
       return;
@@ -225,7 +226,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
       this.attemptFailed({ error, connected: true, reused: false });
       return;
     }
-    this.#services.nodes.markSuspect(known(this.#node, 'upstream.node'));
+    this.#services.nodes.markSuspect(known(this.#node, 'upstream.node'), 'answer truncated');
     this.end('upstream truncated', true);
   }
 

@@ -66,8 +66,8 @@ export class HealthWatch {
     void this.#probe(node);
   }
 
-  markSuspect(node: CouchNode): void {
-    if (node.state === 'up') this.#change(node, 'half-open', 'answer truncated');
+  markSuspect(node: CouchNode, reason: string): void {
+    if (node.state === 'up') this.#change(node, 'half-open', reason);
     void this.#probe(node);
   }
 

@@ -80,7 +80,7 @@ export class Nodes {
   /** One of Couchgate's own requests failed on the node at `url`; probes the node. */
   markSuspectUrl(url: string): void {
     const node = this.#nodes.find((candidate) => candidate.url === url);
-    if (node !== undefined) this.markSuspect(node);
+    if (node !== undefined) this.markSuspect(node, 'a request of Couchgate failed');
   }
 
   /**
@@ -111,11 +111,11 @@ export class Nodes {
   }
 
   /**
-   * The node broke off an answer. A client may be able to cause that, so the node becomes half-open, not
-   * down. A probe starts immediately.
+   * The node broke off an answer or a request. A client may be able to cause that, so the node becomes
+   * half-open, not down. A probe starts immediately. `reason` is for the log and the page of the cluster.
    */
-  markSuspect(node: CouchNode): void {
-    this.#health.markSuspect(node);
+  markSuspect(node: CouchNode, reason: string): void {
+    this.#health.markSuspect(node, reason);
   }
 
   /** The node may have rejected our token; probe it before more clients fail. */

@@ -159,11 +159,14 @@ describe('the nodes', () => {
   it('are asked by one request at a time when an answer was broken off, until a look finds them well', async () => {
     await open(2);
     const a = nodeAt(0);
-    nodes.markSuspect(a);
+    nodes.markSuspect(a, 'answer truncated');
     assert.equal(states()[0], 'half-open');
+    assert.equal(changes.at(-1), 'a half-open: answer truncated');
     a.limiter('short').acquire(waiter());
     assert.equal(picks(3), 'bbb');
     await until(() => states()[0] === 'up');
+    nodes.markSuspectUrl(a.url);
+    assert.equal(changes.at(-1), 'a half-open: a request of Couchgate failed');
     nodes.stop();
   });
 
@@ -171,7 +174,7 @@ describe('the nodes', () => {
     await open(1);
     const a = nodeAt(0);
     a.limiter('short').acquire(waiter());
-    nodes.markSuspect(a);
+    nodes.markSuspect(a, 'answer truncated');
     assert.equal(picks(2), 'aa');
     assert.equal(nodes.usable, true);
     nodes.stop();
@@ -181,10 +184,10 @@ describe('the nodes', () => {
     await open(2, 60_000);
     const a = nodeAt(0);
     ups[0] = 404;
-    nodes.markSuspect(a);
+    nodes.markSuspect(a, 'answer truncated');
     await until(() => states()[0] === 'draining');
     ups[0] = 200;
-    nodes.markSuspect(a);
+    nodes.markSuspect(a, 'answer truncated');
     await until(() => states()[0] === 'half-open');
     for (let n = 0; n < 3; n += 1) nodes.recordSuccess(a);
     assert.equal(states()[0], 'up');

@@ -431,3 +431,39 @@ describe('a body that is larger than allowed', () => {
     await until(() => front.nodes.report()[0]?.running === 0);
   });
 });
+
+describe('the reason for which a node is suspected', () => {
+  for (const [title, fails, reason] of [
+    [
+      'an answer that breaks off',
+      (res: ServerResponse) => {
+        res.writeHead(200, { 'Content-Length': '100' }).write('{', () => res.destroy());
+      },
+      'answer truncated',
+    ],
+    [
+      'a request without an answer',
+      (res: ServerResponse) => void res.destroy(),
+      /^request failed: (ECONNRESET|UND_ERR_SOCKET)$/,
+    ],
+  ] as const)
+    it(`says what happened – ${title}`, async () => {
+      const reasons: string[] = [];
+      const upstream = await upstreamThat((_req, res) => {
+        fails(res);
+      });
+      const front = await frontFor([upstream], {
+        health: {
+          onState(_node, state, why) {
+            if (state === 'half-open') reasons.push(why);
+          },
+        },
+      });
+      const client = await connectRaw(front.port);
+      client.send(head('GET /db/doc HTTP/1.1', 'Host: x', 'Connection: close'));
+      await until(() => reasons.length > 0);
+      await client.end();
+      if (typeof reason === 'string') assert.equal(reasons[0], reason);
+      else assert.match(reasons[0] ?? '', reason);
+    });
+});
