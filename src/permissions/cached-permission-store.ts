@@ -3,14 +3,15 @@ import { type Couch } from '../couch/couch.ts';
 import { type Store } from '../couch/store.ts';
 import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache.ts';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
-import { Conflict, HttpError, Unavailable } from '../http-errors.ts';
+import { Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller, type Principal } from '../principal/principal.ts';
 import { AbsentDatabases } from './absent.ts';
-import { adoptionOf, isAdoptable, isMatched } from './adoption.ts';
+import { Adopter } from './adopter.ts';
+import { ChangeAnnouncer } from './change-announcer.ts';
 import { getSecurity } from './couch-security.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { NewestVersionGuard } from './newest-version-guard.ts';
@@ -31,7 +32,7 @@ import { type PrefixReader } from './prefix-grants.ts';
 import { RecordCopies } from './record-copies.ts';
 import { type Authorship, type Finished } from './record-protocol.ts';
 import { NO_ROLES } from './role.ts';
-import { mirrorOf, permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
+import { permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
 import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
 import { objectInForce, type Seen } from './seen.ts';
 import { EMPTY_REQUEST, refuseManyNames, refuseManyOthers } from './security-request.ts';
@@ -97,7 +98,8 @@ class CachedPermissionStore implements PermissionStore {
   readonly #objectReads = new InternalReadLimiter(OBJECT_READS);
   /** Databases whose markers are being written. */
   readonly #marking = new Map<string, Promise<void>>();
-  readonly #changeListeners: ChangeListener[] = [];
+  readonly #announcer: ChangeAnnouncer;
+  readonly #adopter: Adopter;
   readonly #readListeners: ((seen: Seen) => void)[] = [];
 
   constructor(options: PermissionStoreOptions) {
@@ -113,6 +115,9 @@ class CachedPermissionStore implements PermissionStore {
       now: this.#now,
       onWritten: (database, rev, state) => this.#written(database, rev, state),
     });
+    const { report, adopt: patterns = [] } = options;
+    this.#announcer = new ChangeAnnouncer(report);
+    this.#adopter = new Adopter({ patterns, records: this.records, announcer: this.#announcer, report });
     this.#cache = new ReadThrough<Cached>({
       read: (database, caller) => this.#read(database, caller),
       freshUntil: (cached, readAt) => this.#freshUntil(cached, readAt),
@@ -144,10 +149,8 @@ class CachedPermissionStore implements PermissionStore {
     const object = await getSecurity(this.#options.couch, database, caller);
     if (object === undefined) return undefined;
     const seen = await this.records.reader.readWith(database, object, caller);
-    const { record, generation, revision, permissions } = seen;
-    const adopted =
-      record === undefined && this.#mayAdopt(database, object) ? adoptedFrom(object, database) : undefined;
-    return { permissions: adopted ?? permissions, generation, revision };
+    const { generation, revision, permissions } = seen;
+    return { permissions: this.#adopter.peek(seen) ?? permissions, generation, revision };
   }
 
   async inForce(database: string, caller?: Caller): Promise<PermissionsInForce | undefined> {
@@ -186,30 +189,8 @@ class CachedPermissionStore implements PermissionStore {
     return this.runExclusive(database, change, by);
   }
 
-  async announce(database: string, { state, before }: Finished): Promise<AcknowledgedChange> {
-    const change: AcknowledgedChange = {
-      database,
-      before: permissionsOfForm(before, database, true),
-      after: permissionsOfForm(state.security, database, true),
-      generation: state.generation.id,
-      revision: state.revision,
-      id: state.recent[0]?.id ?? '',
-      document: mirrorOf(state, database),
-      by: state.by,
-      via: state.via,
-      at: state.at,
-      reason: state.reason,
-      requestId: state.requestId,
-    };
-    for (const listener of this.#changeListeners) {
-      try {
-        await listener(change);
-      } catch {
-        const { revision } = change;
-        this.#options.report('a listener of permission changes failed', { database, revision });
-      }
-    }
-    return change;
+  announce(database: string, finished: Finished): Promise<AcknowledgedChange> {
+    return this.#announcer.announce(database, finished);
   }
 
   mark(database: string): Promise<void> {
@@ -257,7 +238,7 @@ class CachedPermissionStore implements PermissionStore {
   }
 
   onAcknowledged(listener: ChangeListener): void {
-    this.#changeListeners.push(listener);
+    this.#announcer.onAcknowledged(listener);
   }
 
   onRead(listener: (seen: Seen) => void): void {
@@ -317,20 +298,16 @@ class CachedPermissionStore implements PermissionStore {
     this.#absent.drop(database);
     const mirrored = this.#mirroredIn(database, object);
     if (mirrored !== undefined) return { permissions: mirrored, settled: true };
-    const seen = await this.#adopted(await this.records.reader.readWith(database, object, caller));
+    const seen = await this.#adopter.adopt(await this.records.reader.readWith(database, object, caller));
     for (const listener of this.#readListeners) listener(seen);
     if (seen.record === undefined || seen.agreement === 'gone') {
       const found = this.#newest.newestOf(database, seen.object);
       // Another program may be about to name its members.
-      const isComplete = !isMatched(this.#options.adopt ?? [], database);
+      const isComplete = !this.#adopter.isMatched(database);
       return { permissions: found.permissions, settled: settled && found.isNewest && isComplete };
     }
     const isSettled = seen.record.isAtRest && seen.agreement !== 'newer' && seen.agreement !== 'reset';
     return { permissions: seen.permissions, settled: isSettled };
-  }
-
-  #mayAdopt(database: string, object: StoredSecurity): boolean {
-    return isAdoptable(object) && isMatched(this.#options.adopt ?? [], database);
   }
 
   async #mark(database: string): Promise<void> {
@@ -345,31 +322,6 @@ class CachedPermissionStore implements PermissionStore {
       const finished = await this.records.change(database, ({ security }) => security, author);
       await this.announce(database, finished);
     });
-  }
-
-  /** Adopts a database that a pattern matches. If that fails, only the owner gets in, as before. */
-  async #adopted(seen: Seen): Promise<Seen> {
-    const { database, record, object } = seen;
-    if (record !== undefined || !this.#mayAdopt(database, object)) return seen;
-    try {
-      const finished = await this.records.change(
-        database,
-        (found) => {
-          if (found.record !== undefined || !isAdoptable(found.object)) throw new Conflict('adopted already');
-          return securityOf(adoptionOf(found.object));
-        },
-        { by: '', via: 'adopt' },
-      );
-      await this.announce(database, finished);
-    } catch (error) {
-      if (!(error instanceof HttpError)) throw error;
-      if (!(error instanceof Conflict))
-        this.#options.report('database could not be adopted', {
-          database,
-          detail: error.detail ?? error.reason,
-        });
-    }
-    return (await this.records.reader.read(database)) ?? seen;
   }
 
   /**
@@ -418,16 +370,6 @@ class CachedPermissionStore implements PermissionStore {
   async #forget(database: string): Promise<void> {
     this.#newest.remove(database);
     await this.#options.bus.publish({ kind: 'permissions', database });
-  }
-}
-
-/** The permissions after an adoption; `undefined` = the object cannot be adopted. */
-function adoptedFrom(object: StoredSecurity, database: string): DatabasePermissions | undefined {
-  try {
-    return permissionsOfForm(securityOf(adoptionOf(object)), database, true);
-  } catch (error) {
-    if (error instanceof HttpError) return undefined;
-    throw error;
   }
 }
 

@@ -1,0 +1,71 @@
+// Adopts databases when they are first used: writes the record by which CouchDB keeps deciding access.
+import { Conflict, HttpError } from '../http-errors.ts';
+import { adoptionOf, isAdoptable, isMatched } from './adoption.ts';
+import { type ChangeAnnouncer } from './change-announcer.ts';
+import { type DatabasePermissions } from './grants.ts';
+import { type PermissionRecords } from './permission-records.ts';
+import { permissionsOfForm, securityOf } from './record-document.ts';
+import { type StoredSecurity } from './security-document.ts';
+import { type Seen } from './seen.ts';
+
+export interface AdopterOptions {
+  /** Patterns of the databases that are adopted. */
+  readonly patterns: readonly string[];
+  readonly records: PermissionRecords;
+  readonly announcer: ChangeAnnouncer;
+  readonly report: (message: string, fields: object) => void;
+}
+
+export class Adopter {
+  readonly #options: AdopterOptions;
+
+  constructor(options: AdopterOptions) {
+    this.#options = options;
+  }
+
+  /** True if a pattern matches the name, whatever its object is now. */
+  isMatched(database: string): boolean {
+    return isMatched(this.#options.patterns, database);
+  }
+
+  /** The permissions after an adoption; `undefined` = what was seen is not adopted. Writes nothing. */
+  peek({ database, record, object }: Seen): DatabasePermissions | undefined {
+    if (record !== undefined || !this.#mayAdopt(database, object)) return undefined;
+    try {
+      return permissionsOfForm(securityOf(adoptionOf(object)), database, true);
+    } catch (error) {
+      if (error instanceof HttpError) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Adopts a database that a pattern matches, and returns what is in force then. If that fails, only the
+   * owner gets in, as before. Throws `Unavailable`.
+   */
+  async adopt(seen: Seen): Promise<Seen> {
+    const { database, record, object } = seen;
+    if (record !== undefined || !this.#mayAdopt(database, object)) return seen;
+    const { records, announcer, report } = this.#options;
+    try {
+      const finished = await records.change(
+        database,
+        (found) => {
+          if (found.record !== undefined || !isAdoptable(found.object)) throw new Conflict('adopted already');
+          return securityOf(adoptionOf(found.object));
+        },
+        { by: '', via: 'adopt' },
+      );
+      await announcer.announce(database, finished);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      if (!(error instanceof Conflict))
+        report('database could not be adopted', { database, detail: error.detail ?? error.reason });
+    }
+    return (await records.reader.read(database)) ?? seen;
+  }
+
+  #mayAdopt(database: string, object: StoredSecurity): boolean {
+    return isAdoptable(object) && this.isMatched(database);
+  }
+}
