@@ -34,7 +34,7 @@ export function directoryIn(plain: Buffer, path: string): Directory {
   const { packs, blocks, entries } = value ?? {};
   const isRight =
     Array.isArray(packs) &&
-    // An index of something that is not in a pack names none.
+    // '' stands for a document that is not in a pack.
     packs.every((name) => name === '' || isContentName(name)) &&
     Array.isArray(blocks) &&
     blocks.every(isBlock) &&

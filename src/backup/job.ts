@@ -80,8 +80,9 @@ export function newJob(request: JobRequest, by: string, requestId: string | unde
 export function withResult(job: Job, result: DatabaseResult): Job {
   const { databases, results } = job;
   const counts = { ...databases, [result.state]: databases[result.state] + 1 };
-  const isBad = (one: DatabaseResult): number => (one.state === 'done' ? 1 : 0);
-  const kept = [...results, result].sort((a, b) => isBad(a) - isBad(b));
+  // Failures first: they must not be left out.
+  const rank = (one: DatabaseResult): number => (one.state === 'done' ? 1 : 0);
+  const kept = [...results, result].sort((a, b) => rank(a) - rank(b));
   const left = Math.max(0, kept.length - MAX_RESULTS);
   return {
     ...job,

@@ -1,4 +1,5 @@
-// Writes and reads packs: files of documents, in frames that are compressed separately.
+// Writes and reads packs: files of documents, in frames that are compressed separately. A frame is a box of
+// kind `pack` (docs/backup-format.md).
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { BOX_HEADER_BYTES, boxLength, openBox, sealBox } from './box.ts';
