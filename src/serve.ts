@@ -32,6 +32,7 @@ interface Start {
 export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv): Promise<number> {
   const { settings } = configuration;
   const log = createOperationalLog(settings.logLevel);
+  endOnFault(log);
   // Before anything is created: a start that fails must not have shown a password that the next one hides.
   if (cluster.isPrimary) await probeListeners(configuration);
   const secrets = readOrMakeSecrets(settings);
@@ -49,6 +50,17 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
   } finally {
     await embedded?.close();
   }
+}
+
+/**
+ * Ends the process on an error that nothing handles: what state it left is unknown. Node would do so too, but
+ * prints every field of the error, with requests and their credentials (M5). The log gets name and stack.
+ */
+function endOnFault(log: OperationalLog): void {
+  process.on('uncaughtException', (error) => {
+    log.error({ error }, 'an error that nothing handles ends the process');
+    process.exit(1);
+  });
 }
 
 /** Rejects with a ListenError if an address that the operator chose is taken. */

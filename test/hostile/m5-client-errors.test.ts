@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { createCouch } from '../../src/couch/client.ts';
+import { startProgram, temporaryFolder } from '../support/program.ts';
 import { answerJson, startScriptedNode, type Script } from '../support/scripted-node.ts';
 
 const CANARY = 'canary-correct-horse';
@@ -20,6 +21,39 @@ const TROUBLE: readonly (readonly [string, Script])[] = [
   ['answers nothing', () => undefined],
   ['answers what is not JSON', ({ body }, res) => res.writeHead(500).end(body)],
 ];
+
+/** Two faults at a signal: a rejection and an exception that nothing handles. */
+const FAULT = `data:text/javascript,process.on('SIGUSR2', () => {
+  const error = Object.assign(new TypeError('broken'), { request: { headers: { authorization: process.env.CANARY } } });
+  if (process.env.FAULT === 'rejection') Promise.reject(error); else throw error;
+})`;
+
+describe('an error that nothing handles (M5)', () => {
+  for (const fault of ['rejection', 'exception'])
+    it(`ends the process with a line that has no field of it – ${fault}`, async () => {
+      const folder = temporaryFolder();
+      const program = startProgram({
+        COUCHGATE_DATA: folder.path,
+        COUCHGATE_CONFIG: folder.path,
+        NODE_OPTIONS: `--import=${FAULT.replaceAll(/\s+/g, '%20')}`,
+        FAULT: fault,
+        CANARY,
+      });
+      try {
+        await program.url;
+        program.child.kill('SIGUSR2');
+        assert.equal(await program.ended, 1);
+        assert.match(
+          program.stderr(),
+          /"name":"TypeError","message":"broken".*an error that nothing handles/,
+        );
+        assert.doesNotMatch(program.stderr() + program.stdout(), new RegExp(CANARY));
+      } finally {
+        program.child.kill('SIGKILL');
+        folder.remove();
+      }
+    });
+});
 
 describe('a failed exchange with CouchDB (M5)', () => {
   for (const [title, script] of TROUBLE) {
