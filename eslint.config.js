@@ -2,6 +2,17 @@ import js from '@eslint/js';
 import reactHooks from 'eslint-plugin-react-hooks';
 import tseslint from 'typescript-eslint';
 
+const SPREAD_OF_LITERAL = {
+  selector: 'ObjectExpression > SpreadElement > ObjectExpression.argument',
+  message: 'Write the properties; the spread of a literal has no effect.',
+};
+/** `close` is emitted once, perhaps before a step that waited listens to it. */
+const CLOSE_OF_RESPONSE = {
+  selector:
+    "CallExpression[callee.property.name=/^(on|once)$/][callee.object.name='res'][arguments.0.value='close']",
+  message: 'Use onClosed of closed-response.ts: the response may be closed already.',
+};
+
 export default tseslint.config(
   { ignores: ['dist/', 'coverage/', 'data/', 'node_modules/'] },
   js.configs.recommended,
@@ -28,18 +39,6 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/**'],
-    rules: {
-      'no-restricted-syntax': [
-        'error',
-        {
-          selector: 'ObjectExpression > SpreadElement > ObjectExpression.argument',
-          message: 'Write the properties; the spread of a literal has no effect.',
-        },
-      ],
-    },
-  },
-  {
     // Test files are tables and suites: a suite is one long function by the test runner's own design.
     files: ['test/**', 'bench/**'],
     rules: {
@@ -55,20 +54,12 @@ export default tseslint.config(
       ],
     },
   },
+  // A later block replaces the list of an earlier one for the files of both.
+  { files: ['src/**'], rules: { 'no-restricted-syntax': ['error', SPREAD_OF_LITERAL] } },
   {
-    // `close` is emitted once, perhaps before a step that waited listens to it.
     files: ['src/**/*.ts'],
     ignores: ['src/closed-response.ts', 'src/embedded/**'],
-    rules: {
-      'no-restricted-syntax': [
-        'error',
-        {
-          selector:
-            "CallExpression[callee.property.name=/^(on|once)$/][callee.object.name='res'][arguments.0.value='close']",
-          message: 'Use onClosed of closed-response.ts: the response may be closed already.',
-        },
-      ],
-    },
+    rules: { 'no-restricted-syntax': ['error', SPREAD_OF_LITERAL, CLOSE_OF_RESPONSE] },
   },
   {
     // A component is one function with the markup of its part of the page.

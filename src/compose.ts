@@ -12,8 +12,8 @@ export function compose(steps: readonly RequestHandler[]): RequestHandler {
     let index = 0;
     function next(error?: unknown): void {
       const step = steps[index];
-      // Its line in the access log is written already: it must have no effect after that.
-      if (res.destroyed) return;
+      // Its line in the access log is written already: no further step may have an effect.
+      if (res.destroyed && error === undefined) return;
       if (error !== undefined || step === undefined) {
         done(error);
         return;

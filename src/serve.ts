@@ -54,7 +54,8 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
 
 /**
  * Ends the process on an error that nothing handles: what state it left is unknown. Node would do so too, but
- * prints every field of the error, with requests and their credentials (M5). The log gets name and stack.
+ * prints every field of the error, with requests and their credentials (M5). The log gets its name, message,
+ * code and stack.
  */
 function endOnFault(log: OperationalLog): void {
   process.on('uncaughtException', (error) => {

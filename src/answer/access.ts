@@ -111,6 +111,8 @@ async function accessTo(
   const isKept = mayHaveGrants(database, deps.reservedDatabases);
   const found = isKept ? await deps.permissions.inForce(database, callerOf(context)) : undefined;
   if (context.hasEnded) throw revoked(context);
+  // The read may have waited: the right to ask may have ended meanwhile.
+  await requireMayAsk(deps, context, database);
   if (found === undefined) throw new NotFound('Database does not exist.');
   const isOwner = known(context.identified, 'identified').principal.kind === 'owner';
   const { couchdbAuthOnly } = found.permissions;

@@ -31,7 +31,7 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     const req: IncomingMessage = this.req;
     const context = contextOf(req);
     const endedAt = performance.now();
-    if (!this.writableFinished) recordDeparture(context);
+    if (!this.writableFinished) recordDeparture(context, this);
     const status = this.headersSent ? this.statusCode : 0;
     metrics.requestEnded(context, status, endedAt);
     if (!accessLog.enabled) return;
@@ -65,8 +65,14 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
   };
 }
 
-/** Nothing else ended the exchange, so the client did. Without a decision, no step runs any more. */
-function recordDeparture({ decision, outcome }: Context): void {
+/**
+ * Nothing else ended the exchange, so the client did. Without a decision, no step runs any more. Whoever
+ * leaves during the check of its password stays among the refused credentials: it may be guessing.
+ */
+function recordDeparture({ decision, identified, outcome }: Context, res: ServerResponse): void {
+  const isCut = outcome.cutShort !== undefined;
   outcome.cut('client left');
-  if (decision === undefined) outcome.refuse('undecided', 'The client left before the decision.');
+  if (isCut || decision !== undefined || res.headersSent) return;
+  const rule = identified === undefined ? 'credentials' : 'undecided';
+  outcome.refuse(rule, 'The client left before the decision.');
 }

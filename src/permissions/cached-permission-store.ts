@@ -3,7 +3,7 @@ import { type Couch } from '../couch/couch.ts';
 import { type Store } from '../couch/store.ts';
 import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache.ts';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
-import { Unavailable } from '../http-errors.ts';
+import { Forbidden, Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
@@ -35,7 +35,7 @@ import { NO_ROLES } from './role.ts';
 import { permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
 import { permissionsIn, type StoredSecurity, versionOf } from './security-document.ts';
 import { objectInForce, type Seen } from './seen.ts';
-import { EMPTY_REQUEST, refuseManyNames, refuseManyOthers } from './security-request.ts';
+import { EMPTY_REQUEST, hasManyOthers, refuseManyNames } from './security-request.ts';
 
 type Lookup = DatabasePermissions | undefined | Promise<DatabasePermissions | undefined>;
 
@@ -70,12 +70,15 @@ interface Cached {
 const UNSETTLED_SECONDS = 0.5;
 /**
  * Reads of whole objects, of all callers but the owner. Each may take megabytes and half a second of work:
- * many of them would stop other requests (H15).
+ * many of them would stop other requests (H15). A read may also wait for a change to end, so two callers must
+ * not be able to take all places.
  */
-const OBJECT_READS: InternalReadLimits = { atOnce: 4, waiting: 1024, share: 0.5 };
+const OBJECT_READS: InternalReadLimits = { atOnce: 16, waiting: 1024, share: 1 / 8 };
 /** Changes of one database that run or wait; each holds a security object in memory (H15). */
 const MAX_QUEUED_CHANGES = 16;
 const NO_MAJORITY = 'Too few CouchDB nodes are up to change permissions.';
+const TOO_LARGE_TO_MARK =
+  'The security object of this database is too large for Couchgate; its owner must shorten it.';
 const BEING_CHANGED = 'The permissions of this database are being changed.';
 /** Leaves that this process wrote last; their rows in the feed follow within seconds. */
 const OWN_LEAVES = 1000;
@@ -317,7 +320,7 @@ class CachedPermissionStore implements PermissionStore {
       // What was cached may be from before another replica wrote them.
       this.#cache.drop(database);
       if (seen === undefined || seen.permissions.marked || seen.permissions.couchdbAuthOnly) return;
-      refuseManyOthers(seen.security);
+      if (hasManyOthers(seen.security)) throw new Forbidden(TOO_LARGE_TO_MARK);
       const author: Authorship = { by: '', via: 'markers' };
       const finished = await this.records.change(database, ({ security }) => security, author);
       await this.announce(database, finished);

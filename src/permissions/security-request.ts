@@ -47,15 +47,21 @@ export const MAX_OTHER_BYTES = 65_536;
  * already, since each change would block other requests (H15). Such an object can be read, and is in force.
  */
 export function refuseManyOthers(object: JsonObject): void {
+  if (hasManyOthers(object))
+    throw new BadRequest(
+      `A security object may have at most ${MAX_OTHER_BYTES} bytes beside names and roles`,
+    );
+}
+
+/** True if an object has more than MAX_OTHER_BYTES beside names and roles. */
+export function hasManyOthers(object: JsonObject): boolean {
   let bytes = 0;
   for (const part of [withoutGrants(object), withoutNames(object['members']), withoutNames(object['admins'])])
     for (const piece of jsonPieces(part, MAX_OTHER_BYTES)) {
       bytes += Buffer.byteLength(piece);
-      if (bytes > MAX_OTHER_BYTES)
-        throw new BadRequest(
-          `A security object may have at most ${MAX_OTHER_BYTES} bytes beside names and roles`,
-        );
+      if (bytes > MAX_OTHER_BYTES) return true;
     }
+  return false;
 }
 
 function withoutGrants({ cloudant: _, members: __, admins: ___, ...rest }: JsonObject): JsonObject {

@@ -5,7 +5,14 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { type Browser, type Page } from 'playwright-core';
-import { type Dashboard, NO_BROWSER, openDashboard, signIn, startBrowser } from '../support/browser.ts';
+import {
+  type Dashboard,
+  fillEditor,
+  NO_BROWSER,
+  openDashboard,
+  signIn,
+  startBrowser,
+} from '../support/browser.ts';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -131,9 +138,9 @@ const SHOWN: Readonly<Record<string, Show>> = {
   },
   'A new document': async ({ page, go }) => {
     await go('/databases/fruit/documents/');
-    await page.locator('.cm-content').fill('{ wrong');
+    await fillEditor(page.locator('.cm-content'), '{ wrong');
     await page.getByText('JSON').first().waitFor();
-    await page.locator('.cm-content').fill('{\n  \n}');
+    await fillEditor(page.locator('.cm-content'), '{\n  \n}');
   },
   Users: async ({ page, go }) => {
     await go('/users');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
-import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
+import { type Dashboard, fillEditor, NO_BROWSER } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
@@ -47,10 +47,10 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     const { page } = dashboard;
     await page.getByLabel('Id', { exact: true }).fill('fig/1');
     const content = page.locator('.cm-content');
-    await content.fill('{ "price": 12345678901234567890, "_rev": "1-x" }');
+    await fillEditor(content, '{ "price": 12345678901234567890, "_rev": "1-x" }');
     await page.getByText('remove "_rev"').waitFor();
     assert.equal(await page.getByRole('button', { name: 'Create document' }).isDisabled(), true);
-    await content.fill('{ "price": 12345678901234567890 }');
+    await fillEditor(content, '{ "price": 12345678901234567890 }');
     const [sent] = await Promise.all([
       page.waitForRequest((request) => request.method() === 'PUT'),
       page.getByRole('button', { name: 'Create document' }).click(),
@@ -63,7 +63,7 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     });
     await page.reload();
     await page.getByText('Attachments (1)').waitFor();
-    await content.fill('{ "price": 3 }');
+    await fillEditor(content, '{ "price": 3 }');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved as revision').waitFor();
     const { price, _attachments } = await stored('fig%2F1');
@@ -76,13 +76,13 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     const dashboard = await open('/databases/fruit/documents/kiwi');
     dashboard.expectRefusal(/^409 \/fruit\/kiwi$/);
     const { page } = dashboard;
-    await page.locator('.cm-content').fill('{ "colour": "gold", "size": 1 }');
+    await fillEditor(page.locator('.cm-content'), '{ "colour": "gold", "size": 1 }');
     await put('kiwi', { _rev: (await stored('kiwi'))['_rev'], colour: 'green', size: 2 });
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByRole('heading', { name: 'Somebody else has changed this document' }).waitFor();
     await page.locator('.cm-mergeView').getByText('"size": 2').waitFor();
     assert.equal((await stored('kiwi'))['colour'], 'green');
-    await page.getByLabel('Yours').fill('{ "colour": "gold", "size": 2 }');
+    await fillEditor(page.getByLabel('Yours'), '{ "colour": "gold", "size": 2 }');
     await page.getByRole('button', { name: 'Go on with mine' }).click();
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved as revision').waitFor();

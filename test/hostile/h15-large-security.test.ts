@@ -272,8 +272,8 @@ describe('H15: what a security object has beside names', () => {
     assert.ok(granted.status < 300, JSON.stringify(granted.body));
     // The markers of the database would be written with all of it.
     const { status, body } = await gate.ask('PUT', '/much/document', { as: key, body: {} });
-    assert.equal(status, 400);
-    assert.match(JSON.stringify(body), refusal.reason);
+    assert.equal(status, 403);
+    assert.match(JSON.stringify(body), /too large for Couchgate/);
     assert.equal(
       (await gate.ask('PUT', path, { as: owner, body: { cloudant: object.cloudant } })).status,
       200,

@@ -72,7 +72,10 @@ describe('H17: a client that leaves while its password is checked', () => {
     );
     assert.deepEqual(await load(), before);
     for (const line of await withoutAnswer())
-      assert.deepEqual([line['decision'], line['rule'], line['ended']], ['deny', 'undecided', 'client left']);
+      assert.deepEqual(
+        [line['decision'], line['rule'], line['ended']],
+        ['deny', 'credentials', 'client left'],
+      );
   });
 
   const CHANGES: readonly (readonly [string, string, RegExp, string])[] = [

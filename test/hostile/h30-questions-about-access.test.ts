@@ -8,6 +8,7 @@ import { Context } from '../../src/context.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
+import { until } from '../support/until.ts';
 
 /** Requests about a database or a name. Couchgate sends others by itself from time to time. */
 const ABOUT_A_NAME = /h30|org\.couchdb\.user|permissions|api_key|admins|_security/;
@@ -288,6 +289,25 @@ describe('H30: questions about access', () => {
     } finally {
       index.rolesOn = rolesOn;
     }
+  });
+
+  it('are decided again after their read: the right to ask ended while it waited – 403', async () => {
+    const late = await gate.key();
+    await gate.database('h30-busy', { [late.name]: ['_security'] });
+    await gate.database('h30-lost', { [late.name]: ['_security'], other: ['_reader'] });
+    const ask = async (path: string): Promise<number> => (await gate.ask('GET', path, { as: late })).status;
+    for (const path of ['/h30-busy/_security', access('database=h30-lost')])
+      assert.equal(await ask(path), 200);
+    // Two reads are all that a caller may have at once, so the question waits.
+    const held = gate.recorder.hold(/^\/h30-busy\/_security/);
+    const reads = [ask('/h30-busy/_security'), ask('/h30-busy/_security')];
+    await until(() => held.count === 2, 'two reads are under way');
+    const question = ask(access('database=h30-lost'));
+    const inFlight = /^couchgate_requests_in_flight 3/m;
+    await until(async () => inFlight.test(await gate.running.metrics()), 'the question waits');
+    await gate.grant('h30-lost', { other: ['_reader'] });
+    held.release();
+    assert.deepEqual(await Promise.all([...reads, question]), [200, 200, 403]);
   });
 
   it('are logged with the refusal', async () => {

@@ -1,7 +1,7 @@
 // Opens the dashboard in the Chromium of the system, and remembers everything that a person must never see.
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { chromium, type Browser, type BrowserContext, type Locator, type Page } from 'playwright-core';
 import { DASHBOARD_FOLDER } from '../../src/answer/dashboard-files.ts';
 import { type Couchgate, type Credentials } from './couchgate.ts';
 
@@ -139,6 +139,16 @@ async function sessionOf(url: string, credentials: Credentials) {
 }
 
 /** Fills in the sign-in form that is shown. */
+/**
+ * Replaces the text of a CodeMirror editor. Chromium keeps the style of coloured text that is typed over in a
+ * style attribute, which the policy of the page refuses: the old text is removed first.
+ */
+export async function fillEditor(editor: Locator, text: string): Promise<void> {
+  await editor.press('ControlOrMeta+a');
+  await editor.press('Delete');
+  await editor.fill(text);
+}
+
 export async function signIn(page: Page, { name, password }: Credentials): Promise<void> {
   const field = page.getByLabel('Name', { exact: true });
   if (await field.isEditable()) await field.fill(name);
