@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type Express } from 'express';
 import { createApp } from './app.ts';
 import { openAccessLog, type AccessLog } from './audit/access-log.ts';
+import { LateLines } from './audit/late-lines.ts';
 import { type Readiness } from './audit/metrics-server.ts';
 import { createRegistry } from './audit/metrics.ts';
 import { RequestMetrics } from './audit/request-metrics.ts';
@@ -104,7 +105,13 @@ class ServingProcess implements Running {
     });
     this.#live.onChange((next) => (log.level = next.logLevel));
     const metrics = new RequestMetrics();
-    const inputs = { ...parameters, live: this.#live, accessLog: this.#accessLog, metrics };
+    const inputs = {
+      ...parameters,
+      live: this.#live,
+      accessLog: this.#accessLog,
+      metrics,
+      lateLines: new LateLines(),
+    };
     this.services = createServices(inputs, parameters.overrides);
     this.#forwarding = createForward(this.services);
     this.#listeners = createListeners({ app: this.#createApp(), settings, log });
@@ -141,6 +148,7 @@ class ServingProcess implements Running {
     this.#live.close();
     this.#forwarding.close();
     await this.services.close();
+    this.services.lateLines.flush();
     await this.#accessLog.close(1000);
   }
 

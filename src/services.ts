@@ -1,5 +1,6 @@
 // Builds and connects the services of one serving process.
 import { type AccessLog } from './audit/access-log.ts';
+import { type LateLines } from './audit/late-lines.ts';
 import { type RequestMetrics } from './audit/request-metrics.ts';
 import {
   type Authenticator,
@@ -55,6 +56,7 @@ export interface ServiceInputs {
   readonly sessionSecret: Buffer;
   readonly log: OperationalLog;
   readonly accessLog: AccessLog;
+  readonly lateLines: LateLines;
   readonly metrics: RequestMetrics;
   readonly workerChannel: WorkerChannel;
 }

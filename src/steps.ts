@@ -100,7 +100,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
   } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
-    recordRequest: recordRequest({ accessLog, metrics }),
+    recordRequest: recordRequest({ accessLog, metrics, lateLines: services.lateLines }),
     refuseUnknownAddress: refuseUnknownAddress(live, warnOfGateway(log)),
     applyOriginRules: applyOriginRules(live, settings),
     refuseAmbiguousFraming: refuseAmbiguousFraming(settings),

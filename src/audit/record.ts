@@ -6,6 +6,7 @@ import { type Context, contextOf } from '../context.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type AccessLog } from './access-log.ts';
 import { connectionOf } from './connection.ts';
+import { type LateLines } from './late-lines.ts';
 import { accessLine } from './line.ts';
 import { terminationState } from './outcome.ts';
 import { isRequestId, requestIdMaker } from './request-id.ts';
@@ -14,13 +15,14 @@ import { type RequestMetrics } from './request-metrics.ts';
 export interface RecordParameters {
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
+  readonly lateLines: LateLines;
 }
 
 /**
  * The first step. Uses the client's X-Couch-Request-ID or creates one, and sends it with every answer. If the
  * log must be complete and cannot be written, answers 503: no request may run without a line.
  */
-export function recordRequest({ accessLog, metrics }: RecordParameters): RequestHandler {
+export function recordRequest({ accessLog, metrics, lateLines }: RecordParameters): RequestHandler {
   const makeId = requestIdMaker();
 
   /**
@@ -45,7 +47,7 @@ export function recordRequest({ accessLog, metrics }: RecordParameters): Request
     const termination = terminationState(context, req, this);
     const parts = { context, req, status, termination, connection, bytesRead, bytesUploaded, endedAt };
     if (this.writableFinished || context.answering === undefined) accessLog.write(accessLine(parts));
-    else void context.answering.then(() => accessLog.write(accessLine(parts)));
+    else lateLines.add(context.answering, () => accessLog.write(accessLine(parts)));
   }
 
   return function recordRequestStep(req, res, next) {

@@ -102,6 +102,30 @@ describe('H17: a client that leaves while its password is checked', () => {
       assert.equal((change as { action: string }).action, action);
     });
 
+  it('has a line also if Couchgate ends during the change', async () => {
+    let isChanging = false;
+    const permissionStep = (): Promise<void> => {
+      isChanging = true;
+      return new Promise(() => undefined);
+    };
+    const overrides = { permissionStep };
+    const ending = await startCouchgate({ settings: { drainTimeoutSeconds: 0 }, overrides });
+    const client = await connectRaw(Number(new URL(ending.url).port));
+    const fields = ['Content-Type: application/json', 'Content-Length: 2'];
+    const asOwner = `Authorization: ${basic(ending.owner)}`;
+    await fetch(`${ending.backend.urls[0] ?? ''}/ending`, {
+      method: 'PUT',
+      headers: { authorization: basic(ending.owner) },
+    });
+    client.send(`${head('PUT /ending/_security HTTP/1.1', 'Host: x', asOwner, ...fields)}{}`);
+    await until(() => isChanging, 'the change is being made');
+    client.socket.destroy();
+    await ending.running.drain();
+    const line = (await ending.accessLog()).find(({ statusCode }) => statusCode === 0);
+    assert.equal(line?.['httpRequest'], '/ending/_security');
+    await ending.close();
+  });
+
   async function withoutAnswer(): Promise<readonly Readonly<Record<string, unknown>>[]> {
     return (await gate.accessLog()).filter((line) => line['statusCode'] === 0);
   }

@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import express, { type RequestHandler } from 'express';
 import { openAccessLog, type AccessLog } from '../../src/audit/access-log.ts';
+import { LateLines } from '../../src/audit/late-lines.ts';
 import { createRegistry } from '../../src/audit/metrics.ts';
 import { recordRequest } from '../../src/audit/record.ts';
 import { RequestMetrics } from '../../src/audit/request-metrics.ts';
@@ -46,7 +47,12 @@ async function serve(
   step: RequestHandler = (_req, res) => void res.end('ok'),
 ): Promise<{ url: string; metrics: RequestMetrics }> {
   const metrics = new RequestMetrics();
-  const app = express().use(recordRequest({ accessLog, metrics }), step, ((thrown, req, res, _next) => {
+  const app = express().use(recordRequest({ accessLog, metrics, lateLines: new LateLines() }), step, ((
+    thrown,
+    req,
+    res,
+    _next,
+  ) => {
     sendError(req, res, asHttpError(thrown));
   }) as express.ErrorRequestHandler);
   const listeners = createListeners({ app, settings: testSettings(), log: rememberingLog() });
