@@ -67,6 +67,7 @@ function errorExit(report: Report): ErrorRequestHandler {
     outcome.failure ??= error.detail ?? (isFailure ? error.reason : undefined);
     if (decision === undefined && (isFailure || identified !== undefined))
       outcome.refuse('undecided', error.reason);
+    if (res.headersSent) outcome.cut(isFailure ? 'upstream truncated' : 'revoked');
     if (error !== thrown) report(thrown, id);
     sendError(req, res, error);
   };

@@ -1,7 +1,6 @@
 // Sends Couchgate's own responses in the format of CouchDB, and converts errors to responses.
 import { once } from 'node:events';
 import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
-import { contextOf } from './context.ts';
 import { writeJson } from './json/exact-numbers.ts';
 import { HttpError } from './http-errors.ts';
 
@@ -41,7 +40,6 @@ export function sendJsonText(
  */
 export function sendError(req: IncomingMessage, res: ServerResponse, error: HttpError): void {
   if (res.headersSent) {
-    contextOf(req).outcome.cut(error.status < 500 ? 'revoked' : 'upstream truncated');
     abortAnswer(res);
     return;
   }
