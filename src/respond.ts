@@ -1,6 +1,7 @@
 // Sends Couchgate's own responses in the format of CouchDB, and converts errors to responses.
 import { once } from 'node:events';
 import { type IncomingMessage, type OutgoingHttpHeaders, type ServerResponse } from 'node:http';
+import { announcesBody } from './body/decode.ts';
 import { writeJson } from './json/exact-numbers.ts';
 import { HttpError } from './http-errors.ts';
 
@@ -54,8 +55,7 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Http
  * refuses malformed requests reads it: without it, the client would get a second answer.
  */
 export function closeIfUnread(req: IncomingMessage, res: ServerResponse): { readonly Connection?: 'close' } {
-  const { 'transfer-encoding': coding, 'content-length': length = '0' } = req.headers;
-  if (req.complete || (coding === undefined && length === '0')) return {};
+  if (req.complete || !announcesBody(req)) return {};
   res.shouldKeepAlive = false;
   return { Connection: 'close' };
 }

@@ -16,7 +16,7 @@ import { roleSourcesByName } from '../permissions/role-sources.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { MONITOR, type ServerReader } from '../permissions/server-grants.ts';
 import { sendJson } from '../respond.ts';
-import { revoked } from '../revocation/after-wait.ts';
+import { refuseEnded } from '../revocation/after-wait.ts';
 import {
   type AccessRow,
   type AccessRowsDeps,
@@ -110,7 +110,7 @@ async function accessTo(
 ): Promise<{ readonly headers: Readonly<Record<string, string>>; readonly body: object }> {
   const isKept = mayHaveGrants(database, deps.reservedDatabases);
   const found = isKept ? await deps.permissions.inForce(database, callerOf(context)) : undefined;
-  if (context.hasEnded) throw revoked(context);
+  refuseEnded(context);
   // The read may have waited: the right to ask may have ended meanwhile.
   await requireMayAsk(deps, context, database);
   if (found === undefined) throw new NotFound('Database does not exist.');

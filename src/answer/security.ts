@@ -11,7 +11,7 @@ import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { shownForm } from '../permissions/security-document.ts';
 import { MAX_NAMES, parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
 import { sendJson, sendJsonText } from '../respond.ts';
-import { type IsStillAuthenticated, revoked, standingOf } from '../revocation/after-wait.ts';
+import { type IsStillAuthenticated, refuseEnded, standingOf } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
 import { conditionsOf, revisionHeaders } from './security-conditions.ts';
 import { type KnownNamesDeps, warningsOnNames } from './unknown-names.ts';
@@ -43,7 +43,7 @@ export function securityHandlers(
 ): Pick<Answers, 'security-get' | 'security-put' | 'api-security-get' | 'api-security-put'> {
   const show = async (_req: Request, res: Response, context: Context): Promise<void> => {
     const found = await deps.permissions.inForce(databaseOf(context), callerOf(context));
-    if (context.hasEnded) throw revoked(context);
+    refuseEnded(context);
     if (found === undefined) throw new NotFound('Database does not exist.');
     const headers = { ...revisionHeaders(found), ...prefixGrantsHeader(deps, found.permissions) };
     // Written past Couchgate, it may have megabytes.

@@ -58,7 +58,7 @@ export function wrongPasswordChannel(bus: Bus): AttemptChannel {
   return countingChannel(bus, 'wrongPassword');
 }
 
-/** As `loginFailureChannel`, for the limit of sign-ups. */
+/** As `wrongPasswordChannel`, for the limit of sign-ups. */
 export function signUpChannel(bus: Bus): AttemptChannel {
   return countingChannel(bus, 'signUp');
 }

@@ -49,19 +49,22 @@ export async function requireStillPermitted(
   context: Context,
 ): Promise<void> {
   const isPermitted = await isStillPermitted(watchedBy(context, permitted(context), () => undefined));
-  if (!isPermitted || context.hasEnded) throw revoked(context);
+  if (!isPermitted) throw revoked(context);
+  refuseEnded(context);
+}
+
+/** Throws 403 (401 without credentials) if the watch has seen the credential or the permission end. */
+export function refuseEnded(context: Context): void {
+  if (context.hasEnded) throw revoked(context);
 }
 
 /** The standing of a request for work that waits for other work. The permission is decided there. */
 export function standingOf(isStillAuthenticated: IsStillAuthenticated, context: Context): Standing {
-  const refuseEnded = (): void => {
-    if (context.hasEnded) throw revoked(context);
-  };
   return {
-    refuseEnded,
+    refuseEnded: () => refuseEnded(context),
     async requireStillAuthenticated() {
       if (!(await isStillAuthenticated(known(context.identified, 'identified')))) throw revoked(context);
-      refuseEnded();
+      refuseEnded(context);
     },
   };
 }
