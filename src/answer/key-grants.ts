@@ -43,13 +43,13 @@ export function parseNewGrants(value: unknown, reserved: ReadonlySet<string>): N
  * it before the key is created: most mistakes then leave no trace.
  */
 export async function requireGrantable(
-  security: Pick<PermissionStore, 'permissionsOf'>,
+  permissions: Pick<PermissionStore, 'permissionsOf'>,
   grants: NewGrants,
 ): Promise<void> {
   for (const database of grants.keys()) {
-    const permissions = await security.permissionsOf(database);
-    if (permissions === undefined) throw missing(database);
-    if (permissions.couchdbAuthOnly) throw leftToCouchdb(database);
+    const found = await permissions.permissionsOf(database);
+    if (found === undefined) throw missing(database);
+    if (found.couchdbAuthOnly) throw leftToCouchdb(database);
   }
 }
 
@@ -59,7 +59,7 @@ export async function requireGrantable(
  * that a grant that is left has no holder.
  */
 export async function grantAll(
-  security: Pick<PermissionStore, 'change'>,
+  permissions: Pick<PermissionStore, 'change'>,
   name: string,
   grants: NewGrants,
   origin: { readonly by: Principal; readonly requestId: string },
@@ -68,12 +68,12 @@ export async function grantAll(
   try {
     for (const [database, roles] of grants) {
       granted.push(database);
-      await setRoles(security, { database, name, roles, ...origin });
+      await setRoles(permissions, { database, name, roles, ...origin });
     }
   } catch (error) {
     const left: string[] = [];
     for (const database of granted)
-      await setRoles(security, { database, name, roles: undefined, ...origin }).catch(() =>
+      await setRoles(permissions, { database, name, roles: undefined, ...origin }).catch(() =>
         left.push(database),
       );
     const failed = granted.at(-1) ?? '';
@@ -99,7 +99,7 @@ interface RolesChange {
 
 /** Sets the roles of one name, and keeps those of the others. Throws as `change` does. */
 export async function setRoles(
-  security: Pick<PermissionStore, 'change'>,
+  permissions: Pick<PermissionStore, 'change'>,
   { database, name, roles, by, requestId, reason }: RolesChange,
 ): Promise<void> {
   const edit = (stored: StoredSecurity): SecurityRequest => {
@@ -112,7 +112,7 @@ export async function setRoles(
     return parseSecurityPut({ ...shown, cloudant });
   };
   // What is begun for the owner is finished or taken back.
-  await security.change(database, by, edit, { via: 'api', requestId, reason, standing: undefined });
+  await permissions.change(database, by, edit, { via: 'api', requestId, reason, standing: undefined });
 }
 
 function missing(database: string): NotFound {

@@ -54,7 +54,7 @@ export async function answerRevocation(
 }
 
 async function removeGrants(
-  security: Pick<PermissionStore, 'change'>,
+  permissions: Pick<PermissionStore, 'change'>,
   key: string,
   databases: readonly string[],
   by: Principal,
@@ -63,7 +63,7 @@ async function removeGrants(
   const removed: string[] = [];
   for (const database of databases) {
     const reason = `API key ${key} was revoked`;
-    const done = await setRoles(security, {
+    const done = await setRoles(permissions, {
       database,
       name: key,
       roles: undefined,

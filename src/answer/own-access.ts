@@ -21,8 +21,9 @@ export interface OwnAccessDeps extends AccessRowsDeps {
 }
 
 /**
- * What the caller may use: the databases of its `/_all_dbs`, with the roles. What the owner wrote about it is
- * left out: the label, and who granted what when. So are server roles, as `explain` leaves them out.
+ * What the caller may use: the databases on which it holds something, with the roles. What the owner wrote
+ * about it is left out: the label, and who granted what when. So are server roles, as `explain` leaves them
+ * out: the databases that a monitor sees in `/_all_dbs` are not in the answer.
  */
 export async function ownAccess(
   deps: OwnAccessDeps,

@@ -198,10 +198,10 @@ function allowedIn(context: Context): ReadonlySet<string> {
 }
 
 async function inForceOf(
-  security: SecurityHistoryDeps['permissions'],
+  permissions: SecurityHistoryDeps['permissions'],
   context: Context,
 ): Promise<PermissionsInForce> {
-  const found = await security.inForce(databaseOf(context), callerOf(context));
+  const found = await permissions.inForce(databaseOf(context), callerOf(context));
   if (found === undefined) throw new NotFound('Database does not exist.');
   return found;
 }

@@ -14,7 +14,7 @@ const LISTED: CorsSettings = {
   origins: [APP, 'app://obsidian.md', 'capacitor://localhost', 'http://localhost:5173'],
 };
 
-describe('answerPreflight', () => {
+describe('applyOriginRules', () => {
   const live: { current: CorsSettings } = { current: LISTED };
   let server: StepsServer;
   let reached: string[] = [];
