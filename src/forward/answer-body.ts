@@ -6,6 +6,7 @@ import { type Feed } from './feeds.ts';
 import { type CouchNode, type Queue } from './node.ts';
 import { type Nodes } from './nodes.ts';
 import { responseHead } from './response-headers.ts';
+import { type PreparedWrite, type WriteBatch } from './write-batch.ts';
 
 export interface BodyServices {
   readonly nodes: Nodes;
@@ -15,6 +16,7 @@ export interface BodyServices {
   readonly publicUrl: string;
   /** Whether CouchDB's Server header is passed on. */
   readonly serverHeader: boolean;
+  readonly writes: WriteBatch;
   /** Databases whose pages run scripts (H8). */
   readonly unsandboxed: ReadonlySet<string>;
 }
@@ -44,7 +46,7 @@ const BATCH_BYTES = 32_768;
 const BATCH_DELAY_MS = 2;
 
 /** Sends one answer to the client. */
-export class AnswerBody implements AnswerReceiver {
+export class AnswerBody implements AnswerReceiver, PreparedWrite {
   /** The feed that this is the answer of. */
   feed: Feed | undefined = undefined;
   readonly #services: BodyServices;
@@ -54,6 +56,8 @@ export class AnswerBody implements AnswerReceiver {
   readonly #res: ServerResponse;
   readonly #listener: AnswerListener;
   readonly #length: number;
+  /** The whole body of a short answer, until `writeNow`. */
+  #whole: string | undefined = undefined;
   #batch: Buffer[] = [];
   #batchBytes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -100,11 +104,12 @@ export class AnswerBody implements AnswerReceiver {
 
   chunk(chunk: Buffer): void {
     const res = this.#res;
-    if (res.writableEnded) return;
+    if (res.writableEnded || this.#whole !== undefined) return;
     if (chunk.length === this.#length && chunk.length <= SINGLE_WRITE_BYTES && !res.headersSent) {
       this.writeHead();
       this.#complete();
-      endInOneWrite(res, chunk.toString('latin1'));
+      this.#whole = chunk.toString('latin1');
+      this.#services.writes.add(this);
     } else if (this.#queue === 'feed') {
       this.#send(chunk);
       this.feed?.sent(chunk);
@@ -149,9 +154,14 @@ export class AnswerBody implements AnswerReceiver {
     res.once('drain', () => this.#answer.resume());
   }
 
+  writeNow(): void {
+    const res = this.#res;
+    if (this.#whole !== undefined && !res.destroyed) endInOneWrite(res, this.#whole);
+  }
+
   ended(): void {
     const res = this.#res;
-    if (res.writableEnded) return;
+    if (res.writableEnded || this.#whole !== undefined) return;
     if (!res.headersSent) this.writeHead();
     if (this.#batchBytes > 0) res.end(this.#takeBatch());
     else res.end();

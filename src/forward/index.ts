@@ -6,8 +6,9 @@ import { RunningExchanges } from '../revocation/running-exchanges.ts';
 import { createCouchProxy } from './couch-proxy.ts';
 import { Exchange, type ExchangeServices } from './exchange.ts';
 import { Feeds } from './feeds.ts';
+import { WriteBatch } from './write-batch.ts';
 
-export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds' | 'running'> {
+export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds' | 'running' | 'writes'> {
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
 }
 
@@ -26,7 +27,13 @@ export interface Forwarding {
 export function createForwarding(options: ForwardingOptions): Forwarding {
   const feeds = new Feeds();
   const running = new RunningExchanges(options.revocationWatch);
-  const services: ExchangeServices = { ...options, proxy: createCouchProxy(), feeds, running };
+  const services: ExchangeServices = {
+    ...options,
+    proxy: createCouchProxy(),
+    feeds,
+    running,
+    writes: new WriteBatch(),
+  };
   return {
     step: forwardToCouch(services),
     endFeeds: () => feeds.endAll(),

@@ -1,9 +1,11 @@
 // Sends a short request to one node on a kept connection, with undici.
+import { type Socket } from 'node:net';
 import { type Dispatcher } from 'undici';
 import { type AnswerReceiver, type Attempt, type AttemptEvents, type NodeAnswer } from './carrier.ts';
 import { type KeptConnection } from './kept-connections.ts';
 import { type CouchNode } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
+import { type PreparedWrite, type WriteBatch } from './write-batch.ts';
 
 /** Ends an attempt from this side; its reason is not shown. */
 const ENDED = new Error('ended by Couchgate');
@@ -15,7 +17,7 @@ const ENDED = new Error('ended by Couchgate');
  * handler of the newer one it makes two more objects for each request, and parses the head into an object
  * that Couchgate does not use.
  */
-export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHandler {
+export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHandler, PreparedWrite {
   status = 0;
   rawHeaders: readonly string[] = [];
   sentHost = '';
@@ -24,6 +26,9 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   readonly #node: CouchNode;
   readonly #events: AttemptEvents;
   readonly #connection: KeptConnection;
+  readonly #writes: WriteBatch;
+  /** Holds the request back until `writeNow`. */
+  #corked: Socket | undefined = undefined;
   #resume: (() => void) | undefined = undefined;
   #receiver: AnswerReceiver | undefined = undefined;
   /** True after `answered` or `attemptFailed`, or when no event may follow. */
@@ -33,11 +38,12 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   #isPaused = false;
 
   /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
-  constructor(request: OutgoingRequest, node: CouchNode, events: AttemptEvents) {
+  constructor(request: OutgoingRequest, node: CouchNode, events: AttemptEvents, writes: WriteBatch) {
     this.#request = request;
     this.#node = node;
     this.#events = events;
     this.#connection = node.kept.take();
+    this.#writes = writes;
   }
 
   /** Sends the request. Throws for a header that cannot be sent, after releasing the slot. */
@@ -49,11 +55,25 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
       this.sentHost = this.#request.hostFor(this.#node);
       this.isAuthorized = headers['authorization'] !== undefined;
       const bytes = body.kind === 'bytes' ? body.bytes : null;
+      this.#cork();
       this.#connection.client.dispatch({ method, path: url, headers, body: bytes }, this);
     } catch (thrown) {
       this.#end(false);
       throw thrown;
     }
+  }
+
+  /** A connection that is not established yet has no socket: undici writes when it is. */
+  #cork(): void {
+    const { socket } = this.#connection;
+    if (socket === undefined) return;
+    socket.cork();
+    this.#corked = socket;
+    this.#writes.add(this);
+  }
+
+  writeNow(): void {
+    this.#corked?.uncork();
   }
 
   onConnect(abort: (error?: Error) => void): void {
