@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { documentPath } from '../couch/document-path.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseStored } from '../json/parse.ts';
 import { NotInRepository } from './failure.ts';
 import { type IndexedLeaf } from './index-file.ts';
 import { comparable, comparableDocument, jsonDiff, type JsonChange } from './json-diff.ts';
@@ -51,7 +51,7 @@ export async function answerVersion(
   const packed = await readLeaf(repository, stored);
   const before = stored.deleted ? {} : comparable(packed);
   const other = to === undefined ? await liveSide(couch, database, id) : await storedSide(repository, to);
-  const document = parseJson(Buffer.from(packed.leaf.raw), true);
+  const document = parseStored(Buffer.from(packed.leaf.raw));
   const body = {
     database,
     id,
@@ -71,7 +71,7 @@ export async function answerVersion(
     if (leaf === undefined) return { content: {}, fields: { to: { ...fields.to, rev: null } } };
     const read = await readLeaf(from, leaf);
     const content = leaf.deleted ? {} : comparable(read);
-    const otherDocument = parseJson(Buffer.from(read.leaf.raw), true);
+    const otherDocument = parseStored(Buffer.from(read.leaf.raw));
     return { content, fields: { to: { ...fields.to, ...leafFields(leaf), document: otherDocument } } };
   }
 }

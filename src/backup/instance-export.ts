@@ -2,7 +2,7 @@
 // at once, and grants of the owner would widen access. The owner reads the file, and sends what is wanted.
 import { writeFile } from 'node:fs/promises';
 import { writeJson } from '../json/exact-numbers.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseStored } from '../json/parse.ts';
 import { PREFIX_GRANT } from '../permissions/prefix-grants.ts';
 import { SERVER_GRANT } from '../permissions/server-grants.ts';
 import { Chain } from './chain.ts';
@@ -73,7 +73,7 @@ async function documentsOf(
     const winner = [...leaves].sort(winnerFirst)[0];
     if (winner === undefined || winner.deleted || !isWanted(id)) continue;
     const { leaf } = await packs.read(winner.place, winner.hash);
-    const doc = parseJson(Buffer.from(leaf.raw), true) as Fields;
+    const doc = parseStored(Buffer.from(leaf.raw)) as Fields;
     documents.push(without(doc, (field) => field === '_rev' || field === '_revisions'));
   }
   return documents;

@@ -1,6 +1,6 @@
 // Compares two versions of a document and lists the paths that differ.
 import { writeJson } from '../json/exact-numbers.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseStored } from '../json/parse.ts';
 import { type PackedLeaf } from './pack.ts';
 
 export interface JsonChange {
@@ -25,7 +25,7 @@ export function comparable(packed: PackedLeaf): unknown {
 
 /** Returns the content of a document; `hashOf` gives the SHA-256 of each attachment. */
 export function comparableDocument(raw: string, hashOf: (name: string) => string): unknown {
-  const document = parseJson(Buffer.from(raw), true) as Record<string, unknown>;
+  const document = parseStored(Buffer.from(raw)) as Record<string, unknown>;
   const { _attachments: stubs } = document as { _attachments?: Record<string, Record<string, unknown>> };
   const kept = Object.entries(document).filter(([name]) => !LEFT_OUT.has(name));
   const attachments = Object.entries(stubs ?? {}).map(([name, { content_type: type, length }]) => [

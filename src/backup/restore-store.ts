@@ -8,7 +8,7 @@ import { DECOY_NAME } from '../identity/decoy-user.ts';
 import { KEY, REVOKED } from '../identity/key-document.ts';
 import { isKeyShaped } from '../identity/secret.ts';
 import { SESSION_PREFIX } from '../invalidation/outbox.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseStored } from '../json/parse.ts';
 import { RECORD, stateIn } from '../permissions/record-document.ts';
 import { mirrorNameIn } from '../permissions/security-document.ts';
 import { BackupError, Cancelled } from './errors.ts';
@@ -340,7 +340,7 @@ function newOutcome(): KindOutcome {
 }
 
 function parsed({ raw }: LeafText): JsonObject {
-  return parseJson(Buffer.from(raw), true) as JsonObject;
+  return parseStored(Buffer.from(raw)) as JsonObject;
 }
 
 function never(): never {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeJson } from '../json/exact-numbers.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseStored } from '../json/parse.ts';
 import { openBox, sealBox } from './box.ts';
 import { BackupError, Damaged } from './errors.ts';
 import { readRepositoryFile, writeFileAtomically } from './files.ts';
@@ -232,7 +232,7 @@ export async function readBox<T>(
   const plain = await openBox(await readRepositoryFile(path), kind, repository.cipher, path);
   let value: unknown;
   try {
-    value = parseJson(plain, true);
+    value = parseStored(plain);
   } catch {
     // As a record of another form.
   }

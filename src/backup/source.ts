@@ -3,7 +3,7 @@ import { isAscii } from 'node:buffer';
 import { type Readable } from 'node:stream';
 import { AnswerTooLarge, type CouchTransfer } from '../couch/transfer.ts';
 import { attachmentPath, databasePath } from '../couch/document-path.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseJson, parseStored } from '../json/parse.ts';
 import { InvalidJson, JsonCursor } from './canonical.ts';
 import { BackupError } from './errors.ts';
 import { leafOf, type LeafText } from './leaf.ts';
@@ -182,7 +182,7 @@ export class DatabaseSource {
 
   async #json(path: string, absent: readonly number[] = []): Promise<unknown> {
     const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}${path}` });
-    if (answer.status === 200) return parseJson(answer.bytes, true);
+    if (answer.status === 200) return parseStored(answer.bytes);
     if (absent.includes(answer.status)) return undefined;
     throw this.#failure(answer.status, path);
   }

@@ -1,6 +1,7 @@
 // `couchgate explain`: says whether a request would be permitted and why, over the HTTP API or from a log.
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { writeJson } from '../json/exact-numbers.ts';
 import { UsageError } from '../setup/arguments.ts';
 import { type LogLine } from '../audit/line-filter.ts';
 import { entryIn, openLog } from './audit.ts';
@@ -171,7 +172,7 @@ function show(explanation: Fields, asJson: boolean, { stdout }: Pick<CommandIo, 
     if (value === undefined || (Array.isArray(value) && value.length === 0)) return [];
     return [`${`${field}:`.padEnd(11)}${printable(wordsOf(value))}\n`];
   });
-  stdout.write(asJson ? `${JSON.stringify(explanation)}\n` : text.join(''));
+  stdout.write(asJson ? `${writeJson(explanation)}\n` : text.join(''));
   return CODES[String(explanation['decision'])] ?? 3;
 }
 

@@ -1,4 +1,5 @@
 // `couchgate who-can` and `couchgate what-can`: who has a role on a database, and what a name may use.
+import { writeJson } from '../json/exact-numbers.ts';
 import { type Admin } from '../setup/admin.ts';
 import { UsageError } from '../setup/arguments.ts';
 import { type Command } from './command.ts';
@@ -48,11 +49,11 @@ export function whoCanCommand(askPassword: AskPassword): Command {
           return source === 'owner' || held.includes(role) || held.includes('_admin');
         });
         const isCouchdb = answer.fields['couchdb_auth_only'] === true;
-        if (values.json) io.stdout.write(`${JSON.stringify({ role, ...answer.fields, names: holders })}\n`);
+        if (values.json) io.stdout.write(`${writeJson({ role, ...answer.fields, names: holders })}\n`);
         else {
           io.stdout.write(holders.map((row) => lineOf(row, 'name')).join(''));
           if (isCouchdb)
-            io.stdout.write(`CouchDB decides: ${printable(JSON.stringify(answer.fields['couchdb']))}\n`);
+            io.stdout.write(`CouchDB decides: ${printable(writeJson(answer.fields['couchdb']))}\n`);
         }
         if (isCouchdb) return 3;
         return holders.some(({ source }) => source !== 'owner') ? 0 : 1;
@@ -72,7 +73,7 @@ export function whatCanCommand(askPassword: AskPassword): Command {
         if (principal === undefined || rest.length > 0) throw new UsageError('pass one key');
         const couchgate = await openOwner(values, io, askPassword);
         const { fields, rows } = await wholeAccess(couchgate, { principal }, 'databases');
-        if (values.json) io.stdout.write(`${JSON.stringify({ ...fields, databases: rows })}\n`);
+        if (values.json) io.stdout.write(`${writeJson({ ...fields, databases: rows })}\n`);
         else {
           io.stdout.write(`${printable(principal)}: ${describe(fields)}\n`);
           io.stdout.write(rows.map((row) => lineOf(row, 'database')).join(''));

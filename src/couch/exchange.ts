@@ -1,7 +1,6 @@
 // Sends one request to one CouchDB node through nano and determines its true outcome.
 import nano from 'nano';
 import { type Agent, type Dispatcher } from 'undici';
-import { BadRequest } from '../http-errors.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { buildAnswer } from '../json/portions.ts';
 import { type CouchAnswer, type CouchRequest } from './couch.ts';
@@ -23,14 +22,13 @@ export type Outcome =
 
 /**
  * Sends one request and waits for the whole response. Every response and every network error is an outcome.
- * Throws BadRequest for a body that cannot be serialized: the node is not at fault.
  */
 export async function exchange(
   agent: Agent,
   { node, request, headers, timeoutMs }: Exchange,
 ): Promise<Outcome> {
   refuseUnsafePath(request.path);
-  const written = writtenBody(request.body);
+  const written = request.body === undefined ? undefined : Buffer.from(writeJson(request.body));
   const wire = new Wire();
   // One scope per request: nano takes headers only from the scope, and would reuse the cookies of one caller
   // for the next.
@@ -78,17 +76,6 @@ function refuseUnsafePath(path: string): void {
       throw new Error('The path of a CouchDB request is not encoded');
   }
   if (!path.startsWith('/')) throw new Error('The path of a CouchDB request is not encoded');
-}
-
-/** JSON.stringify is recursive, so a deeply nested client body can overflow the stack. */
-function writtenBody(body: unknown): Buffer | undefined {
-  if (body === undefined) return undefined;
-  try {
-    return Buffer.from(writeJson(body));
-  } catch (error) {
-    if (error instanceof RangeError) throw new BadRequest('The request body is nested too deeply.');
-    throw error;
-  }
 }
 
 /**

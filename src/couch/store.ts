@@ -1,6 +1,7 @@
 // Opens, reads, writes and follows the store: the database for Couchgate's own documents (API keys,
 // permission records, other grants, ended sessions, jobs, invalidations).
 import { setTimeout as delay } from 'node:timers/promises';
+import { writeJson } from '../json/exact-numbers.ts';
 import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { describeError } from './outage.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -223,7 +224,7 @@ export async function ensureDatabase(couch: Couch, path: string): Promise<void> 
   }
   const security = `${path}/_security`;
   const current = expect(await couch.ask({ method: 'GET', path: security }), 200);
-  if (JSON.stringify(current) === JSON.stringify(SECURITY)) return;
+  if (writeJson(current) === JSON.stringify(SECURITY)) return;
   expect(await couch.ask({ method: 'PUT', path: security, body: SECURITY }), 200);
 }
 

@@ -109,14 +109,8 @@ async function readJob(
   return value;
 }
 
-/** JSON.stringify recurses per level, so a deeply nested body can exceed the stack. */
 function write(body: JsonObject): Buffer {
-  try {
-    return Buffer.from(writeJson(body));
-  } catch (error) {
-    if (error instanceof RangeError) throw new BadRequest('The request body is nested too deeply.');
-    throw error;
-  }
+  return Buffer.from(writeJson(body));
 }
 
 /** Returns the caller's credentials, which authenticate has accepted. */

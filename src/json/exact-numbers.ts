@@ -1,6 +1,7 @@
 // Keeps the value of numbers in JSON that is parsed and written again. CouchDB keeps integers of any size.
 import { randomUUID } from 'node:crypto';
 import { BadRequest } from '../http-errors.ts';
+import { jsonPieces } from './pieces.ts';
 
 /**
  * A number that JSON.parse would change. It is a function, so that no check for an object, a string or a
@@ -11,6 +12,8 @@ export type ExactNumber = () => string;
 /** Begins the string that stands for an exact number while `writeJson` runs. Clients cannot know it. */
 const MARK = `${randomUUID()}:`;
 const MARKED = new RegExp(`"${MARK}([-+.0-9eE]+)"`, 'gu');
+
+const DEEP_PIECE_LENGTH = 65_536;
 
 /** True during `writeJson`. Other JSON, such as a line of the log, gets the nearest double. */
 let isWriting = false;
@@ -51,15 +54,21 @@ function exactNumber(text: string): (key?: string) => unknown {
   };
 }
 
-/** As JSON.stringify, but exact numbers are written as they were read. */
+/**
+ * As JSON.stringify, but exact numbers are written as they were read, and values of any depth are written.
+ */
 export function writeJson(value: unknown): string {
   isWriting = true;
   try {
     const text = JSON.stringify(value);
     return text.includes(MARK) ? text.replace(MARKED, '$1') : text;
+  } catch (error) {
+    // JSON.stringify is recursive. CouchDB stores documents of any depth.
+    if (!(error instanceof RangeError)) throw error;
   } finally {
     isWriting = false;
   }
+  return [...jsonPieces(value, DEEP_PIECE_LENGTH)].join('');
 }
 
 /** Returns the same text for all spellings of one value. */

@@ -1,6 +1,6 @@
 // Parses JSON strictly, as CouchDB's parser does.
 import { BadRequest } from '../http-errors.ts';
-import { BODY_LIMITS, JsonBuilder, type JsonLimits } from './builder.ts';
+import { ANSWER_LIMITS, BODY_LIMITS, JsonBuilder, type JsonLimits } from './builder.ts';
 import { mayBeInexact } from './exact-numbers.ts';
 import { JsonScan } from './scan.ts';
 
@@ -21,6 +21,14 @@ export function parseJson(bytes: Buffer, exact = false, limits: JsonLimits = BOD
     throw new BadRequest('invalid UTF-8 JSON');
   }
   const builder = new JsonBuilder(bytes, exact, limits);
-  new JsonScan(bytes, builder).read(bytes.length);
+  new JsonScan(bytes, builder, limits.depth).read(bytes.length);
   return builder.result;
+}
+
+/**
+ * Parses what CouchDB has stored, as `parseJson` does: of any depth and size, and every number keeps its
+ * value.
+ */
+export function parseStored(bytes: Buffer): unknown {
+  return parseJson(bytes, true, ANSWER_LIMITS);
 }

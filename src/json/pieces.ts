@@ -11,10 +11,11 @@ interface Level {
 }
 
 /**
- * Yields the text of `writeJson`, for a value that the parsers of this folder return. A piece has about
- * `length` UTF-16 code units, some times as many if most characters are escaped, and does not end within a
- * surrogate pair. Needs memory for one piece: `writeJson` has a mark for each exact number, and takes a
- * second for 8 MB of them. Is not recursive. Pinned to `writeJson` by test/property/json-numbers.test.ts.
+ * Yields the text of `writeJson`, for what the parsers of this folder return, and objects and arrays made of
+ * it. A piece has about `length` UTF-16 code units, some times as many if most characters are escaped, and
+ * does not end within a surrogate pair. Needs memory for one piece: `writeJson` has a mark for each exact
+ * number, and takes a second for 8 MB of them. Is not recursive. Pinned to `writeJson` by
+ * test/property/json-numbers.test.ts.
  */
 export function* jsonPieces(value: unknown, length: number): Generator<string> {
   const levels: Level[] = [];
@@ -28,7 +29,7 @@ export function* jsonPieces(value: unknown, length: number): Generator<string> {
       yield text;
       yield* stringPieces(member, length);
       text = '';
-    } else text += typeof member === 'function' ? (member as ExactNumber)() : JSON.stringify(member);
+    } else text += scalarText(member);
     let level = levels.at(-1);
     while (level !== undefined && level.next === level.size) {
       text += level.names === undefined ? ']' : '}';
@@ -53,14 +54,19 @@ export function* jsonPieces(value: unknown, length: number): Generator<string> {
   yield text;
 }
 
-function levelOf(members: object): Level {
-  const names = Array.isArray(members) ? undefined : Object.keys(members);
-  return {
-    members: members as Level['members'],
-    names,
-    size: names?.length ?? (members as readonly unknown[]).length,
-    next: 0,
-  };
+function scalarText(member: unknown): string {
+  if (typeof member === 'function') return (member as ExactNumber)();
+  // As JSON.stringify in an array; `levelOf` leaves it out of an object.
+  return member === undefined ? 'null' : JSON.stringify(member);
+}
+
+function levelOf(object: object): Level {
+  const members = object as Level['members'];
+  if (Array.isArray(object)) return { members, names: undefined, size: object.length, next: 0 };
+  const all = Object.keys(object);
+  const hasAbsent = all.some((name) => members[name] === undefined);
+  const names = hasAbsent ? all.filter((name) => members[name] !== undefined) : all;
+  return { members, names, size: names.length, next: 0 };
 }
 
 /** Yields a quoted text. */

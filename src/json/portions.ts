@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest } from '../http-errors.ts';
 import { ANSWER_LIMITS, BODY_LIMITS, JsonBuilder, type JsonLimits } from './builder.ts';
-import { parseJson } from './parse.ts';
+import { parseStored } from './parse.ts';
 import { jsonPieces } from './pieces.ts';
 import { JsonScan } from './scan.ts';
 
@@ -22,7 +22,7 @@ export async function buildInPortions(
 ): Promise<unknown> {
   if (!isUtf8(bytes)) throw new BadRequest('invalid UTF-8 JSON');
   const builder = new JsonBuilder(bytes, exact, limits);
-  const scan = new JsonScan(bytes, builder);
+  const scan = new JsonScan(bytes, builder, limits.depth);
   while (scan.read(PORTION_BYTES)) await nextTurn();
   return builder.result;
 }
@@ -33,7 +33,7 @@ export async function buildInPortions(
  */
 export async function buildAnswer(bytes: Buffer): Promise<unknown> {
   if (bytes.length > AT_ONCE_BYTES) return await buildInPortions(bytes, true, ANSWER_LIMITS);
-  return parseJson(bytes, true, ANSWER_LIMITS);
+  return parseStored(bytes);
 }
 
 /** As `writeJson`, for a value that was parsed; lets other requests run after each portion. */

@@ -34,7 +34,7 @@ for (const byte of Buffer.from('"\\/bfnrt')) SHORT_ESCAPES[byte] = 1;
 
 const WORDS = ['true', 'false', 'null'].map((word) => [...Buffer.from(word)]);
 
-/** Maximum nesting; deeper JSON is treated as an attack. */
+/** Maximum nesting of what a client sends; deeper JSON is treated as an attack. */
 const MAX_DEPTH = 100_000;
 
 /** The token that the grammar expects next. */
@@ -50,6 +50,7 @@ type Next = (typeof Next)[keyof typeof Next];
 export class JsonScan {
   readonly #json: Buffer;
   readonly #listener: JsonListener;
+  readonly #maxDepth: number;
   /** For every open level, true = an object. */
   readonly #open: boolean[] = [];
   #next: Next = Next.value;
@@ -57,9 +58,10 @@ export class JsonScan {
   /** Start of the string that is being read. */
   #stringFrom: number | undefined;
 
-  constructor(json: Buffer, listener: JsonListener) {
+  constructor(json: Buffer, listener: JsonListener, maxDepth = MAX_DEPTH) {
     this.#json = json;
     this.#listener = listener;
+    this.#maxDepth = maxDepth;
   }
 
   /**
@@ -99,7 +101,7 @@ export class JsonScan {
 
   #enter(isObject: boolean, next: Next): void {
     this.#value(isObject ? 'object' : 'array', 0, 0);
-    if (this.#open.length >= MAX_DEPTH) throw new BadRequest('The request body is nested too deeply.');
+    if (this.#open.length >= this.#maxDepth) throw new BadRequest('The request body is nested too deeply.');
     this.#open.push(isObject);
     this.#next = next;
     this.#at += 1;

@@ -1,4 +1,5 @@
 // The documents of the permission history: one for each acknowledged change.
+import { writeJson } from '../json/exact-numbers.ts';
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type AcknowledgedChange, type ChangeVia } from './change.ts';
 import { NO_ROLES, type Role, rolesOf } from './role.ts';
@@ -61,7 +62,7 @@ export function entryOf(change: AcknowledgedChange, isFirst: boolean): HistoryEn
     .filter((entry) => entry.before !== entry.after)
     .map((entry) => ({ name: entry.name, before: rolesOf(entry.before), after: rolesOf(entry.after) }));
   const shown = without(shownForm(change.document), '_id');
-  const isWhole = isFirst || revision % WHOLE_EVERY === 0 || JSON.stringify(shown).length <= MAX_WHOLE_BYTES;
+  const isWhole = isFirst || revision % WHOLE_EVERY === 0 || writeJson(shown).length <= MAX_WHOLE_BYTES;
   return {
     database,
     generation,

@@ -1,7 +1,7 @@
 // Form of the permission record: the document `permissions:{database}` of the store.
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { writeJson } from '../json/exact-numbers.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseStored } from '../json/parse.ts';
 import { type DatabasePermissions } from './grants.ts';
 import {
   grantsIn,
@@ -126,7 +126,7 @@ export function stateIn(document: JsonObject): RecordState {
 function formIn(text: unknown): JsonObject | undefined {
   if (typeof text !== 'string') return undefined;
   try {
-    const form = parseJson(Buffer.from(text), true);
+    const form = parseStored(Buffer.from(text));
     return isJsonObject(form) ? form : undefined;
   } catch {
     return undefined;

@@ -3,7 +3,7 @@ import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage 
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import { writeJson } from '../json/exact-numbers.ts';
-import { parseJson } from '../json/parse.ts';
+import { parseStored } from '../json/parse.ts';
 
 export interface AdminAnswer {
   readonly status: number;
@@ -97,7 +97,7 @@ export function openBearer(admin: Admin, token: string): Admin {
 
 async function bodyOf(res: IncomingMessage, url: string, path: string, product: string): Promise<unknown> {
   try {
-    return parseJson(await buffer(res), true);
+    return parseStored(await buffer(res));
   } catch {
     throw new Error(`${url}${path} did not return JSON (status ${res.statusCode ?? 0}); is it ${product}?`);
   }

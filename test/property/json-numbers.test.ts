@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { numberIn, writeJson } from '../../src/json/exact-numbers.ts';
 import { jsonPieces } from '../../src/json/pieces.ts';
 import { buildInPortions } from '../../src/json/portions.ts';
-import { parseJson } from '../../src/json/parse.ts';
+import { parseJson, parseStored } from '../../src/json/parse.ts';
 import { BadRequest } from '../../src/http-errors.ts';
 
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
@@ -91,6 +91,15 @@ describe('JSON that is written again', () => {
       }),
       { numRuns: 1000 * FACTOR },
     );
+  });
+
+  it('has any depth, and no member that is undefined', () => {
+    const deep = `${'[1,{"a":'.repeat(150_000)}12345678901234567890${',"b":[]},2]'.repeat(150_000)}`;
+    const value = parseStored(Buffer.from(deep));
+    assert.equal(writeJson(value), deep);
+    const answer = { ok: true, none: undefined, changes: [undefined, { more: undefined }], value };
+    assert.equal(writeJson(answer), `{"ok":true,"changes":[null,{}],"value":${deep}}`);
+    assert.throws(() => exactly(deep), BadRequest);
   });
 
   it('reads a number alone as it reads it in a text', () => {
