@@ -10,7 +10,6 @@ import {
 } from './authenticate/index.ts';
 import { createStillAuthenticated, createStillPermitted } from './authorize/still-permitted.ts';
 import { DASHBOARD_FOLDER, readDashboardFiles, type DashboardFiles } from './answer/dashboard-files.ts';
-import { SECURITY_LIMIT_BYTES } from './answer/security.ts';
 import { type BodyBudget } from './body/budget.ts';
 import { createValueBudget } from './body/value-budget.ts';
 import { BodyReader } from './body/read.ts';
@@ -42,6 +41,7 @@ import { openCredentials, openSessions, openSignUpLimit, type SessionParts } fro
 import { SIGN_UP_TIMING, type SignUpTiming } from './answer/sign-up.ts';
 import { type AttemptLimit } from './limits/attempt-limit.ts';
 import { PasswordHashLimiter } from './limits/password-hash-limiter.ts';
+import { SECURITY_LIMIT_BYTES } from './permissions/security-request.ts';
 import { type PermissionReader } from './permissions/permission-store.ts';
 
 /** The inputs of a serving process. */

@@ -4,7 +4,8 @@ import { BadRequest, HttpError, NotFound, Unavailable } from '../http-errors.ts'
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
-import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
+import { withGrants } from '../permissions/security-change.ts';
+import { type SecurityRequest } from '../permissions/security-request.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type Principal } from '../principal/principal.ts';
 
@@ -109,7 +110,7 @@ export async function setRoles(
       ([other]) => other !== name,
     );
     const cloudant = Object.fromEntries(roles === undefined ? others : [...others, [name, roles]]);
-    return parseSecurityPut({ ...shown, cloudant });
+    return withGrants(shown, cloudant);
   };
   // What is begun for the owner is finished or taken back.
   await permissions.change(database, by, edit, { via: 'api', requestId, reason, standing: undefined });

@@ -6,7 +6,8 @@ import { type KeyStore } from '../identity/api-key.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { databaseOfForm, grantOfForm } from '../permissions/permissions-form.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
-import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
+import { withGrants } from '../permissions/security-change.ts';
+import { type SecurityRequest } from '../permissions/security-request.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { sendJson } from '../respond.ts';
 import { type IsStillAuthenticated, standingOf } from '../revocation/after-wait.ts';
@@ -53,7 +54,7 @@ async function setPermissions(
   const grant = (inForce: StoredSecurity): SecurityRequest => {
     const shown = shownForm(inForce);
     const cloudant = { ...(shown['cloudant'] as object | undefined), [username]: roles };
-    return parseSecurityPut({ ...shown, cloudant });
+    return withGrants(shown, cloudant);
   };
   const change = await permissions.change(database, principal, grant, {
     via: 'set_permissions',

@@ -5,11 +5,13 @@ import { callerOf, type Context, databaseOf, known } from '../context.ts';
 import { NotFound } from '../http-errors.ts';
 import { writeInPortions } from '../json/portions.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
+import { type Edit } from '../permissions/change.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { shownForm } from '../permissions/security-document.ts';
-import { MAX_NAMES, parseSecurityPut, warningsOn } from '../permissions/security-request.ts';
+import { parseSecurityChange } from '../permissions/security-change.ts';
+import { MAX_NAMES, SECURITY_LIMIT_BYTES, warningsOn } from '../permissions/security-request.ts';
 import { sendJson, sendJsonText } from '../respond.ts';
 import { type IsStillAuthenticated, refuseEnded, standingOf } from '../revocation/after-wait.ts';
 import { type Answers } from './index.ts';
@@ -29,8 +31,6 @@ export interface SecurityDeps {
   readonly isStillAuthenticated: IsStillAuthenticated;
 }
 
-/** Enough for MAX_NAMES names. */
-export const SECURITY_LIMIT_BYTES = 2_097_152;
 /** Room for objects with more names, which may shrink. */
 const MAX_MEMBERS = 4 * MAX_NAMES;
 
@@ -86,7 +86,7 @@ async function replaceSecurity(
   const { principal } = known(context.identified, 'identified');
   const { ifMatch, reason } = conditionsOf(req, context, requiresPrecondition);
   // Any Content-Type is accepted: CouchDB does not check it here, and `curl -d` sends a form type.
-  const request = parseSecurityPut(
+  const { request, refuseFor } = parseSecurityChange(
     await bodies.jsonObject(req, res, {
       limitBytes: SECURITY_LIMIT_BYTES,
       contentType: 'any',
@@ -95,7 +95,11 @@ async function replaceSecurity(
       members: MAX_MEMBERS,
     }),
   );
-  const change = await permissions.change(database, principal, () => request, {
+  const edit: Edit = (inForce) => {
+    refuseFor(shownForm(inForce));
+    return request;
+  };
+  const change = await permissions.change(database, principal, edit, {
     via: 'api',
     ifMatch,
     reason,

@@ -16,8 +16,13 @@ export interface AdopterOptions {
   readonly report: (message: string, fields: object) => void;
 }
 
+/** Databases whose refusal is remembered. */
+const MAX_REFUSED = 1000;
+
 export class Adopter {
   readonly #options: AdopterOptions;
+  /** Why databases were not adopted. */
+  readonly #refused = new Map<string, string>();
 
   constructor(options: AdopterOptions) {
     this.#options = options;
@@ -45,7 +50,8 @@ export class Adopter {
    */
   async adopt(seen: Seen): Promise<Seen> {
     const { database, record, object } = seen;
-    if (record !== undefined || !this.#mayAdopt(database, object)) return seen;
+    if (record !== undefined || !this.#mayAdopt(database, object) || this.#isRefused(database, object))
+      return seen;
     const { records, announcer, report } = this.#options;
     try {
       const finished = await records.change(
@@ -63,6 +69,26 @@ export class Adopter {
         report('database could not be adopted', { database, detail: error.detail ?? error.reason });
     }
     return (await records.reader.read(database)) ?? seen;
+  }
+
+  /**
+   * True if the object cannot be put. Decided before anything is asked of CouchDB, because each read of the
+   * database comes here; reported once for each reason.
+   */
+  #isRefused(database: string, object: StoredSecurity): boolean {
+    try {
+      adoptionOf(object);
+      this.#refused.delete(database);
+      return false;
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      const detail = error.detail ?? error.reason;
+      if (this.#refused.get(database) === detail) return true;
+      if (this.#refused.size >= MAX_REFUSED) this.#refused.clear();
+      this.#refused.set(database, detail);
+      this.#options.report('database could not be adopted', { database, detail });
+      return true;
+    }
   }
 
   #mayAdopt(database: string, object: StoredSecurity): boolean {

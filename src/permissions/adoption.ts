@@ -1,8 +1,15 @@
 // Adopts databases that CouchDB makes by itself, such as those of couch_peruser: CouchDB keeps deciding
 // access.
+import { BadRequest } from '../http-errors.ts';
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type StoredSecurity } from './security-document.ts';
-import { isTexts, parseSecurityPut, type SecurityRequest } from './security-request.ts';
+import {
+  hasMoreBytes,
+  isTexts,
+  parseSecurityPut,
+  SECURITY_LIMIT_BYTES,
+  type SecurityRequest,
+} from './security-request.ts';
 
 /** True if a pattern of the setting `adopt` matches: a name, or a prefix with `*` at its end. */
 export function isMatched(patterns: readonly string[], database: string): boolean {
@@ -26,6 +33,8 @@ export function isAdoptable(object: StoredSecurity): boolean {
  * put.
  */
 export function adoptionOf(object: StoredSecurity): SecurityRequest {
+  if (hasMoreBytes([object], SECURITY_LIMIT_BYTES))
+    throw new BadRequest(`A security object may have at most ${SECURITY_LIMIT_BYTES} bytes`);
   const { members, admins, ...rest } = object;
   return parseSecurityPut({
     ...rest,

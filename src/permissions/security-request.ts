@@ -53,13 +53,19 @@ export function refuseManyOthers(object: JsonObject): void {
     );
 }
 
-/** True if an object has more than MAX_OTHER_BYTES beside names and roles. */
-export function hasManyOthers(object: JsonObject): boolean {
+/** True if an object has more than MAX_OTHER_BYTES beside names and roles, or more than another limit. */
+export function hasManyOthers(object: JsonObject, limit = MAX_OTHER_BYTES): boolean {
+  const { members, admins } = object;
+  return hasMoreBytes([withoutGrants(object), withoutNames(members), withoutNames(admins)], limit);
+}
+
+/** True if the JSON of the parts has more bytes together. Stops at the limit. */
+export function hasMoreBytes(parts: readonly JsonObject[], limit: number): boolean {
   let bytes = 0;
-  for (const part of [withoutGrants(object), withoutNames(object['members']), withoutNames(object['admins'])])
+  for (const part of parts)
     for (const piece of jsonPieces(part, MAX_OTHER_BYTES)) {
       bytes += Buffer.byteLength(piece);
-      if (bytes > MAX_OTHER_BYTES) return true;
+      if (bytes > limit) return true;
     }
   return false;
 }
@@ -75,6 +81,9 @@ function withoutNames(list: unknown): JsonObject {
 function othersOf({ names: _, roles: __, ...others }: JsonObject): JsonObject {
   return others;
 }
+
+/** Largest security object that a client may put: enough for MAX_NAMES names. */
+export const SECURITY_LIMIT_BYTES = 2_097_152;
 
 /** The permissions of a new database: only the owner has access. */
 export const EMPTY_REQUEST: SecurityRequest = Object.freeze({
@@ -121,6 +130,11 @@ const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
  */
 export function parseSecurityPut(body: JsonObject): SecurityRequest {
   refuseManyOthers(body);
+  return parseSecurity(body);
+}
+
+/** As `parseSecurityPut`, of any size. */
+export function parseSecurity(body: JsonObject): SecurityRequest {
   const { cloudant, couchdb_auth_only: authOnly, members, admins, couchgate, ...rest } = body;
   if (couchgate !== undefined) throw new BadRequest('`couchgate` is reserved in a security object');
   if (authOnly !== undefined && typeof authOnly !== 'boolean') {

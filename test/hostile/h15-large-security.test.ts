@@ -243,7 +243,9 @@ describe('H15: what a security object has beside names', () => {
     const [couch = ''] = gate.backend.urls;
     const key = await gate.key();
     const headers = { authorization: basic(owner), 'content-type': 'application/json' };
-    const object = { cloudant: { [key.name]: ['_reader', '_security'] }, ...other(200_000) };
+    const second = await gate.key();
+    const grants = { [key.name]: ['_reader', '_security'], [second.name]: ['_reader'], third: ['_writer'] };
+    const object = { cloudant: grants, ...other(200_000) };
     const before = { members: { names: ['a'] }, ...other(MAX_OTHER_BYTES + 1) };
     for (const [to, body] of [
       ['/much', undefined],
@@ -274,6 +276,19 @@ describe('H15: what a security object has beside names', () => {
     const { status, body } = await gate.ask('PUT', '/much/document', { as: key, body: {} });
     assert.equal(status, 403);
     assert.match(JSON.stringify(body), /too large for Couchgate/);
+    // Roles can be taken away one by one, and nothing else can be changed.
+    const { third, ...fewer } = grants;
+    const put = async (changed: object): Promise<number> =>
+      (await gate.ask('PUT', path, { as: key, body: { ...object, ...changed } })).status;
+    assert.equal(await put({}), 400);
+    assert.equal(await put({ cloudant: { ...fewer, fourth: third } }), 400);
+    assert.equal(await put({ cloudant: fewer, more: 1 }), 400);
+    assert.equal(await put({ cloudant: fewer }), 200);
+    const revoked = `/_api/v2/api_keys/${second.name}?remove_grants=true`;
+    const { body: removal } = await gate.ask('DELETE', revoked, { as: owner });
+    assert.deepEqual((removal as { grants_removed_on?: unknown }).grants_removed_on, ['much']);
+    const left = { ...object, cloudant: { [key.name]: grants[key.name] }, _id: '_security' };
+    assert.deepEqual((await gate.ask('GET', path, { as: key })).body, left);
     assert.equal(
       (await gate.ask('PUT', path, { as: owner, body: { cloudant: object.cloudant } })).status,
       200,

@@ -464,6 +464,29 @@ describe('a database that CouchDB made, and that a pattern of `adopt` matches', 
     assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, false);
   });
 
+  it('is not adopted if it is too large: that is said once, and nothing more is asked for it', async () => {
+    const reports: object[] = [];
+    const report = (_: string, fields: object): void => void reports.push(fields);
+    const { store, state, asked, clock } = open({ adopt: ['d*'], report });
+    const more = 'x'.repeat(65_536);
+    state.document = { ...PERUSER, more };
+    for (let read = 1; read <= 3; read += 1) {
+      assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, false);
+      assert.equal(asked.length, read);
+      clock.time += 500;
+    }
+    state.document = { members: { names: Array.from({ length: 33 }, () => more) } };
+    assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, false);
+    assert.deepEqual(
+      reports.map((fields) => /at most \d+ bytes/u.exec(JSON.stringify(fields))?.[0]),
+      ['at most 65536 bytes', 'at most 2097152 bytes'],
+    );
+    assert.equal(asked.length, 4);
+    clock.time += 500;
+    state.document = PERUSER;
+    assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, true);
+  });
+
   it('is adopted as soon as it has members', async () => {
     const { store, state, clock } = open({ adopt: ['d*'] });
     state.document = ADMIN_ONLY;
