@@ -35,6 +35,13 @@ export interface ClusterChecked {
 /** Clicks within this time get the same answer. */
 const MAX_AGE_MS = 5000;
 const FOLDER_TIMEOUT_MS = 3000;
+/** Reads of folders that may wait for good. Each occupies one of the four threads that read files. */
+const MAX_SILENT = 2;
+const SILENT: AtRest = { state: 'unseen', reason: 'its file system does not answer' };
+const NOT_LOOKED_AT: AtRest = {
+  state: 'unseen',
+  reason: 'it was not looked at: the file systems of other folders do not answer',
+};
 /** States of a node that answers. Others are not asked, so that no request waits for its timeout. */
 const ANSWERING = new Set(['up', 'half-open', 'draining']);
 
@@ -85,7 +92,7 @@ export class ClusterCheck {
     return { node, reason: null, ...(await checkSettings(this.#options.couch, url)) };
   }
 
-  /** One folder after the other, so that a dead mount occupies one thread. */
+  /** One folder after the other, so that a slow file system occupies one thread. */
   async #folders(named: ReadonlyMap<string, string>): Promise<ClusterChecked['folders']> {
     const found: ClusterChecked['folders'][number][] = [];
     for (const [path, folder] of named) {
@@ -101,14 +108,14 @@ export class ClusterCheck {
 
   async #look(path: string): Promise<AtRest> {
     const { lookAt = atRestOf, folderTimeoutMs = FOLDER_TIMEOUT_MS } = this.#options;
-    const silent: AtRest = { state: 'unseen', reason: 'its file system does not answer' };
     // The read of an earlier run may still wait.
-    if (this.#looking.size > 0) return silent;
+    if (this.#looking.has(path)) return SILENT;
+    if (this.#looking.size >= MAX_SILENT) return NOT_LOOKED_AT;
     this.#looking.add(path);
     let timer: NodeJS.Timeout | undefined;
     const look = lookAt(path).finally(() => this.#looking.delete(path));
     const late = new Promise<AtRest>((resolve) => {
-      timer = setTimeout(() => resolve(silent), folderTimeoutMs);
+      timer = setTimeout(() => resolve(SILENT), folderTimeoutMs);
     });
     return Promise.race([look, late]).finally(() => clearTimeout(timer));
   }
