@@ -15,7 +15,7 @@ import {
 export interface SecurityChange {
   readonly request: SecurityRequest;
   /** Throws 400 if what is in force, in the form that clients see, may not become the request. */
-  refuseFor(present: JsonObject): void;
+  readonly refuseFor: (present: JsonObject) => void;
 }
 
 /** Bytes beside names and roles with which a record still fits into a document of CouchDB. */
@@ -32,7 +32,7 @@ export function parseSecurityChange(body: JsonObject): SecurityChange {
   if (!hasManyOthers(body)) return { request, refuseFor: () => undefined };
   return {
     request,
-    refuseFor(present) {
+    refuseFor: (present) => {
       if (!hasManyOthers(present)) refuseManyOthers(body);
       if (hasManyOthers(body, MAX_KEPT_BYTES) || !losesRolesOnly(present, body)) throw tooLargeToKeep();
     },
