@@ -30,6 +30,7 @@ import { PermissionRecords } from './permission-records.ts';
 import { refuseOtherRevision } from './precondition.ts';
 import { type PrefixReader } from './prefix-grants.ts';
 import { RecordCopies } from './record-copies.ts';
+import { type ReadLimit } from './record-finisher.ts';
 import { type Authorship, type Finished } from './record-protocol.ts';
 import { NO_ROLES } from './role.ts';
 import { permissionsOfForm, type RecordState, securityOf } from './record-document.ts';
@@ -70,8 +71,7 @@ interface Cached {
 const UNSETTLED_SECONDS = 0.5;
 /**
  * Reads of whole objects, of all callers but the owner. Each may take megabytes and half a second of work:
- * many of them would stop other requests (H15). A read may also wait for a change to end, so two callers must
- * not be able to take all places.
+ * many of them would stop other requests (H15). Two callers must not be able to take all places.
  */
 const OBJECT_READS: InternalReadLimits = { atOnce: 16, waiting: 1024, share: 1 / 8 };
 /** Changes of one database that run or wait; each holds a security object in memory (H15). */
@@ -157,7 +157,8 @@ class CachedPermissionStore implements PermissionStore {
   }
 
   async inForce(database: string, caller?: Caller): Promise<PermissionsInForce | undefined> {
-    const seen = await this.#limited(caller, () => this.records.finisher.readAtRest(database, caller));
+    const limit: ReadLimit = (read) => this.#limited(caller, read);
+    const seen = await this.records.finisher.readAtRest(database, caller, undefined, limit);
     if (seen === undefined) return undefined;
     const { generation, revision, permissions } = seen;
     return { generation, revision, permissions, document: objectInForce(seen) };

@@ -25,6 +25,9 @@ interface Limits {
   readonly until: number;
 }
 
+/** Runs a read, perhaps later. */
+export type ReadLimit = <T>(read: () => Promise<T>) => Promise<T>;
+
 /** A start time of a database that was read this long ago is read again before its object is written. */
 const START_HOLDS_MS = 1000;
 
@@ -32,6 +35,7 @@ export class RecordFinisher {
   readonly #options: PermissionRecordsOptions;
   readonly #reader: RecordReader;
   readonly #writer: RecordWriter;
+  readonly #healing = new Map<string, Promise<unknown>>();
 
   constructor(options: PermissionRecordsOptions, reader: RecordReader, writer: RecordWriter) {
     this.#options = options;
@@ -41,31 +45,50 @@ export class RecordFinisher {
 
   /**
    * Reads what is in force, but waits until no change is under way, and reads whether the database was made
-   * again. Throws `Unavailable`, at the latest after 15 s.
+   * again. `limit` runs each read: while this waits, others can read. Throws `Unavailable`, at the latest
+   * after 15 s, and what `limit` throws.
    */
   async readAtRest(
     database: string,
     caller?: Caller,
     until = this.#options.now() + GIVE_UP_MS,
+    limit: ReadLimit = (read) => read(),
   ): Promise<SeenAtRest | undefined> {
     const { now } = this.#options;
     for (let key = '', since = now(), patience = patienceMs(); ;) {
-      const seen = await this.#reader.read(database, caller);
-      if (seen === undefined) return undefined;
-      if (seen.record === undefined || seen.record.isAtRest) {
-        const start = await this.#reader.startOf(database);
-        return start === undefined ? undefined : restedOf(seen, start);
-      }
-      const found = seen.record.leaves.map(({ rev }) => rev).join();
+      const found = await limit(() => this.#readOnce(database, caller));
+      if (typeof found !== 'string') return found;
       if (found !== key) [key, since] = [found, now()];
       if (now() - since > patience) {
-        await this.heal(database, until);
+        await this.#healOnce(database, until);
         patience = patienceMs();
         since = now();
       }
       if (now() > until) throw recordsAway('the record did not come to rest');
       await pause(this.#options, 80);
     }
+  }
+
+  /**
+   * Reads what is in force, or the revisions of the change under way: whoever waits for its end holds no
+   * object in memory (H15).
+   */
+  async #readOnce(database: string, caller: Caller | undefined): Promise<SeenAtRest | string | undefined> {
+    const seen = await this.#reader.read(database, caller);
+    if (seen === undefined) return undefined;
+    if (seen.record?.isAtRest === false) return seen.record.leaves.map(({ rev }) => rev).join();
+    const start = await this.#reader.startOf(database);
+    return start === undefined ? undefined : restedOf(seen, start);
+  }
+
+  /** As `heal`, once for all who wait here. */
+  async #healOnce(database: string, until: number): Promise<void> {
+    let healing = this.#healing.get(database);
+    if (healing === undefined) {
+      healing = this.heal(database, until).finally(() => this.#healing.delete(database));
+      this.#healing.set(database, healing);
+    }
+    await healing;
   }
 
   /**

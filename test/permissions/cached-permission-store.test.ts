@@ -7,13 +7,14 @@ import { type BusMessage } from '../../src/invalidation/bus.ts';
 import { type Caller, NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { storedForm } from '../../src/permissions/security-document.ts';
-import { parseSecurityPut } from '../../src/permissions/security-request.ts';
+import { EMPTY_REQUEST, parseSecurityPut } from '../../src/permissions/security-request.ts';
 import {
   createPermissionStore,
   type PermissionStoreOptions,
 } from '../../src/permissions/cached-permission-store.ts';
 import { markersOf } from '../../src/principal/marker.ts';
 import { ADMIN_ONLY, SimulatedCluster } from '../support/simulated-cluster.ts';
+import { until } from '../support/until.ts';
 import { NO_PREFIX_GRANTS } from '../support/prefix-grants.ts';
 
 const READER = { cloudant: { alice: ['_reader'] } };
@@ -338,6 +339,31 @@ describe('a change of permissions', () => {
     await Promise.all([second, other]);
     assert.ok(order.indexOf('first ends') < order.indexOf('second begins'));
     assert.ok(order.indexOf('other begins') < order.indexOf('first ends'));
+  });
+
+  it('keeps no reader out while others wait for its end', { timeout: 30_000 }, async () => {
+    let begun = false;
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const step = (name: string): Promise<void> => {
+      begun ||= name === 'mirror';
+      return name === 'mirror' ? finished : Promise.resolve();
+    };
+    const { store, asked } = open({ step });
+    const changing = store.change('db', owner, () => EMPTY_REQUEST, { via: 'api', standing: undefined });
+    await until(() => begun);
+    const before = asked.length;
+    let ended = 0;
+    const waiting = [1, 2, 3].map(() => store.inForce('db', alice).finally(() => (ended += 1)));
+    await until(() => asked.length >= before + 3);
+    assert.notEqual(await store.peek('other', alice), undefined);
+    assert.equal(ended, 0);
+    finish();
+    await changing;
+    assert.deepEqual(
+      (await Promise.all(waiting)).map((found) => found?.permissions.grants.size),
+      [0, 0, 0],
+    );
   });
 
   it('lets the owner and Couchgate go before callers that wait, each in the order of arrival', async () => {
