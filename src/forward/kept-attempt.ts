@@ -2,7 +2,7 @@
 import { type Socket } from 'node:net';
 import { type Dispatcher } from 'undici';
 import { type AnswerReceiver, type Attempt, type AttemptEvents, type NodeAnswer } from './carrier.ts';
-import { type KeptConnection } from './kept-connections.ts';
+import { type ConnectionUser, type KeptConnection } from './kept-connections.ts';
 import { type CouchNode } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
 import { type PreparedWrite, type WriteBatch } from './write-batch.ts';
@@ -17,7 +17,9 @@ const ENDED = new Error('ended by Couchgate');
  * handler of the newer one it makes two more objects for each request, and parses the head into an object
  * that Couchgate does not use.
  */
-export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHandler, PreparedWrite {
+export class KeptAttempt
+  implements Attempt, NodeAnswer, Dispatcher.DispatchHandler, PreparedWrite, ConnectionUser
+{
   status = 0;
   rawHeaders: readonly string[] = [];
   sentHost = '';
@@ -36,6 +38,7 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   #mustClose = false;
   #isOver = false;
   #isPaused = false;
+  #nodeHasEnded = false;
 
   /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
   constructor(request: OutgoingRequest, node: CouchNode, events: AttemptEvents, writes: WriteBatch) {
@@ -43,6 +46,7 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
     this.#node = node;
     this.#events = events;
     this.#connection = node.kept.take();
+    this.#connection.user = this;
     this.#writes = writes;
   }
 
@@ -94,8 +98,23 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   }
 
   onData(chunk: Buffer): boolean {
-    this.#receiver?.chunk(chunk);
+    // undici gives an empty chunk when it goes on after a pause.
+    if (chunk.length > 0) this.#receiver?.chunk(chunk);
     return !this.#isPaused;
+  }
+
+  get isAnswered(): boolean {
+    return this.status !== 0;
+  }
+
+  /**
+   * undici's parser must not be paused when undici handles the end of a connection: that would be a failed
+   * assertion, which ends the process (M7). No byte is left that a pause would hold back.
+   */
+  nodeEnded(): void {
+    this.#mustClose = true;
+    this.#nodeHasEnded = true;
+    this.resume();
   }
 
   onComplete(): void {
@@ -123,7 +142,7 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   }
 
   pause(): void {
-    this.#isPaused = true;
+    this.#isPaused = !this.#nodeHasEnded;
   }
 
   resume(): void {
@@ -146,6 +165,7 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   #end(isIntact: boolean): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#connection.user = undefined;
     const { kept } = this.#node;
     if (isIntact) {
       this.#connection.isReused = true;

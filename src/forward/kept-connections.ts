@@ -90,9 +90,18 @@ export class KeptConnections {
   }
 }
 
+/** What a connection tells the attempt that it carries. */
+export interface ConnectionUser {
+  /** True after the head of the answer. */
+  readonly isAnswered: boolean;
+  /** The node has closed its side, and all its bytes were taken from the socket. */
+  nodeEnded(): void;
+}
+
 /** One undici client, which has at most one connection and carries one request at a time. */
 export class KeptConnection {
   readonly client: Client;
+  user: ConnectionUser | undefined = undefined;
   socket: Socket | undefined = undefined;
   /** True while the connection is established. */
   isConnected = false;
@@ -109,6 +118,11 @@ export class KeptConnection {
     this.isReused = false;
     socket.setTimeout(idleTimeoutMs);
     socket.on('timeout', breakSilence);
+    // These are called before the listeners that undici adds (M7).
+socket.on('end', () => this.user?.nodeEnded());
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (this.user?.isAnswered === true && error.code === 'ECONNRESET') error.code = RESET_IN_ANSWER;
+    });
   }
 
   closed(): void {
@@ -116,6 +130,12 @@ export class KeptConnection {
     this.socket = undefined;
   }
 }
+
+/**
+ * After ECONNRESET, undici ends an answer with `Connection: close` as if the node had closed its side in
+ * order: it fails an assertion if its parser is paused, and takes an answer without a length for complete.
+ */
+const RESET_IN_ANSWER = 'NODE_RESET';
 
 function breakSilence(this: Socket): void {
   this.destroy(new NodeTimeout('no data within the idle timeout'));
