@@ -60,7 +60,7 @@ export function writeKey(record: KeyRecord): StoredDocument {
     expires_at: formatTime(record.until),
     digests: record.digests.map(({ salt, digest, until }) => ({
       salt,
-      digest: digest.toString('hex'),
+      digest,
       expires_at: formatTime(until),
     })),
   };
@@ -115,5 +115,5 @@ function parseTime(value: unknown): number {
 function parseDigest(value: unknown): Digest[] {
   const { salt, digest, expires_at } = (value ?? {}) as Record<string, unknown>;
   if (typeof salt !== 'string' || typeof digest !== 'string' || !/^[0-9a-f]{64}$/.test(digest)) return [];
-  return [{ salt, digest: Buffer.from(digest, 'hex'), until: parseTime(expires_at) }];
+  return [{ salt, digest, until: parseTime(expires_at) }];
 }
