@@ -10,6 +10,7 @@ import { exports } from './export.ts';
 import { growth } from './growth.ts';
 import { keys } from './keys.ts';
 import { logging } from './logging.ts';
+import { soak } from './soak.ts';
 import { streams } from './streams.ts';
 import { writes } from './writes.ts';
 
@@ -23,6 +24,7 @@ export const GROUPS: readonly Group[] = [
   growth,
   keys,
   streams,
+  soak,
   backups,
   backupReaders,
   exports,

@@ -4,7 +4,7 @@ import http from 'node:http';
 
 export interface Once {
   readonly url: string;
-  readonly path: string;
+  readonly path: string | ((n: number) => string);
   readonly authorizations: readonly string[];
   /** Requests in flight. */
   readonly connections: number;
@@ -30,7 +30,8 @@ export async function sendEachOnce(once: Once): Promise<OnceResult> {
       const at = next;
       next += 1;
       if (once.perSecond !== undefined) await until(startedAt + (at / once.perSecond) * 1000);
-      const status = await get(agent, once, once.authorizations[at] ?? '');
+      const path = typeof once.path === 'string' ? once.path : once.path(at);
+      const status = await get(agent, once, path, once.authorizations[at] ?? '');
       statuses.set(status, (statuses.get(status) ?? 0) + 1);
     }
   };
@@ -39,7 +40,7 @@ export async function sendEachOnce(once: Once): Promise<OnceResult> {
   return { statuses, seconds: (performance.now() - startedAt) / 1000 };
 }
 
-function get(agent: http.Agent, { url, path, from }: Once, authorization: string): Promise<number> {
+function get(agent: http.Agent, { url, from }: Once, path: string, authorization: string): Promise<number> {
   return new Promise((resolve, reject) => {
     http
       .get(

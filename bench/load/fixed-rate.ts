@@ -7,6 +7,8 @@ export interface FixedRate {
   readonly perSecond: number;
   /** The path of the n-th request. */
   readonly pathOf: (n: number) => string;
+  /** The Authorization header of the n-th request; by default the one in `headers`, if any. */
+  readonly authorizationOf?: (n: number) => string;
 }
 
 export interface Latency {
@@ -22,11 +24,11 @@ export interface RunningRate {
   stop(): Promise<void>;
 }
 
-/** So many answers may be missing at the same time; a server that hangs must end the measurement. */
-const MAX_OPEN = 500;
+/** A server that hangs must end the measurement. */
+const MAX_SECONDS_BEHIND = 5;
 
 /** Starts the load; it runs until `stop`. */
-export function startFixedRate({ url, headers, perSecond, pathOf }: FixedRate): RunningRate {
+export function startFixedRate({ url, headers, perSecond, pathOf, authorizationOf }: FixedRate): RunningRate {
   const agent = new http.Agent({ keepAlive: true });
   const latencies: Latency[] = [];
   const open = new Set<Promise<void>>();
@@ -43,9 +45,12 @@ export function startFixedRate({ url, headers, perSecond, pathOf }: FixedRate): 
         timer = setTimeout(sendDue, wait);
         return;
       }
-      if (open.size > MAX_OPEN) failure ??= new Error(`${MAX_OPEN} requests wait for an answer`);
+      if (open.size > MAX_SECONDS_BEHIND * perSecond)
+        failure ??= new Error(`${open.size} requests wait for an answer`);
       if (failure !== undefined) return;
-      const request = get(agent, `${url}${pathOf(sent)}`, headers).then(
+      const own =
+        authorizationOf === undefined ? headers : { ...headers, authorization: authorizationOf(sent) };
+      const request = get(agent, `${url}${pathOf(sent)}`, own).then(
         () => void latencies.push({ due, ms: performance.now() - due }),
         (error: unknown) => void (failure ??= error as Error),
       );
