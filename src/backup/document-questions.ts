@@ -164,7 +164,7 @@ async function changesSince(
   const now = live.content ?? {};
   if (revision === null) return jsonDiff({}, now);
   const path = `${documentPath(database, id)}?rev=${encodeURIComponent(revision)}`;
-  const answer = await couch.ask({ method: 'GET', path });
+  const answer = await couch.ask({ method: 'GET', path, isHeadForeign: true });
   if (answer.status !== 200) return null;
   const seen = leafOfText(answer.bytes.toString());
   if (seen.deleted) return jsonDiff({}, now);

@@ -58,7 +58,7 @@ export async function winnerOf(
   id: string,
 ): Promise<LeafText | undefined> {
   const path = documentPath(database, id);
-  const answer = await couch.ask({ method: 'GET', path });
+  const answer = await couch.ask({ method: 'GET', path, isHeadForeign: true });
   if (answer.status === 200) return leafOfText(answer.bytes.toString());
   if (answer.status !== 404) throw new BackupError(`Reading the document failed: ${sentence(answer)}.`);
   const { reason } = parseJson(answer.bytes) as { readonly reason?: string };

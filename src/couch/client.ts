@@ -5,6 +5,7 @@ import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { exchange, type Outcome } from './exchange.ts';
 import { type CouchFailure, unavailable } from './failure.ts';
 import { follow } from './follow.ts';
+import { HttpPool } from './http-exchange.ts';
 import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
 
 export interface CouchOptions {
@@ -56,7 +57,8 @@ export function createCouch(options: CouchOptions): CouchClient {
   // coarse.
   const shared = { connect, keepAliveTimeout, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 };
   const requests = new Agent({ ...shared, connections: CONNECTIONS });
-  const feeds = new Agent(shared);
+  const { connectTimeoutMs } = options;
+  const feeds = new HttpPool({ connections: Infinity, connectTimeoutMs, ...tls }, false);
   const open = new Set<{ readonly close: () => void }>();
   const reads = new InternalReadLimiter({ ...READS, ...options.reads });
   const askAny = (request: CouchRequest): Promise<CouchAnswer> => askCluster(requests, options, request);
@@ -66,7 +68,7 @@ export function createCouch(options: CouchOptions): CouchClient {
     ask,
     follow(database, on) {
       const feed = follow(
-        { ...options, ask, agent: feeds, silenceMs: options.feedSilenceMs ?? 1500 },
+        { ...options, ask, pool: feeds, silenceMs: options.feedSilenceMs ?? 1500 },
         database,
         on,
       );
@@ -81,7 +83,8 @@ export function createCouch(options: CouchOptions): CouchClient {
     async close() {
       for (const feed of open) feed.close();
       reads.close();
-      await Promise.all([requests.destroy(), feeds.destroy()]);
+      feeds.close();
+      await requests.destroy();
     },
   };
 }

@@ -1,15 +1,16 @@
 // Follows the `_changes` feed of a database across failures and nodes, without losing a change.
-// Uses undici: the stream of nano leaves connection errors unhandled, which ends the process
-// (docs/decisions/2026-11-22-couch-client.md).
+// Uses node:http: the stream of nano leaves connection errors unhandled, which ends the process
+// (docs/decisions/2026-11-22-couch-client.md), and undici's does if CouchDB closes while it waits (H39).
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Agent } from 'undici';
 import { Unavailable } from '../http-errors.ts';
 import { type ChangeRow, type Couch } from './couch.ts';
 import { codeOf } from './failure.ts';
+import { type HttpPool } from './http-exchange.ts';
 
 export interface FollowOptions {
   readonly ask: Couch['ask'];
-  readonly agent: Agent;
+  /** Its connections are used once. */
+  readonly pool: HttpPool;
   readonly pickNode: (tried: ReadonlySet<string>) => { readonly url: string } | undefined;
   readonly authorization: () => string;
   readonly nodeFailed: (url: string, reason: string) => void;
@@ -139,22 +140,23 @@ class Feed {
   }
 
   async #open(origin: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
-    const { agent, authorization, nodeFailed, silenceMs } = this.#options;
+    const { pool, authorization, nodeFailed, silenceMs } = this.#options;
     const since = encodeURIComponent(this.#seq ?? 'now');
     const query = `feed=continuous&include_docs=true&conflicts=true&heartbeat=${Math.ceil(silenceMs / 3)}&since=${since}`;
     const headers = { authorization: authorization(), accept: 'application/json' };
     const path = `${this.#path}?${query}`;
-    const answer = await agent
-      .request({ origin, path, method: 'GET', headers, signal })
+    const answer = await pool
+      // The feed has its own limit of silence, which is shorter.
+      .send({ origin, path, method: 'GET', headers, signal, silenceMs: 2 * silenceMs })
       .catch((error: unknown) => {
         if (!signal.aborted) nodeFailed(origin, codeOf(error));
         throw error;
       });
     if (answer.statusCode !== 200) {
-      await answer.body.dump();
-      throw new Unavailable(`_changes answered ${answer.statusCode}`);
+      answer.destroy();
+      throw new Unavailable(`_changes answered ${answer.statusCode ?? 0}`);
     }
-    return answer.body;
+    return answer;
   }
 
   async #readLines(body: AsyncIterable<Buffer>, silence: NodeJS.Timeout): Promise<void> {

@@ -1,9 +1,11 @@
 // Transfers bytes between Couchgate and CouchDB: large answers, streams, and bodies that are made while they
 // are sent. Couchgate's small requests use client.ts.
-import { setTimeout as delay } from 'node:timers/promises';
+import { type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import { Agent, type Dispatcher } from 'undici';
-import { codeOf, nodeName, type CouchFailure, unavailable } from './failure.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { BadGateway, type HttpError } from '../http-errors.ts';
+import { codeOf, describeFailure, nodeName, type CouchFailure, unavailable } from './failure.ts';
+import { CONNECT_TIMEOUT, HttpPool } from './http-exchange.ts';
 
 export interface TransferOptions {
   /** Returns an available node that is not in `tried`; undefined = none left. */
@@ -35,6 +37,15 @@ export interface TransferRequest {
   readonly contentLength?: number;
   /** True if CouchDB may get the request twice: it reads, or a second write changes nothing. */
   readonly repeatable?: boolean;
+  /** How long a repeatable request is tried again after its first failure; default: as in the options. */
+  readonly patienceMs?: number;
+  /**
+   * The answer has text of clients in its head, as the revision of a document. Its connection is used once,
+   * because such a text can end the answer and begin another one (H3).
+   */
+  readonly isHeadForeign?: boolean;
+  /** Takes content as it is stored, where CouchDB has it compressed. */
+  readonly acceptGzip?: boolean;
   /** Aborts the exchange. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -44,8 +55,18 @@ export interface TransferAnswer {
   readonly bytes: Buffer;
 }
 
+export interface AnswerBegun {
+  readonly status: number;
+  readonly body: Readable;
+  /** Value of the header Content-Encoding. */
+  readonly encoding?: string | undefined;
+}
+
 /** The answer has more bytes than the caller accepts. */
 export class AnswerTooLarge extends Error {}
+
+/** The answer is not valid HTTP, which is no failure of the node: another one would send the same. */
+export class InvalidAnswer extends BadGateway {}
 
 export interface CouchTransfer {
   /**
@@ -57,7 +78,7 @@ export interface CouchTransfer {
    * Sends a GET and resolves when the answer begins. A status other than 200 is returned without its body.
    * The stream fails if the answer is truncated.
    */
-  read(request: TransferRequest): Promise<{ readonly status: number; readonly body: Readable }>;
+  read(request: TransferRequest): Promise<AnswerBegun>;
   close(): Promise<void>;
 }
 
@@ -78,70 +99,68 @@ const SILENCE_MS = 120_000;
 
 class Transfer implements CouchTransfer {
   readonly #options: TransferOptions;
-  readonly #kept: Agent;
-  readonly #once: Agent;
+  readonly #kept: HttpPool;
+  readonly #once: HttpPool;
 
   constructor(options: TransferOptions) {
     this.#options = options;
-    const tls = options.ca === undefined ? {} : { ca: options.ca };
-    const silence = options.silenceMs ?? SILENCE_MS;
-    const shared = {
-      connect: { timeout: options.connectTimeoutMs, ...tls },
-      headersTimeout: silence,
-      bodyTimeout: silence,
-      connections: options.connections ?? 16,
-    };
-    this.#kept = new Agent({ ...shared, pipelining: 1 });
-    // 0 = no keep-alive.
-    this.#once = new Agent({ ...shared, pipelining: 0 });
+    const { connections = 16, connectTimeoutMs, ca } = options;
+    const pool = { connections, connectTimeoutMs, ...(ca === undefined ? {} : { ca }) };
+    this.#kept = new HttpPool(pool, true);
+    this.#once = new HttpPool(pool, false);
   }
 
   async ask(request: TransferRequest, maxBytes = Infinity): Promise<TransferAnswer> {
     return this.#tryNodes(request, async (node) => {
-      const { statusCode, body } = await this.#send(node, request);
+      const answer = await this.#send(node, request);
       const parts: Buffer[] = [];
       let size = 0;
-      for await (const part of body as AsyncIterable<Buffer>) {
+      for await (const part of answer as AsyncIterable<Buffer>) {
         size += part.length;
         // Leaving the loop destroys the answer and its connection.
         if (size > maxBytes) throw new AnswerTooLarge(`the answer has more than ${maxBytes} bytes`);
         parts.push(part);
       }
-      return { status: statusCode, bytes: Buffer.concat(parts, size) };
+      return { status: answer.statusCode ?? 0, bytes: Buffer.concat(parts, size) };
     });
   }
 
-  async read(request: TransferRequest): Promise<{ readonly status: number; readonly body: Readable }> {
-    return this.#tryNodes({ ...request, repeatable: true }, async (node) => {
-      const { statusCode, body } = await this.#send(node, request, this.#once);
-      if (statusCode === 200) return { status: statusCode, body };
-      await body.dump();
-      return { status: statusCode, body: Readable.from([]) };
+  async read(request: TransferRequest): Promise<AnswerBegun> {
+    return this.#tryNodes({ ...request, repeatable: true, isHeadForeign: true }, async (node) => {
+      const answer = await this.#send(node, request);
+      const { statusCode: status = 0, headers } = answer;
+      const encoding = headers['content-encoding'];
+      if (status === 200) return { status, body: answer, encoding };
+      answer.destroy();
+      return { status, body: Readable.from([]), encoding };
     });
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#kept.destroy(), this.#once.destroy()]);
+  close(): Promise<void> {
+    this.#kept.close();
+    this.#once.close();
+    return Promise.resolve();
   }
 
-  #send(node: string, request: TransferRequest, agent?: Agent): Promise<Dispatcher.ResponseData> {
+  #send(node: string, request: TransferRequest): Promise<IncomingMessage> {
     const { method, path, body, contentType, contentLength, signal } = request;
     const isStream = typeof body === 'function';
     const authorization = this.#options.authorization();
     const headers: Record<string, string> = {
       Accept: 'application/json, */*;q=0.1',
+      ...(request.acceptGzip === true ? { 'Accept-Encoding': 'gzip' } : {}),
       ...(authorization === undefined ? {} : { Authorization: authorization }),
       ...(body === undefined ? {} : { 'Content-Type': contentType ?? 'application/json' }),
       ...(isStream ? { 'Content-Length': String(contentLength ?? 0) } : {}),
     };
-    return (agent ?? (isStream ? this.#once : this.#kept)).request({
+    return (isStream || request.isHeadForeign === true ? this.#once : this.#kept).send({
       origin: node,
       path,
       method,
       headers,
-      ...(body === undefined ? {} : { body: isStream ? Readable.from(body()) : body }),
-      ...(isStream ? { headersTimeout: this.#silenceAfter(contentLength ?? 0) } : {}),
-      ...(signal === undefined ? {} : { signal }),
+      signal,
+      ...(body === undefined ? {} : { body: isStream ? body() : body }),
+      silenceMs: this.#silenceAfter(isStream ? (contentLength ?? 0) : 0),
     });
   }
 
@@ -158,11 +177,12 @@ class Transfer implements CouchTransfer {
     let giveUpAt: number | undefined;
     let tried = new Set<string>();
     let failure: CouchFailure | undefined;
+    let invalid = 0;
     for (let pauseMs = FIRST_PAUSE_MS; ;) {
       const node = this.#options.pickNode(tried)?.url;
       if (node === undefined) {
-        giveUpAt ??= Date.now() + (this.#options.patienceMs ?? 60_000);
-        if (Date.now() + pauseMs > giveUpAt) throw unavailable(failure);
+        giveUpAt ??= Date.now() + (request.patienceMs ?? this.#options.patienceMs ?? 60_000);
+        if (Date.now() + pauseMs > giveUpAt) throw refusalOf(failure);
         await delay(pauseMs, undefined, request.signal === undefined ? {} : { signal: request.signal });
         pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS);
         tried = new Set();
@@ -172,9 +192,11 @@ class Transfer implements CouchTransfer {
       const result = await this.#attempt(node, request, attempt);
       if (!('failure' in result)) return result.answer;
       failure = result.failure;
+      // Once more: what is wrong may be left on a kept connection by the answer before.
+      if (isInvalid(failure) && (invalid += 1) === 2) throw refusalOf(failure);
       // A write that a node may have received is not repeated, unless a second one changes nothing.
       const isRead = request.method === 'GET' || request.repeatable === true;
-      if (failure.reached === 'sent' && !isRead) throw unavailable(failure);
+      if (failure.reached === 'sent' && !isRead) throw refusalOf(failure);
     }
   }
 
@@ -199,14 +221,18 @@ class Transfer implements CouchTransfer {
   }
 }
 
+/** The parser of Node has codes that begin so. */
+function isInvalid({ reason }: CouchFailure): boolean {
+  return reason.startsWith('HPE_');
+}
+
+function refusalOf(failure: CouchFailure | undefined): HttpError {
+  if (failure === undefined || !isInvalid(failure)) return unavailable(failure);
+  return new InvalidAnswer('CouchDB sent an answer that is not valid HTTP.', describeFailure(failure));
+}
+
 /** Codes of a connection that was not made. */
-const UNSENT = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'UND_ERR_CONNECT_TIMEOUT',
-]);
+const UNSENT = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', CONNECT_TIMEOUT]);
 
 /** A failure of the body that is sent, for example a damaged file: another attempt would fail too. */
 function isOwnFailure(error: unknown): boolean {
