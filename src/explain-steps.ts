@@ -17,6 +17,7 @@ import {
 import { type OtherGrants } from './authorize/decide-now.ts';
 import { authorizeOperation } from './authorize/index.ts';
 import { refuseInternalIds } from './authorize/body-checks.ts';
+import { SENT_ATOMS } from './body/erlang-terms.ts';
 import { BodyNotGiven, GivenBody } from './body/given-body.ts';
 import { type Operation } from './catalogue/operation.ts';
 import { classifyRequest } from './classify/index.ts';
@@ -156,6 +157,7 @@ class StepExplainer implements Explainer {
       bodies: new GivenBody(body),
       // The body of a question is bounded, and CouchDB does not get it.
       valueBudget: () => () => undefined,
+      atoms: SENT_ATOMS.question,
       revocationWatch: { register: () => () => undefined },
       isStillAuthenticated: () => true,
     });

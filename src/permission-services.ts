@@ -1,5 +1,6 @@
 // Builds the services for permissions: their store with its follower, its maintenance and the check of the
 // majority, their history, and the memory of existing databases.
+import { SENT_ATOMS } from './body/erlang-terms.ts';
 import { isOpenToGrants, kindOfName, ownDatabases } from './catalogue/database-name.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type Settings } from './config/settings.ts';
@@ -99,6 +100,7 @@ function openHistory(
 
 function openStoreMajority(couch: Couch, storeDatabase: string, log: OperationalLog): StoreMajority {
   return new StoreMajority({
+    onNodes: (names) => SENT_ATOMS.knowNodes(names),
     couch,
     storeDatabase,
     onState: (up) => {

@@ -1,8 +1,7 @@
 // Checks a body that will be forwarded: whether it must be decoded first, its size, and its structure (H20).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { type BodyBudget } from '../body/budget.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
-import { refuseStructure } from '../body/json-meter.ts';
+import { type BodyHolder, refuseStructure } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { callerOf, contextOf, type Decision, known, type Outcome } from '../context.ts';
@@ -41,16 +40,16 @@ export function isTooLong(limits: BodyLimits, req: IncomingMessage, endpoint: En
 
 /** A streamed body is measured on its way (forward/request-body.ts). */
 export function refuseReadStructure(
-  limits: BodyLimits & { readonly valueBudget: BodyBudget },
+  limits: BodyLimits & Pick<BodyHolder, 'valueBudget' | 'atoms'>,
   req: IncomingMessage,
   res: ServerResponse,
   endpoint: Endpoint,
 ): Promise<void> {
   const context = contextOf(req);
   const body = known(context.body, 'body');
-  const { valueBudget } = limits;
+  const { valueBudget, atoms } = limits;
   const caller = sharedKeyOf(callerOf(context));
-  return refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, res, caller });
+  return refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, atoms, res, caller });
 }
 
 /**

@@ -3,6 +3,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type NextFunction, type RequestHandler } from 'express';
 import { type BodyBudget } from '../body/budget.ts';
+import { type AtomGate } from '../body/erlang-terms.ts';
 import { inspectBody } from '../body/inspect.ts';
 import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader, type BodyRules } from '../body/read.ts';
@@ -50,6 +51,8 @@ export interface AuthorizeDeps extends BodyLimits, UserSettings {
   readonly storeDatabase: string;
   readonly bodies: BodyReader;
   readonly valueBudget: BodyBudget;
+  /** Counts the atoms of bookmarks; those of this process if it is left out (H20). */
+  readonly atoms?: AtomGate;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
   /** Ends a request if its right is revoked while its body is still arriving. */

@@ -18,18 +18,56 @@ const HEAD_BYTES = 6;
 /** Atoms of CouchDB itself. */
 const OWN_ATOMS = ['nil', 'null', 'true', 'false', 'undefined', 'split', 'startkey', 'startkey_docid'];
 
-/** Atoms that reached CouchDB from this process. */
-const sent = new Set<string>(OWN_ATOMS);
-const brought = new Quota(MAX_ATOMS, SHARE);
+/** Decides whether atoms of a client may reach CouchDB. */
+export interface AtomGate {
+  /** True if they may. `caller` is the shared key of the caller (principal/caller.ts). */
+  admit(atoms: ReadonlySet<string>, caller: string): boolean;
+}
+
+/** Counts the atoms that reach CouchDB from this process. */
+export class AtomCount implements AtomGate {
+  readonly #sent = new Set<string>(OWN_ATOMS);
+  readonly #brought = new Quota(MAX_ATOMS, SHARE);
+  readonly #nodes = new Set<string>();
+
+  /** Always admits these names of nodes, which CouchDB has stated: its nodes have them as atoms already. */
+  knowNodes(names: readonly string[]): void {
+    for (const name of names) this.#nodes.add(Buffer.from(name).toString('latin1'));
+  }
+
+  admit(atoms: ReadonlySet<string>, caller: string): boolean {
+    const added = this.#newOf(atoms);
+    if (!this.#hasRoom(added, caller)) return false;
+    if (added.length > 0) this.#brought.add(caller, added.length);
+    for (const atom of added) this.#sent.add(atom);
+    return true;
+  }
+
+  /** Answers as `admit`, and counts nothing: for a question about a request that is not sent. */
+  readonly question: AtomGate = { admit: (atoms, caller) => this.#hasRoom(this.#newOf(atoms), caller) };
+
+  #newOf(atoms: ReadonlySet<string>): readonly string[] {
+    return [...atoms].filter((atom) => !this.#sent.has(atom) && !this.#nodes.has(atom));
+  }
+
+  #hasRoom({ length }: readonly string[], caller: string): boolean {
+    return length === 0 || (this.#sent.size + length <= MAX_ATOMS && this.#brought.hasRoom(caller, length));
+  }
+}
+
+/** The atoms of this process. A node counts those of all its clients, so there is one count. */
+export const SENT_ATOMS = new AtomCount();
 
 /** The terms of one request. */
 export class Terms {
   readonly #caller: string;
+  readonly #atoms: AtomGate;
   #compressed = 0;
 
-  /** @param caller The quota key of the caller. */
-  constructor(caller: string) {
+  /** @param caller The shared key of the caller. */
+  constructor(caller: string, atoms: AtomGate = SENT_ATOMS) {
     this.#caller = caller;
+    this.#atoms = atoms;
   }
 
   /**
@@ -52,7 +90,8 @@ export class Terms {
 
   #refuseAtoms(term: Buffer): HttpError | undefined {
     const atoms = atomsIn(term);
-    if (atoms === undefined || (atoms !== 'unknown' && admit(atoms, this.#caller))) return undefined;
+    if (atoms === undefined || (atoms !== 'unknown' && this.#atoms.admit(atoms, this.#caller)))
+      return undefined;
     return new BadRequest('The sequence or bookmark is not one of this server.');
   }
 }
@@ -67,14 +106,6 @@ function inflated(bytes: Buffer): Buffer | TooLarge | undefined {
   } catch {
     return undefined;
   }
-}
-
-function admit(atoms: ReadonlySet<string>, caller: string): boolean {
-  const added = [...atoms].filter((atom) => !sent.has(atom));
-  if (sent.size + added.length > MAX_ATOMS || !brought.hasRoom(caller, added.length)) return false;
-  if (added.length > 0) brought.add(caller, added.length);
-  for (const atom of added) sent.add(atom);
-  return true;
 }
 
 /** Bytes behind a tag of fixed length. https://www.erlang.org/doc/apps/erts/erl_ext_dist.html */

@@ -4,13 +4,15 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
 import { type BodyBudget, type Reserve } from './budget.ts';
-import { Terms } from './erlang-terms.ts';
+import { type AtomGate, Terms } from './erlang-terms.ts';
 
 /** The exchange of a body, for the budget of values. */
 export interface BodyHolder {
   readonly valueBudget: BodyBudget;
   readonly res: ServerResponse;
   readonly caller: string;
+  /** Counts the atoms of terms; those of this process if it is left out. */
+  readonly atoms?: AtomGate | undefined;
 }
 
 /** Measures a body on its way. */
@@ -85,7 +87,7 @@ export class JsonMeter implements BodyMeter {
   constructor(limits: StructureLimits, holder?: BodyHolder) {
     this.#limits = limits;
     this.#holder = holder;
-    this.#terms = new Terms(holder?.caller ?? '');
+    this.#terms = new Terms(holder?.caller ?? '', holder?.atoms);
   }
 
   /** Returns why the body is refused, once it exceeds a limit. */

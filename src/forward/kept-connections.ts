@@ -119,7 +119,7 @@ export class KeptConnection {
     socket.setTimeout(idleTimeoutMs);
     socket.on('timeout', breakSilence);
     // These are called before the listeners that undici adds (M7).
-socket.on('end', () => this.user?.nodeEnded());
+    socket.on('end', () => this.user?.nodeEnded());
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (this.user?.isAnswered === true && error.code === 'ECONNRESET') error.code = RESET_IN_ANSWER;
     });

@@ -1,7 +1,7 @@
 // Builds the request that CouchDB gets: method, target, headers, token and connection plan.
 import { type IncomingMessage } from 'node:http';
 import { callerOf, type Context, type Decision, known } from '../context.ts';
-import { quotaKeyOf } from '../principal/caller.ts';
+import { quotaKeyOf, sharedKeyOf } from '../principal/caller.ts';
 import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { runsWithRequest } from '../catalogue/functions.ts';
@@ -58,7 +58,7 @@ export class OutgoingRequest {
     const caller = callerOf(context);
     this.#principal = caller.principal;
     this.caller = quotaKeyOf(caller);
-    refuseTerms(target.query, headers['last-event-id'] as string | undefined, this.caller);
+    refuseTerms(target.query, headers['last-event-id'] as string | undefined, sharedKeyOf(caller));
     this.body = bodyOf(headers, context.guardedBody ?? context.body);
     this.multipart = isMultipart(req);
     this.asksOneNode = decision.endpoint.path.startsWith('/_node/');

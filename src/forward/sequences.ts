@@ -12,7 +12,8 @@ const SEQUENCE_IN_LIST = /^\[[0-9]+ *, *"([^\n]*)"\]\n?$/;
 
 /**
  * Throws BadRequest or TooLarge for a term that would harm a node. `lastEventId` = the header with which an
- * event source continues. CouchDB ends a parameter at a semicolon too.
+ * event source continues; `caller` = the shared key of the caller. CouchDB ends a parameter at a semicolon
+ * too.
  */
 export function refuseTerms(query: string, lastEventId: string | undefined, caller: string): void {
   if (lastEventId === undefined && !MAY_HOLD_TERM.test(query)) return;

@@ -6,8 +6,15 @@ const CHECK_MS = 5000;
 export interface StoreMajorityOptions {
   readonly couch: Pick<Couch, 'ask'>;
   readonly storeDatabase: string;
+  /** Called with the names of the nodes, after each time they were read. */
+  readonly onNodes: (names: readonly string[]) => void;
   /** Called on every change. */
   readonly onState: (isUp: boolean) => void;
+}
+
+interface Membership {
+  readonly all_nodes?: unknown;
+  readonly cluster_nodes?: unknown;
 }
 
 /**
@@ -53,8 +60,10 @@ export class StoreMajority {
       couch.ask({ method: 'GET', path: '/_membership' }),
       couch.ask({ method: 'GET', path: `/${encodeURIComponent(storeDatabase)}/_shards` }),
     ]);
-    if (membership.status !== 200 || shards.status !== 200) return undefined;
-    const { all_nodes: connected } = membership.body as { readonly all_nodes?: unknown };
+    if (membership.status !== 200) return undefined;
+    const { all_nodes: connected, cluster_nodes: members } = membership.body as Membership;
+    this.#options.onNodes([connected, members].flat().filter((name) => typeof name === 'string'));
+    if (shards.status !== 200) return undefined;
     const { shards: ranges } = shards.body as { readonly shards?: unknown };
     if (!Array.isArray(connected) || typeof ranges !== 'object' || ranges === null) return undefined;
     return Object.values(ranges as Record<string, readonly string[]>).every(

@@ -1,4 +1,4 @@
-// H20.3: update sequences and bookmarks, which CouchDB decodes as Erlang terms. With COUCHDB_HOME, those of a
+// H20.4: update sequences and bookmarks, which CouchDB decodes as Erlang terms. With COUCHDB_HOME, those of a
 // real node pass.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
