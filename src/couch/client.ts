@@ -3,7 +3,7 @@
 import { Agent } from 'undici';
 import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { exchange, type Outcome } from './exchange.ts';
-import { type CouchFailure, unavailable } from './failure.ts';
+import { ANSWER_TOO_LARGE, type CouchFailure, unavailable } from './failure.ts';
 import { follow } from './follow.ts';
 import { HttpPool } from './http-exchange.ts';
 import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
@@ -116,6 +116,7 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     // A write that a node may have received is never repeated: the caller could not detect that it was
     // applied twice.
     const isRead = request.method === 'GET' || request.method === 'HEAD' || request.repeatable === true;
+    if (failure.reason === ANSWER_TOO_LARGE) throw unavailable(failure);
     const mayAskAgain = failure.reached === 'unsent' || isRead;
     if (!mayAskAgain) throw unavailable(failure);
   }

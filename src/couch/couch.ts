@@ -20,6 +20,8 @@ export interface CouchRequest {
    * request skips that queue.
    */
   readonly caller?: string;
+  /** Largest answer in bytes, instead of that of all requests. A larger one is `AnswerTooLarge`. */
+  readonly maxBytes?: number;
   /** Tries the nodes in the order of `couchdb_nodes`, so that `_local` is the same node every time. */
   readonly inOrder?: boolean;
   /** URL of the only node to ask, whatever its state. Without it, any node that is up. */
@@ -29,12 +31,14 @@ export interface CouchRequest {
 export interface CouchAnswer {
   readonly status: number;
   readonly body: unknown;
+  /** Length of the answer in bytes. */
+  readonly bytes?: number;
 }
 
 /**
  * Sends requests as Couchgate itself (`_admin`), on connections that never carry client traffic (H3).
  * Resolves with every response below 500. Throws `Unavailable` if no node gives one, `TooBusy` if a caller
- * has too many reads.
+ * has too many reads, `AnswerTooLarge` for an answer that is longer than the request permits.
  */
 export interface Couch {
   ask(request: CouchRequest): Promise<CouchAnswer>;

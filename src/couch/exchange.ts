@@ -2,9 +2,10 @@
 import nano from 'nano';
 import { type Agent, type Dispatcher } from 'undici';
 import { writeJson } from '../json/exact-numbers.ts';
-import { buildAnswer } from '../json/portions.ts';
+import { ANSWER_LIMITS } from '../json/builder.ts';
+import { AT_ONCE_BYTES, buildAnswer, buildInPortions } from '../json/portions.ts';
 import { type CouchAnswer, type CouchRequest } from './couch.ts';
-import { type CouchFailure, codeOf, nodeName } from './failure.ts';
+import { ANSWER_TOO_LARGE, type CouchFailure, codeOf, nodeName } from './failure.ts';
 
 export interface Exchange {
   readonly node: string;
@@ -12,6 +13,9 @@ export interface Exchange {
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
 }
+
+/** Largest answer that Couchgate keeps in memory, if the request states no limit. */
+const MAX_ANSWER_BYTES = 128 * 1024 * 1024;
 
 /** nano's request options; its types omit `signal`, its code reads it. */
 type NanoOptions = nano.RequestOptions & { readonly signal: AbortSignal };
@@ -29,7 +33,7 @@ export async function exchange(
 ): Promise<Outcome> {
   refuseUnsafePath(request.path);
   const written = request.body === undefined ? undefined : Buffer.from(writeJson(request.body));
-  const wire = new Wire();
+  const wire = new Wire(request.maxBytes ?? MAX_ANSWER_BYTES);
   // One scope per request: nano takes headers only from the scope, and would reuse the cookies of one caller
   // for the next.
   const scope = nano({
@@ -53,7 +57,7 @@ export async function exchange(
   if (wire.status !== undefined && wire.code === undefined) {
     try {
       const body = method === 'HEAD' ? undefined : await wire.body(request.exact === true);
-      return { answered: true, answer: { status: wire.status, body } };
+      return { answered: true, answer: { status: wire.status, body, bytes: wire.bytes } };
     } catch {
       // Fail closed: an answer that cannot be read must not pass for an empty one.
       wire.code = 'answer is not JSON';
@@ -139,8 +143,19 @@ class Wire {
   code: string | undefined = undefined;
   controller: Dispatcher.DispatchController | undefined = undefined;
   readonly #beforeHead = new AbortController();
-  readonly #chunks: Buffer[] = [];
+  readonly #maxBytes: number;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
   #isJson = false;
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Bytes of the answer so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** Ends the request while it waits for a connection or for the head of its answer. */
   get signal(): AbortSignal {
@@ -156,7 +171,12 @@ class Wire {
   }
 
   add(chunk: Buffer): void {
-    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes <= this.#maxBytes) this.#chunks.push(chunk);
+    else if (this.#chunks.length > 0) {
+      this.#chunks = [];
+      this.breakOff(ANSWER_TOO_LARGE);
+    }
   }
 
   /** Ends the request, unless its answer is complete. */
@@ -169,14 +189,16 @@ class Wire {
   }
 
   /**
-   * Parses the answer; `exact` as in CouchRequest. Of an error, only `error` and `reason` are given. Throws
-   * for a success that is not JSON.
+   * Parses the answer, a large one in portions; `exact` as in CouchRequest. Of an error, only `error` and
+   * `reason` are given. Throws for a success that is not JSON.
    */
-  body(exact: boolean): unknown {
+  async body(exact: boolean): Promise<unknown> {
     const bytes = Buffer.concat(this.#chunks);
     if (this.status !== undefined && this.status >= 400) return this.#errorIn(bytes);
     if (!this.#isJson) throw new Error('the answer is not JSON');
-    return exact ? buildAnswer(bytes) : (JSON.parse(bytes.toString()) as unknown);
+    if (exact) return await buildAnswer(bytes);
+    if (bytes.length > AT_ONCE_BYTES) return await buildInPortions(bytes, false, ANSWER_LIMITS);
+    return JSON.parse(bytes.toString()) as unknown;
   }
 
   #errorIn(bytes: Buffer): { readonly error?: unknown; readonly reason?: unknown } {

@@ -46,8 +46,16 @@ export function describeFailure(failure: CouchFailure): string {
   return `${failure.method} to ${failure.node} failed (${failure.reached}): ${failure.reason}`;
 }
 
+/** `reason` of an answer that is longer than the request permits. Another node would give it too. */
+export const ANSWER_TOO_LARGE = 'answer too large';
+
+/** An answer was broken off because it is longer than the request permits. */
+export class AnswerTooLarge extends Unavailable {}
+
 /** The refusal of a request that no node has answered; `undefined` = none was available. */
 export function unavailable(failure: CouchFailure | undefined): Unavailable {
   const detail = failure === undefined ? 'no CouchDB node is available' : describeFailure(failure);
+  if (failure?.reason === ANSWER_TOO_LARGE)
+    return new AnswerTooLarge("CouchDB's answer is too large.", { detail });
   return new Unavailable('CouchDB cannot be reached at present.', { detail });
 }

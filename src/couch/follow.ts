@@ -3,8 +3,8 @@
 // (docs/decisions/2026-11-22-couch-client.md), and undici's does if CouchDB closes while it waits (H39).
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '../http-errors.ts';
-import { type ChangeRow, type Couch } from './couch.ts';
-import { codeOf } from './failure.ts';
+import { type ChangeRow, type Couch, type CouchAnswer } from './couch.ts';
+import { AnswerTooLarge, codeOf } from './failure.ts';
 import { type HttpPool } from './http-exchange.ts';
 
 export interface FollowOptions {
@@ -100,12 +100,18 @@ class Feed {
 
   /** Delivers missed changes page by page. The first call only stores the current sequence. */
   async #catchUp(): Promise<void> {
-    for (let rows = PAGE; rows === PAGE;) {
+    let limit = PAGE;
+    for (let rows = limit; rows === limit;) {
       const from =
         this.#seq === undefined
           ? 'since=now&limit=0'
-          : `since=${encodeURIComponent(this.#seq)}&limit=${PAGE}&include_docs=true&conflicts=true`;
-      const { status, body } = await this.#options.ask({ method: 'GET', path: `${this.#path}?${from}` });
+          : `since=${encodeURIComponent(this.#seq)}&limit=${limit}&include_docs=true&conflicts=true`;
+      const answer = await this.#page(from);
+      if (answer === undefined && limit > 1) {
+        rows = limit = Math.ceil(limit / 8);
+        continue;
+      }
+      const { status, body } = answer ?? { status: 413, body: {} };
       // CouchDB does not know the sequence any more: read the feed from its start.
       if (status === 400 && this.#seq !== undefined) this.#seq = '0';
       const page = body as { readonly results?: unknown; readonly last_seq?: unknown };
@@ -114,6 +120,16 @@ class Feed {
       for (const row of page.results) this.#deliver(row as RawRow);
       this.#seq = String(page.last_seq);
       rows = page.results.length;
+    }
+  }
+
+  /** One page of changes; undefined if it is too large. */
+  async #page(query: string): Promise<CouchAnswer | undefined> {
+    try {
+      return await this.#options.ask({ method: 'GET', path: `${this.#path}?${query}` });
+    } catch (error) {
+      if (error instanceof AnswerTooLarge) return undefined;
+      throw error;
     }
   }
 
