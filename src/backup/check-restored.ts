@@ -1,10 +1,10 @@
 // Reads a restored database again and compares every leaf with the snapshot, by content hash. A comparison of
 // revisions alone proves nothing: another body can stand under the same revision.
-import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type CouchTransfer } from '../couch/transfer.ts';
+import { hashOnly } from './attachment-reader.ts';
 import { Chain, compactChain } from './chain.ts';
 import { compare } from './canonical.ts';
 import { DocumentReader } from './document-reader.ts';
@@ -92,16 +92,6 @@ function indexed(one: LeafToStore): IndexedLeaf {
   if ('stored' in one) return one.stored;
   const { leaf, hash, attachments } = one;
   return { rev: leaf.rev, deleted: leaf.deleted, hash, attachments, place: NOWHERE };
-}
-
-async function hashOnly(content: AsyncIterable<Buffer>): Promise<{ sha256: string; length: number }> {
-  const digest = createHash('sha256');
-  let length = 0;
-  for await (const part of content) {
-    digest.update(part);
-    length += part.length;
-  }
-  return { sha256: digest.digest('hex'), length };
 }
 
 /** Both are in the order of ids. */

@@ -1,10 +1,11 @@
 // Answers what the repository has of one document, compares versions, and restores one.
-import { createHash } from 'node:crypto';
 import { documentPath } from '../couch/document-path.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { parseStored } from '../json/parse.ts';
+import { contentHashes } from './attachment-reader.ts';
 import { NotInRepository } from './failure.ts';
 import { type IndexedLeaf } from './index-file.ts';
+import { contentOf } from './index-shape.ts';
 import { comparable, comparableDocument, jsonDiff, type JsonChange } from './json-diff.ts';
 import { leafOfText } from './leaf.ts';
 import { type Question } from './process-protocol.ts';
@@ -106,7 +107,7 @@ function versionFields({ first, last, snapshots, leaves }: DocumentVersion): obj
 }
 
 function leafFields({ rev, deleted, attachments }: IndexedLeaf) {
-  const files = attachments.map(({ name, length, sha256 }) => ({ name, length, sha256 }));
+  const files = attachments.map((one) => ({ name: one.name, length: one.length, sha256: contentOf(one) }));
   return { rev, deleted, attachments: files };
 }
 
@@ -163,20 +164,13 @@ async function changesSince(
 ): Promise<readonly JsonChange[] | null> {
   const now = live.content ?? {};
   if (revision === null) return jsonDiff({}, now);
-  const path = `${documentPath(database, id)}?rev=${encodeURIComponent(revision)}`;
+  const path = `${documentPath(database, id)}?att_encoding_info=true&rev=${encodeURIComponent(revision)}`;
   const answer = await couch.ask({ method: 'GET', path, isHeadForeign: true });
   if (answer.status !== 200) return null;
   const seen = leafOfText(answer.bytes.toString());
   if (seen.deleted) return jsonDiff({}, now);
-  const source = new DatabaseSource(couch, database);
-  const hashes = new Map<string, string>();
-  for (const { name } of seen.stubs) {
-    const content = await source.attachment(id, revision, name);
-    if (content === undefined) return null;
-    const digest = createHash('sha256');
-    for await (const part of content as AsyncIterable<Buffer>) digest.update(part);
-    hashes.set(name, digest.digest('hex'));
-  }
+  const hashes = await contentHashes(new DatabaseSource(couch, database), seen);
+  if (hashes === undefined) return null;
   return jsonDiff(
     comparableDocument(seen.raw, (name) => hashes.get(name) ?? ''),
     now,

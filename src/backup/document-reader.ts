@@ -1,10 +1,9 @@
 // Reads documents with all leaves and attachments into a repository, and names what cannot be read.
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Readable } from 'node:stream';
-import { Unavailable } from '../http-errors.ts';
+import { AttachmentReader, AttachmentUnreadable, type StoreContent } from './attachment-reader.ts';
 import { storeAttachment } from './attachment-store.ts';
-import { BackupError } from './errors.ts';
-import { type IndexedLeaf, type IndexEntry, type StoredAttachment } from './index-file.ts';
+import { type IndexedLeaf, type IndexEntry } from './index-file.ts';
+import { contentOf, type StoredAttachment } from './index-shape.ts';
 import { contentHash, membersOf, type AttachmentStub, type LeafText } from './leaf.ts';
 import { type LeafToStore } from './leaf-writer.ts';
 import { paced, type Pace } from './pace.ts';
@@ -25,25 +24,19 @@ export type DocumentOutcome =
   | { readonly id: string; readonly gone: true }
   | { readonly id: string; readonly problem: string };
 
-/** Stores the content of an attachment and returns its SHA-256 and its length. */
-export type StoreContent = (
-  content: AsyncIterable<Buffer>,
-) => Promise<{ readonly sha256: string; readonly length: number }>;
-
 const ATTEMPTS = 4;
 const PAUSE_MS = 250;
-
-/** An attachment of this revision cannot be read, perhaps because the document has changed. */
-class AttachmentUnreadable extends Error {}
+/** How long an attachment is tried again while CouchDB does not answer. */
+const PATIENCE_MS = 10_000;
 
 /** Reads documents. Attachments go to `store`. */
 export class DocumentReader {
   readonly #source: DatabaseSource;
-  readonly #store: StoreContent;
+  readonly #attachments: AttachmentReader;
 
   constructor(source: DatabaseSource, store: StoreContent) {
     this.#source = source;
-    this.#store = store;
+    this.#attachments = new AttachmentReader(source, store);
   }
 
   /** Returns one outcome for each document. Throws only if nothing at all can be read or written. */
@@ -100,39 +93,16 @@ export class DocumentReader {
     for (const leaf of leaves) {
       const attachments: StoredAttachment[] = [];
       for (const stub of leaf.stubs) {
-        const one = knownAttachment(known, stub) ?? (await this.#attachment(leaf, stub));
+        const one = knownAttachment(known, stub) ?? (await this.#attachments.read(leaf, stub, PATIENCE_MS));
         attachments.push(one);
         bytes += one.length;
       }
-      const hash = contentHash(leaf, new Map(attachments.map(({ name, sha256 }) => [name, sha256])));
+      const hash = contentHash(leaf, new Map(attachments.map((one) => [one.name, contentOf(one)])));
       const same = sameLeaf(known, leaf.rev, hash);
       stored.push(same === undefined ? { leaf, hash, attachments } : { stored: same });
       bytes += leaf.raw.length;
     }
     return { id, leaves: stored, bytes };
-  }
-
-  async #attachment(leaf: LeafText, stub: AttachmentStub): Promise<StoredAttachment> {
-    const { name, digest, revpos } = stub;
-    const failed = (reason: string): AttachmentUnreadable =>
-      new AttachmentUnreadable(`attachment ${JSON.stringify(name)} of ${leaf.rev}: ${reason}`);
-    let content: Readable | undefined;
-    try {
-      content = await this.#source.attachment(leaf.id, leaf.rev, name);
-    } catch (error) {
-      throw error instanceof Unavailable ? failed('CouchDB cannot be reached') : error;
-    }
-    if (content === undefined) throw failed('not found');
-    let stored;
-    try {
-      stored = await this.#store(content as AsyncIterable<Buffer>);
-    } catch (error) {
-      // A full disk is not the fault of this document.
-      throw error instanceof BackupError ? error : failed('the transfer was interrupted');
-    }
-    if (stub.length >= 0 && stored.length !== stub.length)
-      throw failed(`${stored.length} of ${stub.length} bytes arrived`);
-    return { name, sha256: stored.sha256, digest, revpos, length: stored.length };
   }
 }
 

@@ -6,24 +6,25 @@ import { openBox, sealBox } from './box.ts';
 import { Damaged } from './errors.ts';
 import { openContentFile, openDraft, readPart, readPartOf, type Draft } from './files.ts';
 import { IndexBlock } from './index-block.ts';
-import { directoryIn, entriesIn, type Directory, type LeafLine, type RawEntry } from './index-shape.ts';
+import {
+  directoryIn,
+  entriesIn,
+  formIn,
+  formLine,
+  type Directory,
+  type LeafLine,
+  type RawEntry,
+  type StoredAttachment,
+} from './index-shape.ts';
 import { type PackPlace } from './pack.ts';
 import { type Repository } from './repository.ts';
+
+export type { StoredAttachment };
 
 export const INDEX_MAGIC = Buffer.from('CGINDX1\n');
 /** Offset of the directory (8 bytes, big endian), then the magic. */
 const TRAILER_BYTES = 16;
 const BLOCK_ENTRIES = 512;
-
-/** An attachment of a stored leaf. */
-export interface StoredAttachment {
-  readonly name: string;
-  /** SHA-256 of the content. */
-  readonly sha256: string;
-  readonly digest: string;
-  readonly revpos: number;
-  readonly length: number;
-}
 
 export interface IndexedLeaf {
   readonly rev: string;
@@ -103,7 +104,10 @@ export class IndexWriter {
     if (attachments.length === 0) return line;
     return [
       ...line,
-      attachments.map((one) => [one.name, one.sha256, one.digest, one.revpos, one.length] as const),
+      attachments.map(
+        ({ name, sha256, digest, revpos, length, form }) =>
+          [name, sha256, digest, revpos, length, ...formLine(form)] as const,
+      ),
     ];
   }
 
@@ -241,12 +245,13 @@ export class IndexReader {
         deleted: deleted === 1,
         hash,
         place: { pack: this.#directory.packs[pack] ?? '', offset, length, line: at },
-        attachments: attachments.map(([name, sha256, digest, revpos, bytes]) => ({
+        attachments: attachments.map(([name, sha256, digest, revpos, bytes, ...form]) => ({
           name,
           sha256,
           digest,
           revpos,
           length: bytes,
+          ...formIn(form),
         })),
       })),
     };

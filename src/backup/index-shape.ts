@@ -9,6 +9,51 @@ export interface Directory {
   readonly entries: number;
 }
 
+/** The form of an attachment whose bytes are not the `length` bytes of its content. */
+export interface StoredForm {
+  /** `gzip` = the bytes that CouchDB stores; `identity` = the content, which CouchDB stores compressed. */
+  readonly encoding: 'gzip' | 'identity';
+  /** SHA-256 of the content; of the stored bytes, if they cannot be unpacked. */
+  readonly content: string;
+  /** Bytes in the repository. */
+  readonly bytes: number;
+}
+
+/** An attachment of a stored leaf. */
+export interface StoredAttachment {
+  readonly name: string;
+  /** SHA-256 of the bytes in the repository: those of the content, if there is no `form`. */
+  readonly sha256: string;
+  readonly digest: string;
+  readonly revpos: number;
+  readonly length: number;
+  readonly form?: StoredForm;
+}
+
+/** SHA-256 of the content, in whatever form it is stored. */
+export function contentOf({ sha256, form }: Pick<StoredAttachment, 'sha256' | 'form'>): string {
+  return form?.content ?? sha256;
+}
+
+/** The form as further items of a list; empty without one. */
+export type FormLine = readonly [] | readonly [encoding: string, content: string, bytes: number];
+
+export function formLine(form: StoredForm | undefined): FormLine {
+  return form === undefined ? [] : [form.encoding, form.content, form.bytes];
+}
+
+export function formIn([encoding, content = '', bytes = 0]: FormLine): { readonly form?: StoredForm } {
+  if (encoding === undefined) return {};
+  return { form: { encoding: encoding === 'gzip' ? 'gzip' : 'identity', content, bytes } };
+}
+
+/** True for the items of a form, or for none. */
+export function isForm(form: readonly unknown[]): boolean {
+  const [encoding, content, bytes] = form;
+  if (form.length === 0) return true;
+  return (encoding === 'gzip' || encoding === 'identity') && isContentName(content) && isCount(bytes);
+}
+
 export type LeafLine = readonly [
   rev: string,
   deleted: 0 | 1,
@@ -23,6 +68,7 @@ export type LeafLine = readonly [
     digest: string,
     revpos: number,
     length: number,
+    ...form: FormLine,
   ])[],
 ];
 
@@ -80,13 +126,14 @@ function isLeaf(value: unknown, packs: number): boolean {
 
 function isAttachment(value: unknown): boolean {
   if (!Array.isArray(value)) return false;
-  const [name, sha256, digest, revpos, length] = value as readonly unknown[];
+  const [name, sha256, digest, revpos, length, ...form] = value as readonly unknown[];
   return (
     typeof name === 'string' &&
     isContentName(sha256) &&
     typeof digest === 'string' &&
     isCount(revpos) &&
-    isCount(length)
+    isCount(length) &&
+    isForm(form)
   );
 }
 

@@ -1,6 +1,7 @@
 // Compares two versions of a document and lists the paths that differ.
 import { writeJson } from '../json/exact-numbers.ts';
 import { parseStored } from '../json/parse.ts';
+import { contentOf } from './index-shape.ts';
 import { type PackedLeaf } from './pack.ts';
 
 export interface JsonChange {
@@ -20,7 +21,10 @@ const MAX_DEPTH = 100;
 
 /** Returns the content of a stored leaf for `jsonDiff`: attachments by type, length and SHA-256. */
 export function comparable(packed: PackedLeaf): unknown {
-  return comparableDocument(packed.leaf.raw, (name) => packed.attachments.get(name) ?? '');
+  return comparableDocument(packed.leaf.raw, (name) => {
+    const attachment = packed.attachments.get(name);
+    return attachment === undefined ? '' : contentOf(attachment);
+  });
 }
 
 /** Returns the content of a document; `hashOf` gives the SHA-256 of each attachment. */

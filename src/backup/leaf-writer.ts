@@ -135,11 +135,7 @@ export class LeafWriter {
           continue;
         }
         const { leaf, hash, attachments } = one;
-        const hashes =
-          attachments.length === 0
-            ? NO_HASHES
-            : new Map(attachments.map(({ name, sha256 }) => [name, sha256]));
-        const line = packLine(leaf, hash, hashes);
+        const line = packLine(leaf, hash, attachments);
         const { deleted } = leaf;
         entry.push({
           known: { rev: copyOf(leaf.rev), deleted, hash, attachments },
@@ -176,7 +172,6 @@ function copyOf(rev: string): string {
 
 /** Stands for the frame of documents that are stored already. */
 const NO_FRAME = Buffer.alloc(0);
-const NO_HASHES: ReadonlyMap<string, string> = new Map();
 
 interface Waiting {
   readonly known: Omit<IndexedLeaf, 'place'>;

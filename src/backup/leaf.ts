@@ -9,8 +9,12 @@ export interface AttachmentStub {
   /** MD5 of what CouchDB stores, which may be compressed: `md5-…`. */
   readonly digest: string;
   readonly revpos: number;
-  /** Bytes. */
+  /** Bytes of the content; of a file that a client compressed itself, what CouchDB stores. */
   readonly length: number;
+  /** How CouchDB stores it, if it is compressed: `gzip`. */
+  readonly encoding?: string;
+  /** Bytes that CouchDB stores; -1 if it does not say so. */
+  readonly encoded_length?: number;
 }
 
 /**
@@ -71,6 +75,9 @@ function stubsOf(canonical: string): readonly AttachmentStub[] {
     digest: stub.digest ?? '',
     revpos: stub.revpos ?? 0,
     length: stub.length ?? -1,
+    ...(stub.encoding === undefined || stub.encoding === 'identity'
+      ? {}
+      : { encoding: stub.encoding, encoded_length: stub.encoded_length ?? -1 }),
   }));
 }
 

@@ -6,6 +6,7 @@ import { BOX_HEADER_BYTES, boxLength, openBox, sealBox } from './box.ts';
 import { JsonCursor } from './canonical.ts';
 import { Damaged } from './errors.ts';
 import { openContentFile, openDraft, readPartOf, type Draft } from './files.ts';
+import { contentOf, formIn, formLine, isForm, type FormLine, type StoredAttachment } from './index-shape.ts';
 import { contentHash, leafOf, type LeafText } from './leaf.ts';
 import { type Repository } from './repository.ts';
 
@@ -26,13 +27,17 @@ export type FramePlace = Omit<PackPlace, 'line'>;
 export interface PackedLeaf {
   readonly leaf: LeafText;
   readonly hash: string;
-  /** SHA-256 of the content of each attachment, by name. */
-  readonly attachments: ReadonlyMap<string, string>;
+  /** By name. */
+  readonly attachments: ReadonlyMap<string, PackedAttachment>;
 }
 
+export type PackedAttachment = Pick<StoredAttachment, 'sha256' | 'form'>;
+type NamedAttachment = Pick<StoredAttachment, 'name' | 'sha256' | 'form'>;
+
 /** Returns the line that stores a leaf, without line feed. */
-export function packLine(leaf: LeafText, hash: string, attachments: ReadonlyMap<string, string>): string {
-  const names = attachments.size === 0 ? '' : `"attachments":${JSON.stringify([...attachments])},`;
+export function packLine(leaf: LeafText, hash: string, attachments: readonly NamedAttachment[]): string {
+  const lines = attachments.map(({ name, sha256, form }) => [name, sha256, ...formLine(form)]);
+  const names = lines.length === 0 ? '' : `"attachments":${JSON.stringify(lines)},`;
   return `{"hash":"${hash}",${names}"doc":${leaf.raw}}`;
 }
 
@@ -144,7 +149,10 @@ export function checkedLine(line: string | undefined, hash: string, where: strin
   } catch {
     throw new Damaged(`The repository is damaged: ${where} holds a document that cannot be read.`);
   }
-  if (!packed.hash.startsWith(hash) || contentHash(packed.leaf, packed.attachments) !== packed.hash)
+  if (
+    !packed.hash.startsWith(hash) ||
+    contentHash(packed.leaf, contentsOf(packed.attachments)) !== packed.hash
+  )
     throw new Damaged(
       `The repository is damaged: a document in ${where} does not have the content that was backed up.`,
     );
@@ -156,15 +164,31 @@ export function parseLine(line: string): PackedLeaf {
   const cursor = new JsonCursor(line);
   let leaf: LeafText | undefined;
   let hash = '';
-  let attachments: ReadonlyMap<string, string> = new Map();
+  let attachments: PackedLeaf['attachments'] = new Map();
   cursor.object((key) => {
     if (key === '"doc"') leaf = leafOf(line, cursor.scanObject());
-    else if (key === '"attachments"') attachments = new Map(JSON.parse(cursor.value()) as [string, string][]);
+    else if (key === '"attachments"') attachments = attachmentsIn(cursor.value());
     else if (key === '"hash"') hash = JSON.parse(cursor.value()) as string;
     else cursor.value();
   });
   if (leaf === undefined) throw new Error('a line has no document');
   return { leaf, hash, attachments };
+}
+
+/** Throws for a form that is none: the repository may be hostile (H38). */
+function attachmentsIn(canonical: string): PackedLeaf['attachments'] {
+  const lines = JSON.parse(canonical) as readonly (readonly [string, string, ...FormLine])[];
+  return new Map(
+    lines.map(([name, sha256, ...form]) => {
+      if (!isForm(form)) throw new Error('an attachment has an unknown form');
+      return [name, { sha256, ...formIn(form) }];
+    }),
+  );
+}
+
+/** SHA-256 of the content of each attachment. */
+function contentsOf(attachments: PackedLeaf['attachments']): ReadonlyMap<string, string> {
+  return new Map([...attachments].map(([name, one]) => [name, contentOf(one)]));
 }
 
 export function linesOf(plain: Buffer): readonly string[] {

@@ -1,7 +1,7 @@
 // Restores one snapshot of a database into a new database, with the revisions that it had.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CouchTransfer } from '../couch/transfer.ts';
-import { readAttachment } from './attachment-store.ts';
+import { inlineStubs, needsParts } from './attachment-part.ts';
 import { Chain } from './chain.ts';
 import { BackupError, Cancelled, Damaged } from './errors.ts';
 import { type OnEvent } from './events.ts';
@@ -152,7 +152,7 @@ class RestoreRun {
     const bytes = leaf.stubs.reduce((sum, { length }) => sum + length, 0);
     this.#leaves += 1;
     this.#bytes += bytes + leaf.raw.length;
-    if (bytes > INLINE_BYTES) {
+    if (bytes > INLINE_BYTES || needsParts(packed)) {
       await this.#start(async () => {
         const problem = await this.#target.writeWithAttachments(this.#context.repository, packed);
         if (problem !== undefined) this.#problem(problem);
@@ -161,7 +161,8 @@ class RestoreRun {
     }
     let json = leaf.raw;
     try {
-      if (leaf.stubs.length > 0) json = await this.#inline(packed);
+      if (leaf.stubs.length > 0)
+        json = withAttachments(leaf, jsonObject(await inlineStubs(this.#context.repository, packed)));
     } catch (error) {
       if (!(error instanceof Damaged)) throw error;
       this.#problem({ id: leaf.id, reason: error.message });
@@ -170,17 +171,6 @@ class RestoreRun {
     this.#batch.push({ id: leaf.id, json });
     this.#batchSize += json.length;
     if (this.#batchSize >= BATCH_CHARACTERS || this.#batch.length >= BATCH_DOCUMENTS) await this.#send();
-  }
-
-  async #inline({ leaf, attachments }: PackedLeaf): Promise<string> {
-    const entries: [string, object][] = [];
-    for (const { name, content_type, revpos } of leaf.stubs) {
-      const parts: Buffer[] = [];
-      for await (const part of readAttachment(this.#context.repository, attachments.get(name) ?? ''))
-        parts.push(part);
-      entries.push([name, { content_type, revpos, data: Buffer.concat(parts).toString('base64') }]);
-    }
-    return withAttachments(leaf, jsonObject(entries));
   }
 
   async #send(): Promise<void> {

@@ -1,9 +1,9 @@
 // Restores one document: writes an old version as a new revision on the winner that the operator has seen.
-import { createHash } from 'node:crypto';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { documentPath } from '../couch/document-path.ts';
 import { parseJson } from '../json/parse.ts';
-import { readAttachment } from './attachment-store.ts';
+import { partsOf } from './attachment-part.ts';
+import { contentHashes } from './attachment-reader.ts';
 import { BackupError } from './errors.ts';
 import { type IndexedLeaf } from './index-file.ts';
 import { comparable, comparableDocument, jsonDiff, type JsonChange } from './json-diff.ts';
@@ -38,15 +38,9 @@ export async function readLive(couch: CouchTransfer, database: string, id: strin
   const source = new DatabaseSource(couch, database);
   const leaf = await winnerOf(couch, database, id);
   if (leaf === undefined) return { rev: undefined, deleted: false, content: undefined };
-  const hashes = new Map<string, string>();
-  for (const { name } of leaf.deleted ? [] : leaf.stubs) {
-    const digest = createHash('sha256');
-    const content = await source.attachment(id, leaf.rev, name);
-    if (content === undefined)
-      throw new BackupError(`An attachment of the document changes at present; try again.`);
-    for await (const part of content as AsyncIterable<Buffer>) digest.update(part);
-    hashes.set(name, digest.digest('hex'));
-  }
+  const hashes = leaf.deleted ? new Map<string, string>() : await contentHashes(source, leaf);
+  if (hashes === undefined)
+    throw new BackupError(`An attachment of the document cannot be read at present; try again.`);
   const content = leaf.deleted ? undefined : comparableDocument(leaf.raw, (name) => hashes.get(name) ?? '');
   return { rev: leaf.rev, deleted: leaf.deleted, content };
 }
@@ -57,7 +51,7 @@ export async function winnerOf(
   database: string,
   id: string,
 ): Promise<LeafText | undefined> {
-  const path = documentPath(database, id);
+  const path = `${documentPath(database, id)}?att_encoding_info=true`;
   const answer = await couch.ask({ method: 'GET', path, isHeadForeign: true });
   if (answer.status === 200) return leafOfText(answer.bytes.toString());
   if (answer.status !== 404) throw new BackupError(`Reading the document failed: ${sentence(answer)}.`);
@@ -92,17 +86,14 @@ export async function restoreDocument(
   return { outcome: 'conflict', rev: now.rev, changes: jsonDiff(expected.content ?? {}, now.content ?? {}) };
 }
 
-function requestOf(repository: Repository, { leaf, attachments }: PackedLeaf, expected: LiveDocument) {
-  const stubs = leaf.stubs.map(
-    ({ name, content_type, length }) => [name, { content_type, length, follows: true }] as const,
-  );
+function requestOf(repository: Repository, packed: PackedLeaf, expected: LiveDocument) {
+  const { leaf } = packed;
+  const { stubs: stored, parts } = partsOf(repository, packed);
+  // The attachments are new in this revision.
+  const stubs = stored.map(([name, stub]) => [name, { ...stub, revpos: undefined }] as const);
   const rev = expected.rev === undefined || expected.deleted ? undefined : expected.rev;
   const json = withRevision(leafOfText(withAttachments(leaf, jsonObject(stubs))), rev);
   if (stubs.length === 0) return { body: json };
-  const parts = leaf.stubs.map(({ name, length }) => ({
-    length,
-    open: () => readAttachment(repository, attachments.get(name) ?? ''),
-  }));
   const { contentType, contentLength, open } = multipartBody(json, parts);
   return { body: open, contentType, contentLength };
 }

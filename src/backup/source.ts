@@ -151,7 +151,7 @@ export class DatabaseSource {
   }
 
   async #bulkGet(docs: readonly object[], maxBytes: number): Promise<Buffer> {
-    const path = `${this.#path}/_bulk_get?revs=true`;
+    const path = `${this.#path}/_bulk_get?revs=true&att_encoding_info=true`;
     const request = { method: 'POST', path, body: JSON.stringify({ docs }), repeatable: true } as const;
     const answer = await this.#couch.ask(request, maxBytes);
     if (answer.status !== 200) throw this.#failure(answer.status, '_bulk_get');
@@ -173,10 +173,19 @@ export class DatabaseSource {
     return results.flatMap(({ changes }) => changes.map(({ rev }) => rev));
   }
 
-  /** Opens the content of an attachment of one revision; undefined if it is not there. */
-  async attachment(id: string, rev: string, name: string): Promise<Readable | undefined> {
+  /**
+   * Opens the content of an attachment of one revision; undefined if it is not there. `isEncoded` = as
+   * CouchDB stores it, if that is compressed.
+   */
+  async attachment(
+    id: string,
+    rev: string,
+    name: string,
+    { isEncoded, patienceMs }: { readonly isEncoded: boolean; readonly patienceMs: number },
+  ): Promise<Readable | undefined> {
     const path = `${attachmentPath(this.database, id, name)}?rev=${encodeURIComponent(rev)}`;
-    const { status, body } = await this.#couch.read({ method: 'GET', path });
+    const request = { method: 'GET', path, acceptGzip: isEncoded, patienceMs } as const;
+    const { status, body } = await this.#couch.read(request);
     return status === 200 ? body : undefined;
   }
 

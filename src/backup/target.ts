@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
 import { databasePath, documentPath } from '../couch/document-path.ts';
 import { parseJson } from '../json/parse.ts';
-import { readAttachment } from './attachment-store.ts';
+import { partsOf } from './attachment-part.ts';
 import { BackupError } from './errors.ts';
 import { withAttachments } from './leaf.ts';
 import { multipartBody } from './multipart.ts';
@@ -124,24 +124,16 @@ export class RestoreTarget {
 
   /** Writes one leaf with attachments, which are streamed from the repository. */
   async writeWithAttachments(repository: Repository, packed: PackedLeaf): Promise<Problem | undefined> {
-    const { leaf, attachments } = packed;
-    const stubs = leaf.stubs.map(({ name, content_type, revpos, length }) => [
-      name,
-      { content_type, revpos, length, follows: true },
-    ]);
-    const json = withAttachments(leaf, jsonObject(stubs as [string, object][]));
-    const parts = leaf.stubs.map(({ name, length }) => ({
-      length,
-      open: () => readAttachment(repository, attachments.get(name) ?? ''),
-    }));
+    const { leaf } = packed;
+    const { stubs, parts } = partsOf(repository, packed);
+    const json = withAttachments(leaf, jsonObject(stubs));
     const answer = await this.#putMultipart(
       `${documentPath(this.database, leaf.id)}?new_edits=false`,
       json,
       parts,
     );
-    return answer.status === 201 || answer.status === 202
-      ? undefined
-      : { id: leaf.id, reason: sentence(answer) };
+    // 200 = it wrote a deleted document.
+    return [200, 201, 202].includes(answer.status) ? undefined : { id: leaf.id, reason: sentence(answer) };
   }
 
   async #putMultipart(

@@ -55,13 +55,6 @@ export interface TransferAnswer {
   readonly bytes: Buffer;
 }
 
-export interface AnswerBegun {
-  readonly status: number;
-  readonly body: Readable;
-  /** Value of the header Content-Encoding. */
-  readonly encoding?: string | undefined;
-}
-
 /** The answer has more bytes than the caller accepts. */
 export class AnswerTooLarge extends Error {}
 
@@ -78,7 +71,7 @@ export interface CouchTransfer {
    * Sends a GET and resolves when the answer begins. A status other than 200 is returned without its body.
    * The stream fails if the answer is truncated.
    */
-  read(request: TransferRequest): Promise<AnswerBegun>;
+  read(request: TransferRequest): Promise<{ readonly status: number; readonly body: Readable }>;
   close(): Promise<void>;
 }
 
@@ -125,14 +118,13 @@ class Transfer implements CouchTransfer {
     });
   }
 
-  async read(request: TransferRequest): Promise<AnswerBegun> {
+  async read(request: TransferRequest): Promise<{ readonly status: number; readonly body: Readable }> {
     return this.#tryNodes({ ...request, repeatable: true, isHeadForeign: true }, async (node) => {
       const answer = await this.#send(node, request);
-      const { statusCode: status = 0, headers } = answer;
-      const encoding = headers['content-encoding'];
-      if (status === 200) return { status, body: answer, encoding };
+      const { statusCode: status = 0 } = answer;
+      if (status === 200) return { status, body: answer };
       answer.destroy();
-      return { status, body: Readable.from([]), encoding };
+      return { status, body: Readable.from([]) };
     });
   }
 

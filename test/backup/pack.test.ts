@@ -28,19 +28,19 @@ describe('a pack', () => {
   const hash = contentHash(leaf, NONE);
 
   it('keeps the text of CouchDB, numbers that a double does not hold included', async () => {
-    const packed = await new PackReader(repository).read(await stored(packLine(leaf, hash, NONE)), hash);
+    const packed = await new PackReader(repository).read(await stored(packLine(leaf, hash, [])), hash);
     assert.equal(packed.leaf.raw, leaf.raw);
   });
 
   it('refuses a document with another content under the hash', async () => {
     const other = leafOfText(leaf.raw.replace('1.0', '2.0'));
-    const place = await stored(packLine(other, hash, NONE));
+    const place = await stored(packLine(other, hash, []));
     await assert.rejects(new PackReader(repository).read(place, hash), /does not have the content/);
   });
 
   it('refuses another document with its own right hash', async () => {
     const other = leafOfText(leaf.raw.replace('"a"', '"b"'));
-    const place = await stored(packLine(other, contentHash(other, NONE), NONE));
+    const place = await stored(packLine(other, contentHash(other, NONE), []));
     await assert.rejects(new PackReader(repository).read(place, hash), /does not have the content/);
   });
 

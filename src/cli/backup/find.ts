@@ -1,4 +1,5 @@
 // `couchgate find`: lists the stored versions of a document.
+import { contentOf } from '../../backup/index-shape.ts';
 import { findVersions, type DocumentVersion } from '../../backup/versions.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
@@ -28,7 +29,11 @@ function versionFields({ first, last, snapshots, leaves }: DocumentVersion): obj
       rev,
       deleted,
       hash,
-      attachments: attachments.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
+      attachments: attachments.map((one) => ({
+        name: one.name,
+        length: one.length,
+        sha256: contentOf(one),
+      })),
     })),
   };
 }

@@ -1,0 +1,70 @@
+// Describes a stored attachment for CouchDB: its stub and its bytes, in the form in which it was stored.
+import { createGunzip } from 'node:zlib';
+import { Readable, pipeline } from 'node:stream';
+import { readAttachment } from './attachment-store.ts';
+import { Damaged } from './errors.ts';
+import { type AttachmentStub } from './leaf.ts';
+import { type AttachmentPart } from './multipart.ts';
+import { type PackedAttachment, type PackedLeaf } from './pack.ts';
+import { type Repository } from './repository.ts';
+
+/** True if an attachment keeps its form only as a part of its own: JSON has the content alone. */
+export function needsParts({ attachments }: PackedLeaf): boolean {
+  return [...attachments.values()].some(({ form }) => form?.encoding === 'gzip');
+}
+
+/** The stubs of a leaf, and the parts that follow its JSON, in the same order. */
+export function partsOf(
+  repository: Repository,
+  { leaf, attachments }: PackedLeaf,
+): { readonly stubs: readonly [string, object][]; readonly parts: readonly AttachmentPart[] } {
+  const all = leaf.stubs.map((stub) => ({ stub, stored: storedOf(attachments, stub) }));
+  return {
+    stubs: all.map(({ stub, stored }) => [stub.name, { ...described(stub, stored), follows: true }]),
+    parts: all.map(({ stub, stored }) => ({
+      length: stored.form?.bytes ?? stub.length,
+      open: () => readAttachment(repository, stored.sha256),
+    })),
+  };
+}
+
+function described(
+  { content_type, revpos, length }: AttachmentStub,
+  { form }: PackedAttachment,
+): Readonly<Record<string, unknown>> {
+  if (form === undefined) return { content_type, revpos, length };
+  if (form.encoding === 'identity') return { content_type, revpos, length: form.bytes };
+  return { content_type, revpos, length, encoding: form.encoding, encoded_length: form.bytes };
+}
+
+/** The stubs of a leaf with the content in them. Throws `Damaged`. */
+export async function inlineStubs(
+  repository: Repository,
+  { leaf, attachments }: PackedLeaf,
+): Promise<readonly [string, object][]> {
+  const stubs: [string, object][] = [];
+  for (const stub of leaf.stubs) {
+    const data = (await contentIn(repository, storedOf(attachments, stub))).toString('base64');
+    stubs.push([stub.name, { content_type: stub.content_type, revpos: stub.revpos, data }]);
+  }
+  return stubs;
+}
+
+async function contentIn(repository: Repository, { sha256, form }: PackedAttachment): Promise<Buffer> {
+  const stored = readAttachment(repository, sha256);
+  const parts: Buffer[] = [];
+  // What cannot be unpacked counts as the content.
+  if (form?.encoding !== 'gzip' || form.content === sha256) for await (const part of stored) parts.push(part);
+  else {
+    const unpacked = pipeline(Readable.from(stored), createGunzip(), () => undefined);
+    for await (const part of unpacked as AsyncIterable<Buffer>) parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+function storedOf(attachments: PackedLeaf['attachments'], { name }: AttachmentStub): PackedAttachment {
+  const stored = attachments.get(name);
+  if (stored === undefined)
+    throw new Damaged('The repository is damaged: a document lacks the content of an attachment.');
+  return stored;
+}
