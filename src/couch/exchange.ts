@@ -6,6 +6,7 @@ import { ANSWER_LIMITS } from '../json/builder.ts';
 import { AT_ONCE_BYTES, buildAnswer, buildInPortions } from '../json/portions.ts';
 import { type CouchAnswer, type CouchRequest } from './couch.ts';
 import { ANSWER_TOO_LARGE, type CouchFailure, codeOf, nodeName } from './failure.ts';
+import { PatientTimeout } from './patient-timeout.ts';
 
 export interface Exchange {
   readonly node: string;
@@ -44,14 +45,14 @@ export async function exchange(
   } as unknown as nano.Configuration);
   const { method } = request;
   const options: NanoOptions = { method, path: request.path.slice(1), body: written, signal: wire.signal };
-  const timer = setTimeout(() => wire.breakOff('timeout'), timeoutMs);
+  const timeout = new PatientTimeout(timeoutMs, () => wire.breakOff('timeout'));
   try {
     await scope.request(options);
   } catch (error) {
     // M5: the nano error contains the request, so only its code is used. Every status above 399 is an error.
     if (wire.status === undefined) wire.code ??= codeOf(error);
   } finally {
-    clearTimeout(timer);
+    timeout.cancel();
   }
   if (wire.status !== undefined && !wire.ended) wire.code ??= 'truncated response';
   if (wire.status !== undefined && wire.code === undefined) {

@@ -3,6 +3,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { isIP, Socket } from 'node:net';
 import { type Duplex } from 'node:stream';
+import { wasBlocked } from '../couch/patient-timeout.ts';
 
 export interface ConnectionLimits {
   readonly connectTimeoutMs: number;
@@ -99,24 +100,41 @@ export function destroyIdle(agent: http.Agent): void {
 
 /** Uses the socket's one timer first as connect timeout, then as idle timeout. */
 function applyTimeouts(socket: Socket, connectEvent: string, limits: ConnectionLimits): void {
+  let dueAt = performance.now() + limits.connectTimeoutMs;
+  const onConnectTimeout = (): void => {
+    const isBlocked = wasBlocked(dueAt);
+    // If this process was blocked, its timers run before the events that arrived meanwhile. setImmediate lets
+    // those events run first, so that the node is not marked as failed.
+    setImmediate(() => {
+      if (established.has(socket)) return;
+      if (!isBlocked) socket.destroy(new NodeTimeout('connection timed out'));
+      else {
+        // The name of the node may be resolved only now.
+        dueAt = Infinity;
+        socket.setTimeout(limits.connectTimeoutMs);
+      }
+    });
+  };
   socket.setTimeout(limits.connectTimeoutMs);
-  socket.on('timeout', onTimeout);
+  socket.on('timeout', onConnectTimeout);
   socket.once(connectEvent, () => {
     established.add(socket);
+    socket.off('timeout', onConnectTimeout).on('timeout', breakSilence);
     socket.setTimeout(limits.idleTimeoutMs);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   });
 }
 
-function onTimeout(this: Socket): void {
-  if (established.has(this)) {
-    this.destroy(new NodeTimeout('no data within the idle timeout'));
-    return;
-  }
-  // If this process was blocked, its timers run before the events that arrived meanwhile. setImmediate lets
-  // those events run first, so that the node is not marked as failed.
+/**
+ * Closes a connection that was silent for its idle timeout. What arrived while this process was blocked is
+ * read first, and is no silence; neither is a request that was written since.
+ */
+export function breakSilence(this: Socket): void {
+  const { bytesRead, bytesWritten, writableLength } = this;
   setImmediate(() => {
-    if (!established.has(this)) this.destroy(new NodeTimeout('connection timed out'));
+    const isSilent = this.bytesRead === bytesRead && this.bytesWritten === bytesWritten;
+    if (isSilent && this.writableLength === writableLength)
+      this.destroy(new NodeTimeout('no data within the idle timeout'));
   });
 }

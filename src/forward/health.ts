@@ -2,7 +2,8 @@
 import { type Agent, type IncomingMessage } from 'node:http';
 import http from 'node:http';
 import https from 'node:https';
-import { type ConnectionLimits, createAgent, type NodeProtocol } from './agents.ts';
+import { PatientTimeout } from '../couch/patient-timeout.ts';
+import { type ConnectionLimits, createAgent, type NodeProtocol, NodeTimeout } from './agents.ts';
 import { type CouchNode, type NodeState } from './node.ts';
 
 /** Called with every change of state, for the log. `reason` is a short sentence. */
@@ -22,10 +23,11 @@ export interface HealthOptions {
    */
   readonly authorization?: () => string;
   readonly limits: ConnectionLimits;
+  /** A node that takes longer to answer `/_up` counts as down; 5 s by default. */
+  readonly probeTimeoutMs?: number;
   readonly onState?: StateListener;
 }
 
-/** A node that takes longer than this to answer `/_up` counts as down. */
 const PROBE_TIMEOUT_MS = 5000;
 /** A client can cause token checks at any rate, so they are limited to one per node and second. */
 const TOKEN_RECHECK_INTERVAL_MS = 1000;
@@ -38,12 +40,14 @@ export class HealthWatch {
   readonly #probedAt = new Map<CouchNode, number>();
   readonly #timers = new Map<CouchNode, NodeJS.Timeout>();
   readonly #agents = new Map<string, Agent>();
+  readonly #probeTimeoutMs: number;
   #stopped = false;
 
   constructor(nodes: readonly CouchNode[], options: HealthOptions) {
     this.#nodes = nodes;
     this.#options = options;
-    const limits = { ...options.limits, idleTimeoutMs: PROBE_TIMEOUT_MS };
+    this.#probeTimeoutMs = options.probeTimeoutMs ?? PROBE_TIMEOUT_MS;
+    const limits = { ...options.limits, idleTimeoutMs: this.#probeTimeoutMs };
     for (const { url } of nodes) {
       const protocol = new URL(url).protocol as NodeProtocol;
       if (!this.#agents.has(protocol)) this.#agents.set(protocol, createAgent(protocol, false, limits));
@@ -133,13 +137,16 @@ export class HealthWatch {
       const options = {
         ...(agent === undefined ? {} : { agent }),
         ...(authorization === undefined ? {} : { headers: { Authorization: authorization() } }),
-        signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
       };
       const request = get(url, options, (answer: IncomingMessage) => {
+        timeout.cancel();
         answer.resume();
         resolve(answer.statusCode ?? 0);
       });
-      request.once('error', reject);
+      const timeout = new PatientTimeout(this.#probeTimeoutMs, () =>
+        request.destroy(new NodeTimeout('no answer within the timeout')),
+      );
+      request.once('error', reject).once('close', () => timeout.cancel());
     });
   }
 

@@ -1,7 +1,7 @@
 // The kept connections to one node for short requests: undici clients, the newest one first.
 import { type Socket } from 'node:net';
 import { buildConnector, Client } from 'undici';
-import { type ConnectionLimits, KEEP_ALIVE_PROBE_MS, NodeTimeout } from './agents.ts';
+import { breakSilence, type ConnectionLimits, KEEP_ALIVE_PROBE_MS } from './agents.ts';
 
 /** CouchDB closes the connection that is idle the longest, so the newest one is the safest to reuse. */
 export class KeptConnections {
@@ -136,7 +136,3 @@ export class KeptConnection {
  * order: it fails an assertion if its parser is paused, and takes an answer without a length for complete.
  */
 const RESET_IN_ANSWER = 'NODE_RESET';
-
-function breakSilence(this: Socket): void {
-  this.destroy(new NodeTimeout('no data within the idle timeout'));
-}

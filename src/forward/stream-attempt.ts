@@ -120,9 +120,14 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
   #startAnswerTimeout(upstream: ClientRequest): void {
     if (this.#settled) return;
     this.#timer = setTimeout(
-      () => upstream.destroy(new NodeTimeout('no answer to a multipart request')),
+      // Timers run before the answers that arrived while this process was blocked.
+      () => setImmediate(() => this.#endUnanswered(upstream)),
       this.#services.multipartTimeoutMs,
     );
+  }
+
+  #endUnanswered(upstream: ClientRequest): void {
+    if (!this.#settled) upstream.destroy(new NodeTimeout('no answer to a multipart request'));
   }
 
   #release(): void {
