@@ -12,15 +12,15 @@ import { mirrorNameIn, permissionsIn, type StoredSecurity } from './security-doc
  * - `same`: it is the mirror of the record. `unmirrored`: a new database that has none yet.
  * - `older`: an older shard copy, or the mirror of a change under way. The record decides.
  * - `newer`: the record is older: the store was put back from a copy, or lost a write.
- * - `without record`: a writer that knows no records wrote it (`setup --adopt`, or an earlier version of
+ * - `bypassed`: a writer that knows no records wrote it (`setup --adopt`, or an earlier version of
  * Couchgate), and not within a race with this record.
  * - `reset`: CouchDB's default although the record had a mirror: the database was made again, or is an old
  * copy.
  * - `edited`: changed by hand.
- * - `unrecorded`: there is no record. `gone`: the record is that of a deleted database.
+ * - `no record`: it has none. `gone`: the record is that of a deleted database.
  */
 export type Agreement =
-  'same' | 'unmirrored' | 'older' | 'newer' | 'without record' | 'reset' | 'edited' | 'unrecorded' | 'gone';
+  'same' | 'unmirrored' | 'older' | 'newer' | 'bypassed' | 'reset' | 'edited' | 'no record' | 'gone';
 
 export interface InForce {
   readonly agreement: Agreement;
@@ -39,7 +39,7 @@ const RACE_MS = 60_000;
  * Compares a record with an object that was read of the same database, by the name that the object carries.
  */
 function agreementOf(record: PermissionRecord | undefined, object: StoredSecurity): Agreement {
-  if (record === undefined) return 'unrecorded';
+  if (record === undefined) return 'no record';
   const { state } = record;
   const name = mirrorNameIn(object);
   // A late write can put the object of a deleted database into the one that was made again.
@@ -54,7 +54,7 @@ function agreementOf(record: PermissionRecord | undefined, object: StoredSecurit
   if (name.revision !== undefined) return 'newer';
   // A record that was taken over from an object has made no change that another write could undo.
   const hasNoChange = !state.mirrored || state.via === 'migrate';
-  return hasNoChange || name.stamp > state.stamp + RACE_MS ? 'without record' : 'newer';
+  return hasNoChange || name.stamp > state.stamp + RACE_MS ? 'bypassed' : 'newer';
 }
 
 /** Returns the record if it takes part in the decision; `undefined` = the object alone decides. */
@@ -62,7 +62,7 @@ export function decidingRecord(
   record: PermissionRecord | undefined,
   agreement: Agreement,
 ): PermissionRecord | undefined {
-  return agreement === 'gone' || agreement === 'without record' ? undefined : record;
+  return agreement === 'gone' || agreement === 'bypassed' ? undefined : record;
 }
 
 /** Decides what is in force. `object` is the security object that CouchDB has. */

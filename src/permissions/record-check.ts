@@ -13,7 +13,7 @@ import { mirrorNameIn } from './security-document.ts';
  * - `made again`: the record is that of an earlier database of the name.
  * - `old copy`: a node has an older object.
  * - `old record`: the object is newer than the record: the store was put back from a copy.
- * - `without record`: a writer that knows no records has changed the object (`setup --adopt`, or an earlier
+ * - `bypassed`: a writer that knows no records has changed the object (`setup --adopt`, or an earlier
  * version of Couchgate).
  * - `edited`: somebody has changed the object in CouchDB. `reset`: it is CouchDB's default again.
  */
@@ -23,7 +23,7 @@ export const DRIFTS = [
   'made again',
   'old copy',
   'old record',
-  'without record',
+  'bypassed',
   'edited',
   'reset',
 ] as const;
@@ -46,11 +46,11 @@ export interface RecordCheckDeps {
 const DRIFT_OF: Readonly<Record<Agreement, Drift | undefined>> = {
   same: undefined,
   unmirrored: undefined,
-  unrecorded: undefined,
+  'no record': undefined,
   gone: undefined,
   older: 'old copy',
   newer: 'old record',
-  'without record': 'without record',
+  bypassed: 'bypassed',
   edited: 'edited',
   reset: 'reset',
 };
@@ -67,7 +67,7 @@ export async function checkDatabase(
     return mirrorNameIn(object) === undefined ? undefined : { database, drift: 'no record', nodes: [] };
   if (!record.isAtRest) return { database, drift: 'unfinished', nodes: [] };
   const isMadeAgain = record.state.generation.start !== (await records.reader.startOf(database));
-  if (isMadeAgain && seen.agreement !== 'without record') return { database, drift: 'made again', nodes: [] };
+  if (isMadeAgain && seen.agreement !== 'bypassed') return { database, drift: 'made again', nodes: [] };
   const found = (await objectsOfNodes(couch, nodeUrls, database)).flatMap(({ node, object: held }) =>
     held === undefined || held === 'away'
       ? []
@@ -86,7 +86,7 @@ export async function checkDatabase(
 
 /** The drift that needs most care: that of an object which another writer, or a person, has written. */
 function worstOf(agreements: readonly Agreement[]): Drift {
-  const order: readonly Agreement[] = ['without record', 'newer', 'edited', 'reset', 'older'];
+  const order: readonly Agreement[] = ['bypassed', 'newer', 'edited', 'reset', 'older'];
   const worst = order.find((agreement) => agreements.includes(agreement)) ?? 'older';
   return DRIFT_OF[worst] ?? 'old copy';
 }
@@ -98,7 +98,7 @@ export const REPAIRED_ALONE: ReadonlySet<Drift> = new Set([
   'made again',
   'old copy',
   'old record',
-  'without record',
+  'bypassed',
 ]);
 
 /**
@@ -113,7 +113,7 @@ export async function repairDatabase(
   const by = { by: '', via: 'repair' } as const;
   switch (drift) {
     case 'no record':
-    case 'without record':
+    case 'bypassed':
       return records.takeOver(database);
     case 'unfinished':
       return records.finisher.heal(database);

@@ -92,11 +92,11 @@ export class RecordMaintenance {
   }
 
   /** Checks the databases without a record, or all of them. Rejects with `Unavailable`. */
-  async sweep(which: 'unrecorded' | 'all'): Promise<void> {
+  async sweep(which: 'no record' | 'all'): Promise<void> {
     const { couch, permissions, isKept } = this.#options;
     for await (const database of allDatabases(couch, isKept)) {
       if (this.#stop.signal.aborted) return;
-      if (which === 'unrecorded' && (permissions.index.recordOf(database)?.start ?? null) !== null) continue;
+      if (which === 'no record' && (permissions.index.recordOf(database)?.start ?? null) !== null) continue;
       await this.inspect(database);
       await this.#pause(PAUSE_MS);
     }
@@ -107,7 +107,7 @@ export class RecordMaintenance {
     // Random, so that several replicas do not check the same database at the same time.
     await this.#pause(delayMs * (1 + Math.random()));
     let sweptAt = performance.now() - Math.random() * sweepMs * 0.5;
-    await this.sweep('unrecorded').catch((error: unknown) => this.#reportSweep(error));
+    await this.sweep('no record').catch((error: unknown) => this.#reportSweep(error));
     while (!this.#stop.signal.aborted) {
       await this.#pause(delayMs);
       const waiting = [...this.#waiting];

@@ -63,7 +63,7 @@ export class RecordReader {
     const seen = seenOf(database, record, read);
     const isSuspect =
       seen.agreement === 'reset' ||
-      (seen.agreement === 'unrecorded' && mirrorNameIn(read)?.revision !== undefined);
+      (seen.agreement === 'no record' && mirrorNameIn(read)?.revision !== undefined);
     return isSuspect ? this.#withNewestObject(seen) : seen;
   }
 

@@ -264,7 +264,7 @@ const ROWS: readonly Row[] = [
       await opened.put('ann');
       setAll(opened, withoutRecord(NOW + 100_000, 'ann', 'bob'));
     },
-    drift: 'without record',
+    drift: 'bypassed',
     before: ['ann', 'bob'],
     after: ['ann', 'bob'],
   },
@@ -286,7 +286,7 @@ const ROWS: readonly Row[] = [
       await opened.repair();
       setAll(opened, withoutRecord(NOW, 'ann', 'bob'));
     },
-    drift: 'without record',
+    drift: 'bypassed',
     before: ['ann', 'bob'],
     after: ['ann', 'bob'],
   },
