@@ -55,7 +55,7 @@ import { BadRequest } from './http-errors.ts';
 import { readinessOf, type ServerState } from './readiness.ts';
 import { type Services } from './services.ts';
 import { dataFolders } from './setup/check-at-rest.ts';
-import { ClusterCheck } from './setup/cluster-check.ts';
+import { InstallationCheck } from './setup/installation-check.ts';
 
 /** Builds the forwarding with its settings. */
 export function createForward({
@@ -258,7 +258,7 @@ function operatorAnswers(services: Services, forwarding: Forwarding, state: Serv
       openFeeds: forwarding.openFeeds,
     }),
     ...clusterCheckHandlers({
-      clusterCheck: new ClusterCheck({ ...services, folders: dataFolders(settings) }),
+      installationCheck: new InstallationCheck({ ...services, folders: dataFolders(settings) }),
       isStillPermitted,
     }),
     ...backupHandlers(backup),

@@ -31,7 +31,7 @@ export interface CheckedNode {
 }
 
 /** What `couchgate setup` would say. */
-export interface ClusterCheck {
+export interface InstallationReport {
   readonly checked_at: string;
   readonly passed: boolean;
   readonly nodes: readonly CheckedNode[];
@@ -69,6 +69,6 @@ export async function readCluster(signal: AbortSignal): Promise<Cluster> {
 }
 
 /** Runs the check; it takes some seconds if a node is slow. */
-export async function checkCluster(signal: AbortSignal): Promise<ClusterCheck> {
-  return (await call<ClusterCheck>({ path: '_api/v2/cluster/check', signal })).body;
+export async function checkCluster(signal: AbortSignal): Promise<InstallationReport> {
+  return (await call<InstallationReport>({ path: '_api/v2/cluster/check', signal })).body;
 }

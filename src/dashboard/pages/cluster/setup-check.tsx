@@ -1,7 +1,12 @@
 // What `couchgate setup` would say about the settings of the nodes and the disks, on demand.
 import { Alert, Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { type CheckedNode, checkCluster, type ClusterCheck, type SettingCheck } from '../../api/cluster.ts';
+import {
+  type CheckedNode,
+  checkCluster,
+  type InstallationReport,
+  type SettingCheck,
+} from '../../api/cluster.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
@@ -34,7 +39,7 @@ export function SetupCheck() {
 function Checked({
   checked: { checked_at: at, passed, nodes, folders },
 }: {
-  readonly checked: ClusterCheck;
+  readonly checked: InstallationReport;
 }) {
   const hasFailures = nodes.some(
     ({ state, checks }) => state === 'refused' || checks.some(({ result }) => result === 'failed'),

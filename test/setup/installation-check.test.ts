@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { type CouchRequest } from '../../src/couch/couch.ts';
 import { Unavailable } from '../../src/http-errors.ts';
 import { type AtRest } from '../../src/setup/at-rest.ts';
-import { ClusterCheck, type ClusterCheckOptions } from '../../src/setup/cluster-check.ts';
+import { InstallationCheck, type InstallationCheckOptions } from '../../src/setup/installation-check.ts';
 import { RULES } from '../../src/setup/rules.ts';
 
 const HANDLERS = '{chttpd_auth, jwt_authentication_handler}';
@@ -23,9 +23,9 @@ interface Node {
   readonly state?: string;
 }
 
-function checkOf(nodes: Readonly<Record<string, Node>>, more: Partial<ClusterCheckOptions> = {}) {
+function checkOf(nodes: Readonly<Record<string, Node>>, more: Partial<InstallationCheckOptions> = {}) {
   const asked: CouchRequest[] = [];
-  const check = new ClusterCheck({
+  const check = new InstallationCheck({
     couch: {
       ask(request) {
         asked.push(request);
@@ -54,7 +54,7 @@ function checkOf(nodes: Readonly<Record<string, Node>>, more: Partial<ClusterChe
   return { check, asked };
 }
 
-describe('the check of the cluster', () => {
+describe('the check of the installation', () => {
   it('passes a node that setup would not change, and asks it twice', async () => {
     const { check, asked } = checkOf({ 'http://a:5984': {} });
     const { passed, nodes, folders } = await check.run();

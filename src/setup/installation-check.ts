@@ -4,7 +4,7 @@ import { nodeName } from '../couch/failure.ts';
 import { atRestOf, type AtRest } from './at-rest.ts';
 import { checkSettings, type CheckedNode } from './settings-check.ts';
 
-export interface ClusterCheckOptions {
+export interface InstallationCheckOptions {
   readonly couch: Pick<Couch, 'ask'>;
   /** `state` and `reason` as forwarding knows them. */
   readonly nodes: {
@@ -18,7 +18,7 @@ export interface ClusterCheckOptions {
 }
 
 /** The answer of the endpoint. */
-export interface ClusterChecked {
+export interface InstallationReport {
   /** ISO 8601. */
   readonly checked_at: string;
   /** True if every node was checked and no rule failed. Encryption at rest does not count. */
@@ -45,28 +45,28 @@ const NOT_LOOKED_AT: AtRest = {
 /** States of a node that answers. Others are not asked, so that no request waits for its timeout. */
 const ANSWERING = new Set(['up', 'half-open', 'draining']);
 
-export class ClusterCheck {
-  readonly #options: ClusterCheckOptions;
+export class InstallationCheck {
+  readonly #options: InstallationCheckOptions;
   readonly #now: () => number;
-  #running: Promise<ClusterChecked> | undefined;
-  #last: { readonly at: number; readonly checked: ClusterChecked } | undefined;
+  #running: Promise<InstallationReport> | undefined;
+  #last: { readonly at: number; readonly checked: InstallationReport } | undefined;
   /** Reads that have not ended: a folder on a dead network mount occupies a thread for good. */
   readonly #looking = new Set<string>();
 
-  constructor(options: ClusterCheckOptions) {
+  constructor(options: InstallationCheckOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
   }
 
   /** Runs the check, or takes the one that runs or has just run. */
-  run(): Promise<ClusterChecked> {
+  run(): Promise<InstallationReport> {
     if (this.#last !== undefined && this.#now() - this.#last.at < MAX_AGE_MS)
       return Promise.resolve(this.#last.checked);
     this.#running ??= this.#check().finally(() => (this.#running = undefined));
     return this.#running;
   }
 
-  async #check(): Promise<ClusterChecked> {
+  async #check(): Promise<InstallationReport> {
     const { nodes: known, folders: named } = this.#options;
     const [nodes, folders] = await Promise.all([
       Promise.all(known.report().map((node) => this.#checkNode(node))),
@@ -85,7 +85,9 @@ export class ClusterCheck {
     url,
     state,
     reason,
-  }: ReturnType<ClusterCheckOptions['nodes']['report']>[number]): Promise<ClusterChecked['nodes'][number]> {
+  }: ReturnType<InstallationCheckOptions['nodes']['report']>[number]): Promise<
+    InstallationReport['nodes'][number]
+  > {
     const node = nodeName(url);
     if (!ANSWERING.has(state))
       return { node, state: 'away', reason: reason === '' ? null : reason, checks: [] };
@@ -93,8 +95,8 @@ export class ClusterCheck {
   }
 
   /** One folder after the other, so that a slow file system occupies one thread. */
-  async #folders(named: ReadonlyMap<string, string>): Promise<ClusterChecked['folders']> {
-    const found: ClusterChecked['folders'][number][] = [];
+  async #folders(named: ReadonlyMap<string, string>): Promise<InstallationReport['folders']> {
+    const found: InstallationReport['folders'][number][] = [];
     for (const [path, folder] of named) {
       const state = await this.#look(path);
       found.push({
