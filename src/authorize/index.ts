@@ -8,20 +8,10 @@ import { inspectBody } from '../body/inspect.ts';
 import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader, type BodyRules } from '../body/read.ts';
 import { createShortBodyBudget, shortBodyLength } from '../body/short-body.ts';
-import { servesStoredPages } from '../catalogue/functions.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
-import {
-  BadRequest,
-  Forbidden,
-  MethodNotAllowed,
-  NotFound,
-  TooBusy,
-  TooLarge,
-  Unauthorized,
-  type HttpError,
-} from '../http-errors.ts';
+import { TooLarge, Unauthorized } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { type PermissionReader } from '../permissions/permission-store.ts';
@@ -41,6 +31,8 @@ import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
 import { decideOwnUser, type UserSettings } from './own-user.ts';
+import { fail, refusal } from './refusal.ts';
+import { restrict } from './restrict.ts';
 
 export interface AuthorizeDeps extends BodyLimits, UserSettings {
   readonly permissions: Pick<PermissionReader, 'permissionsOf'>;
@@ -62,14 +54,6 @@ export interface AuthorizeDeps extends BodyLimits, UserSettings {
 
 type Deps = AuthorizeDeps & { readonly shortBodies: BodyBudget };
 
-const NOT_ON_DASHBOARD: Decision = Object.freeze({
-  allow: false,
-  status: 403,
-  reason: 'The listener of the dashboard serves no attachments, no functions and no other pages.',
-  rule: 'dashboard listener',
-  needed: 'another listener',
-});
-
 /** The stated length of a kept body was checked before. */
 const KEPT: BodyRules = Object.freeze({ limitBytes: Infinity, budget: 'reserved' });
 
@@ -81,9 +65,6 @@ interface Exchange {
 
 type Permissions = DatabasePermissions | undefined;
 type Allowed = Extract<Decision, { allow: true }>;
-
-/** Delay of the 503 for a caller with too many concurrent reads. */
-const TOO_BUSY_DELAY_MS = 1000;
 
 /**
  * Writes `context.decision`, then continues with the request or refuses it. Creates no promise if the
@@ -302,26 +283,6 @@ function requireValid(isValid: boolean, { outcome }: Context): void {
   throw error;
 }
 
-/** Applies what depends on where a request comes from: the listener, and the address of the owner. */
-function restrict(context: Context, decision: Decision): Decision {
-  if (context.isOnDashboardListener && decision.allow && servesStoredPages(decision.endpoint))
-    return NOT_ON_DASHBOARD;
-  return restrictOwner(context, decision);
-}
-
-/** Refuses the owner on addresses outside `owner_allow`. */
-function restrictOwner(context: Context, decision: Decision): Decision {
-  if (!decision.allow || decision.rule !== 'owner' || context.client?.mayAdminister !== false)
-    return decision;
-  return {
-    allow: false,
-    status: 403,
-    reason: 'The server admin may not act from this address.',
-    rule: 'owner address',
-    needed: 'an address for owner operations',
-  };
-}
-
 function finish(deps: Deps, exchange: Exchange, decision: Decision, next: NextFunction): void {
   exchange.context.decision = decision;
   if (!decision.allow) {
@@ -334,21 +295,4 @@ function finish(deps: Deps, exchange: Exchange, decision: Decision, next: NextFu
   }
   watchUpload(deps.revocationWatch, exchange, decision);
   next();
-}
-
-/**
- * Continues with an error. Delays the 503 of a caller with too many reads: thousands of connections that
- * retry at once would starve the event loop (H15).
- */
-function fail(error: unknown, next: NextFunction): void {
-  if (error instanceof TooBusy) setTimeout(() => next(error), TOO_BUSY_DELAY_MS);
-  else next(error);
-}
-
-function refusal({ status, error, reason }: Decision & { readonly allow: false }): HttpError {
-  if (status === 401) return new Unauthorized(reason);
-  if (status === 403) return new Forbidden(reason);
-  if (status === 404) return new NotFound(reason, error);
-  if (status === 405) return new MethodNotAllowed(reason);
-  return new BadRequest(reason, error);
 }
