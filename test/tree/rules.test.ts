@@ -331,12 +331,37 @@ describe('a rule of the source tree', () => {
     );
   });
 
+  it('filesAreShort finds a file that is too long, and a limit that no file needs', () => {
+    const rule = rules.filesAreShort({
+      'a/table.ts': 310,
+      'a/grown.ts': 310,
+      'a/short.ts': 310,
+      'a/gone.ts': 310,
+    });
+    const lines = (count: number): string => 'f();\n'.repeat(count);
+    assert.deepEqual(
+      offences(rule, {
+        'a/table.ts': lines(310),
+        'a/grown.ts': lines(311),
+        'a/short.ts': lines(300),
+        'a/other.ts': lines(301),
+        'a/fine.ts': lines(300),
+      }),
+      [
+        'a/grown.ts: has 311 lines, at most 310 are allowed',
+        'a/other.ts: has 301 lines, at most 300 are allowed',
+        'a/short.ts: has no more than 300 lines: it needs no limit of its own',
+        'a/gone.ts: has no more than 300 lines: it needs no limit of its own',
+      ],
+    );
+  });
+
   it('is shown here, whichever it is', () => {
-    const shown = new Set<string>(CASES.map(({ rule }) => rule)).add('packagesAreDependencies');
-    const helpers = new Set(['codeLinesOf']);
+    const shown = new Set<string>(CASES.map(({ rule }) => rule));
+    shown.add('packagesAreDependencies').add('filesAreShort');
     assert.deepEqual(
       Object.entries(rules)
-        .filter(([name, value]) => typeof value === 'function' && !helpers.has(name) && !shown.has(name))
+        .filter(([name, value]) => typeof value === 'function' && !shown.has(name))
         .map(([name]) => name),
       [],
     );

@@ -210,10 +210,30 @@ export const commentsFitTheLine: Rule = (files) =>
   });
 
 /** The lines of a file that are neither empty nor comments. */
-export const codeLinesOf = ({ text }: SourceFile): number =>
+const codeLinesOf = ({ text }: SourceFile): number =>
   text.split('\n').filter((line) => line.trim() !== '' && !/^\s*(?:\/\/|\/\*|\*)/.test(line)).length;
 
 export const appHoldsTheOrderOnly: Rule = (files) =>
   files
     .filter((file) => file.path === 'app.ts' && codeLinesOf(file) > 80)
     .map((file) => ({ path: file.path, what: `has ${codeLinesOf(file)} lines of code` }));
+
+const MAX_LINES = 300;
+
+/**
+ * A file is short, or it is named with a limit of its own, which it keeps. A name of a file that is short, or
+ * of no file, offends too: so the list cannot become one of permissions.
+ */
+export const filesAreShort =
+  (long: Readonly<Record<string, number>>): Rule =>
+  (files) => {
+    const lines = new Map(files.map(({ path, text }) => [path, text.split('\n').length - 1]));
+    const tooLong = [...lines].flatMap(([path, count]) => {
+      const most = long[path] ?? MAX_LINES;
+      return count > most ? [{ path, what: `has ${count} lines, at most ${most} are allowed` }] : [];
+    });
+    const unneeded = Object.keys(long)
+      .filter((path) => (lines.get(path) ?? 0) <= MAX_LINES)
+      .map((path) => ({ path, what: `has no more than ${MAX_LINES} lines: it needs no limit of its own` }));
+    return [...tooLong, ...unneeded];
+  };

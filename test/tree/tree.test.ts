@@ -4,7 +4,6 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import * as rules from './rules.ts';
-import { codeLinesOf } from './rules.ts';
 import { packageImportsOf, type SourceFile } from './source-file.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -16,6 +15,15 @@ const SRC = join(ROOT, 'src');
  */
 const KNOWN_OFFENCES: Readonly<Record<string, readonly string[]>> = {
   'has no cycle between folders': ['couch-services.ts → services.ts → couch-services.ts'],
+};
+
+/** Files that are long today, and how long each may be: an entry goes when its file is short. */
+const LONG_FILES: Readonly<Record<string, number>> = {
+  'backup/restore-store.ts': 350,
+  'catalogue/catalogue.ts': 330,
+  'config/settings.ts': 650,
+  'permissions/cached-permission-store.ts': 390,
+  'steps.ts': 320,
 };
 
 const filesIn = (folder: string): readonly SourceFile[] =>
@@ -108,8 +116,8 @@ describe('the source tree', () => {
     );
   });
 
-  it('reports files of more than 200 lines of code: a reason to look, not a failure', (t) => {
-    for (const file of files)
-      if (codeLinesOf(file) > 200) t.diagnostic(`${file.path} has ${codeLinesOf(file)} lines of code`);
+  it('has no file of more than 300 lines, but for those that LONG_FILES names with a limit of their own', () => {
+    const all = [...files, ...dashboard.map(({ path, text }) => ({ path: `dashboard/${path}`, text }))];
+    assert.deepEqual(rules.filesAreShort(LONG_FILES)(all), []);
   });
 });
