@@ -92,6 +92,7 @@ describe('asking CouchDB', () => {
     assert.deepEqual(await couch.ask({ method: 'GET', path: '/a%2Fb/_security?x=%2F' }), {
       status: 202,
       body: { a: 1 },
+      bytes: '{"a":1}\n'.length,
     });
     const [received] = up.received;
     assert.deepEqual(
@@ -132,6 +133,7 @@ describe('asking CouchDB', () => {
       assert.deepEqual(await couch.ask({ method: 'PUT', path: '/db', body: {} }), {
         status,
         body: { error, reason },
+        bytes: `${JSON.stringify({ error, reason })}\n`.length,
       });
     });
   }
@@ -141,6 +143,7 @@ describe('asking CouchDB', () => {
     assert.deepEqual(await client([up.url]).couch.ask({ method: 'HEAD', path: '/db' }), {
       status: 200,
       body: undefined,
+      bytes: 0,
     });
   });
 
