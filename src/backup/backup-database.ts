@@ -10,6 +10,8 @@ import { type IndexReader, type IndexRef } from './index-file.ts';
 import { LeafWriter } from './leaf-writer.ts';
 import { type Lock } from './lock.ts';
 import { FULL_SPEED, rest, type Pace } from './pace.ts';
+import { PackWriter } from './pack.ts';
+import { Patience } from './patience.ts';
 import { PresentIds } from './present-ids.ts';
 import { type Repository } from './repository.ts';
 import {
@@ -38,6 +40,8 @@ export interface BackupContext {
   readonly signal?: AbortSignal;
   /** How fast it reads; default: at full speed. */
   readonly pace?: Pace;
+  /** How long all databases of a run may wait for documents that cannot be read. */
+  readonly patience?: Patience;
   /** The second cluster, which gets the snapshots too. */
   readonly target?: SecondCluster | undefined;
 }
@@ -119,7 +123,7 @@ class DatabaseRun {
 
   /** Reads the feed to its end. Throws `Cancelled` after an abort, when what was read is on disk. */
   async #readChanges(begin: PartialRun): Promise<PartialRun> {
-    const { repository, onEvent, signal, pace = FULL_SPEED } = this.#context;
+    const { repository, onEvent, signal, pace = FULL_SPEED, patience = new Patience() } = this.#context;
     const database = this.#database;
     let state = begin;
     const changes = new ChangeReader(
@@ -128,7 +132,11 @@ class DatabaseRun {
         writer: this.#writer,
         signal,
         pace,
-        reader: new DocumentReader(this.#source, storeIn(repository, pace, signal)),
+        reader: new DocumentReader(this.#source, {
+          store: storeIn(repository, pace, signal),
+          startPack: () => new PackWriter(repository),
+          patience,
+        }),
         chain: await Chain.open(repository, begin.index, { cache: this.#indexFiles }),
         onProgress: (documents, bytes, pending) =>
           onEvent({ type: 'progress', database, documents, bytes, pending }),

@@ -6,6 +6,7 @@ import { HttpError } from '../http-errors.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { BackupError, Cancelled, RepositoryLocked, type BackupExitCode } from './errors.ts';
+import { Patience } from './patience.ts';
 import { writeToSecondCluster } from './second-cluster.ts';
 import { type Snapshot } from './snapshot.ts';
 
@@ -58,11 +59,12 @@ export async function backupDatabases(
   databases: readonly string[],
 ): Promise<RunOutcome> {
   const outcomes: DatabaseOutcome[] = [];
+  const patience = new Patience();
   let exitCode: 0 | BackupExitCode = 0;
   for (const database of databases) {
     if (context.signal?.aborted === true) throw new Cancelled('The backup was cancelled.');
     try {
-      const snapshot = await backupDatabase(context, database);
+      const snapshot = await backupDatabase({ patience, ...context }, database);
       const target = await copyToTarget(context, snapshot);
       outcomes.push({ database, snapshot, ...(target === undefined ? {} : { target }) });
       if (!snapshot.complete || target !== undefined) exitCode = 3;
@@ -102,10 +104,14 @@ export async function copyToTarget(
   }
 }
 
-/** Returns a sentence for an expected failure; rethrows everything else, which is a fault of Couchgate. */
+/**
+ * Returns a sentence for a failure. Of a fault of Couchgate it has the name only, because its text may hold
+ * anything. Rethrows an error of the file system.
+ */
 export function sentenceOf(error: unknown): string {
   if (error instanceof BackupError) return error.message;
   if (error instanceof HttpError)
     return error.detail === undefined ? error.reason : `${error.reason} (${error.detail})`;
-  throw error;
+  if (!(error instanceof Error) || 'syscall' in error) throw error;
+  return `Something failed unexpectedly (${error.name}).`;
 }

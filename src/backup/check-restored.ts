@@ -56,7 +56,7 @@ async function indexOf(
   onEvent: OnEvent,
 ): Promise<{ readonly refs: readonly IndexRef[]; readonly problems: readonly Problem[] }> {
   const source = new DatabaseSource(couch, database);
-  const reader = new DocumentReader(source, hashOnly);
+  const reader = new DocumentReader(source, { store: hashOnly });
   const problems: Problem[] = [];
   let refs: readonly IndexRef[] = [];
   let entries: IndexEntry[] = [];

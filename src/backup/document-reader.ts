@@ -2,11 +2,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AttachmentReader, AttachmentUnreadable, type StoreContent } from './attachment-reader.ts';
 import { storeAttachment } from './attachment-store.ts';
+import { documentFault } from './document-fault.ts';
 import { type IndexedLeaf, type IndexEntry } from './index-file.ts';
 import { contentOf, type StoredAttachment } from './index-shape.ts';
 import { contentHash, membersOf, type AttachmentStub, type LeafText } from './leaf.ts';
+import { storeLargeDocument } from './large-document.ts';
 import { type LeafToStore } from './leaf-writer.ts';
 import { paced, type Pace } from './pace.ts';
+import { type PackWriter } from './pack.ts';
+import { Patience } from './patience.ts';
 import { type Repository } from './repository.ts';
 import { isMissing, type DatabaseSource, type DocumentRead } from './source.ts';
 
@@ -26,16 +30,26 @@ export type DocumentOutcome =
 
 const ATTEMPTS = 4;
 const PAUSE_MS = 250;
-/** How long an attachment is tried again while CouchDB does not answer. */
-const PATIENCE_MS = 10_000;
 
-/** Reads documents. Attachments go to `store`. */
+export interface DocumentReaderDeps {
+  /** Stores the content of attachments. */
+  readonly store: StoreContent;
+  /** Begins a pack for a document that is too large for a batch; absent if nothing is stored. */
+  readonly startPack?: () => PackWriter;
+  readonly patience?: Patience;
+}
+
+/** Reads documents, and stores attachments and very large documents. */
 export class DocumentReader {
   readonly #source: DatabaseSource;
+  readonly #startPack: (() => PackWriter) | undefined;
+  readonly #patience: Patience;
   readonly #attachments: AttachmentReader;
 
-  constructor(source: DatabaseSource, store: StoreContent) {
+  constructor(source: DatabaseSource, { store, startPack, patience = new Patience() }: DocumentReaderDeps) {
     this.#source = source;
+    this.#startPack = startPack;
+    this.#patience = patience;
     this.#attachments = new AttachmentReader(source, store);
   }
 
@@ -45,36 +59,59 @@ export class DocumentReader {
     const outcomes: DocumentOutcome[] = [];
     for (const [at, document] of wanted.entries()) {
       const read = reads[at] ?? { id: document.id, error: 'CouchDB returned no result' };
-      outcomes.push(plainOutcome(document, read) ?? (await this.#document(document, read)));
+      outcomes.push(plainOutcome(document, read) ?? (await this.#guarded(document, read)));
     }
     return outcomes;
+  }
+
+  /** A fault that one document causes must not end the backup of the others (H39.2). */
+  async #guarded(document: WantedDocument, read: DocumentRead): Promise<DocumentOutcome> {
+    try {
+      return await this.#document(document, read);
+    } catch (error) {
+      const problem = documentFault(error);
+      if (problem === undefined) throw error;
+      return { id: document.id, problem };
+    }
   }
 
   /** Stores one document. Reads it again if it, or one of its attachments, could not be read. */
   async #document(document: WantedDocument, first: DocumentRead): Promise<DocumentOutcome> {
     const { id } = document;
     let read: DocumentRead = first;
-    let problem: string;
     let { revs } = document;
     for (let attempt = 1; ; attempt += 1) {
       const missing = missingRevs(revs, read);
       if (missing.length > 0) read = await this.#byRevision(id, missing, read);
-      if ('error' in read) problem = read.error;
-      else
-        try {
-          return await this.#leaves(document, read.leaves);
-        } catch (error) {
-          if (!(error instanceof AttachmentUnreadable)) throw error;
-          problem = error.message;
-        }
-      if (attempt === ATTEMPTS) break;
-      await delay(PAUSE_MS * attempt);
-      // The document may have changed since the feed was read, or may be purged.
-      revs = await this.#source.leafRevisions(id);
-      if (isMissing(problem) && revs.length === 0) return { id, gone: true };
-      [read = first] = await this.#source.leaves([id]);
+      const failed = await this.#stored(document, read);
+      if (!('mayPass' in failed)) return failed;
+      const { problem, mayPass } = failed;
+      if (attempt === ATTEMPTS || !this.#patience.isLeft) return { id, problem };
+      const again = await this.#patience.spend(async () => {
+        await delay(PAUSE_MS * attempt);
+        // The document may have changed since the feed was read, or may be purged.
+        revs = await this.#source.leafRevisions(id);
+        if (isMissing(problem) && revs.length === 0) return { id, gone: true } as const;
+        if (!mayPass && 'leaves' in read && hasSame(revs, read.leaves)) return { id, problem };
+        [read = first] = await this.#source.leaves([id]);
+        return undefined;
+      });
+      if (again !== undefined) return again;
     }
-    return { id, problem };
+  }
+
+  /** `mayPass` = another attempt may succeed although the document is the same. */
+  async #stored(
+    document: WantedDocument,
+    read: DocumentRead,
+  ): Promise<DocumentOutcome | { readonly problem: string; readonly mayPass: boolean }> {
+    if ('error' in read) return { problem: read.error, mayPass: true };
+    try {
+      return 'isLarge' in read ? await this.#large(document) : await this.#leaves(document, read.leaves);
+    } catch (error) {
+      if (!(error instanceof AttachmentUnreadable)) throw error;
+      return { problem: error.message, mayPass: error.mayPass };
+    }
   }
 
   /**
@@ -83,32 +120,65 @@ export class DocumentReader {
    */
   async #byRevision(id: string, missing: readonly string[], read: DocumentRead): Promise<DocumentRead> {
     const others = await this.#source.revisions(id, missing);
-    if ('error' in others || 'error' in read) return others;
+    if (!('leaves' in others) || !('leaves' in read)) return others;
     return { id, leaves: [...read.leaves, ...others.leaves] };
   }
 
-  async #leaves({ id, known }: WantedDocument, leaves: readonly LeafText[]): Promise<DocumentOutcome> {
+  async #large(document: WantedDocument): Promise<DocumentOutcome> {
+    const { id } = document;
+    const revs = await this.#source.leafRevisions(id);
+    if (revs.length === 0) return { id, gone: true };
+    const store = (leaf: LeafText) => this.#leaf(document, leaf);
+    const read = await storeLargeDocument(this.#source, { id, revs }, store, this.#startPack?.());
+    return { id, ...read };
+  }
+
+  async #leaves(document: WantedDocument, leaves: readonly LeafText[]): Promise<DocumentOutcome> {
     const stored: LeafToStore[] = [];
     let bytes = 0;
     for (const leaf of leaves) {
-      const attachments: StoredAttachment[] = [];
-      for (const stub of leaf.stubs) {
-        const one = knownAttachment(known, stub) ?? (await this.#attachments.read(leaf, stub, PATIENCE_MS));
-        attachments.push(one);
-        bytes += one.length;
-      }
-      const hash = contentHash(leaf, new Map(attachments.map((one) => [one.name, contentOf(one)])));
-      const same = sameLeaf(known, leaf.rev, hash);
-      stored.push(same === undefined ? { leaf, hash, attachments } : { stored: same });
-      bytes += leaf.raw.length;
+      const { one, bytes: size } = await this.#leaf(document, leaf);
+      stored.push(one);
+      bytes += size;
     }
-    return { id, leaves: stored, bytes };
+    return { id: document.id, leaves: stored, bytes };
   }
+
+  async #leaf(
+    { known }: WantedDocument,
+    leaf: LeafText,
+  ): Promise<{ readonly one: LeafToStore; readonly bytes: number }> {
+    const attachments: StoredAttachment[] = [];
+    let bytes = leaf.raw.length;
+    for (const stub of leaf.stubs) {
+      const one = knownAttachment(known, stub) ?? (await this.#attachment(leaf, stub));
+      attachments.push(one);
+      bytes += one.length;
+    }
+    const hash = contentHash(leaf, new Map(attachments.map((one) => [one.name, contentOf(one)])));
+    const same = sameLeaf(known, leaf.rev, hash);
+    return { one: same === undefined ? { leaf, hash, attachments } : { stored: same }, bytes };
+  }
+
+  async #attachment(leaf: LeafText, stub: AttachmentStub): Promise<StoredAttachment> {
+    const begin = performance.now();
+    try {
+      return await this.#attachments.read(leaf, stub, this.#patience.forReadMs);
+    } catch (error) {
+      this.#patience.spent(performance.now() - begin);
+      throw error;
+    }
+  }
+}
+
+function hasSame(revs: readonly string[], leaves: readonly LeafText[]): boolean {
+  const read = new Set(leaves.map(({ rev }) => rev));
+  return revs.length === read.size && revs.every((rev) => read.has(rev));
 }
 
 /** The outcome of a document that was read completely and has no attachments: most are, and need no wait. */
 function plainOutcome({ id, revs, known }: WantedDocument, read: DocumentRead): DocumentOutcome | undefined {
-  if ('error' in read || missingRevs(revs, read).length > 0) return undefined;
+  if (!('leaves' in read) || missingRevs(revs, read).length > 0) return undefined;
   const leaves: LeafToStore[] = [];
   let bytes = 0;
   for (const leaf of read.leaves) {
@@ -123,6 +193,8 @@ function plainOutcome({ id, revs, known }: WantedDocument, read: DocumentRead): 
 /** The revisions that are neither among the leaves nor ancestors of one. */
 function missingRevs(revs: readonly string[], read: DocumentRead): readonly string[] {
   if ('error' in read) return revs;
+  // They are read one by one.
+  if ('isLarge' in read) return [];
   return revs.filter((rev) => !read.leaves.some((leaf) => leaf.rev === rev || hasAncestor(leaf, rev)));
 }
 

@@ -10,6 +10,7 @@ import { forgetByPolicy, parsePolicy, removeForgotten } from './forget.ts';
 import { backupInstance, instanceDatabases, requireEncryption, secondCluster } from './instance.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { BESIDE_CLIENTS } from './pace.ts';
+import { Patience } from './patience.ts';
 import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
 import { prune } from './prune.ts';
 import { RepositoryInUse } from './readers.ts';
@@ -59,7 +60,7 @@ async function runBackup(
     const isEncrypted = repository.cipher !== undefined;
     const chosen = patterns.length === 0 ? settings.databases : patterns;
     const names = await chooseDatabases(couch, chosen, { store: settings.storeDatabase, isEncrypted });
-    const backup = { repository, lock, couch, signal, pace: BESIDE_CLIENTS };
+    const backup = { repository, lock, couch, signal, pace: BESIDE_CLIENTS, patience: new Patience() };
     const withInstance = settings.instance && patterns.length === 0;
     const ofInstance = settings.instance ? instanceDatabases(settings.storeDatabase) : [];
     const target = secondCluster(repository, context.target, settings.storeDatabase);

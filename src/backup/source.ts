@@ -4,7 +4,8 @@ import { type Readable } from 'node:stream';
 import { AnswerTooLarge, type CouchTransfer } from '../couch/transfer.ts';
 import { attachmentPath, databasePath } from '../couch/document-path.ts';
 import { parseJson, parseStored } from '../json/parse.ts';
-import { InvalidJson, JsonCursor } from './canonical.ts';
+import { JsonCursor } from './canonical.ts';
+import { documentFault, Refused } from './document-fault.ts';
 import { BackupError } from './errors.ts';
 import { leafOf, type LeafText } from './leaf.ts';
 import { type DatabaseProperties, type Problem } from './snapshot.ts';
@@ -37,7 +38,12 @@ export interface ChangesPage {
 /** The leaves of one document, or the reason why they cannot be read. */
 export type DocumentRead =
   | { readonly id: string; readonly leaves: readonly LeafText[] }
+  /** Its leaves are too large together. */
+  | { readonly id: string; readonly isLarge: true }
   | { readonly id: string; readonly error: string };
+
+/** Statuses of a request that do not depend on its documents. */
+const REFUSED_TO_ALL = new Set([401, 403, 404]);
 
 /** The database vanished, or was never there. */
 export class NoDatabase extends BackupError {}
@@ -98,11 +104,24 @@ export class DatabaseSource {
     return this.#json('/_security');
   }
 
-  /** Reads the next rows of the feed, at most `limit`. */
+  /** Reads the next rows of the feed, at most `limit`; fewer if they are very long. */
   async changes(since: string, limit = CHANGES_PAGE): Promise<ChangesPage> {
+    try {
+      return await this.#changes(since, limit, 'all_docs', MAX_ANSWER_BYTES);
+    } catch (error) {
+      if (!(error instanceof AnswerTooLarge)) throw error;
+      if (limit > 1) return this.changes(since, limit >>> 2 || 1);
+      // One document with very many leaves, which are then read by its id.
+      const page = await this.#changes(since, 1, 'main_only', Infinity);
+      return { ...page, rows: page.rows.map(({ id }) => ({ id, revs: [] })) };
+    }
+  }
+
+  async #changes(since: string, limit: number, style: string, maxBytes: number): Promise<ChangesPage> {
     // A sequence for every row would cost CouchDB as much as the row.
-    const query = `?style=all_docs&limit=${limit}&seq_interval=${limit}&since=${encodeURIComponent(since)}`;
-    const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}/_changes${query}` });
+    const query = `?style=${style}&limit=${limit}&seq_interval=${limit}&since=${encodeURIComponent(since)}`;
+    const path = `${this.#path}/_changes${query}`;
+    const answer = await this.#couch.ask({ method: 'GET', path }, maxBytes);
     if (answer.status !== 200) throw this.#failure(answer.status, '_changes');
     const body = this.#parsed(answer.bytes, '_changes') as {
       readonly results: readonly {
@@ -117,55 +136,57 @@ export class DatabaseSource {
   }
 
   /**
-   * Reads all leaves of the documents, with `_revisions`, without attachments. Every id has a result. An
-   * answer that is too large is read in halves.
+   * Reads all leaves of the documents, with `_revisions`, without attachments. Every id has a result. If an
+   * answer is too large or cannot be read, the documents are read in halves: one of them must not be the
+   * reason why others are not in the backup (H39.2).
    */
   async leaves(ids: readonly string[]): Promise<readonly DocumentRead[]> {
-    const limit = ids.length === 1 ? Infinity : MAX_ANSWER_BYTES;
+    const docs = ids.map((id) => ({ id }));
     try {
-      return documentsIn(
-        ids,
-        await this.#bulkGet(
-          ids.map((id) => ({ id })),
-          limit,
-        ),
-      );
+      return documentsIn(ids, await this.#bulkGet(docs, MAX_ANSWER_BYTES));
     } catch (error) {
-      const isUnreadable = error instanceof InvalidJson || error instanceof TypeError;
-      if (isUnreadable && ids.length === 1)
-        return [{ id: ids[0] ?? '', error: 'CouchDB did not return JSON' }];
-      if (!isUnreadable && !(error instanceof AnswerTooLarge)) throw error;
+      const [id = '', ...others] = ids;
+      const problem = documentFault(error);
+      if (problem === undefined) throw error;
+      if (others.length === 0)
+        return [error instanceof AnswerTooLarge ? { id, isLarge: true } : { id, error: problem }];
       const middle = ids.length >>> 1;
       return [...(await this.leaves(ids.slice(0, middle))), ...(await this.leaves(ids.slice(middle)))];
     }
   }
 
   /** Reads these revisions of one document. */
-  async revisions(id: string, revs: readonly string[]): Promise<DocumentRead> {
-    const bytes = await this.#bulkGet(
-      revs.map((rev) => ({ id, rev })),
-      Infinity,
-    );
-    const [read] = documentsIn([id], bytes);
-    return read ?? { id, error: 'CouchDB returned no result' };
+  async revisions(id: string, revs: readonly string[], maxBytes = MAX_ANSWER_BYTES): Promise<DocumentRead> {
+    const docs = revs.map((rev) => ({ id, rev }));
+    try {
+      const [read] = documentsIn([id], await this.#bulkGet(docs, maxBytes));
+      return read ?? { id, error: 'CouchDB returned no result' };
+    } catch (error) {
+      if (error instanceof AnswerTooLarge) return { id, isLarge: true };
+      const problem = documentFault(error);
+      if (problem === undefined) throw error;
+      return { id, error: problem };
+    }
   }
 
   async #bulkGet(docs: readonly object[], maxBytes: number): Promise<Buffer> {
     const path = `${this.#path}/_bulk_get?revs=true&att_encoding_info=true`;
     const request = { method: 'POST', path, body: JSON.stringify({ docs }), repeatable: true } as const;
     const answer = await this.#couch.ask(request, maxBytes);
-    if (answer.status !== 200) throw this.#failure(answer.status, '_bulk_get');
-    return answer.bytes;
+    if (answer.status === 200) return answer.bytes;
+    const failure = this.#failure(answer.status, '_bulk_get');
+    throw REFUSED_TO_ALL.has(answer.status) ? failure : new Refused(failure.message);
   }
 
-  /** The leaf revisions that the feed names now; none if the document was purged. */
+  /**
+   * The leaf revisions that the feed names now; none if the document was purged. Throws `AnswerTooLarge` if
+   * they are too many.
+   */
   async leafRevisions(id: string): Promise<readonly string[]> {
-    const answer = await this.#couch.ask({
-      method: 'POST',
-      path: `${this.#path}/_changes?filter=_doc_ids&style=all_docs`,
-      body: JSON.stringify({ doc_ids: [id] }),
-      repeatable: true,
-    });
+    const path = `${this.#path}/_changes?filter=_doc_ids&style=all_docs`;
+    const body = JSON.stringify({ doc_ids: [id] });
+    const request = { method: 'POST', path, body, repeatable: true } as const;
+    const answer = await this.#couch.ask(request, MAX_ANSWER_BYTES);
     if (answer.status !== 200) throw this.#failure(answer.status, '_changes');
     const { results } = parseJson(answer.bytes) as {
       readonly results: readonly { readonly changes: readonly { readonly rev: string }[] }[];
