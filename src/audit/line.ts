@@ -4,6 +4,7 @@ import { type ClientAddress, type Context } from '../context.ts';
 import { type Endpoint, type Permit } from '../catalogue/endpoint.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type ConnectionFacts } from './connection.ts';
+import { withoutControls } from './log-text.ts';
 import { maskTarget, startOf } from './mask.ts';
 import { interpret } from './outcome.ts';
 
@@ -89,12 +90,8 @@ export function quote(text: string): string {
   return `"${text}"`;
 }
 
-/** JSON.stringify does not escape U+2028, U+2029 and the C1 controls, which terminals interpret. */
 function escape(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\u007f-\u009f\u2028\u2029]/g,
-    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return withoutControls(JSON.stringify(text));
 }
 
 /**
@@ -221,5 +218,5 @@ function changeFields(context: Context, req: IncomingMessage): string {
     req.method !== 'GET' &&
     req.method !== 'HEAD';
   if (change === undefined) return isManagement ? ',"management":true' : '';
-  return `,"management":true,"change":${JSON.stringify(change)}`;
+  return `,"management":true,"change":${withoutControls(JSON.stringify(change))}`;
 }

@@ -1,5 +1,6 @@
 // Writes the operational log: JSON lines on stderr about Couchgate itself.
 import pino, { type Logger } from 'pino';
+import { withoutControls } from './log-text.ts';
 import { maskTarget } from './mask.ts';
 
 /**
@@ -14,6 +15,7 @@ export function createOperationalLog(level: string, destination: pino.Destinatio
       timestamp: pino.stdTimeFunctions.isoTime,
       messageKey: 'message',
       formatters: { level: (label) => ({ level: label }) },
+      hooks: { streamWrite: withoutControls },
       serializers: { err: shortError, error: shortError },
     },
     destination,
