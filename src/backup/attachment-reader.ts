@@ -2,12 +2,13 @@
 // hashes its content.
 import { createHash } from 'node:crypto';
 import { finished } from 'node:stream/promises';
-import { type Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Unavailable } from '../http-errors.ts';
 import { InvalidAnswer } from '../couch/transfer.ts';
 import { BackupError } from './errors.ts';
 import { type StoredAttachment } from './index-shape.ts';
+import { InlineAttachments } from './inline-attachments.ts';
 import { type AttachmentStub, type LeafText } from './leaf.ts';
 import { type DatabaseSource } from './source.ts';
 
@@ -42,7 +43,34 @@ export class AttachmentReader {
   }
 
   /** Throws `AttachmentUnreadable`, or the failure of the store. */
-  async read(leaf: LeafText, stub: AttachmentStub, patienceMs: number): Promise<StoredAttachment> {
+  async read(
+    leaf: LeafText,
+    stub: AttachmentStub,
+    inline: InlineAttachments,
+    patienceMs: number,
+  ): Promise<StoredAttachment> {
+    try {
+      return await this.#direct(leaf, stub, patienceMs);
+    } catch (error) {
+      if (!(error instanceof AttachmentUnreadable) || error.mayPass) throw error;
+      const data = await inline.content(stub.name);
+      if (data === undefined) throw error;
+      return this.#fromJson(leaf, stub, data);
+    }
+  }
+
+  async #fromJson(leaf: LeafText, stub: AttachmentStub, data: Buffer): Promise<StoredAttachment> {
+    const { name, digest, revpos, length } = stub;
+    const isEncoded = stub.encoding !== undefined;
+    if (!isEncoded && length >= 0 && data.length !== length)
+      throw unreadable(leaf, stub, `${data.length} of ${length} bytes arrived`, false);
+    const { sha256 } = await this.#keep(leaf, stub, [data]);
+    const form = { encoding: 'identity', content: sha256, bytes: data.length } as const;
+    const stored = { name, sha256, digest, revpos, length: isEncoded ? length : data.length };
+    return isEncoded ? { ...stored, form } : stored;
+  }
+
+  async #direct(leaf: LeafText, stub: AttachmentStub, patienceMs: number): Promise<StoredAttachment> {
     const content = await this.#open(leaf, stub, patienceMs);
     const { name, digest, revpos, length, encoded_length: encodedLength } = stub;
     if (stub.encoding !== 'gzip') {
@@ -83,9 +111,9 @@ export class AttachmentReader {
     return content;
   }
 
-  async #keep(leaf: LeafText, stub: AttachmentStub, content: AsyncIterable<Buffer>) {
+  async #keep(leaf: LeafText, stub: AttachmentStub, content: AsyncIterable<Buffer> | readonly Buffer[]) {
     try {
-      return await this.#store(content);
+      return await this.#store(Readable.from(content) as AsyncIterable<Buffer>);
     } catch (error) {
       // A full disk is not the fault of this document.
       throw error instanceof BackupError
@@ -165,10 +193,11 @@ export async function contentHashes(
   leaf: LeafText,
 ): Promise<ReadonlyMap<string, string> | undefined> {
   const reader = new AttachmentReader(source, hashOnly);
+  const inline = new InlineAttachments(source, leaf);
   const hashes = new Map<string, string>();
   for (const stub of leaf.stubs)
     try {
-      const { sha256, form } = await reader.read(leaf, stub, LIVE_PATIENCE_MS);
+      const { sha256, form } = await reader.read(leaf, stub, inline, LIVE_PATIENCE_MS);
       hashes.set(stub.name, form?.content ?? sha256);
     } catch (error) {
       if (!(error instanceof AttachmentUnreadable)) throw error;

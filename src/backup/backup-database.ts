@@ -22,8 +22,8 @@ import {
   writePartial,
   writeSnapshot,
 } from './snapshot.ts';
-import type { PartialRun, Snapshot, SnapshotCounts } from './snapshot.ts';
-import { DatabaseSource, uniqueProblems, type DatabaseInfo } from './source.ts';
+import type { PartialRun, Problem, Snapshot, SnapshotCounts } from './snapshot.ts';
+import { DatabaseSource, type DatabaseInfo } from './source.ts';
 
 export interface SecondCluster {
   readonly couch: CouchTransfer;
@@ -270,4 +270,10 @@ function sequenceNumber(seq: string): number {
 
 function sameIndex(a: readonly IndexRef[], b: readonly IndexRef[]): boolean {
   return a.length === b.length && a.every(({ name }, at) => name === b[at]?.name);
+}
+
+/** Sorted by id, one for each document. */
+function uniqueProblems(problems: readonly Problem[]): readonly Problem[] {
+  const byId = new Map(problems.map((problem) => [problem.id, problem]));
+  return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -2,17 +2,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AttachmentReader, AttachmentUnreadable, type StoreContent } from './attachment-reader.ts';
 import { storeAttachment } from './attachment-store.ts';
+import { isMissing, type DocumentRead } from './bulk-get-answer.ts';
 import { documentFault } from './document-fault.ts';
 import { type IndexedLeaf, type IndexEntry } from './index-file.ts';
 import { contentOf, type StoredAttachment } from './index-shape.ts';
 import { contentHash, membersOf, type AttachmentStub, type LeafText } from './leaf.ts';
+import { InlineAttachments } from './inline-attachments.ts';
 import { storeLargeDocument } from './large-document.ts';
 import { type LeafToStore } from './leaf-writer.ts';
 import { paced, type Pace } from './pace.ts';
 import { type PackWriter } from './pack.ts';
 import { Patience } from './patience.ts';
 import { type Repository } from './repository.ts';
-import { isMissing, type DatabaseSource, type DocumentRead } from './source.ts';
+import { type DatabaseSource } from './source.ts';
 
 /** A document to read, with what the repository has of it. */
 export interface WantedDocument {
@@ -149,9 +151,10 @@ export class DocumentReader {
     leaf: LeafText,
   ): Promise<{ readonly one: LeafToStore; readonly bytes: number }> {
     const attachments: StoredAttachment[] = [];
+    const inline = new InlineAttachments(this.#source, leaf);
     let bytes = leaf.raw.length;
     for (const stub of leaf.stubs) {
-      const one = knownAttachment(known, stub) ?? (await this.#attachment(leaf, stub));
+      const one = knownAttachment(known, stub) ?? (await this.#attachment(leaf, stub, inline));
       attachments.push(one);
       bytes += one.length;
     }
@@ -160,10 +163,14 @@ export class DocumentReader {
     return { one: same === undefined ? { leaf, hash, attachments } : { stored: same }, bytes };
   }
 
-  async #attachment(leaf: LeafText, stub: AttachmentStub): Promise<StoredAttachment> {
+  async #attachment(
+    leaf: LeafText,
+    stub: AttachmentStub,
+    inline: InlineAttachments,
+  ): Promise<StoredAttachment> {
     const begin = performance.now();
     try {
-      return await this.#attachments.read(leaf, stub, this.#patience.forReadMs);
+      return await this.#attachments.read(leaf, stub, inline, this.#patience.forReadMs);
     } catch (error) {
       this.#patience.spent(performance.now() - begin);
       throw error;

@@ -63,7 +63,7 @@ async function placed(
 
 /** A sentence if it cannot be read. */
 async function readLeaf(source: DatabaseSource, id: string, rev: string): Promise<LeafText | string> {
-  const read = await source.revisions(id, [rev], LEAF_BYTES);
+  const read = await source.revisions(id, [rev], { maxBytes: LEAF_BYTES });
   if ('error' in read) return read.error;
   if ('isLarge' in read) return 'a revision is too large';
   return read.leaves[0] ?? 'CouchDB returned no revision';

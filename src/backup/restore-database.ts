@@ -1,5 +1,6 @@
 // Restores one snapshot of a database into a new database, with the revisions that it had.
 import { setTimeout as delay } from 'node:timers/promises';
+import { documentPath, isAcceptedPath } from '../couch/document-path.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { inlineStubs, needsParts } from './attachment-part.ts';
 import { Chain } from './chain.ts';
@@ -152,7 +153,9 @@ class RestoreRun {
     const bytes = leaf.stubs.reduce((sum, { length }) => sum + length, 0);
     this.#leaves += 1;
     this.#bytes += bytes + leaf.raw.length;
-    if (bytes > INLINE_BYTES || needsParts(packed)) {
+    // A document that no path can name is sent as JSON, which is never large: so it was read.
+    const isNamed = isAcceptedPath(documentPath(this.#target.database, leaf.id));
+    if (isNamed && (bytes > INLINE_BYTES || needsParts(packed))) {
       await this.#start(async () => {
         const problem = await this.#target.writeWithAttachments(this.#context.repository, packed);
         if (problem !== undefined) this.#problem(problem);

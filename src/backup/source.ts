@@ -1,14 +1,12 @@
 // Reads a database for a backup: its properties, its changes, all leaves of documents, and attachments.
-import { isAscii } from 'node:buffer';
 import { type Readable } from 'node:stream';
 import { AnswerTooLarge, type CouchTransfer } from '../couch/transfer.ts';
-import { attachmentPath, databasePath } from '../couch/document-path.ts';
+import { attachmentPath, databasePath, isAcceptedPath } from '../couch/document-path.ts';
 import { parseJson, parseStored } from '../json/parse.ts';
-import { JsonCursor } from './canonical.ts';
+import { documentsIn, textOf, type DocumentRead } from './bulk-get-answer.ts';
 import { documentFault, Refused } from './document-fault.ts';
 import { BackupError } from './errors.ts';
-import { leafOf, type LeafText } from './leaf.ts';
-import { type DatabaseProperties, type Problem } from './snapshot.ts';
+import { type DatabaseProperties } from './snapshot.ts';
 
 export interface DatabaseInfo {
   readonly instance_start_time: string;
@@ -35,15 +33,16 @@ export interface ChangesPage {
   readonly pending: number;
 }
 
-/** The leaves of one document, or the reason why they cannot be read. */
-export type DocumentRead =
-  | { readonly id: string; readonly leaves: readonly LeafText[] }
-  /** Its leaves are too large together. */
-  | { readonly id: string; readonly isLarge: true }
-  | { readonly id: string; readonly error: string };
-
 /** Statuses of a request that do not depend on its documents. */
 const REFUSED_TO_ALL = new Set([401, 403, 404]);
+
+export interface ReadOptions {
+  /** A larger answer is not read. */
+  readonly maxBytes?: number;
+  /** With the data of attachments in the JSON. */
+  readonly withData?: boolean;
+  readonly patienceMs?: number;
+}
 
 /** The database vanished, or was never there. */
 export class NoDatabase extends BackupError {}
@@ -143,7 +142,7 @@ export class DatabaseSource {
   async leaves(ids: readonly string[]): Promise<readonly DocumentRead[]> {
     const docs = ids.map((id) => ({ id }));
     try {
-      return documentsIn(ids, await this.#bulkGet(docs, MAX_ANSWER_BYTES));
+      return documentsIn(ids, await this.#bulkGet(docs));
     } catch (error) {
       const [id = '', ...others] = ids;
       const problem = documentFault(error);
@@ -156,10 +155,10 @@ export class DatabaseSource {
   }
 
   /** Reads these revisions of one document. */
-  async revisions(id: string, revs: readonly string[], maxBytes = MAX_ANSWER_BYTES): Promise<DocumentRead> {
+  async revisions(id: string, revs: readonly string[], options: ReadOptions = {}): Promise<DocumentRead> {
     const docs = revs.map((rev) => ({ id, rev }));
     try {
-      const [read] = documentsIn([id], await this.#bulkGet(docs, maxBytes));
+      const [read] = documentsIn([id], await this.#bulkGet(docs, options));
       return read ?? { id, error: 'CouchDB returned no result' };
     } catch (error) {
       if (error instanceof AnswerTooLarge) return { id, isLarge: true };
@@ -169,10 +168,15 @@ export class DatabaseSource {
     }
   }
 
-  async #bulkGet(docs: readonly object[], maxBytes: number): Promise<Buffer> {
-    const path = `${this.#path}/_bulk_get?revs=true&att_encoding_info=true`;
+  async #bulkGet(
+    docs: readonly object[],
+    { maxBytes = MAX_ANSWER_BYTES, withData = false, patienceMs }: ReadOptions = {},
+  ): Promise<Buffer> {
+    const query = `?revs=true&att_encoding_info=true${withData ? '&attachments=true' : ''}`;
+    const path = `${this.#path}/_bulk_get${query}`;
+    const patience = patienceMs === undefined ? {} : { patienceMs };
     const request = { method: 'POST', path, body: JSON.stringify({ docs }), repeatable: true } as const;
-    const answer = await this.#couch.ask(request, maxBytes);
+    const answer = await this.#couch.ask({ ...request, ...patience }, maxBytes);
     if (answer.status === 200) return answer.bytes;
     const failure = this.#failure(answer.status, '_bulk_get');
     throw REFUSED_TO_ALL.has(answer.status) ? failure : new Refused(failure.message);
@@ -195,8 +199,8 @@ export class DatabaseSource {
   }
 
   /**
-   * Opens the content of an attachment of one revision; undefined if it is not there. `isEncoded` = as
-   * CouchDB stores it, if that is compressed.
+   * Opens the content of an attachment of one revision; undefined if it is not there, or if no path can name
+   * it. `isEncoded` = as CouchDB stores it, if that is compressed.
    */
   async attachment(
     id: string,
@@ -205,6 +209,8 @@ export class DatabaseSource {
     { isEncoded, patienceMs }: { readonly isEncoded: boolean; readonly patienceMs: number },
   ): Promise<Readable | undefined> {
     const path = `${attachmentPath(this.database, id, name)}?rev=${encodeURIComponent(rev)}`;
+    // Without a name, it would be the path of the document.
+    if (name === '' || !isAcceptedPath(path)) return undefined;
     const request = { method: 'GET', path, acceptGzip: isEncoded, patienceMs } as const;
     const { status, body } = await this.#couch.read(request);
     return status === 200 ? body : undefined;
@@ -230,65 +236,4 @@ export class DatabaseSource {
     if (status === 404) return new NoDatabase(`The database ${this.database} does not exist.`);
     return new BackupError(`Reading ${what} of ${this.database} failed: CouchDB answered ${status}.`);
   }
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** Throws TypeError for invalid UTF-8. The text of an ASCII answer is not copied character by character. */
-function textOf(bytes: Buffer): string {
-  return isAscii(bytes) ? bytes.toString('latin1') : utf8.decode(bytes);
-}
-
-/** Reads the answer of `_bulk_get`. Throws `InvalidJson`, or TypeError for invalid UTF-8. */
-function documentsIn(ids: readonly string[], bytes: Buffer): readonly DocumentRead[] {
-  const results = new Map<string, { leaves: LeafText[]; error: string | undefined }>();
-  const text = textOf(bytes);
-  const cursor = new JsonCursor(text);
-  cursor.object((key) => {
-    if (key !== '"results"') return void cursor.value();
-    cursor.array(() => {
-      let id = '';
-      const leaves: LeafText[] = [];
-      let error: string | undefined;
-      cursor.object((field) => {
-        if (field === '"id"') id = JSON.parse(cursor.value()) as string;
-        else if (field !== '"docs"') cursor.value();
-        else
-          cursor.array(() =>
-            cursor.object((kind) => {
-              if (kind === '"ok"') leaves.push(leafOf(text, cursor.scanObject()));
-              else error = errorOf(cursor.value());
-            }),
-          );
-      });
-      if (leaves.some((leaf) => leaf.id !== id)) error = 'CouchDB returned another document';
-      const earlier = results.get(id);
-      results.set(id, { leaves: [...(earlier?.leaves ?? []), ...leaves], error: error ?? earlier?.error });
-    });
-  });
-  // CouchDB can leave an item out; nothing may be lost without a word.
-  return ids.map((id) => {
-    const result = results.get(id);
-    if (result === undefined) return { id, error: 'CouchDB returned no result' };
-    if (result.error !== undefined) return { id, error: result.error };
-    return result.leaves.length > 0
-      ? { id, leaves: result.leaves }
-      : { id, error: 'CouchDB returned no revision' };
-  });
-}
-
-/** `not_found: missing`. */
-function errorOf(canonical: string): string {
-  const { error, reason } = JSON.parse(canonical) as { error?: unknown; reason?: unknown };
-  return `${String(error)}: ${String(reason)}`;
-}
-
-export function isMissing(problem: string): boolean {
-  return problem.startsWith('not_found:');
-}
-
-/** Sorted by id, one for each document. */
-export function uniqueProblems(problems: readonly Problem[]): readonly Problem[] {
-  const byId = new Map(problems.map((problem) => [problem.id, problem]));
-  return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -16,6 +16,14 @@ export function attachmentPath(database: string, id: string, name: string): stri
   return `${documentPath(database, id)}/${segment(name)}`;
 }
 
+/** The line of a request has at most 8,192 bytes in CouchDB; the rest is for the method and for a query. */
+const MAX_PATH_BYTES = 7000;
+
+/** False for a path that CouchDB refuses, because an id, a revision or a name in it is too long. */
+export function isAcceptedPath(path: string): boolean {
+  return path.length <= MAX_PATH_BYTES;
+}
+
 /** Dots are encoded too: some parsers remove a segment `.` or `..` (H7). */
 function segment(text: string): string {
   return text === '.' || text === '..' ? text.replaceAll('.', '%2E') : encodeURIComponent(text);

@@ -138,4 +138,42 @@ describe('H39.2 documents that a backup cannot read', () => {
     );
     assert.equal(reads, 1);
   });
+
+  const isReal = process.env['COUCHDB_HOME'] !== undefined;
+
+  it(
+    'reads attachments that a path or an answer cannot have',
+    { skip: !isReal && 'needs CouchDB' },
+    async () => {
+      const file = (type: string, text = 'x') => ({
+        content_type: type,
+        data: Buffer.from(text).toString('base64'),
+        revpos: 1,
+      });
+      const one = (id: string, name: string, type = 'application/x', rev = '1-x') => ({
+        _id: id,
+        _rev: rev,
+        _attachments: { [name]: file(type) },
+      });
+      const z = 'z'.repeat(20_000);
+      const docs = [
+        one('no-name', ''),
+        one(z, 'a'),
+        { ...one(`${z}-text`, 'a'), _attachments: { a: file('text/plain', 'text '.repeat(30_000)) } },
+        one('long-revision', 'a', 'text/plain', `1-${z}`),
+        one('long-name', 'é'.repeat(2000)),
+        one('long-type', 'a', z.repeat(15)),
+        one('split', 'a', 'text/plain\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\n'),
+      ];
+      const names = await fill('odd', docs);
+      const { repository, couch } = bench;
+      const lock = await takeLock(repository, 'test');
+      const outcome = await backupDatabases({ repository, lock, couch, onEvent: () => undefined }, names);
+      await lock.release();
+      const snapshot = snapshotIn(outcome.databases[0]);
+      assert.deepEqual(snapshot.problems, []);
+      assert.deepEqual((await bench.restore(snapshot, 'odd-back')).problems, []);
+      assert.deepEqual((await bench.check(snapshot, 'odd-back')).differences, []);
+    },
+  );
 });

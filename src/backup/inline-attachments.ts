@@ -1,0 +1,51 @@
+// Reads attachments inside the JSON of their document: those that no path can name, and those whose content
+// type makes their answer invalid HTTP. CouchDB sends their content only, not what it stores.
+import { Unavailable } from '../http-errors.ts';
+import { type LeafText, membersOf } from './leaf.ts';
+import { type DatabaseSource } from './source.ts';
+
+/** All attachments of the revision are in the answer, and several such answers may be in memory. */
+const MAX_BYTES = 32 * 1024 * 1024;
+
+/** The attachments of one leaf; they are read once, when the first one is needed. */
+export class InlineAttachments {
+  readonly #source: DatabaseSource;
+  readonly #leaf: LeafText;
+  #contents: Promise<ReadonlyMap<string, Buffer>> | undefined;
+
+  constructor(source: DatabaseSource, leaf: LeafText) {
+    this.#source = source;
+    this.#leaf = leaf;
+  }
+
+  /** Undefined if it cannot be read so. */
+  async content(name: string): Promise<Buffer | undefined> {
+    this.#contents ??= this.#read();
+    return (await this.#contents).get(name);
+  }
+
+  async #read(): Promise<ReadonlyMap<string, Buffer>> {
+    const { id, rev } = this.#leaf;
+    const options = { maxBytes: MAX_BYTES, withData: true, patienceMs: 0 };
+    try {
+      const read = await this.#source.revisions(id, [rev], options);
+      const leaf = 'leaves' in read ? read.leaves.find((one) => one.rev === rev) : undefined;
+      return leaf === undefined ? new Map() : dataIn(leaf);
+    } catch (error) {
+      // CouchDB fails at an attachment that it cannot unpack. In an outage, the next request fails too.
+      if (error instanceof Unavailable) return new Map();
+      throw error;
+    }
+  }
+}
+
+function dataIn(leaf: LeafText): ReadonlyMap<string, Buffer> {
+  const member = membersOf(leaf).find(({ name }) => name === '_attachments');
+  const found = JSON.parse(member?.canonical ?? '{}') as Readonly<
+    Record<string, { readonly data?: unknown }>
+  >;
+  const contents = new Map<string, Buffer>();
+  for (const [name, { data }] of Object.entries(found))
+    if (typeof data === 'string') contents.set(name, Buffer.from(data, 'base64'));
+  return contents;
+}
