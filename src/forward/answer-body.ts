@@ -1,5 +1,6 @@
 // Sends CouchDB's answer to the client: filtered head, streamed body, back-pressure on both sides.
 import { type ServerResponse } from 'node:http';
+import { type Socket } from 'node:net';
 import { contextOf } from '../context.ts';
 import { type AnswerReceiver, type NodeAnswer } from './carrier.ts';
 import { type Feed } from './feeds.ts';
@@ -17,6 +18,8 @@ export interface BodyServices {
   /** Whether CouchDB's Server header is passed on. */
   readonly serverHeader: boolean;
   readonly writes: WriteBatch;
+  /** Longest time, in ms, that a client may read nothing of an answer of the queue `whole`. */
+  readonly unreadMs: number;
   /** Databases whose pages run scripts (H8). */
   readonly unsandboxed: ReadonlySet<string>;
 }
@@ -151,7 +154,23 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     if (!res.headersSent) this.writeHead();
     if (res.write(chunk)) return;
     this.#answer.pause();
-    res.once('drain', () => this.#answer.resume());
+    const { socket } = res;
+    const letWait = this.#queue === 'whole' && socket !== null ? this.#cutSilent(socket) : undefined;
+    res.once('drain', () => {
+      letWait?.();
+      this.#answer.resume();
+    });
+  }
+
+  /**
+   * Ends the answer if the client reads nothing for a time: CouchDB holds all of it in memory (H15). The
+   * timer of a socket begins again when a part of the written bytes was sent. Returns what stops it.
+   */
+  #cutSilent(socket: Socket): () => void {
+    const { timeout = 0 } = socket;
+    const cut = (): void => this.#listener.end('client was silent', true);
+    socket.setTimeout(this.#services.unreadMs).once('timeout', cut);
+    return () => socket.off('timeout', cut).setTimeout(timeout);
   }
 
   writeNow(): void {

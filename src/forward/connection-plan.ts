@@ -10,6 +10,8 @@ export interface ConnectionPlan {
 
 const POOLED: ConnectionPlan = Object.freeze({ queue: 'short', pool: 'pooled' });
 const SINGLE_USE: ConnectionPlan = Object.freeze({ queue: 'short', pool: 'single-use' });
+const WHOLE: ConnectionPlan = Object.freeze({ queue: 'whole', pool: 'pooled' });
+const SINGLE_USE_WHOLE: ConnectionPlan = Object.freeze({ queue: 'whole', pool: 'single-use' });
 const FEED: ConnectionPlan = Object.freeze({ queue: 'feed', pool: 'feed' });
 const SINGLE_USE_FEED: ConnectionPlan = Object.freeze({ queue: 'feed', pool: 'single-use' });
 
@@ -17,7 +19,7 @@ const SINGLE_USE_FEED: ConnectionPlan = Object.freeze({ queue: 'feed', pool: 'si
  * Returns the queue and the pool of a request. `query` is empty or begins with `?`.
  * A body that is not JSON uses a connection of its own. CouchDB leaves bytes unread after the last part of a
  * multipart body, and would run them as the next request on that connection (H2). `isReusableAfter` decides
- * by the answer whether the connection is reused.
+ * by the answer whether the connection is reused. `isBulkGet` = the endpoint is `_bulk_get`.
  */
 export function planConnection(
   declared: PoolKind,
@@ -25,17 +27,30 @@ export function planConnection(
   bodyType: string | undefined,
   hasBody: boolean,
   query: string,
+  isBulkGet = false,
 ): ConnectionPlan {
   const singleUse = declared === 'single-use' || (hasBody && !isJson(bodyType));
   // An endpoint that covers a whole system database also covers its `_changes`.
   const hasFeed = declared === 'feed' || (declared === 'single-use' && path.includes('/_changes'));
   if (hasFeed && mayRequestFeed(query)) return singleUse ? SINGLE_USE_FEED : FEED;
+  if (isBulkGet || mayBeWhole(query)) return singleUse ? SINGLE_USE_WHOLE : WHOLE;
   return singleUse ? SINGLE_USE : POOLED;
 }
 
 /** The same queue, on a new connection: for a retry after a reused connection that the node had closed. */
 export function onNewConnection({ queue }: ConnectionPlan): ConnectionPlan {
+  if (queue === 'whole') return SINGLE_USE_WHOLE;
   return queue === 'feed' ? SINGLE_USE_FEED : SINGLE_USE;
+}
+
+/**
+ * True if CouchDB may hold the whole answer in memory before it sends the first byte: all leaves of a
+ * document, or attachments in JSON. Names of parameters may be percent-encoded.
+ */
+function mayBeWhole(query: string): boolean {
+  if (query === '') return false;
+  if (query.includes('open_revs') || query.includes('attachments')) return true;
+  return query.includes('%') && /[?&;][^=&;]*%/.test(query);
 }
 
 /**

@@ -166,7 +166,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   #sendKept(node: CouchNode): void {
-    const attempt = new KeptAttempt(this.#request, node, this, this.#services.writes);
+    const attempt = new KeptAttempt(this.#request, node, this.#plan.queue, this, this.#services.writes);
     this.#attempt = attempt;
     attempt.send();
   }

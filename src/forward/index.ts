@@ -8,7 +8,14 @@ import { Exchange, type ExchangeServices } from './exchange.ts';
 import { Feeds } from './feeds.ts';
 import { WriteBatch } from './write-batch.ts';
 
-export interface ForwardingOptions extends Omit<ExchangeServices, 'proxy' | 'feeds' | 'running' | 'writes'> {
+/** A client that reads at all empties a part of its buffers in this time. */
+const UNREAD_MS = 15_000;
+
+type Created = 'proxy' | 'feeds' | 'running' | 'writes' | 'unreadMs';
+
+export interface ForwardingOptions extends Omit<ExchangeServices, Created> {
+  /** Longest time, in ms, that a client may read nothing of an answer that CouchDB keeps in memory. */
+  readonly unreadMs?: number;
   readonly revocationWatch: Pick<RevocationWatch, 'register'>;
 }
 
@@ -28,6 +35,7 @@ export function createForwarding(options: ForwardingOptions): Forwarding {
   const feeds = new Feeds();
   const running = new RunningExchanges(options.revocationWatch);
   const services: ExchangeServices = {
+    unreadMs: UNREAD_MS,
     ...options,
     proxy: createCouchProxy(),
     feeds,

@@ -3,7 +3,7 @@ import { type Socket } from 'node:net';
 import { type Dispatcher } from 'undici';
 import { type AnswerReceiver, type Attempt, type AttemptEvents, type NodeAnswer } from './carrier.ts';
 import { type ConnectionUser, type KeptConnection } from './kept-connections.ts';
-import { type CouchNode } from './node.ts';
+import { type CouchNode, type Queue } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
 import { type PreparedWrite, type WriteBatch } from './write-batch.ts';
 
@@ -26,6 +26,7 @@ export class KeptAttempt
   isAuthorized = false;
   readonly #request: OutgoingRequest;
   readonly #node: CouchNode;
+  readonly #queue: Queue;
   readonly #events: AttemptEvents;
   readonly #connection: KeptConnection;
   readonly #writes: WriteBatch;
@@ -41,7 +42,14 @@ export class KeptAttempt
   #nodeHasEnded = false;
 
   /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
-  constructor(request: OutgoingRequest, node: CouchNode, events: AttemptEvents, writes: WriteBatch) {
+  constructor(
+    request: OutgoingRequest,
+    node: CouchNode,
+    queue: Queue,
+    events: AttemptEvents,
+    writes: WriteBatch,
+  ) {
+    this.#queue = queue;
     this.#request = request;
     this.#node = node;
     this.#events = events;
@@ -171,7 +179,7 @@ export class KeptAttempt
       this.#connection.isReused = true;
       kept.giveBack(this.#connection);
     } else kept.discard(this.#connection);
-    this.#node.limiter('short').release(this.#request.caller);
+    this.#node.limiter(this.#queue).release(this.#request.caller);
   }
 }
 

@@ -17,8 +17,11 @@ import { ConcurrencyLimiter } from '../limits/concurrency-limiter.ts';
  */
 export type NodeState = 'unknown' | 'up' | 'half-open' | 'draining' | 'down';
 
-/** Short requests and feeds have separate limits, so that feeds cannot use all connections. */
-export type Queue = 'short' | 'feed';
+/**
+ * Short requests and feeds have separate limits, so that feeds cannot use all connections. `whole` = short
+ * requests whose answers CouchDB may hold in memory as a whole (H15).
+ */
+export type Queue = 'short' | 'feed' | 'whole';
 
 /** The address and the connection pool, in the form that http-proxy takes. */
 export interface Upstream {
@@ -51,6 +54,11 @@ export interface ProbeReport {
 
 /** Complete answers after which a half-open node becomes up. */
 const SUCCESSES_TO_RECOVER = 3;
+
+/** Answers of the queue `whole` at once: one can take hundreds of MB of a node until it was read. */
+const WHOLE_AT_ONCE = 16;
+/** Part of them, and of the queue, that one caller may have. The replicator asks often, but reads. */
+const WHOLE_SHARE = 1 / 4;
 
 /** A node of the cluster. */
 export class CouchNode {
@@ -92,6 +100,11 @@ export class CouchNode {
     this.#limiters = {
       short: new ConcurrencyLimiter(limits.connections, limits.queue, limits.share),
       feed: new ConcurrencyLimiter(limits.feeds, 0, limits.share),
+      whole: new ConcurrencyLimiter(
+        Math.min(WHOLE_AT_ONCE, limits.connections),
+        limits.queue,
+        Math.min(WHOLE_SHARE, limits.share),
+      ),
     };
   }
 
@@ -122,6 +135,7 @@ export class CouchNode {
     this.#successes = 0;
     if (!this.isEligible) {
       this.#limiters.short.rejectAll();
+      this.#limiters.whole.rejectAll();
       this.closeIdle();
     }
     return true;

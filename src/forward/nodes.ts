@@ -58,8 +58,8 @@ export class Nodes {
       reason: node.reason,
       changedAt: node.changedAt,
       lastProbe: node.lastProbe,
-      running: node.limiter('short').active,
-      waiting: node.limiter('short').waiting,
+      running: node.limiter('short').active + node.limiter('whole').active,
+      waiting: node.limiter('short').waiting + node.limiter('whole').waiting,
       feeds: node.limiter('feed').active,
     }));
   }
@@ -90,7 +90,8 @@ export class Nodes {
   pick(queue: Queue, caller: string, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
     this.#turn = (this.#turn + 1) % this.#nodes.length;
     return (
-      (queue === 'short' ? this.#nextFree(caller, tried) : undefined) ?? this.#leastBusy(queue, caller, tried)
+      (queue === 'feed' ? undefined : this.#nextFree(queue, caller, tried)) ??
+      this.#leastBusy(queue, caller, tried)
     );
   }
 
@@ -128,12 +129,12 @@ export class Nodes {
     if (node.state !== 'up') this.#health.recordSuccess(node);
   }
 
-  #nextFree(caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
+  #nextFree(queue: Queue, caller: string, tried: ReadonlySet<CouchNode>): CouchNode | undefined {
     const nodes = this.#nodes;
     for (let i = 0; i < nodes.length; i += 1) {
       const node = nodes[(this.#turn + i) % nodes.length];
       if (node === undefined || tried.has(node)) continue;
-      const limiter = node.limiter('short');
+      const limiter = node.limiter(queue);
       if (
         node.state === 'up' ? limiter.hasFreeSlot(caller) : node.state === 'half-open' && limiter.active === 0
       )

@@ -57,7 +57,6 @@ export class OutgoingRequest {
     this.url = target.path + target.query;
     const caller = callerOf(context);
     this.#principal = caller.principal;
-    this.caller = quotaKeyOf(caller);
     refuseTerms(target.query, headers['last-event-id'] as string | undefined, sharedKeyOf(caller));
     this.body = bodyOf(headers, context.guardedBody ?? context.body);
     this.multipart = isMultipart(req);
@@ -72,7 +71,9 @@ export class OutgoingRequest {
       headers['content-type'],
       this.body.kind !== 'none',
       target.query,
+      decision.endpoint.id === 'bulk-get',
     );
+    this.caller = this.plan.queue === 'whole' ? sharedKeyOf(caller) : quotaKeyOf(caller);
     this.#headers = requestHeaders(
       headers,
       this.body,

@@ -18,6 +18,10 @@ describe('the way of a request', () => {
     ['pooled', 'text/plain', true, '', 'short single-use'],
     ['single-use', 'application/json', true, '', 'short single-use'],
     ['single-use', undefined, false, '', 'short single-use'],
+    ['pooled', undefined, false, '?rev=1-a%20&revs=true', 'short pooled'],
+    ['pooled', undefined, false, '?revs=true&open_revs=%5B%221-a%22%5D', 'whole pooled'],
+    ['pooled', undefined, false, '?a=1;%6fpen_revs=all', 'whole pooled'],
+    ['single-use', undefined, false, '?attachments=true', 'whole single-use'],
     ['feed', undefined, false, '', 'short pooled'],
     ['feed', undefined, false, '?since=5&limit=2', 'short pooled'],
     ['feed', undefined, false, '?feed=continuous', 'feed feed'],
@@ -45,6 +49,7 @@ describe('the way of a request', () => {
       queue: 'short',
       pool: 'single-use',
     });
+    assert.equal(onNewConnection({ queue: 'whole', pool: 'pooled' }).queue, 'whole');
     assert.deepEqual(onNewConnection({ queue: 'feed', pool: 'feed' }), { queue: 'feed', pool: 'single-use' });
   });
 });

@@ -110,7 +110,7 @@ function read(node: CouchNode, paused: (answer: NodeAnswer) => void): Promise<Re
       },
       attemptFailed: () => resolve({ bytes, end: 'failed' }),
     };
-    new KeptAttempt(REQUEST, node, events, new WriteBatch()).send();
+    new KeptAttempt(REQUEST, node, 'short', events, new WriteBatch()).send();
   });
 }
 

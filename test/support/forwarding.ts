@@ -43,7 +43,7 @@ export interface ForwardingSetup {
   readonly options?: Partial<
     Pick<
       ForwardingOptions,
-      'isStillPermitted' | 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl' | 'serverHeader'
+      'isStillPermitted' | 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl' | 'serverHeader' | 'unreadMs'
     >
   >;
   /** The JWT key of a real CouchDB; a test key by default. */
