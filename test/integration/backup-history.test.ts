@@ -44,15 +44,15 @@ describe('ten snapshots of a database', () => {
     const path = `/${DATABASE}`;
     if (turn === 0) return;
     if (turn === 6) {
-      await bench.ask('DELETE', path);
+      assert.equal((await bench.ask('DELETE', path)).status, 200);
       // A creation time has the resolution of a second.
       const before = snapshots.at(-1)?.instance_start_time;
       for (let start = before; start === before;) {
-        await bench.ask('PUT', path);
+        const made = await bench.ask('PUT', path);
+        assert.ok([201, 202].includes(made.status), JSON.stringify(made.body));
         const { body } = await bench.ask('GET', path);
         start = String((body as { instance_start_time?: string }).instance_start_time);
         if (start === before) await bench.ask('DELETE', path);
-        if (bench.backend.kind === 'embedded') break;
       }
       await bench.ask('PUT', `${path}/after`, { made: 'again' });
       if (isLarge) await fillDatabase(bench, DATABASE, DOCUMENTS);
