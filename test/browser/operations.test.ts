@@ -48,7 +48,7 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByRole('button', { name: 'Remove app://obsidian.md' }).click();
     await page.getByText('No origin is listed.').waitFor();
-    await page.getByLabel('All origins').check();
+    await page.getByLabel('All origins').click();
     await page.getByText('Any web site can read').waitFor();
     assert.deepEqual(await cors(), { enable_cors: true, allow_credentials: false, origins: ['*'] });
   });
