@@ -22,7 +22,7 @@ interface Size {
 }
 
 const SHORT: Size = { seconds: 120, perSecond: 600, keys: 10_000, databases: 1000, feeds: 500 };
-const LONG: Size = { seconds: 1800, perSecond: 600, keys: 100_000, databases: 10_000, feeds: 5000 };
+const LONG: Size = { seconds: 1200, perSecond: 900, keys: 100_000, databases: 10_000, feeds: 5000 };
 const PERIODS = 12;
 /** Feeds that end and open together. */
 const FEEDS_TOGETHER = 100;
