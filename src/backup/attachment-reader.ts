@@ -7,7 +7,7 @@ import { createGunzip } from 'node:zlib';
 import { Unavailable } from '../http-errors.ts';
 import { InvalidAnswer } from '../couch/transfer.ts';
 import { BackupError } from './errors.ts';
-import { type StoredAttachment } from './index-shape.ts';
+import { contentOf, type StoredAttachment } from './index-shape.ts';
 import { InlineAttachments } from './inline-attachments.ts';
 import { type AttachmentStub, type LeafText } from './leaf.ts';
 import { type DatabaseSource } from './source.ts';
@@ -197,8 +197,7 @@ export async function contentHashes(
   const hashes = new Map<string, string>();
   for (const stub of leaf.stubs)
     try {
-      const { sha256, form } = await reader.read(leaf, stub, inline, LIVE_PATIENCE_MS);
-      hashes.set(stub.name, form?.content ?? sha256);
+      hashes.set(stub.name, contentOf(await reader.read(leaf, stub, inline, LIVE_PATIENCE_MS)));
     } catch (error) {
       if (!(error instanceof AttachmentUnreadable)) throw error;
       return undefined;
