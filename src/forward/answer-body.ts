@@ -59,8 +59,8 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   readonly #res: ServerResponse;
   readonly #listener: AnswerListener;
   readonly #length: number;
-  /** The whole body of a short answer, until `writeNow`. */
-  #whole: string | undefined = undefined;
+  /** The body of an answer that is sent in one write (`writeNow`). */
+  #singleWrite: string | undefined = undefined;
   #batch: Buffer[] = [];
   #batchBytes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -105,13 +105,18 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     this.#res.writeHead(status, head);
   }
 
+  /** True if the end of the answer is sent, or prepared. */
+  get #isEnding(): boolean {
+    return this.#singleWrite !== undefined || this.#res.writableEnded;
+  }
+
   chunk(chunk: Buffer): void {
     const res = this.#res;
-    if (res.writableEnded || this.#whole !== undefined) return;
+    if (this.#isEnding) return;
     if (chunk.length === this.#length && chunk.length <= SINGLE_WRITE_BYTES && !res.headersSent) {
       this.writeHead();
       this.#complete();
-      this.#whole = chunk.toString('latin1');
+      this.#singleWrite = chunk.toString('latin1');
       this.#services.writes.add(this);
     } else if (this.#queue === 'feed') {
       this.#send(chunk);
@@ -175,12 +180,12 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
 
   writeNow(): void {
     const res = this.#res;
-    if (this.#whole !== undefined && !res.destroyed) endInOneWrite(res, this.#whole);
+    if (this.#singleWrite !== undefined && !res.destroyed) endInOneWrite(res, this.#singleWrite);
   }
 
   ended(): void {
     const res = this.#res;
-    if (res.writableEnded || this.#whole !== undefined) return;
+    if (this.#isEnding) return;
     if (!res.headersSent) this.writeHead();
     if (this.#batchBytes > 0) res.end(this.#takeBatch());
     else res.end();
