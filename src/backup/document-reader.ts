@@ -57,13 +57,20 @@ export class DocumentReader {
 
   /** Returns one outcome for each document. Throws only if nothing at all can be read or written. */
   async read(wanted: readonly WantedDocument[]): Promise<readonly DocumentOutcome[]> {
-    const reads = await this.#source.leaves(wanted.map(({ id }) => id));
+    const reads = await this.#readAll(wanted.map(({ id }) => id));
     const outcomes: DocumentOutcome[] = [];
     for (const [at, document] of wanted.entries()) {
       const read = reads[at] ?? { id: document.id, error: 'CouchDB returned no result' };
       outcomes.push(plainOutcome(document, read) ?? (await this.#guarded(document, read)));
     }
     return outcomes;
+  }
+
+  async #readAll(ids: readonly string[]): Promise<readonly DocumentRead[]> {
+    const begin = performance.now();
+    const reads = await this.#source.leaves(ids, { patienceMs: this.#patience.forReadMs });
+    if (reads.some((read) => 'error' in read)) this.#patience.spent(performance.now() - begin);
+    return reads;
   }
 
   /** A fault that one document causes must not end the backup of the others (H39.2). */
@@ -95,7 +102,7 @@ export class DocumentReader {
         revs = await this.#source.leafRevisions(id);
         if (isMissing(problem) && revs.length === 0) return { id, gone: true } as const;
         if (!mayPass && 'leaves' in read && hasSame(revs, read.leaves)) return { id, problem };
-        [read = first] = await this.#source.leaves([id]);
+        [read = first] = await this.#source.leaves([id], { patienceMs: this.#patience.forReadMs });
         return undefined;
       });
       if (again !== undefined) return again;
@@ -121,7 +128,7 @@ export class DocumentReader {
    * of a cluster may lag behind.
    */
   async #byRevision(id: string, missing: readonly string[], read: DocumentRead): Promise<DocumentRead> {
-    const others = await this.#source.revisions(id, missing);
+    const others = await this.#source.revisions(id, missing, { patienceMs: this.#patience.forReadMs });
     if (!('leaves' in others) || !('leaves' in read)) return others;
     return { id, leaves: [...read.leaves, ...others.leaves] };
   }

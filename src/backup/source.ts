@@ -2,6 +2,7 @@
 import { type Readable } from 'node:stream';
 import { AnswerTooLarge, type CouchTransfer } from '../couch/transfer.ts';
 import { attachmentPath, databasePath, isAcceptedPath } from '../couch/document-path.ts';
+import { Unavailable } from '../http-errors.ts';
 import { parseJson, parseStored } from '../json/parse.ts';
 import { documentsIn, textOf, type DocumentRead } from './bulk-get-answer.ts';
 import { documentFault, Refused } from './document-fault.ts';
@@ -135,14 +136,17 @@ export class DatabaseSource {
   }
 
   /**
-   * Reads all leaves of the documents, with `_revisions`, without attachments. Every id has a result. If an
-   * answer is too large or cannot be read, the documents are read in halves: one of them must not be the
-   * reason why others are not in the backup (H39.2).
+   * Reads all leaves of the documents, with `_revisions`, without attachments. Every id has a result. If
+   * CouchDB fails, or its answer is too large or cannot be read, the documents are read in halves: one of
+   * them must not be the reason why others are not in the backup (H39.2).
    */
-  async leaves(ids: readonly string[]): Promise<readonly DocumentRead[]> {
+  async leaves(
+    ids: readonly string[],
+    options: Pick<ReadOptions, 'patienceMs'> = {},
+  ): Promise<readonly DocumentRead[]> {
     const docs = ids.map((id) => ({ id }));
     try {
-      return documentsIn(ids, await this.#bulkGet(docs));
+      return documentsIn(ids, await this.#bulkGet(docs, options));
     } catch (error) {
       const [id = '', ...others] = ids;
       const problem = documentFault(error);
@@ -150,7 +154,11 @@ export class DatabaseSource {
       if (others.length === 0)
         return [error instanceof AnswerTooLarge ? { id, isLarge: true } : { id, error: problem }];
       const middle = ids.length >>> 1;
-      return [...(await this.leaves(ids.slice(0, middle))), ...(await this.leaves(ids.slice(middle)))];
+      const halves = [ids.slice(0, middle), ids.slice(middle)];
+      // One after the other, and without patience: an outage has been waited for.
+      const reads: DocumentRead[] = [];
+      for (const half of halves) reads.push(...(await this.leaves(half, { patienceMs: 0 })));
+      return reads;
     }
   }
 
@@ -168,7 +176,22 @@ export class DatabaseSource {
     }
   }
 
-  async #bulkGet(
+  /** Throws `Refused` if CouchDB fails at these documents, but answers a read of none. */
+  async #bulkGet(docs: readonly object[], options: ReadOptions = {}): Promise<Buffer> {
+    for (let attempt = 1; ; attempt += 1)
+      try {
+        return await this.#askBulkGet(docs, options);
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        // With all the patience that an outage gets, whose failure is thrown.
+        await this.#askBulkGet([]);
+        // A single document gets a second chance after an outage; several are asked for in halves.
+        if (attempt === 2 || docs.length > 1)
+          throw new Refused(`CouchDB fails at it${error.detail === undefined ? '' : ` (${error.detail})`}`);
+      }
+  }
+
+  async #askBulkGet(
     docs: readonly object[],
     { maxBytes = MAX_ANSWER_BYTES, withData = false, patienceMs }: ReadOptions = {},
   ): Promise<Buffer> {

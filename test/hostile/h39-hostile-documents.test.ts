@@ -4,9 +4,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { backupDatabases, type DatabaseOutcome } from '../../src/backup/backup-databases.ts';
 import { takeLock } from '../../src/backup/lock.ts';
+import { Patience } from '../../src/backup/patience.ts';
 import { type Snapshot } from '../../src/backup/snapshot.ts';
 import { InvalidAnswer, type CouchTransfer, type TransferRequest } from '../../src/couch/transfer.ts';
-import { startBackupBench, type BackupBench } from '../support/backup.ts';
+import { startBackupBench, transferTo, type BackupBench } from '../support/backup.ts';
+import { answerJson, startScriptedNode, type Received } from '../support/scripted-node.ts';
 
 /** Stands for the limit of an answer, so that small documents are too large. */
 const LIMIT = 16 * 1024;
@@ -99,7 +101,8 @@ describe('H39.2 documents that a backup cannot read', () => {
     assert.equal(snapshotIn(second).counts.documents, 1);
   });
 
-  const asksFor = ({ body }: TransferRequest): boolean => typeof body === 'string' && body.includes('"bad"');
+  const asksFor = ({ body }: Pick<TransferRequest, 'body'>): boolean =>
+    typeof body === 'string' && body.includes('"bad"');
 
   it('names a document at which reading fails unexpectedly', async () => {
     const names = await fill('unexpected', [leaf('1-x', 10)]);
@@ -110,6 +113,60 @@ describe('H39.2 documents that a backup cannot read', () => {
     assert.equal(snapshotIn(second).counts.documents, 1);
     // The next run reads it: it is in no change of the feed any more.
     assert.deepEqual(snapshotIn((await run(names))[0]).problems, []);
+  });
+
+  /** Backs up through a node that destroys the connection, or answers 500, if `fails` says so. */
+  async function runThrough(
+    database: string,
+    how: 500 | 'broken off',
+    fails: (request: Received) => boolean,
+  ): Promise<DatabaseOutcome | undefined> {
+    const node = await startScriptedNode((request, res) => {
+      if (fails(request)) {
+        if (how === 500) {
+          answerJson(res, 500, { error: 'badmatch', reason: 'text of a document' });
+          return;
+        }
+        res.writeHead(200, { 'content-length': 1000 }).write('{"results":[');
+        return void setImmediate(() => res.destroy());
+      }
+      const { method, url: path, body } = request;
+      const sent = { method: method as 'GET' | 'POST', path, ...(body === '' ? {} : { body }) };
+      void bench.couch.ask({ ...sent, repeatable: true }).then(({ status, bytes }) => {
+        res.writeHead(status, { 'content-type': 'application/json' }).end(bytes);
+      });
+    });
+    const couch = transferTo({ ...bench.backend, urls: [node.url] }, 50);
+    const { repository } = bench;
+    const lock = await takeLock(repository, 'test');
+    const context = { repository, lock, couch, onEvent: () => undefined, patience: new Patience(0) };
+    try {
+      return (await backupDatabases(context, [database])).databases[0];
+    } finally {
+      await lock.release();
+      await couch.close();
+      await node.close();
+    }
+  }
+
+  for (const how of [500, 'broken off'] as const)
+    it(`names a document at which CouchDB fails – POST /db/_bulk_get – ${how}`, async () => {
+      const plain = Array.from({ length: 9 }, (_, n) => leaf('1-x', 10, `plain-${n}`));
+      const [database = ''] = await fill(`failing-${how === 500 ? how : 'early'}`, [
+        ...plain,
+        leaf('1-x', 10),
+      ]);
+      const { problems, counts } = snapshotIn(await runThrough(database, how, asksFor));
+      assert.deepEqual([problems.map(({ id }) => id), counts.documents], [['bad'], 10]);
+      assert.match(problems[0]?.reason ?? '', /^CouchDB fails at it \(POST to .* failed/);
+      assert.doesNotMatch(problems[0]?.reason ?? '', /text of a document/);
+      assert.deepEqual(snapshotIn((await run([database]))[0]).problems, []);
+    });
+
+  it('blames no document if CouchDB answers no read of documents', async () => {
+    const [database = ''] = await fill('away', []);
+    const outcome = await runThrough(database, 500, ({ url }) => url.includes('_bulk_get'));
+    assert.match(JSON.stringify(outcome), /"failure":"CouchDB cannot be reached at present/);
   });
 
   it('goes on with the next database after a fault of one', async () => {
