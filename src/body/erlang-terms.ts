@@ -24,7 +24,13 @@ export interface AtomGate {
   admit(atoms: ReadonlySet<string>, caller: string): boolean;
 }
 
-/** Counts the atoms that reach CouchDB from this process. */
+/**
+ * Counts the atoms that reach CouchDB from this process. What was sent once, and the names that CouchDB
+ * states, pass from every caller for ever: only new atoms need room. So callers that use up `MAX_ATOMS`
+ * together do harm only to sequences of nodes that were removed before this process started, if nobody has
+ * sent one since. CouchDB does not state such a name, and nothing tells it from an invented one; a larger
+ * number would let restarts of Couchgate add up to the million of a node.
+ */
 export class AtomCount implements AtomGate {
   readonly #sent = new Set<string>(OWN_ATOMS);
   readonly #brought = new Quota(MAX_ATOMS, SHARE);

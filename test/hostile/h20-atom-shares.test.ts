@@ -1,6 +1,7 @@
 // H20.4: who may bring new atoms in sequences and bookmarks, seen through all steps.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { AtomCount } from '../../src/body/erlang-terms.ts';
 import { type Couchgate, startCouchgate } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
 import { until } from '../support/until.ts';
@@ -20,6 +21,28 @@ const SIXTY = 60;
 /** True if Couchgate refused the term. The embedded node has other sequences, and refuses it too. */
 const isRefused = ({ body }: { readonly body: unknown }): boolean =>
   JSON.stringify(body).includes('is not one of this server');
+
+describe('H20 atoms that were sent before', () => {
+  it('pass from every caller when fifty callers have used up those of the process', () => {
+    const count = new AtomCount();
+    const hundred = (of: string): ReadonlySet<string> =>
+      new Set(Array.from({ length: 100 }, (_, at) => `${of}-${at}`));
+    count.knowNodes(['couchdb@added']);
+    assert.equal(count.admit(new Set(['couchdb@removed']), 'first'), true);
+    // The last of them gets less: the atoms of CouchDB itself and the one above count too.
+    const admitted = Array.from({ length: 50 }, (_, at) => count.admit(hundred(`k${at}`), `key ${at}`));
+    assert.deepEqual(new Set(admitted.slice(0, 49)), new Set([true]));
+    assert.equal(admitted[49], false);
+    assert.equal(count.admit(hundred('late'), 'late'), false);
+    for (const caller of ['first', 'late', 'key 0', 'never seen'])
+      for (const warm of [
+        hundred('k0'),
+        hundred('k48'),
+        new Set(['couchdb@removed', 'couchdb@added', 'nil']),
+      ])
+        assert.equal(count.admit(warm, caller), true, caller);
+  });
+});
 
 describe('H20 new atoms', () => {
   const started = closedAfterSuite();
