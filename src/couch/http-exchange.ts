@@ -8,6 +8,7 @@ import {
 } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { Readable } from 'node:stream';
+import { PatientTimeout } from './patient-timeout.ts';
 
 export interface HttpPoolOptions {
   /** Connections to one node. */
@@ -121,8 +122,8 @@ function endIfSilent(request: ClientRequest, connectTimeoutMs: number, silenceMs
   request.on('close', () => clearInterval(looks));
   request.on('socket', (socket) => {
     if (!socket.connecting) return;
-    const timer = setTimeout(() => request.destroy(failure(CONNECT_TIMEOUT)), connectTimeoutMs);
-    const stop = (): void => clearTimeout(timer);
+    const timeout = new PatientTimeout(connectTimeoutMs, () => request.destroy(failure(CONNECT_TIMEOUT)));
+    const stop = (): void => timeout.cancel();
     socket.once('connect', stop).once('close', stop);
   });
 }

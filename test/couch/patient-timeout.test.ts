@@ -5,6 +5,7 @@ import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { createCouch } from '../../src/couch/client.ts';
+import { createTransfer } from '../../src/couch/transfer.ts';
 import { createAgent, type ConnectionLimits } from '../../src/forward/agents.ts';
 import { KeptConnections } from '../../src/forward/kept-connections.ts';
 import { Nodes } from '../../src/forward/nodes.ts';
@@ -81,6 +82,22 @@ describe('a node whose answers came while this process was blocked', () => {
     });
     blockSoon();
     const { status } = await couch.ask({ method: 'POST', path: '/later', body: {} });
+    await couch.close();
+    assert.deepEqual([status, failed], [200, []]);
+  });
+
+  it('gives its answer to a transfer, whose connection was not even made', async () => {
+    const failed: string[] = [];
+    const couch = createTransfer({
+      pickNode: (tried) => (tried.has(url) ? undefined : { url }),
+      authorization: () => undefined,
+      nodeFailed: (_, reason) => void failed.push(reason),
+      ...{ connectTimeoutMs: TIMEOUT_MS, patienceMs: 0 },
+    });
+    const asked = couch.ask({ method: 'GET', path: '/' }).then(({ status }) => status, String);
+    // The connection is begun in the ticks of this turn, and is made when the event loop goes on.
+    process.nextTick(() => process.nextTick(block));
+    const status = await asked;
     await couch.close();
     assert.deepEqual([status, failed], [200, []]);
   });
