@@ -1,5 +1,6 @@
 // Tells failures that one document causes from those of CouchDB, of the repository and of the run.
-import { AnswerTooLarge, InvalidAnswer } from '../couch/transfer.ts';
+import { AnswerTooLarge } from '../couch/failure.ts';
+import { InvalidAnswer } from '../couch/transfer.ts';
 import { HttpError } from '../http-errors.ts';
 import { InvalidJson } from './canonical.ts';
 import { BackupError } from './errors.ts';

@@ -1,6 +1,7 @@
 // Reads a database for a backup: its properties, its changes, all leaves of documents, and attachments.
 import { type Readable } from 'node:stream';
-import { AnswerTooLarge, type CouchTransfer } from '../couch/transfer.ts';
+import { AnswerTooLarge } from '../couch/failure.ts';
+import { type CouchTransfer } from '../couch/transfer.ts';
 import { attachmentPath, databasePath, isAcceptedPath } from '../couch/document-path.ts';
 import { Unavailable } from '../http-errors.ts';
 import { parseJson, parseStored } from '../json/parse.ts';
@@ -182,7 +183,7 @@ export class DatabaseSource {
       try {
         return await this.#askBulkGet(docs, options);
       } catch (error) {
-        if (!(error instanceof Unavailable)) throw error;
+        if (!(error instanceof Unavailable) || error instanceof AnswerTooLarge) throw error;
         // With all the patience that an outage gets, whose failure is thrown.
         await this.#askBulkGet([]);
         // A single document gets a second chance after an outage; several are asked for in halves.

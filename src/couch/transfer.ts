@@ -4,7 +4,15 @@ import { type IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BadGateway, type HttpError } from '../http-errors.ts';
-import { codeOf, describeFailure, nodeName, type CouchFailure, unavailable } from './failure.ts';
+import {
+  ANSWER_TOO_LARGE,
+  AnswerTooLarge,
+  codeOf,
+  describeFailure,
+  nodeName,
+  type CouchFailure,
+  unavailable,
+} from './failure.ts';
 import { CONNECT_TIMEOUT, HttpPool } from './http-exchange.ts';
 
 export interface TransferOptions {
@@ -55,9 +63,6 @@ export interface TransferAnswer {
   readonly bytes: Buffer;
 }
 
-/** The answer has more bytes than the caller accepts. */
-export class AnswerTooLarge extends Error {}
-
 /** The answer is not valid HTTP, which is no failure of the node: another one would send the same. */
 export class InvalidAnswer extends BadGateway {}
 
@@ -104,6 +109,7 @@ class Transfer implements CouchTransfer {
   }
 
   async ask(request: TransferRequest, maxBytes = Infinity): Promise<TransferAnswer> {
+    const { method } = request;
     return this.#tryNodes(request, async (node) => {
       const answer = await this.#send(node, request);
       const parts: Buffer[] = [];
@@ -111,7 +117,8 @@ class Transfer implements CouchTransfer {
       for await (const part of answer as AsyncIterable<Buffer>) {
         size += part.length;
         // Leaving the loop destroys the answer and its connection.
-        if (size > maxBytes) throw new AnswerTooLarge(`the answer has more than ${maxBytes} bytes`);
+        if (size > maxBytes)
+          throw unavailable({ node: nodeName(node), method, reached: 'sent', reason: ANSWER_TOO_LARGE });
         parts.push(part);
       }
       return { status: answer.statusCode ?? 0, bytes: Buffer.concat(parts, size) };

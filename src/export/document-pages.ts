@@ -1,7 +1,8 @@
 // Reads the documents of a database page by page, with the rights of the caller. A page is small, so that
 // memory stays constant and no other request of the process waits long.
 import { databasePath } from '../couch/document-path.ts';
-import { AnswerTooLarge, type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
+import { AnswerTooLarge } from '../couch/failure.ts';
+import { type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
 import { BadGateway, Forbidden, type HttpError, NotFound } from '../http-errors.ts';
 import { buildAnswer } from '../json/portions.ts';
 import { type ExportOptions } from './options.ts';

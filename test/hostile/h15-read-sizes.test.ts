@@ -4,6 +4,7 @@ import { afterEach, describe, it } from 'node:test';
 import { createCouch, type CouchClient } from '../../src/couch/client.ts';
 import { type CouchRequest } from '../../src/couch/couch.ts';
 import { AnswerTooLarge } from '../../src/couch/failure.ts';
+import { createTransfer } from '../../src/couch/transfer.ts';
 import { refuseOthersJobs } from '../../src/guard/replication-jobs.ts';
 import { Forbidden, TooLarge } from '../../src/http-errors.ts';
 import { answerJson, startScriptedNode, type Script, type ScriptedNode } from '../support/scripted-node.ts';
@@ -47,6 +48,20 @@ describe('H15 an answer to a request of Couchgate', () => {
       );
     assert.equal(node.received.length, 2);
     assert.deepEqual(failed, []);
+  });
+
+  it('is broken off at its limit, once, in a transfer too', async () => {
+    const { node, failed } = await open((_request, res) => void res.end('x'.repeat(100)));
+    const couch = createTransfer({
+      pickNode: (tried) => (tried.has(node.url) ? undefined : { url: node.url }),
+      authorization: () => 'Bearer own',
+      nodeFailed: (_url, reason) => failed.push(reason),
+      connectTimeoutMs: 500,
+    });
+    closers.push(() => couch.close());
+    await assert.rejects(couch.ask({ method: 'GET', path: '/a' }, 99), AnswerTooLarge);
+    assert.equal((await couch.ask({ method: 'GET', path: '/a' }, 100)).bytes.length, 100);
+    assert.deepEqual([node.received.length, failed], [2, []]);
   });
 
   it('is parsed in portions when it is large, so that other work goes on', async () => {
