@@ -1,5 +1,5 @@
 // Answers what the repository has of one document, compares versions, and restores one.
-import { documentPath } from '../couch/document-path.ts';
+import { documentPath, isAcceptedPath } from '../couch/document-path.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { parseStored } from '../json/parse.ts';
 import { contentHashes } from './attachment-reader.ts';
@@ -7,7 +7,7 @@ import { NotInRepository } from './failure.ts';
 import { type IndexedLeaf } from './index-file.ts';
 import { contentOf } from './index-shape.ts';
 import { comparable, comparableDocument, jsonDiff, type JsonChange } from './json-diff.ts';
-import { leafOfText } from './leaf.ts';
+import { leafOfText, type LeafText } from './leaf.ts';
 import { type Question } from './process-protocol.ts';
 import { type Repository } from './repository.ts';
 import { readLive, restoreDocument, winnerOf, type LiveDocument } from './restore-document.ts';
@@ -164,10 +164,8 @@ async function changesSince(
 ): Promise<readonly JsonChange[] | null> {
   const now = live.content ?? {};
   if (revision === null) return jsonDiff({}, now);
-  const path = `${documentPath(database, id)}?att_encoding_info=true&rev=${encodeURIComponent(revision)}`;
-  const answer = await couch.ask({ method: 'GET', path, isHeadForeign: true });
-  if (answer.status !== 200) return null;
-  const seen = leafOfText(answer.bytes.toString());
+  const seen = await readRevision(couch, database, id, revision);
+  if (seen === undefined) return null;
   if (seen.deleted) return jsonDiff({}, now);
   const hashes = await contentHashes(new DatabaseSource(couch, database), seen);
   if (hashes === undefined) return null;
@@ -175,4 +173,19 @@ async function changesSince(
     comparableDocument(seen.raw, (name) => hashes.get(name) ?? ''),
     now,
   );
+}
+
+async function readRevision(
+  couch: CouchTransfer,
+  database: string,
+  id: string,
+  revision: string,
+): Promise<LeafText | undefined> {
+  const path = `${documentPath(database, id)}?att_encoding_info=true&rev=${encodeURIComponent(revision)}`;
+  if (!isAcceptedPath(path)) {
+    const read = await new DatabaseSource(couch, database).revisions(id, [revision]);
+    return 'leaves' in read ? read.leaves[0] : undefined;
+  }
+  const answer = await couch.ask({ method: 'GET', path, isHeadForeign: true });
+  return answer.status === 200 ? leafOfText(answer.bytes.toString()) : undefined;
 }

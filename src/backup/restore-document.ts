@@ -1,9 +1,10 @@
 // Restores one document: writes an old version as a new revision on the winner that the operator has seen.
 import { type CouchTransfer } from '../couch/transfer.ts';
-import { documentPath } from '../couch/document-path.ts';
+import { databasePath, documentPath, isAcceptedPath } from '../couch/document-path.ts';
 import { parseJson } from '../json/parse.ts';
-import { partsOf } from './attachment-part.ts';
+import { inlineStubs, partsOf } from './attachment-part.ts';
 import { contentHashes } from './attachment-reader.ts';
+import { isMissing } from './bulk-get-answer.ts';
 import { BackupError } from './errors.ts';
 import { type IndexedLeaf } from './index-file.ts';
 import { comparable, comparableDocument, jsonDiff, type JsonChange } from './json-diff.ts';
@@ -13,7 +14,7 @@ import { type PackedLeaf } from './pack.ts';
 import { type Repository } from './repository.ts';
 import { DatabaseSource } from './source.ts';
 import { jsonObject, sentence } from './target.ts';
-import { readLeaf } from './versions.ts';
+import { readLeaf, winnerFirst } from './versions.ts';
 
 /** The document as it is now. */
 export interface LiveDocument {
@@ -52,6 +53,7 @@ export async function winnerOf(
   id: string,
 ): Promise<LeafText | undefined> {
   const path = `${documentPath(database, id)}?att_encoding_info=true`;
+  if (!isAcceptedPath(path)) return winnerAmongLeaves(new DatabaseSource(couch, database), id);
   const answer = await couch.ask({ method: 'GET', path, isHeadForeign: true });
   if (answer.status === 200) return leafOfText(answer.bytes.toString());
   if (answer.status !== 404) throw new BackupError(`Reading the document failed: ${sentence(answer)}.`);
@@ -60,6 +62,15 @@ export async function winnerOf(
   // A new document on a tombstone needs no revision; which tombstone is newest does not matter.
   const [read] = await new DatabaseSource(couch, database).leaves([id]);
   return read !== undefined && 'leaves' in read ? read.leaves[0] : undefined;
+}
+
+/** The winner of a document that no path can name. */
+async function winnerAmongLeaves(source: DatabaseSource, id: string): Promise<LeafText | undefined> {
+  const [read] = await source.leaves([id]);
+  if (read !== undefined && 'leaves' in read) return [...read.leaves].sort(winnerFirst)[0];
+  const problem = read !== undefined && 'error' in read ? read.error : 'it is too large';
+  if (isMissing(problem)) return undefined;
+  throw new BackupError(`Reading the document failed: ${problem}.`);
 }
 
 /**
@@ -77,22 +88,66 @@ export async function restoreDocument(
   if (stored.deleted)
     throw new BackupError(`The document was deleted in this snapshot; there is no content to restore.`);
   const packed = await readLeaf(repository, stored);
-  const request = requestOf(repository, packed, expected);
-  const answer = await couch.ask({ method: 'PUT', path: documentPath(database, id), ...request });
-  if (answer.status === 201 || answer.status === 202)
-    return { outcome: 'restored', rev: (parseJson(answer.bytes) as { rev: string }).rev };
-  if (answer.status !== 409) throw new BackupError(`Writing the document failed: ${sentence(answer)}.`);
+  const path = documentPath(database, id);
+  const rev = isAcceptedPath(path)
+    ? await put(couch, path, requestOf(repository, packed, expected))
+    : await writeInBulk(couch, database, await inlineJson(repository, packed, expected));
+  if (rev !== undefined) return { outcome: 'restored', rev };
   const now = await readLive(couch, database, id);
   return { outcome: 'conflict', rev: now.rev, changes: jsonDiff(expected.content ?? {}, now.content ?? {}) };
 }
 
-function requestOf(repository: Repository, packed: PackedLeaf, expected: LiveDocument) {
-  const { leaf } = packed;
-  const { stubs: stored, parts } = partsOf(repository, packed);
+/** The new revision; undefined if another one won meanwhile. */
+async function put(
+  couch: CouchTransfer,
+  path: string,
+  request: ReturnType<typeof requestOf>,
+): Promise<string | undefined> {
+  const answer = await couch.ask({ method: 'PUT', path, ...request });
+  if (answer.status === 409) return undefined;
+  if (answer.status === 201 || answer.status === 202) return (parseJson(answer.bytes) as { rev: string }).rev;
+  throw new BackupError(`Writing the document failed: ${sentence(answer)}.`);
+}
+
+/** As `put`, for a document that no path can name. */
+async function writeInBulk(
+  couch: CouchTransfer,
+  database: string,
+  json: string,
+): Promise<string | undefined> {
+  const path = `${databasePath(database)}/_bulk_docs`;
+  const answer = await couch.ask({ method: 'POST', path, body: `{"docs":[${json}]}` });
+  if (answer.status !== 201 && answer.status !== 202)
+    throw new BackupError(`Writing the document failed: ${sentence(answer)}.`);
+  const [row] = parseJson(answer.bytes) as readonly { rev?: string; error?: string; reason?: string }[];
+  if (row?.error === 'conflict') return undefined;
+  if (row?.rev !== undefined && row.error === undefined) return row.rev;
+  throw new BackupError(`Writing the document failed: ${String(row?.error)}: ${String(row?.reason)}.`);
+}
+
+/** With the attachments in it, which are never large: they were read so. */
+async function inlineJson(
+  repository: Repository,
+  packed: PackedLeaf,
+  expected: LiveDocument,
+): Promise<string> {
+  return jsonOf(packed, await inlineStubs(repository, packed), expected);
+}
+
+function jsonOf(
+  { leaf }: PackedLeaf,
+  stored: readonly (readonly [string, object])[],
+  expected: LiveDocument,
+): string {
   // The attachments are new in this revision.
   const stubs = stored.map(([name, stub]) => [name, { ...stub, revpos: undefined }] as const);
   const rev = expected.rev === undefined || expected.deleted ? undefined : expected.rev;
-  const json = withRevision(leafOfText(withAttachments(leaf, jsonObject(stubs))), rev);
+  return withRevision(leafOfText(withAttachments(leaf, jsonObject(stubs))), rev);
+}
+
+function requestOf(repository: Repository, packed: PackedLeaf, expected: LiveDocument) {
+  const { stubs, parts } = partsOf(repository, packed);
+  const json = jsonOf(packed, stubs, expected);
   if (stubs.length === 0) return { body: json };
   const { contentType, contentLength, open } = multipartBody(json, parts);
   return { body: open, contentType, contentLength };

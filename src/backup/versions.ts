@@ -58,7 +58,10 @@ export async function readLeaf(repository: Repository, leaf: IndexedLeaf): Promi
  * CouchDB's order: a leaf that is not deleted, then the longer history, then the greater hash.
  * docs.couchdb.org/en/stable/replication/conflicts.html
  */
-export function winnerFirst(a: IndexedLeaf, b: IndexedLeaf): number {
+export function winnerFirst(
+  a: Pick<IndexedLeaf, 'rev' | 'deleted'>,
+  b: Pick<IndexedLeaf, 'rev' | 'deleted'>,
+): number {
   if (a.deleted !== b.deleted) return a.deleted ? 1 : -1;
   return compareRevisions(b.rev, a.rev);
 }
