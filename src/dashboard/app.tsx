@@ -1,6 +1,6 @@
 // The frame of every page: providers, navigation, and the page that the address names.
 import { MantineProvider } from '@mantine/core';
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { notifyManager, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { ApiError, RETRY_MS } from './api/http.ts';
 import { readPerson } from './api/session.ts';
 import { hasProbablySession, requestEarly } from './early-requests.ts';
@@ -8,6 +8,10 @@ import { Frame, preloadPage } from './frame.tsx';
 import { parseRoute } from './router.ts';
 import { SessionGate } from './session/session.tsx';
 import { theme } from './theme.ts';
+
+// A choice that is saved at once shows its new state before the event ends. With the default (a timer), a
+// checkbox jumps back until the timer fires, which a busy browser delays.
+notifyManager.setScheduler(queueMicrotask);
 
 const queries = new QueryClient({
   defaultOptions: {
