@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '../http-errors.ts';
 import { type ChangeRow, type Couch, type CouchAnswer } from './couch.ts';
 import { AnswerTooLarge, codeOf } from './failure.ts';
+import { FeedSilence } from './feed-silence.ts';
 import { type HttpPool } from './http-exchange.ts';
 
 export interface FollowOptions {
@@ -142,14 +143,18 @@ class Feed {
     const end = new AbortController();
     const leave = (): void => end.abort();
     this.#stop.addEventListener('abort', leave);
-    const silence = setTimeout(() => {
-      end.abort();
-      nodeFailed(node.url, 'silent _changes feed');
-    }, silenceMs);
+    const silence = new FeedSilence(silenceMs, {
+      doubted: () => this.#setUp(false),
+      heardAgain: () => this.#setUp(true),
+      silent: (isNodeSilent) => {
+        end.abort();
+        if (isNodeSilent) nodeFailed(node.url, 'silent _changes feed');
+      },
+    });
     try {
       await this.#readLines(await this.#open(node.url, end.signal), silence);
     } finally {
-      clearTimeout(silence);
+      silence.cancel();
       this.#stop.removeEventListener('abort', leave);
       end.abort();
     }
@@ -175,11 +180,11 @@ class Feed {
     return answer;
   }
 
-  async #readLines(body: AsyncIterable<Buffer>, silence: NodeJS.Timeout): Promise<void> {
+  async #readLines(body: AsyncIterable<Buffer>, silence: FeedSilence): Promise<void> {
     const decoder = new TextDecoder();
     let rest = '';
     for await (const chunk of body) {
-      silence.refresh();
+      silence.heard();
       rest += decoder.decode(chunk, { stream: true });
       for (let end = rest.indexOf('\n'); end !== -1; end = rest.indexOf('\n')) {
         const line = rest.slice(0, end);
@@ -187,7 +192,7 @@ class Feed {
         if (line !== '') this.#deliver(JSON.parse(line) as RawRow);
       }
       // The first heartbeat follows the pending changes, so the feed has caught up.
-      this.#setUp(true);
+      if (!silence.isDoubted) this.#setUp(true);
     }
   }
 

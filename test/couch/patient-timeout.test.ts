@@ -14,13 +14,18 @@ import { Nodes } from '../../src/forward/nodes.ts';
 const TIMEOUT_MS = 300;
 const BLOCK_MS = 700;
 
-/** Answers at once, or after a short while for `/later`, from a thread of its own. */
+/** Answers at once, or after a short while for `/later`, from a thread of its own. Its feeds send heartbeats. */
 const NODE = `
   const { parentPort } = require('node:worker_threads');
   const server = require('node:http').createServer((req, res) => {
+    if (req.url.includes('feed=continuous')) {
+      const heartbeats = setInterval(() => res.write('\\n'), 50);
+      res.on('close', () => clearInterval(heartbeats));
+      return;
+    }
     setTimeout(() => {
       res.setHeader('content-type', 'application/json');
-      res.end('{"status":"ok"}');
+      res.end(req.url.includes('/_changes') ? '{"results":[],"last_seq":"1-a"}' : '{"status":"ok"}');
     }, req.url === '/later' ? 100 : 0);
   });
   server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`;
@@ -35,8 +40,8 @@ const limits: ConnectionLimits = {
   },
 };
 
-function block(): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BLOCK_MS);
+function block(milliseconds = BLOCK_MS): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
 
 /**
@@ -122,4 +127,45 @@ describe('a node whose answers came while this process was blocked', () => {
     assert.equal(status, 200);
     agent.destroy();
   });
+
+  // A change that the node sent during a block of over two seconds can be a revocation: no request may be
+  // decided without it (H17). The data in the socket is read in the first turn after the block.
+  for (const [blockMs, whileBlocked] of [
+    [BLOCK_MS, []],
+    [2200, ['down', 'up']],
+  ] as const) {
+    it(`keeps its feed: ${String(blockMs)} ms`, async () => {
+      const seen: string[] = [];
+      const couch = createCouch({
+        pickNode: () => ({ url }),
+        authorization: () => 'Bearer x',
+        nodeFailed: (_, reason) => void seen.push(`failed: ${reason}`),
+        feedFailed: (_, reason) => void seen.push(`feed failed: ${reason}`),
+        ...{ connectTimeoutMs: 5000, requestTimeoutMs: 5000, feedSilenceMs: TIMEOUT_MS },
+      });
+      try {
+        await new Promise<void>((isUp) => {
+          couch.follow('store', {
+            change: () => undefined,
+            state(up) {
+              seen.push(up ? 'up' : 'down');
+              if (up) isUp();
+            },
+          });
+        });
+        await afterTurns(1);
+        block(blockMs);
+        // The timers, what was in the sockets, and what was waiting for it.
+        await afterTurns(3);
+        assert.deepEqual(seen, ['up', ...whileBlocked]);
+      } finally {
+        await couch.close();
+      }
+    });
+  }
 });
+
+/** Turns of the event loop, seen from the end of one. */
+async function afterTurns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
