@@ -8,7 +8,7 @@ import { leavesIn } from '../../src/backup/versions.ts';
 import { startBackupBench, type BackupBench } from '../support/backup.ts';
 
 const DATABASE = 'long-ids';
-const ID = 'ü/'.repeat(3000);
+const ID = 'ü/'.repeat(8000);
 const CONTENT = { content_type: 'text/plain', data: Buffer.from('hello '.repeat(99)).toString('base64') };
 
 describe('a document whose id no path can name', () => {
