@@ -4,7 +4,7 @@ import { BadRequest, HttpError, NotFound, Unavailable } from '../http-errors.ts'
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
-import { withGrants } from '../permissions/security-change.ts';
+import { withRoles } from '../permissions/security-change.ts';
 import { type SecurityRequest } from '../permissions/security-request.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -106,11 +106,7 @@ export async function setRoles(
   const edit = (stored: StoredSecurity): SecurityRequest => {
     const shown = shownForm(stored);
     if (roles !== undefined && shown['couchdb_auth_only'] === true) throw leftToCouchdb(database);
-    const others = Object.entries((shown['cloudant'] as object | undefined) ?? {}).filter(
-      ([other]) => other !== name,
-    );
-    const cloudant = Object.fromEntries(roles === undefined ? others : [...others, [name, roles]]);
-    return withGrants(shown, cloudant);
+    return withRoles(shown, name, roles);
   };
   // What is begun for the owner is finished or taken back.
   await permissions.change(database, by, edit, { via: 'api', requestId, reason, standing: undefined });

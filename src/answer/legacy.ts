@@ -6,7 +6,7 @@ import { type KeyStore } from '../identity/api-key.ts';
 import { describeChange } from '../permissions/permission-change.ts';
 import { databaseOfForm, grantOfForm } from '../permissions/permissions-form.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
-import { withGrants } from '../permissions/security-change.ts';
+import { withRoles } from '../permissions/security-change.ts';
 import { type SecurityRequest } from '../permissions/security-request.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { sendJson } from '../respond.ts';
@@ -51,11 +51,7 @@ async function setPermissions(
   const { principal } = known(context.identified, 'identified');
   const database = databaseOfForm(form, principal);
   const { username, roles } = grantOfForm(form);
-  const grant = (inForce: StoredSecurity): SecurityRequest => {
-    const shown = shownForm(inForce);
-    const cloudant = { ...(shown['cloudant'] as object | undefined), [username]: roles };
-    return withGrants(shown, cloudant);
-  };
+  const grant = (inForce: StoredSecurity): SecurityRequest => withRoles(shownForm(inForce), username, roles);
   const change = await permissions.change(database, principal, grant, {
     via: 'set_permissions',
     requestId: context.id,

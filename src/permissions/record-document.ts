@@ -7,11 +7,11 @@ import {
   grantsIn,
   type MirrorName,
   permissionsIn,
+  rolesByName,
   shownForm,
   storedForm,
   type StoredSecurity,
 } from './security-document.ts';
-import { isRole, type Role } from './role.ts';
 import { type SecurityRequest } from './security-request.ts';
 import { type ChangeVia } from './change.ts';
 
@@ -202,16 +202,10 @@ function requestIn({
   ...rest
 }: JsonObject): SecurityRequest {
   return {
-    cloudant: isJsonObject(cloudant) ? rolesByName(cloudant) : undefined,
+    cloudant: isJsonObject(cloudant) ? new Map(rolesByName(cloudant)) : undefined,
     couchdbAuthOnly: typeof authOnly === 'boolean' ? authOnly : undefined,
     members: isJsonObject(members) ? members : undefined,
     admins: isJsonObject(admins) ? admins : undefined,
     rest,
   };
-}
-
-function rolesByName(cloudant: JsonObject): ReadonlyMap<string, readonly Role[]> {
-  return new Map(
-    Object.entries(cloudant).map(([name, roles]) => [name, Array.isArray(roles) ? roles.filter(isRole) : []]),
-  );
 }

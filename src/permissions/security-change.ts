@@ -3,7 +3,7 @@ import { BadRequest } from '../http-errors.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { type JsonObject } from '../json/object.ts';
 import { NO_ROLES } from './role.ts';
-import { grantsIn } from './security-document.ts';
+import { grantsIn, rolesByName } from './security-document.ts';
 import {
   hasManyOthers,
   MAX_OTHER_BYTES,
@@ -30,20 +30,31 @@ const MAX_KEPT_BYTES = 1_048_576;
 export function parseSecurityChange(body: JsonObject): SecurityChange {
   const request = parseSecurity(body);
   if (!hasManyOthers(body)) return { request, refuseFor: () => undefined };
-  return {
-    request,
-    refuseFor: (present) => {
-      if (!hasManyOthers(present)) refuseManyOthers(body);
-      if (hasManyOthers(body, MAX_KEPT_BYTES) || !losesRolesOnly(present, body)) throw tooLargeToKeep();
-    },
-  };
+  return { request, refuseFor: (present) => refuseToKeep(present, body) };
 }
 
-/** The request that puts other grants into what is in force. Throws 400. */
-export function withGrants(present: JsonObject, cloudant: object): SecurityRequest {
-  const { request, refuseFor } = parseSecurityChange({ ...present, cloudant });
-  refuseFor(present);
-  return request;
+/**
+ * The request that gives one name other roles in what is in force; `undefined` = none. Throws 400 for what
+ * this change brings. The other names keep their roles. Written past Couchgate, they may have some that
+ * nobody can put: those grant nothing, so they do not stop the change, and are left out as in every mirror.
+ */
+export function withRoles(
+  present: JsonObject,
+  name: string,
+  roles: readonly string[] | undefined,
+): SecurityRequest {
+  const request = parseSecurity({ ...present, cloudant: roles === undefined ? {} : { [name]: roles } });
+  const others = rolesByName(present['cloudant']).filter(([other]) => other !== name);
+  const cloudant = new Map([...others, ...(request.cloudant ?? [])]);
+  const next = { ...present, cloudant: Object.fromEntries(cloudant) };
+  if (hasManyOthers(next)) refuseToKeep(present, next);
+  return { ...request, cloudant };
+}
+
+/** Throws 400 unless a large object was there before, and loses roles only. */
+function refuseToKeep(present: JsonObject, body: JsonObject): void {
+  if (!hasManyOthers(present)) refuseManyOthers(body);
+  if (hasManyOthers(body, MAX_KEPT_BYTES) || !losesRolesOnly(present, body)) throw tooLargeToKeep();
 }
 
 /** Says what to do: the object is there already. */

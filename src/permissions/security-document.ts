@@ -3,7 +3,7 @@
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type DatabasePermissions } from './grants.ts';
 import { isMarker, markersOf } from '../principal/marker.ts';
-import { NO_ROLES, roleSetIn, type RoleSet } from './role.ts';
+import { isRole, NO_ROLES, roleSetIn, type Role, type RoleSet } from './role.ts';
 import { isTexts, type SecurityRequest } from './security-request.ts';
 
 /** The security object as CouchDB stores it. Its field `couchgate` belongs to Couchgate. */
@@ -92,6 +92,15 @@ export function grantsIn(cloudant: unknown): ReadonlyMap<string, RoleSet> {
     if (set !== NO_ROLES && name !== '') grants.set(name, set);
   }
   return grants;
+}
+
+/** The names of a `cloudant` map with the roles that a client could put today. */
+export function rolesByName(cloudant: unknown): readonly (readonly [string, readonly Role[]])[] {
+  if (!isJsonObject(cloudant)) return [];
+  return Object.entries(cloudant).map(([name, roles]) => [
+    name,
+    Array.isArray(roles) ? roles.filter(isRole) : [],
+  ]);
 }
 
 /** The stamp of a stored object; 0 if Couchgate never wrote it. */

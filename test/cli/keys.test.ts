@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { runCommand } from '../../src/cli/commands.ts';
-import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
+import { basic, startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
 
 interface Result {
@@ -142,6 +142,17 @@ describe('the commands for keys and grants', () => {
     assert.deepEqual(json, { ok: true, database: 'fruit', name, roles: ['_reader'] });
     assert.equal(await succeed(`revoke-grant ${name} all fruit`), `${name} has no roles on fruit\n`);
     assert.ok(!Object.hasOwn((await cloudantOf('fruit')) as object, name));
+  });
+
+  it('change a name where another has roles that nobody can put – grant, revoke-grant', async () => {
+    const headers = { authorization: basic(gate.owner), 'content-type': 'application/json' };
+    const couch = `${gate.backend.urls[0] ?? ''}/foreign`;
+    await fetch(couch, { method: 'PUT', headers });
+    const body = JSON.stringify({ cloudant: { other: ['_reader', '_future'] } });
+    assert.equal((await fetch(`${couch}/_security`, { method: 'PUT', headers, body })).status, 200);
+    await succeed('grant somebody _reader,_writer foreign');
+    await succeed('revoke-grant somebody _writer foreign');
+    assert.deepEqual(await cloudantOf('foreign'), { other: ['_reader'], somebody: ['_reader'] });
   });
 
   it('lose no grant of twelve that are made at once – grant', async () => {

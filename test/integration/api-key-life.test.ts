@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { startCouchgate, type AskOptions, type Couchgate, type Credentials } from '../support/couchgate.ts';
+import {
+  basic,
+  startCouchgate,
+  type AskOptions,
+  type Couchgate,
+  type Credentials,
+} from '../support/couchgate.ts';
 import { until } from '../support/until.ts';
 
 const FORM = { 'Content-Type': 'application/x-www-form-urlencoded' };
@@ -168,6 +174,38 @@ describe('an API key', () => {
         closed,
       );
     }
+  });
+
+  it('is granted and revoked where others have roles that nobody can put', async () => {
+    const [key, second] = [await newKey(), await newKey()];
+    // Written past Couchgate, as by a program that copies the objects of another server.
+    const cloudant = { [key.name]: ['_reader'], other: ['_writer', '_future'], third: '_reader' };
+    const headers = { authorization: basic(owner), 'content-type': 'application/json' };
+    for (const [path, body] of [
+      ['/foreign', undefined],
+      ['/foreign/_security', { cloudant }],
+    ] as const) {
+      const init = { method: 'PUT', headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+      const made = await fetch(`${couchgate.backend.urls[0] ?? ''}${path}`, init);
+      assert.equal(made.ok, true, await made.text());
+    }
+    const set = (name: string, role: string): Promise<number> => {
+      const body = `database=foreign&username=${name}&roles=${role}`;
+      return status('POST', '/api/set_permissions', { as: owner, body, headers: FORM });
+    };
+    assert.equal(await set(second.name, '_future'), 400);
+    assert.equal(await set(second.name, '_reader'), 200);
+    const made = await newKey({ grants: { foreign: ['_writer'] } });
+    const path = `/_api/v2/api_keys/${key.name}?remove_grants=true`;
+    const { body } = await couchgate.ask('DELETE', path, { as: owner });
+    assert.deepEqual((body as { grants_removed_on: unknown }).grants_removed_on, ['foreign']);
+    const { body: left } = await couchgate.ask('GET', '/foreign/_security', { as: owner });
+    // A role without meaning grants nothing, and must not begin to when a later version knows it.
+    assert.deepEqual((left as { cloudant: unknown }).cloudant, {
+      other: ['_writer'],
+      [second.name]: ['_reader'],
+      [made.name]: ['_writer'],
+    });
   });
 
   it('is stored where no client gets, the owner neither', async () => {
