@@ -61,6 +61,12 @@ function look(
   return (value, config) => (when(value, config) ? { kind: 'look', advice } : FINE);
 }
 
+/**
+ * The default of `max_json_body`: a larger document cannot be written through Couchgate as JSON. The node
+ * makes an answer with all conflicts of a document as a whole, so this is the size of each of them (H15).
+ */
+const LARGEST_DOCUMENT = 67_108_864;
+
 const USERS = '_users';
 const isSet = (value: string | undefined): boolean => value !== undefined;
 
@@ -197,6 +203,16 @@ export const RULES: readonly Rule[] = [
     key: 'secret',
     why: 'secret of CouchDB session cookies',
     judge: look((value) => !isSet(value) || (value ?? '').length < 16, 'set 32 random hexadecimal digits'),
+  },
+  {
+    section: 'couchdb',
+    key: 'max_document_size',
+    why: 'a node keeps an answer with all conflicts of a document in memory (H15)',
+    judge: look(
+      // Without it: 8 000 000. Everything that is no number counts as no limit.
+      (value) => isSet(value) && !(Number(value) <= LARGEST_DOCUMENT),
+      `set it to \`8000000\`, CouchDB's default, or to what your documents need, at most \`${LARGEST_DOCUMENT}\``,
+    ),
   },
   {
     section: 'prometheus',

@@ -90,6 +90,11 @@ describe('the settings of CouchDB', () => {
     ['vhosts', '*', {}, 'fine'],
     ['admins', '*', {}, 'look'],
     ['chttpd_auth', 'secret', {}, 'look'],
+    ['couchdb', 'max_document_size', {}, 'fine'],
+    ['couchdb', 'max_document_size', { couchdb: { max_document_size: '8000000' } }, 'fine'],
+    ['couchdb', 'max_document_size', { couchdb: { max_document_size: '67108864' } }, 'fine'],
+    ['couchdb', 'max_document_size', { couchdb: { max_document_size: '67108865' } }, 'look'],
+    ['couchdb', 'max_document_size', { couchdb: { max_document_size: 'infinity' } }, 'look'],
     ['chttpd_auth', 'x_auth_token', { chttpd_auth: { x_auth_token: 'X-T' } }, 'remove'],
   ];
   for (const [section, key, config, kind] of settings) {
