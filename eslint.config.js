@@ -12,6 +12,17 @@ const CLOSE_OF_RESPONSE = {
     "CallExpression[callee.property.name=/^(on|once)$/][callee.object.name='res'][arguments.0.value='close']",
   message: 'Use onClosed of closed-response.ts: the response may be closed already.',
 };
+/**
+ * When it fails, node reads the source to build a message, and cannot find the place in code that tsx has
+ * put on one line: it parses for minutes.
+ */
+const ASSERT_WITHOUT_MESSAGE = [
+  "CallExpression[callee.name='assert'][arguments.length=1]",
+  "CallExpression[callee.object.name='assert'][callee.property.name='ok'][arguments.length=1]",
+].map((selector) => ({
+  selector,
+  message: 'Compare with assert.equal(x, true), or add a message: without one, a failure takes minutes.',
+}));
 
 export default tseslint.config(
   { ignores: ['dist/', 'coverage/', 'data/', 'node_modules/'] },
@@ -43,6 +54,7 @@ export default tseslint.config(
     files: ['test/**', 'bench/**'],
     rules: {
       'max-lines-per-function': 'off',
+      'no-restricted-syntax': ['error', ...ASSERT_WITHOUT_MESSAGE],
       // node:test's describe() and it() return promises that the runner itself awaits.
       '@typescript-eslint/no-floating-promises': [
         'error',

@@ -91,7 +91,8 @@ describe('the parameters of /_all_dbs', () => {
         .select(shuffled)
         .join(' ');
     } catch (error) {
-      assert.ok(error instanceof HttpError && error.status === 400);
+      assert.ok(error instanceof HttpError, String(error));
+      assert.equal(error.status, 400);
       return [error.error, error.reason];
     }
   };

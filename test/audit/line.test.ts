@@ -61,7 +61,7 @@ function lineOf(context: Context, fake: Fake = {}): Record<string, unknown> {
     bytesUploaded: 20,
     endedAt: context.startedAt + 12.34,
   });
-  assert.ok(line.endsWith('}\n'));
+  assert.equal(line.endsWith('}\n'), true);
   assert.equal(line.indexOf('\n'), line.length - 1);
   return JSON.parse(line) as Record<string, unknown>;
 }
@@ -99,7 +99,7 @@ describe('accessLine', () => {
     context.upstream.answeredAt = context.startedAt + 5;
     const { time, ...line } = lineOf(context, { headers: { 'user-agent': 'curl/8 "x"' } });
     assert.match(String(time), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-    assert.ok(Math.abs(Date.parse(String(time)) - Date.now()) < 60_000);
+    assert.equal(Math.abs(Date.parse(String(time)) - Date.now()) < 60_000, true);
     assert.deepEqual(line, {
       id: 'id-1',
       clientIp: '203.0.113.9',
@@ -241,11 +241,11 @@ describe('request ids', () => {
   it('are taken over as CouchDB takes them, and made unlike each other', () => {
     for (const id of ['a', 'A-z_09', 'a'.repeat(36)]) assert.ok(isRequestId(id), id);
     for (const id of ['', 'a'.repeat(37), 'a b', 'ä', 'a\n', 'a, b', undefined, ['a']])
-      assert.ok(!isRequestId(id));
+      assert.equal(isRequestId(id), false);
     const [one, two] = [requestIdMaker(), requestIdMaker()];
     const made = new Set([one(), one(), two(), two()]);
     assert.equal(made.size, 4);
-    for (const id of made) assert.ok(isRequestId(id));
+    for (const id of made) assert.equal(isRequestId(id), true);
   });
 });
 

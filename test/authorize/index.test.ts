@@ -79,7 +79,7 @@ describe('authorize', () => {
     assert.deepEqual(allowed.said, [undefined]);
     assert.equal(allowed.context.decision?.allow, true);
     const refused = step('PUT /db/doc', KEY, () => READING);
-    assert.ok(refused.said[0] instanceof Forbidden);
+    assert.ok(refused.said[0] instanceof Forbidden, 'must be a Forbidden');
     assert.equal(refused.context.decision?.allow, false);
   });
 
@@ -105,7 +105,7 @@ describe('authorize', () => {
       mock.timers.tick(999);
       assert.deepEqual(said, []);
       mock.timers.tick(1);
-      assert.ok((await later) instanceof TooBusy);
+      assert.ok((await later) instanceof TooBusy, 'must be a TooBusy');
     } finally {
       mock.timers.reset();
     }

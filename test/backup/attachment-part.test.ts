@@ -123,7 +123,7 @@ describe('attachments that are stored compressed', { skip: !isReal && 'needs a r
     for (const id of ['by-couchdb', 'by-client', 'no-gzip']) {
       const before = await stubsOf(bench, id, DATABASE);
       const [stored] = await leavesIn(repository, snapshot, id);
-      assert.ok(stored);
+      assert.ok(stored, 'stored is missing');
       const live = await readLive(couch, DATABASE, id);
       assert.deepEqual(await diffWithLive(repository, stored, live), [], id);
       const { outcome } = await restoreDocument({ repository, couch }, DATABASE, id, stored, live);

@@ -7,7 +7,7 @@ import { parseSchedule } from '../../src/config/schedule.ts';
 
 const scheduler = (text: string, now: { ms: number }, jobs: Job[]) => {
   const schedule = parseSchedule(text);
-  assert.ok(schedule);
+  assert.ok(schedule, 'schedule is missing');
   return new BackupScheduler({
     schedule,
     forget: false,

@@ -232,7 +232,7 @@ describe('request bodies that Couchgate reads itself', () => {
   before(async () => {
     server = createServer((req, res) => {
       const read = readers[req.url ?? ''];
-      assert(read);
+      assert.ok(read, 'read is missing');
       attachContext(req);
       read(req, res).then(
         (value) => sendJson(res, 200, value),

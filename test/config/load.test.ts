@@ -24,7 +24,7 @@ function problemsOf(files: Readonly<Record<string, string>>, env: Record<string,
   try {
     loadSettings({ env, folder });
   } catch (error) {
-    assert.ok(error instanceof ConfigurationError);
+    assert.ok(error instanceof ConfigurationError, 'must be a ConfigurationError');
     return error.problems.map(
       ({ file, line, path, reason }) => `${file.replace(`${folder}/`, '')}:${line ?? '-'} ${path}: ${reason}`,
     );
@@ -41,7 +41,7 @@ describe('loadSettings', () => {
     assert.deepEqual(settings.couchdbNodes, []);
     assert.deepEqual(settings.allow, ['0.0.0.0/0', '::/0']);
     assert.equal(settings.configFolder, join(root, 'none'));
-    assert.ok(Object.isFrozen(settings));
+    assert.equal(Object.isFrozen(settings), true);
   });
 
   it('reads all three files, and lets the environment win', () => {

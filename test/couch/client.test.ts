@@ -45,7 +45,7 @@ function client(urls: readonly string[], options: Partial<CouchOptions> = {}): C
 
 const rejects = (promise: Promise<unknown>, detail: RegExp): Promise<void> =>
   assert.rejects(promise, (error: unknown) => {
-    assert.ok(error instanceof Unavailable);
+    assert.ok(error instanceof Unavailable, 'must be an Unavailable');
     assert.equal(error.reason, 'CouchDB cannot be reached at present.');
     assert.match(error.detail ?? '', detail);
     return true;

@@ -17,7 +17,7 @@ const explained = (fields: Partial<Explanation>): Explanation => ({
 });
 const summedUp = (...answers: readonly Partial<Explanation>[]) => {
   const verdict = verdictOf(answers.map((fields) => [REQUEST, explained(fields)] as const));
-  assert.ok(verdict !== undefined);
+  assert.ok(verdict !== undefined, 'verdict is missing');
   return verdict;
 };
 

@@ -50,7 +50,7 @@ describe('the consequences of edits', () => {
 
   it('say that nobody but server admins is left', () => {
     const edits = setRoles(DOCUMENT, setRoles(DOCUMENT, NO_EDITS, 'nobody', []), 'key', []);
-    assert.ok(wordsOf(edits).includes('takes: Only server admins have access afterwards.'));
+    assert.equal(wordsOf(edits).includes('takes: Only server admins have access afterwards.'), true);
   });
 
   it('warn of a database that CouchDB opens to everybody', () => {

@@ -85,13 +85,13 @@ describe('docker-compose.yml', () => {
 
   it('gives each node its own data and what is set on it, the settings of the repository, and the secrets read-only', () => {
     for (const [name, { volumes = [] }] of couchdbs) {
-      assert.ok(volumes.includes(`${name}:/opt/couchdb/data`));
-      assert.ok(volumes.includes(`${name}-settings:/opt/couchdb/etc/local.d`));
-      assert.ok(volumes.includes('./config/couchdb:/couchgate:ro'));
-      assert.ok(volumes.includes('secrets-couchdb:/secrets:ro'));
+      assert.equal(volumes.includes(`${name}:/opt/couchdb/data`), true);
+      assert.equal(volumes.includes(`${name}-settings:/opt/couchdb/etc/local.d`), true);
+      assert.equal(volumes.includes('./config/couchdb:/couchgate:ro'), true);
+      assert.equal(volumes.includes('secrets-couchdb:/secrets:ro'), true);
     }
     for (const file of ['10-couchgate.ini', 'start-node.sh'])
-      assert.ok(existsSync(join(ROOT, 'config/couchdb', file)));
+      assert.equal(existsSync(join(ROOT, 'config/couchdb', file)), true);
   });
 
   it('publishes Couchgate on loopback of IPv4, unless COUCHGATE_PORT names something else (H24)', () => {
@@ -106,7 +106,7 @@ describe('docker-compose.yml', () => {
       ['couchgate'],
     );
     assert.equal(couchgate?.depends_on?.['init']?.condition, 'service_completed_successfully');
-    for (const [name] of couchdbs) assert.ok(init?.depends_on?.[name] !== undefined);
+    for (const [name] of couchdbs) assert.ok(init?.depends_on?.[name] !== undefined, name);
     assert.equal(couchgate.read_only, true);
   });
 
@@ -196,7 +196,7 @@ describe('docker-compose.yml', () => {
       addresses,
     );
     // The root of the container is read-only, so backups need the volume.
-    assert.ok(couchgate?.volumes?.includes('backups:/backups'));
+    assert.equal(couchgate?.volumes?.includes('backups:/backups'), true);
     assert.match(settings.backupRepository, /^\/backups\/[^/]+$/u);
     const [command, ...args] = init?.command ?? [];
     assert.equal(command, 'setup');
@@ -210,7 +210,7 @@ describe('docker-compose.yml', () => {
 
   it('gives Couchgate more time to end than it takes', () => {
     const seconds = SETTINGS.drain_delay_seconds.default + SETTINGS.drain_timeout_seconds.default;
-    assert.ok(Number.parseInt(couchgate?.stop_grace_period ?? '0', 10) > seconds);
+    assert.equal(Number.parseInt(couchgate?.stop_grace_period ?? '0', 10) > seconds, true);
   });
 
   it('names every volume that it mounts', () => {
@@ -260,7 +260,7 @@ describe('the health checks', () => {
 
   for (const { name, command, port, healthy, path } of checks)
     it(`tell a healthy server from others without starting Node – ${name}`, async () => {
-      assert.ok(!command.includes('node'));
+      assert.equal(command.includes('node'), false);
       const paths: string[] = [];
       let status = 200;
       const server = createServer((req, res) => {
@@ -288,7 +288,7 @@ describe('the Dockerfile', () => {
     const [, runtime = ''] = dockerfile.split(/^FROM .*$/mu).slice(1);
     assert.match(runtime, /^USER node$/mu);
     assert.match(runtime, /^HEALTHCHECK /mu);
-    assert.ok(runtime.indexOf('USER node') < runtime.indexOf('ENTRYPOINT'));
+    assert.equal(runtime.indexOf('USER node') < runtime.indexOf('ENTRYPOINT'), true);
     // A volume of the image is anonymous: every `down` and `up` would leave one behind.
     assert.doesNotMatch(dockerfile, /^VOLUME /mu);
   });
@@ -297,7 +297,7 @@ describe('the Dockerfile', () => {
     const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gmu)].flatMap(([, names = '']) =>
       names.split(' '),
     );
-    assert.ok(copied.length > 0);
+    assert.notEqual(copied.length, 0);
     for (const name of copied) assert.ok(existsSync(join(ROOT, name)), name);
   });
 });

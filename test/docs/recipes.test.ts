@@ -111,7 +111,7 @@ describe('docs/recipes', () => {
   it('links every page, from the list of recipes and the list from the README', () => {
     const list = readFileSync(join(FOLDER, 'README.md'), 'utf8');
     for (const page of PAGES) assert.ok(list.includes(`(${page})`), page);
-    assert.ok(read('README.md').includes('(docs/recipes/README.md)'));
+    assert.equal(read('README.md').includes('(docs/recipes/README.md)'), true);
   });
 
   it('links to files and headings that exist', () => {
@@ -185,7 +185,7 @@ describe('docs/recipes/kubernetes.md', () => {
     const ports = container?.ports.map(({ containerPort }) => `0.0.0.0:${containerPort}`);
     assert.deepEqual(ports, [settings['listen'], settings['metrics_listen']]);
     const drainSeconds = Number(settings['drain_delay_seconds']) + 60;
-    assert.ok((pod?.terminationGracePeriodSeconds ?? 0) > drainSeconds);
+    assert.equal((pod?.terminationGracePeriodSeconds ?? 0) > drainSeconds, true);
   });
 
   for (const probe of ['livenessProbe', 'readinessProbe'] as const)

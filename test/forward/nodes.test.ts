@@ -67,7 +67,7 @@ describe('the nodes', () => {
   const nodeAt = (index: number): CouchNode => {
     for (;;) {
       const node = nodes.pick('feed', 'someone');
-      assert.ok(node !== undefined);
+      assert.ok(node !== undefined, 'node is missing');
       if (node.url === upstreams[index]?.url) return node;
     }
   };

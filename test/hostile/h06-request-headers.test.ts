@@ -66,7 +66,7 @@ describe('H6: what a client sends in headers', () => {
     const name = (line.split(':')[0] ?? '').toLowerCase();
     it(`drops ${name}`, async () => {
       const got = await ask('GET /db/doc HTTP/1.1', 'Host: public.example', line);
-      assert.ok(got !== undefined);
+      assert.ok(got !== undefined, 'got is missing');
       assert.ok(!(name in got.headers), `${name}: ${String(got.headers[name])}`);
       assert.equal(got.method, 'GET');
     });

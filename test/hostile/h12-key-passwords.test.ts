@@ -57,8 +57,14 @@ describe('the password of an API key (H12)', () => {
     const passwords = Array.from({ length: 2000 }, makePassword);
     const names = Array.from({ length: 2000 }, makeKeyName);
     assert.equal(new Set(passwords).size + new Set(names).size, 4000);
-    assert.ok(passwords.every((password) => /^[A-Za-z0-9]{24}$/.test(password)));
-    assert.ok(names.every((name) => /^([b-df-hj-np-tv-z][aeiou]){12}$/.test(name)));
+    assert.equal(
+      passwords.every((password) => /^[A-Za-z0-9]{24}$/.test(password)),
+      true,
+    );
+    assert.equal(
+      names.every((name) => /^([b-df-hj-np-tv-z][aeiou]){12}$/.test(name)),
+      true,
+    );
     // Every character at every place: a biased or truncated choice would leave some out of 2000.
     for (let place = 0; place < 24; place += 1) {
       assert.equal(new Set(passwords.map((password) => password[place])).size, 62, `place ${place}`);

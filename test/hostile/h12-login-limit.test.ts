@@ -282,7 +282,10 @@ describe('a check of credentials', () => {
   it('is one for all requests that come with the same at the same time, and none while it is fresh', async () => {
     const { check, asked, clock } = openCheck(() => yes('alice'));
     const many = Array.from({ length: 50 }, async () => check.check(encode('alice', 'right'), '192.0.2.1'));
-    assert.ok((await Promise.all(many)).every(({ outcome }) => outcome === 'accepted'));
+    assert.equal(
+      (await Promise.all(many)).every(({ outcome }) => outcome === 'accepted'),
+      true,
+    );
     assert.equal(asked.length, 1);
     clock.time += 59_000;
     assert.equal(check.check(encode('alice', 'right'), '192.0.2.1') instanceof Promise, false);
@@ -306,7 +309,10 @@ describe('a check of credentials', () => {
     const verdicts = await Promise.all(
       Array.from({ length: 400 }, (_, index) => guess(ofName.check, 'alice', index)),
     );
-    assert.ok(verdicts.every(({ outcome }) => outcome === 'refused'));
+    assert.equal(
+      verdicts.every(({ outcome }) => outcome === 'refused'),
+      true,
+    );
     assert.equal(ofName.asked.length, 5);
     const ofMany = openCheck(() => NO);
     await Promise.all(Array.from({ length: 400 }, (_, index) => guess(ofMany.check, `u${index}`, index)));
@@ -320,7 +326,10 @@ describe('a check of credentials', () => {
         check.check(encode('good', `right${index}`), '192.0.2.1'),
       ),
     );
-    assert.ok(verdicts.every(({ outcome }) => outcome === 'accepted'));
+    assert.equal(
+      verdicts.every(({ outcome }) => outcome === 'accepted'),
+      true,
+    );
     assert.equal(asked.length, 24);
   });
 
@@ -356,7 +365,7 @@ describe('a check of credentials', () => {
     assert.equal((await check.check(encode('alice', 'old'), '192.0.2.1')).outcome, 'refused');
     document.password_sha = createHash('sha1').update('news').digest('hex');
     const verdict = await check.check(encode('alice', 'new'), '192.0.2.1');
-    assert.ok(verdict.outcome === 'accepted');
+    assert.equal(verdict.outcome, 'accepted');
     assert.deepEqual(verdict.principal, { kind: 'user', name: 'alice', roles: ['new'] });
   });
 
@@ -383,7 +392,7 @@ describe('a check of credentials', () => {
     const ask = async () => check.check(encode('alice', 'right'), '192.0.2.1');
     for (let time = 0; time < 10; time += 1) {
       const verdict = await ask();
-      assert.ok(verdict.outcome === 'refused' && verdict.error instanceof TooManyRequests);
+      assert.equal(verdict.outcome === 'refused' && verdict.error instanceof TooManyRequests, true);
     }
     locked = false;
     assert.equal((await ask()).outcome, 'accepted');

@@ -71,7 +71,10 @@ describe('H12: checks under way', () => {
     const answers = Array.from({ length: 20 }, async () => check.check(BASIC, '192.0.2.1'));
     await lookUpBegun(1);
     lookUps[0]?.({ outcome: 'accepted', version: 'v', until: Infinity });
-    assert.ok((await Promise.all(answers)).every(({ outcome }) => outcome === 'accepted'));
+    assert.equal(
+      (await Promise.all(answers)).every(({ outcome }) => outcome === 'accepted'),
+      true,
+    );
     assert.equal(lookUps.length, 1);
   });
 });

@@ -145,7 +145,10 @@ describe('H15 a security object that is put', () => {
     const refused = (): number => sent.filter(({ received }) => received.includes(' 503 ')).length;
     await until(() => waiting + refused() === 40, 'most are refused');
     assert.ok(waiting <= 2, `${waiting} were kept`);
-    assert.ok(sent.every(({ received }) => received === '' || received.includes('Retry-After: 1')));
+    assert.equal(
+      sent.every(({ received }) => received === '' || received.includes('Retry-After: 1')),
+      true,
+    );
     const before = waiting;
     await send(port, put(security(1000), 'X-Who: other'));
     await until(() => waiting === before + 1, 'another caller has room');
@@ -159,7 +162,7 @@ describe('H15 a security object that is put', () => {
       void store
         .change(database, by, () => EMPTY_REQUEST, { via: 'api', standing: undefined })
         .catch((error: unknown) => {
-          assert.ok(error instanceof HttpError);
+          assert.ok(error instanceof HttpError, 'must be an HttpError');
           ended.push([error.status, error.headers['Retry-After']]);
         });
     for (let at = 0; at < 16; at += 1) change('db', KEY);

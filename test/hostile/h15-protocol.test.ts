@@ -60,7 +60,10 @@ describe('H15: framing', () => {
         seen.every((got) => got.body === '' && got.url === '/db'),
         JSON.stringify(seen),
       );
-      assert.ok(seen.every(({ headers }) => headers['content-length'] === undefined));
+      assert.equal(
+        seen.every(({ headers }) => headers['content-length'] === undefined),
+        true,
+      );
     });
   }
 
@@ -107,7 +110,7 @@ describe('H15: framing', () => {
   it('answers HEAD with the head of GET and no body', async () => {
     const answer = await send(['HEAD /db/doc HTTP/1.1']);
     assert.match(answer, /Content-Length: 12\r\n/);
-    assert.ok(answer.endsWith('\r\n\r\n'));
+    assert.equal(answer.endsWith('\r\n\r\n'), true);
     assert.equal(seen[0]?.method, 'HEAD');
   });
 

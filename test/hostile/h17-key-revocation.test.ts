@@ -90,7 +90,7 @@ describe('a revoked key on another replica (H17)', () => {
       await until(() => there.bus.up);
       const { key, password } = await here.keys.create(order);
       const verdict = await there.keys.verify(key, password);
-      assert.ok(verdict.outcome === 'accepted');
+      assert.equal(verdict.outcome, 'accepted');
       disturb();
       const revokedAt = performance.now();
       await here.keys.revoke(key, 'admin');

@@ -187,7 +187,10 @@ describe('H20 a body on its way to a parser', () => {
   it('has an endpoint of every kind to go to', () => {
     assert.ok(TARGETS.length > 200, `${TARGETS.length} targets`);
     for (const kind of ['attachment', 'document', 'write', 'text', 'selector', 'query'])
-      assert.ok(ENDPOINTS.some(({ body }) => body === kind));
+      assert.equal(
+        ENDPOINTS.some(({ body }) => body === kind),
+        true,
+      );
   });
 
   // Two minutes of work: it runs where a real CouchDB is given, beside the attacks on that node.

@@ -161,7 +161,10 @@ describe('H23: a refusal of a password', () => {
     for (const address of addresses) assert.match(address, /^fd00(?::[0-9a-f]{1,4}){7}$/);
     const passwords = checks.map((check) => credentialsIn(check).password);
     assert.equal(new Set(passwords).size, 3);
-    assert.ok(passwords.every((password) => !password.includes('given')));
+    assert.equal(
+      passwords.every((password) => !password.includes('given')),
+      true,
+    );
   });
 
   it('is what the decoy gets, whatever password its document has', async () => {

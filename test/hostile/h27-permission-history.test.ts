@@ -46,13 +46,19 @@ describe('H27: the history of permissions', () => {
     await gate.database('hist-life', { [holder.name]: ['_security'], secret: ['_reader'] });
     const [old] = await front.historyOf('hist-life');
     assert.equal((await front.asOwner('DELETE', '/hist-life')).status, 200);
-    assert.ok((await front.historyOf('hist-life')).some(({ revision }) => revision === old?.revision));
+    assert.equal(
+      (await front.historyOf('hist-life')).some(({ revision }) => revision === old?.revision),
+      true,
+    );
     assert.equal((await gate.ask('GET', securityPath('hist-life', '/history'), { as: holder })).status, 404);
     await gate.database('hist-life', { [holder.name]: ['_security'] });
     const now = await front.historyOf('hist-life', '', holder);
-    assert.ok(now.length > 0 && now.every(({ generation }) => generation !== old?.generation));
+    assert.equal(now.length > 0 && now.every(({ generation }) => generation !== old?.generation), true);
     const everything = await front.historyOf('hist-life');
-    assert.ok(everything.some(({ generation }) => generation === old?.generation));
+    assert.equal(
+      everything.some(({ generation }) => generation === old?.generation),
+      true,
+    );
     const refused = await front.rollback('hist-life', old?.revision);
     assert.equal(refused.status, 404);
     const one = securityPath('hist-life', `/history/${old?.revision ?? 0}`);

@@ -178,7 +178,7 @@ describe('H32: one’s own user document, and sign-up', () => {
     const { salt, derived_key: hash, _rev, email, language, ...kept } = after;
     for (const [field, value] of Object.entries(kept)) assert.deepEqual(value, before[field], field);
     assert.deepEqual([email, language], [{ home: 1.5 }, undefined]);
-    assert.ok(hash !== before['derived_key'] && salt !== before['salt'] && _rev !== before['_rev']);
+    assert.equal(hash !== before['derived_key'] && salt !== before['salt'] && _rev !== before['_rev'], true);
     assert.equal((await first.ask('GET', '/_session', { as: eve })).status, 401);
     const now = { ...eve, password };
     assert.equal((await first.ask('GET', '/_session', { as: now })).status, 200);
@@ -251,7 +251,7 @@ describe('H32: one’s own user document, and sign-up', () => {
       return (body as { userCtx?: { name?: unknown } }).userCtx?.name === eve.name;
     };
     for (const gate of [first, second])
-      for (const cookie of cookies) assert.ok(await isSignedIn(gate, cookie));
+      for (const cookie of cookies) assert.equal(await isSignedIn(gate, cookie), true);
     // The change is made with a cookie, as a browser does.
     const [Cookie = ''] = cookies;
     const body = { ...(await read(eve)), password: 'another' };
@@ -308,8 +308,8 @@ describe('H32: one’s own user document, and sign-up', () => {
         headers: { ...headers, 'Content-Type': 'application/json' },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-    assert.ok((await direct(`/h32past-${tag}`)).ok);
-    assert.ok((await direct(`/h32past-${tag}/_security`, { cloudant: { [raw]: ['_reader'] } })).ok);
+    assert.equal((await direct(`/h32past-${tag}`)).ok, true);
+    assert.equal((await direct(`/h32past-${tag}/_security`, { cloudant: { [raw]: ['_reader'] } })).ok, true);
     const key = await first.key();
     const taken = [
       ...[bob.name, key.name, revoked.name, owner.name, 'nobody', 'couchgate', 'couchgate-decoy'],

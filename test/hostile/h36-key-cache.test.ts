@@ -112,7 +112,8 @@ describe('keys that are not in memory (H36)', () => {
     const [first, ...rest] = made as [Made, ...Made[]];
     for (const { key, password } of rest) {
       const verdict = keys.verify(key, password);
-      assert.ok(!(verdict instanceof Promise) && verdict.outcome === 'accepted');
+      assert.ok(!(verdict instanceof Promise), 'must not be a Promise');
+      assert.equal(verdict.outcome, 'accepted');
       assert.equal(keys.holds(key, verdict.version), true);
     }
     assert.equal(await costOf(first.key, first.password), 2);
@@ -177,7 +178,7 @@ describe('keys that are not in memory (H36)', () => {
       store.afterRead = () => undefined;
       const rotated = await other.rotate(key, 0);
       const rotatedDocument = store.documents.get(`key:${key}`);
-      assert.ok(rotated && old && rotatedDocument);
+      assert.ok(rotated && old && rotatedDocument, 'the key is missing');
       store.deliver(`key:${key}`);
       store.documents.set(`key:${key}`, old);
       store.deliver(`key:${key}`);
@@ -190,7 +191,7 @@ describe('keys that are not in memory (H36)', () => {
     it(`are good at once if the feed reports them ${when}`, async () => {
       const { key, password } = await makeUnseen();
       const document = store.documents.get(`key:${key}`);
-      assert.ok(document);
+      assert.ok(document, 'document is missing');
       store.documents.delete(`key:${key}`);
       const { held, release } = hold(during ? 'revoked:' : 'none');
       const early = during ? outcome(key, password) : undefined;
@@ -231,7 +232,7 @@ describe('keys that are not in memory (H36)', () => {
     ]) {
       const { key, password } = await makeUnseen();
       const verdict = await keys.verify(key, password);
-      assert.ok(verdict.outcome === 'accepted');
+      assert.equal(verdict.outcome, 'accepted');
       end(key);
       store.deliver(store.documents.has(`revoked:${key}`) ? `revoked:${key}` : `key:${key}`);
       assert.equal(await keys.holds(key, verdict.version), false);
@@ -326,6 +327,9 @@ describe('keys that are not in memory (H36)', () => {
     assert.deepEqual(await Promise.all(same), ['notAKey', 'notAKey']);
     const errors = (await Promise.all(refused)).filter((error) => error !== undefined);
     assert.equal(errors.length, 3000 - 8 - 2048);
-    assert.ok(errors.every((error) => error instanceof TooBusy));
+    assert.equal(
+      errors.every((error) => error instanceof TooBusy),
+      true,
+    );
   });
 });

@@ -60,7 +60,7 @@ describe('H38 a hostile repository', () => {
     const leaf = leafOfText('{"_id":"a","_rev":"1-a"}');
     await writer.add([{ id: 'a', leaves: [{ leaf, hash: leaf.bareHash ?? '', attachments: [] }] }]);
     const index = await (await writer.endBatch()).finish();
-    assert.ok(index !== undefined);
+    assert.ok(index !== undefined, 'index is missing');
     snapshot = {
       ...{
         format: 1,
@@ -132,7 +132,7 @@ describe('H38 a hostile repository', () => {
     const unused = at('packs', 'ab', HASH);
     writeFileSync(unused, 'of a crash');
     assert.deepEqual(await pruned(), { files: 1, bytes: 10 });
-    assert.ok(!existsSync(unused));
+    assert.equal(existsSync(unused), false);
     for (const path of foreign) assert.ok(existsSync(path), path);
   });
 
@@ -243,7 +243,7 @@ describe('H38 a hostile repository', () => {
         found.join('\n'),
       );
       // What cannot be read keeps everything.
-      if (!READABLE.has(title)) assert.ok((await pruned()) instanceof Damaged);
+      if (!READABLE.has(title)) assert.ok((await pruned()) instanceof Damaged, 'must be a Damaged');
     });
 
   const wrong = (change: object): unknown => ({ ...snapshot, ...change });
@@ -281,8 +281,8 @@ describe('H38 a hostile repository', () => {
       );
       assert.equal(named.length, 1);
       await assert.rejects(forgetByPolicy(repository, { last: 1 }), Damaged);
-      assert.ok((await damages()).length > 0);
-      assert.ok((await pruned()) instanceof Damaged);
+      assert.notEqual((await damages()).length, 0);
+      assert.ok((await pruned()) instanceof Damaged, 'must be a Damaged');
     });
 
   it('refuses a section of another form', async () => {

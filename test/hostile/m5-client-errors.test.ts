@@ -81,7 +81,10 @@ describe('a failed exchange with CouchDB (M5)', () => {
           reports.push(outcome, outcome instanceof Error ? [outcome.cause, outcome.stack] : undefined);
         }
         assert.equal(node.received.length, 2);
-        assert.ok(node.received.every(({ body }) => body.includes(CANARY)));
+        assert.equal(
+          node.received.every(({ body }) => body.includes(CANARY)),
+          true,
+        );
         assert.doesNotMatch(inspect(reports, { depth: Infinity, showHidden: true }), new RegExp(CANARY));
       } finally {
         await Promise.all([couch.close(), node.close()]);

@@ -75,7 +75,7 @@ describe('the key store', () => {
     (await keys.verify(name, password)).outcome;
   async function versionOf(name: string, password: string): Promise<string> {
     const verdict = await keys.verify(name, password);
-    assert.ok(verdict.outcome === 'accepted');
+    assert.equal(verdict.outcome, 'accepted');
     return verdict.version;
   }
 
@@ -83,7 +83,7 @@ describe('the key store', () => {
     const { key, password } = await keys.create(order);
     store.asked.length = 0;
     const verdict = keys.verify(key, password) as KeyVerdict;
-    assert.ok(verdict.outcome === 'accepted');
+    assert.equal(verdict.outcome, 'accepted');
     assert.equal(keys.holds(key, verdict.version), true);
     assert.equal(keys.isKeyName(key), true);
     assert.deepEqual(keys.verify('admin', password), { outcome: 'notAKey' });
@@ -93,7 +93,7 @@ describe('the key store', () => {
   it('keeps a digest and nothing else of a password', async () => {
     const { key, password } = await keys.create({ ...order, label: 'sensor' });
     const text = JSON.stringify([...store.documents.values()]);
-    assert.ok(!text.includes(password));
+    assert.equal(text.includes(password), false);
     assert.match(text, /"digests":\[\{"salt":"[0-9a-f]{32}","digest":"[0-9a-f]{64}","expires_at":null\}\]/);
     assert.equal((await keys.describe(key))?.label, 'sensor');
   });
@@ -112,7 +112,7 @@ describe('the key store', () => {
     await settle();
     store.muted = true;
     const rotated = await keys.rotate(key, 0);
-    assert.ok(rotated);
+    assert.ok(rotated, 'rotated is missing');
     assert.equal((await other.verify(key, rotated.password)).outcome, 'accepted');
     assert.equal((await other.verify(key, password)).outcome, 'wrong');
     await other.close();
@@ -129,7 +129,7 @@ describe('the key store', () => {
     const { key, password } = await keys.create({ ...order, expiresAt: new Date(now + HOUR).toISOString() });
     const version = await versionOf(key, password);
     const rotated = await keys.rotate(key, 60);
-    assert.ok(rotated);
+    assert.ok(rotated, 'rotated is missing');
     now += 60_000;
     assert.equal(await outcome(key, password), 'wrong');
     assert.equal(await keys.holds(key, version), false);
@@ -173,7 +173,7 @@ describe('the key store', () => {
     store.quorum = false;
     await assert.rejects(keys.rotate(key, 0), Unavailable);
     const verdict = await keys.verify(key, password);
-    assert.ok(verdict.outcome === 'accepted' && verdict.until === Infinity);
+    assert.equal(verdict.outcome === 'accepted' && verdict.until === Infinity, true);
   });
 
   it('opens nothing when the answer to the write is lost', async () => {

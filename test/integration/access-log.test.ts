@@ -83,11 +83,11 @@ describe('the access log', () => {
     await until(() => linesOf(file).length === 2);
     const [first, second] = linesOf(file);
     assert.equal(first?.['id'], 'mine_1');
-    assert.ok(second !== undefined);
+    assert.ok(second !== undefined, 'second is missing');
     assert.equal(second['id'], id);
     assert.equal(second['httpMethod'], 'POST');
     assert.equal(second['clientIp'], '127.0.0.1');
-    assert.ok(Number(second['bytesUploaded']) > 100);
+    assert.equal(Number(second['bytesUploaded']) > 100, true);
     assert.equal(statSync(file).mode & 0o007, 0, 'others may read the log');
     assert.equal(metrics.inFlight, 0);
   });
@@ -104,8 +104,8 @@ describe('the access log', () => {
       ).text();
     await until(() => linesOf(file).length === 2);
     const [big, small] = linesOf(file);
-    assert.ok(Number(big?.['bytesRead']) > 100_000 && Number(big?.['bytesUploaded']) > 50_000);
-    assert.ok(Number(small?.['bytesRead']) < 1000 && Number(small?.['bytesUploaded']) < 1000);
+    assert.equal(Number(big?.['bytesRead']) > 100_000 && Number(big?.['bytesUploaded']) > 50_000, true);
+    assert.equal(Number(small?.['bytesRead']) < 1000 && Number(small?.['bytesUploaded']) < 1000, true);
   });
 
   it('keeps every line whole and in order – longer than a batch, at its end, in letters of one to four bytes', async () => {

@@ -71,7 +71,7 @@ describe('an API key', () => {
     const path = `/_api/v2/api_keys/${key.name}`;
     const { body } = await couchgate.ask('GET', path, { as: owner });
     const { created_at: createdAt, ...rest } = body as Record<string, unknown>;
-    assert.ok(Math.abs(Date.parse(String(createdAt)) - Date.now()) < 60_000);
+    assert.equal(Math.abs(Date.parse(String(createdAt)) - Date.now()) < 60_000, true);
     assert.deepEqual(rest, {
       key: key.name,
       label: 'sensor',
@@ -80,7 +80,10 @@ describe('an API key', () => {
       last_used: null,
     });
     const list = await couchgate.ask('GET', '/_api/v2/api_keys', { as: owner });
-    assert.ok((list.body as { api_keys: { key: string }[] }).api_keys.some((each) => each.key === key.name));
+    assert.equal(
+      (list.body as { api_keys: { key: string }[] }).api_keys.some((each) => each.key === key.name),
+      true,
+    );
     assert.doesNotMatch(JSON.stringify([body, list.body]), /password|digest|salt/);
     const changed = await couchgate.ask('PATCH', path, {
       as: owner,
@@ -227,8 +230,8 @@ describe('an API key', () => {
     await until(async () => (await lines()).includes('revoke'));
     const text = await lines();
     assert.match(text, /"action":"create"/);
-    assert.ok(text.includes(key.name) && text.includes('logged'));
+    assert.equal(text.includes(key.name) && text.includes('logged'), true);
     const everything = text + inspect(couchgate.log, { depth: Infinity }) + (await couchgate.backend.log());
-    for (const password of passwords) assert.ok(!everything.includes(password));
+    for (const password of passwords) assert.equal(everything.includes(password), false);
   });
 });

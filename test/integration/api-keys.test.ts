@@ -55,7 +55,7 @@ describe('API keys', () => {
         const found: string[] = [];
         for (let after: string | undefined = ''; after !== undefined;) {
           const page: Awaited<ReturnType<typeof keys.page>> = await keys.page(after, 2);
-          assert.ok(page.keys.length <= 2);
+          assert.ok(page.keys.length <= 2, `${page.keys.length} <= 2`);
           found.push(...page.keys.map(({ key }) => key));
           after = page.next;
         }
@@ -71,7 +71,7 @@ describe('API keys', () => {
   it('ends a revoked key here at once and there soon, and keeps its name taken', async (t) => {
     const { key, password } = await here.keys.create(order);
     const verdict = await there.keys.verify(key, password);
-    assert.ok(verdict.outcome === 'accepted');
+    assert.equal(verdict.outcome, 'accepted');
     await until(() => there.keys.holds(key, verdict.version) === true);
     const began = performance.now();
     assert.equal(await here.keys.revoke(key, 'admin'), true);
@@ -81,7 +81,10 @@ describe('API keys', () => {
     assert.deepEqual(there.keys.verify(key, password), { outcome: 'wrong' });
     assert.equal(await there.keys.isKeyName(key), true);
     assert.equal(await here.keys.describe(key), undefined);
-    assert.ok(there.invalidations.some((item) => item.kind === 'key' && item.name === key));
+    assert.equal(
+      there.invalidations.some((item) => item.kind === 'key' && item.name === key),
+      true,
+    );
     assert.equal(
       (await here.keys.page('', 1000)).keys.some((summary) => summary.key === key),
       false,
@@ -93,13 +96,13 @@ describe('API keys', () => {
   it('rotates: both passwords are good for the overlap, then the new one alone', async () => {
     const { key, password: old } = await here.keys.create(order);
     const rotated = await here.keys.rotate(key, 3600);
-    assert.ok(rotated);
+    assert.ok(rotated, 'rotated is missing');
     for (const replica of [here, there]) {
       assert.equal((await replica.keys.verify(key, old)).outcome, 'accepted');
       assert.equal((await replica.keys.verify(key, rotated.password)).outcome, 'accepted');
     }
     const again = await there.keys.rotate(key, 0);
-    assert.ok(again);
+    assert.ok(again, 'again is missing');
     for (const replica of [there, here]) {
       assert.equal((await replica.keys.verify(key, again.password)).outcome, 'accepted');
       await until(async () => (await replica.keys.verify(key, rotated.password)).outcome === 'wrong');

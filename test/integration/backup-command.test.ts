@@ -80,8 +80,9 @@ describe('the backup commands', () => {
       assert.doesNotMatch(file, /command|source/);
       if (!statSync(path).isFile()) continue;
       const text = readFileSync(path, 'latin1');
-      assert.ok(
+      assert.equal(
         !text.includes('command-source') && !text.includes('changed') && !text.includes('_revisions'),
+        true,
       );
     }
   });

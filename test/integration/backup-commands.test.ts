@@ -176,7 +176,7 @@ describe('the backup commands', () => {
     assert.equal(code, 0);
     const { id } = JSON.parse(stdout.split('\n')[0] ?? '') as { id: string };
     const [stored] = await leavesIn(opened, await readSnapshot(opened, id), 'doc');
-    assert.ok(stored !== undefined);
+    assert.ok(stored !== undefined, 'stored is missing');
     await bench.ask('PUT', `/${DATABASE}/doc`, { n: 2, _rev: stored.rev });
     const shown = await readLive(bench.couch, DATABASE, 'doc');
     await bench.ask('PUT', `/${DATABASE}/doc`, { n: 3, _rev: shown.rev });

@@ -62,7 +62,7 @@ describe('a backup through faults', () => {
     const repository = await openRepository(path, undefined);
     assert.deepEqual((await verifyRepository(repository, { readData: true })).damages, []);
     const snapshot = (await listSnapshots(repository, 'faults')).at(-1);
-    assert.ok(snapshot?.complete);
+    assert.equal(snapshot?.complete, true);
     const { restoreDatabase } = await import('../../src/backup/restore-database.ts');
     const { checkRestored } = await import('../../src/backup/check-restored.ts');
     const context = { repository, couch: bench.couch, onEvent: () => undefined };
@@ -118,7 +118,7 @@ describe('a backup through faults', () => {
   it('reads from the other nodes when one dies – 0', { skip: withoutCouchdb }, async () => {
     const repository = join(folder.path, 'node');
     const [, second] = bench.backend.nodes;
-    assert.ok(second);
+    assert.ok(second, 'second is missing');
     const program = start(repository);
     await until(
       () => bytesIn(join(repository, 'tmp')) > 0 || program.child.exitCode !== null,

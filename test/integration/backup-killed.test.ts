@@ -85,7 +85,7 @@ describe('a backup that is killed', () => {
     const context = { repository: opened, couch: bench.couch, onEvent: () => undefined };
     const snapshots = await listSnapshots(opened, DATABASE);
     const last = snapshots.at(-1);
-    assert.ok(last?.complete === true);
+    assert.equal(last?.complete, true);
     assert.equal((await restoreDatabase(context, last, 'killed-restored')).problems.length, 0);
     const { differences } = await checkRestored(context, last, 'killed-restored');
     assert.deepEqual(differences, []);

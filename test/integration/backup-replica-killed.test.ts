@@ -87,7 +87,7 @@ describe('two replicas with a schedule, one of which is killed', { skip: NO_LONG
     const [running] = await jobs(replicas[0]?.url ?? '');
     const victim = replicas.find(({ child }) => running?.process?.endsWith(`:${child.pid}`) === true);
     const survivor = replicas.find((replica) => replica !== victim);
-    assert.ok(victim !== undefined && survivor !== undefined);
+    assert.ok(victim !== undefined && survivor !== undefined, 'no replica runs the job');
     await kill(victim.child);
     held.release();
     assert.ok(existsSync(join(repository, 'lock')), 'the dead process has left its lock');

@@ -106,7 +106,7 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
     assert.match(job.results[0]?.reason ?? '', /^backup_target does not have it: /);
     const logged = [...one().log.lines, ...two().log.lines].map((line) => JSON.stringify(line)).join('');
     assert.match(logged, /backup_target does not have it/);
-    assert.ok(!logged.includes(target.owner.password));
+    assert.equal(logged.includes(target.owner.password), false);
     assert.match(await one().running.metrics(), /couchgate_backup_failures\{database="fruit"\} 1/);
   });
 
@@ -114,7 +114,7 @@ describe('scheduled backups of two replicas', { skip: process.platform !== 'linu
     const { body } = await one().ask('GET', '/_api/v2/backup', { as: one().owner });
     const { schedule } = body as { schedule: { setting: string; next: string } };
     assert.equal(schedule.setting, '1d');
-    assert.ok(Date.parse(schedule.next) > Date.now());
+    assert.equal(Date.parse(schedule.next) > Date.now(), true);
     await until(
       async () =>
         /backup_last_success_timestamp_seconds\{database="fruit"\} \d/.test(await two().running.metrics()),

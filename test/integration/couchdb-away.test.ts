@@ -318,7 +318,10 @@ describe('while CouchDB is away', () => {
 
   it('the access log says why, and takes none of it for a wrong password – 503', async () => {
     const lines = (await couchgate.accessLog()).filter(({ statusCode }) => statusCode === 503);
-    assert.ok(lines.length > FORWARDED.length + COLD.length);
+    assert.ok(
+      lines.length > FORWARDED.length + COLD.length,
+      `${lines.length} > FORWARDED.length + COLD.length`,
+    );
     for (const line of lines) {
       assert.match(line['failure'] as string, /\w{5}/, JSON.stringify(line));
       const isDecided = line['decision'] === 'allow';

@@ -135,8 +135,9 @@ describe('the lists of databases', () => {
     assert.equal((await gate.ask('GET', '/lists-a', { as: security })).status, 403);
     assert.deepEqual(await infoFor(security), []);
     const names = (await infoFor(gate.owner)).map((row) => row.key);
-    assert.ok(
+    assert.equal(
       names.includes('lists-d') && !names.includes('couchgate') && !names.includes('couchgate_history'),
+      true,
     );
   });
 

@@ -172,7 +172,7 @@ describe('the steps of docker-compose.yml', { skip: withoutCouchdb }, () => {
   it('join the nodes and leave nothing to set: the mounted files say it all', async () => {
     const lines = await run('init');
     const settings = lines.filter((line) => /^ {2}\S+ .*\[\w+\]/u.test(line));
-    assert.ok(settings.length > 3 * 15);
+    assert.ok(settings.length > 3 * 15, `${settings.length} > 3 * 15`);
     assert.deepEqual(
       settings.filter((line) => !line.startsWith('  ok ')),
       [],

@@ -191,7 +191,7 @@ async function writtenByBody(gate: Gate, document: string): Promise<string> {
   if (gate.couchdb === undefined) return '1-a';
   assert.equal(answer.status, 201, answer.body);
   const [row] = JSON.parse(Buffer.from(answer.body, 'latin1').toString()) as { id: string; rev: string }[];
-  assert.ok(row !== undefined);
+  assert.ok(row !== undefined, 'row is missing');
   assert.equal(row.id, document);
   return row.rev;
 }

@@ -130,7 +130,7 @@ describe('Expect: 100-continue', () => {
     await client.sees('200 OK');
     client.socket.destroy();
     const [got] = front.takeAll();
-    assert.ok(got !== undefined);
+    assert.ok(got !== undefined, 'got is missing');
     for (const name of ['expect', 'cookie', 'x-auth-couchdb-username', 'x-auth-couchdb-roles'])
       assert.equal(got.headers[name], undefined, name);
   });

@@ -301,7 +301,10 @@ describe('a node that is full', () => {
       release(upstream);
     }
     const answers = await Promise.all(asked);
-    assert.ok(answers.every(({ status }) => status === 200));
+    assert.equal(
+      answers.every(({ status }) => status === 200),
+      true,
+    );
     assert.equal(upstream.most, 2);
     // Those that waited took the connections of those before them.
     assert.equal(upstream.connections, 2);

@@ -339,7 +339,7 @@ describe('a feed', () => {
     );
     registered?.cut('revoked');
     await client.end();
-    assert.ok(!client.received.endsWith('0\r\n\r\n'));
+    assert.equal(client.received.endsWith('0\r\n\r\n'), false);
     assert.equal(front.contexts[0]?.outcome.cutShort, 'revoked');
     await until(() => feeds[0]?.destroyed === true && front.nodes.report()[0]?.feeds === 0);
     assert.equal(front.watched.size, 0);
@@ -363,7 +363,7 @@ describe('a feed', () => {
     await continuous?.sees('three\n\r\n0\r\n\r\n');
     await eventsource?.sees('three\n\r\n0\r\n\r\n');
     await longpoll?.end();
-    assert.ok(longpoll?.received.endsWith('0\r\n\r\n') === false);
+    assert.equal(longpoll?.received.endsWith('0\r\n\r\n'), false);
     for (const client of clients) client.socket.destroy();
     await until(() => front.nodes.report()[0]?.feeds === 0);
   });

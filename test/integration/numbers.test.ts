@@ -85,7 +85,7 @@ describe('the numbers of a security object', () => {
     await send('PUT', '/older/_security', `{"members":{"names":["a"],${FIELDS}},${FIELDS}}`, { url });
     const admin = openAdmin({ url, credentials: gate.owner });
     const older = (await olderDatabases(admin, 'couchgate')).find(({ name }) => name === 'older');
-    assert.ok(older !== undefined);
+    assert.ok(older !== undefined, 'older is missing');
     await adopt(admin, older, Date.now());
     assertKept((await send('GET', '/older/_security', undefined, { url })).text, 2);
   });

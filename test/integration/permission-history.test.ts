@@ -50,7 +50,7 @@ describe('the history of permissions', () => {
         { name: 'y', before: [], after: ['_writer'] },
       ],
     });
-    assert.ok(Math.abs(Date.parse(at) - Date.now()) < 60_000 && generation !== '');
+    assert.equal(Math.abs(Date.parse(at) - Date.now()) < 60_000 && generation !== '', true);
     assert.equal(older?.revision, revision - 1);
     assert.deepEqual(
       rest.map((first) => [first.revision, first.via, first.changes]),
@@ -124,7 +124,7 @@ describe('the history of permissions', () => {
       [holder.name]: ['_security'],
       [reader.name]: ['_reader', '_writer', '_design'],
     });
-    assert.ok((await front.historyOf('hist-a', '', holder)).length > 0);
+    assert.notEqual((await front.historyOf('hist-a', '', holder)).length, 0);
     for (const [as, status] of [
       [reader, 403],
       [undefined, 401],

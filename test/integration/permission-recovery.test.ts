@@ -141,7 +141,7 @@ describe('permissions after a loss', { skip: withoutCouchdb }, () => {
     const gate = await gateWith('loss-store-n');
     await gate.database('loss-n', { [ann.name]: ['_reader'] });
     const [, , node] = backend.nodes;
-    assert.ok(node);
+    assert.ok(node, 'node is missing');
     await node.kill();
     await gate.grant('loss-n', { [eve.name]: ['_reader'] });
     await rm(join(dirname(node.logFile), 'data'), { recursive: true, force: true });

@@ -204,7 +204,7 @@ describe('writers of a permission record that stop between two steps', () => {
       const found = [...(seen?.permissions.grants.keys() ?? [])];
       assert.ok(!found.includes('ann'), 'what the deleted database granted is void');
       // A change that is decided anew, after the database was made again, applies to the new one.
-      if (found.includes('eve')) assert.ok(!(end instanceof HttpError));
+      if (found.includes('eve')) assert.ok(!(end instanceof HttpError), 'must not be an HttpError');
     });
   }
 

@@ -69,7 +69,7 @@ describe('watchSettings', () => {
     assert.deepEqual(live.current.allow, ['192.0.2.0/24']);
     assert.deepEqual(first.allow, ['10.0.0.0/8']);
     assert.deepEqual(told, [live.current]);
-    assert.ok(Object.isFrozen(live.current));
+    assert.equal(Object.isFrozen(live.current), true);
     assert.deepEqual(
       log.lines.map(({ level }) => level),
       ['info'],
@@ -149,7 +149,7 @@ describe('watchSettings', () => {
     assert.equal(live.current.logLevel, 'debug');
     writeFileSync(join(folder, 'couchgate.yaml'), 'log_level: loud\n');
     const refused = live.reload();
-    assert.ok(refused.outcome === 'refused' && /log_level: must be one of/.test(refused.reason));
+    assert.equal(refused.outcome === 'refused' && /log_level: must be one of/.test(refused.reason), true);
     assert.equal(live.current.logLevel, 'debug');
   });
 

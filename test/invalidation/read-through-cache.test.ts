@@ -39,7 +39,7 @@ describe('a cached answer', () => {
     assert.equal(cache.get('k'), 'one');
     clock.time = 10;
     const again = cache.get('k');
-    assert.ok(again instanceof Promise);
+    assert.ok(again instanceof Promise, 'must be a Promise');
     pending.at(-1)?.answer('two');
     assert.equal(await again, 'two');
     assert.equal(pending.length, 2);
@@ -52,7 +52,7 @@ describe('a cached answer', () => {
     clock.time = 10;
     pending[0]?.answer('old');
     await asked;
-    assert.ok(cache.get('k') instanceof Promise);
+    assert.ok(cache.get('k') instanceof Promise, 'must be a Promise');
   });
 
   it('is read once for all concurrent callers', async () => {
@@ -154,18 +154,18 @@ describe('a cached answer', () => {
   it('is not cached if its freshness is zero or the cache is full', async () => {
     const none = open({ freshUntil: (_value, readAt) => readAt });
     await none.fill('one');
-    assert.ok(none.cache.get('k') instanceof Promise);
+    assert.ok(none.cache.get('k') instanceof Promise, 'must be a Promise');
     const full = open({ maxKeys: 1 });
     full.cache.put('other', 'x');
     await full.fill('one');
-    assert.ok(full.cache.get('k') instanceof Promise);
+    assert.ok(full.cache.get('k') instanceof Promise, 'must be a Promise');
     assert.equal(full.cache.get('other'), 'x');
   });
 
   it('is cached under names that JavaScript gives a meaning', () => {
     const { cache } = open();
     for (const key of ['__proto__', 'constructor', 'toString']) {
-      assert.ok(cache.get(key) instanceof Promise);
+      assert.ok(cache.get(key) instanceof Promise, 'must be a Promise');
       cache.put(key, key);
       assert.equal(cache.get(key), key);
     }

@@ -24,7 +24,8 @@ describe('a linked list', () => {
       } else {
         const one = [...expected][random(expected.size)] ?? -1;
         const entry = entries.get(one);
-        assert.ok(entry !== undefined && list.remove(entry));
+        assert.ok(entry !== undefined, 'entry is missing');
+        assert.equal(list.remove(entry), true);
         assert.equal(list.remove(entry), false);
         assert.deepEqual([entry.previous, entry.next], [undefined, undefined], 'it keeps no other alive');
         expected.delete(one);
@@ -33,7 +34,8 @@ describe('a linked list', () => {
     }
     for (const value of [...expected].reverse()) {
       const entry = entries.get(value);
-      assert.ok(entry !== undefined && list.remove(entry));
+      assert.ok(entry !== undefined, 'entry is missing');
+      assert.equal(list.remove(entry), true);
     }
     assert.deepEqual([listed(list), list.first], [[], undefined]);
     list.add(1);

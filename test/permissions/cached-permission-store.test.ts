@@ -92,11 +92,11 @@ describe('the permissions of a database', () => {
     const { store, clock, asked, invalidate } = open();
     assert.deepEqual(names(await store.permissionsOf('db')), ['alice']);
     clock.time += 299_999;
-    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    assert.ok(!(store.permissionsOf('db') instanceof Promise), 'must not be a Promise');
     invalidate('other');
-    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    assert.ok(!(store.permissionsOf('db') instanceof Promise), 'must not be a Promise');
     invalidate('db');
-    assert.ok(store.permissionsOf('db') instanceof Promise);
+    assert.ok(store.permissionsOf('db') instanceof Promise, 'must be a Promise');
     assert.equal(asked.length, 2);
   });
 
@@ -105,9 +105,9 @@ describe('the permissions of a database', () => {
     await store.permissionsOf('db');
     state.up = false;
     clock.time += 1999;
-    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    assert.ok(!(store.permissionsOf('db') instanceof Promise), 'must not be a Promise');
     clock.time += 1;
-    assert.ok(store.permissionsOf('db') instanceof Promise);
+    assert.ok(store.permissionsOf('db') instanceof Promise, 'must be a Promise');
   });
 
   it('are not cached for a missing database', async () => {
@@ -175,15 +175,15 @@ describe('the permissions of a database', () => {
     invalidate('db');
     await store.permissionsOf('db');
     clock.time += 499;
-    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    assert.ok(!(store.permissionsOf('db') instanceof Promise), 'must not be a Promise');
     clock.time += 1;
     const again = store.permissionsOf('db');
-    assert.ok(again instanceof Promise);
+    assert.ok(again instanceof Promise, 'must be a Promise');
     await again;
     clock.time += 10_000;
     await store.permissionsOf('db');
     clock.time += 299_000;
-    assert.ok(!(store.permissionsOf('db') instanceof Promise));
+    assert.ok(!(store.permissionsOf('db') instanceof Promise), 'must not be a Promise');
   });
 
   it('are never older than those that were read before, if another copy is read', async () => {
@@ -232,7 +232,7 @@ describe('a change of permissions', () => {
     assert.deepEqual([names(change.before), names(change.after), change.revision], [['alice'], [], 1]);
     state.document = stored(READER, 1);
     const now = store.permissionsOf('db');
-    assert.ok(!(now instanceof Promise));
+    assert.ok(!(now instanceof Promise), 'must not be a Promise');
     assert.deepEqual(names(now), []);
     assert.deepEqual(published, [
       { kind: 'permissions', database: 'db', isInFeed: true },
@@ -274,7 +274,7 @@ describe('a change of permissions', () => {
     );
     assert.equal(published.length, 1);
     const again = store.permissionsOf('db');
-    assert.ok(again instanceof Promise);
+    assert.ok(again instanceof Promise, 'must be a Promise');
     assert.deepEqual(names(await again), []);
   });
 
@@ -337,8 +337,8 @@ describe('a change of permissions', () => {
     const other = store.runExclusive('other', work('other'));
     await assert.rejects(first, /first/);
     await Promise.all([second, other]);
-    assert.ok(order.indexOf('first ends') < order.indexOf('second begins'));
-    assert.ok(order.indexOf('other begins') < order.indexOf('first ends'));
+    assert.equal(order.indexOf('first ends') < order.indexOf('second begins'), true);
+    assert.equal(order.indexOf('other begins') < order.indexOf('first ends'), true);
   });
 
   it('keeps no reader out while others wait for its end', { timeout: 30_000 }, async () => {
@@ -412,7 +412,7 @@ describe('a database that was deleted and made again', () => {
     assert.deepEqual(names(await store.permissionsOf('db')), []);
     const after = await store.change('db', owner, put(READER), api);
     assert.notEqual(after.generation, before.generation);
-    assert.ok(after.revision > before.revision);
+    assert.ok(after.revision > before.revision, `${after.revision} > ${before.revision}`);
     assert.deepEqual(names(after.before), []);
   });
 
@@ -478,7 +478,10 @@ describe('a database that CouchDB made, and that a pattern of `adopt` matches', 
       const { store, state, asked } = open({ adopt });
       state.document = document;
       assert.equal((await store.permissionsOf('db', alice))?.couchdbAuthOnly, false);
-      assert.ok(asked.every(({ method }) => method === 'GET'));
+      assert.equal(
+        asked.every(({ method }) => method === 'GET'),
+        true,
+      );
     });
 
   it('is not adopted if it has a record: Couchgate made it', async () => {

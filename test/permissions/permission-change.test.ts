@@ -29,7 +29,7 @@ describe('describeChange', () => {
     const names = Array.from({ length: 50_000 }, (_, n) => [`${'x'.repeat(1000)}${n}`, ['_reader']] as const);
     const after = granting({ ...Object.fromEntries(names), thief: ['_admin'], second: ['_security'] });
     const change = describeChange({ database: 'db', before: granting({}), after });
-    assert.ok(JSON.stringify(change).length < 1_048_576);
+    assert.equal(JSON.stringify(change).length < 1_048_576, true);
     const shown = (change['grants'] as { readonly name: string }[]).map(({ name }) => name);
     assert.deepEqual(shown.slice(0, 2), ['thief', 'second']);
     assert.equal(change['grantsNotShown'], 50_002 - shown.length);

@@ -181,7 +181,10 @@ describe('the store of the history', () => {
       const page = await history.list({ database: 'db', generation: 'gen', limit: 50, before });
       assert.ok(page.entries.length <= 2, `${page.entries.length} large entries on a page`);
       assert.equal(backend.state.read.length, page.entries.length);
-      assert.ok(page.entries.every((entry) => entry.document === undefined && entry.rest === undefined));
+      assert.equal(
+        page.entries.every((entry) => entry.document === undefined && entry.rest === undefined),
+        true,
+      );
       revisions.push(...page.entries.map(({ revision }) => revision));
       ({ before } = page);
     } while (before !== undefined);

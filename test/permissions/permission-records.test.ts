@@ -225,9 +225,9 @@ describe('a permission record under racing writers', () => {
     await grant('ann');
     cluster.replicate();
     const record = await copies.read(DATABASE);
-    assert.ok(record);
+    assert.ok(record, 'record is missing');
     const [first, second, third] = cluster.copies;
-    assert.ok(first && second && third);
+    assert.ok(first && second && third, 'the cluster has three copies');
     third.isUp = false;
     for (const [reached, other] of [
       [first, second],

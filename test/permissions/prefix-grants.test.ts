@@ -142,10 +142,13 @@ describe('prefix grants in memory', () => {
     await put(grants, 'a', 'userdb-*', ['_reader']);
     store.setUp(false);
     const held = store.documents.get(`${PREFIX_GRANT}a`);
-    assert.ok(held !== undefined);
+    assert.ok(held !== undefined, 'held is missing');
     store.putSilently({ _id: held._id, revoked: true, ...BY });
     await until(() => grants.accessOf(KEY, 'userdb-x')?.roles === 0);
-    assert.ok(bus.delivered.some((item) => item.kind === 'grant' && item.document['revoked'] === true));
+    assert.equal(
+      bus.delivered.some((item) => item.kind === 'grant' && item.document['revoked'] === true),
+      true,
+    );
   });
 
   it('grant nothing with several leaves, with a field of no grant, and with roles that were not confirmed', async () => {
@@ -160,7 +163,10 @@ describe('prefix grants in memory', () => {
     await until(() => grants.isKnown);
     assert.deepEqual(grants.all, []);
     assert.equal(grants.accessOf(KEY, 'userdb-x')?.roles, 0);
-    assert.ok(reports.some((message) => message.startsWith('concurrent changes')));
+    assert.equal(
+      reports.some((message) => message.startsWith('concurrent changes')),
+      true,
+    );
     assert.equal(grants.describeAll().length, 3, 'the owner sees why');
     await put(grants, 'conflict', 'userdb-*', ['_reader']);
     assert.equal(
@@ -206,7 +212,7 @@ describe('prefix grants in memory', () => {
     await put(grants, 'a', 'userdb-*', ['_reader']);
     const before = store.documents.get(`${PREFIX_GRANT}a`);
     await grants.documents.revoke('a', BY);
-    assert.ok(before !== undefined);
+    assert.ok(before !== undefined, 'before is missing');
     assert.deepEqual(await store.write(before), { outcome: 'conflict' });
     assert.equal(grants.accessOf(KEY, 'userdb-x')?.roles, 0);
     assert.equal(await grants.documents.revoke('a', BY), undefined);

@@ -63,7 +63,7 @@ function open(): Opened {
     },
     async repair() {
       const finding = await checkDatabase(deps, DB);
-      assert.ok(finding !== undefined);
+      assert.ok(finding !== undefined, 'finding is missing');
       await repairDatabase(deps, finding);
       return inForce();
     },

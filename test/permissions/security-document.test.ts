@@ -180,7 +180,7 @@ describe('any security object', () => {
         try {
           request = parseSecurityPut(body);
         } catch (error) {
-          assert.ok(error instanceof BadRequest);
+          assert.ok(error instanceof BadRequest, 'must be a BadRequest');
           return;
         }
         const stored = JSON.parse(JSON.stringify(storedForm(request, DB, { stamp: 1 }))) as Record<
@@ -196,7 +196,7 @@ describe('any security object', () => {
         assert.deepEqual(JSON.parse(JSON.stringify(storedForm(again, DB, { stamp: 1 }))), stored);
         const { members } = stored as { members: { names?: string[]; roles?: string[] } };
         const isPublic = (members.names ?? []).length + (members.roles ?? []).length === 0;
-        assert.ok(!isPublic || body.couchdb_auth_only === true);
+        assert.equal(!isPublic || body.couchdb_auth_only === true, true);
         if (body.couchdb_auth_only !== true) assert.deepEqual(members, { names: [], roles: [member] });
       }),
     );
@@ -208,7 +208,7 @@ describe('any security object', () => {
         fc.pre(one !== other);
         const all = [one, other].flatMap((name) => [markersOf(name).member, markersOf(name).dbadmin]);
         assert.equal(new Set(all).size, 4);
-        assert.ok(all.every(isMarker));
+        assert.equal(all.every(isMarker), true);
       }),
     );
   });

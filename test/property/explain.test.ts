@@ -285,6 +285,6 @@ describe('an explanation', () => {
       }),
       { numRuns: Math.min(REQUESTS, 1000) },
     );
-    assert.ok(named > 100);
+    assert.ok(named > 100, `${named} > 100`);
   });
 });

@@ -103,7 +103,7 @@ describe('user-info of a URL', () => {
   it('is masked in paths, queries and texts', () => {
     fc.assert(
       fc.property(url, fc.constantFrom('/', '/db/', '?source=', 'the node at '), (text, before) => {
-        assert.ok(!readAll(maskTarget(`${before}${text}/db`)).includes(CANARY));
+        assert.equal(readAll(maskTarget(`${before}${text}/db`)).includes(CANARY), false);
       }),
     );
   });
