@@ -34,7 +34,8 @@ function described(
 ): Readonly<Record<string, unknown>> {
   if (form === undefined) return { content_type, revpos, length };
   if (form.encoding === 'identity') return { content_type, revpos, length: form.bytes };
-  return { content_type, revpos, length, encoding: form.encoding, encoded_length: form.bytes };
+  const bytes = length >= 0 ? length : form.bytes;
+  return { content_type, revpos, length: bytes, encoding: form.encoding, encoded_length: form.bytes };
 }
 
 /** The stubs of a leaf with the content in them. Throws `Damaged`. */

@@ -66,8 +66,10 @@ export class AttachmentReader {
       throw unreadable(leaf, stub, `${data.length} of ${length} bytes arrived`, false);
     const { sha256 } = await this.#keep(leaf, stub, [data]);
     const form = { encoding: 'identity', content: sha256, bytes: data.length } as const;
-    const stored = { name, sha256, digest, revpos, length: isEncoded ? length : data.length };
-    return isEncoded ? { ...stored, form } : stored;
+    const bytes = isEncoded && length >= 0 ? length : data.length;
+    const stored = { name, sha256, digest, revpos, length: bytes };
+    // The length has to come from somewhere when the attachment is restored.
+    return isEncoded || length < 0 ? { ...stored, form } : stored;
   }
 
   async #direct(leaf: LeafText, stub: AttachmentStub, patienceMs: number): Promise<StoredAttachment> {
@@ -77,7 +79,9 @@ export class AttachmentReader {
       const stored = await this.#keep(leaf, stub, content);
       if (length >= 0 && stored.length !== length)
         throw unreadable(leaf, stub, `${stored.length} of ${length} bytes arrived`, false);
-      return { name, sha256: stored.sha256, digest, revpos, length: stored.length };
+      const { sha256, length: bytes } = stored;
+      const form = { encoding: 'identity', content: sha256, bytes } as const;
+      return { name, sha256, digest, revpos, length: bytes, ...(length < 0 ? { form } : {}) };
     }
     const md5 = createHash('md5');
     const unpacked = new UnpackedHash(UNPACKED_BYTES + UNPACKED_RATIO * Math.max(0, encodedLength ?? 0));
@@ -94,7 +98,8 @@ export class AttachmentReader {
       content: unpackedHash ?? stored.sha256,
       bytes: stored.length,
     } as const;
-    return { name, sha256: stored.sha256, digest, revpos, length, form };
+    const bytes = length >= 0 ? length : stored.length;
+    return { name, sha256: stored.sha256, digest, revpos, length: bytes, form };
   }
 
   async #open(leaf: LeafText, stub: AttachmentStub, patienceMs: number): Promise<Readable> {

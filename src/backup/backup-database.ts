@@ -4,7 +4,8 @@ import { Chain, compactChain } from './chain.ts';
 import { countAll, countChanges } from './counts.ts';
 import { ChangeReader } from './change-reader.ts';
 import { DocumentReader, storeIn } from './document-reader.ts';
-import { BackupError, Cancelled } from './errors.ts';
+import { BackupError, Cancelled, Damaged } from './errors.ts';
+import { noticeDropped, usableParent, usablePartial } from './earlier-run.ts';
 import { type OnEvent } from './events.ts';
 import { type IndexReader, type IndexRef } from './index-file.ts';
 import { LeafWriter } from './leaf-writer.ts';
@@ -14,14 +15,7 @@ import { PackWriter } from './pack.ts';
 import { Patience } from './patience.ts';
 import { PresentIds } from './present-ids.ts';
 import { type Repository } from './repository.ts';
-import {
-  listSnapshots,
-  newSnapshotId,
-  readPartial,
-  removePartial,
-  writePartial,
-  writeSnapshot,
-} from './snapshot.ts';
+import { listSnapshots, newSnapshotId, removePartial, writePartial, writeSnapshot } from './snapshot.ts';
 import type { PartialRun, Problem, Snapshot, SnapshotCounts } from './snapshot.ts';
 import { DatabaseSource, type DatabaseInfo } from './source.ts';
 
@@ -54,10 +48,12 @@ class Recreated extends BackupError {}
  * after an abort, `NoDatabase` if the database vanished; what was read stays for the next run.
  */
 export async function backupDatabase(context: BackupContext, database: string): Promise<Snapshot> {
+  const run = new DatabaseRun(context, database);
   try {
-    return await new DatabaseRun(context, database).make();
+    return await run.make();
   } catch (error) {
-    if (!(error instanceof Recreated)) throw error;
+    if (error instanceof Damaged && run.isResumed) noticeDropped(context, database, error);
+    else if (!(error instanceof Recreated)) throw error;
     await removePartial(context.repository, database);
     return new DatabaseRun(context, database).make();
   }
@@ -70,6 +66,7 @@ class DatabaseRun {
   readonly #writer: LeafWriter;
   /** The open index files: the changes are compared with the parent's twice, when read and when counted. */
   readonly #indexFiles = new Map<string, IndexReader>();
+  #isResumed = false;
 
   /** Bytes stored since the run began or went on. */
   #storedBytes = 0;
@@ -84,6 +81,11 @@ class DatabaseRun {
     this.#writer = new LeafWriter(repository);
   }
 
+  /** True if it continues a run that did not end. */
+  get isResumed(): boolean {
+    return this.#isResumed;
+  }
+
   async make(): Promise<Snapshot> {
     const { repository, onEvent } = this.#context;
     const info = await this.#source.info();
@@ -92,7 +94,8 @@ class DatabaseRun {
       onEvent({ type: 'notice', database: this.#database, message }),
     );
     const parent = usableParent(snapshots.at(-1), info);
-    const partial = usablePartial(await readPartial(repository, this.#database), parent, info);
+    const partial = await usablePartial(this.#context, this.#database, parent, info);
+    this.#isResumed = partial !== undefined;
     let state: PartialRun = partial ?? {
       format: 1,
       database: this.#database,
@@ -243,29 +246,6 @@ class DatabaseRun {
     const before = await Chain.open(repository, parent.index, { cache: this.#indexFiles });
     return countChanges(parent.counts, before, changes);
   }
-}
-
-/**
- * An increment needs the same database: made at the same time, and with a sequence that has not gone back.
- */
-function usableParent(last: Snapshot | undefined, info: DatabaseInfo): Snapshot | undefined {
-  if (last === undefined || last.instance_start_time !== info.instance_start_time) return undefined;
-  return sequenceNumber(info.update_seq) < sequenceNumber(last.since) ? undefined : last;
-}
-
-function usablePartial(
-  partial: PartialRun | undefined,
-  parent: Snapshot | undefined,
-  info: DatabaseInfo,
-): PartialRun | undefined {
-  if (partial === undefined || partial.parent !== (parent?.id ?? null)) return undefined;
-  if (partial.instance_start_time !== info.instance_start_time) return undefined;
-  return sequenceNumber(info.update_seq) < sequenceNumber(partial.since) ? undefined : partial;
-}
-
-/** `123-g1AAAA…` or `123`. */
-function sequenceNumber(seq: string): number {
-  return parseInt(seq, 10) || 0;
 }
 
 function sameIndex(a: readonly IndexRef[], b: readonly IndexRef[]): boolean {

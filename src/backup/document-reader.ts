@@ -15,6 +15,7 @@ import { type PackWriter } from './pack.ts';
 import { Patience } from './patience.ts';
 import { type Repository } from './repository.ts';
 import { type DatabaseSource } from './source.ts';
+import { isStorable } from './storable.ts';
 
 /** A document to read, with what the repository has of it. */
 export interface WantedDocument {
@@ -61,7 +62,7 @@ export class DocumentReader {
     const outcomes: DocumentOutcome[] = [];
     for (const [at, document] of wanted.entries()) {
       const read = reads[at] ?? { id: document.id, error: 'CouchDB returned no result' };
-      outcomes.push(plainOutcome(document, read) ?? (await this.#guarded(document, read)));
+      outcomes.push(storableOr(plainOutcome(document, read) ?? (await this.#guarded(document, read))));
     }
     return outcomes;
   }
@@ -202,6 +203,12 @@ function plainOutcome({ id, revs, known }: WantedDocument, read: DocumentRead): 
     bytes += leaf.raw.length;
   }
   return { id, leaves, bytes };
+}
+
+/** A problem in place of a document that would make the repository unreadable (H39.3). */
+function storableOr(outcome: DocumentOutcome): DocumentOutcome {
+  if (!('leaves' in outcome) || isStorable(outcome.id, outcome.leaves)) return outcome;
+  return { id: outcome.id, problem: 'CouchDB describes it in a way that no repository can hold' };
 }
 
 /** The revisions that are neither among the leaves nor ancestors of one. */

@@ -47,6 +47,19 @@ export interface IndexRef {
   readonly entries: number;
 }
 
+/** A leaf as an index file has it; `pack` is the number of its pack there. */
+export function leafLine({ rev, deleted, hash, place, attachments }: IndexedLeaf, pack: number): LeafLine {
+  const line = [rev, deleted ? 1 : 0, hash, pack, place.offset, place.length, place.line] as const;
+  if (attachments.length === 0) return line;
+  return [
+    ...line,
+    attachments.map(
+      ({ name, sha256, digest, revpos, length, form }) =>
+        [name, sha256, digest, revpos, length, ...formLine(form)] as const,
+    ),
+  ];
+}
+
 /** Writes one index file. Entries must come in the order of their ids, each id once. */
 export class IndexWriter {
   readonly #repository: Repository;
@@ -97,18 +110,11 @@ export class IndexWriter {
     await this.#draft?.discard();
   }
 
-  #leafLine({ rev, deleted, hash, place, attachments }: IndexedLeaf): LeafLine {
-    let pack = this.#packs.get(place.pack);
-    if (pack === undefined) this.#packs.set(place.pack, (pack = this.#packs.size));
-    const line = [rev, deleted ? 1 : 0, hash, pack, place.offset, place.length, place.line] as const;
-    if (attachments.length === 0) return line;
-    return [
-      ...line,
-      attachments.map(
-        ({ name, sha256, digest, revpos, length, form }) =>
-          [name, sha256, digest, revpos, length, ...formLine(form)] as const,
-      ),
-    ];
+  #leafLine(leaf: IndexedLeaf): LeafLine {
+    const { pack } = leaf.place;
+    let number = this.#packs.get(pack);
+    if (number === undefined) this.#packs.set(pack, (number = this.#packs.size));
+    return leafLine(leaf, number);
   }
 
   async #endBlock(): Promise<void> {

@@ -102,7 +102,8 @@ function isBlock(value: unknown): boolean {
   return typeof first === 'string' && isCount(offset) && isCount(bytes) && isCount(entries);
 }
 
-function isEntry(value: unknown, packs: number): boolean {
+/** True if `entriesIn` accepts the entry. */
+export function isEntry(value: unknown, packs: number): boolean {
   if (!Array.isArray(value)) return false;
   const [id, leaves] = value as readonly unknown[];
   return typeof id === 'string' && Array.isArray(leaves) && leaves.every((leaf) => isLeaf(leaf, packs));

@@ -10,7 +10,7 @@ import { sentenceOf } from './backup-databases.ts';
 import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from './errors.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
-import { readBox, writeBox, type Snapshot } from './snapshot.ts';
+import { readBox, writeRecord, type Snapshot } from './snapshot.ts';
 import { fieldsIn, isListOf, isText, isTime } from './snapshot-shape.ts';
 import { NoDatabase } from './source.ts';
 
@@ -104,7 +104,7 @@ export async function backupInstance(
     problems,
   };
   await lock.check();
-  await writeBox(repository, 'instance', section.id, 'instance', section);
+  await writeRecord(repository, 'instance', section.id, 'instance', section, isSection);
   return section;
 }
 

@@ -1,6 +1,7 @@
 // Reads one leaf revision from the text of CouchDB: its identity, its attachments, and its content hash.
 import { canonicalObject, InvalidJson, JsonCursor, sha256 } from './canonical.ts';
 import type { Member, ScannedObject } from './canonical.ts';
+import { isCount } from './index-shape.ts';
 
 /** An attachment as CouchDB describes it in a document without the data. */
 export interface AttachmentStub {
@@ -9,7 +10,10 @@ export interface AttachmentStub {
   /** MD5 of what CouchDB stores, which may be compressed: `md5-…`. */
   readonly digest: string;
   readonly revpos: number;
-  /** Bytes of the content; of a file that a client compressed itself, what CouchDB stores. */
+  /**
+   * Bytes of the content; of a file that a client compressed itself, what the client said. -1 if that is no
+   * number of bytes.
+   */
   readonly length: number;
   /** How CouchDB stores it, if it is compressed: `gzip`. */
   readonly encoding?: string;
@@ -66,18 +70,23 @@ function textOf(canonical: string): string | undefined {
   return canonical.includes('\\') ? (JSON.parse(canonical) as string) : canonical.slice(1, -1);
 }
 
-/** Fields may be missing in what another server than CouchDB sends. */
+/**
+ * Fields may be missing in what another server than CouchDB sends. CouchDB keeps `revpos` and the `length` of
+ * a compressed attachment as a client wrote them, whatever they are (H39.3).
+ */
 function stubsOf(canonical: string): readonly AttachmentStub[] {
-  const stubs = JSON.parse(canonical) as Readonly<Record<string, Partial<AttachmentStub>>>;
+  const stubs = JSON.parse(canonical) as Readonly<
+    Record<string, Readonly<Partial<Record<keyof AttachmentStub, unknown>>>>
+  >;
   return Object.entries(stubs).map(([name, stub]) => ({
     name,
-    content_type: stub.content_type ?? 'application/octet-stream',
-    digest: stub.digest ?? '',
-    revpos: stub.revpos ?? 0,
-    length: stub.length ?? -1,
-    ...(stub.encoding === undefined || stub.encoding === 'identity'
+    content_type: (stub.content_type ?? 'application/octet-stream') as string,
+    digest: typeof stub.digest === 'string' ? stub.digest : '',
+    revpos: isCount(stub.revpos) ? stub.revpos : 0,
+    length: isCount(stub.length) ? stub.length : -1,
+    ...(typeof stub.encoding !== 'string' || stub.encoding === 'identity'
       ? {}
-      : { encoding: stub.encoding, encoded_length: stub.encoded_length ?? -1 }),
+      : { encoding: stub.encoding, encoded_length: isCount(stub.encoded_length) ? stub.encoded_length : -1 }),
   }));
 }
 

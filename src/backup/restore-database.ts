@@ -150,7 +150,7 @@ class RestoreRun {
   /** Sends a leaf with the next batch, or by itself if its attachments are large. */
   async #write(packed: PackedLeaf): Promise<void> {
     const { leaf } = packed;
-    const bytes = leaf.stubs.reduce((sum, { length }) => sum + length, 0);
+    const bytes = leaf.stubs.reduce((sum, { length }) => sum + Math.max(0, length), 0);
     this.#leaves += 1;
     this.#bytes += bytes + leaf.raw.length;
     // A document that no path can name is sent as JSON, which is never large: so it was read.

@@ -101,7 +101,7 @@ export async function snapshotIds(repository: Repository): Promise<readonly stri
 }
 
 export async function writeSnapshot(repository: Repository, snapshot: Snapshot): Promise<void> {
-  await writeBox(repository, 'snapshots', snapshot.id, 'snapshot', snapshot);
+  await writeRecord(repository, 'snapshots', snapshot.id, 'snapshot', snapshot, isSnapshot);
 }
 
 /** Manifests that are read at the same time. */
@@ -186,7 +186,8 @@ export async function listPartials(repository: Repository): Promise<readonly Par
 }
 
 export async function writePartial(repository: Repository, partial: PartialRun): Promise<void> {
-  await writeBox(repository, 'partial', repository.databaseTag(partial.database), 'partial', partial);
+  const tag = repository.databaseTag(partial.database);
+  await writeRecord(repository, 'partial', tag, 'partial', partial, isPartialRun);
 }
 
 export async function removePartial(repository: Repository, database: string): Promise<void> {
@@ -194,7 +195,8 @@ export async function removePartial(repository: Repository, database: string): P
 }
 
 export async function writeVerification(repository: Repository, verification: Verification): Promise<void> {
-  await writeBox(repository, 'verified', verification.snapshot, 'verified', verification);
+  const { snapshot } = verification;
+  await writeRecord(repository, 'verified', snapshot, 'verified', verification, isVerification);
 }
 
 /** The successful test restores by snapshot. */
@@ -208,7 +210,21 @@ export async function listVerifications(repository: Repository): Promise<Readonl
 
 type RecordKind = 'snapshot' | 'partial' | 'verified' | 'instance';
 
-/** Writes a record as one file, atomically. */
+/** Writes a record as one file, atomically. Throws a BackupError for one that `readBox` would refuse. */
+export async function writeRecord(
+  repository: Repository,
+  folder: string,
+  name: string,
+  kind: RecordKind,
+  value: unknown,
+  isRight: (value: unknown) => boolean,
+): Promise<void> {
+  if (!isRight(parseStored(Buffer.from(writeJson(value)))))
+    throw new BackupError(`CouchDB describes a database in a way that no ${kind} record can hold.`);
+  await writeBox(repository, folder, name, kind, value);
+}
+
+/** Writes a record as one file, atomically, whatever its form. */
 export async function writeBox(
   repository: Repository,
   folder: string,
