@@ -1,6 +1,7 @@
-// Checks a body that will be forwarded: whether it must be decoded first, its size, and its structure (H20).
+// Checks a body that will be forwarded: whether it must be read first, its size, and its structure (H20).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { isEncoded, isMultipart } from '../body/decode.ts';
+import { announcesBody, isEncoded, isMultipart } from '../body/decode.ts';
+import { refuseBulkGet } from '../body/bulk-get.ts';
 import { type BodyHolder, refuseStructure } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
@@ -10,13 +11,17 @@ import { BadContentType, Forbidden, TooLarge } from '../http-errors.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
 
 /**
- * CouchDB inflates a gzip body without a limit: 510 KiB took a node to 2 GB. Only attachments are forwarded
- * encoded, because CouchDB stores them as they come. Pinned by test/hostile/h20-parsers.test.ts.
+ * True if the body must be in memory before it is forwarded. CouchDB inflates a gzip body without a limit:
+ * 510 KiB took a node to 2 GB. Only attachments are forwarded encoded, because CouchDB stores them as they
+ * come. Pinned by test/hostile/h20-parsers.test.ts. A body that may request attachments decides on the queue,
+ * and a slow one must not hold a place in it (H15).
  */
-export function mustDecode(req: IncomingMessage, decision: Decision): boolean {
-  if (!decision.allow) return false;
-  const { servedBy, body } = decision.endpoint;
-  return servedBy !== 'couchgate' && body !== 'attachment' && isEncoded(req);
+export function mustRead(req: IncomingMessage, decision: Decision): boolean {
+  if (!decision.allow || decision.endpoint.servedBy === 'couchgate') return false;
+  const { body } = decision.endpoint;
+  if (body !== 'attachment' && isEncoded(req)) return true;
+  const isQuery = body === 'rows' || body === 'bulk-get';
+  return isQuery && contextOf(req).body === undefined && announcesBody(req);
 }
 
 /**
@@ -39,7 +44,7 @@ export function isTooLong(limits: BodyLimits, req: IncomingMessage, endpoint: En
 }
 
 /** A streamed body is measured on its way (forward/request-body.ts). */
-export function refuseReadStructure(
+export async function refuseReadStructure(
   limits: BodyLimits & Pick<BodyHolder, 'valueBudget' | 'atoms'>,
   req: IncomingMessage,
   res: ServerResponse,
@@ -49,7 +54,8 @@ export function refuseReadStructure(
   const body = known(context.body, 'body');
   const { valueBudget, atoms } = limits;
   const caller = sharedKeyOf(callerOf(context));
-  return refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, atoms, res, caller });
+  await refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, atoms, res, caller });
+  if (endpoint.body === 'bulk-get') await refuseBulkGet(body);
 }
 
 /**

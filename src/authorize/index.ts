@@ -20,13 +20,7 @@ import { type Principal } from '../principal/principal.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
-import {
-  isTooLong,
-  mustDecode,
-  refuseByHead,
-  refuseInternalIds,
-  refuseReadStructure,
-} from './body-checks.ts';
+import { isTooLong, mustRead, refuseByHead, refuseInternalIds, refuseReadStructure } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
@@ -172,12 +166,12 @@ function needsMarkers(
   return access !== undefined && access.roles !== NO_ROLES;
 }
 
-/** True if the body must be read: the decision depends on it, or Couchgate must decode it for CouchDB. */
+/** True if the body must be read: the decision depends on it, or what CouchDB gets does. */
 function needsBody({ req, context }: Exchange, decision: Decision): boolean {
   const operation = known(context.operation, 'operation');
   const { principal } = known(context.identified, 'identified');
   if (operation.decidedByBody === 'database-from-form') return principal.kind !== 'nobody';
-  return mustInspect(principal, operation, decision) || mustDecode(req, decision);
+  return mustInspect(principal, operation, decision) || mustRead(req, decision);
 }
 
 async function decideAsync(
@@ -200,11 +194,10 @@ async function decideAsync(
     permissions = await currentPermissions(deps, context);
     withoutBody = decideWithoutBody(deps, context, permissions);
   }
-  if (!needsBody(exchange, withoutBody)) {
-    if (withoutBody.allow && keepsBody(deps, exchange, withoutBody.endpoint))
-      return decideKept(deps, exchange, withoutBody);
-    return withoutBody;
-  }
+  const reads = needsBody(exchange, withoutBody);
+  if (withoutBody.allow && !(reads && operation.decidedByBody !== undefined))
+    if (keepsBody(deps, exchange, withoutBody.endpoint)) return decideKept(deps, exchange, withoutBody);
+  if (!reads) return withoutBody;
   if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
   if (withoutBody.allow) {
     refuseByHead(deps, exchange.req, withoutBody.endpoint);
@@ -215,7 +208,7 @@ async function decideAsync(
     : decideByIds(deps, exchange, operation, withoutBody);
 }
 
-/** Reads the body only to decode it. The permissions are read again after it. */
+/** Reads the body only to check or decode it. The permissions are read again after it. */
 async function decideEncoded(
   deps: Deps,
   { req, res, context }: Exchange,

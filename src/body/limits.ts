@@ -1,7 +1,7 @@
 // Defines the limits of request bodies by what CouchDB and Couchgate do with them (H20).
 import { type IncomingMessage } from 'node:http';
 import { type EndpointId } from '../catalogue/catalogue.ts';
-import { type Endpoint } from '../catalogue/endpoint.ts';
+import { type BodyKind, type Endpoint } from '../catalogue/endpoint.ts';
 import { multipartKind } from './multipart-meter.ts';
 import { type StructureLimits } from './json-meter.ts';
 import { type BodyRules } from './read.ts';
@@ -63,6 +63,11 @@ const WITH_BOOKMARK: ReadonlySet<string> = new Set<EndpointId>([
   'partition-search',
 ]);
 
+/** True for the kinds of body that name what is read. */
+function isQuery(body: BodyKind): boolean {
+  return body === 'query' || body === 'rows' || body === 'bulk-get';
+}
+
 /** Returns the limits of the structure of a body; undefined if CouchDB does not parse it. */
 export function structureLimits(
   { id, body }: Pick<Endpoint, 'id' | 'body'>,
@@ -70,7 +75,7 @@ export function structureLimits(
 ): StructureLimits | undefined {
   const mayHoldTerms = WITH_BOOKMARK.has(id);
   if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE), mayHoldTerms);
-  if (body === 'query') return queryStructure(maxQueryValues, mayHoldTerms);
+  if (isQuery(body)) return queryStructure(maxQueryValues, mayHoldTerms);
   if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT);
   return body === 'write' || body === 'document' ? writeStructure(maxWriteValues, 0) : undefined;
 }
@@ -86,7 +91,7 @@ function queryStructure(values: number, mayHoldTerms: boolean): StructureLimits 
 /** Returns the limit of what CouchDB parses as a whole: a body, or a part of one. */
 export function parsedLimit({ id, body }: Pick<Endpoint, 'id' | 'body'>, maxJsonBody: number): number {
   if (GUARDED.has(id)) return GUARDED_LIMIT_BYTES;
-  return body === 'query' || body === 'selector' ? Math.min(QUERY_LIMIT_BYTES, maxJsonBody) : maxJsonBody;
+  return isQuery(body) || body === 'selector' ? Math.min(QUERY_LIMIT_BYTES, maxJsonBody) : maxJsonBody;
 }
 
 /** Returns the rules for a body that is read only because it is encoded. */

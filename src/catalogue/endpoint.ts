@@ -85,9 +85,11 @@ export type PoolKind = 'pooled' | 'single-use' | 'feed';
  * What CouchDB does with a request body (H20). `attachment` = stores it as it comes. `document` = parses it,
  * but stores a multipart body part by part. `write` = parses it as a document. `bulk` = parses it as a list
  * of documents. `text` = gives it to a function unparsed. `selector` = parses it and rewrites its selector.
- * `query` = parses it; the endpoint also has this kind if it takes no body.
+ * `rows` = parses it as the query of a view, which may request attachments. `bulk-get` = parses it as a list
+ * of documents to read. `query` = parses it; the endpoint also has this kind if it takes no body.
  */
-export type BodyKind = 'attachment' | 'document' | 'write' | 'bulk' | 'text' | 'selector' | 'query';
+export type BodyKind =
+  'attachment' | 'document' | 'write' | 'bulk' | 'text' | 'selector' | 'rows' | 'bulk-get' | 'query';
 
 /** One endpoint of the catalogue: one or more methods on one path pattern. */
 export interface Endpoint {

@@ -71,7 +71,7 @@ export class OutgoingRequest {
       headers['content-type'],
       this.body.kind !== 'none',
       target.query,
-      decision.endpoint.id === 'bulk-get',
+      decision.endpoint.body === 'bulk-get',
     );
     this.caller = this.plan.queue === 'whole' ? sharedKeyOf(caller) : quotaKeyOf(caller);
     this.#headers = requestHeaders(

@@ -81,7 +81,7 @@ function endpointWith(
     privilege,
     servedBy: 'couchdb',
     pool: transport,
-    body: 'write',
+    body: id === 'bulk-get' ? 'bulk-get' : 'write',
     action: 'read',
     manual: '',
   };
