@@ -55,7 +55,7 @@ async function run(plan: Plan): Promise<Section> {
     pathOf: (n) => `${databaseAt(n % size.databases)}/doc`,
     authorizationOf: (n) => basic(keyAt(keys, size, n)),
   });
-  const periods = await measurePeriods(plan, couchgate, load, size);
+  const periods = await Promise.race([measurePeriods(plan, couchgate, load, size), churn.failed]);
   await load.stop();
   await churn.stop();
   return {
@@ -154,7 +154,7 @@ async function startChurn(
   { owner }: Backend,
   keys: readonly Credentials[],
   size: Size,
-): Promise<{ stop: () => Promise<void> }> {
+): Promise<{ failed: Promise<never>; stop: () => Promise<void> }> {
   const open = (group: number): Promise<Feeds> =>
     openFeeds({
       url: couchgate.url,
@@ -179,6 +179,7 @@ async function startChurn(
   }
 
   return {
+    failed: churning.then(() => new Promise<never>(() => undefined)),
     async stop() {
       end.abort();
       await churning;
