@@ -50,3 +50,12 @@ export function servesStoredPages({ id, pool }: Endpoint): boolean {
 export function runsWithRequest({ id }: Endpoint): boolean {
   return RUN_WITH_REQUEST.has(id);
 }
+
+/**
+ * True if a function sees this very request. `_changes` calls one only with the parameter `filter`, whose
+ * name may be percent-encoded and in any case. `query` is empty or begins with `?`.
+ */
+export function isSeenByFunction(endpoint: Endpoint, query: string): boolean {
+  if (!runsWithRequest(endpoint)) return false;
+  return endpoint.id !== 'changes' || /filter|%/i.test(query);
+}

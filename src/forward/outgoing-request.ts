@@ -4,7 +4,7 @@ import { callerOf, type Context, type Decision, known } from '../context.ts';
 import { quotaKeyOf, sharedKeyOf } from '../principal/caller.ts';
 import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
-import { runsWithRequest } from '../catalogue/functions.ts';
+import { isSeenByFunction } from '../catalogue/functions.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
 import { type TokenMinter } from './token-minter.ts';
 import { type CouchNode } from './node.ts';
@@ -80,7 +80,7 @@ export class OutgoingRequest {
       isAttachment ? headers['content-encoding'] : undefined,
       context,
     );
-    const origin = runsWithRequest(decision.endpoint)
+    const origin = isSeenByFunction(decision.endpoint, target.query)
       ? publicOrigin(publicUrl, headers.host, known(context.client, 'client').secure)
       : undefined;
     this.#publicHost = origin?.host;
