@@ -42,11 +42,11 @@ export interface AnswerListener {
 /** Largest body, in bytes, that Node writes as a string without a new allocation, minus room for the head. */
 const SINGLE_WRITE_BYTES = 12_288;
 /**
- * After the first chunk, chunks are joined up to this size, for at most `BATCH_DELAY_MS`. CouchDB sends rows
- * in chunks of 1.5 KB, and each would be a write of its own. The end of an answer is not delayed.
+ * Chunks are joined up to this size, for at most `BATCH_DELAY_MS`. CouchDB sends rows in chunks of 1.5 KB,
+ * and each would be a write of its own. Feeds are not delayed, nor is the end of an answer.
  */
 const BATCH_BYTES = 32_768;
-const BATCH_DELAY_MS = 2;
+const BATCH_DELAY_MS = 10;
 
 /** Sends one answer to the client. */
 export class AnswerBody implements AnswerReceiver, PreparedWrite {
@@ -121,8 +121,10 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     } else if (this.#queue === 'feed') {
       this.#send(chunk);
       this.feed?.sent(chunk);
-    } else if (!res.headersSent) this.#send(chunk);
-    else this.#addToBatch(chunk);
+    } else if (!res.headersSent && res.req.httpVersionMinor === 0) {
+      // Only a reset shows a client of HTTP/1.0 that an answer broke off. Some do not see it behind data.
+      this.#send(chunk);
+    } else this.#addToBatch(chunk);
   }
 
   #addToBatch(chunk: Buffer): void {
@@ -197,8 +199,16 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     this.#listener.complete();
   }
 
+  /** An answer of which something came is begun, also if nothing was sent yet: it is not asked for again. */
   brokeOff(): void {
-    this.discardBatch();
+    const { headersSent, socket } = this.#res;
+    if (headersSent) this.discardBatch();
+    else {
+      // Before the connection is destroyed; see endInOneWrite.
+      socket?.cork();
+      this.flushBatch();
+      socket?.uncork();
+    }
     this.#listener.truncated(new Error('node closed the connection before the end of its answer'));
   }
 }
