@@ -136,6 +136,19 @@ export class Unavailable extends HttpError {
 }
 
 /**
+ * The request is still permitted, but with less privilege or fewer roles than when it was decided (H19). Not
+ * 403: a replicator would skip documents that it may write.
+ */
+export class RightsReduced extends Unavailable {
+  /** The reason of the end in the access log. */
+  static readonly ENDED = 'rights reduced';
+
+  constructor() {
+    super('The permissions changed during the request; repeat it.', { retryAfterSeconds: 1 });
+  }
+}
+
+/**
  * A queue of requests to CouchDB is full. It does not mean an outage, so caches must not use their outage
  * time.
  */

@@ -154,7 +154,7 @@ function allowOwner(
 }
 
 /** True if validation, filter, show, list or update functions see the caller's roles. */
-function runsFunctions(endpoint: Endpoint): boolean {
+export function runsFunctions(endpoint: Endpoint): boolean {
   const { id, action } = endpoint;
   // A bulk write of a holder of `_design` alone counts as design, but CouchDB validates its documents.
   const isValidated = action === 'write' || id === 'bulk-docs-design-holder';

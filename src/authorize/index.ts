@@ -20,6 +20,7 @@ import { type Principal } from '../principal/principal.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
+import { withoutToken } from '../revocation/watched-exchange.ts';
 import { isTooLong, mustRead, refuseByHead, refuseInternalIds, refuseReadStructure } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
@@ -107,7 +108,7 @@ async function decideKept(deps: Deps, exchange: Exchange, unread: Allowed): Prom
   const { req, res, context } = exchange;
   const operation = known(context.operation, 'operation');
   refuseByHead(deps, req, unread.endpoint);
-  watchUpload(deps.revocationWatch, exchange, unread);
+  watchUpload(deps.revocationWatch, exchange, withoutToken(unread));
   const body = await deps.bodies.read(req, res, KEPT);
   if (operation.decidedByBody === 'bulk-ids') refuseInternalIds(body, context.outcome);
   await refuseReadStructure(deps, req, res, unread.endpoint);
@@ -201,7 +202,7 @@ async function decideAsync(
   if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
   if (withoutBody.allow) {
     refuseByHead(deps, exchange.req, withoutBody.endpoint);
-    watchUpload(deps.revocationWatch, exchange, withoutBody);
+    watchUpload(deps.revocationWatch, exchange, withoutToken(withoutBody));
   }
   return operation.decidedByBody === undefined
     ? decideEncoded(deps, exchange, withoutBody)

@@ -1,10 +1,24 @@
 // Decides again about a request that was permitted before: after a wait, and while it runs (H17, H19).
+import { type Privilege } from '../catalogue/endpoint.ts';
+import { type Decision } from '../context.ts';
+import { RightsReduced } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { type SessionStore } from '../identity/session-store.ts';
+import { NO_ROLES } from '../permissions/role.ts';
 import { type PermissionReader } from '../permissions/permission-store.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type WatchedExchange } from '../revocation/revocation-watch.ts';
+import { runsFunctions } from './decide.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
+
+/** `metrics` is never compared with another one. */
+const RANK: Readonly<Record<Privilege, number>> = {
+  none: 0,
+  member: 1,
+  metrics: 1,
+  dbadmin: 2,
+  server_admin: 3,
+};
 
 export interface StillPermittedDeps {
   readonly keys: Pick<KeyStore, 'holds'>;
@@ -28,7 +42,9 @@ export function createStillAuthenticated({
 
 /**
  * Decides whether the permissions in force now still permit the endpoint that was applied. A form that is not
- * complete has named no database yet; it is decided when it has. Rejects when the permissions cannot be read.
+ * complete has named no database yet; it is decided when it has.
+ * Rejects when the permissions cannot be read, and with `RightsReduced` when they permit less than the token
+ * of the exchange says.
  */
 export function createStillPermitted(
   deps: StillPermittedDeps,
@@ -46,6 +62,22 @@ export function createStillPermitted(
       database,
       documentId: undefined,
     };
-    return decideNow(deps.grants, principal, operation, permissions, undefined).allow;
+    const decision = decideNow(deps.grants, principal, operation, permissions, undefined);
+    if (decision.allow && permitsLess(decision, exchange)) throw new RightsReduced();
+    return decision.allow;
   };
+}
+
+/**
+ * True if a token of the decision would say less than the one that the exchange has. Roles matter to
+ * functions of design documents alone. The privilege of the owner depends on the markers of the database, not
+ * on a right that can end.
+ */
+function permitsLess(
+  now: Extract<Decision, { allow: true }>,
+  { principal, endpoint, identity, privilege, roles = NO_ROLES }: WatchedExchange,
+): boolean {
+  if (privilege === undefined || principal.kind === 'owner') return false;
+  if (now.identity !== identity || RANK[now.privilege] < RANK[privilege]) return true;
+  return runsFunctions(endpoint) && (roles & ~now.roles) !== 0;
 }

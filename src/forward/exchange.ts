@@ -7,7 +7,7 @@ import { type BodyBudget } from '../body/budget.ts';
 import { bodyMeter } from '../body/body-meter.ts';
 import { bodyLimit, type BodyLimits } from '../body/limits.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
-import { type HttpError, Unavailable } from '../http-errors.ts';
+import { type HttpError, RightsReduced, Unavailable } from '../http-errors.ts';
 import { abortAnswer } from '../respond.ts';
 import { requireStillPermitted, revoked } from '../revocation/after-wait.ts';
 import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
@@ -240,8 +240,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   /**
-   * The permission is revoked. A client that has seen nothing gets the refusal; another one sees its answer
-   * broken off.
+   * The permission is revoked, or permits less than the token says. A client that has seen nothing gets the
+   * refusal; another one sees its answer broken off.
    */
   cut(reason: string): void {
     if (this.#over) return;
@@ -250,9 +250,9 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
       return;
     }
     this.context.outcome.cut(reason);
-    this.fail(
-      reason === 'revoked' ? revoked(this.context) : new Unavailable('The permissions cannot be read.'),
-    );
+    if (reason === 'revoked') this.fail(revoked(this.context));
+    else if (reason === RightsReduced.ENDED) this.fail(new RightsReduced());
+    else this.fail(new Unavailable('The permissions cannot be read.'));
   }
 
   #clientClosed(): void {

@@ -1,7 +1,9 @@
 // Cuts running exchanges (feeds, other answers, uploads) when their permission has been revoked (H17).
-import { type Endpoint } from '../catalogue/endpoint.ts';
+import { type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
+import { RightsReduced } from '../http-errors.ts';
 import { type BusMessage, type InvalidationBus } from '../invalidation/bus.ts';
 import { LinkedList } from '../limits/linked-list.ts';
+import { type RoleSet } from '../permissions/role.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /** An exchange whose answer or request body is not complete, and what its permission depends on. */
@@ -16,6 +18,9 @@ export interface WatchedExchange {
   readonly endpoint: Endpoint;
   /** `own` = CouchDB decided, by its own members and admins (`couchdb_auth_only`). */
   readonly identity: 'marker' | 'own';
+  /** What its token says to CouchDB; undefined = no token was made of the decision, or none will be. */
+  readonly privilege?: Privilege | undefined;
+  readonly roles?: RoleSet | undefined;
   /**
    * Ends the exchange so that its client can detect it. Called at most once; `reason` is for the audit log.
    */
@@ -35,7 +40,8 @@ export interface RevocationWatch {
 }
 
 /**
- * Decides again, by the permissions in force now. May throw or reject if they cannot be read.
+ * Decides again, by the permissions in force now. Throws or rejects with `RightsReduced` if they permit the
+ * exchange with less privilege or fewer roles than it has, and with other errors if they cannot be read.
  */
 export type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
 
@@ -94,9 +100,9 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
 function memoize(isStillPermitted: IsStillPermitted): IsStillPermitted {
   const decided = new Map<string, boolean | Promise<boolean>>();
   return (exchange) => {
-    const { principal, database, sessionId, keyVersion, endpoint } = exchange;
+    const { principal, database, sessionId, keyVersion, endpoint, identity, privilege, roles } = exchange;
     const caller = [principal.kind, principal.name, sessionId, keyVersion];
-    const key = JSON.stringify([...caller, database, endpoint.id]);
+    const key = JSON.stringify([...caller, database, endpoint.id, identity, privilege, roles]);
     const known = decided.get(key);
     if (known !== undefined) return known;
     const permitted = isStillPermitted(exchange);
@@ -152,32 +158,34 @@ class Watch {
   }
 
   /**
-   * Decides again and cuts if the answer is no. A check during a running decision starts another one after
-   * it.
+   * Decides again and cuts if the answer is no, or permits less than before. A check during a running
+   * decision starts another one after it.
    */
   check(isStillPermitted: IsStillPermitted, now: () => number, outageMs: number): void {
     if (this.#isDeciding) {
       this.#next = isStillPermitted;
       return;
     }
-    const decided = (permitted: boolean | undefined): void => {
+    const decided = (permitted: boolean | 'less' | undefined): void => {
       this.#isDeciding = false;
       this.#unknownSince = permitted === undefined ? (this.#unknownSince ?? now()) : undefined;
       const isTooLong = this.#unknownSince !== undefined && now() - this.#unknownSince >= outageMs;
-      if (permitted === false || isTooLong) this.cut(isTooLong ? 'could not be checked' : 'revoked');
+      if (permitted === 'less') this.cut(RightsReduced.ENDED);
+      else if (permitted === false || isTooLong) this.cut(isTooLong ? 'could not be checked' : 'revoked');
       else if (this.#next !== undefined) {
         const next = this.#next;
         this.#next = undefined;
         this.check(next, now, outageMs);
       }
     };
+    const failed = (error: unknown): void => decided(error instanceof RightsReduced ? 'less' : undefined);
     this.#isDeciding = true;
     try {
       const permitted = isStillPermitted(this.exchange);
       if (typeof permitted === 'boolean') decided(permitted);
-      else permitted.then(decided, () => decided(undefined));
-    } catch {
-      decided(undefined);
+      else permitted.then(decided, failed);
+    } catch (error) {
+      failed(error);
     }
   }
 }

@@ -3,8 +3,8 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { announcesBody } from '../body/decode.ts';
 import { onClosed } from '../closed-response.ts';
 import { contextOf } from '../context.ts';
-import { type RevocationWatch, type WatchedExchange } from './revocation-watch.ts';
-import { watchedBy } from './watched-exchange.ts';
+import { type RevocationWatch } from './revocation-watch.ts';
+import { type Applied, watchedBy } from './watched-exchange.ts';
 
 /**
  * Watches the request until its body is complete, and breaks its connection if its right is revoked before.
@@ -14,7 +14,7 @@ import { watchedBy } from './watched-exchange.ts';
 export function watchUpload(
   watch: Pick<RevocationWatch, 'register'>,
   { req, res }: { readonly req: IncomingMessage; readonly res: ServerResponse },
-  applied: Pick<WatchedExchange, 'endpoint' | 'identity'>,
+  applied: Applied,
 ): void {
   if (!announcesBody(req) || req.readableEnded) return;
   const context = contextOf(req);

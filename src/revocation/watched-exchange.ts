@@ -2,16 +2,24 @@
 import { type Context, known } from '../context.ts';
 import { type WatchedExchange } from './revocation-watch.ts';
 
+/** What was applied. A decision that becomes a token for CouchDB is passed as a whole. */
+export type Applied = Pick<WatchedExchange, 'endpoint' | 'identity' | 'privilege' | 'roles'>;
+
+/** Of a decision that is made again before it is applied, only the permission counts: it becomes no token. */
+export function withoutToken({ endpoint, identity }: Applied): Applied {
+  return { endpoint, identity };
+}
+
 /**
  * Builds the description from the context. `cut` breaks the exchange, so that its client sees the answer as
  * incomplete; its argument is the reason for the access log.
  */
 export function watchedBy(
   context: Context,
-  { endpoint, identity }: Pick<WatchedExchange, 'endpoint' | 'identity'>,
+  { endpoint, identity, privilege, roles }: Applied,
   cut: (reason: string) => void,
 ): WatchedExchange {
   const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
   const { database } = known(context.operation, 'operation');
-  return { principal, database, sessionId, keyVersion, endpoint, identity, cut };
+  return { principal, database, sessionId, keyVersion, endpoint, identity, privilege, roles, cut };
 }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
 import { type BusMessage } from '../../src/invalidation/bus.ts';
+import { RightsReduced } from '../../src/http-errors.ts';
 import {
   createRevocationWatch,
   type WatchedExchange,
@@ -133,6 +134,24 @@ describe('open feeds', () => {
     assert.equal(asked, 2);
     assert.deepEqual(cuts, ['three: revoked']);
     feeds.close();
+  });
+
+  it('with a token that says too much are cut, others of the same caller and endpoint are not', async () => {
+    for (const how of ['throws', 'rejects']) {
+      const { bus, cuts, open, feeds } = watch({
+        isStillPermitted({ privilege }) {
+          if (privilege !== 'dbadmin') return true;
+          if (how === 'throws') throw new RightsReduced();
+          return Promise.reject(new RightsReduced());
+        },
+      });
+      open('member', { privilege: 'member' });
+      open('admin', { privilege: 'dbadmin' });
+      open('member again', { privilege: 'member' });
+      await bus.deliver({ kind: 'permissions', database: 'db' });
+      assert.deepEqual(cuts, ['admin: rights reduced'], how);
+      feeds.close();
+    }
   });
 
   it('are not cut after they ended by themselves', async () => {
