@@ -42,6 +42,11 @@ export interface CouchClient extends Couch {
  */
 const CONNECTIONS = 64;
 const MAX_ATTEMPTS = 5;
+/**
+ * Connections that may break after a request was sent on them. A document of a client could end the node that
+ * reads it, and then every other one (H15).
+ */
+const MAX_BROKEN = 2;
 /** Half of the connections is reserved for requests without a caller. */
 const READS: InternalReadLimits = { atOnce: CONNECTIONS / 2, waiting: 1024, share: 1 };
 
@@ -92,6 +97,7 @@ export function createCouch(options: CouchOptions): CouchClient {
 async function askCluster(agent: Agent, options: CouchOptions, request: CouchRequest): Promise<CouchAnswer> {
   const tried = new Set<string>();
   let failure: CouchFailure | undefined;
+  let broken = 0;
   for (let attempt = 0; ; attempt += 1) {
     // The first request on a connection that CouchDB closed while idle fails. A single node therefore gets a
     // second try.
@@ -117,7 +123,8 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     // applied twice.
     const isRead = request.method === 'GET' || request.method === 'HEAD' || request.repeatable === true;
     if (failure.reason === ANSWER_TOO_LARGE) throw unavailable(failure);
-    const mayAskAgain = failure.reached === 'unsent' || isRead;
+    if (!outcome.answered && failure.reached === 'sent' && failure.reason !== 'timeout') broken += 1;
+    const mayAskAgain = failure.reached === 'unsent' || (isRead && broken < MAX_BROKEN);
     if (!mayAskAgain) throw unavailable(failure);
   }
 }

@@ -38,6 +38,12 @@ export interface ExchangeServices extends AnswerServices, StreamServices, BodyLi
 
 type Allowed = Extract<Decision, { allow: true }>;
 
+/**
+ * Connections that may break after a request was sent on them. A request that ends a node would otherwise end
+ * every node in turn (H15). Pinned by test/hostile/h15-deadly-reads.test.ts.
+ */
+const MAX_BROKEN = 2;
+
 export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
   readonly caller: string;
   readonly context: Context;
@@ -54,6 +60,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   #node: CouchNode | undefined;
   #attempt: Attempt | undefined;
   #tried: Set<CouchNode> | undefined;
+  /** Number of connections that broke after the request was sent. */
+  #broken = 0;
   #over = false;
   /** True if it waited since authorize decided: it must be decided again before it is sent (H19). */
   #waited = false;
@@ -138,6 +146,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     const { nodes } = this.#services;
     const node = known(this.#node, 'upstream.node');
     if (this.#over) return;
+    if (connected) this.#broken += 1;
     if (!connected) nodes.markFailed(node);
     else if (!isInvalidHttp(error)) nodes.markSuspect(node, `request failed: ${codeOf(error)}`);
     if (connected && !this.#mayRetry(error)) {
@@ -201,10 +210,14 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     return new OutgoingBody(body, this.#req, limitBytes, scan, meter, this);
   }
 
-  /** True if another attempt cannot have a second effect and the client has seen nothing of the answer. */
+  /**
+   * True if another attempt cannot have a second effect, cannot end a third node, and the client has seen
+   * nothing of the answer.
+   */
   #mayRetry(error: Error): boolean {
     return (
       this.#request.retryable &&
+      this.#broken < MAX_BROKEN &&
       this.#body?.consumed !== true &&
       !this.#res.headersSent &&
       !(error instanceof NodeTimeout) &&
