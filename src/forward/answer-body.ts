@@ -26,6 +26,8 @@ export interface BodyServices {
 
 /** Called when an answer ends: exactly one method, or none if the exchange has already ended. */
 export interface AnswerListener {
+  /** True when the exchange has ended, for example by a revocation: nothing of the answer may be sent. */
+  readonly isOver: boolean;
   /** The whole answer was received and sent to the client. */
   complete(): void;
   /** CouchDB closed the connection before the end of its answer (M4). */
@@ -158,6 +160,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
 
   #send(chunk: Buffer): void {
     const res = this.#res;
+    if (this.#listener.isOver) return;
     if (!res.headersSent) this.writeHead();
     if (res.write(chunk)) return;
     this.#answer.pause();
@@ -187,7 +190,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
 
   ended(): void {
     const res = this.#res;
-    if (this.#isEnding) return;
+    if (this.#isEnding || this.#listener.isOver) return;
     if (!res.headersSent) this.writeHead();
     if (this.#batchBytes > 0) res.end(this.#takeBatch());
     else res.end();

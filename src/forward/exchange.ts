@@ -92,6 +92,10 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     onClosed(res, () => this.#clientClosed());
   }
 
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   /** Starts the exchange, unless the client has gone. */
   start(): void {
     if (this.#over) return;

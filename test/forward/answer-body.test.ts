@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { type ServerResponse } from 'node:http';
+import { test } from 'node:test';
+import { AnswerBody, type AnswerListener, type BodyServices } from '../../src/forward/answer-body.ts';
+import { type NodeAnswer } from '../../src/forward/carrier.ts';
+import { type CouchNode } from '../../src/forward/node.ts';
+
+const ENDS: readonly (readonly [string, (body: AnswerBody) => void])[] = [
+  ['the delay ends', (body) => body.flushBatch()],
+  ['more comes', (body) => body.chunk(Buffer.alloc(100_000))],
+  ['the answer ends', (body) => body.ended()],
+  ['the answer breaks off', (body) => body.brokeOff()],
+];
+
+for (const [name, happens] of ENDS) {
+  test(`nothing of an answer is sent after its exchange was ended, by a revocation – ${name}`, () => {
+    const sent: string[] = [];
+    const res = {
+      headersSent: false,
+      socket: null,
+      req: { httpVersionMinor: 1 },
+      writeHead: () => void sent.push('head'),
+      write: () => sent.push('chunk'),
+      end: () => void sent.push('end'),
+    };
+    const listener = { isOver: false, truncated: () => undefined };
+    const body = new AnswerBody(
+      {} as BodyServices,
+      {} as NodeAnswer,
+      {} as unknown as CouchNode,
+      'short',
+      res as unknown as ServerResponse,
+      listener as unknown as AnswerListener,
+      NaN,
+    );
+    body.chunk(Buffer.from('{"rows":['));
+    listener.isOver = true;
+    happens(body);
+    body.discardBatch();
+    assert.deepEqual(sent, []);
+  });
+}
