@@ -1,7 +1,7 @@
 // Tells failures that one document causes from those of CouchDB, of the repository and of the run.
 import { AnswerTooLarge } from '../couch/failure.ts';
 import { InvalidAnswer } from '../couch/transfer.ts';
-import { HttpError } from '../http-errors.ts';
+import { BadRequest, HttpError } from '../http-errors.ts';
 import { InvalidJson } from './canonical.ts';
 import { BackupError } from './errors.ts';
 
@@ -9,14 +9,16 @@ import { BackupError } from './errors.ts';
 export class Refused extends Error {}
 
 /**
- * A sentence if the failure may be that of the documents that were asked for: it must not end the backup of
- * others (H39.2). Undefined for any other failure.
+ * A sentence if the failure may be that of the documents that were read or written: it must not end the
+ * backup or the restore of others (H39.2, H39.4). Undefined for any other failure.
  */
 export function documentFault(error: unknown): string | undefined {
   if (error instanceof Refused) return error.message;
   if (error instanceof AnswerTooLarge) return 'it is too large';
   if (error instanceof InvalidAnswer) return error.reason;
-  if (error instanceof InvalidJson || error instanceof TypeError) return 'CouchDB did not return JSON';
+  // `parseJson` refuses the body of an answer as that of a request.
+  if (error instanceof InvalidJson || error instanceof TypeError || error instanceof BadRequest)
+    return 'CouchDB did not return JSON';
   if (!(error instanceof Error) || error instanceof BackupError || error instanceof HttpError)
     return undefined;
   if (error.name === 'AbortError' || 'syscall' in error) return undefined;

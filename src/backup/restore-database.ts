@@ -14,7 +14,7 @@ import { type Repository } from './repository.ts';
 import { Selection, type SelectedLine } from './selection.ts';
 import { type Problem, type Snapshot } from './snapshot.ts';
 import { DatabaseSource } from './source.ts';
-import { jsonObject, RestoreTarget } from './target.ts';
+import { jsonObject, RestoreTarget, type LeafToWrite } from './target.ts';
 
 export interface RestoreContext {
   readonly repository: Repository;
@@ -81,7 +81,7 @@ class RestoreRun {
   readonly #problems: Problem[] = [];
   readonly #running = new Set<Promise<void>>();
   #failure: unknown;
-  #batch: { id: string; json: string }[] = [];
+  #batch: LeafToWrite[] = [];
   #batchSize = 0;
   #leaves = 0;
   #bytes = 0;
@@ -171,7 +171,7 @@ class RestoreRun {
       this.#problem({ id: leaf.id, reason: error.message });
       return;
     }
-    this.#batch.push({ id: leaf.id, json });
+    this.#batch.push({ id: leaf.id, rev: leaf.rev, json });
     this.#batchSize += json.length;
     if (this.#batchSize >= BATCH_CHARACTERS || this.#batch.length >= BATCH_DOCUMENTS) await this.#send();
   }

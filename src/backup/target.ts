@@ -1,13 +1,16 @@
 // Writes into the database that a restore makes: creation, revisions as they were, attachments as streams.
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
+import { type CouchTransfer, type TransferAnswer, type TransferRequest } from '../couch/transfer.ts';
 import { databasePath, documentPath } from '../couch/document-path.ts';
+import { Unavailable } from '../http-errors.ts';
 import { parseJson } from '../json/parse.ts';
 import { partsOf } from './attachment-part.ts';
+import { documentFault } from './document-fault.ts';
 import { BackupError } from './errors.ts';
 import { withAttachments } from './leaf.ts';
 import { multipartBody } from './multipart.ts';
 import { type PackedLeaf } from './pack.ts';
+import { Patience } from './patience.ts';
 import { type Repository } from './repository.ts';
 import { type DatabaseProperties, type Problem } from './snapshot.ts';
 
@@ -20,8 +23,17 @@ export const OWNER_ONLY = {
 const GONE_POLL_MS = 100;
 const GONE_TIMEOUT_MS = 30_000;
 
+/** A leaf as JSON. */
+export interface LeafToWrite {
+  readonly id: string;
+  readonly rev: string;
+  readonly json: string;
+}
+
 export class RestoreTarget {
   readonly database: string;
+  /** How long the run may wait for documents that cannot be written: clients can store many of them. */
+  readonly #patience = new Patience();
   readonly #couch: CouchTransfer;
   readonly #path: string;
 
@@ -98,27 +110,21 @@ export class RestoreTarget {
     }
   }
 
-  /** Writes leaves with their history. Returns those that CouchDB refused. */
-  async writeLeaves(
-    docs: readonly { readonly id: string; readonly json: string }[],
-  ): Promise<readonly Problem[]> {
+  /** Writes leaves with their history. Returns those that CouchDB refused, or fails at. */
+  async writeLeaves(docs: readonly LeafToWrite[], isPatient = true): Promise<readonly Problem[]> {
     const body = `{"new_edits":false,"docs":[${docs.map(({ json }) => json).join(',')}]}`;
     const path = `${this.#path}/_bulk_docs`;
-    const answer = await this.#couch.ask({ method: 'POST', path, body, repeatable: true });
-    if (answer.status === 201 || answer.status === 202) {
-      // With new_edits=false, CouchDB lists failures only, and its status is 201 anyway.
-      const failures = parseJson(answer.bytes) as readonly { id?: string; error?: string; reason?: string }[];
-      return failures
-        .filter(({ error }) => error !== undefined)
-        .map(({ id = '', error, reason }) => ({ id, reason: `${String(error)}: ${String(reason)}` }));
-    }
-    if (answer.status === 404) throw this.#failed('writing documents', answer.status, answer);
+    const [first, ...others] = docs;
+    if (first === undefined) return [];
+    const written = await this.#write({ method: 'POST', path, body }, others.length === 0, isPatient);
+    if ('failures' in written) return written.failures;
     // One document that is too large or refused fails the whole request.
-    if (docs.length === 1) return [{ id: docs[0]?.id ?? '', reason: sentence(answer) }];
+    if (others.length === 0)
+      return (await this.#has(first)) ? [] : [{ id: first.id, reason: written.reason }];
     const middle = docs.length >>> 1;
     return [
-      ...(await this.writeLeaves(docs.slice(0, middle))),
-      ...(await this.writeLeaves(docs.slice(middle))),
+      ...(await this.writeLeaves(docs.slice(0, middle), false)),
+      ...(await this.writeLeaves(docs.slice(middle), false)),
     ];
   }
 
@@ -126,23 +132,87 @@ export class RestoreTarget {
   async writeWithAttachments(repository: Repository, packed: PackedLeaf): Promise<Problem | undefined> {
     const { leaf } = packed;
     const { stubs, parts } = partsOf(repository, packed);
-    const json = withAttachments(leaf, jsonObject(stubs));
-    const answer = await this.#putMultipart(
-      `${documentPath(this.database, leaf.id)}?new_edits=false`,
-      json,
+    const { contentType, contentLength, open } = multipartBody(
+      withAttachments(leaf, jsonObject(stubs)),
       parts,
     );
-    // 200 = it wrote a deleted document.
-    return [200, 201, 202].includes(answer.status) ? undefined : { id: leaf.id, reason: sentence(answer) };
+    const path = `${documentPath(this.database, leaf.id)}?new_edits=false`;
+    const request = { method: 'PUT', path, body: open, contentType, contentLength } as const;
+    const written = await this.#write(request, true, true);
+    // The revision is in the head of the answer: it may have been written, and yet make the answer invalid.
+    if ('failures' in written || (await this.#has(leaf))) return undefined;
+    return { id: leaf.id, reason: written.reason };
   }
 
-  async #putMultipart(
-    path: string,
-    json: string,
-    parts: Parameters<typeof multipartBody>[1],
-  ): Promise<TransferAnswer> {
-    const { contentType, contentLength, open } = multipartBody(json, parts);
-    return this.#couch.ask({ method: 'PUT', path, body: open, contentType, contentLength, repeatable: true });
+  /**
+   * Writes, twice if it is one document at which CouchDB fails: it gets a second chance after an outage.
+   * `reason` = the documents are at fault, and others can be written (H39.4). Throws any other failure.
+   */
+  async #write(
+    request: TransferRequest,
+    isSingle: boolean,
+    isPatient: boolean,
+  ): Promise<{ readonly failures: readonly Problem[] } | { readonly reason: string }> {
+    for (let attempt = 1; ; attempt += 1) {
+      const begin = performance.now();
+      try {
+        const waits = this.#patience.isLeft && (isPatient || attempt > 1);
+        const patience = waits ? {} : { patienceMs: 0 };
+        return this.#outcomeOf(request, await this.#couch.ask({ ...request, ...patience, repeatable: true }));
+      } catch (error) {
+        this.#patience.spent(performance.now() - begin);
+        const reason = await this.#faultOf(error);
+        if (attempt === 2 || !isSingle || !(error instanceof Unavailable)) return { reason };
+      }
+    }
+  }
+
+  #outcomeOf({ method }: TransferRequest, answer: TransferAnswer) {
+    const { status, bytes } = answer;
+    // 200 = it wrote a deleted document.
+    if (method === 'PUT' && [200, 201, 202].includes(status)) return { failures: [] };
+    if (status === 201 || status === 202) {
+      // With new_edits=false, CouchDB lists failures only, and its status is 201 anyway.
+      const failures = parseJson(bytes) as readonly { id?: string; error?: string; reason?: string }[];
+      return {
+        failures: failures
+          .filter(({ error }) => error !== undefined)
+          .map(({ id = '', error, reason }) => ({ id, reason: `${String(error)}: ${String(reason)}` })),
+      };
+    }
+    if (method === 'POST' && status === 404) throw this.#failed('writing documents', status, answer);
+    return { reason: sentence(answer) };
+  }
+
+  /** A sentence if what was written is at fault; throws the failure of anything else. */
+  async #faultOf(error: unknown): Promise<string> {
+    if (error instanceof Unavailable) {
+      await this.#proveWritable();
+      return `CouchDB fails at it${error.detail === undefined ? '' : ` (${error.detail})`}`;
+    }
+    const reason = documentFault(error);
+    if (reason === undefined) throw error;
+    return reason;
+  }
+
+  /** Writes what is there already. Throws if that fails too, with all the patience that an outage gets. */
+  async #proveWritable(): Promise<void> {
+    const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}/_revs_limit` });
+    if (answer.status !== 200) throw this.#failed('reading revs_limit', answer.status, answer);
+    await this.#put('/_revs_limit', parseJson(answer.bytes));
+  }
+
+  /** True if CouchDB has this revision. Its answer has no text of clients outside of the body. */
+  async #has({ id, rev }: Pick<LeafToWrite, 'id' | 'rev'>): Promise<boolean> {
+    const path = `${this.#path}/_revs_diff`;
+    const body = `{${JSON.stringify(id)}:[${JSON.stringify(rev)}]}`;
+    try {
+      const answer = await this.#couch.ask({ method: 'POST', path, body, repeatable: true, patienceMs: 0 });
+      return answer.status === 200 && Object.keys(parseJson(answer.bytes) as object).length === 0;
+    } catch (error) {
+      if (error instanceof Unavailable || documentFault(error) !== undefined) return false;
+      throw error;
+    }
   }
 
   async #put(path: string, value: unknown, ignored: readonly number[] = []): Promise<void> {
