@@ -30,11 +30,14 @@ export function planConnection(
   isBulkGet = false,
 ): ConnectionPlan {
   const singleUse = declared === 'single-use' || (hasBody && !isJson(bodyType));
-  // An endpoint that covers a whole system database also covers its `_changes`.
-  const hasFeed = declared === 'feed' || (declared === 'single-use' && path.includes('/_changes'));
-  if (hasFeed && mayRequestFeed(query)) return singleUse ? SINGLE_USE_FEED : FEED;
+  if (hasFeed(declared, path) && mayRequestFeed(query)) return singleUse ? SINGLE_USE_FEED : FEED;
   if (isBulkGet || mayBeWhole(query)) return singleUse ? SINGLE_USE_WHOLE : WHOLE;
   return singleUse ? SINGLE_USE : POOLED;
+}
+
+/** True for a path with feeds. An endpoint that covers a whole system database also covers its `_changes`. */
+export function hasFeed(declared: PoolKind, path: string): boolean {
+  return declared === 'feed' || (declared === 'single-use' && path.includes('/_changes'));
 }
 
 /** The same queue, on a new connection: for a retry after a reused connection that the node had closed. */

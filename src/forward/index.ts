@@ -1,11 +1,14 @@
 // Builds the step that forwards permitted requests to CouchDB and returns CouchDB's answers.
 import { type RequestHandler } from 'express';
-import { contextOf, known } from '../context.ts';
+import { callerOf, contextOf, known } from '../context.ts';
+import { quotaKeyOf } from '../principal/caller.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { RunningExchanges } from '../revocation/running-exchanges.ts';
+import { hasFeed } from './connection-plan.ts';
 import { createCouchProxy } from './couch-proxy.ts';
 import { Exchange, type ExchangeServices } from './exchange.ts';
 import { Feeds } from './feeds.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { WriteBatch } from './write-batch.ts';
 
 /** A client that reads at all empties a part of its buffers in this time. */
@@ -51,10 +54,14 @@ export function createForwarding(options: ForwardingOptions): Forwarding {
 }
 
 function forwardToCouch(services: ExchangeServices): RequestHandler {
+  const heartbeats = new Heartbeats();
   return function forwardToCouchStep(req, res, next) {
     const context = contextOf(req);
     const decision = known(context.decision, 'decision');
     if (!decision.allow) throw new Error('a refused request reached forwarding');
+    const { path, query } = known(context.target, 'target');
+    if (query !== '' && hasFeed(decision.endpoint.pool, path))
+      heartbeats.admit(query, quotaKeyOf(callerOf(context)), res);
     new Exchange(services, req, res, next, context, decision).start();
   };
 }
