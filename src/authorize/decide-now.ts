@@ -39,6 +39,7 @@ export function decideNow(
   return decision;
 }
 
-function unknownGrants(): Unavailable {
+/** The error while the prefix grants or the server grants cannot be read. */
+export function unknownGrants(): Unavailable {
   return new Unavailable('The grants are not known at present.', { retryAfterSeconds: 1 });
 }

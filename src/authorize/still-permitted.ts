@@ -9,7 +9,7 @@ import { type PermissionReader } from '../permissions/permission-store.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type WatchedExchange } from '../revocation/revocation-watch.ts';
 import { runsFunctions } from './decide.ts';
-import { decideNow, type OtherGrants } from './decide-now.ts';
+import { decideNow, type OtherGrants, unknownGrants } from './decide-now.ts';
 
 /** `metrics` is never compared with another one. */
 const RANK: Readonly<Record<Privilege, number>> = {
@@ -63,9 +63,19 @@ export function createStillPermitted(
       documentId: undefined,
     };
     const decision = decideNow(deps.grants, principal, operation, permissions, undefined);
-    if (decision.allow && permitsLess(decision, exchange)) throw new RightsReduced();
+    // Grants that are not known give no roles: nothing was taken away.
+    if (decision.allow && permitsLess(decision, exchange))
+      throw areKnown(deps.grants, exchange) ? new RightsReduced() : unknownGrants();
     return decision.allow;
   };
+}
+
+function areKnown(
+  { prefixGrants, serverGrants }: OtherGrants,
+  { principal, database }: WatchedExchange,
+): boolean {
+  const prefix = prefixGrants.accessOf(principal, database);
+  return prefix !== undefined && serverGrants.isMonitor(principal) !== undefined;
 }
 
 /**
