@@ -21,9 +21,12 @@ export type StoreContent = (
 export class AttachmentUnreadable extends Error {
   /** False if another attempt would fail too, while the document stays as it is. */
   readonly mayPass: boolean;
+  /** The message without names. */
+  readonly reason: string;
 
-  constructor(message: string, mayPass: boolean) {
-    super(message);
+  constructor(where: string, reason: string, mayPass: boolean) {
+    super(`${where}: ${reason}`);
+    this.reason = reason;
     this.mayPass = mayPass;
   }
 }
@@ -31,6 +34,8 @@ export class AttachmentUnreadable extends Error {
 /** A content that is larger than this, or than so many times what is stored, is not unpacked (H39.2). */
 const UNPACKED_BYTES = 16 * 1024 * 1024;
 const UNPACKED_RATIO = 100;
+
+const UNBOUNDED = 'within JSON, CouchDB might unpack more than it has memory for';
 
 /** Reads attachments of `source` into `store`. */
 export class AttachmentReader {
@@ -53,6 +58,7 @@ export class AttachmentReader {
       return await this.#direct(leaf, stub, patienceMs);
     } catch (error) {
       if (!(error instanceof AttachmentUnreadable) || error.mayPass) throw error;
+      if (!inline.isBounded) throw unreadable(leaf, stub, `${error.reason}; ${UNBOUNDED}`, false);
       const data = await inline.content(stub.name);
       if (data === undefined) throw error;
       return this.#fromJson(leaf, stub, data);
@@ -139,7 +145,8 @@ function unreadable(
 ): AttachmentUnreadable {
   const [shownName, shownRev] = [name, rev].map((text) => text.slice(0, SHOWN_CHARACTERS));
   return new AttachmentUnreadable(
-    `attachment ${JSON.stringify(shownName)} of ${shownRev ?? ''}: ${reason}`,
+    `attachment ${JSON.stringify(shownName)} of ${shownRev ?? ''}`,
+    reason,
     mayPass,
   );
 }

@@ -1,11 +1,14 @@
 // Reads attachments inside the JSON of their document: those that no path can name, and those whose content
 // type makes their answer invalid HTTP. CouchDB sends their content only, not what it stores.
 import { Unavailable } from '../http-errors.ts';
-import { type LeafText, membersOf } from './leaf.ts';
+import { type AttachmentStub, type LeafText, membersOf } from './leaf.ts';
 import { type DatabaseSource } from './source.ts';
 
 /** All attachments of the revision are in the answer, and several such answers may be in memory. */
 const MAX_BYTES = 32 * 1024 * 1024;
+
+/** deflate makes at most so many bytes out of one. */
+const MAX_RATIO = 1032;
 
 /** The attachments of one leaf; they are read once, when the first one is needed. */
 export class InlineAttachments {
@@ -18,7 +21,15 @@ export class InlineAttachments {
     this.#leaf = leaf;
   }
 
-  /** Undefined if it cannot be read so. */
+  /**
+   * False if CouchDB would perhaps unpack more than `MAX_BYTES` before it answers: a few hundred kilobytes of
+   * a writer can take all memory of the node (H39.5).
+   */
+  get isBounded(): boolean {
+    return this.#leaf.stubs.reduce((sum, stub) => sum + mostBytes(stub), 0) <= MAX_BYTES;
+  }
+
+  /** Undefined if it cannot be read so. Only for a leaf whose attachments are bounded. */
   async content(name: string): Promise<Buffer | undefined> {
     this.#contents ??= this.#read();
     return (await this.#contents).get(name);
@@ -37,6 +48,12 @@ export class InlineAttachments {
       throw error;
     }
   }
+}
+
+/** Of a compressed attachment, `length` is what a client said; `encoded_length` is what CouchDB has. */
+function mostBytes({ length, encoding, encoded_length: encoded = -1 }: AttachmentStub): number {
+  if (encoding === undefined) return Math.max(0, length);
+  return encoded < 0 ? Infinity : encoded * MAX_RATIO;
 }
 
 function dataIn(leaf: LeafText): ReadonlyMap<string, Buffer> {
