@@ -4,6 +4,7 @@ import { announcesBody, isEncoded, isMultipart } from '../body/decode.ts';
 import { refuseBulkGet } from '../body/bulk-get.ts';
 import { type BodyHolder, refuseStructure } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
+import { namesWholeAnswer } from '../body/whole-answer.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { callerOf, contextOf, type Decision, known, type Outcome } from '../context.ts';
 import { InternalIdScan } from '../body/stream-scan.ts';
@@ -18,10 +19,13 @@ import { sharedKeyOf } from '../principal/caller.ts';
  */
 export function mustRead(req: IncomingMessage, decision: Decision): boolean {
   if (!decision.allow || decision.endpoint.servedBy === 'couchgate') return false;
-  const { body } = decision.endpoint;
+  const { body, pool, permit } = decision.endpoint;
   if (body !== 'attachment' && isEncoded(req)) return true;
-  const isQuery = body === 'rows' || body === 'bulk-get';
-  return isQuery && contextOf(req).body === undefined && announcesBody(req);
+  const context = contextOf(req);
+  if (context.body !== undefined || !announcesBody(req)) return false;
+  if (body === 'rows' || body === 'bulk-get') return true;
+  const reads = req.method === 'GET' || req.method === 'HEAD' || pool === 'feed';
+  return reads && permit.kind !== 'public' && namesWholeAnswer(known(context.target, 'target').query);
 }
 
 /**

@@ -4,7 +4,7 @@ import { type Socket } from 'node:net';
 import { contextOf } from '../context.ts';
 import { type AnswerReceiver, type NodeAnswer } from './carrier.ts';
 import { type Feed } from './feeds.ts';
-import { type CouchNode, type Queue } from './node.ts';
+import { type CouchNode, isFeed, isWhole, type Queue } from './node.ts';
 import { type Nodes } from './nodes.ts';
 import { responseHead } from './response-headers.ts';
 import { type PreparedWrite, type WriteBatch } from './write-batch.ts';
@@ -120,7 +120,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
       this.#complete();
       this.#singleWrite = chunk.toString('latin1');
       this.#services.writes.add(this);
-    } else if (this.#queue === 'feed') {
+    } else if (isFeed(this.#queue)) {
       this.#send(chunk);
       this.feed?.sent(chunk);
     } else if (!res.headersSent && res.req.httpVersionMinor === 0) {
@@ -165,7 +165,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     if (res.write(chunk)) return;
     this.#answer.pause();
     const { socket } = res;
-    const letWait = this.#queue === 'whole' && socket !== null ? this.#cutSilent(socket) : undefined;
+    const letWait = isWhole(this.#queue) && socket !== null ? this.#cutSilent(socket) : undefined;
     res.once('drain', () => {
       letWait?.();
       this.#answer.resume();

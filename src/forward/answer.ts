@@ -8,7 +8,7 @@ import { type Feeds } from './feeds.ts';
 import { loginReason } from './location.ts';
 import { readHeadFields } from './response-headers.ts';
 import { isReusableAfter } from './connection-plan.ts';
-import { type CouchNode, type Queue } from './node.ts';
+import { type CouchNode, isFeed, type Queue } from './node.ts';
 
 export interface AnswerServices extends BodyServices {
   readonly feeds: Feeds;
@@ -51,7 +51,7 @@ export function relayAnswer(
   }
   const body = new AnswerBody(services, answer, node, queue, res, listener, Number(length));
   answer.receive(body);
-  if (queue !== 'feed') return;
+  if (!isFeed(queue)) return;
   body.writeHead();
   res.flushHeaders();
   body.feed = services.feeds.add(req, res, (reason, abort) => listener.end(reason, abort));

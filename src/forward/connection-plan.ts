@@ -14,12 +14,22 @@ const WHOLE: ConnectionPlan = Object.freeze({ queue: 'whole', pool: 'pooled' });
 const SINGLE_USE_WHOLE: ConnectionPlan = Object.freeze({ queue: 'whole', pool: 'single-use' });
 const FEED: ConnectionPlan = Object.freeze({ queue: 'feed', pool: 'feed' });
 const SINGLE_USE_FEED: ConnectionPlan = Object.freeze({ queue: 'feed', pool: 'single-use' });
+const WHOLE_FEED: ConnectionPlan = Object.freeze({ queue: 'whole-feed', pool: 'feed' });
+const SINGLE_USE_WHOLE_FEED: ConnectionPlan = Object.freeze({ queue: 'whole-feed', pool: 'single-use' });
+
+const ON_NEW_CONNECTION: Readonly<Record<Queue, ConnectionPlan>> = {
+  short: SINGLE_USE,
+  whole: SINGLE_USE_WHOLE,
+  feed: SINGLE_USE_FEED,
+  'whole-feed': SINGLE_USE_WHOLE_FEED,
+};
 
 /**
  * Returns the queue and the pool of a request. `query` is empty or begins with `?`.
  * A body that is not JSON uses a connection of its own. CouchDB leaves bytes unread after the last part of a
  * multipart body, and would run them as the next request on that connection (H2). `isReusableAfter` decides
- * by the answer whether the connection is reused. `isBulkGet` = the endpoint is `_bulk_get`.
+ * by the answer whether the connection is reused. `isWhole` = CouchDB may hold the whole answer in memory, or
+ * the documents of many rows at once.
  */
 export function planConnection(
   declared: PoolKind,
@@ -27,11 +37,14 @@ export function planConnection(
   bodyType: string | undefined,
   hasBody: boolean,
   query: string,
-  isBulkGet = false,
+  isWhole = false,
 ): ConnectionPlan {
   const singleUse = declared === 'single-use' || (hasBody && !isJson(bodyType));
-  if (hasFeed(declared, path) && mayRequestFeed(query)) return singleUse ? SINGLE_USE_FEED : FEED;
-  if (isBulkGet || mayBeWhole(query)) return singleUse ? SINGLE_USE_WHOLE : WHOLE;
+  if (hasFeed(declared, path) && mayRequestFeed(query)) {
+    if (isWhole) return singleUse ? SINGLE_USE_WHOLE_FEED : WHOLE_FEED;
+    return singleUse ? SINGLE_USE_FEED : FEED;
+  }
+  if (isWhole) return singleUse ? SINGLE_USE_WHOLE : WHOLE;
   return singleUse ? SINGLE_USE : POOLED;
 }
 
@@ -42,18 +55,7 @@ export function hasFeed(declared: PoolKind, path: string): boolean {
 
 /** The same queue, on a new connection: for a retry after a reused connection that the node had closed. */
 export function onNewConnection({ queue }: ConnectionPlan): ConnectionPlan {
-  if (queue === 'whole') return SINGLE_USE_WHOLE;
-  return queue === 'feed' ? SINGLE_USE_FEED : SINGLE_USE;
-}
-
-/**
- * True if CouchDB may hold the whole answer in memory before it sends the first byte: all leaves of a
- * document, or attachments in JSON. Names of parameters may be percent-encoded.
- */
-function mayBeWhole(query: string): boolean {
-  if (query === '') return false;
-  if (query.includes('open_revs') || query.includes('attachments')) return true;
-  return query.includes('%') && /[?&;][^=&;]*%/.test(query);
+  return ON_NEW_CONNECTION[queue];
 }
 
 /**

@@ -20,7 +20,7 @@ import { type Attempt, type AttemptEvents, type AttemptFailure, type NodeAnswer 
 import { failureOf, isInvalidHttp, noNode } from './failures.ts';
 import { type TokenMinter } from './token-minter.ts';
 import { KeptAttempt } from './kept-attempt.ts';
-import { type CouchNode } from './node.ts';
+import { type CouchNode, isFeed } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
 import { OutgoingBody } from './request-body.ts';
 import { StreamAttempt, type StreamServices } from './stream-attempt.ts';
@@ -101,7 +101,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     if (this.#over) return;
     const { running } = this.#services;
     running.add(this);
-    if (this.#plan.queue === 'feed') running.watch(this);
+    if (isFeed(this.#plan.queue)) running.watch(this);
     this.#choose();
   }
 

@@ -19,9 +19,20 @@ export type NodeState = 'unknown' | 'up' | 'half-open' | 'draining' | 'down';
 
 /**
  * Short requests and feeds have separate limits, so that feeds cannot use all connections. `whole` = short
- * requests whose answers CouchDB may hold in memory as a whole (H15).
+ * requests whose answers CouchDB may hold in memory as a whole (H15). `whole-feed` = feeds with attachments:
+ * CouchDB holds the next rows of each shard.
  */
-export type Queue = 'short' | 'feed' | 'whole';
+export type Queue = 'short' | 'feed' | 'whole' | 'whole-feed';
+
+/** True for the queues of feeds. */
+export function isFeed(queue: Queue): boolean {
+  return queue === 'feed' || queue === 'whole-feed';
+}
+
+/** True for the queues of answers that take much memory of a node. */
+export function isWhole(queue: Queue): boolean {
+  return queue === 'whole' || queue === 'whole-feed';
+}
 
 /** The address and the connection pool, in the form that http-proxy takes. */
 export interface Upstream {
@@ -55,7 +66,7 @@ export interface ProbeReport {
 /** Complete answers after which a half-open node becomes up. */
 const SUCCESSES_TO_RECOVER = 3;
 
-/** Answers of the queue `whole` at once: one can take hundreds of MB of a node until it was read. */
+/** Answers of each such queue at once: one can take hundreds of MB of a node until it was read. */
 const WHOLE_AT_ONCE = 16;
 /** Part of them, and of the queue, that one caller may have. The replicator asks often, but reads. */
 const WHOLE_SHARE = 1 / 4;
@@ -103,6 +114,11 @@ export class CouchNode {
       whole: new ConcurrencyLimiter(
         Math.min(WHOLE_AT_ONCE, limits.connections),
         limits.queue,
+        Math.min(WHOLE_SHARE, limits.share),
+      ),
+      'whole-feed': new ConcurrencyLimiter(
+        Math.min(WHOLE_AT_ONCE, limits.feeds),
+        0,
         Math.min(WHOLE_SHARE, limits.share),
       ),
     };

@@ -1,6 +1,6 @@
 // Chooses the CouchDB node for a request: round robin for short requests, least connections for feeds.
 import { HealthWatch, type HealthOptions } from './health.ts';
-import { CouchNode, type Queue, type NodeLimits, type NodeState, type ProbeReport } from './node.ts';
+import { CouchNode, isFeed, type Queue, type NodeLimits, type NodeState, type ProbeReport } from './node.ts';
 
 export interface NodesOptions extends HealthOptions {
   readonly urls: readonly string[];
@@ -60,7 +60,7 @@ export class Nodes {
       lastProbe: node.lastProbe,
       running: node.limiter('short').active + node.limiter('whole').active,
       waiting: node.limiter('short').waiting + node.limiter('whole').waiting,
-      feeds: node.limiter('feed').active,
+      feeds: node.limiter('feed').active + node.limiter('whole-feed').active,
     }));
   }
 
@@ -90,7 +90,7 @@ export class Nodes {
   pick(queue: Queue, caller: string, tried: ReadonlySet<CouchNode> = NONE): CouchNode | undefined {
     this.#turn = (this.#turn + 1) % this.#nodes.length;
     return (
-      (queue === 'feed' ? undefined : this.#nextFree(queue, caller, tried)) ??
+      (isFeed(queue) ? undefined : this.#nextFree(queue, caller, tried)) ??
       this.#leastBusy(queue, caller, tried)
     );
   }

@@ -6,8 +6,9 @@ import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { isSeenByFunction } from '../catalogue/functions.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
+import { mayBeWhole } from '../body/whole-answer.ts';
 import { type TokenMinter } from './token-minter.ts';
-import { type CouchNode } from './node.ts';
+import { type CouchNode, isWhole } from './node.ts';
 import {
   bodyOf,
   type CouchHeaders,
@@ -71,9 +72,9 @@ export class OutgoingRequest {
       headers['content-type'],
       this.body.kind !== 'none',
       target.query,
-      decision.endpoint.body === 'bulk-get',
+      mayBeWhole(decision.endpoint.body, target.query, this.body),
     );
-    this.caller = this.plan.queue === 'whole' ? sharedKeyOf(caller) : quotaKeyOf(caller);
+    this.caller = isWhole(this.plan.queue) ? sharedKeyOf(caller) : quotaKeyOf(caller);
     this.#headers = requestHeaders(
       headers,
       this.body,

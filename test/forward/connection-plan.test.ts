@@ -19,9 +19,6 @@ describe('the way of a request', () => {
     ['single-use', 'application/json', true, '', 'short single-use'],
     ['single-use', undefined, false, '', 'short single-use'],
     ['pooled', undefined, false, '?rev=1-a%20&revs=true', 'short pooled'],
-    ['pooled', undefined, false, '?revs=true&open_revs=%5B%221-a%22%5D', 'whole pooled'],
-    ['pooled', undefined, false, '?a=1;%6fpen_revs=all', 'whole pooled'],
-    ['single-use', undefined, false, '?attachments=true', 'whole single-use'],
     ['feed', undefined, false, '', 'short pooled'],
     ['feed', undefined, false, '?since=5&limit=2', 'short pooled'],
     ['feed', undefined, false, '?feed=continuous', 'feed feed'],
@@ -44,13 +41,25 @@ describe('the way of a request', () => {
     });
   }
 
+  it('has a queue of its own if the answer may be held in memory as a whole', () => {
+    const planned = (declared: PoolKind, query: string): string => {
+      const { queue, pool } = planConnection(declared, '/db/x', undefined, false, query, true);
+      return `${queue} ${pool}`;
+    };
+    assert.equal(planned('pooled', ''), 'whole pooled');
+    assert.equal(planned('single-use', ''), 'whole single-use');
+    assert.equal(planned('feed', '?since=5'), 'whole pooled');
+    assert.equal(planned('feed', '?feed=normal'), 'whole-feed feed');
+  });
+
   it('keeps its queue when it is made on a new connection', () => {
     assert.deepEqual(onNewConnection({ queue: 'short', pool: 'pooled' }), {
       queue: 'short',
       pool: 'single-use',
     });
     assert.equal(onNewConnection({ queue: 'whole', pool: 'pooled' }).queue, 'whole');
-    assert.deepEqual(onNewConnection({ queue: 'feed', pool: 'feed' }), { queue: 'feed', pool: 'single-use' });
+    for (const queue of ['feed', 'whole-feed'] as const)
+      assert.deepEqual(onNewConnection({ queue, pool: 'feed' }), { queue, pool: 'single-use' });
   });
 });
 

@@ -1,0 +1,43 @@
+// Decides whether CouchDB may hold the whole answer to a request in memory (H15).
+import { type BodyKind } from '../catalogue/endpoint.ts';
+
+/**
+ * All leaves of a document, or attachments in JSON: `atts_since` implies `attachments`, also with an empty
+ * list (chttpd_db.erl, db_doc_req). `_changes` ignores the case of names. CouchDB ends a parameter at a
+ * semicolon too.
+ */
+const NAMED = /open_revs|atts_since|attachments(?!=false(?:[&;]|$))/i;
+const ESCAPED_NAME = /[?&;][^=&;]*%/;
+
+/**
+ * In a body, JSON may escape the letters of a name (couch_mrview_http.erl, parse_body_and_query). Text that
+ * is no name counts too.
+ */
+const NAME = 'attachments';
+const ESCAPED_LETTER = /\\u00[67]/;
+
+/** True if the query names such an answer. `query` is empty or begins with `?`. */
+export function namesWholeAnswer(query: string): boolean {
+  return query !== '' && (NAMED.test(query) || (query.includes('%') && ESCAPED_NAME.test(query)));
+}
+
+/** The body of a request: a stream, none, or bytes in memory. */
+interface SentBody {
+  readonly kind: 'none' | 'bytes' | 'stream';
+  readonly bytes?: Buffer;
+}
+
+/**
+ * True if the answer may be held in memory as a whole. `kind` = what the endpoint does with a body. A body
+ * that is still a stream belongs to a write, whose answer is short: authorize reads the bodies of such reads
+ * first, so that a slow one holds no place among the few.
+ */
+export function mayBeWhole(kind: BodyKind, query: string, { kind: form, bytes }: SentBody): boolean {
+  if (kind === 'bulk-get') return true;
+  if (form === 'stream') return kind === 'rows';
+  return namesWholeAnswer(query) || (kind === 'rows' && bytes !== undefined && namesAttachments(bytes));
+}
+
+function namesAttachments(body: Buffer): boolean {
+  return body.includes(NAME) || (body.includes('\\u00') && ESCAPED_LETTER.test(body.toString('latin1')));
+}
