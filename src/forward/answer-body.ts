@@ -1,11 +1,11 @@
 // Sends CouchDB's answer to the client: filtered head, streamed body, back-pressure on both sides.
 import { type ServerResponse } from 'node:http';
-import { type Socket } from 'node:net';
 import { contextOf } from '../context.ts';
 import { type AnswerReceiver, type NodeAnswer } from './carrier.ts';
 import { type Feed } from './feeds.ts';
 import { type CouchNode, isFeed, isWhole, type Queue } from './node.ts';
 import { type Nodes } from './nodes.ts';
+import { ReadingWatch } from './reading-watch.ts';
 import { responseHead } from './response-headers.ts';
 import { type PreparedWrite, type WriteBatch } from './write-batch.ts';
 
@@ -28,6 +28,8 @@ export interface BodyServices {
 export interface AnswerListener {
   /** True when the exchange has ended, for example by a revocation: nothing of the answer may be sent. */
   readonly isOver: boolean;
+  /** The caller whose slot the answer holds. */
+  readonly caller: string;
   /** The whole answer was received and sent to the client. */
   complete(): void;
   /** CouchDB closed the connection before the end of its answer (M4). */
@@ -61,6 +63,8 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   readonly #res: ServerResponse;
   readonly #listener: AnswerListener;
   readonly #length: number;
+  /** For an answer that CouchDB holds in memory. */
+  readonly #reading: ReadingWatch | undefined;
   /** The body of an answer that is sent in one write (`writeNow`). */
   #singleWrite: string | undefined = undefined;
   #batch: Buffer[] = [];
@@ -84,6 +88,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     this.#res = res;
     this.#listener = listener;
     this.#length = length;
+    this.#reading = isWhole(queue) ? this.#watchReading() : undefined;
   }
 
   /** Writes the filtered head. */
@@ -162,25 +167,24 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     const res = this.#res;
     if (this.#listener.isOver) return;
     if (!res.headersSent) this.writeHead();
+    this.#reading?.sent(chunk.length);
     if (res.write(chunk)) return;
     this.#answer.pause();
     const { socket } = res;
-    const letWait = isWhole(this.#queue) && socket !== null ? this.#cutSilent(socket) : undefined;
+    const stopWaiting = socket === null ? undefined : this.#reading?.wait(socket);
     res.once('drain', () => {
-      letWait?.();
+      stopWaiting?.();
       this.#answer.resume();
     });
   }
 
-  /**
-   * Ends the answer if the client reads nothing for a time: CouchDB holds all of it in memory (H15). The
-   * timer of a socket begins again when a part of the written bytes was sent. Returns what stops it.
-   */
-  #cutSilent(socket: Socket): () => void {
-    const { timeout = 0 } = socket;
-    const cut = (): void => this.#listener.end('client was silent', true);
-    socket.setTimeout(this.#services.unreadMs).once('timeout', cut);
-    return () => socket.off('timeout', cut).setTimeout(timeout);
+  #watchReading(): ReadingWatch {
+    const { unreadMs } = this.#services;
+    return new ReadingWatch({
+      unreadMs,
+      isWanted: () => this.#node.limiter(this.#queue).isWantedFrom(this.#listener.caller),
+      end: (reason) => this.#listener.end(reason, true),
+    });
   }
 
   writeNow(): void {

@@ -115,6 +115,7 @@ export class CouchNode {
         Math.min(WHOLE_AT_ONCE, limits.connections),
         limits.queue,
         Math.min(WHOLE_SHARE, limits.share),
+        true,
       ),
       'whole-feed': new ConcurrencyLimiter(
         Math.min(WHOLE_AT_ONCE, limits.feeds),

@@ -27,14 +27,17 @@ export class ConcurrencyLimiter {
   readonly #running: Quota;
   readonly #queued: Quota;
   readonly #queue = new LinkedList<Waiter>();
+  readonly #servesNewFirst: boolean;
   #active = 0;
 
   /**
    * @param limit Slots in total.
    * @param queueLimit Waiters in total.
    * @param share Part of both that one caller may have: above 0, up to 1, rounded up to whole slots.
+   * @param servesNewFirst True: a slot is granted first to a caller that holds none, else in order.
    */
-  constructor(limit: number, queueLimit: number, share: number) {
+  constructor(limit: number, queueLimit: number, share: number, servesNewFirst = false) {
+    this.#servesNewFirst = servesNewFirst;
     this.#limit = limit;
     this.#queueLimit = queueLimit;
     this.#running = new Quota(limit, share);
@@ -78,20 +81,36 @@ export class ConcurrencyLimiter {
     return false;
   }
 
-  /** Returns a slot and grants it to the first waiter whose caller has quota left. */
+  /** True if all slots are in use and another caller waits only for that. */
+  isWantedFrom(caller: string): boolean {
+    if (this.#active < this.#limit) return false;
+    for (let entry = this.#queue.first; entry !== undefined; entry = entry.next)
+      if (entry.value.caller !== caller && this.#running.hasRoom(entry.value.caller)) return true;
+    return false;
+  }
+
+  /** Returns a slot and grants it to a waiter whose caller has quota left. */
   release(caller: string): void {
     this.#active -= 1;
     this.#running.remove(caller);
+    const next = this.#nextWaiter();
+    if (next === undefined) return;
+    this.abandon(next);
+    this.#occupy(next.caller);
+    // The caller of `release` returns its connection to the pool after this call. With nextTick, the next
+    // operation can reuse that connection.
+    process.nextTick(grant, next);
+  }
+
+  #nextWaiter(): Waiter | undefined {
+    let first: Waiter | undefined;
     for (let entry = this.#queue.first; entry !== undefined; entry = entry.next) {
-      const next = entry.value;
-      if (!this.#running.hasRoom(next.caller)) continue;
-      this.abandon(next);
-      this.#occupy(next.caller);
-      // The caller of `release` returns its connection to the pool after this call. With nextTick, the next
-      // operation can reuse that connection.
-      process.nextTick(grant, next);
-      return;
+      const { value } = entry;
+      if (!this.#running.hasRoom(value.caller)) continue;
+      if (!this.#servesNewFirst || !this.#running.holds(value.caller)) return value;
+      first ??= value;
     }
+    return first;
   }
 
   #occupy(caller: string): void {

@@ -18,6 +18,11 @@ export class Quota {
     return (this.#held.get(caller) ?? 0) + amount <= this.#limit;
   }
 
+  /** True if the caller holds some of it. */
+  holds(caller: string): boolean {
+    return this.#held.has(caller);
+  }
+
   add(caller: string, amount = 1): void {
     this.#held.set(caller, (this.#held.get(caller) ?? 0) + amount);
   }
