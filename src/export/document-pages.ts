@@ -89,12 +89,13 @@ async function* listedRows(
   const size = new PageSize();
   const more = conflicts ? '&conflicts=true' : '';
   for (let last: string | undefined; ;) {
-    const start = last === undefined ? '' : `&startkey=${encodeURIComponent(JSON.stringify(last))}`;
+    // In the body: an id may be longer than the path that CouchDB accepts (H33).
+    const body = JSON.stringify(last === undefined ? {} : { start_key: last });
     // The last row again, to find the place: `skip` would leave a document out if that one was deleted.
     const extra = last === undefined ? 0 : 1;
     const bytes = await size.read((rows, maxBytes) => {
-      const path = `${databasePath(database)}/_all_docs?include_docs=true${more}&limit=${rows + extra}${start}`;
-      return couch.ask({ method: 'GET', path, signal }, maxBytes);
+      const path = `${databasePath(database)}/_all_docs?include_docs=true${more}&limit=${rows + extra}`;
+      return couch.ask({ method: 'POST', path, body, repeatable: true, signal }, maxBytes);
     });
     const { rows } = (await valueOf(bytes)) as { readonly rows?: readonly ListedRow[] };
     if (!Array.isArray(rows)) throw notAList();

@@ -1,7 +1,7 @@
 // H33: an export as a way to stop the other requests of the process, or to take all its memory.
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
-import { type CouchTransfer } from '../../src/couch/transfer.ts';
+import { type CouchTransfer, type TransferRequest } from '../../src/couch/transfer.ts';
 import { documentPages } from '../../src/export/document-pages.ts';
 import { exportText } from '../../src/export/export-text.ts';
 import { parseExportOptions } from '../../src/export/options.ts';
@@ -12,15 +12,19 @@ type Doc = Readonly<Record<string, unknown>> & { readonly _id: string };
 
 const PIECE = 256 * 1024;
 
+/** Where a page begins. */
+const startIn = (body: TransferRequest['body']): string | undefined =>
+  (JSON.parse(typeof body === 'string' ? body : '{}') as { readonly start_key?: string }).start_key;
+
 /** A CouchDB with these documents, and with `leaf` as every losing revision. */
 function couchWith(docs: readonly Doc[], leaf?: object): Pick<CouchTransfer, 'ask'> & { leaves: number } {
   const couch = {
     leaves: 0,
-    ask: async ({ path }: { readonly path: string }) => {
+    ask: async ({ path, body }: TransferRequest) => {
       await Promise.resolve();
       const query = new URL(path, 'http://couch').searchParams;
       if (path.endsWith('/_bulk_get')) couch.leaves += 1;
-      const start = JSON.parse(query.get('startkey') ?? '""') as string;
+      const start = startIn(body) ?? '';
       const rows = docs
         .filter(({ _id: id }) => id >= start)
         .slice(0, Number(query.get('limit')))
@@ -36,8 +40,10 @@ function couchWith(docs: readonly Doc[], leaf?: object): Pick<CouchTransfer, 'as
 function couchWithText(text: string): Pick<CouchTransfer, 'ask'> {
   const rows = `{"rows":[{"id":"a","doc":${text}}]}`;
   return {
-    ask: ({ path }) =>
-      Promise.resolve({ status: 200, bytes: Buffer.from(path.includes('startkey') ? '{"rows":[]}' : rows) }),
+    ask: ({ body }) => {
+      const text = startIn(body) === undefined ? rows : '{"rows":[]}';
+      return Promise.resolve({ status: 200, bytes: Buffer.from(text) });
+    },
   };
 }
 
