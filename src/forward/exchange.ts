@@ -179,7 +179,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   #sendKept(node: CouchNode): void {
-    const attempt = new KeptAttempt(this.#request, node, this.#plan.queue, this, this.#services.writes);
+    const attempt = new KeptAttempt(this.#request, node, this.#plan.queue, this);
     this.#attempt = attempt;
     attempt.send();
   }

@@ -1,11 +1,9 @@
 // Sends a short request to one node on a kept connection, with undici.
-import { type Socket } from 'node:net';
 import { type Dispatcher } from 'undici';
 import { type AnswerReceiver, type Attempt, type AttemptEvents, type NodeAnswer } from './carrier.ts';
 import { type ConnectionUser, type KeptConnection } from './kept-connections.ts';
 import { type CouchNode, type Queue } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
-import { type PreparedWrite, type WriteBatch } from './write-batch.ts';
 
 /** Ends an attempt from this side; its reason is not shown. */
 const ENDED = new Error('ended by Couchgate');
@@ -17,9 +15,7 @@ const ENDED = new Error('ended by Couchgate');
  * handler of the newer one it makes two more objects for each request, and parses the head into an object
  * that Couchgate does not use.
  */
-export class KeptAttempt
-  implements Attempt, NodeAnswer, Dispatcher.DispatchHandler, PreparedWrite, ConnectionUser
-{
+export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHandler, ConnectionUser {
   status = 0;
   rawHeaders: readonly string[] = [];
   sentHost = '';
@@ -29,9 +25,6 @@ export class KeptAttempt
   readonly #queue: Queue;
   readonly #events: AttemptEvents;
   readonly #connection: KeptConnection;
-  readonly #writes: WriteBatch;
-  /** Holds the request back until `writeNow`. */
-  #corked: Socket | undefined = undefined;
   #resume: (() => void) | undefined = undefined;
   #receiver: AnswerReceiver | undefined = undefined;
   /** True after `answered` or `attemptFailed`, or when no event may follow. */
@@ -42,23 +35,21 @@ export class KeptAttempt
   #nodeHasEnded = false;
 
   /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
-  constructor(
-    request: OutgoingRequest,
-    node: CouchNode,
-    queue: Queue,
-    events: AttemptEvents,
-    writes: WriteBatch,
-  ) {
+  constructor(request: OutgoingRequest, node: CouchNode, queue: Queue, events: AttemptEvents) {
     this.#queue = queue;
     this.#request = request;
     this.#node = node;
     this.#events = events;
     this.#connection = node.kept.take();
     this.#connection.user = this;
-    this.#writes = writes;
   }
 
-  /** Sends the request. Throws for a header that cannot be sent, after releasing the slot. */
+  /**
+   * Sends the request. Throws for a header that cannot be sent, after releasing the slot.
+   * On a connection that was used before, undici writes at the end of this turn of the event loop, when all
+   * that the node has sent was read (GHSA-35p6-xmwp-9g52, H3). So the requests of a turn are written
+   * together, like the answers (WriteBatch).
+   */
   send(): void {
     const { method, url, body } = this.#request;
     try {
@@ -67,25 +58,11 @@ export class KeptAttempt
       this.sentHost = this.#request.hostFor(this.#node);
       this.isAuthorized = headers['authorization'] !== undefined;
       const bytes = body.kind === 'bytes' ? body.bytes : null;
-      this.#cork();
       this.#connection.client.dispatch({ method, path: url, headers, body: bytes }, this);
     } catch (thrown) {
       this.#end(false);
       throw thrown;
     }
-  }
-
-  /** A connection that is not established yet has no socket: undici writes when it is. */
-  #cork(): void {
-    const { socket } = this.#connection;
-    if (socket === undefined) return;
-    socket.cork();
-    this.#corked = socket;
-    this.#writes.add(this);
-  }
-
-  writeNow(): void {
-    this.#corked?.uncork();
   }
 
   onConnect(abort: (error?: Error) => void): void {

@@ -1,4 +1,4 @@
-// Collects the writes to sockets of one turn of the event loop, and makes them together at its end.
+// Collects the writes to clients of one turn of the event loop, and makes them together at its end.
 
 /** A write that is ready. */
 export interface PreparedWrite {
@@ -11,8 +11,8 @@ const MAX_WAITING = 32;
 
 /**
  * A write to a socket costs the most when it wakes the process that reads from it. If all writes of a turn
- * follow each other, the first one wakes CouchDB or the client, and the others find it awake. On two cores
- * with 32 connections, this saves a third of the time of all writes.
+ * follow each other, the first one wakes the client, and the others find it awake. On two cores with 32
+ * connections, this saves a third of the time of all writes. undici does the same for the writes to CouchDB.
  * A turn handles the events of all sockets that are ready. With a single one, nothing waits.
  */
 export class WriteBatch {

@@ -7,7 +7,6 @@ import { KeptAttempt } from '../../src/forward/kept-attempt.ts';
 import { KeptConnections } from '../../src/forward/kept-connections.ts';
 import { type CouchNode } from '../../src/forward/node.ts';
 import { type OutgoingRequest } from '../../src/forward/outgoing-request.ts';
-import { WriteBatch } from '../../src/forward/write-batch.ts';
 import { type ScriptedUpstream, startRawUpstream } from '../support/scripted-upstream.ts';
 
 const LIMITS = {
@@ -110,7 +109,7 @@ function read(node: CouchNode, paused: (answer: NodeAnswer) => void): Promise<Re
       },
       attemptFailed: () => resolve({ bytes, end: 'failed' }),
     };
-    new KeptAttempt(REQUEST, node, 'short', events, new WriteBatch()).send();
+    new KeptAttempt(REQUEST, node, 'short', events).send();
   });
 }
 
