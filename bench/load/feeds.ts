@@ -58,7 +58,7 @@ function openFeed({ url, authorization, path }: FeedLoad, take: (text: string) =
     const socket = net.connect({ host: hostname, port: Number(port), noDelay: true });
     let rest = '';
     socket.setEncoding('latin1');
-    socket.once('error', reject);
+    socket.on('error', reject);
     const credentials = authorization === undefined ? '' : `Authorization: ${authorization}\r\n`;
     socket.write(`GET ${path} HTTP/1.1\r\nHost: ${hostname}\r\n${credentials}\r\n`);
     socket.once('data', (head: string) => {

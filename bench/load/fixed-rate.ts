@@ -83,9 +83,9 @@ function get(agent: http.Agent, url: string, headers: Readonly<Record<string, st
         answer.once('end', () =>
           answer.statusCode === 200 ? resolve() : reject(new Error(`status ${answer.statusCode ?? 0}`)),
         );
-        answer.once('error', reject);
+        answer.on('error', reject);
       })
-      .once('error', reject);
+      .on('error', reject);
   });
 }
 
