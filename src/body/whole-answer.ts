@@ -7,7 +7,7 @@ import { type BodyKind } from '../catalogue/endpoint.ts';
  * semicolon too.
  */
 const NAMED = /open_revs|atts_since|attachments(?!=false(?:[&;]|$))/i;
-const ESCAPED_NAME = /[?&;][^=&;]*%/;
+const ESCAPE = /%([0-9a-f]{2})/gi;
 
 /**
  * In a body, JSON may escape the letters of a name (couch_mrview_http.erl, parse_body_and_query). Text that
@@ -18,7 +18,12 @@ const ESCAPED_LETTER = /\\u00[67]/;
 
 /** True if the query names such an answer. `query` is empty or begins with `?`. */
 export function namesWholeAnswer(query: string): boolean {
-  return query !== '' && (NAMED.test(query) || (query.includes('%') && ESCAPED_NAME.test(query)));
+  if (query === '') return false;
+  return NAMED.test(query.includes('%') ? query.replace(ESCAPE, characterOf) : query);
+}
+
+function characterOf(_escape: string, code: string): string {
+  return String.fromCharCode(parseInt(code, 16));
 }
 
 /** The body of a request: a stream, none, or bytes in memory. */

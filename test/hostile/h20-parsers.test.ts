@@ -214,7 +214,8 @@ describe('H20 a body on its way to a parser', () => {
     for (const target of TARGETS) {
       await send(front.port, target.line, 'owner', body, GZIP);
       for (const { headers, body: bytes } of front.takeAll()) {
-        if (bytes.length === 0) continue;
+        // An export asks for its pages with bodies of its own.
+        if (bytes.length === 0 || target.line.includes('/_export')) continue;
         const isEncoded = headers['content-encoding'] !== undefined;
         const mayBe =
           !isParsed(target) && target.line.startsWith('PUT') && !target.line.includes('/_update/');
