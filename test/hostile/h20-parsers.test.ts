@@ -103,7 +103,8 @@ function targetsOf(endpoint: Endpoint): readonly Target[] {
     );
 }
 
-const TARGETS = ENDPOINTS.flatMap(targetsOf);
+/** Without the export: it reads no body, and asks for its pages with bodies of its own. */
+const TARGETS = ENDPOINTS.flatMap(targetsOf).filter(({ line }) => !line.includes('/_export'));
 
 /** Sends it all, and reads a status; 0 = the connection was closed without one. */
 function send(
@@ -214,8 +215,7 @@ describe('H20 a body on its way to a parser', () => {
     for (const target of TARGETS) {
       await send(front.port, target.line, 'owner', body, GZIP);
       for (const { headers, body: bytes } of front.takeAll()) {
-        // An export asks for its pages with bodies of its own.
-        if (bytes.length === 0 || target.line.includes('/_export')) continue;
+        if (bytes.length === 0) continue;
         const isEncoded = headers['content-encoding'] !== undefined;
         const mayBe =
           !isParsed(target) && target.line.startsWith('PUT') && !target.line.includes('/_update/');
