@@ -1,8 +1,7 @@
 // Limits what a `_bulk_get` names: CouchDB holds every document of the answer in memory (H15).
-import { isUtf8 } from 'node:buffer';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge } from '../http-errors.ts';
-import { type JsonKind, type JsonListener, JsonScan } from '../json/scan.ts';
+import { scanInPortions } from '../json/portions.ts';
+import { type JsonKind, type JsonListener } from '../json/scan.ts';
 
 /** CouchDB has no limit. Its replicator sends up to 500, couchbackup up to `--buffer-size` (500). */
 const ENTRIES = 10_000;
@@ -111,9 +110,7 @@ function partsOf(revision: string): readonly [generation: string, revision: stri
  * too many. Reads in portions, so that the event loop is not blocked.
  */
 export async function refuseBulkGet(json: Buffer): Promise<void> {
-  if (!isUtf8(json)) throw new BadRequest('invalid UTF-8 JSON');
   const entries = new BulkGetEntries(json);
-  const scan = new JsonScan(json, entries);
-  while (scan.read(PORTION_BYTES)) await nextTurn();
+  await scanInPortions(json, entries, PORTION_BYTES);
   entries.endEntry();
 }

@@ -1,12 +1,11 @@
 // Finds the kinds of document ids in a request body, with the reading of CouchDB's JSON parser (H10).
-import { isUtf8 } from 'node:buffer';
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ORDINARY, type IdClass } from '../catalogue/document-id.ts';
-import { BadContentType, BadRequest } from '../http-errors.ts';
+import { BadContentType } from '../http-errors.ts';
 import { mediaTypeOf } from './decode.ts';
 import { DocumentIds, type IdPlace } from './document-ids.ts';
-import { JsonScan } from '../json/scan.ts';
+import { scanInPortions } from '../json/portions.ts';
 import { type BodyReader } from './read.ts';
 
 export interface InspectRules {
@@ -45,10 +44,8 @@ export async function inspectBody(
  */
 export async function idsIn(json: Buffer, place: IdPlace): Promise<IdClass> {
   if (await hasOnlyOrdinaryIds(json)) return ORDINARY;
-  if (!isUtf8(json)) throw new BadRequest('invalid UTF-8 JSON');
   const ids = new DocumentIds(json, place);
-  const scan = new JsonScan(json, ids);
-  while (scan.read(PORTION_BYTES)) await nextTurn();
+  await scanInPortions(json, ids, PORTION_BYTES);
   return ids.classes();
 }
 

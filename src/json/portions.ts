@@ -5,7 +5,7 @@ import { BadRequest } from '../http-errors.ts';
 import { ANSWER_LIMITS, BODY_LIMITS, JsonBuilder, type JsonLimits } from './builder.ts';
 import { parseStored } from './parse.ts';
 import { jsonPieces } from './pieces.ts';
-import { JsonScan } from './scan.ts';
+import { type JsonListener, JsonScan } from './scan.ts';
 
 /** JSON.parse stops every other request while it runs. */
 export const AT_ONCE_BYTES = 262_144;
@@ -20,11 +20,24 @@ export async function buildInPortions(
   exact: boolean,
   limits: JsonLimits = BODY_LIMITS,
 ): Promise<unknown> {
-  if (!isUtf8(bytes)) throw new BadRequest('invalid UTF-8 JSON');
   const builder = new JsonBuilder(bytes, exact, limits);
-  const scan = new JsonScan(bytes, builder, limits.depth);
-  while (scan.read(PORTION_BYTES)) await nextTurn();
+  await scanInPortions(bytes, builder, PORTION_BYTES, limits.depth);
   return builder.result;
+}
+
+/**
+ * Passes the JSON to a listener, so many bytes in one turn of the event loop. Throws BadRequest for what is
+ * no JSON, and what the listener throws.
+ */
+export async function scanInPortions(
+  json: Buffer,
+  listener: JsonListener,
+  portionBytes: number,
+  depth?: number,
+): Promise<void> {
+  if (!isUtf8(json)) throw new BadRequest('invalid UTF-8 JSON');
+  const scan = new JsonScan(json, listener, depth);
+  while (scan.read(portionBytes)) await nextTurn();
 }
 
 /**
