@@ -5,7 +5,7 @@ import { type NextFunction, type RequestHandler } from 'express';
 import { type BodyBudget } from '../body/budget.ts';
 import { type AtomGate } from '../body/erlang-terms.ts';
 import { inspectBody } from '../body/inspect.ts';
-import { rulesOfEncoded, type BodyLimits } from '../body/limits.ts';
+import { rulesOfRead, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader, type BodyRules } from '../body/read.ts';
 import { createShortBodyBudget, shortBodyLength } from '../body/short-body.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
@@ -205,19 +205,19 @@ async function decideAsync(
     watchUpload(deps.revocationWatch, exchange, withoutToken(withoutBody));
   }
   return operation.decidedByBody === undefined
-    ? decideEncoded(deps, exchange, withoutBody)
+    ? decideAfterBody(deps, exchange, withoutBody)
     : decideByIds(deps, exchange, operation, withoutBody);
 }
 
 /** Reads the body only to check or decode it. The permissions are read again after it. */
-async function decideEncoded(
+async function decideAfterBody(
   deps: Deps,
   { req, res, context }: Exchange,
   unread: Decision,
 ): Promise<Decision> {
   if (!unread.allow) return unread;
   const { endpoint } = unread;
-  await deps.bodies.read(req, res, rulesOfEncoded(endpoint, deps));
+  await deps.bodies.read(req, res, rulesOfRead(endpoint, deps));
   await refuseReadStructure(deps, req, res, endpoint);
   await stillAuthenticated(deps, context);
   return decideWithoutBody(deps, context, await currentPermissions(deps, context));

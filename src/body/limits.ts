@@ -94,10 +94,7 @@ export function parsedLimit({ id, body }: Pick<Endpoint, 'id' | 'body'>, maxJson
   return isQuery(body) || body === 'selector' ? Math.min(QUERY_LIMIT_BYTES, maxJsonBody) : maxJsonBody;
 }
 
-/** Returns the rules for a body that is read only because it is encoded. */
-export function rulesOfEncoded(
-  endpoint: Pick<Endpoint, 'id' | 'body'>,
-  { maxJsonBody }: BodyLimits,
-): BodyRules {
+/** Returns the rules for a body that is read for its structure, or to decode it: no decision needs it. */
+export function rulesOfRead(endpoint: Pick<Endpoint, 'id' | 'body'>, { maxJsonBody }: BodyLimits): BodyRules {
   return GUARDED.has(endpoint.id) ? GUARDED_RULES : { limitBytes: parsedLimit(endpoint, maxJsonBody) };
 }
