@@ -105,7 +105,8 @@ export async function openDashboard(
     const address = request.url();
     if (!address.startsWith(url) && !/^(?:data|blob):/.test(address)) problems.push(`other host: ${address}`);
   });
-  await page.goto(`${url}/_dashboard/`, { waitUntil: 'commit' });
+  // Not `commit`: a route that is set while Chromium takes over the document is ignored by its requests.
+  await page.goto(`${url}/_dashboard/`, { waitUntil: 'domcontentloaded' });
   const dashboard: Dashboard = {
     page,
     context,
@@ -138,7 +139,6 @@ async function sessionOf(url: string, credentials: Credentials) {
   return { name, value: value.join('='), url, httpOnly: true, sameSite: 'Strict' } as const;
 }
 
-/** Fills in the sign-in form that is shown. */
 /**
  * Replaces the text of a CodeMirror editor. Chromium keeps the style of coloured text that is typed over in a
  * style attribute, which the policy of the page refuses: the old text is removed first.
@@ -149,6 +149,7 @@ export async function fillEditor(editor: Locator, text: string): Promise<void> {
   await editor.fill(text);
 }
 
+/** Fills in the sign-in form that is shown. */
 export async function signIn(page: Page, { name, password }: Credentials): Promise<void> {
   const field = page.getByLabel('Name', { exact: true });
   if (await field.isEditable()) await field.fill(name);
