@@ -15,7 +15,9 @@ notifyManager.setScheduler(queueMicrotask);
 
 const queries = new QueryClient({
   defaultOptions: {
+    // Couchgate may run on this machine or in the local network, where a browser that is offline reaches it.
     queries: {
+      networkMode: 'always',
       retry: false,
       staleTime: 10_000,
       refetchInterval: (query) => {
@@ -23,7 +25,7 @@ const queries = new QueryClient({
         return error instanceof ApiError && error.isTemporary ? RETRY_MS : false;
       },
     },
-    mutations: { retry: false },
+    mutations: { networkMode: 'always', retry: false },
   },
 });
 

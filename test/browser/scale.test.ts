@@ -1,7 +1,7 @@
 // Lists of ten thousand, and a CouchDB that is away, in Chromium.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { NO_BROWSER } from '../support/browser.ts';
+import { NO_BROWSER, signIn } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
 const MANY = 10_000;
@@ -178,6 +178,15 @@ describe('the lists of the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     const { body } = await suite.gate.ask('GET', '/_api/v2/db/fruit/_security', { as: suite.gate.owner });
     assert.deepEqual((body as { readonly cloudant: unknown }).cloudant, { keyfarbehind: ['_reader'] });
+  });
+
+  it('ask Couchgate also if the browser says that it is offline', async () => {
+    const { page } = await suite.open({});
+    await page.getByLabel('Name', { exact: true }).waitFor();
+    // Couchgate may run on the same machine: this is the event without the loss of a network.
+    await page.evaluate("window.dispatchEvent(new Event('offline'))");
+    await signIn(page, suite.gate.owner);
+    await page.getByText(/^\d+ databases$/).waitFor();
   });
 
   it('say that CouchDB is away, and recover by themselves', async () => {
