@@ -25,6 +25,11 @@ export const INDEX_MAGIC = Buffer.from('CGINDX1\n');
 /** Offset of the directory (8 bytes, big endian), then the magic. */
 const TRAILER_BYTES = 16;
 const BLOCK_ENTRIES = 512;
+/**
+ * A block ends earlier if its lines are longer: names of attachments and ids may have megabytes, and a block is
+ * one string. A single longer line is a block of its own.
+ */
+const BLOCK_CHARACTERS = 4 * 1024 * 1024;
 
 export interface IndexedLeaf {
   readonly rev: string;
@@ -71,16 +76,20 @@ export class IndexWriter {
   #entries = 0;
   #first = '';
   #lines: string[] = [];
+  #characters = 0;
 
   constructor(repository: Repository) {
     this.#repository = repository;
   }
 
   async add(entry: IndexEntry): Promise<void> {
+    const line = JSON.stringify([entry.id, entry.leaves.map((leaf) => this.#leafLine(leaf))]);
+    if (this.#lines.length === BLOCK_ENTRIES || this.#characters + line.length > BLOCK_CHARACTERS)
+      await this.#endBlock();
     if (this.#lines.length === 0) this.#first = entry.id;
-    this.#lines.push(JSON.stringify([entry.id, entry.leaves.map((leaf) => this.#leafLine(leaf))]));
+    this.#lines.push(line);
+    this.#characters += line.length;
     this.#entries += 1;
-    if (this.#lines.length === BLOCK_ENTRIES) await this.#endBlock();
   }
 
   /** Puts the file into the repository; undefined without entries. */
@@ -128,6 +137,7 @@ export class IndexWriter {
       this.#lines.length,
     ]);
     this.#lines = [];
+    this.#characters = 0;
     await this.#write(box);
   }
 

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { backupDatabase } from '../../src/backup/backup-database.ts';
 import { type BackupEvent } from '../../src/backup/events.ts';
+import { type IndexEntry, IndexReader, IndexWriter } from '../../src/backup/index-file.ts';
 import { takeLock } from '../../src/backup/lock.ts';
 import { readPartial, type Snapshot } from '../../src/backup/snapshot.ts';
 import { isStorable } from '../../src/backup/storable.ts';
@@ -100,6 +101,33 @@ describe('H39.3 what CouchDB says of attachments', () => {
     // The content hash is that of another document.
     assert.equal(isAccepted({}), false);
     assert.equal(isStorable('a', [{ leaf, hash: SHA, attachments: [] }]), true);
+  });
+
+  it('divides long names into blocks: none is longer than a string can be', async () => {
+    const place = { pack: '', offset: 0, length: 0, line: 0 };
+    const attachment = { sha256: SHA, digest: '', revpos: 1, length: 1 };
+    const entryOf = (n: number, id: string, name: string): IndexEntry => ({
+      id: `${n}${id}`,
+      leaves: [{ rev: '1-a', deleted: false, hash: SHA, place, attachments: [{ ...attachment, name }] }],
+    });
+    const long = 'x'.repeat(1024 * 1024);
+    const entries = [1, 2, 3, 4, 5, 6, 7, 8].map((n) =>
+      n % 2 === 0 ? entryOf(n, long, 'a') : entryOf(n, '', n === 5 ? long.repeat(6) : long),
+    );
+    const writer = new IndexWriter(bench.repository);
+    for (const entry of entries) await writer.add(entry);
+    const { name } = (await writer.finish()) ?? { name: '' };
+    const reader = await IndexReader.open(bench.repository, name);
+    const blocks: (readonly IndexEntry[])[] = [];
+    for (let number = 0; number < reader.blocks; number += 1) blocks.push(await reader.block(number));
+    // The fifth is longer than a block should be, and alone.
+    assert.deepEqual(
+      blocks.map((block) => block.length),
+      [3, 1, 1, 3],
+    );
+    assert.deepEqual(blocks.flat(), entries);
+    for (const entry of entries) assert.deepEqual(await reader.lookup(entry.id), entry);
+    assert.equal(await reader.lookup('9'), undefined);
   });
 
   it('writes no snapshot that cannot be read', async () => {
