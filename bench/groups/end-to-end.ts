@@ -13,6 +13,7 @@ import { interleave, type Result, type Variant } from '../rounds.ts';
 const DIRECT = 'direct, basic';
 const THROUGH = 'Couchgate, key';
 const BARE = 'bare http-proxy, basic';
+const LIBRARIES = 'Express + undici, basic';
 const NGINX = 'nginx, basic';
 /**
  * Least requests per second, compared with nginx. On shared cores every process between client and CouchDB
@@ -97,7 +98,7 @@ async function run(plan: Plan): Promise<Section> {
     text:
       `Medians of ${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections; load generator, ` +
       'Couchgate and CouchDB share the same cores. `direct` is a CouchDB user on separate databases with the same content, with connections to ' +
-      'all nodes. nginx and bare http-proxy forward the same requests to one node without checks. CPU is counted per process.',
+      'all nodes. nginx, bare http-proxy, and Express with undici forward the same requests to one node without checks. CPU is counted per process.',
     tables,
     findings,
   };
@@ -106,13 +107,15 @@ async function run(plan: Plan): Promise<Section> {
 /** None without nginx, which stands before a single node only. */
 function findingsOf(title: string, results: readonly Result[]): readonly Finding[] {
   const ratioOf = (name: string): number | undefined => results.find((one) => one.name === name)?.ratio;
-  const [nginx, couchgate = NaN] = [ratioOf(NGINX), ratioOf(THROUGH)];
+  const [nginx, libraries = NaN, couchgate = NaN] = [NGINX, LIBRARIES, THROUGH].map(ratioOf);
   if (nginx === undefined) return [];
   const ratio = couchgate / nginx;
   return [
     {
       target: `${title}: with a key ≥ ${String(TARGET)} of nginx`,
-      measured: `${ratio.toFixed(2)}; of direct ${couchgate.toFixed(2)}, nginx ${nginx.toFixed(2)}`,
+      measured:
+        `${ratio.toFixed(2)}, Express and undici alone ${(libraries / nginx).toFixed(2)}; ` +
+        `of direct ${couchgate.toFixed(2)}, nginx ${nginx.toFixed(2)}`,
       holds: ratio >= TARGET,
     },
   ];
@@ -184,7 +187,9 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
     all: [
       { name: DIRECT, ...direct, ...byPassword(USER), inShortRuns: true },
       { name: 'direct, cookie', ...direct, ...(await bySession(direct.url, USER)), inShortRuns: false },
-      ...(nodes === 1 ? [await proxy(BARE, 'bare-http-proxy')] : []),
+      ...(nodes === 1
+        ? [await proxy(BARE, 'bare-http-proxy'), await proxy(LIBRARIES, 'express-undici')]
+        : []),
       ...(nodes === 1 && hasNginx() ? [await proxy(NGINX, 'nginx')] : []),
       { name: THROUGH, ...through, ...byPassword(key), inShortRuns: true },
       { name: 'Couchgate, cookie', ...through, ...(await bySession(through.url, key)), inShortRuns: false },

@@ -14,7 +14,8 @@ app.use((req, res) => forward(req, res));
 
 function forward(req: IncomingMessage, res: ServerResponse): void {
   const { method = 'GET', url: path = '/', headers } = req;
-  pool.dispatch({ method, path, headers }, new Answer(res));
+  const body = headers['content-length'] === undefined ? null : req;
+  pool.dispatch({ method, path, headers, body }, new Answer(res));
 }
 
 class Answer implements Dispatcher.DispatchHandler {
@@ -26,7 +27,7 @@ class Answer implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(): void {
-    // The request has no body.
+    // Nothing is cancelled.
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
