@@ -15,6 +15,7 @@ const THROUGH = 'Couchgate, key';
 const BARE = 'bare http-proxy, basic';
 const LIBRARIES = 'Express + undici, basic';
 const NGINX = 'nginx, basic';
+const NEIGHBOUR = 'couch-auth-proxy, basic';
 /**
  * Least requests per second, compared with nginx. On shared cores every process between client and CouchDB
  * takes a part; nginx checks nothing, and takes the least that a proxy can take.
@@ -24,6 +25,10 @@ const TARGET = 0.95;
 const CONNECTIONS = 15;
 const DOCUMENTS = 1000;
 const USER: Credentials = { name: 'bench-user', password: 'bench-password' };
+/** A built checkout of couch-auth-proxy, which needs Node 24; without it, its row is left out. */
+const NEIGHBOUR_FOLDER = process.env['COUCH_AUTH_PROXY'];
+/** It adds a design document with a validation function to its databases. */
+const FILTERED = ['filtered', 'filtered-written'];
 /** Longer than the longest run. */
 const SESSION_SECONDS = '86400';
 
@@ -98,7 +103,7 @@ async function run(plan: Plan): Promise<Section> {
     text:
       `Medians of ${String(plan.rounds)} interleaved rounds of ${String(plan.seconds)} s, ${String(CONNECTIONS)} connections; load generator, ` +
       'Couchgate and CouchDB share the same cores. `direct` is a CouchDB user on separate databases with the same content, with connections to ' +
-      'all nodes. nginx, bare http-proxy, and Express with undici forward the same requests to one node without checks. CPU is counted per process.',
+      'all nodes. nginx, bare http-proxy, and Express with undici forward the same requests to one node without checks; couch-auth-proxy decides for each document. CPU is counted per process.',
     tables,
     findings,
   };
@@ -179,6 +184,14 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
     databases: 'guarded',
     processes: { proxy: couchgate.pid, ...couchdb },
   };
+  const neighbour = async (folder: string): Promise<Ways['all'][number]> => {
+    const { name, password } = cluster.owner;
+    const args = [folder, first, name, password, FILTERED.join(',')];
+    const { url, pid, stop } = await startServer('couch-auth-proxy', args);
+    plan.atEnd(stop);
+    const processes = { proxy: pid, ...couchdb };
+    return { name: NEIGHBOUR, url, databases: 'filtered', processes, ...byPassword(USER), inShortRuns: true };
+  };
   const byPassword = (who: Credentials) => ({ headers: { Authorization: basic(who) } });
   const bySession = async (url: string, who: Credentials) => ({
     headers: { Cookie: await openSession(url, who) },
@@ -191,6 +204,7 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
         ? [await proxy(BARE, 'bare-http-proxy'), await proxy(LIBRARIES, 'express-undici')]
         : []),
       ...(nodes === 1 && hasNginx() ? [await proxy(NGINX, 'nginx')] : []),
+      ...(nodes === 1 && NEIGHBOUR_FOLDER !== undefined ? [await neighbour(NEIGHBOUR_FOLDER)] : []),
       { name: THROUGH, ...through, ...byPassword(key), inShortRuns: true },
       { name: 'Couchgate, cookie', ...through, ...(await bySession(through.url, key)), inShortRuns: false },
       { name: 'Couchgate, user', ...through, ...byPassword(USER), inShortRuns: false },
@@ -203,8 +217,8 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
 }
 
 /**
- * Creates the same content twice: one copy protected by CouchDB itself, one by Couchgate; a user with access
- * to both; and a key. Returns the key.
+ * Creates the same content three times: protected by CouchDB itself, by Couchgate, and for couch-auth-proxy; a
+ * user with access to all; and a key. Returns the key.
  */
 async function fill(url: string, { owner, nodes }: Cluster): Promise<Credentials> {
   const { name, password } = USER;
@@ -217,7 +231,7 @@ async function fill(url: string, { owner, nodes }: Cluster): Promise<Credentials
   });
   const key = await createKey(url, owner);
   const roles = ['_reader', '_writer'];
-  for (const database of ['direct', 'direct-written']) {
+  for (const database of ['direct', 'direct-written', ...FILTERED]) {
     await ask(direct, owner, 'PUT', `/${database}`);
     await ask(direct, owner, 'PUT', `/${database}/_security`, {
       members: { names: [name] },
@@ -228,7 +242,7 @@ async function fill(url: string, { owner, nodes }: Cluster): Promise<Credentials
     await ask(url, owner, 'PUT', `/${database}`);
     await grant(url, owner, database, { [key.name]: roles, [name]: roles });
   }
-  for (const database of ['direct', 'guarded']) await fillDatabase(direct, owner, database);
+  for (const database of ['direct', 'guarded', 'filtered']) await fillDatabase(direct, owner, database);
   return key;
 }
 
