@@ -1,5 +1,6 @@
 // Decides whether CouchDB may hold the whole answer to a request in memory (H15).
 import { type BodyKind } from '../catalogue/endpoint.ts';
+import { BadRequest } from '../http-errors.ts';
 
 /**
  * All leaves of a document, or attachments in JSON: `atts_since` implies `attachments`, also with an empty
@@ -16,10 +17,25 @@ const ESCAPE = /%([0-9a-f]{2})/gi;
 const NAME = 'attachments';
 const ESCAPED_LETTER = /\\u00[67]/;
 
+/** chttpd.erl, buffer_response: the answer is sent when it is complete, however long it is. */
+const BUFFERED = /[?&;]buffer_response=true/;
+const NOT_BUFFERED = new BadRequest('The parameter buffer_response is not supported.');
+
 /** True if the query names such an answer. `query` is empty or begins with `?`. */
 export function namesWholeAnswer(query: string): boolean {
-  if (query === '') return false;
-  return NAMED.test(query.includes('%') ? query.replace(ESCAPE, characterOf) : query);
+  return query !== '' && NAMED.test(unescaped(query));
+}
+
+/**
+ * Refuses a request for which CouchDB would collect the answer in memory: one of `_all_docs` or `_changes` has
+ * no limit. Throws BadRequest. Pinned by test/hostile/h15-whole-answers.test.ts.
+ */
+export function refuseBuffered(query: string): void {
+  if (query !== '' && BUFFERED.test(unescaped(query))) throw NOT_BUFFERED;
+}
+
+function unescaped(query: string): string {
+  return query.includes('%') ? query.replace(ESCAPE, characterOf) : query;
 }
 
 function characterOf(_escape: string, code: string): string {

@@ -6,7 +6,7 @@ import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { isSeenByFunction } from '../catalogue/functions.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
-import { mayBeWhole } from '../body/whole-answer.ts';
+import { mayBeWhole, refuseBuffered } from '../body/whole-answer.ts';
 import { type TokenMinter } from './token-minter.ts';
 import { type CouchNode, isWhole } from './node.ts';
 import {
@@ -45,7 +45,7 @@ export class OutgoingRequest {
   readonly #decision: Allowed;
   readonly #database: string | undefined;
 
-  /** Throws BadRequest for headers that have more than one reading, and for sequences that harm a node. */
+  /** Throws BadRequest for headers that have more than one reading, and for parameters that harm a node. */
   constructor(
     req: IncomingMessage,
     context: Context,
@@ -58,6 +58,7 @@ export class OutgoingRequest {
     this.url = target.path + target.query;
     const caller = callerOf(context);
     this.#principal = caller.principal;
+    refuseBuffered(target.query);
     refuseTerms(target.query, headers['last-event-id'] as string | undefined, sharedKeyOf(caller));
     this.body = bodyOf(headers, context.guardedBody ?? context.body);
     this.multipart = isMultipart(req);

@@ -47,8 +47,11 @@ export class ReadingWatch {
       this.#endIfSlow();
     };
     const timer = setInterval(measure, unreadMs).unref();
+    // A client that leaves ends no wait: the timer would keep its answer for ever.
+    const left = (): void => clearInterval(timer);
+    socket.once('close', left);
     return () => {
-      socket.off('timeout', cut).setTimeout(timeout);
+      socket.off('timeout', cut).off('close', left).setTimeout(timeout);
       clearInterval(timer);
       measure();
     };

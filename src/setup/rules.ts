@@ -148,6 +148,12 @@ export const RULES: readonly Rule[] = [
     judge: equals('true', true),
   },
   {
+    section: 'chttpd',
+    key: 'buffer_response',
+    why: 'a node would keep each answer in memory, however long (H15)',
+    judge: equals('false', true),
+  },
+  {
     section: 'couchdb',
     key: 'default_security',
     why: 'a new database would be public for a moment (H4)',

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { type ServerResponse } from 'node:http';
-import { afterEach, describe, it } from 'node:test';
+import { type Socket } from 'node:net';
+import { afterEach, describe, it, mock } from 'node:test';
 import { AnswerBody, type AnswerListener, type BodyServices } from '../../src/forward/answer-body.ts';
 import { type NodeAnswer } from '../../src/forward/carrier.ts';
 import { CouchNode } from '../../src/forward/node.ts';
+import { ReadingWatch } from '../../src/forward/reading-watch.ts';
 import { type Waiter } from '../../src/limits/concurrency-limiter.ts';
 import { until } from '../support/until.ts';
 
@@ -81,5 +83,24 @@ describe('H15 an answer that CouchDB holds in memory, with a client that reads s
     await until(() => crowded.granted.length > 0);
     assert.deepEqual([slow, fast, slowAlone], [['client was slow'], [], []]);
     assert.equal(crowded.granted[0], 'other');
+  });
+
+  it('is measured no more when its client has left, and can be forgotten', () => {
+    mock.timers.enable({ apis: ['setInterval'] });
+    try {
+      let measured = 0;
+      const isWanted = (): boolean => (measured += 1) < 0;
+      const watch = new ReadingWatch({ unreadMs: 0, isWanted, end: () => undefined });
+      const socket = Object.assign(new EventEmitter(), { timeout: 0, setTimeout: () => socket });
+      watch.wait(socket as unknown as Socket);
+      mock.timers.tick(10);
+      const before = measured;
+      socket.emit('close');
+      mock.timers.tick(10);
+      assert.ok(before > 0, 'it was measured while the client was there');
+      assert.equal(measured, before);
+    } finally {
+      mock.timers.reset();
+    }
   });
 });

@@ -53,6 +53,22 @@ const MANY: readonly Asked[] = [
   ['PUT /db/doc?attachments=true', '{}'],
 ];
 
+/** CouchDB would collect the answer. chttpd.erl compares name and value as they are, after their escapes. */
+const BUFFERED = [
+  'GET /db/_all_docs?buffer_response=true',
+  'GET /db/_all_docs?limit=1&buffer_response=true&skip=1',
+  'GET /db/_all_docs?limit=1;buffer_response=true',
+  'GET /db/_changes?%62uffer_response=%74rue',
+  'GET /db/_changes?feed=continuous&buffer_response=true',
+  'GET /db/doc?buffer_response=true',
+  'POST /db/_find?buffer_response=true',
+];
+const NOT_BUFFERED = [
+  'GET /db/_all_docs?buffer_response=false',
+  'GET /db/_all_docs?Buffer_response=true',
+  'GET /db/_all_docs?startkey="buffer_response=true"',
+];
+
 let front: PolicyFront;
 const clients: RawClient[] = [];
 /** Answers the probes alone. */
@@ -99,6 +115,22 @@ describe('H15 an answer that CouchDB holds in memory', () => {
         assert.equal(await countReached(asked, `few-${at}-${isChunked}`, isChunked), SHARE);
       });
     }
+
+  for (const line of BUFFERED)
+    it(`is refused if a parameter asks for it – ${line}`, async () => {
+      const [method = '', path = ''] = line.split(' ');
+      const url = new URL(path, `http://127.0.0.1:${front.port}`);
+      const headers = { [CALLER_HEADER]: 'reader+writer', 'Content-Type': 'application/json' };
+      const body = method === 'POST' ? { body: '{"selector":{}}' } : {};
+      const signal = AbortSignal.timeout(10_000);
+      assert.equal((await fetch(url, { method, headers, signal, ...body })).status, 400);
+    });
+
+  for (const [at, line] of NOT_BUFFERED.entries())
+    it(`is not refused for ${line}`, async () => {
+      await send([line], `sent-${at}`, false);
+      await until(() => front.reached(`sent-${at}`).length === 1);
+    });
 
   for (const [at, asked] of MANY.entries())
     it(`is not ${asked.join(' ')}`, async () => {

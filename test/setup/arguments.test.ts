@@ -77,6 +77,8 @@ describe('the settings of CouchDB', () => {
     ['chttpd_auth', 'proxy_use_secret', {}, 'set'],
     ['chttpd', 'decode_plus_to_space', {}, 'fine'],
     ['chttpd', 'decode_plus_to_space', { chttpd: { decode_plus_to_space: 'false' } }, 'set'],
+    ['chttpd', 'buffer_response', {}, 'fine'],
+    ['chttpd', 'buffer_response', { chttpd: { buffer_response: 'true' } }, 'set'],
     ['chttpd_auth', 'authentication_db', {}, 'fine'],
     ['chttpd_auth', 'authentication_db', { chttpd_auth: { authentication_db: '_users' } }, 'fine'],
     ['chttpd_auth', 'authentication_db', { chttpd_auth: { authentication_db: 'people' } }, 'look'],
