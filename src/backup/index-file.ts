@@ -26,8 +26,8 @@ export const INDEX_MAGIC = Buffer.from('CGINDX1\n');
 const TRAILER_BYTES = 16;
 const BLOCK_ENTRIES = 512;
 /**
- * A block ends earlier if its lines are longer: names of attachments and ids may have megabytes, and a block is
- * one string. A single longer line is a block of its own.
+ * A block ends earlier if its lines are longer: names of attachments and ids may have megabytes, and a block
+ * is one string. A single longer line is a block of its own.
  */
 const BLOCK_CHARACTERS = 4 * 1024 * 1024;
 

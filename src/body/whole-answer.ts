@@ -27,8 +27,8 @@ export function namesWholeAnswer(query: string): boolean {
 }
 
 /**
- * Refuses a request for which CouchDB would collect the answer in memory: one of `_all_docs` or `_changes` has
- * no limit. Throws BadRequest. Pinned by test/hostile/h15-whole-answers.test.ts.
+ * Refuses a request for which CouchDB would collect the answer in memory: one of `_all_docs` or `_changes`
+ * has no limit. Throws BadRequest. Pinned by test/hostile/h15-whole-answers.test.ts.
  */
 export function refuseBuffered(query: string): void {
   if (query !== '' && BUFFERED.test(unescaped(query))) throw NOT_BUFFERED;
