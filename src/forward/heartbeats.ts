@@ -1,7 +1,7 @@
 // Limits the heartbeats that clients ask CouchDB to send on feeds (H15).
 import { type ServerResponse } from 'node:http';
 import { onClosed } from '../closed-response.ts';
-import { TooManyRequests } from '../http-errors.ts';
+import { BadRequest, TooManyRequests } from '../http-errors.ts';
 import { Quota } from '../limits/quota.ts';
 
 /** Heartbeats per second that one caller may ask for. Couchgate needs a tenth of a core for them. */
@@ -17,6 +17,11 @@ const DEFAULT_MS = 60_000;
 const RETRY_AFTER_SECONDS = 10;
 
 const ALL = 'all';
+/**
+ * `_db_updates` accepts it, unlike `_changes`: the node then looks for changes without a pause, and one feed
+ * takes a core (global_changes_httpd.erl, fabric_db_update_listener.erl).
+ */
+const ZERO = /^[+-]?0+$/;
 const MAY_NAME_IT = /heartbeat|%/i;
 
 /** The heartbeats of the open feeds of this process. */
@@ -25,8 +30,8 @@ export class Heartbeats {
   readonly #fast = new Quota(FAST_OF_ALL * UNIT_SECONDS, 1);
 
   /**
-   * Counts the heartbeats that `query` asks for until the answer ends. Throws 429 when they are too many.
-   * Feeds with slow heartbeats are not refused because of other callers.
+   * Counts the heartbeats that `query` asks for until the answer ends. Throws 429 when they are too many, and
+   * 400 for an interval of zero. Feeds with slow heartbeats are not refused because of other callers.
    */
   admit(query: string, caller: string, res: ServerResponse): void {
     const intervalMs = shortestInterval(query);
@@ -64,8 +69,10 @@ function shortestInterval(query: string): number | undefined {
   return shortest;
 }
 
-/** A value that CouchDB may not accept counts as the shortest interval. */
+/** A value that CouchDB may not accept counts as the shortest interval. Throws BadRequest for zero. */
 function intervalOf(value: string): number {
+  if (ZERO.test(value))
+    throw new BadRequest('The heartbeat value should be a positive integer (in milliseconds).');
   if (value === 'true') return DEFAULT_MS;
   return /^\+?\d+$/.test(value) ? Math.max(1, Number(value)) : 1;
 }

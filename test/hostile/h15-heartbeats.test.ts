@@ -20,7 +20,7 @@ describe('the heartbeats of feeds', () => {
       upstreams: [upstream],
       nodes: { feeds: 200 },
       judge: (req) => ({
-        transport: req.url?.includes('_changes') === true ? 'feed' : 'pooled',
+        transport: /_changes|_db_updates/.test(req.url ?? '') ? 'feed' : 'pooled',
         principal: { kind: 'key', name: String(req.headers[CALLER]) },
       }),
     });
@@ -66,7 +66,6 @@ describe('the heartbeats of feeds', () => {
     'heartbeat=1&heartbeat=60000',
     'heartbeat=true&HEARTBEAT=1',
     'heartbeat=001',
-    'heartbeat=0',
     'heartbeat=-1',
     'heartbeat=x',
   ];
@@ -76,6 +75,14 @@ describe('the heartbeats of feeds', () => {
       assert.equal(await open(spelling), 429);
       const normal = await begin(`/db/_changes?${spelling}`, 'a');
       assert.equal(normal.status, 429, 'a filter may make a normal feed slow');
+    });
+
+  for (const zero of ['heartbeat=0', 'heartbeat=-0', '%68eartbeat=%2B00', 'heartbeat=60000;heartbeat=0'])
+    it(`come after some time: without it, a feed takes a core – GET /_db_updates?${zero} – 400`, async () => {
+      const refused = await begin(`/_db_updates?feed=continuous&${zero}`, 'a');
+      assert.equal(refused.status, 400);
+      await refused.body?.cancel();
+      assert.equal(upstream.open, 0);
     });
 
   it('of usual feeds are not limited – 90 feeds with heartbeat=100, and those of PouchDB', async () => {
