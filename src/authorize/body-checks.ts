@@ -59,7 +59,7 @@ export async function refuseReadStructure(
   const { valueBudget, atoms } = limits;
   const caller = sharedKeyOf(callerOf(context));
   await refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, atoms, res, caller });
-  if (endpoint.body === 'bulk-get') await refuseBulkGet(body);
+  if (endpoint.body === 'bulk-get') await refuseBulkGet(body, known(context.target, 'target').query);
 }
 
 /**

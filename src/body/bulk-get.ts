@@ -5,19 +5,30 @@ import { type JsonKind, type JsonListener } from '../json/scan.ts';
 
 /** CouchDB has no limit. Its replicator sends up to 500, couchbackup up to `--buffer-size` (500). */
 const ENTRIES = 10_000;
+
+/** What the entries may repeat of one document. */
+interface Repetition {
+  /** Most entries with the same revision. */
+  readonly equal: number;
+  /** Most generations; a generation may have any number of conflicts. */
+  readonly generations: number;
+}
+
 /** A follower of `_changes` may see a change again, so couchbackup may name a document twice. */
-const EQUAL_ENTRIES = 3;
+const OF_REVISIONS: Repetition = { equal: 3, generations: 100 };
 /**
- * With `latest=true`, each ancestor of a leaf gives that leaf. It has one in each generation; conflicts are
- * in few.
+ * With `latest=true`, an ancestor gives all conflicts that come from it, and each of them has an ancestor in
+ * each generation. The replicator and PouchDB name conflicts, each once; after a refusal, the replicator
+ * reads them one by one.
  */
-const GENERATIONS = 100;
+const OF_LEAVES: Repetition = { equal: 1, generations: 30 };
 const PORTION_BYTES = 262_144;
 /** `docs` with each character escaped. */
 const LONGEST_NAME = 24;
 
 /** CouchDB reads `+1-a` and `01-a` as `1-a`. */
 const REVISION = /^\+?0*([0-9]+)-(.*)$/s;
+const HASH = /^([+-]?)([0-9a-f]+)$/i;
 
 interface NamedDocument {
   readonly revisions: Map<string, number>;
@@ -28,6 +39,7 @@ interface NamedDocument {
 class BulkGetEntries implements JsonListener {
   readonly maxDepth = 3;
   readonly #json: Buffer;
+  readonly #repetition: Repetition;
   #documents = new Map<string, NamedDocument>();
   #entries = 0;
   #isInDocs = false;
@@ -35,8 +47,9 @@ class BulkGetEntries implements JsonListener {
   #id: string | undefined;
   #revision: string | undefined;
 
-  constructor(json: Buffer) {
+  constructor(json: Buffer, repetition: Repetition) {
     this.#json = json;
+    this.#repetition = repetition;
   }
 
   key(depth: number, from: number, to: number): void {
@@ -81,8 +94,9 @@ class BulkGetEntries implements JsonListener {
     const equal = (named.revisions.get(revision) ?? 0) + 1;
     named.revisions.set(revision, equal);
     named.generations.add(generation);
-    if (equal > EQUAL_ENTRIES) throw new BadRequest('docs names the same revision of a document repeatedly');
-    if (named.generations.size > GENERATIONS)
+    if (equal > this.#repetition.equal)
+      throw new BadRequest('docs names the same revision of a document repeatedly');
+    if (named.generations.size > this.#repetition.generations)
       throw new TooLarge('docs names too many generations of one document; name them in several requests');
   }
 
@@ -97,20 +111,35 @@ function textAt(json: Buffer, from: number, to: number): string {
   return text.includes('\\') ? String(JSON.parse(`"${text}"`)) : text;
 }
 
-/** The generation, and the revision in one spelling. CouchDB reads 32 characters as a hexadecimal number. */
+/** The generation, and the revision in one spelling. */
 function partsOf(revision: string): readonly [generation: string, revision: string] {
   const [, generation = '', hash = revision] = REVISION.exec(revision) ?? [];
-  const isNumber = hash.length === 32;
-  const spelled = isNumber ? hash.toLowerCase().replace(/^\+/, '0') : hash;
-  return [generation, `${generation}-${spelled}`];
+  return [generation, `${generation}-${hashInOneSpelling(hash)}`];
+}
+
+/** CouchDB reads 32 bytes as a hexadecimal number of 128 bits, also with a sign, and keeps 16 bytes. */
+function hashInOneSpelling(hash: string): string {
+  const bytes = Buffer.from(hash);
+  if (bytes.length === 16) return bytes.toString('hex');
+  const [, sign, digits] = (bytes.length === 32 ? HASH.exec(hash) : null) ?? [];
+  if (digits === undefined) return hash;
+  const number = BigInt(`0x${digits}`);
+  return BigInt.asUintN(128, sign === '-' ? -number : number)
+    .toString(16)
+    .padStart(32, '0');
+}
+
+/** CouchDB ends a parameter at a semicolon too. */
+function asksForLatest(query: string): boolean {
+  return new URLSearchParams(query.replaceAll(';', '&')).getAll('latest').includes('true');
 }
 
 /**
  * Throws 400 for a body of `_bulk_get` that is not JSON or names a revision repeatedly, and 413 if it names
  * too many. Reads in portions, so that the event loop is not blocked.
  */
-export async function refuseBulkGet(json: Buffer): Promise<void> {
-  const entries = new BulkGetEntries(json);
+export async function refuseBulkGet(json: Buffer, query: string): Promise<void> {
+  const entries = new BulkGetEntries(json, asksForLatest(query) ? OF_LEAVES : OF_REVISIONS);
   await scanInPortions(json, entries, PORTION_BYTES);
   entries.endEntry();
 }
