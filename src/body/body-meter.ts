@@ -1,12 +1,27 @@
 // Chooses how a body is measured while it is streamed to CouchDB (H20).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type HttpError } from '../http-errors.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type BodyHolder, type BodyMeter, HARMLESS_BYTES, JsonMeter } from './json-meter.ts';
 import { type BodyLimits, parsedLimit, structureLimits } from './limits.ts';
 import { boundaryOf, multipartKind, MultipartMeter } from './multipart-meter.ts';
+import { HeldValues, type ValueHolder } from './value-budget.ts';
+
+/** Measures a body that CouchDB keeps as a whole, but does not parse: its bytes alone count. */
+class TextMeter implements BodyMeter {
+  readonly #held: HeldValues;
+
+  constructor(holder: ValueHolder) {
+    this.#held = new HeldValues(holder);
+  }
+
+  add(piece: Buffer): HttpError | undefined {
+    return this.#held.add(piece, 0);
+  }
+}
 
 /**
- * Returns the meter; undefined if CouchDB does not parse the body, or if its length alone proves that it is
+ * Returns the meter; undefined if CouchDB does not keep the body, or if its length alone proves that it is
  * harmless. Throws BadRequest for a multipart body without a clear boundary.
  */
 export function bodyMeter(
@@ -17,9 +32,9 @@ export function bodyMeter(
   settings: BodyLimits & Pick<BodyHolder, 'valueBudget'>,
 ): BodyMeter | undefined {
   const limits = structureLimits(endpoint, settings);
-  if (limits === undefined) return undefined;
-  if (!limits.mayHoldTerms && length !== undefined && Number(length) <= HARMLESS_BYTES) return undefined;
   const holder = { valueBudget: settings.valueBudget, res, caller };
+  if (limits === undefined) return endpoint.body === 'text' ? new TextMeter(holder) : undefined;
+  if (!limits.mayHoldTerms && length !== undefined && Number(length) <= HARMLESS_BYTES) return undefined;
   const kind = endpoint.body === 'document' ? multipartKind(req) : undefined;
   if (kind === undefined) return new JsonMeter(limits, holder);
   const boundary = boundaryOf(req.headers['content-type'] ?? '');

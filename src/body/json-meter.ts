@@ -1,16 +1,12 @@
 // Measures the structure of a JSON body that CouchDB will parse: its depth and its number of values (H20).
-import { type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
-import { type BodyBudget, type Reserve } from './budget.ts';
 import { type AtomGate, Terms } from './erlang-terms.ts';
+import { HeldValues, type ValueHolder } from './value-budget.ts';
 
-/** The exchange of a body, for the budget of values. */
-export interface BodyHolder {
-  readonly valueBudget: BodyBudget;
-  readonly res: ServerResponse;
-  readonly caller: string;
+/** The exchange of a body that CouchDB parses. */
+export interface BodyHolder extends ValueHolder {
   /** Counts the atoms of terms; those of this process if it is left out. */
   readonly atoms?: AtomGate | undefined;
 }
@@ -34,8 +30,6 @@ export interface StructureLimits {
   readonly mayHoldTerms: boolean;
 }
 
-/** Bodies with fewer values reserve nothing. */
-const FREE_VALUES = 10_000;
 /**
  * Longest number. A key of 4096 bits has 1234 digits. CouchDB needs quadratic time: 24 s for 400 000 digits.
  */
@@ -66,9 +60,7 @@ for (const byte of Buffer.from('0123456789+-.eE')) IN_NUMBER[byte] = 1;
  */
 export class JsonMeter implements BodyMeter {
   readonly #limits: StructureLimits;
-  readonly #holder: BodyHolder | undefined;
-  #reserve: Reserve | undefined;
-  #reserved = 0;
+  readonly #held: HeldValues;
   #depth = 0;
   #values = 0;
   /** Members of the open object at each level; -1 = an array. */
@@ -86,20 +78,13 @@ export class JsonMeter implements BodyMeter {
 
   constructor(limits: StructureLimits, holder?: BodyHolder) {
     this.#limits = limits;
-    this.#holder = holder;
+    this.#held = new HeldValues(holder);
     this.#terms = new Terms(holder?.caller ?? '', holder?.atoms);
   }
 
   /** Returns why the body is refused, once it exceeds a limit. */
   add(piece: Buffer): HttpError | undefined {
-    const refusal = this.#measure(piece);
-    if (refusal !== undefined) return refusal;
-    const more = this.#values - this.#reserved;
-    if (more < FREE_VALUES || this.#holder === undefined) return undefined;
-    const { valueBudget, res, caller } = this.#holder;
-    this.#reserved = this.#values;
-    this.#reserve ??= valueBudget(res, caller);
-    return this.#reserve(more);
+    return this.#measure(piece) ?? this.#held.add(piece, this.#values);
   }
 
   #measure(piece: Buffer): HttpError | undefined {

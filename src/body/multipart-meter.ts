@@ -2,6 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { type BodyHolder, type BodyMeter, JsonMeter, type StructureLimits } from './json-meter.ts';
+import { HeldValues } from './value-budget.ts';
 
 /** `related`: a document with its attachments. `form`: a form with a document in a field. */
 export type MultipartKind = 'related' | 'form';
@@ -69,6 +70,7 @@ export interface MultipartRules {
 export class MultipartMeter implements BodyMeter {
   readonly #rules: MultipartRules;
   readonly #holder: BodyHolder;
+  readonly #held: HeldValues;
   readonly #opening: Buffer;
   readonly #delimiter: Buffer;
   #state: State = 'preamble';
@@ -80,6 +82,7 @@ export class MultipartMeter implements BodyMeter {
   constructor(rules: MultipartRules, holder: BodyHolder) {
     this.#rules = rules;
     this.#holder = holder;
+    this.#held = new HeldValues(holder);
     this.#opening = Buffer.from(`--${rules.boundary}`);
     this.#delimiter = Buffer.from(`\r\n--${rules.boundary}`);
   }
@@ -87,6 +90,9 @@ export class MultipartMeter implements BodyMeter {
   /** Returns why the body is refused, once it exceeds a limit. */
   add(piece: Buffer): HttpError | undefined {
     if (this.#state === 'end') return undefined;
+    // CouchDB keeps a whole form in memory, but only the document of another body.
+    const noRoom = this.#rules.kind === 'form' ? this.#held.add(piece, 0) : undefined;
+    if (noRoom !== undefined) return noRoom;
     this.#rest = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
     for (;;) {
       const before = this.#rest.length;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { type ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
-import { createValueBudget } from '../../src/body/value-budget.ts';
+import { createValueBudget, HeldValues } from '../../src/body/value-budget.ts';
 
 class Response extends EventEmitter {
   writableFinished = false;
@@ -43,5 +43,21 @@ describe('the budget of values', () => {
     assert.equal(exchange('a').reserve(1)?.status, 503);
     t.mock.timers.tick(60_000);
     assert.equal(exchange('a').reserve(50), undefined);
+  });
+
+  it('has room for three documents of 64 MiB of one caller, seven of all; with 500 000 values, two and four', () => {
+    const piece = Buffer.alloc(2 ** 26);
+    for (const [values, ofOne, ofAll] of [
+      [1, 3, 7],
+      [500_000, 2, 4],
+    ] as const) {
+      const valueBudget = createValueBudget();
+      const hold = (caller: string): boolean => {
+        const res = new Response() as unknown as ServerResponse;
+        return new HeldValues({ valueBudget, res, caller }).add(piece, values) === undefined;
+      };
+      const held = ['a', 'b', 'c'].map((caller) => [1, 2, 3, 4].filter(() => hold(caller)).length);
+      assert.deepEqual(held, [ofOne, ofOne, ofAll - 2 * ofOne]);
+    }
   });
 });

@@ -4,7 +4,7 @@ import { type AddressInfo } from 'node:net';
 import express from 'express';
 import { createBodyBudget } from '../../src/body/budget.ts';
 import { messageClasses } from '../../src/listen/messages.ts';
-import { type Endpoint, type Privilege, type PoolKind } from '../../src/catalogue/endpoint.ts';
+import { type BodyKind, type Endpoint, type Privilege, type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { type Destination } from '../../src/catalogue/operation.ts';
 import { type Context, contextOf, type Decision } from '../../src/context.ts';
 import { type WatchedExchange } from '../../src/revocation/revocation-watch.ts';
@@ -23,6 +23,8 @@ export interface Judged {
   /** Path pattern of the endpoint. */
   readonly path?: string;
   readonly transport?: PoolKind;
+  /** What CouchDB does with the body; by default what the id says. */
+  readonly bodyKind?: BodyKind;
   readonly privilege?: Privilege;
   readonly identity?: 'marker' | 'own';
   readonly roles?: number;
@@ -43,7 +45,13 @@ export interface ForwardingSetup {
   readonly options?: Partial<
     Pick<
       ForwardingOptions,
-      'isStillPermitted' | 'multipartTimeoutMs' | 'maxBodyBytes' | 'publicUrl' | 'serverHeader' | 'unreadMs'
+      | 'isStillPermitted'
+      | 'multipartTimeoutMs'
+      | 'maxBodyBytes'
+      | 'publicUrl'
+      | 'serverHeader'
+      | 'unreadMs'
+      | 'valueBudget'
     >
   >;
   /** The JWT key of a real CouchDB; a test key by default. */
@@ -70,7 +78,7 @@ const KEY: Principal = { kind: 'key', name: 'testing' };
 function endpointWith(
   transport: PoolKind,
   privilege: Privilege,
-  { endpoint: id = 'test', path = '/{db}' }: Judged,
+  { endpoint: id = 'test', path = '/{db}', bodyKind = id === 'bulk-get' ? 'bulk-get' : 'write' }: Judged,
 ): Endpoint {
   return {
     id,
@@ -81,7 +89,7 @@ function endpointWith(
     privilege,
     servedBy: 'couchdb',
     pool: transport,
-    body: id === 'bulk-get' ? 'bulk-get' : 'write',
+    body: bodyKind,
     action: 'read',
     manual: '',
   };
