@@ -9,6 +9,8 @@ export type MultipartKind = 'related' | 'form';
 
 /** CouchDB keeps the header of a part in memory, and needs a fraction of this. */
 const MAX_PART_HEADER_BYTES = 8192;
+/** Each part costs work: 64 MiB have room for five million empty ones. */
+const MAX_PARTS = 10_000;
 const HEADER_END = Buffer.from('\r\n\r\n');
 /** The only part of a form that CouchDB does not parse. Any other spelling counts as JSON. */
 const ATTACHMENT_OF_FORM = new RegExp(
@@ -78,6 +80,7 @@ export class MultipartMeter implements BodyMeter {
   /** Measures the current part; undefined = an attachment. */
   #json: JsonMeter | undefined;
   #jsonBytes = 0;
+  #parts = 0;
 
   constructor(rules: MultipartRules, holder: BodyHolder) {
     this.#rules = rules;
@@ -127,6 +130,8 @@ export class MultipartMeter implements BodyMeter {
     if (at > MAX_PART_HEADER_BYTES || (at === -1 && this.#rest.length > MAX_PART_HEADER_BYTES))
       return new BadRequest('The header of a part is too long.');
     if (at === -1) return undefined;
+    this.#parts += 1;
+    if (this.#parts > MAX_PARTS) return new TooLarge('a form has too many parts');
     const header = this.#rest.toString('latin1', 0, at);
     const isAttachment = this.#rules.kind === 'form' && ATTACHMENT_OF_FORM.test(header);
     this.#json = isAttachment ? undefined : new JsonMeter(this.#rules.limits, this.#holder);

@@ -96,6 +96,8 @@ const ROWS: readonly Row[] = [
   ),
   put('a tab in the name', related(MANY), 400, 'multipart/related; boundary\t=y; boundary=x'),
   post('a form is kept in memory as a whole', form(field('name="_attachments"; filename="a"', LONG)), 413),
+  post('a form with many parts', form(...Array<string>(10_000).fill(field('name="a"', ''))), 200),
+  post('a form with more parts', form(...Array<string>(10_001).fill(field('name="a"', ''))), 413),
   post('a boundary that is none', form(field('name="_doc"', `${FEW}\r\n--xy`)), 400),
   post('a preamble', `a${form(field('name="_doc"', FEW))}`, 400),
 ];
