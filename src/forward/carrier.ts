@@ -3,7 +3,7 @@ import { type HttpError } from '../http-errors.ts';
 
 /** One request on its way to one node. */
 export interface Attempt {
-  /** Ends the attempt in any state. No event follows. */
+  /** Ends the attempt in any state. No event follows. CouchDB may go on with it (abandoned-read.ts). */
   destroy(): void;
   /**
    * Called after the whole answer. If CouchDB answered without reading the whole body, the rest is not sent.

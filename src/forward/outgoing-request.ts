@@ -108,10 +108,12 @@ export class OutgoingRequest {
 
   /**
    * True if undici may carry the request: its body is in memory. undici closes the connection after a HEAD,
-   * and takes the name in the node's certificate from the Host header.
+   * and takes the name in the node's certificate from the Host header. It keeps the body until the answer is
+   * complete, which takes too much memory for a read that goes on without its client (abandoned-read.ts).
    */
   get isShort(): boolean {
-    return this.body.kind !== 'stream' && this.method !== 'HEAD' && this.#publicHost === undefined;
+    const isTaken = this.method === 'HEAD' || this.#publicHost !== undefined || isWhole(this.plan.queue);
+    return this.body.kind !== 'stream' && !isTaken;
   }
 
   /** The headers for one node without Host, with a token that is still valid when the node receives it. */

@@ -6,10 +6,11 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { type Socket } from 'node:net';
+import { abandonRead } from './abandoned-read.ts';
 import { isEstablished, NodeTimeout } from './agents.ts';
 import { type AnswerReceiver, type Attempt, type AttemptEvents, type NodeAnswer } from './carrier.ts';
 import { type CouchProxy, type ProxiedRequest } from './couch-proxy.ts';
-import { type CouchNode } from './node.ts';
+import { type CouchNode, isWhole } from './node.ts';
 import { type OutgoingRequest } from './outgoing-request.ts';
 import { type OutgoingBody } from './request-body.ts';
 import { type ConnectionPlan } from './connection-plan.ts';
@@ -37,7 +38,7 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
   #holdsSlot = true;
   #timer: NodeJS.Timeout | undefined;
 
-  /** The caller has acquired a slot of `node`; the attempt releases it when it ends. */
+  /** The caller has acquired a slot of `node`; the attempt releases it when CouchDB's work for it ends. */
   constructor(
     services: StreamServices,
     request: OutgoingRequest,
@@ -111,10 +112,20 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
   }
 
   destroy(): void {
+    const upstream = this.#upstream;
+    const isUnanswered = !this.#settled;
     this.#settled = true;
     clearTimeout(this.#timer);
-    if (this.#upstream === undefined) this.#release();
-    else this.#upstream.destroy();
+    if (upstream === undefined) this.#release();
+    else if (isUnanswered && isWhole(this.#plan.queue) && upstream.writableFinished) this.#abandon(upstream);
+    else upstream.destroy();
+  }
+
+  /** CouchDB goes on with the read, so its slot is released later (H15). */
+  #abandon(upstream: ClientRequest): void {
+    this.#upstream = undefined;
+    this.#holdsSlot = false;
+    abandonRead(upstream, this.node.limiter(this.#plan.queue), this.#request.caller);
   }
 
   #startAnswerTimeout(upstream: ClientRequest): void {

@@ -1,6 +1,6 @@
 // H15: CouchDB takes attachments into JSON, and all leaves of a document into memory, for many queries and bodies. Each has the few places.
 import assert from 'node:assert/strict';
-import http from 'node:http';
+import http, { type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import {
@@ -71,9 +71,12 @@ const NOT_BUFFERED = [
 
 let front: PolicyFront;
 const clients: RawClient[] = [];
-/** Answers the probes alone. */
+/** The requests of a test, which are answered after it: until then they keep their places (H15.13). */
+const held: ServerResponse[] = [];
+/** Answers the probes at once. */
 const silent = http.createServer(({ url }, res) => {
   if (url === '/_up') res.end('{"status":"ok"}');
+  else held.push(res);
 });
 before(async () => {
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
@@ -85,8 +88,10 @@ after(async () => {
   silent.close();
   await front.close();
 });
-afterEach(() => {
+afterEach(async () => {
   for (const client of clients.splice(0)) client.socket.destroy();
+  await until(async () => (await front.connections()) === 0);
+  for (const res of held.splice(0)) res.end('{}');
 });
 
 async function send([line, body = '']: Asked, exchange: string, isChunked: boolean): Promise<void> {
@@ -104,7 +109,9 @@ async function countReached(asked: Asked, name: string, isChunked: boolean): Pro
   await until(() => front.reached(name).length >= SHARE);
   await send(['POST /db/_all_docs', '{}'], `after-${name}`, isChunked);
   await until(() => front.reached(`after-${name}`).length === 1);
-  return front.reached(name).length;
+  const reached = front.reached(name).length;
+  await until(() => held.length === reached + 1);
+  return reached;
 }
 
 describe('H15 an answer that CouchDB holds in memory', () => {
