@@ -2,9 +2,11 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type HttpError } from '../http-errors.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
+import { isEncoded } from './decode.ts';
 import { type BodyHolder, type BodyMeter, HARMLESS_BYTES, JsonMeter } from './json-meter.ts';
 import { type BodyLimits, parsedLimit, structureLimits } from './limits.ts';
 import { boundaryOf, multipartKind, MultipartMeter } from './multipart-meter.ts';
+import { mayUnpackToTooMuch, UnpackedMeter } from './unpacked-meter.ts';
 import { HeldValues, type ValueHolder } from './value-budget.ts';
 
 /** Measures a body that CouchDB keeps as a whole, but does not parse: its bytes alone count. */
@@ -21,8 +23,8 @@ class TextMeter implements BodyMeter {
 }
 
 /**
- * Returns the meter; undefined if CouchDB does not keep the body, or if its length alone proves that it is
- * harmless. Throws BadRequest for a multipart body without a clear boundary.
+ * Returns the meter; undefined if CouchDB neither keeps nor unpacks the body, or if its length alone proves
+ * that it is harmless. Throws BadRequest for a multipart body without a clear boundary.
  */
 export function bodyMeter(
   { endpoint, length }: { readonly endpoint: Endpoint; readonly length: string | undefined },
@@ -31,6 +33,9 @@ export function bodyMeter(
   caller: string,
   settings: BodyLimits & Pick<BodyHolder, 'valueBudget'>,
 ): BodyMeter | undefined {
+  const mayUnpack = mayUnpackToTooMuch(length);
+  if (endpoint.body === 'attachment')
+    return mayUnpack && isEncoded(req) ? new UnpackedMeter(caller) : undefined;
   const limits = structureLimits(endpoint, settings);
   const holder = { valueBudget: settings.valueBudget, res, caller };
   if (limits === undefined) return endpoint.body === 'text' ? new TextMeter(holder) : undefined;
@@ -39,5 +44,6 @@ export function bodyMeter(
   if (kind === undefined) return new JsonMeter(limits, holder);
   const boundary = boundaryOf(req.headers['content-type'] ?? '');
   const limitBytes = parsedLimit(endpoint, settings.maxJsonBody);
-  return new MultipartMeter({ kind, boundary, limitBytes, limits }, holder);
+  const unpacked = mayUnpack ? new UnpackedMeter(caller) : undefined;
+  return new MultipartMeter({ kind, boundary, limitBytes, limits }, holder, unpacked);
 }

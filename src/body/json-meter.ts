@@ -13,8 +13,13 @@ export interface BodyHolder extends ValueHolder {
 
 /** Measures a body on its way. */
 export interface BodyMeter {
-  /** Returns why the body is refused, once it exceeds a limit. */
-  add(piece: Buffer): HttpError | undefined;
+  /**
+   * Returns why the body is refused, once it exceeds a limit. A promise does not reject. The next piece is
+   * added when it has resolved.
+   */
+  add(piece: Buffer): HttpError | undefined | Promise<HttpError | undefined>;
+  /** Ends the work, if it lasts. */
+  stop?(): void;
 }
 
 export interface StructureLimits {

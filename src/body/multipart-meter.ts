@@ -1,7 +1,9 @@
-// Measures the JSON in a multipart body, as CouchDB finds it (H20).
+// Measures the JSON and the packed attachments in a multipart body, as CouchDB finds them (H20).
 import { type IncomingMessage } from 'node:http';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
+import { FollowingAttachments, FollowingScan } from './following-attachments.ts';
 import { type BodyHolder, type BodyMeter, JsonMeter, type StructureLimits } from './json-meter.ts';
+import { type UnpackedMeter } from './unpacked-meter.ts';
 import { HeldValues } from './value-budget.ts';
 
 /** `related`: a document with its attachments. `form`: a form with a document in a field. */
@@ -75,23 +77,37 @@ export class MultipartMeter implements BodyMeter {
   readonly #held: HeldValues;
   readonly #opening: Buffer;
   readonly #delimiter: Buffer;
+  readonly #unpacked: UnpackedMeter | undefined;
   #state: State = 'preamble';
   #rest: Buffer = Buffer.alloc(0);
   /** Measures the current part; undefined = an attachment. */
   #json: JsonMeter | undefined;
   #jsonBytes = 0;
   #parts = 0;
+  readonly #scan = new FollowingScan();
+  /** Known after the document. */
+  #following: FollowingAttachments | undefined;
 
-  constructor(rules: MultipartRules, holder: BodyHolder) {
+  /** `unpacked` measures the packed attachments of `related`; undefined = they are harmless. */
+  constructor(rules: MultipartRules, holder: BodyHolder, unpacked?: UnpackedMeter) {
     this.#rules = rules;
     this.#holder = holder;
     this.#held = new HeldValues(holder);
+    this.#unpacked = unpacked;
     this.#opening = Buffer.from(`--${rules.boundary}`);
     this.#delimiter = Buffer.from(`\r\n--${rules.boundary}`);
   }
 
   /** Returns why the body is refused, once it exceeds a limit. */
-  add(piece: Buffer): HttpError | undefined {
+  add(piece: Buffer): HttpError | undefined | Promise<HttpError | undefined> {
+    return this.#read(piece) ?? this.#following?.measure();
+  }
+
+  stop(): void {
+    this.#unpacked?.stop();
+  }
+
+  #read(piece: Buffer): HttpError | undefined {
     if (this.#state === 'end') return undefined;
     // CouchDB keeps a whole form in memory, but only the document of another body.
     const noRoom = this.#rules.kind === 'form' ? this.#held.add(piece, 0) : undefined;
@@ -131,9 +147,10 @@ export class MultipartMeter implements BodyMeter {
       return new BadRequest('The header of a part is too long.');
     if (at === -1) return undefined;
     this.#parts += 1;
-    if (this.#parts > MAX_PARTS) return new TooLarge('a form has too many parts');
+    if (this.#parts > MAX_PARTS) return new TooLarge('the request body has too many parts');
     const header = this.#rest.toString('latin1', 0, at);
-    const isAttachment = this.#rules.kind === 'form' && ATTACHMENT_OF_FORM.test(header);
+    const isAttachment =
+      this.#rules.kind === 'form' ? ATTACHMENT_OF_FORM.test(header) : this.#following !== undefined;
     this.#json = isAttachment ? undefined : new JsonMeter(this.#rules.limits, this.#holder);
     this.#jsonBytes = 0;
     this.#enter('body', at + HEADER_END.length);
@@ -146,9 +163,16 @@ export class MultipartMeter implements BodyMeter {
     const refusal = this.#measure(this.#rest.subarray(0, end));
     if (refusal !== undefined) return refusal;
     if (at === -1) this.#rest = this.#rest.subarray(end);
-    // The other parts of a document are attachments.
-    else this.#enter(this.#rules.kind === 'form' ? 'after' : 'end', at + this.#delimiter.length);
+    else this.#enter(this.#mayReadAttachments() ? 'after' : 'end', at + this.#delimiter.length);
     return undefined;
+  }
+
+  /** False if nothing of the body is to be measured after its first part. */
+  #mayReadAttachments(): boolean {
+    if (this.#rules.kind === 'form') return true;
+    if (this.#unpacked === undefined) return false;
+    this.#following ??= new FollowingAttachments(this.#scan.found, this.#unpacked);
+    return !this.#following.areUnpacked;
   }
 
   /** CouchDB's parser of forms reads on in the same part after a boundary that another byte follows. */
@@ -156,15 +180,21 @@ export class MultipartMeter implements BodyMeter {
     if (this.#rest.length < 2) return undefined;
     const next = this.#rest.toString('latin1', 0, 2);
     if (next !== '\r\n' && next !== '--') return new BadRequest('The boundary is ambiguous.');
-    this.#enter(next === '--' ? 'end' : 'header', 2);
+    // In `related`, the line end belongs to the header, which may be empty (couch_httpd.erl).
+    this.#enter(next === '--' ? 'end' : 'header', next === '--' || this.#rules.kind === 'form' ? 2 : 0);
     return undefined;
   }
 
   #measure(bytes: Buffer): HttpError | undefined {
-    if (this.#json === undefined) return undefined;
+    if (this.#json === undefined) {
+      this.#following?.add(bytes);
+      return undefined;
+    }
     this.#jsonBytes += bytes.length;
     if (this.#jsonBytes > this.#rules.limitBytes) return new TooLarge();
-    return this.#json.add(bytes);
+    const refusal = this.#json.add(bytes);
+    if (refusal !== undefined || this.#unpacked === undefined) return refusal;
+    return this.#scan.add(bytes);
   }
 
   #enter(state: State, consumed: number): void {

@@ -3,7 +3,7 @@ import { type ClientRequest, type IncomingMessage } from 'node:http';
 import { type BodyMeter } from '../body/json-meter.ts';
 import { type InternalIdScan } from '../body/stream-scan.ts';
 import { contextOf } from '../context.ts';
-import { Forbidden, TooLarge } from '../http-errors.ts';
+import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type BodyRefusalListener } from './carrier.ts';
 import { type RequestBody } from './request-headers.ts';
@@ -16,11 +16,14 @@ export class OutgoingBody {
   readonly #limitBytes: number;
   /** For a body whose ids nobody has read. */
   readonly #scan: InternalIdScan | undefined;
-  /** For a body that CouchDB parses. */
+  /** For a body that CouchDB parses or unpacks. */
   readonly #meter: BodyMeter | undefined;
   readonly #listener: BodyRefusalListener;
   #upstream: ClientRequest | undefined;
   #sent = 0;
+  /** True while a chunk waits for the meter. It is not sent, and no other is read. */
+  #isMeasuring = false;
+  #hasEnded = false;
   /**
    * True after bytes of a stream were read from the client. They are not stored, so no other node can get
    * them.
@@ -63,6 +66,7 @@ export class OutgoingBody {
   stop(): void {
     if (this.#upstream === undefined) return;
     this.#upstream = undefined;
+    this.#meter?.stop?.();
     if (!this.consumed) return;
     this.#req.off('data', this.#onData).off('end', this.#onEnd);
   }
@@ -86,18 +90,34 @@ export class OutgoingBody {
       return;
     }
     const refusal = this.#meter?.add(chunk);
-    if (refusal !== undefined) {
-      this.#listener.refuse(refusal);
-      return;
-    }
-    if (this.#upstream?.write(chunk) === false) this.#req.pause();
+    if (refusal instanceof Promise) void this.#sendMeasured(chunk, refusal);
+    else this.#send(chunk, refusal);
   };
 
+  /** Sends the chunk, or refuses the body because of it. */
+  #send(chunk: Buffer, refusal: HttpError | undefined): void {
+    if (refusal !== undefined) this.#listener.refuse(refusal);
+    else if (this.#upstream?.write(chunk) === false) this.#req.pause();
+  }
+
+  /** Node emits `end` although the stream is paused, if all was read before. */
+  async #sendMeasured(chunk: Buffer, measured: Promise<HttpError | undefined>): Promise<void> {
+    this.#isMeasuring = true;
+    this.#req.pause();
+    const refusal = await measured;
+    this.#isMeasuring = false;
+    if (this.#upstream === undefined) return;
+    this.#req.resume();
+    this.#send(chunk, refusal);
+    if (this.#hasEnded) this.#onEnd();
+  }
+
   readonly #onDrain = (): void => {
-    if (this.#upstream !== undefined) this.#req.resume();
+    if (this.#upstream !== undefined && !this.#isMeasuring) this.#req.resume();
   };
 
   readonly #onEnd = (): void => {
-    this.#upstream?.end();
+    this.#hasEnded = true;
+    if (!this.#isMeasuring) this.#upstream?.end();
   };
 }

@@ -1,5 +1,6 @@
 // CouchDB's own replicator, with Couchgate as source and as target, and the guarded endpoints that start it (H9).
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { withoutCouchdb } from '../support/cluster.ts';
 import { freePort } from '../support/free-port.ts';
@@ -31,7 +32,15 @@ describe("CouchDB's replicator", { skip: withoutCouchdb }, () => {
     const as = couchgate.owner;
     const docs: object[] = Array.from({ length: DOCUMENTS - 2 }, (_, n) => ({ _id: `doc-${n}`, n }));
     const data = Buffer.alloc(100_000, 'attachment ').toString('base64');
-    docs.push({ _id: 'with attachment', _attachments: { 'a b.txt': { content_type: 'text/plain', data } } });
+    // CouchDB packs text, and pushes a large attachment as it is stored.
+    const large = Buffer.from(randomBytes(150_000).toString('hex')).toString('base64');
+    docs.push({
+      _id: 'with attachment',
+      _attachments: {
+        'a b.txt': { content_type: 'text/plain', data },
+        large: { content_type: 'text/plain', data: large },
+      },
+    });
     docs.push({ _id: '_design/views', views: { all: { map: 'function (doc) { emit(doc._id); }' } } });
     await couchgate.ask('POST', '/source/_bulk_docs', { as, body: { docs } });
   });

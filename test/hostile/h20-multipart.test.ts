@@ -146,10 +146,10 @@ describe('the meter of multipart bodies', () => {
     ['form', form(ATTACHMENT, field('name="_doc"', '{"a":[1,2,3,4]}')), 413],
   ];
   for (const [kind, body, status] of bodies)
-    it(`finds the same whatever the pieces are – ${kind}, ${status ?? 'permitted'}`, () => {
+    it(`finds the same whatever the pieces are – ${kind}, ${status ?? 'permitted'}`, async () => {
       const bytes = Buffer.from(body);
-      fc.assert(
-        fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), (sizes) => {
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), async (sizes) => {
           const meter = new MultipartMeter(
             {
               kind,
@@ -163,7 +163,7 @@ describe('the meter of multipart bodies', () => {
           for (let at = 0, turn = 0; at < bytes.length && found === undefined; turn += 1) {
             // The attachments are long; small pieces matter at their ends.
             const size = (at > 200 && at < bytes.length - 300 ? 500 : 1) * (sizes[turn % sizes.length] ?? 1);
-            found = meter.add(bytes.subarray(at, at + size))?.status;
+            found = (await meter.add(bytes.subarray(at, at + size)))?.status;
             at += size;
           }
           assert.equal(found, status);
