@@ -18,6 +18,8 @@ export interface JsonChange {
 const LEFT_OUT = new Set(['_rev', '_revisions', '_attachments']);
 /** Deeper parts are compared as one value. */
 const MAX_DEPTH = 100;
+/** Each change repeats the keys above it, which a writer chooses: they could fill the memory (H39.6). */
+const MAX_PATH_CHARACTERS = 8_388_608;
 
 /** Returns the content of a stored leaf for `jsonDiff`: attachments by type, length and SHA-256. */
 export function comparable(packed: PackedLeaf): unknown {
@@ -42,39 +44,51 @@ export function comparableDocument(raw: string, hashOf: (name: string) => string
   ]);
 }
 
-/** Lists the differences in the order of the older value. */
+/**
+ * Lists the differences in the order of the older value. If their paths together are too long, the whole
+ * value is one difference.
+ */
 export function jsonDiff(before: unknown, after: unknown): readonly JsonChange[] {
-  const changes: JsonChange[] = [];
-  collect(before, after, [], changes);
-  return changes;
+  const comparison = new Comparison();
+  comparison.compare(before, after, []);
+  if (comparison.pathCharacters <= MAX_PATH_CHARACTERS) return comparison.changes;
+  return [{ kind: 'changed', path: [], before: writeJson(before), after: writeJson(after) }];
 }
 
-function collect(
-  before: unknown,
-  after: unknown,
-  path: readonly (string | number)[],
-  changes: JsonChange[],
-): void {
-  const [left, right] = [fieldsOf(before), fieldsOf(after)];
-  const isComparable =
-    left !== undefined && right !== undefined && Array.isArray(before) === Array.isArray(after);
-  if (!isComparable || path.length >= MAX_DEPTH) {
-    const [a, b] = [writeJson(before), writeJson(after)];
-    if (a !== b) changes.push({ kind: 'changed', path, before: a, after: b });
-    return;
+type Path = JsonChange['path'];
+
+class Comparison {
+  readonly changes: JsonChange[] = [];
+  /** Characters of the paths of all changes; past the limit, nothing more is compared. */
+  pathCharacters = 0;
+
+  compare(before: unknown, after: unknown, path: Path): void {
+    const [left, right] = [fieldsOf(before), fieldsOf(after)];
+    const isComparable =
+      left !== undefined && right !== undefined && Array.isArray(before) === Array.isArray(after);
+    if (!isComparable || path.length >= MAX_DEPTH) {
+      const [a, b] = [writeJson(before), writeJson(after)];
+      if (a !== b) this.#add({ kind: 'changed', path, before: a, after: b });
+      return;
+    }
+    const isArray = Array.isArray(before);
+    for (const [key, value] of left) {
+      if (this.pathCharacters > MAX_PATH_CHARACTERS) return;
+      const inner = [...path, isArray ? Number(key) : key];
+      if (right.has(key)) this.compare(value, right.get(key), inner);
+      else this.#add({ kind: 'removed', path: inner, before: writeJson(value) });
+    }
+    for (const [key, value] of right) {
+      if (this.pathCharacters > MAX_PATH_CHARACTERS) return;
+      if (left.has(key)) continue;
+      this.#add({ kind: 'added', path: [...path, isArray ? Number(key) : key], after: writeJson(value) });
+    }
   }
-  for (const [key, value] of left) {
-    const step = Array.isArray(before) ? Number(key) : key;
-    if (right.has(key)) collect(value, right.get(key), [...path, step], changes);
-    else changes.push({ kind: 'removed', path: [...path, step], before: writeJson(value) });
+
+  #add(change: JsonChange): void {
+    this.changes.push(change);
+    for (const step of change.path) this.pathCharacters += String(step).length + 1;
   }
-  for (const [key, value] of right)
-    if (!left.has(key))
-      changes.push({
-        kind: 'added',
-        path: [...path, Array.isArray(after) ? Number(key) : key],
-        after: writeJson(value),
-      });
 }
 
 function fieldsOf(value: unknown): ReadonlyMap<string, unknown> | undefined {
