@@ -1,7 +1,10 @@
 // Access-log lines that wait for the end of a change whose client has left.
 
-/** A line waits no longer: an answer that hangs must not cost it. */
-const MAX_WAIT_MS = 30_000;
+/**
+ * A line waits no longer: an answer that hangs must not cost it. A change of permissions behind the longest
+ * queue takes four minutes.
+ */
+const MAX_WAIT_MS = 300_000;
 
 /** Writes each line once: when its work has ended, after `maxWaitMs`, or at the end of the process. */
 export class LateLines {

@@ -21,4 +21,14 @@ describe('a line that waits for a change', () => {
     await Promise.resolve();
     assert.deepEqual(written, ['ended', 'waited', 'flushed']);
   });
+
+  it('waits for as long as a change behind the longest queue takes', (test) => {
+    test.mock.timers.enable({ apis: ['setTimeout'] });
+    const written: string[] = [];
+    new LateLines().add(new Promise(() => undefined), () => written.push('waited'));
+    test.mock.timers.tick(255_000);
+    assert.deepEqual(written, []);
+    test.mock.timers.tick(60_000);
+    assert.deepEqual(written, ['waited']);
+  });
 });
