@@ -24,6 +24,8 @@ export interface LineParts {
 }
 
 const MAX_USER_AGENT_LENGTH = 512;
+/** log-file-search.ts reads lines of at most 1 MiB; the other fields of a line are much shorter. */
+const MAX_CHANGE_BYTES = 786_432;
 /** Characters of a target that was refused before it was parsed: it can be longer than any other. */
 const MAX_REFUSED_LENGTH = 2048;
 
@@ -218,5 +220,17 @@ function changeFields(context: Context, req: IncomingMessage): string {
     req.method !== 'GET' &&
     req.method !== 'HEAD';
   if (change === undefined) return isManagement ? ',"management":true' : '';
-  return `,"management":true,"change":${withoutControls(JSON.stringify(change))}`;
+  return `,"management":true,"change":${changeText(change)}`;
+}
+
+/** The change as JSON. A long one is without its lists: no reader of the log would show the line (H35). */
+function changeText(change: Readonly<Record<string, unknown>>): string {
+  const text = withoutControls(JSON.stringify(change));
+  if (Buffer.byteLength(text) <= MAX_CHANGE_BYTES) return text;
+  const fields = Object.entries(change);
+  const isList = ([, value]: readonly [string, unknown]): boolean =>
+    typeof value === 'object' && value !== null;
+  const kept = Object.fromEntries(fields.filter((field) => !isList(field)));
+  const notShown = fields.filter(isList).map(([name]) => name);
+  return withoutControls(JSON.stringify({ ...kept, notShown }));
 }

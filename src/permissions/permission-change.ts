@@ -23,9 +23,11 @@ export function refuseRevoked(by: Principal, permissions: DatabasePermissions, a
   throw new Forbidden('_security access is required for this request');
 }
 
-/** Bounds the log line, whatever number of names a client writes. */
+/** Bounds the log line, whatever names a client writes. A thousand grants take at most 700 KB in it. */
 const MAX_GRANTS = 1000;
 const MAX_NAME_LENGTH = 256;
+/** Characters of a name that has others than printable ASCII: the log may need six bytes for each (H35). */
+const MAX_ESCAPED_LENGTH = 80;
 
 interface Changed {
   readonly name: string;
@@ -58,13 +60,18 @@ export function describeChange({
     database,
     ...(revision === undefined ? {} : { revision }),
     grants: shown.map((entry) => ({
-      name: entry.name.slice(0, MAX_NAME_LENGTH),
+      name: shownName(entry.name),
       before: rolesOf(entry.before),
       after: rolesOf(entry.after),
     })),
     ...(shown === changed ? {} : { grantsNotShown: changed.length - shown.length }),
     ...(authOnly.before === authOnly.after ? {} : { couchdb_auth_only: authOnly }),
   };
+}
+
+function shownName(name: string): string {
+  const start = name.slice(0, MAX_NAME_LENGTH);
+  return /^[ -~]*$/.test(start) ? start : start.slice(0, MAX_ESCAPED_LENGTH);
 }
 
 function permissionWritersFirst(changed: readonly Changed[]): readonly Changed[] {

@@ -1,13 +1,18 @@
 // H35: reading the access log stops no request, holds no file in memory, shows no other file, and is logged itself.
 import assert from 'node:assert/strict';
+import { type IncomingMessage } from 'node:http';
+import { type Socket } from 'node:net';
 import { appendFile, copyFile, mkdtemp, open, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { ConnectionFacts } from '../../src/audit/connection.ts';
+import { accessLine } from '../../src/audit/line.ts';
 import { lineFilter } from '../../src/audit/line-filter.ts';
 import { searchFile, type FilePlace, type FileSearch, type Found } from '../../src/audit/log-file-search.ts';
 import { createLogReader } from '../../src/audit/log-reader.ts';
 import { RecentLines } from '../../src/audit/recent-lines.ts';
+import { Context } from '../../src/context.ts';
 import { startCouchgate, type Couchgate } from '../support/couchgate.ts';
 import { countTurns } from '../support/turns.ts';
 import { until } from '../support/until.ts';
@@ -208,6 +213,43 @@ describe('H35: GET /_api/v2/log', () => {
     assert.deepEqual((line['change'] as { action: string }).action, 'read log');
     for (const without of ['api-log', 'dashboard,api-log'])
       assert.deepEqual(linesIn((await read(`without=${without}&operation=api-log`)).body), []);
+  });
+
+  it('shows a change of permissions, whatever names a client writes beside it to make the line long', async () => {
+    await gate.database('crowded');
+    const names = Array.from({ length: 749 }, (_, at) => `${at}${'\u200e'.repeat(252)}`);
+    const cloudant = { thief: ['_admin'], ...Object.fromEntries(names.map((name) => [name, ['_reader']])) };
+    const path = '/_api/v2/db/crowded/_security';
+    assert.equal((await gate.ask('PUT', path, { as: gate.owner, body: { cloudant } })).status, 200);
+    const lineOfChange = async (): Promise<Readonly<Record<string, unknown>> | undefined> =>
+      linesIn((await read('database=crowded&management=true')).body).find(
+        ({ httpRequest }) => httpRequest === path,
+      );
+    await until(async () => (await lineOfChange()) !== undefined, 'the line');
+    const { grants } = (await lineOfChange())?.['change'] as { grants: readonly { name: string }[] };
+    assert.equal(grants.length, 750);
+    assert.equal(grants[0]?.name, 'thief');
+  });
+
+  it('shows that there was a change, though its lists are too long for a line', () => {
+    const context = new Context();
+    context.outcome.change = {
+      action: 'revoke',
+      key: 'k',
+      grantsRemovedOn: Array(5000).fill('\u200e'.repeat(99)),
+    };
+    const line = accessLine({
+      context,
+      req: { method: 'DELETE', url: '/', headers: {} } as unknown as IncomingMessage,
+      status: 200,
+      termination: '--',
+      connection: new ConnectionFacts({ remoteAddress: '192.0.2.1' } as unknown as Socket),
+      bytesRead: 1,
+      bytesUploaded: 1,
+      endedAt: context.startedAt,
+    });
+    const { change } = JSON.parse(line) as { change: unknown };
+    assert.deepEqual(change, { action: 'revoke', key: 'k', notShown: ['grantsRemovedOn'] });
   });
 
   const REFUSED = [

@@ -34,4 +34,13 @@ describe('describeChange', () => {
     assert.deepEqual(shown.slice(0, 2), ['thief', 'second']);
     assert.equal(change['grantsNotShown'], 50_002 - shown.length);
   });
+
+  it('shows less of a name that has others than printable ASCII: each may take six bytes', () => {
+    const after = granting({ ['x'.repeat(300)]: ['_reader'], ['\u200e'.repeat(300)]: ['_reader'] });
+    const { grants } = describeChange({ database: 'db', before: granting({}), after });
+    assert.deepEqual(
+      (grants as { readonly name: string }[]).map(({ name }) => name),
+      ['x'.repeat(256), '\u200e'.repeat(80)],
+    );
+  });
 });
