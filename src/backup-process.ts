@@ -48,7 +48,13 @@ class BackupProcess {
   async ask(id: number, question: Question): Promise<void> {
     try {
       const repository = await this.#open(false);
-      const context: QuestionContext = { couch: this.#couch, repository, snapshots: this.#snapshots };
+      const { storeDatabase } = this.#settings;
+      const context: QuestionContext = {
+        couch: this.#couch,
+        repository,
+        snapshots: this.#snapshots,
+        storeDatabase,
+      };
       send({ type: 'answer', id, ...(await answerQuestion(context, question)) });
     } catch (error) {
       send({ type: 'refused', id, failure: failureOf(error) });

@@ -84,6 +84,7 @@ export function backupHandlers(deps: BackupDeps): BackupAnswers {
       const snapshot = optionalTextIn(fields, 'snapshot');
       if (snapshot !== undefined && database === undefined)
         throw new BadRequest('`snapshot` needs `database`');
+      if (database !== undefined) refuseOwn(database, deps.storeDatabase);
       await submit(deps, res, context, {
         kind: 'verify',
         ...(database === undefined ? {} : { database }),
@@ -125,6 +126,7 @@ export async function ask(
 
 const STATUS: Readonly<Record<FailureKind, readonly [status: number, error: string]>> = {
   missing: [404, 'not_found'],
+  forbidden: [403, 'forbidden'],
   busy: [409, 'conflict'],
   setup: [409, 'no_backup_repository'],
   damaged: [500, 'backup_damaged'],

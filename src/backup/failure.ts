@@ -14,6 +14,9 @@ import { type Failure, type FailureKind } from './process-protocol.ts';
 /** The repository does not have what the request names. */
 export class NotInRepository extends BackupError {}
 
+/** The request names a database of Couchgate itself, which only the commands restore (H34). */
+export class OwnDatabase extends BackupError {}
+
 /** Any other error is a fault of Couchgate: its text may hold anything, so only its name is passed on. */
 export function failureOf(thrown: unknown): Failure {
   const error = fileFailure(thrown, 'Reading or writing a file');
@@ -29,6 +32,7 @@ export function failureOf(thrown: unknown): Failure {
 
 function kindOf(error: BackupError): FailureKind {
   if (error instanceof NotInRepository) return 'missing';
+  if (error instanceof OwnDatabase) return 'forbidden';
   if (error instanceof RepositoryLocked) return 'busy';
   if (error instanceof NoRepository || error instanceof WrongKey) return 'setup';
   if (error instanceof Damaged) return 'damaged';

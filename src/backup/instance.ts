@@ -8,6 +8,7 @@ import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext, type SecondCluster } from './backup-database.ts';
 import { sentenceOf } from './backup-databases.ts';
 import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from './errors.ts';
+import { OwnDatabase } from './failure.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
 import { readBox, writeRecord, type Snapshot } from './snapshot.ts';
@@ -172,6 +173,19 @@ export async function storeNames(repository: Repository, store: string): Promise
   return [...new Set([store, ...known])];
 }
 
+/** Couchgate's own databases, also by the names that the store had before. */
+export async function ownNames(repository: Repository, store: string): Promise<readonly string[]> {
+  return (await storeNames(repository, store)).flatMap(ownDatabases);
+}
+
+/** Throws `OwnDatabase` for one of Couchgate's own databases (H34). */
+export async function refuseOwnNames(repository: Repository, store: string, database: string): Promise<void> {
+  if ((await ownNames(repository, store)).includes(database))
+    throw new OwnDatabase(
+      'This database has the credentials of Couchgate; use the commands couchgate restore and verify.',
+    );
+}
+
 /** The second cluster with what it never gets, which is read once. */
 export function secondCluster(
   repository: Repository,
@@ -180,8 +194,7 @@ export function secondCluster(
 ): SecondCluster | undefined {
   if (couch === undefined) return undefined;
   let names: Promise<readonly string[]> | undefined;
-  const withheld = (): Promise<readonly string[]> =>
-    (names ??= storeNames(repository, store).then((stores) => stores.flatMap(ownDatabases)));
+  const withheld = (): Promise<readonly string[]> => (names ??= ownNames(repository, store));
   return { couch, withheld };
 }
 

@@ -83,8 +83,12 @@ export interface DatabaseResult {
   readonly problem_count?: number;
 }
 
-/** `missing` = the repository does not have it; `busy` = locked; `setup` = no repository, or a wrong key. */
-export type FailureKind = 'missing' | 'busy' | 'setup' | 'damaged' | 'couchdb' | 'cancelled' | 'failed';
+/**
+ * `missing` = the repository does not have it; `forbidden` = a database of Couchgate; `busy` = locked;
+ * `setup` = no repository, or a wrong key.
+ */
+export type FailureKind =
+  'missing' | 'forbidden' | 'busy' | 'setup' | 'damaged' | 'couchdb' | 'cancelled' | 'failed';
 
 export interface Failure {
   readonly kind: FailureKind;

@@ -3,6 +3,7 @@
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { answerVersion, answerVersions, restoreOne } from './document-questions.ts';
+import { refuseOwnNames } from './instance.ts';
 import { type Question } from './process-protocol.ts';
 import { type Repository } from './repository.ts';
 import { type SnapshotCache, type SnapshotSummary } from './snapshot-cache.ts';
@@ -11,6 +12,7 @@ export interface QuestionContext {
   readonly couch: CouchTransfer;
   readonly repository: Repository;
   readonly snapshots: SnapshotCache;
+  readonly storeDatabase: string;
 }
 
 /** The answer as JSON text, in which every number is as it was stored. */
@@ -21,6 +23,7 @@ export interface QuestionAnswer {
 
 /** Rejects as the engine does, with `NotInRepository` for what the repository does not have. */
 export async function answerQuestion(context: QuestionContext, question: Question): Promise<QuestionAnswer> {
+  if ('id' in question) await refuseOwnNames(context.repository, context.storeDatabase, question.database);
   const { status, body } = await bodyFor(context, question);
   return { status, text: writeJson(body) };
 }

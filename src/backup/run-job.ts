@@ -7,7 +7,14 @@ import { BackupError, Cancelled, RepositoryLocked } from './errors.ts';
 import { type BackupEvent, type OnEvent } from './events.ts';
 import { failureOf, NotInRepository } from './failure.ts';
 import { forgetByPolicy, parsePolicy, removeForgotten } from './forget.ts';
-import { backupInstance, instanceDatabases, requireEncryption, secondCluster } from './instance.ts';
+import {
+  backupInstance,
+  instanceDatabases,
+  ownNames,
+  refuseOwnNames,
+  requireEncryption,
+  secondCluster,
+} from './instance.ts';
 import { takeLock, type Lock } from './lock.ts';
 import { BESIDE_CLIENTS } from './pace.ts';
 import { Patience } from './patience.ts';
@@ -118,6 +125,7 @@ async function runRestore(
   { database, snapshot: id, to }: Extract<JobRequest, { kind: 'restore' }>,
 ): Promise<number> {
   const repository = await context.repository(false);
+  await refuseOwnNames(repository, context.settings.storeDatabase, database);
   const snapshot = await snapshotOf(repository, database, id);
   const { couch, signal } = context;
   return eachDatabase(context, [to], async (_, onEvent) => {
@@ -134,13 +142,15 @@ async function runVerify(
   { database, snapshot: id }: Extract<JobRequest, { kind: 'verify' }>,
 ): Promise<number> {
   const repository = await context.repository(false);
-  const own = ownDatabases(context.settings.storeDatabase);
+  const { storeDatabase } = context.settings;
+  if (database !== undefined) await refuseOwnNames(repository, storeDatabase, database);
+  const own = await ownNames(repository, storeDatabase);
   const chosen = new Map<string, Snapshot>();
   for (const snapshot of await listSnapshots(repository, database, () => undefined))
     if (id === undefined || snapshot.id === id) chosen.set(snapshot.database, snapshot);
   if (chosen.size === 0) throw new NotInRepository('The repository has no such snapshot.');
   const { couch, signal } = context;
-  const names = [...chosen.keys()].filter((name) => database !== undefined || !own.includes(name));
+  const names = [...chosen.keys()].filter((name) => !own.includes(name));
   return eachDatabase(context, names, async (name, onEvent) => {
     const snapshot = chosen.get(name) as Snapshot;
     const verify = { repository, couch, signal, onEvent, ...RESTORE_PACE };

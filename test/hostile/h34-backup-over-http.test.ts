@@ -5,21 +5,30 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { backupDatabase } from '../../src/backup/backup-database.ts';
+import { backupInstance } from '../../src/backup/instance.ts';
 import { takeLock } from '../../src/backup/lock.ts';
-import { openRepository } from '../../src/backup/repository.ts';
+import { type JobRequest, type ProcessSettings } from '../../src/backup/process-protocol.ts';
+import { openRepository, type Repository } from '../../src/backup/repository.ts';
+import { runJob } from '../../src/backup/run-job.ts';
+import { type CouchTransfer } from '../../src/couch/transfer.ts';
 import { transferTo } from '../support/backup.ts';
 import { startCouchgate, type Answer, type Couchgate } from '../support/couchgate.ts';
 import { closedAfterSuite } from '../support/started.ts';
 import { until } from '../support/until.ts';
 
 const KEY = 'a key of a test with more than 32 characters';
+const secret = { type: 'key-file', bytes: Buffer.from(KEY) } as const;
 
 describe('H34: backups over HTTP', () => {
   const started = closedAfterSuite();
   const folder = mkdtempSync(join(tmpdir(), 'couchgate-h34-'));
   let gate: Couchgate;
+  let repository: Repository;
+  let couch: CouchTransfer;
   let snapshot = '';
   let ofStore = '';
+  /** Of a database that an instance section names as the store of its time. */
+  let ofFormer = '';
 
   const ask = (method: string, path: string, body?: unknown): Promise<Answer> =>
     gate.ask(method, `/_api/v2/backup${path}`, { as: gate.owner, ...(body === undefined ? {} : { body }) });
@@ -44,15 +53,18 @@ describe('H34: backups over HTTP', () => {
     await gate.database('fruit');
     await gate.key();
     await gate.ask('PUT', '/fruit/x', { as: gate.owner, body: {} });
+    await gate.database('former');
+    await gate.ask('PUT', '/former/x', { as: gate.owner, body: {} });
     snapshot = await backup('fruit');
     // A snapshot of the store is made by the command.
-    const secret = { type: 'key-file', bytes: Buffer.from(KEY) } as const;
-    const repository = await openRepository(settings.backupRepository, secret);
+    repository = await openRepository(settings.backupRepository, secret);
     const lock = await takeLock(repository, 'test');
-    const couch = transferTo(gate.backend);
+    couch = transferTo(gate.backend);
+    await started({ close: () => couch.close() });
     const context = { repository, lock, couch, onEvent: () => undefined };
     ofStore = (await backupDatabase(context, 'couchgate')).id;
-    await couch.close();
+    ofFormer = (await backupDatabase(context, 'former')).id;
+    await backupInstance(context, { store: 'former', configFolder: folder });
     await lock.release();
   });
 
@@ -68,10 +80,46 @@ describe('H34: backups over HTTP', () => {
       await ask('GET', `/documents/couchgate/key:${key}`),
       await ask('GET', `/documents/couchgate?id=key:${key}&snapshot=${ofStore}`),
       await ask('POST', '/documents/couchgate', { id: `key:${key}`, snapshot: ofStore, revision: null }),
+      await ask('POST', '/verify', { database: 'couchgate' }),
+      await ask('POST', '/verify', { database: 'couchgate_history', snapshot: ofStore }),
     ];
     assert.deepEqual(
       refused.map(({ status }) => status),
-      [403, 403, 403, 403],
+      Array<number>(6).fill(403),
+    );
+  });
+
+  it('refuses the same for a name that the store had before', async () => {
+    const refused = [
+      await ask('GET', '/documents/former/x'),
+      await ask('GET', `/documents/former/x?snapshot=${ofFormer}`),
+      await ask('POST', '/documents/former/x/restore', { snapshot: ofFormer, revision: null }),
+    ];
+    assert.deepEqual(
+      refused.map(({ status }) => status),
+      [403, 403, 403],
+    );
+    const results: string[] = [];
+    const run = (job: JobRequest): Promise<number> =>
+      runJob(
+        {
+          settings: { storeDatabase: 'couchgate' } as ProcessSettings,
+          couch,
+          target: undefined,
+          repository: () => Promise.resolve(repository),
+          onEvent: () => undefined,
+          onResult: ({ database }) => void results.push(database),
+          signal: AbortSignal.timeout(60_000),
+        },
+        job,
+      );
+    const restore = { kind: 'restore', database: 'former', snapshot: ofFormer, to: 'copy' } as const;
+    for (const job of [restore, { kind: 'verify', database: 'former' }] as const)
+      await assert.rejects(run(job), /credentials of Couchgate/);
+    await run({ kind: 'verify' });
+    assert.deepEqual(
+      results.filter((name) => !name.startsWith('_')),
+      ['fruit'],
     );
   });
 
