@@ -35,6 +35,7 @@ import {
 } from './revocation/revocation-watch.ts';
 import { openPermissions, type PermissionParts } from './permission-services.ts';
 import { type CredentialCheck } from './identity/credential-check.ts';
+import { createCredentialVersions } from './identity/credential-versions.ts';
 import { createStore, type Store } from './couch/store.ts';
 import { type WorkerChannel } from './cluster/worker-channel.ts';
 import { openCredentials, openSessions, openSignUpLimit, type SessionParts } from './session-services.ts';
@@ -140,10 +141,11 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   Object.assign(permissions, overrides.permissionReader);
   const secret = inputs.sessionSecret;
   const passwordHashes = new PasswordHashLimiter();
-  const credentialInputs = { settings, couch, bus, keys, secret, report, passwordHashes };
+  const versions = createCredentialVersions({ ...settings, couch, bus, secret, hashes: passwordHashes });
+  const credentialInputs = { settings, couch, bus, keys, secret, report, passwordHashes, versions };
   const credentials = openCredentials({ ...credentialInputs, ...overrides });
   const { sessionClock: now = Date.now } = overrides;
-  const sessionParts = openSessions({ settings, secret, couch, bus, now });
+  const sessionParts = openSessions({ settings, secret, couch, bus, versions, now });
   const authenticators = overrides.authenticators ?? [
     createDashboardAuthenticator({ ...sessionParts, place: dashboardPlace(settings) }),
     createBasicAuthenticator(credentials),

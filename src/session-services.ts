@@ -3,7 +3,7 @@ import { type Settings } from './config/settings.ts';
 import { type CouchClient } from './couch/client.ts';
 import { CredentialCache } from './identity/credential-cache.ts';
 import { createCredentialCheck, type CredentialCheck } from './identity/credential-check.ts';
-import { createCredentialVersions, type CredentialVersions } from './identity/credential-versions.ts';
+import { type CredentialVersions } from './identity/credential-versions.ts';
 import { type RunningKeyStore } from './identity/key-store.ts';
 import { createAttemptLimit, type AttemptLimit } from './limits/attempt-limit.ts';
 import { type PasswordHashLimiter } from './limits/password-hash-limiter.ts';
@@ -38,6 +38,7 @@ export function openCredentials({
   report,
   refusalQuantumMs,
   passwordHashes,
+  versions,
 }: {
   readonly settings: Settings;
   readonly couch: CouchClient;
@@ -47,13 +48,15 @@ export function openCredentials({
   readonly report: (message: string, fields: object) => void;
   readonly refusalQuantumMs?: number;
   readonly passwordHashes: PasswordHashLimiter;
+  readonly versions: CredentialVersions;
 }): CredentialCheck {
   return createCredentialCheck({
     ...settings,
     ...(refusalQuantumMs === undefined ? {} : { refusalQuantumMs }),
     cache: new CredentialCache(bus),
     keys,
-    users: createUserCheck(couch, createDecoyUser({ couch, bus, secret, report }), passwordHashes),
+    users: createUserCheck(couch, createDecoyUser({ couch, bus, secret, report }), passwordHashes, bus),
+    versions,
     limit: createAttemptLimit(
       {
         attempts: settings.loginFailures,
@@ -72,12 +75,14 @@ export function openSessions({
   secret,
   couch,
   bus,
+  versions,
   now,
 }: {
   readonly settings: Settings;
   readonly secret: Buffer;
   readonly couch: CouchClient;
   readonly bus: RunningInvalidationBus;
+  readonly versions: CredentialVersions;
   readonly now: () => number;
 }): SessionParts {
   return {
@@ -88,7 +93,7 @@ export function openSessions({
       cookie: createDashboardCookie(settings),
       tokens: createSessionTokens({ secret, use: 'dashboard', now }),
     },
-    versions: createCredentialVersions({ ...settings, couch, bus, secret }),
+    versions,
     sessionTimeoutSeconds: settings.sessionTimeoutSeconds,
     now,
   };

@@ -3,7 +3,7 @@ import { type Request, type Response } from 'express';
 import { type Context, known } from '../context.ts';
 import { Forbidden, type HttpError, Unauthorized } from '../http-errors.ts';
 import { writeBasic } from '../identity/basic-credentials.ts';
-import { type Accepted, type CredentialCheck } from '../identity/credential-check.ts';
+import { type Accepted, type CredentialCheck, type Refused } from '../identity/credential-check.ts';
 import { type CredentialVersions } from '../identity/credential-versions.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DashboardCookie } from '../identity/dashboard-cookie.ts';
@@ -14,12 +14,12 @@ import { sendJson } from '../respond.ts';
 import { type Answers } from './index.ts';
 import { type BodyReader } from '../body/read.ts';
 import { localPathIn } from './local-path.ts';
-import { readLogin } from './read-login.ts';
+import { type Login, readLogin } from './read-login.ts';
 
 export interface SessionDeps {
   readonly bodies: BodyReader;
   readonly credentials: CredentialCheck;
-  readonly versions: Pick<CredentialVersions, 'versionOf'>;
+  readonly versions: Pick<CredentialVersions, 'confirm'>;
   readonly sessions: Pick<SessionStore, 'begin' | 'end'>;
   readonly tokens: SessionTokens;
   readonly cookie: SessionCookie;
@@ -81,14 +81,11 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
   const client = known(context.client, 'client');
   const next = localPathIn(query, 'next');
   const fail = localPathIn(query, 'fail');
-  const { name, password } = await readLogin(deps.bodies, req, res);
-  const verdict = await deps.credentials.check(writeBasic(name, password) ?? NO_NAME, client.ip);
-  if (verdict.outcome !== 'accepted') {
-    const error = verdict.outcome === 'refused' ? verdict.error : WRONG;
-    if (verdict.outcome === 'refused' && verdict.login !== undefined)
-      context.outcome.refuseLogin(verdict.login);
-    context.outcome.refuseBy(error, 'credentials');
-    refuseLogin(deps, res, context, error, fail);
+  const verdict = await checkLogin(deps, await readLogin(deps.bodies, req, res), client.ip);
+  if (verdict.outcome === 'refused') {
+    if (verdict.login !== undefined) context.outcome.refuseLogin(verdict.login);
+    context.outcome.refuseBy(verdict.error, 'credentials');
+    refuseLogin(deps, res, context, verdict.error, fail);
     return;
   }
   const { principal } = verdict;
@@ -97,7 +94,7 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
     throw NO_KEYS;
   }
   const { cookie, tokens } = context.isDashboard ? deps.dashboard : deps;
-  const token = tokens.sign(await openSession(deps, verdict));
+  const token = tokens.sign(openSession(deps, verdict));
   context.outcome.change = { action: 'login', name: principal.name };
   context.setAnswerHeader('Set-Cookie', cookie.write(token, client.secure));
   sendJson(
@@ -106,6 +103,26 @@ async function login(deps: SessionDeps, req: Request, res: Response, context: Co
     { ok: true, name: principal.name, roles: rolesShown(principal) },
     locationOf(next),
   );
+}
+
+/**
+ * Checks a sign-in. The check of a user or an owner may be from a cache, or from a node that has not applied
+ * a change yet. The stored hash therefore decides, and the session is bound to it: a session of another hash
+ * would outlive the change (H12.5).
+ */
+async function checkLogin(
+  deps: SessionDeps,
+  { name, password }: Login,
+  ip: string,
+): Promise<Accepted | Refused> {
+  const verdict = await deps.credentials.check(writeBasic(name, password) ?? NO_NAME, ip);
+  if (verdict.outcome === 'none') return { outcome: 'refused', error: WRONG };
+  if (verdict.outcome === 'refused') return verdict;
+  const { kind } = verdict.principal;
+  if (kind !== 'user' && kind !== 'owner') return verdict;
+  const holder = await deps.versions.confirm(kind, name, password);
+  if (holder !== undefined) return { outcome: 'accepted', ...holder };
+  return { outcome: 'refused', error: WRONG, login: { name, reason: 'wrong password' } };
 }
 
 /**
@@ -134,15 +151,14 @@ function clearCookie(deps: SessionDeps, context: Context): void {
   context.setAnswerHeader('Set-Cookie', cookie.write('', known(context.client, 'client').secure));
 }
 
-async function openSession(deps: SessionDeps, { principal, version }: Accepted): Promise<Session> {
+function openSession(deps: SessionDeps, { principal, version }: Accepted): Session {
   if (principal.kind === 'nobody') throw new Error('nobody cannot have a session');
-  const bound = principal.kind === 'key' ? version : await deps.versions.versionOf(principal);
   const now = (deps.now ?? Date.now)();
   return {
     kind: principal.kind,
     name: principal.name,
-    id: deps.sessions.begin(principal),
-    version: bound,
+    id: deps.sessions.begin(),
+    version,
     issuedAt: now,
     expiresAt: now + deps.sessionTimeoutSeconds * 1000,
   };

@@ -18,6 +18,8 @@ export interface Owner {
   readonly password: string;
 }
 
+/** PBKDF2 iterations for the password of the server admin. */
+const OWNER_ITERATIONS = 10_000;
 const ANONYMOUS: Caller = { name: null, roles: [], handler: undefined };
 
 /** Checks credentials against the owner, the `_users` database and the token keys; issues session cookies. */
@@ -27,7 +29,7 @@ export class Authenticator {
   readonly #jwtKeys: JwtKeys;
   readonly #passwords = new PasswordChecker();
   readonly #cookies = new SessionCookies();
-  #ownerDigest: string | undefined = undefined;
+  #ownerHash: string | undefined = undefined;
 
   constructor(databases: Databases, owner: Owner, jwtKeys: JwtKeys) {
     this.#databases = databases;
@@ -56,8 +58,9 @@ export class Authenticator {
    */
   admins(): Readonly<Record<string, string>> {
     const { name, password } = this.#owner;
-    this.#ownerDigest ??= pbkdf2Sync(password, `server admin ${name}`, 10_000, 32, 'sha256').toString('hex');
-    return { [name]: `-pbkdf2:sha256-${this.#ownerDigest}` };
+    const salt = createHash('sha256').update(`server admin ${name}`).digest('hex');
+    this.#ownerHash ??= pbkdf2Sync(password, salt, OWNER_ITERATIONS, 32, 'sha256').toString('hex');
+    return { [name]: `-pbkdf2:sha256-${this.#ownerHash},${salt},${OWNER_ITERATIONS}` };
   }
 
   /** The caller with this name and password; undefined if they are wrong. */

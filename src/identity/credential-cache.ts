@@ -9,7 +9,7 @@ import { type InvalidationBus } from '../invalidation/bus.ts';
 export interface KnownCredentials {
   readonly verdict: Accepted;
   readonly checkedAt: number;
-  /** During an outage of CouchDB, the credentials are not checked again before this time. */
+  /** While CouchDB cannot check the credentials, they are not checked again before this time. */
   holdUntil: number;
   /**
    * Client addresses that sent these credentials. A request from another address is checked again, so that

@@ -9,6 +9,7 @@ import { LOCKED, type AttemptLimit } from '../limits/attempt-limit.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { networkOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
+import { type CredentialVersions } from './credential-versions.ts';
 import { DECOY_NAME } from './decoy-user.ts';
 import { describeRefusedLogin, EXPIRED, type RefusedLogin } from './refused-login.ts';
 import { type UserCheck } from './user-check.ts';
@@ -42,6 +43,7 @@ export interface CredentialCheckOptions {
   readonly cache: CredentialCache;
   readonly keys: Pick<KeyStore, 'verify' | 'holds' | 'recall'>;
   readonly users: UserCheck;
+  readonly versions: Pick<CredentialVersions, 'confirm'>;
   readonly limit: AttemptLimit;
   readonly bus: Pick<InvalidationBus, 'upUntil'>;
   readonly credentialCacheSeconds: number;
@@ -60,7 +62,7 @@ export interface CredentialCheckOptions {
 const WRONG = 'Name or password is incorrect.';
 /** Reserved names, which no principal with credentials can have. */
 const RESERVED_NAMES = new Set(['', 'nobody', DECOY_NAME]);
-/** Time between two checks of cached credentials during an outage of CouchDB. */
+/** Time between two checks of cached credentials that CouchDB cannot check at present. */
 const RECHECK_MS = 1000;
 /** A hash of CouchDB takes up to a third of a second; the rest covers what differs beside it (H12, H23). */
 const REFUSAL_QUANTUM_MS = 500;
@@ -137,7 +139,7 @@ class Checker implements CredentialCheck {
       await this.#delayRefusal(startedAt);
       return refused;
     } catch (error) {
-      if (wasRight && this.#survivesOutage(known, error)) return known.verdict;
+      if (wasRight && (await this.#staysRight(known, given, error))) return known.verdict;
       if (error instanceof TooManyRequests) return this.#described(given.name, error);
       throw error;
     }
@@ -200,7 +202,7 @@ class Checker implements CredentialCheck {
     { name, password, basic }: ParsedCredentials,
     ip: string,
   ): Promise<Accepted | Refused> {
-    const { cache, users } = this.#options;
+    const { cache, users, versions } = this.#options;
     const user = await users.check(name, basic, ip);
     if (user.outcome === 'locked') throw new TooManyRequests(LOCKED, 300);
     const isSettled = cache.isSettled(name);
@@ -208,8 +210,8 @@ class Checker implements CredentialCheck {
       // The name of a server admin is never a user's, even if a `_users` document has it.
       if (isSettled || (await users.isOwnerName(name))) return refuse(WRONG);
     } else if (isSettled || user.principal.kind === 'owner') return accept(user.principal, '');
-    const current = await users.current(name, password);
-    return current === undefined ? refuse(WRONG) : accept(current, '');
+    const current = await versions.confirm('user', name, password);
+    return current === undefined ? refuse(WRONG) : accept(current.principal, '');
   }
 
   /** Delays a refusal to the next multiple of `refusalQuantumMs` since its start. */
@@ -220,17 +222,26 @@ class Checker implements CredentialCheck {
   }
 
   /**
-   * True if an earlier result still applies because CouchDB is unreachable or the name is locked. It applies
-   * for `outageCacheSeconds` after the cache time.
+   * True if an earlier result still applies although CouchDB did not check the password. If the name is
+   * locked, the stored hash decides. If CouchDB is unreachable, the result applies for `outageCacheSeconds`
+   * after the cache time.
    */
-  #survivesOutage(known: KnownCredentials, error: unknown): boolean {
-    const { verdict, checkedAt } = known;
-    if (verdict.principal.kind === 'key') return false;
-    if (!(error instanceof Unavailable || error instanceof TooManyRequests)) return false;
-    const now = this.#now();
-    if (now >= this.#freshUntil(checkedAt) + this.#options.outageCacheSeconds * 1000) return false;
-    known.holdUntil = now + RECHECK_MS;
+  async #staysRight(
+    known: KnownCredentials,
+    { name, password }: ParsedCredentials,
+    error: unknown,
+  ): Promise<boolean> {
+    const { kind } = known.verdict.principal;
+    if (kind !== 'user' && kind !== 'owner') return false;
+    if (error instanceof TooManyRequests) {
+      if ((await this.#options.versions.confirm(kind, name, password)) === undefined) return false;
+    } else if (!(error instanceof Unavailable) || this.#now() >= this.#outageEnd(known)) return false;
+    known.holdUntil = this.#now() + RECHECK_MS;
     return true;
+  }
+
+  #outageEnd({ checkedAt }: KnownCredentials): number {
+    return this.#freshUntil(checkedAt) + this.#options.outageCacheSeconds * 1000;
   }
 }
 

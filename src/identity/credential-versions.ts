@@ -1,24 +1,36 @@
-// Identifies the current password of a user or a server admin by a fingerprint of CouchDB's digest. Sessions
-// are bound to it, so a changed password ends them.
+// Identifies the current password of a user or a server admin by a fingerprint of the hash that CouchDB
+// stores. Sessions are bound to it, so a changed password ends them.
 import { createHmac } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
+import { Unavailable } from '../http-errors.ts';
 import { ReadThrough } from '../invalidation/read-through-cache.ts';
 import { ownerOf, readAdmin, readUserDocument, userIn } from './couch-accounts.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
+import { KnownPasswords } from './known-passwords.ts';
+import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { type Principal } from '../principal/principal.ts';
+import { adminHash, isPasswordOf, type PasswordHash } from './user-password.ts';
+
+export type AccountKind = 'user' | 'owner';
+
+/** A principal with the version of its current password. */
+export interface Holder {
+  readonly version: string;
+  readonly principal: Principal;
+}
 
 export interface CredentialVersions {
   /**
-   * Returns the version of the principal's current password. An empty string = CouchDB stores no digest that
-   * Couchgate can read. Throws `Unavailable`.
+   * Reads the stored hash and compares the password with it. An earlier verdict about the password does not
+   * count, nor one of another node. Undefined = another password, or no such account. Throws `Unavailable`.
    */
-  versionOf(principal: Principal & { readonly kind: 'user' | 'owner' }): Promise<string>;
+  confirm(kind: AccountKind, name: string, password: string): Promise<Holder | undefined>;
   /**
    * Returns the principal with its current roles if `version` is still current, else undefined. A promise
    * means a read from CouchDB; it may reject with `Unavailable`.
    */
   holder(
-    kind: 'user' | 'owner',
+    kind: AccountKind,
     name: string,
     version: string,
   ): Principal | undefined | Promise<Principal | undefined>;
@@ -27,22 +39,21 @@ export interface CredentialVersions {
 
 export interface CredentialVersionsOptions {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly bus: InvalidationBus;
+  readonly bus: Pick<InvalidationBus, 'onMessage' | 'upUntil'>;
   /**
    * Key of the fingerprints. Fingerprints travel in cookies; without a key they would allow offline guessing.
    * All replicas use the same key.
    */
   readonly secret: Buffer;
+  readonly hashes: Pick<PasswordHashLimiter, 'check'>;
   readonly credentialCacheSeconds: number;
   readonly fallbackCacheSeconds: number;
   readonly outageCacheSeconds: number;
   readonly now?: () => number;
 }
 
-/** A principal with the version of its current password. */
-interface Holder {
-  readonly version: string;
-  readonly principal: Principal;
+interface Stored extends Holder {
+  readonly hash: PasswordHash;
 }
 
 /**
@@ -59,30 +70,41 @@ export function createCredentialVersions(options: CredentialVersionsOptions): Cr
     keepSeconds: options.credentialCacheSeconds + options.outageCacheSeconds,
     ...(options.now === undefined ? {} : { now: options.now }),
   };
-  const users = new ReadThrough<Holder | undefined>({
+  const users = new ReadThrough<Stored | undefined>({
     ...cacheOptions,
     read: (name) => readUser(couch, name, toFingerprint),
   });
-  const owners = new ReadThrough<Holder | undefined>({
+  const owners = new ReadThrough<Stored | undefined>({
     ...cacheOptions,
     read: (slot) => readOwner(couch, slot, toFingerprint),
   });
   bus.onMessage((item) => {
     if (item.kind === 'user') users.drop(item.name);
   });
+  const passwords = new KnownPasswords();
+
+  async function matches(account: string, { version, hash }: Stored, password: string): Promise<boolean> {
+    const known = passwords.isCorrect(account, version, password);
+    if (known !== undefined) return known;
+    const isCorrect = await options.hashes.check(() => isPasswordOf(hash, password));
+    if (isCorrect) passwords.store(account, version, password);
+    return isCorrect;
+  }
+
   return {
-    async versionOf({ kind, name }) {
-      if (kind === 'user') return (await users.get(name))?.version ?? '';
-      const slot = await ownerSlot(couch, name);
-      return slot === undefined ? '' : ((await owners.get(slot))?.version ?? '');
+    async confirm(kind, name, password) {
+      const slot = kind === 'user' ? name : await ownerSlot(couch, name);
+      // What is cached may be from before a change.
+      const stored = await (kind === 'user' ? users : owners).refresh(slot);
+      const isHolder = stored !== undefined && (await matches(`${kind} ${slot}`, stored, password));
+      return isHolder ? stored : undefined;
     },
     holder(kind, name, version) {
-      // An owner without a version has no digest to compare with. Such a session is valid until it expires,
-      // and is not renewed.
-      if (version === '') return kind === 'owner' ? ownerOf(name) : undefined;
+      // From before this version of Couchgate, which had sessions without a version.
+      if (version === '') return undefined;
       const found = kind === 'user' ? users.get(name) : owners.get(slotOf(nodeIn(version), name));
       return found instanceof Promise
-        ? found.then((holder) => heldBy(holder, version))
+        ? found.then((stored) => heldBy(stored, version))
         : heldBy(found, version);
     },
     close() {
@@ -99,8 +121,8 @@ function fingerprint(secret: Buffer, digest: string): string {
     .slice(0, 22);
 }
 
-function heldBy(holder: Holder | undefined, version: string): Principal | undefined {
-  return holder?.version === version ? holder.principal : undefined;
+function heldBy(stored: Stored | undefined, version: string): Principal | undefined {
+  return stored?.version === version ? stored.principal : undefined;
 }
 
 type Fingerprint = (digest: string) => string;
@@ -109,12 +131,13 @@ async function readUser(
   couch: Pick<Couch, 'ask'>,
   name: string,
   fingerprint: Fingerprint,
-): Promise<Holder | undefined> {
+): Promise<Stored | undefined> {
   const document = await readUserDocument(couch, name);
   if (document === undefined) return undefined;
-  const { salt, derived_key, password_sha } = document;
+  const { salt, derived_key, password_sha, password_scheme, iterations, pbkdf2_prf } = document;
   const version = fingerprint(JSON.stringify([name, salt, derived_key, password_sha]));
-  return { version, principal: userIn(document, name) };
+  const hash = { salt, derived_key, password_sha, password_scheme, iterations, pbkdf2_prf };
+  return { version, principal: userIn(document, name), hash };
 }
 
 /**
@@ -125,23 +148,23 @@ async function readOwner(
   couch: Pick<Couch, 'ask'>,
   slot: string,
   fingerprint: Fingerprint,
-): Promise<Holder | undefined> {
+): Promise<Stored | undefined> {
   const [node = '', name = ''] = slot.split('\n');
   const digest = await readAdmin(couch, node, name);
-  if (typeof digest !== 'string') return undefined;
-  return { version: `${node} ${fingerprint(JSON.stringify([name, digest]))}`, principal: ownerOf(name) };
+  const hash = adminHash(digest);
+  if (hash === undefined) return undefined;
+  const version = `${node} ${fingerprint(JSON.stringify([name, digest]))}`;
+  return { version, principal: ownerOf(name), hash };
 }
 
-/**
- * Returns the slot of a server admin on the node that answers now. Undefined if the response has no node
- * name, as from the embedded node.
- */
-async function ownerSlot(couch: Pick<Couch, 'ask'>, name: string): Promise<string | undefined> {
+/** Returns the slot of a server admin on the node that answers now. Throws `Unavailable`. */
+async function ownerSlot(couch: Pick<Couch, 'ask'>, name: string): Promise<string> {
   const { status, body } = await couch.ask({ method: 'GET', path: '/_node/_local' });
   const node = status === 200 ? ((body ?? {}) as { name?: unknown }).name : undefined;
-  return typeof node === 'string' && !node.includes(' ') && !name.includes('\n')
-    ? slotOf(node, name)
-    : undefined;
+  if (typeof node === 'string' && !node.includes(' ') && !name.includes('\n')) return slotOf(node, name);
+  throw new Unavailable('Credentials cannot be checked at present.', {
+    detail: `_node/_local answered ${status}`,
+  });
 }
 
 function slotOf(node: string, name: string): string {

@@ -13,8 +13,7 @@ export interface SessionRenewalOptions {
 
 /**
  * Creates the renewal. It returns a token with the same id and credential and a new lifetime; `undefined` =
- * the session is not renewed now. A session with an empty version never is: CouchDB accepted the password,
- * but its version is unknown, so a change of it could not end the session.
+ * the session is not renewed now.
  */
 export function createSessionRenewal({
   tokens,
@@ -25,7 +24,7 @@ export function createSessionRenewal({
   const renewAfterMs = lifetimeMs * RENEW_AFTER;
   return function renewSession(session) {
     const issuedAt = now();
-    if (session.version === '' || issuedAt - session.issuedAt <= renewAfterMs) return undefined;
+    if (issuedAt - session.issuedAt <= renewAfterMs) return undefined;
     return tokens.sign({ ...session, issuedAt, expiresAt: issuedAt + lifetimeMs });
   };
 }

@@ -7,15 +7,13 @@ import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
 import { SESSION_PREFIX } from '../invalidation/outbox.ts';
 import { SWEEP_MS } from '../invalidation/store-bus.ts';
 import { LogoutLimit } from '../limits/logout-limit.ts';
-import { type Principal } from '../principal/principal.ts';
-import { SessionsDuringPasswordChange } from './sessions-during-password-change.ts';
 
 export interface SessionStore {
   /**
    * Returns the id of a new session: 128 random bits. The session is cached as open, so its first use needs
    * no read.
    */
-  begin(principal: Principal): string;
+  begin(): string;
   /** True if the session has ended. A promise means a read from CouchDB; it may reject with `Unavailable`. */
   isEnded(id: string): boolean | Promise<boolean>;
   /**
@@ -73,18 +71,13 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
     await bus.publish({ kind: 'session', id, expiresAt });
   };
   const limit = new LogoutLimit({ keptMs: options.sessionTimeoutSeconds * 1000 + SLACK_MS + SWEEP_MS, now });
-  const recent = new SessionsDuringPasswordChange(now);
   bus.onMessage((item) => {
     if (item.kind === 'session') ended.put(item.id, true);
-    if (item.kind !== 'user') return;
-    // If publishing fails, the outbox of the invalidation bus retries.
-    for (const id of recent.takeSuspects(item.name)) end(id).catch(() => undefined);
   });
   return {
-    begin(principal) {
+    begin() {
       const id = randomBytes(16).toString('base64url');
       ended.put(id, false);
-      recent.begin(id, principal);
       return id;
     },
     isEnded: (id) => ended.get(id),

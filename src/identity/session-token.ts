@@ -9,10 +9,7 @@ export interface Session {
   readonly name: string;
   /** Kept by renewals; DELETE /_session ends the session with this id. */
   readonly id: string;
-  /**
-   * Identifies the credential that started the session; the session ends when it changes. An empty version
-   * cannot be compared, so the session is not renewed.
-   */
+  /** Identifies the credential that started the session; the session ends when it changes. */
   readonly version: string;
   /** Milliseconds since the epoch, rounded down to seconds. */
   readonly issuedAt: number;

@@ -1,5 +1,5 @@
 // Checks the passwords of users and server admins at CouchDB.
-import { hash, randomBytes } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -11,12 +11,14 @@ import {
   readAdmin,
   readUserDocument,
   type UserDocument,
-  userIn,
   userOf,
 } from './couch-accounts.ts';
 import { DECOY_NAME, type DecoyUser } from './decoy-user.ts';
+import { type InvalidationBus } from '../invalidation/bus.ts';
+import { RecentChanges } from '../invalidation/recent-changes.ts';
+import { KnownPasswords } from './known-passwords.ts';
 import { type Principal } from '../principal/principal.ts';
-import { isPasswordOf } from './user-password.ts';
+import { adminHash } from './user-password.ts';
 
 export type UserVerdict =
   | { readonly outcome: 'accepted'; readonly principal: Principal & { readonly kind: 'user' | 'owner' } }
@@ -34,8 +36,6 @@ export interface UserCheck {
   check(name: string, basic: string, ip: string): Promise<UserVerdict>;
   /** The check of a name that is refused in any case, with the same requests. Throws `Unavailable`. */
   refuse(name: string, basic: string, ip: string): Promise<Refusal>;
-  /** Returns the user of the current document if the document has this password. Throws `Unavailable`. */
-  current(name: string, password: string): Promise<Principal | undefined>;
   /** False only if CouchDB reports that it has no server admin of this name. Throws `Unavailable`. */
   isOwnerName(name: string): Promise<boolean>;
   /** True if a user or server admin had this name at its last check. Memory only; it decides nothing. */
@@ -49,7 +49,7 @@ const HASH_TIMEOUT_MS = 30_000;
  * count as an outage.
  */
 const MAX_BASIC_LENGTH = 7000;
-/** Maximum number of names in each memory; the oldest is removed first. */
+/** Names that are remembered as existing. */
 const MAX_KNOWN = 25_000;
 
 const WRONG: Refusal = Object.freeze({ outcome: 'wrong' });
@@ -72,8 +72,10 @@ export function createUserCheck(
   couch: Pick<Couch, 'ask'>,
   decoy: DecoyUser,
   hashes: Pick<PasswordHashLimiter, 'check'>,
+  bus: Pick<InvalidationBus, 'onMessage'>,
 ): UserCheck {
   const known = new KnownPasswords();
+  const changes = forgetChanged(known, bus);
   const existing = new LRUCache<string, true>({ max: MAX_KNOWN });
 
   async function accountOf(name: string): Promise<Account> {
@@ -97,10 +99,12 @@ export function createUserCheck(
   async function check(name: string, basic: string, ip: string): Promise<UserVerdict> {
     const account = await accountOf(name);
     const iterations = await decoy.ensure();
-    if (iterations !== undefined && (!mayBeRight(account) || known.isOther(name, account, basic)))
-      return askDecoy(name, basic, ip);
+    // CouchDB itself caches a correct password for ten minutes; meanwhile it refuses others without a hash.
+    const isWrong = !mayBeRight(account) || known.isCorrect(name, stateOf(account), basic) === false;
+    if (iterations !== undefined && isWrong) return askDecoy(name, basic, ip);
     const verdict = await ask(name, { Authorization: `Basic ${basic}`, 'X-Forwarded-For': ip });
-    if (verdict.outcome === 'accepted') known.store(name, account, basic);
+    // While CouchDB may accept the password before a change, it must not be known as the one of the new hash.
+    if (verdict.outcome === 'accepted' && changes.isSettled(name)) known.store(name, stateOf(account), basic);
     const isCheap = iterations !== undefined && iterationsOf(account) < iterations / 2;
     return verdict.outcome === 'wrong' && isCheap ? askDecoy(name, basic, ip) : verdict;
   }
@@ -117,15 +121,21 @@ export function createUserCheck(
         return (await decoy.ensure()) === undefined ? WRONG : askDecoy(name, basic, ip);
       });
     },
-    async current(name, password) {
-      const document = await readUserDocument(couch, name);
-      if (document === undefined || !(await isPasswordOf(document, password))) return undefined;
-      return userIn(document, name);
-    },
     isOwnerName: async (name) =>
       isPathSegment(name) && (await readAdmin(couch, '_local', name)) !== undefined,
     recall: (name) => existing.has(name),
   };
+}
+
+/** Forgets the passwords of changed users. Returns the changes, which CouchDB may not have applied yet. */
+function forgetChanged(known: KnownPasswords, bus: Pick<InvalidationBus, 'onMessage'>): RecentChanges {
+  const changes = new RecentChanges(Date.now);
+  bus.onMessage((item) => {
+    if (item.kind !== 'user') return;
+    changes.record(item.name);
+    known.forget(item.name);
+  });
+  return changes;
 }
 
 async function readAccount(couch: Pick<Couch, 'ask'>, name: string): Promise<Account> {
@@ -144,35 +154,8 @@ function mayBeRight({ user, admin }: Account): boolean {
 
 /** PBKDF2 iterations of a check; 0 for a digest that costs nothing. */
 function iterationsOf({ user, admin }: Account): number {
-  if (typeof admin === 'string') return admin.startsWith('-pbkdf2') ? Number(admin.split(',')[2] ?? 0) : 0;
-  const { password_scheme: scheme, iterations } = user ?? {};
+  const { password_scheme: scheme, iterations } = adminHash(admin) ?? user ?? {};
   return scheme === 'pbkdf2' && typeof iterations === 'number' ? iterations : 0;
-}
-
-/**
- * Digests of correct passwords, by name. An account has one password, so any other is wrong. CouchDB itself
- * caches a correct password for ten minutes; during that time it refuses others without a hash.
- */
-class KnownPasswords {
-  readonly #known = new Map<string, { readonly state: string; readonly password: string }>();
-  readonly #key = randomBytes(32).toString('hex');
-
-  store(name: string, account: Account, basic: string): void {
-    this.#known.delete(name);
-    const oldest = this.#known.size >= MAX_KNOWN ? this.#known.keys().next() : undefined;
-    if (oldest?.done === false) this.#known.delete(oldest.value);
-    this.#known.set(name, { state: stateOf(account), password: this.#digest(basic) });
-  }
-
-  /** True if the password of the unchanged account is known, and is not this one. */
-  isOther(name: string, account: Account, basic: string): boolean {
-    const known = this.#known.get(name);
-    return known?.state === stateOf(account) && known.password !== this.#digest(basic);
-  }
-
-  #digest(basic: string): string {
-    return hash('sha256', this.#key + hash('sha256', this.#key + basic));
-  }
 }
 
 /** Identifies the stored passwords of an account. */

@@ -77,6 +77,11 @@ export class ReadThrough<T> {
     return this.#reads.get(key)?.promise ?? this.#startRead(key, caller);
   }
 
+  /** Reads the value again, also if a fresh one is cached. Rejects as `get` does. */
+  refresh(key: string): Promise<T> {
+    return this.#startRead(key, undefined);
+  }
+
   /** Stores a value that was just written to CouchDB. */
   put(key: string, value: T): void {
     this.#reads.delete(key);

@@ -24,10 +24,10 @@ function startCheck() {
     users: {
       check: () => Promise.resolve({ outcome: 'wrong' }),
       refuse: () => Promise.resolve({ outcome: 'wrong' }),
-      current: () => Promise.resolve(undefined),
       isOwnerName: () => Promise.resolve(false),
       recall: () => false,
     },
+    versions: { confirm: () => Promise.resolve(undefined) },
     limit: createAttemptLimit(
       {
         attempts: 5,

@@ -206,15 +206,18 @@ const BASIC = (name: string, password: string): string =>
 /** A user check in front of a CouchDB in memory, whose `_users` can refuse writes. */
 function openCheck(documents: Map<string, Record<string, unknown>>, isWritable = true) {
   const checked: string[] = [];
+  /** The passwords that CouchDB accepts. */
+  const accepted = new Set<string>();
   const reports: string[] = [];
   const listeners: ((item: BusMessage) => void)[] = [];
   const clock = { now: 0 };
   const couch = {
     ask({ method, path, headers, body }: CouchRequest) {
       if (path === '/_session') {
-        const { name } = credentialsIn({ headers: { authorization: headers?.['Authorization'] } });
+        const { name, password } = credentialsIn({ headers: { authorization: headers?.['Authorization'] } });
         checked.push(name);
-        return Promise.resolve({ status: 401, body: {} });
+        if (!accepted.has(password)) return Promise.resolve({ status: 401, body: {} });
+        return Promise.resolve({ status: 200, body: { userCtx: { name, roles: [] } } });
       }
       const document = documents.get(decodeURIComponent(path));
       if (method === 'PUT') {
@@ -231,15 +234,35 @@ function openCheck(documents: Map<string, Record<string, unknown>>, isWritable =
       );
     },
   };
+  const bus = { onMessage: (listener: (item: BusMessage) => void) => void listeners.push(listener) };
   const decoy = createDecoyUser({
     couch,
-    bus: { onMessage: (listener) => void listeners.push(listener) },
+    bus,
     secret: Buffer.from('a secret of all replicas'),
     report: (message) => void reports.push(message),
     now: () => clock.now,
   });
-  return { check: createUserCheck(couch, decoy, new PasswordHashLimiter()), checked, reports, clock };
+  const check = createUserCheck(couch, decoy, new PasswordHashLimiter(), bus);
+  const deliver = (item: BusMessage): void => listeners.forEach((listen) => listen(item));
+  return { check, checked, accepted, reports, clock, deliver };
 }
+
+describe('H23: a password that is known to be another', () => {
+  for (const isToldFirst of [true, false])
+    it(`is never the new one after a change, though CouchDB still accepted the old one – told ${isToldFirst ? 'before' : 'after'} that`, async () => {
+      const documents = new Map<string, Record<string, unknown>>();
+      const { check, accepted, deliver } = openCheck(documents);
+      const tell = (): void => deliver({ kind: 'user', name: 'a' });
+      documents.set('/_users/org.couchdb.user:a', { salt: 'new', derived_key: 'new' });
+      accepted.add('old');
+      if (isToldFirst) tell();
+      assert.equal((await check.check('a', BASIC('a', 'old'), '192.0.2.1')).outcome, 'accepted');
+      if (!isToldFirst) tell();
+      accepted.delete('old');
+      accepted.add('new');
+      assert.equal((await check.check('a', BASIC('a', 'new'), '192.0.2.1')).outcome, 'accepted');
+    });
+});
 
 describe('H23: a decoy that cannot be written', () => {
   it('keeps nobody from signing in, is reported once, and is tried again after a minute', async () => {

@@ -1,13 +1,11 @@
-// Pins which sessions are over before their time: those that were ended anywhere, and those begun in the moment in which a password changed.
+// Pins which sessions are over before their time.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type CouchAnswer } from '../../src/couch/couch.ts';
 import { type TooManyRequests, Unavailable } from '../../src/http-errors.ts';
 import { type BusMessage } from '../../src/invalidation/bus.ts';
-import { type Principal } from '../../src/principal/principal.ts';
 import { createSessionStore } from '../../src/identity/session-store.ts';
 
-const user: Principal = { kind: 'user', name: 'alice', roles: [] };
 const MISSING: CouchAnswer = { status: 404, body: { error: 'not_found', reason: 'missing' } };
 
 function open() {
@@ -50,7 +48,7 @@ function open() {
 describe('a session', () => {
   it('that was begun here is open without asking', () => {
     const { store, asked } = open();
-    const ids = [store.begin(user), store.begin(user)];
+    const ids = [store.begin(), store.begin()];
     assert.notEqual(ids[0], ids[1]);
     assert.deepEqual(
       ids.map((id) => store.isEnded(id)),
@@ -79,7 +77,7 @@ describe('a session', () => {
 
   it('that is ended is over here for good, told to all, though the telling fails', async () => {
     const { store, state, told } = open();
-    const id = store.begin(user);
+    const id = store.begin();
     state.publish = Promise.reject(new Unavailable('away'));
     await assert.rejects(store.end(id, 'user alice'), Unavailable);
     assert.equal(store.isEnded(id), true);
@@ -91,7 +89,7 @@ describe('a session', () => {
 
   it('that is ended again is not stored again, unless the first time failed', async () => {
     const { store, state, told } = open();
-    const id = store.begin(user);
+    const id = store.begin();
     state.publish = Promise.reject(new Unavailable('away'));
     await assert.rejects(store.end(id, 'user alice'), Unavailable);
     state.publish = Promise.resolve();
@@ -103,10 +101,10 @@ describe('a session', () => {
   it('cannot be ended while the store keeps 1000 of the same principal – 429, and it stays open', async () => {
     const { store, state, told } = open();
     for (let count = 0; count < 1000; count += 1) {
-      await store.end(store.begin(user), 'user alice');
+      await store.end(store.begin(), 'user alice');
       if (count === 0) state.time += 1000;
     }
-    const id = store.begin(user);
+    const id = store.begin();
     assert.throws(
       () => void store.end(id, 'user alice'),
       (error: TooManyRequests) => {
@@ -118,7 +116,7 @@ describe('a session', () => {
     );
     assert.equal(store.isEnded(id), false);
     assert.equal(told.length, 1000);
-    await store.end(store.begin({ ...user, name: 'bob' }), 'user bob');
+    await store.end(store.begin(), 'user bob');
     state.time += 4_319_000;
     await store.end(id, 'user alice');
     assert.equal(store.isEnded(id), true);
@@ -135,28 +133,5 @@ describe('a session', () => {
       state.answer = answer;
       await assert.rejects(async () => store.isEnded('x'), Unavailable);
     }
-  });
-
-  it('of a user that changes a moment later is ended: it may have been begun with the password before', () => {
-    const { store, state, tell } = open();
-    const id = store.begin(user);
-    const others = [store.begin({ kind: 'key', name: 'alice' }), store.begin({ ...user, name: 'bob' })];
-    state.time += 4999;
-    tell({ kind: 'user', name: 'alice' });
-    assert.equal(store.isEnded(id), true);
-    assert.deepEqual(
-      others.map((other) => store.isEnded(other)),
-      [false, false],
-    );
-  });
-
-  it('of a user that changes later, or had changed before, stays: its password was checked against what is', () => {
-    const { store, state, tell } = open();
-    const old = store.begin(user);
-    state.time += 5000;
-    tell({ kind: 'user', name: 'alice' });
-    const known = store.begin(user);
-    tell({ kind: 'user', name: 'alice' });
-    assert.deepEqual([store.isEnded(old), store.isEnded(known)], [false, false]);
   });
 });

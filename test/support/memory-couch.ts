@@ -1,5 +1,6 @@
 // A CouchDB in memory for Couchgate's own requests. Every database exists. The user `x` and the server admin
 // `admin` exist, both with password `y`.
+import { createHash } from 'node:crypto';
 import { type CouchClient } from '../../src/couch/client.ts';
 import { type CouchAnswer, type CouchRequest } from '../../src/couch/couch.ts';
 import { SimulatedCluster } from './simulated-cluster.ts';
@@ -11,7 +12,10 @@ export interface MemoryCouch extends CouchClient {
   readonly grants: Map<string, readonly string[]>;
 }
 
-const USER = { _id: 'org.couchdb.user:x', name: 'x', roles: [], salt: 's', derived_key: 'd' };
+const PASSWORD_SHA = createHash('sha1').update('ys').digest('hex');
+const HASH = { password_scheme: 'simple', salt: 's', password_sha: PASSWORD_SHA };
+const USER = { _id: 'org.couchdb.user:x', name: 'x', roles: [], ...HASH };
+const ADMIN_HASH = `-hashed-${PASSWORD_SHA},s`;
 const ADMIN = { name: 'admin', roles: ['_admin'] };
 const SIGNED_IN: Readonly<Record<string, object>> = {
   [`Basic ${Buffer.from('x:y').toString('base64')}`]: USER,
@@ -61,8 +65,8 @@ export function memoryCouch(): MemoryCouch {
       return userCtx === undefined ? WRONG : { status: 200, body: { userCtx } };
     }
     if (path === '/_node/_local') return { status: 200, body: { name: 'node@memory' } };
-    if (path === '/_node/node%40memory/_config/admins/admin') return { status: 200, body: '-pbkdf2-' };
-    if (path === '/_node/_local/_config/admins') return { status: 200, body: { admin: '-pbkdf2-' } };
+    if (path === '/_node/node%40memory/_config/admins/admin') return { status: 200, body: ADMIN_HASH };
+    if (path === '/_node/_local/_config/admins') return { status: 200, body: { admin: ADMIN_HASH } };
     if (path === '/_replicator/_all_docs') {
       const { keys } = body as { readonly keys: readonly string[] };
       return { status: 200, body: { rows: keys.map((key) => ({ key, error: 'not_found' })) } };
