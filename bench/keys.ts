@@ -25,6 +25,7 @@ export async function addKeys(
         name,
         rev: '',
         digests: [digestPassword(password)],
+        rotations: 0,
         until: Infinity,
         label: null,
         createdBy: 'bench',

@@ -26,6 +26,11 @@ export interface DocumentPage {
   readonly next: string | undefined;
 }
 
+export interface ReadOptions {
+  readonly conflicts?: boolean;
+  readonly rev?: string;
+}
+
 export interface Store {
   /** True while the change feed of the store is up. */
   readonly up: boolean;
@@ -36,10 +41,10 @@ export interface Store {
   /** Called when the feed goes up or down. */
   onState(listener: (up: boolean) => void): void;
   /**
-   * Reads a document; `undefined` = missing or deleted. `conflicts` = with its other leaves as `_conflicts`.
-   * Throws `Unavailable`, as do all functions below.
+   * Reads a document; `undefined` = missing or deleted. `conflicts` = with its other leaves as `_conflicts`;
+   * `rev` = that revision, if it is still there. Throws `Unavailable`, as do all functions below.
    */
-  read(id: string, options?: { readonly conflicts: boolean }): Promise<StoredDocument | undefined>;
+  read(id: string, options?: ReadOptions): Promise<StoredDocument | undefined>;
   write(document: StoredDocument): Promise<WriteOutcome>;
   /** Writes the documents that do not conflict; conflicts are ignored. */
   writeAll(documents: readonly StoredDocument[]): Promise<void>;
@@ -109,12 +114,9 @@ class CouchStore implements Store {
     this.#feed?.close();
   }
 
-  async read(id: string, { conflicts = false } = {}): Promise<StoredDocument | undefined> {
-    const path = this.#pathOf(id);
-    const answer = await this.#couch.ask({
-      method: 'GET',
-      path: conflicts ? `${path}?conflicts=true` : path,
-    });
+  async read(id: string, { conflicts = false, rev }: ReadOptions = {}): Promise<StoredDocument | undefined> {
+    const query = rev !== undefined ? `?rev=${rev}` : conflicts ? '?conflicts=true' : '';
+    const answer = await this.#couch.ask({ method: 'GET', path: this.#pathOf(id) + query });
     if (answer.status === 404) return undefined;
     return expect(answer, 200) as StoredDocument;
   }

@@ -4,7 +4,8 @@ import { LRUCache } from 'lru-cache';
 import { Unavailable, TooBusy } from '../http-errors.ts';
 import { InternalReadLimiter } from '../limits/internal-read-limiter.ts';
 import { type Store } from '../couch/store.ts';
-import { changesAccess, KEY, type KeyRecord, parseKey, REVOKED } from './key-document.ts';
+import { changesAccess, type KeyRecord, REVOKED } from './key-document.ts';
+import { readKey } from './key-leaves.ts';
 import { changeIn, joinChanges, type KeyChange, KnownKey, type ReadFacts } from './known-key.ts';
 
 export interface KeyCacheOptions {
@@ -206,14 +207,14 @@ export class KeyCache {
     const { store, now, fallbackMs } = this.#options;
     const at = now();
     const facts: ReadFacts = { at, feedEpoch: this.#feedEpoch, isCovered: at >= this.#coveredFrom };
-    const readBoth = () => Promise.all([store.read(KEY + name), store.read(REVOKED + name)]);
+    const readBoth = () => Promise.all([readKey(store, name), store.read(REVOKED + name)]);
     this.#reads += 1;
     // Keys in use are read without a queue: there are few of them, and nobody can guess them.
     const isKept = this.#kept.peek(name) !== undefined;
     const [key, revocation] = await (isKept ? readBoth() : this.#limiter.run(caller, readBoth));
     // An invalidation during the read: the result may be from before the change.
     if (this.#reading.get(name) !== reading) return this.find(name, caller);
-    const known = new KnownKey(key && parseKey(key), revocation !== undefined, facts);
+    const known = new KnownKey(key?.record, revocation !== undefined, facts);
     known.catchUp(this.#changes.peek(name), fallbackMs);
     if (reading.change !== undefined) known.apply(reading.change);
     this.#store(name, known);

@@ -19,6 +19,8 @@ export interface KeyRecord {
   readonly name: string;
   readonly rev: string;
   readonly digests: readonly Digest[];
+  /** Number of rotations: of racing states, the one with the newest password counts. */
+  readonly rotations: number;
   /** Milliseconds since the epoch; Infinity = does not expire. */
   readonly until: number;
   readonly label: string | null;
@@ -37,11 +39,12 @@ export interface CachedKey {
  * counts as expired.
  */
 export function parseKey(document: StoredDocument): KeyRecord {
-  const { label, created_by, created_at, digests } = document;
+  const { label, created_by, created_at, digests, rotations } = document;
   return {
     name: document._id.slice(KEY.length),
     rev: document._rev ?? '',
     digests: Array.isArray(digests) ? digests.flatMap(parseDigest) : [],
+    rotations: typeof rotations === 'number' ? rotations : 0,
     until: parseTime(document['expires_at']),
     label: typeof label === 'string' ? label : null,
     createdBy: typeof created_by === 'string' ? created_by : '',
@@ -58,6 +61,7 @@ export function writeKey(record: KeyRecord): StoredDocument {
     created_by: record.createdBy,
     created_at: record.createdAt,
     expires_at: formatTime(record.until),
+    ...(record.rotations === 0 ? {} : { rotations: record.rotations }),
     digests: record.digests.map(({ salt, digest, until }) => ({
       salt,
       digest,

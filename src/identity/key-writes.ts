@@ -4,7 +4,8 @@ import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type NewKey, type KeyStore } from './api-key.ts';
 import { type KeyCache } from './key-cache.ts';
-import { formatTime, KEY, type KeyRecord, parseKey, REVOKED, writeKey } from './key-document.ts';
+import { formatTime, KEY, type KeyRecord, REVOKED, writeKey } from './key-document.ts';
+import { readKey } from './key-leaves.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { digestPassword, isKeyShaped, makeKeyName, makePassword } from './secret.ts';
 import { type Store } from '../couch/store.ts';
@@ -48,6 +49,7 @@ export class KeyWrites {
         name,
         rev: '',
         digests: [digestPassword(password)],
+        rotations: 0,
         until: properties.expiresAt === null ? Infinity : Date.parse(properties.expiresAt),
         label: properties.label,
         createdBy: properties.by,
@@ -111,6 +113,7 @@ export class KeyWrites {
       return {
         ...record,
         digests: [added, ...old.filter(({ until }) => until > now)].slice(0, MAX_PASSWORDS),
+        rotations: record.rotations + 1,
       };
     });
     if (changed === undefined) return undefined;
@@ -125,7 +128,10 @@ export class KeyWrites {
     return { password, oldValidUntil: formatTime(oldUntil) ?? '' };
   }
 
-  /** Edits a `key:` document, and retries after a conflict. Undefined = no such key, or a revoked one. */
+  /**
+   * Edits a `key:` document, and retries after a conflict. Other leaves are in what is written, so they are
+   * removed. Undefined = no such key, or a revoked one.
+   */
   async #update(
     name: string,
     edit: (record: KeyRecord) => KeyRecord,
@@ -134,14 +140,17 @@ export class KeyWrites {
     const { store } = this.#options;
     if (!isKeyShaped(name)) return undefined;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      const [document, revocation] = await Promise.all([store.read(KEY + name), store.read(REVOKED + name)]);
-      if (document === undefined || (revocation !== undefined && !revokedToo)) return undefined;
-      const before = parseKey(document);
+      const [read, revocation] = await Promise.all([readKey(store, name), store.read(REVOKED + name)]);
+      if (read === undefined || (revocation !== undefined && !revokedToo)) return undefined;
+      const { record: before, losers } = read;
       const edited = edit(before);
       const written = await store.write(writeKey(edited));
       if (written.outcome === 'conflict') continue;
       const after = { ...edited, rev: written.rev };
       this.#cache.wrote(after);
+      const removed = losers.map((rev) => ({ _id: KEY + name, _rev: rev, _deleted: true }));
+      // Without a quorum, the write may be lost. A leaf that stays does no harm.
+      if (written.quorum && removed.length > 0) await store.writeAll(removed).catch(() => undefined);
       return { before, after, quorum: written.quorum };
     }
     throw new Unavailable('Other requests change this API key at present; try again.');

@@ -1,5 +1,6 @@
 // The state of one name in memory, and how a change of the store brings it up to date.
 import { type ChangeRow } from '../couch/couch.ts';
+import { losersIn } from './key-leaves.ts';
 import { type StoredDocument } from '../couch/store.ts';
 import { type CachedKey, isNewer, KEY, type KeyRecord, parseKey, REVOKED } from './key-document.ts';
 
@@ -16,7 +17,7 @@ export interface KeyChange {
 
 /**
  * Reads a row of the feed. `undefined` = not about a key. A name without `change` must be read again: its
- * revocation was removed, or the row does not say which revision was deleted.
+ * revocation was removed, the row does not say which revision was deleted, or there are several leaves.
  */
 export function changeIn(
   { id, deleted, doc }: ChangeRow,
@@ -29,7 +30,8 @@ export function changeIn(
   if (!id.startsWith(KEY)) return undefined;
   const name = id.slice(KEY.length);
   const rev = typeof doc?.['_rev'] === 'string' ? doc['_rev'] : '';
-  if (rev === '') return { name, change: undefined };
+  // Beside the winner, other leaves count too.
+  if (rev === '' || losersIn(doc ?? {}).length > 0) return { name, change: undefined };
   const record = deleted ? undefined : parseKey(doc as StoredDocument);
   return { name, change: { rev, record, revoked: false, at } };
 }

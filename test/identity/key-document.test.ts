@@ -7,6 +7,7 @@ const record = {
   name: makeKeyName(),
   rev: '1-abc',
   digests: [digestPassword(makePassword()), digestPassword(makePassword(), Date.UTC(2030, 0, 1))],
+  rotations: 3,
   until: Infinity,
   label: 'reports',
   createdBy: 'owner',
