@@ -40,20 +40,21 @@ export interface BackupContext {
   readonly target?: SecondCluster | undefined;
 }
 
-/** The database was deleted and made again during the run. */
-class Recreated extends BackupError {}
+/**
+ * What is unfinished cannot be continued: the database was deleted and made again during the run, or what an
+ * earlier run left is damaged.
+ */
+class MustBeginAgain extends BackupError {}
 
 /**
  * Makes a snapshot and returns it. `complete` is false if something could not be read. Throws `Cancelled`
  * after an abort, `NoDatabase` if the database vanished; what was read stays for the next run.
  */
 export async function backupDatabase(context: BackupContext, database: string): Promise<Snapshot> {
-  const run = new DatabaseRun(context, database);
   try {
-    return await run.make();
+    return await new DatabaseRun(context, database).make();
   } catch (error) {
-    if (error instanceof Damaged && run.isResumed) noticeDropped(context, database, error);
-    else if (!(error instanceof Recreated)) throw error;
+    if (!(error instanceof MustBeginAgain)) throw error;
     await removePartial(context.repository, database);
     return new DatabaseRun(context, database).make();
   }
@@ -66,8 +67,6 @@ class DatabaseRun {
   readonly #writer: LeafWriter;
   /** The open index files: the changes are compared with the parent's twice, when read and when counted. */
   readonly #indexFiles = new Map<string, IndexReader>();
-  #isResumed = false;
-
   /** Bytes stored since the run began or went on. */
   #storedBytes = 0;
   /** What the earlier part of the run stored; undefined if it did not count. */
@@ -81,11 +80,6 @@ class DatabaseRun {
     this.#writer = new LeafWriter(repository);
   }
 
-  /** True if it continues a run that did not end. */
-  get isResumed(): boolean {
-    return this.#isResumed;
-  }
-
   async make(): Promise<Snapshot> {
     const { repository, onEvent } = this.#context;
     const info = await this.#source.info();
@@ -95,7 +89,6 @@ class DatabaseRun {
     );
     const parent = usableParent(snapshots.at(-1), info);
     const partial = await usablePartial(this.#context, this.#database, parent, info);
-    this.#isResumed = partial !== undefined;
     let state: PartialRun = partial ?? {
       format: 1,
       database: this.#database,
@@ -119,6 +112,10 @@ class DatabaseRun {
       state = await this.#readChanges(state);
       if (state.purge_seq !== info.purge_seq) state = await this.#removePurged(state, info.purge_seq);
       return await this.#finish(state, info, parent);
+    } catch (error) {
+      if (!(error instanceof Damaged) || partial === undefined) throw error;
+      noticeDropped(this.#context, this.#database, error);
+      throw new MustBeginAgain(error.message);
     } finally {
       await this.#writer.discard();
     }
@@ -197,7 +194,9 @@ class DatabaseRun {
     const security = await this.#source.security();
     const now = await this.#source.info();
     if (now.instance_start_time !== state.instance_start_time)
-      throw new Recreated(`The database ${this.#database} was deleted and made again during its backup.`);
+      throw new MustBeginAgain(
+        `The database ${this.#database} was deleted and made again during its backup.`,
+      );
     const index = await compactChain(repository, state.index);
     const counts = await this.#count(state, index, parent);
     const finished = new Date();
