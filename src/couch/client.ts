@@ -3,7 +3,7 @@
 import { Agent } from 'undici';
 import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
 import { exchange, type Outcome } from './exchange.ts';
-import { ANSWER_TOO_LARGE, type CouchFailure, unavailable } from './failure.ts';
+import { ANSWER_TOO_LARGE, type CouchFailure, isBroken, MAX_BROKEN, unavailable } from './failure.ts';
 import { follow } from './follow.ts';
 import { HttpPool } from './http-exchange.ts';
 import { InternalReadLimiter, type InternalReadLimits } from '../limits/internal-read-limiter.ts';
@@ -42,11 +42,6 @@ export interface CouchClient extends Couch {
  */
 const CONNECTIONS = 64;
 const MAX_ATTEMPTS = 5;
-/**
- * Connections that may break after a request was sent on them. A document of a client could end the node that
- * reads it, and then every other one (H15).
- */
-const MAX_BROKEN = 2;
 /** Half of the connections is reserved for requests without a caller. */
 const READS: InternalReadLimits = { atOnce: CONNECTIONS / 2, waiting: 1024, share: 1 };
 
@@ -123,7 +118,7 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     // applied twice.
     const isRead = request.method === 'GET' || request.method === 'HEAD' || request.repeatable === true;
     if (failure.reason === ANSWER_TOO_LARGE) throw unavailable(failure);
-    if (!outcome.answered && failure.reached === 'sent' && failure.reason !== 'timeout') broken += 1;
+    if (isBroken(failure)) broken += 1;
     const mayAskAgain = failure.reached === 'unsent' || (isRead && broken < MAX_BROKEN);
     if (!mayAskAgain) throw unavailable(failure);
   }

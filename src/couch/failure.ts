@@ -23,6 +23,17 @@ export interface CouchFailure {
   readonly reason: string;
 }
 
+/**
+ * Connections that may break after a request was sent on them. A request that ends a node would otherwise end
+ * every node in turn (H15.11). Pinned by test/hostile/h15-deadly-reads.test.ts.
+ */
+export const MAX_BROKEN = 2;
+
+/** True if the node closed the connection although the request was sent. */
+export function isBroken({ reached, reason }: CouchFailure): boolean {
+  return reached === 'sent' && reason !== 'timeout' && !reason.startsWith('status ');
+}
+
 /** Returns `host:port` of a node URL, without credentials. */
 export function nodeName(url: string): string {
   return new URL(url).host;

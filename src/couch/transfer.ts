@@ -9,6 +9,8 @@ import {
   AnswerTooLarge,
   codeOf,
   describeFailure,
+  isBroken,
+  MAX_BROKEN,
   nodeName,
   type CouchFailure,
   unavailable,
@@ -52,6 +54,11 @@ export interface TransferRequest {
    * because such a text can end the answer and begin another one (H3).
    */
   readonly isHeadForeign?: boolean;
+  /**
+   * Its answer may take more memory than a node has: it is given up after two broken connections. The caller
+   * asks for less then, and may wait for the end of an outage with another request.
+   */
+  readonly mayEndNode?: boolean;
   /** Takes content as it is stored, where CouchDB has it compressed. */
   readonly acceptGzip?: boolean;
   /** Aborts the exchange. */
@@ -177,6 +184,7 @@ class Transfer implements CouchTransfer {
     let tried = new Set<string>();
     let failure: CouchFailure | undefined;
     let invalid = 0;
+    let broken = 0;
     for (let pauseMs = FIRST_PAUSE_MS; ;) {
       const node = this.#options.pickNode(tried)?.url;
       if (node === undefined) {
@@ -193,6 +201,8 @@ class Transfer implements CouchTransfer {
       failure = result.failure;
       // Once more: what is wrong may be left on a kept connection by the answer before.
       if (isInvalid(failure) && (invalid += 1) === 2) throw refusalOf(failure);
+      if (request.mayEndNode === true && isBroken(failure) && (broken += 1) === MAX_BROKEN)
+        throw refusalOf(failure);
       // A write that a node may have received is not repeated, unless a second one changes nothing.
       const isRead = request.method === 'GET' || request.repeatable === true;
       if (failure.reached === 'sent' && !isRead) throw refusalOf(failure);

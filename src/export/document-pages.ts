@@ -95,7 +95,7 @@ async function* listedRows(
     const extra = last === undefined ? 0 : 1;
     const bytes = await size.read((rows, maxBytes) => {
       const path = `${databasePath(database)}/_all_docs?include_docs=true${more}&limit=${rows + extra}`;
-      return couch.ask({ method: 'POST', path, body, repeatable: true, signal }, maxBytes);
+      return couch.ask({ method: 'POST', path, body, repeatable: true, mayEndNode: true, signal }, maxBytes);
     });
     const { rows } = (await valueOf(bytes)) as { readonly rows?: readonly ListedRow[] };
     if (!Array.isArray(rows)) throw notAList();
@@ -118,7 +118,7 @@ async function* changedRows(
     const bytes = await size.read((rows, maxBytes) => {
       const query = `?include_docs=true${more}&limit=${rows}&since=${encodeURIComponent(since)}`;
       return couch.ask(
-        { method: 'GET', path: `${databasePath(database)}/_changes${query}`, signal },
+        { method: 'GET', path: `${databasePath(database)}/_changes${query}`, mayEndNode: true, signal },
         maxBytes,
       );
     });
@@ -168,7 +168,7 @@ async function readLeaf(
 ): Promise<{ readonly document: ExportedDocument | undefined; readonly bytes: number }> {
   const path = `${databasePath(database)}/_bulk_get`;
   const body = JSON.stringify({ docs: [{ id, rev }] });
-  const answer = await couch.ask({ method: 'POST', path, body, repeatable: true, signal });
+  const answer = await couch.ask({ method: 'POST', path, body, repeatable: true, mayEndNode: true, signal });
   if (answer.status !== 200) throw refusalOf(answer.status);
   const { results } = (await valueOf(answer.bytes)) as {
     readonly results: readonly { readonly docs: readonly { readonly ok?: ExportedDocument }[] }[];

@@ -12,7 +12,7 @@ import { abortAnswer } from '../respond.ts';
 import { requireStillPermitted, revoked } from '../revocation/after-wait.ts';
 import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
 import { type RunningExchange, type RunningExchanges } from '../revocation/running-exchanges.ts';
-import { codeOf } from '../couch/failure.ts';
+import { codeOf, MAX_BROKEN } from '../couch/failure.ts';
 import { NodeTimeout } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type AnswerListener } from './answer-body.ts';
@@ -37,12 +37,6 @@ export interface ExchangeServices extends AnswerServices, StreamServices, BodyLi
 }
 
 type Allowed = Extract<Decision, { allow: true }>;
-
-/**
- * Connections that may break after a request was sent on them. A request that ends a node would otherwise end
- * every node in turn (H15). Pinned by test/hostile/h15-deadly-reads.test.ts.
- */
-const MAX_BROKEN = 2;
 
 export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
   readonly caller: string;
