@@ -6,6 +6,7 @@ import { type DocumentReader, type WantedDocument } from './document-reader.ts';
 import { type IndexRef } from './index-file.ts';
 import { type LeafWriter } from './leaf-writer.ts';
 import { rest, type Pace } from './pace.ts';
+import { PageGroups } from './page-groups.ts';
 import { type Problem } from './snapshot.ts';
 import { type ChangeRow, type ChangesPage, type DatabaseSource } from './source.ts';
 
@@ -26,7 +27,6 @@ export interface ChangeReaderDeps {
 /** A batch ends after so many characters or documents, so that a crash loses little. */
 const BATCH_CHARACTERS = 8 * 1024 * 1024;
 const BATCH_DOCUMENTS = 5000;
-const MAX_IDS = 500;
 /** Index blocks that are read at the same time. */
 const LOOKUPS = 32;
 
@@ -45,7 +45,6 @@ export class ChangeReader {
   #documents = 0;
   #bytes = 0;
   #pending = 0;
-  #answerBytesPerDocument = 2000;
 
   constructor(deps: ChangeReaderDeps, since: string) {
     this.#deps = deps;
@@ -101,15 +100,14 @@ export class ChangeReader {
     const wanted = await this.#wanted([...newest.values()].sort((a, b) => compare(a.id, b.id)));
     const page = { since, open: 0, started: false };
     this.#pages.push(page);
-    for (let at = 0; at < wanted.length;) {
-      const { signal, pace, writer } = this.#deps;
+    const { signal, pace, writer } = this.#deps;
+    const groups = new PageGroups(wanted, pace);
+    while (!groups.areTaken) {
       while (this.#running.size >= pace.concurrency) await Promise.race(this.#running);
       if (this.#failure !== undefined) throw this.#failure.error;
       if (signal?.aborted === true) return false;
-      const group = wanted.slice(at, at + this.#groupSize());
-      at += group.length;
       page.open += 1;
-      this.#start(group, page);
+      this.#start(groups.next(), groups, page);
       if (writer.bytes >= BATCH_CHARACTERS || writer.documents >= BATCH_DOCUMENTS) await this.#endBatch();
     }
     page.started = true;
@@ -130,14 +128,9 @@ export class ChangeReader {
     return wanted;
   }
 
-  #groupSize(): number {
-    const fitting = Math.floor(this.#deps.pace.answerBytes / this.#answerBytesPerDocument);
-    return Math.min(MAX_IDS, Math.max(1, fitting));
-  }
-
-  #start(group: readonly WantedDocument[], page: { open: number }): void {
+  #start(group: readonly WantedDocument[], groups: PageGroups<WantedDocument>, page: { open: number }): void {
     for (const { id } of group) this.#unread.add(id);
-    const work = this.#readGroup(group).then(
+    const work = this.#readGroup(group, groups).then(
       () => {
         page.open -= 1;
         for (const { id } of group) this.#unread.delete(id);
@@ -159,7 +152,7 @@ export class ChangeReader {
     }
   }
 
-  async #readGroup(group: readonly WantedDocument[]): Promise<void> {
+  async #readGroup(group: readonly WantedDocument[], groups: PageGroups<WantedDocument>): Promise<void> {
     const { reader, writer, pace, signal, onProblem, onProgress } = this.#deps;
     const begin = performance.now();
     const outcomes = await reader.read(group);
@@ -167,22 +160,23 @@ export class ChangeReader {
     const stored = [];
     for (const [at, outcome] of outcomes.entries()) {
       const { id } = outcome;
+      const document = group[at];
       this.#problems.delete(id);
       if ('problem' in outcome) {
         const problem = { id, reason: outcome.problem };
         this.#problems.set(id, problem);
         onProblem(problem);
       } else if ('gone' in outcome) {
-        if (group[at]?.known !== undefined) writer.remove(id);
+        if (document?.known !== undefined) writer.remove(id);
       } else {
         bytes += outcome.bytes;
         stored.push(outcome);
+        groups.wasRead(document, outcome.bytes);
       }
     }
     await writer.add(stored);
     this.#documents += group.length;
     this.#bytes += bytes;
-    this.#answerBytesPerDocument = Math.max(100, (this.#answerBytesPerDocument + bytes / group.length) / 2);
     onProgress(this.#documents, this.#bytes, this.#pending);
     await rest(pace, performance.now() - begin, signal);
   }

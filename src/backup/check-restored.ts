@@ -11,6 +11,8 @@ import { DocumentReader } from './document-reader.ts';
 import { type OnEvent } from './events.ts';
 import { IndexWriter, type IndexedLeaf, type IndexEntry, type IndexRef } from './index-file.ts';
 import { type LeafToStore } from './leaf-writer.ts';
+import { BESIDE_CLIENTS } from './pace.ts';
+import { PageGroups } from './page-groups.ts';
 import { Repository } from './repository.ts';
 import { type Problem, type Snapshot } from './snapshot.ts';
 import { DatabaseSource } from './source.ts';
@@ -21,7 +23,6 @@ export interface CheckOutcome {
   readonly differences: readonly Problem[];
 }
 
-const READ_AT_ONCE = 200;
 const INDEX_ENTRIES = 50_000;
 const MAX_DIFFERENCES = 1000;
 const NOWHERE = { pack: '', offset: 0, length: 0, line: 0 };
@@ -70,12 +71,14 @@ async function indexOf(
     entries = [];
   };
   for (let page = await source.changes('0'); page.rows.length > 0; page = await source.changes(page.since)) {
-    for (let at = 0; at < page.rows.length; at += READ_AT_ONCE) {
-      const rows = new Map(page.rows.slice(at, at + READ_AT_ONCE).map((row) => [row.id, row]));
-      const wanted = [...rows.values()].map((row) => ({ ...row, known: undefined }));
+    const rows = new Map(page.rows.map((row) => [row.id, { ...row, known: undefined }]));
+    const groups = new PageGroups([...rows.values()], BESIDE_CLIENTS);
+    while (!groups.areTaken) {
+      const wanted = groups.next();
       for (const outcome of await reader.read(wanted)) {
         if ('problem' in outcome) problems.push({ id: outcome.id, reason: outcome.problem });
         if (!('leaves' in outcome)) continue;
+        groups.wasRead(rows.get(outcome.id), outcome.bytes);
         bytes += outcome.bytes;
         entries.push({ id: outcome.id, leaves: outcome.leaves.map(indexed) });
       }

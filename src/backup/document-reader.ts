@@ -11,10 +11,11 @@ import { InlineAttachments } from './inline-attachments.ts';
 import { storeLargeDocument } from './large-document.ts';
 import { type LeafToStore } from './leaf-writer.ts';
 import { paced, type Pace } from './pace.ts';
+import { hasFewLeaves } from './page-groups.ts';
 import { type PackWriter } from './pack.ts';
 import { Patience } from './patience.ts';
 import { type Repository } from './repository.ts';
-import { type DatabaseSource } from './source.ts';
+import { type DatabaseSource, type ReadOptions } from './source.ts';
 import { isStorable } from './storable.ts';
 
 /** A document to read, with what the repository has of it. */
@@ -58,24 +59,29 @@ export class DocumentReader {
 
   /** Returns one outcome for each document. Throws only if nothing at all can be read or written. */
   async read(wanted: readonly WantedDocument[]): Promise<readonly DocumentOutcome[]> {
-    const reads = await this.#readAll(wanted.map(({ id }) => id));
+    const together = wanted.filter(hasFewLeaves).map(({ id }) => id);
+    const reads = await this.#patiently((options) => this.#source.leaves(together, options));
+    const readById = new Map(reads.map((read) => [read.id, read]));
     const outcomes: DocumentOutcome[] = [];
-    for (const [at, document] of wanted.entries()) {
-      const read = reads[at] ?? { id: document.id, error: 'CouchDB returned no result' };
+    for (const document of wanted) {
+      const read = readById.get(document.id);
       outcomes.push(storableOr(plainOutcome(document, read) ?? (await this.#guarded(document, read))));
     }
     return outcomes;
   }
 
-  async #readAll(ids: readonly string[]): Promise<readonly DocumentRead[]> {
+  /** Reads for as long as patience is left, of which a failure takes its time. */
+  async #patiently(
+    read: (options: ReadOptions) => Promise<readonly DocumentRead[]>,
+  ): Promise<readonly DocumentRead[]> {
     const begin = performance.now();
-    const reads = await this.#source.leaves(ids, { patienceMs: this.#patience.forReadMs });
-    if (reads.some((read) => 'error' in read)) this.#patience.spent(performance.now() - begin);
+    const reads = await read({ patienceMs: this.#patience.forReadMs });
+    if (reads.some((one) => 'error' in one)) this.#patience.spent(performance.now() - begin);
     return reads;
   }
 
   /** A fault that one document causes must not end the backup of the others (H39.2). */
-  async #guarded(document: WantedDocument, read: DocumentRead): Promise<DocumentOutcome> {
+  async #guarded(document: WantedDocument, read: DocumentRead | undefined): Promise<DocumentOutcome> {
     try {
       return await this.#document(document, read);
     } catch (error) {
@@ -86,10 +92,11 @@ export class DocumentReader {
   }
 
   /** Stores one document. Reads it again if it, or one of its attachments, could not be read. */
-  async #document(document: WantedDocument, first: DocumentRead): Promise<DocumentOutcome> {
+  async #document(document: WantedDocument, first: DocumentRead | undefined): Promise<DocumentOutcome> {
     const { id } = document;
-    let read: DocumentRead = first;
     let { revs } = document;
+    if (revs.length === 0) revs = await this.#source.leafRevisions(id);
+    let read = first ?? (await this.#alone(id, revs));
     for (let attempt = 1; ; attempt += 1) {
       const missing = missingRevs(revs, read);
       if (missing.length > 0) read = await this.#byRevision(id, missing, read);
@@ -103,11 +110,17 @@ export class DocumentReader {
         revs = await this.#source.leafRevisions(id);
         if (isMissing(problem) && revs.length === 0) return { id, gone: true } as const;
         if (!mayPass && 'leaves' in read && hasSame(revs, read.leaves)) return { id, problem };
-        [read = first] = await this.#source.leaves([id], { patienceMs: this.#patience.forReadMs });
+        read = await this.#source.document(id, revs, { patienceMs: this.#patience.forReadMs });
         return undefined;
       });
       if (again !== undefined) return again;
     }
+  }
+
+  /** Reads a document that has many leaves, or of which the feed did not name them. */
+  async #alone(id: string, revs: readonly string[]): Promise<DocumentRead> {
+    const [read] = await this.#patiently(async (options) => [await this.#source.document(id, revs, options)]);
+    return read ?? { id, error: 'CouchDB returned no result' };
   }
 
   /** `mayPass` = another attempt may succeed although the document is the same. */
@@ -192,8 +205,11 @@ function hasSame(revs: readonly string[], leaves: readonly LeafText[]): boolean 
 }
 
 /** The outcome of a document that was read completely and has no attachments: most are, and need no wait. */
-function plainOutcome({ id, revs, known }: WantedDocument, read: DocumentRead): DocumentOutcome | undefined {
-  if (!('leaves' in read) || missingRevs(revs, read).length > 0) return undefined;
+function plainOutcome(
+  { id, revs, known }: WantedDocument,
+  read: DocumentRead | undefined,
+): DocumentOutcome | undefined {
+  if (read === undefined || !('leaves' in read) || missingRevs(revs, read).length > 0) return undefined;
   const leaves: LeafToStore[] = [];
   let bytes = 0;
   for (const leaf of read.leaves) {

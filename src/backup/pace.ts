@@ -6,6 +6,11 @@ export interface Pace {
   readonly concurrency: number;
   /** A `_bulk_get` asks for documents with about so many bytes: CouchDB answers nobody else meanwhile. */
   readonly answerBytes: number;
+  /**
+   * Documents that are read together because their ids are neighbours: CouchDB finds them in the same place.
+   * Such runs come in random order, because a writer can put large documents side by side (H39.7).
+   */
+  readonly neighbours: number;
   /** Rows of `_changes` in one request. */
   readonly changes: number;
   /** The pause after a request, as a multiple of the time that it took. */
@@ -15,6 +20,7 @@ export interface Pace {
 export const FULL_SPEED: Pace = {
   concurrency: 4,
   answerBytes: 1024 * 1024,
+  neighbours: 16,
   changes: 5000,
   restRatio: 0,
 };
@@ -26,6 +32,7 @@ export const FULL_SPEED: Pace = {
 export const BESIDE_CLIENTS: Pace = {
   concurrency: 1,
   answerBytes: 128 * 1024,
+  neighbours: 1,
   changes: 1000,
   restRatio: 2,
 };

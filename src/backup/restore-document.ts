@@ -60,15 +60,16 @@ export async function winnerOf(
   const { reason } = parseJson(answer.bytes) as { readonly reason?: string };
   if (reason !== 'deleted') return undefined;
   // A new document on a tombstone needs no revision; which tombstone is newest does not matter.
-  const [read] = await new DatabaseSource(couch, database).leaves([id]);
-  return read !== undefined && 'leaves' in read ? read.leaves[0] : undefined;
+  const source = new DatabaseSource(couch, database);
+  const read = await source.document(id, await source.leafRevisions(id));
+  return 'leaves' in read ? read.leaves[0] : undefined;
 }
 
 /** The winner of a document that no path can name. */
 async function winnerAmongLeaves(source: DatabaseSource, id: string): Promise<LeafText | undefined> {
-  const [read] = await source.leaves([id]);
-  if (read !== undefined && 'leaves' in read) return [...read.leaves].sort(winnerFirst)[0];
-  const problem = read !== undefined && 'error' in read ? read.error : 'it is too large';
+  const read = await source.document(id, await source.leafRevisions(id));
+  if ('leaves' in read) return [...read.leaves].sort(winnerFirst)[0];
+  const problem = 'error' in read ? read.error : 'it is too large';
   if (isMissing(problem)) return undefined;
   throw new BackupError(`Reading the document failed: ${problem}.`);
 }

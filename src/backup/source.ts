@@ -8,6 +8,8 @@ import { parseJson, parseStored } from '../json/parse.ts';
 import { documentsIn, textOf, type DocumentRead } from './bulk-get-answer.ts';
 import { documentFault, Refused } from './document-fault.ts';
 import { BackupError } from './errors.ts';
+import { type LeafText } from './leaf.ts';
+import { FEW_LEAVES } from './page-groups.ts';
 import { type DatabaseProperties } from './snapshot.ts';
 
 export interface DatabaseInfo {
@@ -49,7 +51,7 @@ export interface ReadOptions {
 /** The database vanished, or was never there. */
 export class NoDatabase extends BackupError {}
 
-/** A `_bulk_get` of normal documents is far smaller; a larger one is asked for in halves. */
+/** A `_bulk_get` of normal documents is far smaller; a larger one is asked for in parts. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const CHANGES_PAGE = 5000;
 
@@ -138,13 +140,14 @@ export class DatabaseSource {
 
   /**
    * Reads all leaves of the documents, with `_revisions`, without attachments. Every id has a result. If
-   * CouchDB fails, or its answer is too large or cannot be read, the documents are read in halves: one of
-   * them must not be the reason why others are not in the backup (H39.2).
+   * CouchDB fails, or its answer is too large or cannot be read, the documents are read in small parts, then
+   * one by one: one of them must not be the reason why others are not in the backup (H39.2).
    */
   async leaves(
     ids: readonly string[],
     options: Pick<ReadOptions, 'patienceMs'> = {},
   ): Promise<readonly DocumentRead[]> {
+    if (ids.length === 0) return [];
     const docs = ids.map((id) => ({ id }));
     try {
       return documentsIn(ids, await this.#bulkGet(docs, options));
@@ -154,17 +157,38 @@ export class DatabaseSource {
       if (problem === undefined) throw error;
       if (others.length === 0)
         return [error instanceof AnswerTooLarge ? { id, isLarge: true } : { id, error: problem }];
-      const middle = ids.length >>> 1;
-      const halves = [ids.slice(0, middle), ids.slice(middle)];
+      const size = ids.length > FEW_LEAVES ? FEW_LEAVES : 1;
       // One after the other, and without patience: an outage has been waited for.
       const reads: DocumentRead[] = [];
-      for (const half of halves) reads.push(...(await this.leaves(half, { patienceMs: 0 })));
+      for (let at = 0; at < ids.length; at += size)
+        reads.push(...(await this.leaves(ids.slice(at, at + size), { patienceMs: 0 })));
       return reads;
     }
   }
 
-  /** Reads these revisions of one document. */
+  /** Reads all leaves of one document, which are `revs` if nobody has changed it since. */
+  async document(id: string, revs: readonly string[], options: ReadOptions = {}): Promise<DocumentRead> {
+    if (revs.length > FEW_LEAVES) return this.revisions(id, revs, options);
+    const [read] = await this.leaves([id], options);
+    return read ?? { id, error: 'CouchDB returned no result' };
+  }
+
+  /** Reads these revisions of one document, a few with each request (H39.7). */
   async revisions(id: string, revs: readonly string[], options: ReadOptions = {}): Promise<DocumentRead> {
+    const { maxBytes = MAX_ANSWER_BYTES } = options;
+    const leaves: LeafText[] = [];
+    let characters = 0;
+    for (let at = 0; at < revs.length; at += FEW_LEAVES) {
+      const read = await this.#fewRevisions(id, revs.slice(at, at + FEW_LEAVES), options);
+      if (!('leaves' in read)) return read;
+      for (const { raw } of read.leaves) characters += raw.length;
+      if (characters > maxBytes) return { id, isLarge: true };
+      leaves.push(...read.leaves);
+    }
+    return { id, leaves };
+  }
+
+  async #fewRevisions(id: string, revs: readonly string[], options: ReadOptions): Promise<DocumentRead> {
     const docs = revs.map((rev) => ({ id, rev }));
     try {
       const [read] = documentsIn([id], await this.#bulkGet(docs, options));
@@ -186,7 +210,7 @@ export class DatabaseSource {
         if (!(error instanceof Unavailable) || error instanceof AnswerTooLarge) throw error;
         // With all the patience that an outage gets, whose failure is thrown.
         await this.#askBulkGet([]);
-        // A single document gets a second chance after an outage; several are asked for in halves.
+        // A single document gets a second chance after an outage; several are asked for in parts.
         if (attempt === 2 || docs.length > 1)
           throw new Refused(`CouchDB fails at it${error.detail === undefined ? '' : ` (${error.detail})`}`);
       }
@@ -199,8 +223,17 @@ export class DatabaseSource {
     const query = `?revs=true&att_encoding_info=true${withData ? '&attachments=true' : ''}`;
     const path = `${this.#path}/_bulk_get${query}`;
     const patience = patienceMs === undefined ? {} : { patienceMs };
-    const request = { method: 'POST', path, body: JSON.stringify({ docs }), repeatable: true } as const;
-    const answer = await this.#couch.ask({ ...request, ...patience }, maxBytes);
+    const answer = await this.#couch.ask(
+      {
+        method: 'POST',
+        path,
+        body: JSON.stringify({ docs }),
+        repeatable: true,
+        mayEndNode: docs.length > 0,
+        ...patience,
+      },
+      maxBytes,
+    );
     if (answer.status === 200) return answer.bytes;
     const failure = this.#failure(answer.status, '_bulk_get');
     throw REFUSED_TO_ALL.has(answer.status) ? failure : new Refused(failure.message);
