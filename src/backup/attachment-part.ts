@@ -3,6 +3,7 @@ import { createGunzip } from 'node:zlib';
 import { Readable, pipeline } from 'node:stream';
 import { readAttachment } from './attachment-store.ts';
 import { Damaged } from './errors.ts';
+import { MAX_INLINE_BYTES } from './inline-attachments.ts';
 import { type AttachmentStub } from './leaf.ts';
 import { type AttachmentPart } from './multipart.ts';
 import { type PackedAttachment, type PackedLeaf } from './pack.ts';
@@ -38,29 +39,35 @@ function described(
   return { content_type, revpos, length: bytes, encoding: form.encoding, encoded_length: form.bytes };
 }
 
-/** The stubs of a leaf with the content in them. Throws `Damaged`. */
+/**
+ * The stubs of a leaf with the content in them. Throws `Damaged`, also if that is more than a backup reads of
+ * a document that no path can name: who can write into the repository could take all memory (H39.8).
+ */
 export async function inlineStubs(
   repository: Repository,
   { leaf, attachments }: PackedLeaf,
 ): Promise<readonly [string, object][]> {
   const stubs: [string, object][] = [];
+  let bytes = 0;
   for (const stub of leaf.stubs) {
-    const data = (await contentIn(repository, storedOf(attachments, stub))).toString('base64');
+    const parts: Buffer[] = [];
+    for await (const part of contentOf(repository, storedOf(attachments, stub))) {
+      bytes += part.length;
+      if (bytes > MAX_INLINE_BYTES)
+        throw new Damaged('The attachments of the document are larger than any that only JSON can transfer.');
+      parts.push(part);
+    }
+    const data = Buffer.concat(parts).toString('base64');
     stubs.push([stub.name, { content_type: stub.content_type, revpos: stub.revpos, data }]);
   }
   return stubs;
 }
 
-async function contentIn(repository: Repository, { sha256, form }: PackedAttachment): Promise<Buffer> {
+function contentOf(repository: Repository, { sha256, form }: PackedAttachment): AsyncIterable<Buffer> {
   const stored = readAttachment(repository, sha256);
-  const parts: Buffer[] = [];
   // What cannot be unpacked counts as the content.
-  if (form?.encoding !== 'gzip' || form.content === sha256) for await (const part of stored) parts.push(part);
-  else {
-    const unpacked = pipeline(Readable.from(stored), createGunzip(), () => undefined);
-    for await (const part of unpacked as AsyncIterable<Buffer>) parts.push(part);
-  }
-  return Buffer.concat(parts);
+  if (form?.encoding !== 'gzip' || form.content === sha256) return stored;
+  return pipeline(Readable.from(stored), createGunzip(), () => undefined);
 }
 
 function storedOf(attachments: PackedLeaf['attachments'], { name }: AttachmentStub): PackedAttachment {

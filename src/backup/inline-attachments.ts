@@ -4,8 +4,8 @@ import { Unavailable } from '../http-errors.ts';
 import { type AttachmentStub, type LeafText, membersOf } from './leaf.ts';
 import { type DatabaseSource } from './source.ts';
 
-/** All attachments of the revision are in the answer, and several such answers may be in memory. */
-const MAX_BYTES = 32 * 1024 * 1024;
+/** All attachments of the revision are in the JSON, and several such texts may be in memory. */
+export const MAX_INLINE_BYTES = 32 * 1024 * 1024;
 
 /** deflate makes at most so many bytes out of one. */
 const MAX_RATIO = 1032;
@@ -22,11 +22,11 @@ export class InlineAttachments {
   }
 
   /**
-   * False if CouchDB would perhaps unpack more than `MAX_BYTES` before it answers: a few hundred kilobytes of
-   * a writer can take all memory of the node (H39.5).
+   * False if CouchDB would perhaps unpack more than `MAX_INLINE_BYTES` before it answers: a few hundred
+   * kilobytes of a writer can take all memory of the node (H39.5).
    */
   get isBounded(): boolean {
-    return this.#leaf.stubs.reduce((sum, stub) => sum + mostBytes(stub), 0) <= MAX_BYTES;
+    return this.#leaf.stubs.reduce((sum, stub) => sum + mostBytes(stub), 0) <= MAX_INLINE_BYTES;
   }
 
   /** Undefined if it cannot be read so. Only for a leaf whose attachments are bounded. */
@@ -37,7 +37,7 @@ export class InlineAttachments {
 
   async #read(): Promise<ReadonlyMap<string, Buffer>> {
     const { id, rev } = this.#leaf;
-    const options = { maxBytes: MAX_BYTES, withData: true, patienceMs: 0 };
+    const options = { maxBytes: MAX_INLINE_BYTES, withData: true, patienceMs: 0 };
     try {
       const read = await this.#source.revisions(id, [rev], options);
       const leaf = 'leaves' in read ? read.leaves.find((one) => one.rev === rev) : undefined;

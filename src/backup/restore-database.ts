@@ -153,7 +153,7 @@ class RestoreRun {
     const bytes = leaf.stubs.reduce((sum, { length }) => sum + Math.max(0, length), 0);
     this.#leaves += 1;
     this.#bytes += bytes + leaf.raw.length;
-    // A document that no path can name is sent as JSON, which is never large: so it was read.
+    // A document that no path can name is sent as JSON, which is never large: so it was read (H39.8).
     const isNamed = isAcceptedPath(documentPath(this.#target.database, leaf.id));
     if (isNamed && (bytes > INLINE_BYTES || needsParts(packed))) {
       await this.#start(async () => {
