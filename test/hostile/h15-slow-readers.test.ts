@@ -90,7 +90,8 @@ describe('H15 an answer that CouchDB holds in memory, with a client that reads s
     try {
       let measured = 0;
       const isWanted = (): boolean => (measured += 1) < 0;
-      const watch = new ReadingWatch({ unreadMs: 1, isWanted, end: () => undefined });
+      // The clock of the rate is real: it has to pass this time between two ticks. With 0, a tick has no end.
+      const watch = new ReadingWatch({ unreadMs: 0.01, isWanted, end: () => undefined });
       const socket = Object.assign(new EventEmitter(), { timeout: 0, setTimeout: () => socket });
       watch.wait(socket as unknown as Socket);
       mock.timers.tick(10);
