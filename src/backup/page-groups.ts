@@ -5,7 +5,7 @@ import { type ChangeRow } from './source.ts';
 
 /**
  * Leaves that are read together before the size of any is known. By default, CouchDB limits each to 8 MB. It
- * takes 14 MiB of memory for such a text, and 225 MiB for 490,000 values.
+ * takes 14 MiB of memory for such a text, and 255 MiB for 490,000 values.
  */
 export const FEW_LEAVES = 4;
 const MOST_LEAVES = 500;
