@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
+import { until } from '../support/until.ts';
 
 describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
   const suite = dashboardSuite(() => ({ settings: { healthIntervalMs: 200 } }));
@@ -61,7 +63,9 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByText('No origin is listed.').waitFor();
     await page.getByLabel('All origins').check();
     await page.getByText('Any web site can read').waitFor();
-    assert.deepEqual(await cors(), { enable_cors: true, allow_credentials: false, origins: ['*'] });
+    // The page shows the choice before it is saved.
+    const forAll = { enable_cors: true, allow_credentials: false, origins: ['*'] };
+    await until(async () => isDeepStrictEqual(await cors(), forAll), 'the choice is saved');
   });
 
   it('gives a key every database of a prefix, sees it on one of them, and takes it away', async () => {
