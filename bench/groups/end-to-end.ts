@@ -90,13 +90,15 @@ async function run(plan: Plan): Promise<Section> {
       plan.note(title);
       // All operations use the same processes: slow first requests affect only the first operation.
       const warmSeconds = operation === OPERATIONS[0] ? 15 : 2;
-      const results = await interleave(variantsOf(operation, ways, plan.long), DIRECT, {
+      const results = await interleave(variantsOf(operation, ways.all, plan.long), DIRECT, {
         ...plan,
         warmSeconds,
       });
       tables.push(resultTable(results, DIRECT, title));
       findings.push(...findingsOf(title, results));
     }
+    if (nodes === 1 && NEIGHBOUR_FOLDER !== undefined)
+      tables.push(...(await measureNeighbour(plan, ways, NEIGHBOUR_FOLDER)));
     await ways.close();
   }
   return {
@@ -107,6 +109,25 @@ async function run(plan: Plan): Promise<Section> {
     tables,
     findings,
   };
+}
+
+/**
+ * Measures couch-auth-proxy after all others: it goes on reading changes and building its views after each
+ * write, which would take the cores from whatever is measured next.
+ */
+async function measureNeighbour(plan: Plan, ways: Ways, folder: string): Promise<readonly Table[]> {
+  const both = [...ways.all.filter(({ name }) => name === DIRECT), await ways.startNeighbour(folder)];
+  const tables: Table[] = [];
+  for (const operation of OPERATIONS) {
+    const title = `${operation.name}; one node, couch-auth-proxy`;
+    plan.note(title);
+    const results = await interleave(variantsOf(operation, both, plan.long), DIRECT, {
+      ...plan,
+      warmSeconds: 5,
+    });
+    tables.push(resultTable(results, DIRECT, title));
+  }
+  return tables;
 }
 
 /** None without nginx, which stands before a single node only. */
@@ -126,20 +147,24 @@ function findingsOf(title: string, results: readonly Result[]): readonly Finding
   ];
 }
 
-/** Each route: URL, credentials, and the processes that serve it. */
+/** A route: URL, credentials, and the processes that serve it. */
+interface Way extends Pick<Variant, 'name' | 'processes'> {
+  readonly url: string;
+  readonly others?: readonly string[];
+  readonly databases: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly inShortRuns: boolean;
+}
+
 interface Ways {
-  readonly all: readonly (Pick<Variant, 'name' | 'processes'> & {
-    readonly url: string;
-    readonly others?: readonly string[];
-    readonly databases: string;
-    readonly headers: Readonly<Record<string, string>>;
-    readonly inShortRuns: boolean;
-  })[];
+  readonly all: readonly Way[];
+  /** Starts couch-auth-proxy, built in `folder`, before the first node. */
+  readonly startNeighbour: (folder: string) => Promise<Way>;
   readonly close: () => Promise<void>;
 }
 
-function variantsOf(operation: Operation, ways: Ways, long: boolean): readonly Variant[] {
-  return ways.all
+function variantsOf(operation: Operation, ways: readonly Way[], long: boolean): readonly Variant[] {
+  return ways
     .filter((way) => long || way.inShortRuns)
     .map(({ name, processes, url, others = [], databases, headers }) => ({
       name,
@@ -173,7 +198,7 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
   const others = cluster.urls.slice(1);
   // To all nodes, as Couchgate does: three nodes at a third of the load need more CPU than one node.
   const direct = { url: first, others, databases: 'direct', processes: couchdb };
-  const proxy = async (name: string, server: string): Promise<Ways['all'][number]> => {
+  const proxy = async (name: string, server: string): Promise<Way> => {
     const { url, pid, stop } = await startServer(server, [first]);
     plan.atEnd(stop);
     const processes = { proxy: pid, ...couchdb };
@@ -184,7 +209,7 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
     databases: 'guarded',
     processes: { proxy: couchgate.pid, ...couchdb },
   };
-  const neighbour = async (folder: string): Promise<Ways['all'][number]> => {
+  const startNeighbour = async (folder: string): Promise<Way> => {
     const { name, password } = cluster.owner;
     const args = [folder, first, name, password, FILTERED.join(',')];
     const { url, pid, stop } = await startServer('couch-auth-proxy', args);
@@ -204,11 +229,11 @@ async function prepare(plan: Plan, nodes: 1 | 3): Promise<Ways> {
         ? [await proxy(BARE, 'bare-http-proxy'), await proxy(LIBRARIES, 'express-undici')]
         : []),
       ...(nodes === 1 && hasNginx() ? [await proxy(NGINX, 'nginx')] : []),
-      ...(nodes === 1 && NEIGHBOUR_FOLDER !== undefined ? [await neighbour(NEIGHBOUR_FOLDER)] : []),
       { name: THROUGH, ...through, ...byPassword(key), inShortRuns: true },
       { name: 'Couchgate, cookie', ...through, ...(await bySession(through.url, key)), inShortRuns: false },
       { name: 'Couchgate, user', ...through, ...byPassword(USER), inShortRuns: false },
     ],
+    startNeighbour,
     async close() {
       await couchgate.stop();
       await cluster.close();
