@@ -1,7 +1,7 @@
 // Measures what attachments in gzip unpack to while they are streamed: CouchDB unpacks them in memory (H20).
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { type HttpError, TooLarge } from '../http-errors.ts';
-import { ConcurrencyLimiter } from '../limits/concurrency-limiter.ts';
+import { InternalReadLimiter } from '../limits/internal-read-limiter.ts';
 import { type BodyMeter } from './json-meter.ts';
 
 /** What one body stores may always unpack to so many bytes, and to more only in proportion to its size. */
@@ -16,9 +16,7 @@ const CHUNK_BYTES = 65_536;
  * Pieces that are unpacked at once, half of them for one caller. zlib works in the thread pool of libuv,
  * whose four threads also read files and resolve names.
  */
-const AT_ONCE = 2;
-const SHARE = 1 / 2;
-const slots = new ConcurrencyLimiter(AT_ONCE, Infinity, SHARE);
+const pieces = new InternalReadLimiter({ atOnce: 2, waiting: Infinity, share: 1 / 2 });
 
 /** False if so many packed bytes, as Content-Length states them, cannot unpack to more than is permitted. */
 export function mayUnpackToTooMuch(length: string | undefined): boolean {
@@ -44,13 +42,8 @@ export class UnpackedMeter implements BodyMeter {
   }
 
   /** Resolves with the refusal once the limit is exceeded. One piece at a time. */
-  async add(piece: Buffer): Promise<HttpError | undefined> {
-    await slotFor(this.#caller);
-    try {
-      return await this.#unpack(piece);
-    } finally {
-      slots.release(this.#caller);
-    }
+  add(piece: Buffer): Promise<HttpError | undefined> {
+    return pieces.run(this.#caller, () => this.#unpack(piece));
   }
 
   /** The next piece begins another attachment. */
@@ -93,10 +86,4 @@ export class UnpackedMeter implements BodyMeter {
     this.#settle?.(new TooLarge('the attachments unpack to too many bytes'));
     this.#gunzip?.destroy();
   }
-}
-
-function slotFor(caller: string): Promise<void> {
-  return new Promise((granted) => {
-    if (slots.acquire({ caller, granted, displaced: granted })) granted();
-  });
 }
