@@ -144,7 +144,7 @@ async function runVerify(
   const repository = await context.repository(false);
   const { storeDatabase } = context.settings;
   if (database !== undefined) await refuseOwnNames(repository, storeDatabase, database);
-  const own = await ownNames(repository, storeDatabase);
+  const own = database === undefined ? await ownNames(repository, storeDatabase) : [];
   const chosen = new Map<string, Snapshot>();
   for (const snapshot of await listSnapshots(repository, database, () => undefined))
     if (id === undefined || snapshot.id === id) chosen.set(snapshot.database, snapshot);
