@@ -22,6 +22,9 @@ function inEverySpelling(name: string): string {
     .join('');
 }
 
+/** Each spelling of a name contains one of these, and most bodies contain none. */
+const SUSPICIOUS = ['_local', '\\u'];
+
 /**
  * Scans one body, chunk by chunk, and stores only the end of the last chunk. A match in any field counts: the
  * meaning of a field is known only after the whole body.
@@ -31,8 +34,12 @@ export class InternalIdScan {
 
   /** True if such an id ends in this chunk. The chunk must not be forwarded then. */
   containsInternalId(chunk: Buffer): boolean {
-    const text = this.#rest + chunk.toString('latin1');
-    this.#rest = text.slice(-MAX_MATCH_LENGTH);
+    // Without a suspicious byte, only a match that began in the last chunk can end here.
+    const length = SUSPICIOUS.some((text) => chunk.includes(text)) ? chunk.length : MAX_MATCH_LENGTH;
+    const text = this.#rest + chunk.toString('latin1', 0, length);
+    this.#rest = (this.#rest + chunk.toString('latin1', Math.max(0, chunk.length - MAX_MATCH_LENGTH))).slice(
+      -MAX_MATCH_LENGTH,
+    );
     return INTERNAL_ID.test(text);
   }
 }

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type IdPlace } from '../../src/body/document-ids.ts';
 import { idsIn } from '../../src/body/inspect.ts';
+import { InternalIdScan } from '../../src/body/stream-scan.ts';
 import { classOfId, DESIGN, INTERNAL, LOCAL, ORDINARY, RESERVED } from '../../src/catalogue/document-id.ts';
 
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
@@ -275,5 +276,45 @@ describe('the ids in a body', () => {
         const json = Buffer.from(`{"a":${fill},"_id":"_design\\/x"}`);
         assert.equal(await scanned(json, 'document-id'), 2, `${character} after ${pad}`);
       }
+  });
+});
+
+describe('internal ids in a streamed body', () => {
+  const longest = Array.from('_local/shard-sync-', (one) => `\\u00${one.charCodeAt(0).toString(16)}`).join(
+    '',
+  );
+  const internal = fc.constantFrom('"_local/shard-sync-a"', '"_local/purge-x"', `"${longest}"`);
+  const parts = fc.array(
+    fc.oneof(
+      internal,
+      id,
+      fc.nat(300).map((length) => `"${'z'.repeat(length)}"`),
+    ),
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  );
+  const size = fc.oneof(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 40, max: 400 }));
+
+  it('are found in any field, whatever the chunks', () => {
+    fc.assert(
+      fc.property(parts, fc.array(size, { minLength: 1, maxLength: 5 }), (texts, sizes) => {
+        const body = Buffer.from(`[${texts.join(',')}]`);
+        const values = JSON.parse(body.toString()) as readonly string[];
+        const scan = new InternalIdScan();
+        let isFound = false;
+        for (let at = 0, chunk = 0; at < body.length && !isFound; chunk += 1) {
+          const to = at + (sizes[chunk % sizes.length] ?? 1);
+          isFound = scan.containsInternalId(body.subarray(at, to));
+          at = to;
+        }
+        assert.equal(
+          isFound,
+          values.some((text) => classOfId(text) === INTERNAL),
+        );
+      }),
+      runs,
+    );
   });
 });
