@@ -1,7 +1,7 @@
 // Lets one process at a time write to a repository. A lock shows its owner and its age, and ends with the
 // owner.
 import { randomUUID } from 'node:crypto';
-import { readFileSync, readlinkSync, utimesSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
 import { link, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -75,7 +75,7 @@ export async function takeLock(
     await delay(WAIT_POLL_MS);
     if (signal?.aborted === true) throw new Cancelled('The backup was cancelled while it waited for a lock.');
   }
-  const timer = setInterval(() => refresh(path), REFRESH_MS);
+  const timer = setInterval(() => refresh(path, record), REFRESH_MS);
   timer.unref();
   const isOurs = async (): Promise<boolean> => (await readRecord(path))?.id === record.id;
   return {
@@ -111,9 +111,9 @@ export async function announce({ folder }: Repository, path: string, command: st
   const record = newRecord(command);
   const draft = join(folder, 'tmp', record.id);
   for (const parent of [dirname(draft), dirname(path)]) await mkdir(parent, { recursive: true, mode: 0o700 });
-  await writeFile(draft, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  await writeFile(draft, textOf(record), { mode: 0o600 });
   await rename(draft, path);
-  const timer = setInterval(() => refresh(path), REFRESH_MS);
+  const timer = setInterval(() => refresh(path, record), REFRESH_MS);
   timer.unref();
   return {
     async release() {
@@ -134,7 +134,7 @@ export async function liveRecordAt(path: string): Promise<LockRecord | undefined
  * without an owner.
  */
 async function create({ folder }: Repository, path: string, record: LockRecord): Promise<boolean> {
-  const text = `${JSON.stringify(record)}\n`;
+  const text = textOf(record);
   const draft = join(folder, 'tmp', record.id);
   try {
     await mkdir(join(folder, 'tmp'), { recursive: true, mode: 0o700 });
@@ -253,11 +253,24 @@ function pidScope(): string {
   }
 }
 
-function refresh(path: string): void {
+function textOf(record: LockRecord): string {
+  return `${JSON.stringify(record)}\n`;
+}
+
+/**
+ * Writes the record over itself: so the file system dates it, as it dates the probe of `idleTime`. The clock
+ * of this machine may be behind. A file that another process has put in its place is not written to.
+ */
+function refresh(path: string, record: LockRecord): void {
+  const text = Buffer.from(textOf(record));
+  let file: number | undefined;
   try {
-    const now = new Date();
-    utimesSync(path, now, now);
+    file = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const isOurs = fstatSync(file).size === text.length && readFileSync(file).equals(text);
+    if (isOurs) writeSync(file, text, 0, text.length, 0);
   } catch {
     // check() reports a lock that is gone.
+  } finally {
+    if (file !== undefined) closeSync(file);
   }
 }

@@ -1,9 +1,9 @@
 // The lock of a repository: when it is taken over from a process that has died.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, mock } from 'node:test';
 import { Cancelled } from '../../src/backup/errors.ts';
 import { takeLock, type LockRecord } from '../../src/backup/lock.ts';
 import { openOrCreateRepository, type Repository } from '../../src/backup/repository.ts';
@@ -68,6 +68,30 @@ describe('the lock of a repository', () => {
     assert.equal(await isFree(true), true);
     putLock(5);
     assert.equal(await isFree(true), false, 'its owner lives');
+  });
+
+  it('is dated by the file system, not by the clock of its owner, until another process has it', async () => {
+    rmSync(path, { force: true });
+    const apis = ['Date', 'setInterval'] as const;
+    mock.timers.enable({ apis: [...apis], now: Date.now() - 2 * STALE_SECONDS * 1000 });
+    try {
+      const lock = await takeLock(repository, 'test');
+      const refreshed = (): number => {
+        mock.timers.tick(5000);
+        return statSync(path).mtimeMs;
+      };
+      utimesSync(path, 1, 1);
+      const probe = join(folder, 'probe');
+      writeFileSync(probe, '');
+      assert.ok(refreshed() >= statSync(probe).mtimeMs, 'the clock of the owner dates the lock');
+      await lock.check();
+      putLock(STALE_SECONDS);
+      const { mtimeMs } = statSync(path);
+      assert.equal(refreshed(), mtimeMs, 'the lock of another process is refreshed');
+      await lock.release();
+    } finally {
+      mock.timers.reset();
+    }
   });
 
   it('is not waited for after an abort', async () => {
