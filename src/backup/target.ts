@@ -61,7 +61,7 @@ export class RestoreTarget {
     if (created.status === 412)
       throw new BackupError(`The database ${this.database} exists already; nothing was changed.`);
     if (created.status >= 300) throw this.#failed('creating the database', created.status, created);
-    await this.#put('/_security', OWNER_ONLY);
+    await this.close();
     if (!(await this.isOwnerOnly()))
       throw new BackupError(
         `The database ${this.database} could not be closed to everybody but server admins; it is empty, and nothing was restored.`,
@@ -69,9 +69,26 @@ export class RestoreTarget {
     await this.setLimits(properties);
   }
 
+  /** Closes the database to everybody but server admins; `isOwnerOnly` says whether CouchDB kept that. */
+  async close(): Promise<void> {
+    await this.setSecurity(JSON.stringify(OWNER_ONLY));
+  }
+
+  /** The security object as the JSON text of CouchDB. */
+  async security(): Promise<string> {
+    const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}/_security` });
+    if (answer.status !== 200) throw this.#failed('reading _security', answer.status, answer);
+    return answer.bytes.toString();
+  }
+
+  /** Replaces the security object by a JSON text. */
+  async setSecurity(json: string): Promise<void> {
+    await this.#put('/_security', json);
+  }
+
   async setLimits({ revs_limit, purged_infos_limit }: DatabaseProperties): Promise<void> {
-    await this.#put('/_revs_limit', revs_limit);
-    await this.#put('/_purged_infos_limit', purged_infos_limit, [404, 405, 501]);
+    await this.#put('/_revs_limit', JSON.stringify(revs_limit));
+    await this.#put('/_purged_infos_limit', JSON.stringify(purged_infos_limit), [404, 405, 501]);
   }
 
   /** True if only server admins may read or write the database. */
@@ -199,7 +216,7 @@ export class RestoreTarget {
   async #proveWritable(): Promise<void> {
     const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}/_revs_limit` });
     if (answer.status !== 200) throw this.#failed('reading revs_limit', answer.status, answer);
-    await this.#put('/_revs_limit', parseJson(answer.bytes));
+    await this.#put('/_revs_limit', answer.bytes.toString());
   }
 
   /** True if CouchDB has this revision. Its answer has no text of clients outside of the body. */
@@ -215,8 +232,7 @@ export class RestoreTarget {
     }
   }
 
-  async #put(path: string, value: unknown, ignored: readonly number[] = []): Promise<void> {
-    const body = JSON.stringify(value);
+  async #put(path: string, body: string, ignored: readonly number[] = []): Promise<void> {
     const answer = await this.#couch.ask({
       method: 'PUT',
       path: `${this.#path}${path}`,
