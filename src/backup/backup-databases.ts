@@ -24,6 +24,10 @@ export interface RunOutcome {
  * Lists the databases that fit a pattern, in the order of CouchDB. `*` stands for any characters. System
  * databases and those of Couchgate hold credentials, names and grants: they are left out unless a pattern
  * names them without `*`, and they are refused for a repository without encryption.
+ *
+ * Names of databases that do not exist come last: their backup fails, and that of the others does not. An
+ * `_admin` may have deleted one. Throws a BackupError if there is no other, and for a name that no database
+ * can have.
  */
 export async function chooseDatabases(
   couch: CouchTransfer,
@@ -37,17 +41,26 @@ export async function chooseDatabases(
   const own = ownDatabases(options.store);
   const hasCredentials = (name: string): boolean =>
     name.startsWith('_') || kindOfName(name) === 'system' || own.includes(name);
-  const missing = patterns.find((pattern) => !pattern.includes('*') && !all.includes(pattern));
-  if (missing !== undefined) throw new BackupError(`The database ${missing} does not exist.`);
-  const chosen = all.filter((name) =>
+  const there = all.filter((name) =>
     patterns.some((pattern) => pattern === name || (!hasCredentials(name) && matchesPattern(pattern, name))),
   );
+  const missing = patterns.filter((pattern) => !pattern.includes('*') && !all.includes(pattern));
+  // A missing name is asked for: one that is no name of a database could be another path of CouchDB.
+  const refused = there.length === 0 ? missing[0] : missing.find((name) => !isNameOfDatabase(name));
+  if (refused !== undefined) throw new BackupError(`The database ${refused} does not exist.`);
+  const chosen = [...there, ...new Set(missing)];
   const secret = chosen.find(hasCredentials);
   if (secret !== undefined && !options.isEncrypted)
     throw new BackupError(
       `${secret} holds credentials; it is backed up into an encrypted repository only (backup_key_file).`,
     );
   return chosen;
+}
+
+const SYSTEM_DATABASES: readonly string[] = ['_users', '_replicator', '_global_changes'];
+
+function isNameOfDatabase(name: string): boolean {
+  return SYSTEM_DATABASES.includes(name) || kindOfName(name) !== 'illegal';
 }
 
 /**

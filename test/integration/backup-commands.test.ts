@@ -129,6 +129,13 @@ describe('the backup commands', () => {
   it('refuse a database that does not exist, and one that no snapshot has – 1', async () => {
     await refused(1, /The database nothing does not exist/, ['backup', '--databases', 'nothing']);
     await refused(1, /has no snapshot of nothing/, ['restore', 'nothing']);
+    const others = await run(['backup', '--databases', 'nothing', '--databases', DATABASE]);
+    assert.equal(others.code, 3, others.stderr);
+    assert.match(
+      others.stdout,
+      /^commands: snapshot .*\nnothing: FAILED: The database nothing does not exist/m,
+    );
+    assert.match(others.stdout, /1 of 2 databases are backed up completely/);
   });
 
   it('refuse to restore over a database without its name – 1, and change nothing', async () => {
