@@ -6,9 +6,10 @@ import { HttpError } from '../http-errors.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { BackupError, Cancelled, RepositoryLocked, type BackupExitCode } from './errors.ts';
+import { isFutureId } from './future.ts';
 import { Patience } from './patience.ts';
 import { writeToSecondCluster } from './second-cluster.ts';
-import { type Snapshot } from './snapshot.ts';
+import { snapshotIds, type Snapshot } from './snapshot.ts';
 
 export type DatabaseOutcome =
   /** `target` = why the second cluster does not have the snapshot. */
@@ -78,6 +79,7 @@ export async function backupDatabases(
     if (context.signal?.aborted === true) throw new Cancelled('The backup was cancelled.');
     try {
       const snapshot = await backupDatabase({ patience, ...context }, database);
+      await warnOfFuture(context, database);
       const target = await copyToTarget(context, snapshot);
       outcomes.push({ database, snapshot, ...(target === undefined ? {} : { target }) });
       if (!snapshot.complete || target !== undefined) exitCode = 3;
@@ -91,6 +93,23 @@ export async function backupDatabases(
   }
   const isTotalFailure = databases.length > 0 && outcomes.every((outcome) => 'failure' in outcome);
   return { databases: outcomes, exitCode: isTotalFailure ? 1 : exitCode };
+}
+
+/**
+ * Warns if the database has a snapshot of the future. The backup is made all the same, because it cannot be
+ * made up for: retention keeps what is made after that snapshot, and a restore asks which one is meant.
+ */
+export async function warnOfFuture(
+  { repository, onEvent }: Pick<BackupContext, 'repository' | 'onEvent'>,
+  database: string,
+): Promise<void> {
+  const tag = repository.databaseTag(database);
+  const id = (await snapshotIds(repository)).findLast((one) => one.split('-')[1] === tag);
+  if (id === undefined || !isFutureId(id)) return;
+  const message =
+    `snapshot ${id} is in the future: the clock was wrong when it was made, or is wrong here; ` +
+    `if it is right here, remove the file snapshots/${id} of the repository`;
+  onEvent({ type: 'notice', database, message, isWarning: true });
 }
 
 /**

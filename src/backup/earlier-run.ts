@@ -1,6 +1,7 @@
 // Finds what a backup continues: the snapshot before it, or a run that did not end.
 import { type BackupContext } from './backup-database.ts';
 import { Damaged } from './errors.ts';
+import { isInFuture } from './future.ts';
 import { readPartial, type PartialRun, type Snapshot } from './snapshot.ts';
 import { type DatabaseInfo } from './source.ts';
 
@@ -12,7 +13,10 @@ export function usableParent(last: Snapshot | undefined, info: DatabaseInfo): Sn
   return sequenceNumber(info.update_seq) < sequenceNumber(last.since) ? undefined : last;
 }
 
-/** The run that did not end, if this one continues it. One that cannot be read is left out with a notice. */
+/**
+ * The run that did not end, if this one continues it. One that cannot be read is left out with a notice. If
+ * it began in the future, by a wrong clock, it begins now: it will have everything that was written before.
+ */
 export async function usablePartial(
   context: Pick<BackupContext, 'repository' | 'onEvent'>,
   database: string,
@@ -22,7 +26,8 @@ export async function usablePartial(
   const partial = await partialOf(context, database);
   if (partial === undefined || partial.parent !== (parent?.id ?? null)) return undefined;
   if (partial.instance_start_time !== info.instance_start_time) return undefined;
-  return sequenceNumber(info.update_seq) < sequenceNumber(partial.since) ? undefined : partial;
+  if (sequenceNumber(info.update_seq) < sequenceNumber(partial.since)) return undefined;
+  return isInFuture(partial) ? { ...partial, started: new Date().toISOString() } : partial;
 }
 
 async function partialOf(

@@ -19,7 +19,12 @@ export type BackupEvent =
     }
   /** Something could not be read or written. */
   | { readonly type: 'problem'; readonly database: string; readonly id?: string; readonly reason: string }
-  /** What the operator should know. */
-  | { readonly type: 'notice'; readonly database: string; readonly message: string };
+  /** What the operator should know. `isWarning` = and what only the operator can put right. */
+  | {
+      readonly type: 'notice';
+      readonly database: string;
+      readonly message: string;
+      readonly isWarning?: true;
+    };
 
 export type OnEvent = (event: BackupEvent) => void;

@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackupError } from './errors.ts';
+import { isInFuture } from './future.ts';
 import { listInstances, removeInstances, type InstanceSection } from './instance.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
@@ -157,11 +158,14 @@ export async function removeForgotten(
   await removeSnapshots(repository, lock, snapshots);
 }
 
+/** Nobody knows when it was made. It is not counted: it would push out what is made after it. */
+const IN_FUTURE = ['in the future: a clock was wrong'];
+
 /** Judges the snapshots of one database. `snapshots` are sorted, oldest first. */
 export function judge<T extends Kept>(snapshots: readonly T[], policy: KeepPolicy): readonly Verdict<T>[] {
   refuseEmpty(policy);
-  const reasons = new Map<string, string[]>(snapshots.map(({ id }) => [id, []]));
-  const newestFirst = [...snapshots].reverse();
+  const newestFirst = snapshots.filter((one) => !isInFuture(one)).reverse();
+  const reasons = new Map<string, string[]>(newestFirst.map(({ id }) => [id, []]));
   const keep = ({ id }: Kept, reason: string): void => void reasons.get(id)?.push(reason);
   newestFirst
     .slice(0, policy.last ?? 0)
@@ -184,7 +188,7 @@ export function judge<T extends Kept>(snapshots: readonly T[], policy: KeepPolic
   const complete = newestFirst.find(({ complete: isComplete }) => isComplete);
   // An incomplete backup must not push out the last one that holds everything.
   if (complete !== undefined && reasons.get(complete.id)?.length === 0) keep(complete, 'last complete one');
-  return snapshots.map((snapshot) => ({ snapshot, reasons: reasons.get(snapshot.id) ?? [] }));
+  return snapshots.map((snapshot) => ({ snapshot, reasons: reasons.get(snapshot.id) ?? IN_FUTURE }));
 }
 
 /** Removes the manifests of these snapshots. */

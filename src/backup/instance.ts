@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { ownDatabases } from '../catalogue/database-name.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext, type SecondCluster } from './backup-database.ts';
-import { sentenceOf } from './backup-databases.ts';
+import { sentenceOf, warnOfFuture } from './backup-databases.ts';
 import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from './errors.ts';
 import { OwnDatabase } from './failure.ts';
+import { requireNewestKnown } from './future.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
 import { readBox, writeRecord, type Snapshot } from './snapshot.ts';
@@ -116,7 +117,9 @@ async function snapshotOrReason(
 ): Promise<Snapshot | string | undefined> {
   if (context.signal?.aborted === true) throw new Cancelled('The backup was cancelled.');
   try {
-    return await backupDatabase(context, database);
+    const snapshot = await backupDatabase(context, database);
+    await warnOfFuture(context, database);
+    return snapshot;
   } catch (error) {
     if (error instanceof NoDatabase) return undefined;
     if (error instanceof Cancelled || error instanceof RepositoryLocked) throw error;
@@ -198,12 +201,17 @@ export function secondCluster(
   return { couch, withheld };
 }
 
-/** Finds a section by a beginning of its id, the newest one at or before a time, or the newest one. */
+/**
+ * Finds a section by a beginning of its id, the newest one at or before a time, or the newest one. Throws a
+ * BackupError if there is none, and if the newest one is not known.
+ */
 export async function chooseInstance(
   repository: Repository,
   { id = '', time }: { readonly id?: string | undefined; readonly time?: Date | undefined },
 ): Promise<InstanceSection> {
-  const found = (await listInstances(repository)).filter(
+  const all = await listInstances(repository);
+  if (id === '' && time === undefined) requireNewestKnown(all, 'Instance section');
+  const found = all.filter(
     (one) => one.id.startsWith(id) && (time === undefined || Date.parse(one.started) <= time.getTime()),
   );
   if (id !== '' && found.length > 1)

@@ -1,6 +1,7 @@
 // Counts what the jobs of the store came to, by database, for the metrics.
 import { type ChangeRow } from '../couch/couch.ts';
 import { type StoredDocument } from '../couch/store.ts';
+import { isFutureTime } from './future.ts';
 import { isOpen, JOB_PREFIX, jobOf, type Job } from './job.ts';
 
 export interface DatabaseNumbers {
@@ -38,6 +39,9 @@ export class JobMetrics {
     if (job.kind !== 'backup' || isOpen(job) || this.#counted.has(job.id)) return;
     this.#counted.add(job.id);
     const at = Date.parse(job.finished ?? job.created) / 1000;
+    // A success of the future would hide that no other followed.
+    const isFuture = isFutureTime(1000 * at);
+    if (job.state === 'done' && isFuture) return;
     if (job.state === 'done') this.lastRun = Math.max(this.lastRun ?? 0, at);
     else if (isNew) this.failedRuns += 1;
     for (const { database, state, bytes = 0, seconds } of job.results) {
@@ -47,7 +51,7 @@ export class JobMetrics {
         if (isNew) numbers.failures += 1;
         continue;
       }
-      if ((numbers.lastSuccess ?? 0) > at) continue;
+      if (isFuture || (numbers.lastSuccess ?? 0) > at) continue;
       numbers.lastSuccess = at;
       numbers.lastBytes = bytes;
       numbers.lastSeconds = seconds;

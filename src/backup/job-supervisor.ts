@@ -72,7 +72,9 @@ export class JobSupervisor {
       const { documents, bytes, pending } = event;
       this.#job = { ...this.#job, progress: { ...this.#job.progress, documents, bytes, pending } };
     } else if (event.type === 'notice') {
-      this.#parts.report('backup job', {
+      const { report, warn } = this.#parts;
+      const say = event.isWarning === true ? warn : report;
+      say('backup job', {
         job: this.#job.id,
         database: event.database,
         notice: event.message,

@@ -1,6 +1,7 @@
 // Reads what the snapshots of databases that hold credentials say together: which documents the chosen one
 // has, the newest version of each that any snapshot knows, and what was ever revoked.
 import { Chain } from './chain.ts';
+import { isInFuture } from './future.ts';
 import { type IndexedLeaf, type IndexReader } from './index-file.ts';
 import { newestOf, type LeafHistory } from './newest-version.ts';
 import { type Repository } from './repository.ts';
@@ -70,7 +71,9 @@ export async function readKnownVersions(
         states.set(id, known.set(JSON.stringify(leaves.map(({ rev }) => rev).sort()), leaves));
       }
     }
-    for (const { problems } of lastOfEach(all)) for (const { id } of problems) unknown.set(id, UNREADABLE);
+    // Of those of the future, nobody knows whether a later one made up for them.
+    for (const { problems } of [...all.filter((one) => isInFuture(one)), ...lastOfEach(all)])
+      for (const { id } of problems) unknown.set(id, UNREADABLE);
   }
   const documents = new Map<string, KnownVersion>();
   for (const [id, version] of wanted) {

@@ -2,6 +2,7 @@
 // restore of one document.
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { writeJson } from '../json/exact-numbers.ts';
+import { futureFirst, isInFuture } from './future.ts';
 import { answerVersion, answerVersions, restoreOne } from './document-questions.ts';
 import { refuseOwnNames } from './instance.ts';
 import { type Question } from './process-protocol.ts';
@@ -66,8 +67,9 @@ async function overview({ repository, snapshots }: QuestionContext) {
 }
 
 function databaseOverview(database: string, group: readonly SnapshotSummary[]) {
-  const newest = group.at(-1) as SnapshotSummary;
-  const success = group.findLast(({ complete }) => complete);
+  const newest = futureFirst(group).at(-1) as SnapshotSummary;
+  // A success of the future would hide that no other followed.
+  const success = group.findLast((one) => one.complete && !isInFuture(one));
   const verified = group.findLast(({ verified_at }) => verified_at !== null);
   const { id, started, finished, full, complete, counts, added_bytes, problem_count } = newest;
   return {

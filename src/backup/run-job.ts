@@ -1,7 +1,7 @@
 // Runs one job in the backup process: a backup, a restore, or a test restore.
 import { ownDatabases } from '../catalogue/database-name.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
-import { chooseDatabases, copyToTarget } from './backup-databases.ts';
+import { chooseDatabases, copyToTarget, warnOfFuture } from './backup-databases.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { BackupError, Cancelled, RepositoryLocked } from './errors.ts';
 import { type BackupEvent, type OnEvent } from './events.ts';
@@ -107,6 +107,7 @@ async function removeOld(repository: Repository, lock: Lock, keep: string, onEve
 
 async function withTarget(context: BackupContext, database: string): Promise<Outcome> {
   const snapshot = await backupDatabase(context, database);
+  await warnOfFuture(context, database);
   const reason = await copyToTarget(context, snapshot);
   const outcome = ofSnapshot(snapshot);
   if (reason === undefined) return outcome;

@@ -1,6 +1,7 @@
 // Asks for scheduled backups. Every process of every replica does; the id of a job is its due time, so the
 // store takes each only once.
 import { Unavailable } from '../http-errors.ts';
+import { isFutureTime } from './future.ts';
 import { type Job } from './job.ts';
 import { type JobQueue } from './job-queue.ts';
 import { type Schedule } from '../config/schedule.ts';
@@ -34,6 +35,8 @@ export class BackupScheduler {
   #timer: NodeJS.Timeout | undefined = undefined;
   #looking: Promise<void> | undefined = undefined;
   #missed = 0;
+  /** The last job of the future that was reported. */
+  #future = '';
   #isClosed = false;
 
   constructor(options: SchedulerOptions) {
@@ -62,7 +65,7 @@ export class BackupScheduler {
 
   /** The next due time, given the jobs so far. */
   next(jobs: readonly Job[]): Date {
-    const last = newestOf(jobs);
+    const last = this.#newest(jobs);
     if (last !== undefined) return this.#options.schedule.next(last.due);
     const { schedule } = this.#options;
     return schedule.first(new Date(this.#now())) ?? schedule.next(this.#since);
@@ -81,7 +84,8 @@ export class BackupScheduler {
   async #look(): Promise<void> {
     const { jobs, schedule, report } = this.#options;
     const all = await jobs.list();
-    const last = newestOf(all);
+    this.#reportFuture(all);
+    const last = this.#newest(all);
     if (last !== undefined && last.job.state === 'interrupted' && last.attempt < MAX_ATTEMPTS) {
       await this.#ask(last.due, last.attempt + 1);
       return;
@@ -102,6 +106,26 @@ export class BackupScheduler {
     await this.#ask(due, 1);
   }
 
+  /** The newest due time, and of that the newest attempt. */
+  #newest(jobs: readonly Job[]): ScheduledJob | undefined {
+    const now = this.#now();
+    // A replica whose clock was ahead asked for the others: no backup would be due until then.
+    const known = scheduledIn(jobs).filter(({ due }) => !isFutureTime(due.getTime(), now));
+    return known.reduce<ScheduledJob | undefined>(
+      (newest, one) => (newest === undefined || isLater(one, newest) ? one : newest),
+      undefined,
+    );
+  }
+
+  #reportFuture(jobs: readonly Job[]): void {
+    const now = this.#now();
+    const future = scheduledIn(jobs).find(({ due }) => isFutureTime(due.getTime(), now));
+    if (future === undefined || future.job.id === this.#future) return;
+    this.#future = future.job.id;
+    const fields = { job: future.job.id, now: new Date(now).toISOString() };
+    this.#options.report('scheduled backup is in the future: a clock is or was wrong', fields);
+  }
+
   async #ask(due: Date, attempt: number): Promise<void> {
     const id = `${due.toISOString().replace(/[-:.]/g, '')}-schedule-${attempt}`;
     const request = { kind: 'backup', databases: [], forget: this.#options.forget } as const;
@@ -115,18 +139,15 @@ interface ScheduledJob {
   readonly attempt: number;
 }
 
-/** The newest due time, and of that the newest attempt. */
-function newestOf(jobs: readonly Job[]): ScheduledJob | undefined {
-  let newest: ScheduledJob | undefined;
-  for (const job of jobs) {
+/** The jobs that the schedule has asked for. */
+function scheduledIn(jobs: readonly Job[]): readonly ScheduledJob[] {
+  return jobs.flatMap((job) => {
     const match = ID.exec(job.id);
-    if (match === null) continue;
+    if (match === null) return [];
     const [year, month, day, hour, minute, second, attempt] = match.slice(1).map(Number);
     const due = new Date(Date.UTC(year ?? 0, (month ?? 1) - 1, day, hour ?? 0, minute ?? 0, second ?? 0));
-    const found = { job, due, attempt: attempt ?? 1 };
-    if (newest === undefined || isLater(found, newest)) newest = found;
-  }
-  return newest;
+    return [{ job, due, attempt: attempt ?? 1 }];
+  });
 }
 
 function isLater(a: ScheduledJob, b: ScheduledJob): boolean {

@@ -7,6 +7,7 @@ import { parseStored } from '../json/parse.ts';
 import { openBox, sealBox } from './box.ts';
 import { BackupError, Damaged } from './errors.ts';
 import { readRepositoryFile, writeFileAtomically } from './files.ts';
+import { futureFirst, requireNewestKnown, timeStamp } from './future.ts';
 import { type IndexRef } from './index-file.ts';
 import { type Repository } from './repository.ts';
 import { isPartialRun, isSnapshot, isVerification } from './snapshot-shape.ts';
@@ -89,8 +90,7 @@ export interface Verification {
 
 /** Returns a new id: time, tag of the database, random digits. It sorts by time. */
 export function newSnapshotId(repository: Repository, database: string, time: Date): string {
-  const stamp = time.toISOString().replace(/[-:]/g, '').replace('.', '');
-  return `${stamp}-${repository.databaseTag(database)}-${randomBytes(3).toString('hex')}`;
+  return `${timeStamp(time)}-${repository.databaseTag(database)}-${randomBytes(3).toString('hex')}`;
 }
 
 const SNAPSHOT_ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}-[0-9a-f]{6}$/;
@@ -111,8 +111,8 @@ const READ_TOGETHER = 16;
 export type OnDamaged = (reason: string) => void;
 
 /**
- * Reads all snapshots, oldest first; with `database`, those of one database. Throws `Damaged`, or with
- * `onDamaged` leaves out what is damaged.
+ * Reads all snapshots, oldest first; with `database`, those of one database. Those of the future come before
+ * all others. Throws `Damaged`, or with `onDamaged` leaves out what is damaged.
  */
 export async function listSnapshots(
   repository: Repository,
@@ -132,7 +132,7 @@ export async function listSnapshots(
       } else if (one.reason instanceof Damaged && onDamaged !== undefined) onDamaged(one.reason.message);
       else throw one.reason;
   }
-  return snapshots;
+  return futureFirst(snapshots);
 }
 
 /** Reads one snapshot by its whole id. Throws `Damaged`. */
@@ -144,7 +144,7 @@ export async function readSnapshot(repository: Repository, id: string): Promise<
 
 /**
  * Finds the snapshot of a database: by id or a unique beginning of it, the newest one before `time`, or the
- * newest one. Throws a BackupError if there is none.
+ * newest one. Throws a BackupError if there is none, and if the newest one is not known.
  */
 export async function chooseSnapshot(
   repository: Repository,
@@ -155,6 +155,7 @@ export async function chooseSnapshot(
   const all = await listSnapshots(repository, database, onDamaged);
   if (all.length === 0) throw new BackupError(`The repository has no snapshot of ${database}.`);
   const { id, time } = choice;
+  if (id === undefined && time === undefined) requireNewestKnown(all, 'Snapshot');
   const found = all.filter(
     (one) =>
       (id === undefined || one.id.startsWith(id)) &&

@@ -5,13 +5,18 @@ import { type Job } from '../../src/backup/job.ts';
 import { BackupScheduler } from '../../src/backup/scheduler.ts';
 import { parseSchedule } from '../../src/config/schedule.ts';
 
-const scheduler = (text: string, now: { ms: number }, jobs: Job[]) => {
+const scheduler = (
+  text: string,
+  now: { ms: number },
+  jobs: Job[],
+  report: (message: string, fields: object) => void = () => undefined,
+) => {
   const schedule = parseSchedule(text);
   assert.ok(schedule, 'schedule is missing');
   return new BackupScheduler({
     schedule,
     forget: false,
-    report: () => undefined,
+    report,
     now: () => now.ms,
     jobs: {
       list: () => Promise.resolve(jobs),
@@ -67,6 +72,19 @@ describe('the schedule of backups', () => {
       ids(jobs).map((id) => id.at(-1)),
       ['5', '4', '3', '2', '1'],
     );
+  });
+
+  it('goes on after a clock was ahead, and reports that once', async () => {
+    const jobs = ['20271128T060000000Z-schedule-1', '20261128T000000000Z-schedule-1'].map(
+      (id) => ({ id, state: 'done' }) as Job,
+    );
+    const reported: object[] = [];
+    const one = scheduler('6h', at('2026-11-28T06:00:10Z'), jobs, (_, fields) => reported.push(fields));
+    await one.look();
+    await one.look();
+    assert.equal(ids(jobs)[0], '20261128T060000000Z-schedule-1');
+    assert.equal(one.next(jobs).toISOString(), '2026-11-28T12:00:00.000Z');
+    assert.deepEqual(reported, [{ job: '20271128T060000000Z-schedule-1', now: '2026-11-28T06:00:10.000Z' }]);
   });
 
   it('refuses what is no schedule, and times that never come', () => {

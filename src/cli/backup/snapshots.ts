@@ -1,4 +1,5 @@
 // `couchgate snapshots`: lists the snapshots of a repository.
+import { isInFuture } from '../../backup/future.ts';
 import { listInstances } from '../../backup/instance.ts';
 import { listSnapshots, listVerifications, type Snapshot } from '../../backup/snapshot.ts';
 import { UsageError } from '../../setup/arguments.ts';
@@ -6,7 +7,7 @@ import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './reposi
 import { backupCommand } from './task.ts';
 
 export const SNAPSHOTS_USAGE = `Usage: couchgate snapshots [DATABASE] [options]
-Lists the snapshots, oldest first, with the time of the last successful test restore; then the instance sections.
+Lists the snapshots, oldest first, those of the future before them, with the time of the last successful test restore; then the instance sections.
 ${REPOSITORY_USAGE}${EXIT_CODES_USAGE}`;
 
 export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, async (task) => {
@@ -45,7 +46,8 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
 /** One line: id, database, time, kind, contents, state. */
 export function snapshotText(snapshot: Snapshot, verifiedAt?: string): string {
   const { id, database, started, full, complete, counts, problems } = snapshot;
-  const state = complete ? 'complete' : `INCOMPLETE (${problems.length} documents)`;
+  const contained = complete ? 'complete' : `INCOMPLETE (${problems.length} documents)`;
+  const state = isInFuture(snapshot) ? `${contained}  IN THE FUTURE` : contained;
   const check = verifiedAt === undefined ? 'not verified' : `verified ${verifiedAt}`;
   const added = snapshot.added_bytes === undefined ? '' : `, ${snapshot.added_bytes} bytes added`;
   const contents = `${counts.documents} documents, ${counts.attachments} attachments${added}`;
