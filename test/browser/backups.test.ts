@@ -87,7 +87,7 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
       .waitFor();
     await page.getByRole('button', { name: 'More actions on fruit-restored' }).click();
     await page.getByRole('menuitem', { name: 'Delete database' }).click();
-    await page.getByText('There is no backup of it: this cannot be undone.').waitFor();
+    await page.getByText('There is no complete backup of it: this cannot be undone.').waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     // The focus is where it was.

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
+import { type Page } from 'playwright-core';
 import { type Dashboard, fillEditor, NO_BROWSER } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
@@ -22,6 +23,20 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     const { status } = await suite.gate.ask('PUT', `/fruit/${id}`, { as: suite.gate.owner, body });
     assert.equal(status, 201);
   };
+  /** A blue document, and a red revision that loses against it. */
+  const putConflict = async (id: string, rev: string): Promise<void> => {
+    await put(id, { colour: 'blue' });
+    const docs = [{ _id: id, _rev: rev, colour: 'red' }];
+    const body = { docs, new_edits: false };
+    await suite.gate.ask('POST', '/fruit/_bulk_docs', { as: suite.gate.owner, body });
+  };
+  /** From now on the page cannot read the winning revision of the document. */
+  const failReads = (page: Page, id: string): Promise<unknown> =>
+    page.route(`**/fruit/${id}`, (route) =>
+      route.request().method() === 'GET'
+        ? route.fulfill({ status: 503, json: { error: 'service_unavailable', reason: 'CouchDB is away.' } })
+        : route.continue(),
+    );
   const stored = async (id: string): Promise<Readonly<Record<string, unknown>>> =>
     (await suite.gate.ask('GET', `/fruit/${id}`, { as: suite.gate.owner })).body as Readonly<
       Record<string, unknown>
@@ -90,14 +105,78 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     assert.deepEqual([colour, size], ['gold', 2]);
   });
 
+  it('shows theirs after mine was dropped, and what was saved also if it cannot be read again', async () => {
+    await put('lime', { colour: 'green' });
+    const dashboard = await open('/databases/fruit/documents/lime');
+    dashboard.expectRefusal(/^(?:409|503) \/fruit\/lime$/);
+    const { page } = dashboard;
+    const content = page.locator('.cm-content');
+    await fillEditor(content, '{ "colour": "mine" }');
+    await put('lime', { _rev: (await stored('lime'))['_rev'], colour: 'theirs' });
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'Drop mine, show theirs' }).click();
+    await page.getByLabel('Content of the document').getByText('"theirs"').waitFor();
+    await failReads(page, 'lime');
+    await fillEditor(content, '{ "colour": "saved" }');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('The document cannot be read').waitFor();
+    await page.getByText('Saved as revision').waitFor();
+    assert.equal(await content.textContent(), '{ "colour": "saved" }');
+    assert.equal((await stored('lime'))['colour'], 'saved');
+  });
+
+  it('loses no edits when the document cannot be read again', async () => {
+    const rev = `1-${'0'.repeat(32)}`;
+    await putConflict('pear', rev);
+    const dashboard = await open('/databases/fruit/documents/pear');
+    dashboard.expectRefusal(/^503 \/fruit\/pear$/);
+    const { page } = dashboard;
+    await fillEditor(page.locator('.cm-content'), '{ "colour": "mine" }');
+    await page.getByRole('link', { name: 'Revisions' }).click();
+    await failReads(page, 'pear');
+    await page.getByRole('button', { name: `Remove the conflict ${rev}` }).click();
+    await page.getByRole('button', { name: 'Remove', exact: true }).click();
+    await page.getByText('The document cannot be read').waitFor();
+    await page.getByRole('link', { name: 'Content' }).click();
+    await page.locator('.cm-content').getByText('"mine"').waitFor();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Saved as revision').waitFor();
+    assert.equal((await stored('pear'))['colour'], 'mine');
+  });
+
+  it('loses no edits when the script of the comparison cannot be read', async () => {
+    const rev = `1-${'0'.repeat(32)}`;
+    await putConflict('fig', rev);
+    const dashboard = await open('/databases/fruit/documents/fig');
+    dashboard.expectRefusal(/^404 .*json-compare/);
+    dashboard.expectMessage(/Failed to fetch dynamically imported module/);
+    const { page } = dashboard;
+    await fillEditor(page.locator('.cm-content'), '{ "colour": "mine" }');
+    await page.route('**/json-compare*.js', (route) => route.fulfill({ status: 404 }));
+    await page.getByRole('link', { name: 'Revisions' }).click();
+    await page.getByRole('link', { name: `Compare ${rev}` }).click();
+    await page.getByText('Couchgate did not send the comparison').waitFor();
+    await page.getByRole('link', { name: 'Content' }).click();
+    await page.locator('.cm-content').getByText('"mine"').waitFor();
+  });
+
+  it('says that a conflict takes the place of a deleted revision, and shows it', async () => {
+    await putConflict('date', `1-${'0'.repeat(32)}`);
+    const { page } = await open('/databases/fruit/documents/date');
+    await page.getByRole('button', { name: 'Delete document…' }).click();
+    await page.getByText('the revision in conflict with it becomes the document').waitFor();
+    await page.getByRole('button', { name: 'Delete this revision' }).click();
+    await page.locator('.cm-content').getByText('"red"').waitFor();
+    await page.getByRole('button', { name: 'Delete document…' }).click();
+    await page.getByText('is deleted in this database').waitFor();
+    await page.getByRole('button', { name: 'Delete document', exact: true }).click();
+    await page.getByRole('link', { name: 'Create document' }).waitFor();
+    assert.equal((await suite.gate.ask('GET', '/fruit/date', { as: suite.gate.owner })).status, 404);
+  });
+
   it('compares a conflict with the winning revision, and removes it', async () => {
     const rev = `1-${'0'.repeat(32)}`;
-    await put('plum', { colour: 'blue' });
-    const docs = [{ _id: 'plum', _rev: rev, colour: 'red' }];
-    await suite.gate.ask('POST', '/fruit/_bulk_docs', {
-      as: suite.gate.owner,
-      body: { docs, new_edits: false },
-    });
+    await putConflict('plum', rev);
     const { page } = await open('/databases/fruit/documents/plum');
     await page.getByRole('link', { name: 'Revisions' }).click();
     await page.getByRole('heading', { name: 'One revision is in conflict' }).waitFor();

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Page } from 'playwright-core';
-import { type Dashboard, NO_BROWSER, signIn } from '../support/browser.ts';
+import { type Dashboard, NO_BROWSER, readAgain, signIn } from '../support/browser.ts';
 import { type Credentials } from '../support/couchgate.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
@@ -35,8 +35,11 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     await save(theirs.page);
     await theirs.page.getByText('Saved. It is in force now.').waitFor();
     mine.expectRefusal(/^412 \/_api\/v2\/db\/contested\/_security$/);
-    await save(mine.page);
     const { page } = mine;
+    const reason = page.getByLabel('Reason');
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await reason.fill('why I did it');
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
     await page.getByRole('heading', { name: 'Somebody else has saved' }).waitFor();
     // Nothing of mine was written over theirs.
     assert.deepEqual(await grantsOf('contested'), { a: ['_reader', '_admin'], b: ['_reader'] });
@@ -45,9 +48,24 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     assert.equal(await row.getByRole('radio').count(), 2);
     await row.getByLabel('Read, Write').check();
     await page.getByRole('button', { name: 'Go on with this choice' }).click();
-    await save(page);
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    assert.equal(await reason.inputValue(), 'why I did it');
+    await page.getByRole('button', { name: 'Save', exact: true }).click();
     await page.getByText('Saved. It is in force now.').waitFor();
     assert.deepEqual(await grantsOf('contested'), { a: ['_reader', '_writer'], b: ['_reader', '_writer'] });
+  });
+
+  it('are not saved over a row that somebody else saves during the review', async () => {
+    await suite.gate.database('reviewed', { a: ['_reader'] });
+    const { page } = await permissionsOf('reviewed');
+    await page.getByLabel('Write for a', { exact: true }).check();
+    await page.getByRole('button', { name: 'Review and save' }).click();
+    await page.getByLabel('Reason').fill('why I did it');
+    await suite.gate.grant('reviewed', { a: ['_admin'] });
+    await readAgain(page, /\/reviewed\/_security$/);
+    await page.getByRole('dialog').getByText('Somebody else has saved').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Save', exact: true }).isDisabled(), true);
+    assert.equal(await page.getByLabel('Reason').inputValue(), 'why I did it');
   });
 
   it('carry edits over when the other person changed other rows', async () => {

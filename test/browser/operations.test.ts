@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
+import { type Dashboard, NO_BROWSER, readAgain } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 import { until } from '../support/until.ts';
 
@@ -66,6 +66,43 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     // The page shows the choice before it is saved.
     const forAll = { enable_cors: true, allow_credentials: false, origins: ['*'] };
     await until(async () => isDeepStrictEqual(await cors(), forAll), 'the choice is saved');
+  });
+
+  it('keeps an origin that is typed when a save fails, and when somebody else changes CORS', async () => {
+    const as = suite.gate.owner;
+    const path = '/_api/v2/user/config/cors';
+    const put = async (enable_cors: boolean, origins: readonly string[]): Promise<void> => {
+      const body = { enable_cors, allow_credentials: false, origins };
+      assert.equal((await suite.gate.ask('PUT', path, { as, body })).status, 200);
+    };
+    const a = 'https://a.example.com';
+    await put(true, [a]);
+    const dashboard = await open('CORS');
+    dashboard.expectRefusal(/^503 \/_api\/v2\/user\/config\/cors$/);
+    const { page } = dashboard;
+    await page.getByRole('button', { name: `Edit ${a}` }).click();
+    const change = page.getByLabel(`Change ${a}`);
+    await change.fill('https://b.example.com');
+    await page.getByLabel('Add an origin').fill('https://c.example.com');
+    await page.route(`**${path}`, (route) =>
+      route.request().method() === 'PUT'
+        ? route.fulfill({ status: 503, json: { error: 'x', reason: 'CouchDB is away.' } })
+        : route.continue(),
+    );
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('The change was not saved').waitFor();
+    assert.equal(await change.inputValue(), 'https://b.example.com');
+    await page.unrouteAll();
+    await put(false, []);
+    await readAgain(page, /config\/cors$/);
+    await page.getByText('CORS is off.').waitFor();
+    await put(true, []);
+    await readAgain(page, /config\/cors$/);
+    await page.getByText('CORS is on.').waitFor();
+    assert.equal(await change.inputValue(), 'https://b.example.com');
+    assert.equal(await page.getByLabel('Add an origin').inputValue(), 'https://c.example.com');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('button', { name: 'Edit https://b.example.com' }).waitFor();
   });
 
   it('gives a key every database of a prefix, sees it on one of them, and takes it away', async () => {

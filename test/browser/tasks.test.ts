@@ -1,7 +1,7 @@
 // What a person who comes from Cloudant does in the dashboard, in Chromium, checked at the API.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { type Dashboard, NO_BROWSER, signIn } from '../support/browser.ts';
+import { type Dashboard, NO_BROWSER, readAgain, signIn } from '../support/browser.ts';
 import { type Credentials } from '../support/couchgate.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
@@ -129,6 +129,36 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     assert.equal((await page.content()).includes(password), false);
     return { name, password };
   }
+
+  it('keeps a new password on the screen when its row leaves the list', async () => {
+    const { name } = await suite.gate.key();
+    const { page } = await open();
+    await page.getByRole('link', { name: 'API keys' }).click();
+    await page.getByRole('button', { name: `Actions on the key ${name}` }).click();
+    await page.getByRole('menuitem', { name: 'Rotate password' }).click();
+    await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+    await page.getByRole('dialog').getByText('never again').waitFor();
+    await suite.gate.ask('DELETE', `/_api/v2/api_keys/${name}`, { as: suite.gate.owner });
+    await readAgain(page, /\/api_keys(?:\?|$)/);
+    const row = page.locator('tbody tr', { hasText: name });
+    await row.waitFor({ state: 'detached' });
+    await page.getByLabel('I have stored the password').check();
+    await page.getByRole('button', { name: 'Done' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  it('keeps a name that is typed where the list of databases is refused, when it is asked again', async () => {
+    const dashboard = await open(alice);
+    dashboard.expectRefusal(/^403 \/_all_dbs/);
+    const { page } = dashboard;
+    await page.route('**/_all_dbs*', (route) =>
+      route.fulfill({ status: 403, json: { error: 'forbidden', reason: 'no' } }),
+    );
+    await page.reload();
+    await page.getByLabel('Name of the database').fill('gar');
+    await readAgain(page, /_all_dbs/);
+    assert.equal(await page.getByLabel('Name of the database').inputValue(), 'gar');
+  });
 
   it('copies the roles of a key to another one', async () => {
     const [from, to] = [await suite.gate.key(), await suite.gate.key()];

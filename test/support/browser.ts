@@ -59,6 +59,8 @@ export interface Dashboard {
   readonly problems: readonly string[];
   /** Expects such refusals from now on, as in `404 /fruit/nope`. Those with 401 are always expected. */
   readonly expectRefusal: (refusal: RegExp) => void;
+  /** Expects such messages in the console from now on. */
+  readonly expectMessage: (message: RegExp) => void;
   /** Goes to a page of the dashboard, by its fragment. */
   readonly go: (fragment: string) => Promise<void>;
   readonly close: () => Promise<void>;
@@ -91,11 +93,14 @@ export async function openDashboard(
   const page = await context.newPage();
   const problems: string[] = [];
   const expected = [...ALWAYS_EXPECTED];
+  const messages: RegExp[] = [];
   page.on('console', (message) => {
     if (!['error', 'warning'].includes(message.type())) return;
     const [, status] = REFUSED.exec(message.text()) ?? [];
-    if (status === undefined) problems.push(`console: ${message.text()}`);
-    else {
+    if (status === undefined) {
+      if (!messages.some((pattern) => pattern.test(message.text())))
+        problems.push(`console: ${message.text()}`);
+    } else {
       const refusal = `${status} ${message.location().url.slice(url.length)}`;
       if (!expected.some((pattern) => pattern.test(refusal))) problems.push(`refused: ${refusal}`);
     }
@@ -112,6 +117,7 @@ export async function openDashboard(
     context,
     problems,
     expectRefusal: (refusal) => expected.push(refusal),
+    expectMessage: (message) => messages.push(message),
     go: async (fragment) => {
       await page.evaluate(`location.hash = ${JSON.stringify(fragment)}`);
     },
@@ -147,6 +153,23 @@ export async function fillEditor(editor: Locator, text: string): Promise<void> {
   await editor.press('ControlOrMeta+a');
   await editor.press('Delete');
   await editor.fill(text);
+}
+
+/** How far the clock of a page was set, in milliseconds. */
+const ahead = new WeakMap<Page, number>();
+
+/**
+ * Lets the page read again what it shows, as when a person comes back to it after a minute. Resolves when the
+ * answer for the address has arrived.
+ */
+export async function readAgain(page: Page, address: RegExp): Promise<void> {
+  const time = (ahead.get(page) ?? 0) + 60_000;
+  ahead.set(page, time);
+  // Only `Date` is set: timers of the page go on.
+  await page.clock.setFixedTime(Date.now() + time);
+  const answer = page.waitForResponse((response) => address.test(response.url()));
+  await page.evaluate("window.dispatchEvent(new Event('visibilitychange'))");
+  await (await answer).finished();
 }
 
 /** Fills in the sign-in form that is shown. */

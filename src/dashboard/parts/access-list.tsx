@@ -22,19 +22,20 @@ import { Waiting } from './waiting.tsx';
 /** Nothing, if the server cannot tell where a name has access. */
 export function AccessList({ name }: { readonly name: string }) {
   const access = useQuery(accessQuery(name));
-  if (access.isError)
-    return (
-      <ErrorNotice
-        error={access.error}
-        title="Its databases cannot be read"
-        onRetry={() => void access.refetch()}
-      />
-    );
   if (access.isPending) return <Waiting what="its databases" />;
-  if (access.data === null) return null;
+  const failure = access.isError && (
+    <ErrorNotice
+      error={access.error}
+      title="Its databases cannot be read"
+      isOldShown={access.data != null}
+      onRetry={() => void access.refetch()}
+    />
+  );
+  if (access.data == null) return failure;
   return (
     <>
       <h2>Databases and roles</h2>
+      {failure}
       <Further access={access.data} />
       {access.data.databases.length === 0 ? (
         <p>

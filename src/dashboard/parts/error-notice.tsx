@@ -8,16 +8,19 @@ interface Props {
   /** What could not be done. */
   readonly title: string;
   readonly onRetry?: () => void;
+  /** True: what was read before is still shown, below the notice. */
+  readonly isOldShown?: boolean;
   readonly children?: ReactNode;
 }
 
 /** An alert that screen readers announce. */
-export function ErrorNotice({ error, title, onRetry, children }: Props) {
+export function ErrorNotice({ error, title, onRetry, isOldShown = false, children }: Props) {
   const known = error instanceof ApiError ? error : undefined;
   return (
     <Alert color={known?.isTemporary === true ? 'yellow' : 'red'} role="alert" title={title}>
       <p>{known?.reason ?? 'Something unexpected happened in the page.'}</p>
       {children}
+      {isOldShown && <p>Below is what was read before.</p>}
       <RequestId id={known?.requestId} />
       {onRetry !== undefined && known?.isTemporary === true && <p>The page tries again by itself.</p>}
       {onRetry !== undefined && (

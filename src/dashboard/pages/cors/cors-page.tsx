@@ -24,6 +24,7 @@ export function CorsPage() {
         <ErrorNotice
           error={query.error}
           title="The CORS settings cannot be read"
+          isOldShown={query.data !== undefined}
           onRetry={() => void query.refetch()}
         />
       )}
@@ -34,8 +35,16 @@ export function CorsPage() {
   );
 }
 
-/** Every change is saved at once, as on Cloudant. */
-export type Change = (change: (now: CorsDocument) => CorsDocument) => Promise<unknown>;
+type Apply = (now: CorsDocument) => CorsDocument;
+
+interface Changing {
+  readonly apply: Apply;
+  /** False: what a person has typed stays in its field until it is saved. */
+  readonly isShownAtOnce: boolean;
+}
+
+/** Saves a change at once, as on Cloudant. Rejects if it was not saved. */
+export type Change = (apply: Apply) => Promise<unknown>;
 
 function Editor({ cors }: { readonly cors: CorsDocument }) {
   const queries = useQueryClient();
@@ -43,12 +52,12 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
     mutationKey: KEY,
     // One after the other: each starts from what the one before it has saved.
     scope: { id: 'cors' },
-    mutationFn: changeCors,
-    // Shown at once; put back if it was not saved.
-    onMutate: async (apply) => {
+    mutationFn: ({ apply }: Changing) => changeCors(apply),
+    // A choice is shown at once; put back if it was not saved.
+    onMutate: async ({ apply, isShownAtOnce }) => {
       // An answer that is under way has the settings before this change.
       await queries.cancelQueries({ queryKey: KEY });
-      queries.setQueryData<CorsDocument>(KEY, (now) => apply(now ?? cors));
+      if (isShownAtOnce) queries.setQueryData<CorsDocument>(KEY, (now) => apply(now ?? cors));
     },
     onError: () => queries.invalidateQueries({ queryKey: KEY }),
     onSuccess: (next) => {
@@ -57,10 +66,10 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
       void queries.invalidateQueries({ queryKey: ['cors-test'] });
     },
   });
-  const change: Change = (apply) => saving.mutateAsync(apply);
-  const set = (fields: Partial<CorsDocument>): void =>
+  const choose = (apply: Apply): void =>
     // A failure is shown below; nothing of it is thrown.
-    void change((now) => ({ ...now, ...fields })).catch(() => undefined);
+    void saving.mutateAsync({ apply, isShownAtOnce: true }).catch(() => undefined);
+  const set = (fields: Partial<CorsDocument>): void => choose((now) => ({ ...now, ...fields }));
   const { enable_cors: isOn, allow_credentials: hasCredentials, origins } = cors;
   const isForAll = origins.includes('*');
   return (
@@ -79,37 +88,38 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
       </div>
       {saving.isError && <ErrorNotice error={saving.error} title="The change was not saved" />}
       {isOn && (
-        <>
-          <Radio.Group
-            label="Allowed origins"
-            value={isForAll ? 'all' : 'listed'}
-            onChange={(value) =>
-              set(value === 'all' ? { origins: ['*'], allow_credentials: false } : { origins: [] })
-            }
-          >
-            <div className="choices">
-              <Radio value="all" label="All origins: pages of every web site, without cookies" />
-              <Radio value="listed" label="Only the origins listed here" />
-            </div>
-          </Radio.Group>
-          {!isForAll && (
-            <div className="spaced">
-              <Origins origins={origins} change={change} />
-              <Checkbox
-                className="spaced"
-                label="Pages may send cookies and passwords of the browser (credentials)"
-                checked={hasCredentials}
-                onChange={(event) => set({ allow_credentials: event.currentTarget.checked })}
-              />
-            </div>
-          )}
-          {isForAll && (
-            <Alert color="yellow" className="spaced">
-              Any web site can read what is public here with the browser of its visitors. Prefer a list if you
-              know your sites.
-            </Alert>
-          )}
-        </>
+        <Radio.Group
+          label="Allowed origins"
+          value={isForAll ? 'all' : 'listed'}
+          onChange={(value) =>
+            set(value === 'all' ? { origins: ['*'], allow_credentials: false } : { origins: [] })
+          }
+        >
+          <div className="choices">
+            <Radio value="all" label="All origins: pages of every web site, without cookies" />
+            <Radio value="listed" label="Only the origins listed here" />
+          </div>
+        </Radio.Group>
+      )}
+      {/* Hidden, not removed: somebody else may turn it off while an origin is typed. */}
+      <div className="spaced" hidden={!isOn || isForAll}>
+        <Origins
+          origins={isForAll ? [] : origins}
+          change={(apply) => saving.mutateAsync({ apply, isShownAtOnce: false })}
+          choose={choose}
+        />
+        <Checkbox
+          className="spaced"
+          label="Pages may send cookies and passwords of the browser (credentials)"
+          checked={hasCredentials}
+          onChange={(event) => set({ allow_credentials: event.currentTarget.checked })}
+        />
+      </div>
+      {isOn && isForAll && (
+        <Alert color="yellow" className="spaced">
+          Any web site can read what is public here with the browser of its visitors. Prefer a list if you
+          know your sites.
+        </Alert>
       )}
     </>
   );

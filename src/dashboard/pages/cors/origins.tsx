@@ -4,19 +4,29 @@ import { type SyntheticEvent, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
 import { RequestId } from '../../parts/error-notice.tsx';
 import { Name, visible } from '../../parts/name.tsx';
+import { type CorsDocument } from '../../api/cors.ts';
 import { type Change } from './cors-page.tsx';
 
 interface Props {
   readonly origins: readonly string[];
   readonly change: Change;
+  /** As `change`, and shown before it is saved. */
+  readonly choose: (apply: (now: CorsDocument) => CorsDocument) => void;
 }
 
-export function Origins({ origins, change }: Props) {
+/** The list with `next` in place of `origin`, which somebody else may have removed meanwhile. */
+function replaced(origins: readonly string[], origin: string, next: string): readonly string[] {
+  return origins.includes(origin)
+    ? origins.map((each) => (each === origin ? next : each))
+    : [...origins, next];
+}
+
+export function Origins({ origins, change, choose }: Props) {
   const [edited, setEdited] = useState<string>();
   const remove = (origin: string): void =>
-    void change((now) => ({ ...now, origins: now.origins.filter((each) => each !== origin) })).catch(
-      () => undefined,
-    );
+    choose((now) => ({ ...now, origins: now.origins.filter((each) => each !== origin) }));
+  // A form stays open, with what was typed, also if the list loses its origin.
+  const rows = edited === undefined || origins.includes(edited) ? origins : [...origins, edited];
   return (
     <>
       <OriginForm
@@ -27,11 +37,11 @@ export function Origins({ origins, change }: Props) {
         isTaken={(origin) => origins.includes(origin)}
         save={(origin) => change((now) => ({ ...now, origins: [...now.origins, origin] }))}
       />
-      {origins.length === 0 ? (
+      {rows.length === 0 ? (
         <p className="hint">No origin is listed. Add the address of your web page, without a path.</p>
       ) : (
         <ul className="rows" aria-label="Allowed origins">
-          {origins.map((origin) =>
+          {rows.map((origin) =>
             edited === origin ? (
               <li key={origin}>
                 <OriginForm
@@ -41,10 +51,7 @@ export function Origins({ origins, change }: Props) {
                   initial={origin}
                   isTaken={(next) => next !== origin && origins.includes(next)}
                   save={async (next) => {
-                    await change((now) => ({
-                      ...now,
-                      origins: now.origins.map((each) => (each === origin ? next : each)),
-                    }));
+                    await change((now) => ({ ...now, origins: replaced(now.origins, origin, next) }));
                     setEdited(undefined);
                   }}
                   onCancel={() => setEdited(undefined)}
@@ -103,7 +110,7 @@ function OriginForm({ label, action, initial, isBare = false, isTaken, save, onC
   const [error, setError] = useState<ApiError>();
   const [isSaving, setSaving] = useState(false);
   const origin = originIn(text);
-  const taken = origin !== '' && isTaken(origin);
+  const taken = origin !== '' && !isSaving && isTaken(origin);
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     setSaving(true);

@@ -1,16 +1,14 @@
 // One database of the list.
 import { Menu } from '@mantine/core';
-import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { memo, useState } from 'react';
-import { deleteDatabase, type DatabaseInfo } from '../../api/databases.ts';
+import { useQuery } from '@tanstack/react-query';
+import { memo } from 'react';
+import { type DatabaseInfo } from '../../api/databases.ts';
 import { ApiError } from '../../api/http.ts';
-import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { Moment } from '../../parts/moment.tsx';
-import { Name } from '../../parts/name.tsx';
 import { Padlock } from '../../parts/padlock.tsx';
 import { RowMenu } from '../../parts/row-menu.tsx';
 import { type Access, accessIn } from '../../permission-edits.ts';
-import { areAllKeysQuery, databasesQuery, keysByNameQuery, permissionsQuery } from '../../queries.ts';
+import { areAllKeysQuery, keysByNameQuery, permissionsQuery } from '../../queries.ts';
 import { useReach } from '../../parts/use-reach.ts';
 import { mayHaveGrants } from '../../roles.ts';
 import { linkTo } from '../../router.ts';
@@ -23,9 +21,10 @@ interface Props {
   readonly backups: ReadonlyMap<string, string | null> | undefined;
   /** False while only the names are shown. */
   readonly isDetailed: boolean;
+  readonly onDelete: (name: string) => void;
 }
 
-export const DatabaseRow = memo(function DatabaseRow({ name, info, backups, isDetailed }: Props) {
+export const DatabaseRow = memo(function DatabaseRow({ name, info, backups, isDetailed, onDelete }: Props) {
   const isGrantable = mayHaveGrants(name);
   const permissions = useQuery({ ...permissionsQuery(name), enabled: isGrantable && isDetailed });
   const isClosed =
@@ -60,7 +59,14 @@ export const DatabaseRow = memo(function DatabaseRow({ name, info, backups, isDe
           </a>
         )}
         {!isClosed && !name.startsWith('_') && (
-          <MoreActions name={name} info={info} lastBackup={backups && (backups.get(name) ?? null)} />
+          <RowMenu label={`More actions on ${name}`}>
+            <Menu.Item component="a" href={linkTo(['backups'], { q: name })}>
+              Back up or restore…
+            </Menu.Item>
+            <Menu.Item className="bad" onClick={() => onDelete(name)}>
+              Delete database…
+            </Menu.Item>
+          </RowMenu>
         )}
       </td>
     </tr>
@@ -111,51 +117,6 @@ function namesInWords(
   return [...(ofKeys > 0 ? [counted(ofKeys, 'key')] : []), ...(others > 0 ? [counted(others, 'user')] : [])];
 }
 
-const counted = (count: number, word: string): string =>
+/** `1 document`, `2 documents`. */
+export const counted = (count: number, word: string): string =>
   `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
-
-interface ActionProps extends Pick<Props, 'name' | 'info'> {
-  /** Null = never; undefined = not known. */
-  readonly lastBackup: string | null | undefined;
-}
-
-function MoreActions({ name, info, lastBackup }: ActionProps) {
-  const queries = useQueryClient();
-  const [isDeleting, setDeleting] = useState(false);
-  const documents = info === undefined ? 'all its documents' : counted(info.documents, 'document');
-  return (
-    <>
-      <RowMenu label={`More actions on ${name}`}>
-        <Menu.Item component="a" href={linkTo(['backups'], { q: name })}>
-          Back up or restore…
-        </Menu.Item>
-        <Menu.Item className="bad" onClick={() => setDeleting(true)}>
-          Delete database…
-        </Menu.Item>
-      </RowMenu>
-      {isDeleting && (
-        <ConfirmDialog
-          title="Delete database"
-          action="Delete database"
-          typed={name}
-          run={async () => {
-            await deleteDatabase(name);
-            await queries.invalidateQueries({ queryKey: databasesQuery.queryKey });
-          }}
-          onClose={() => setDeleting(false)}
-        >
-          <p>
-            <Name of={name} /> is deleted with {documents} and its permissions.{' '}
-            {lastBackup === undefined && 'This cannot be undone.'}
-            {lastBackup === null && 'There is no backup of it: this cannot be undone.'}
-            {typeof lastBackup === 'string' && (
-              <>
-                Its backups stay; the last one is of <Moment at={lastBackup} absent="" />.
-              </>
-            )}
-          </p>
-        </ConfirmDialog>
-      )}
-    </>
-  );
-}

@@ -16,6 +16,7 @@ import { replaceParameters } from '../../router.ts';
 import { useSession } from '../../session/session.tsx';
 import { CreateDatabase } from './create-database.tsx';
 import { DatabaseRow } from './database-row.tsx';
+import { DeleteDatabase } from './delete-database.tsx';
 import { OpenByName } from './open-by-name.tsx';
 import { SharedRow } from './shared-row.tsx';
 
@@ -25,7 +26,11 @@ export function DatabasesPage() {
   useTitle(title);
   const [isCreating, setCreating] = useState(false);
   const names = useQuery(databasesQuery);
-  const isClosed = names.error instanceof ApiError && names.error.status === 403;
+  const isRefused = names.error instanceof ApiError && names.error.status === 403;
+  // While a refused list is asked for again, the form stays with what was typed.
+  const [wasRefused, setRefused] = useState(false);
+  if (isRefused !== wasRefused && !names.isPending) setRefused(isRefused);
+  const isClosed = wasRefused && names.data === undefined;
   return (
     <>
       <div className="head">
@@ -38,10 +43,11 @@ export function DatabasesPage() {
         <ErrorNotice
           error={names.error}
           title="The databases cannot be read"
+          isOldShown={names.data !== undefined}
           onRetry={() => void names.refetch()}
         />
       )}
-      {names.isPending && <Waiting what="databases" />}
+      {names.isPending && !isClosed && <Waiting what="databases" />}
       {names.data !== undefined && <DatabaseList names={names.data} />}
     </>
   );
@@ -79,9 +85,19 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
     return sort.startsWith('-') ? ascending.reverse() : ascending;
   }, [value, canSort, byName, found, infos, sort]);
   const whyNot = canSort ? undefined : `Search first: at most ${MAX_SORTED} databases are sorted by this`;
+  // Here, so that a new read that moves or drops the row leaves the dialog open.
+  const [deleted, setDeleted] = useState<string>();
   if (names.length === 0) return <NoDatabases isOwner={person.isOwner} />;
   return (
     <>
+      {deleted !== undefined && (
+        <DeleteDatabase
+          name={deleted}
+          info={infos.get(deleted)}
+          lastBackup={backups && (backups.get(deleted) ?? null)}
+          onClose={() => setDeleted(undefined)}
+        />
+      )}
       <div className="tools">
         <SearchField label="Search by name" />
         <Pager total={found.length} page={page} of={found.length === 1 ? 'database' : 'databases'} />
@@ -125,6 +141,7 @@ function DatabaseList({ names }: { readonly names: readonly string[] }) {
                   info={infos.get(name)}
                   backups={backups}
                   isDetailed={isPainted}
+                  onDelete={setDeleted}
                 />
               ) : (
                 <SharedRow key={name} name={name} info={infos.get(name)} held={held.byDatabase?.get(name)} />

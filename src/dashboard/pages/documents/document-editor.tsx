@@ -1,16 +1,13 @@
 // Edits the content of a document, and shows what somebody else has changed meanwhile.
 import { Alert, Button } from '@mantine/core';
-import { useQueryClient } from '@tanstack/react-query';
-import { Suspense, useState } from 'react';
-import { deleteRevision, type DocumentText } from '../../api/documents.ts';
+import { useState } from 'react';
+import { type DocumentText } from '../../api/documents.ts';
 import { problemIn, membersOf } from '../../json-text.ts';
-import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { JsonEditor } from '../../parts/json-editor.tsx';
-import { lazyPage } from '../../parts/lazy-page.tsx';
+import { LazyPart, lazyPage } from '../../parts/lazy-page.tsx';
 import { Name } from '../../parts/name.tsx';
-import { Waiting } from '../../parts/waiting.tsx';
-import { goTo, linkTo } from '../../router.ts';
+import { DeleteDocument } from './delete-document.tsx';
 import { useDocumentEdits } from './use-document-edits.ts';
 
 export const JsonCompare = lazyPage(() =>
@@ -109,37 +106,6 @@ export function DocumentEditor({ database, id, read, isReadOnly }: Props) {
   );
 }
 
-interface DeleteProps {
-  readonly database: string;
-  readonly id: string;
-  readonly document: DocumentText;
-  /** Called before the page is left: nothing is left to lose. */
-  readonly onDeleted: () => void;
-  readonly onClose: () => void;
-}
-
-function DeleteDocument({ database, id, document, onDeleted, onClose }: DeleteProps) {
-  const queries = useQueryClient();
-  return (
-    <ConfirmDialog
-      title="Delete document"
-      action="Delete document"
-      run={async () => {
-        await deleteRevision(database, id, document.rev);
-        onDeleted();
-        await queries.invalidateQueries({ queryKey: ['documents', database] });
-        goTo(linkTo(['databases', database, 'documents']));
-      }}
-      onClose={onClose}
-    >
-      <p>
-        <Name of={id} /> is deleted in this database and in the databases that it replicates to.
-        {document.attachments.length > 0 && ' Its attachments are deleted too.'}
-      </p>
-    </ConfirmDialog>
-  );
-}
-
 interface MeanwhileProps {
   readonly theirs: DocumentText;
   readonly mine: string;
@@ -159,13 +125,13 @@ function Meanwhile({ theirs, mine, onChange, onAccept, onDrop }: MeanwhileProps)
         Nothing was written. The revision in the database is now <Name of={theirs.rev} />. Take over what you
         need with the arrows in the middle, then go on with your text or drop it.
       </p>
-      <Suspense fallback={<Waiting what="the comparison" />}>
+      <LazyPart what="the comparison">
         <JsonCompare
           left={{ title: 'In the database now', text: theirs.text }}
           right={{ title: 'Yours', text: start }}
           onChange={onChange}
         />
-      </Suspense>
+      </LazyPart>
       <div className="actions">
         <Button onClick={onAccept}>Go on with mine</Button>
         <Button variant="default" onClick={onDrop}>

@@ -111,15 +111,16 @@ function Existing({ database, id }: Props) {
               id={id}
               isOwner={person.isOwner}
               error={query.error}
+              isOldShown={document !== undefined}
               retry={() => void query.refetch()}
             />
           )}
           {query.isPending && <Waiting what="the document" />}
         </>
       )}
-      {document !== undefined && !query.isError && (
+      {document !== undefined && (
         <>
-          {/* Hidden, not removed: a look at the revisions loses no edits. */}
+          {/* Hidden, not removed: neither a look at the revisions nor a failed read loses edits. */}
           <div hidden={show !== undefined && isKnown}>
             <DocumentEditor database={database} id={id} read={document} isReadOnly={isReadOnly} />
           </div>
@@ -141,17 +142,20 @@ function counted(view: string | undefined, document: DocumentText | undefined, c
 interface FailureProps extends Props {
   readonly isOwner: boolean;
   readonly error: unknown;
+  /** True: the document as it was read before is below, with the edits. */
+  readonly isOldShown: boolean;
   readonly retry: () => void;
 }
 
-function Failure({ database, id, isOwner, error, retry }: FailureProps) {
+function Failure({ database, id, isOwner, error, isOldShown, retry }: FailureProps) {
   if (error instanceof ApiError && error.status === 404)
     return (
       <>
-        <p>
+        <p role={isOldShown ? 'alert' : undefined}>
           {error.reason === 'deleted'
             ? 'This document was deleted.'
             : 'There is no document with this id in the database.'}
+          {isOldShown && ' Below is what was read before, with your changes.'}
         </p>
         <p>
           {isOwner && (
@@ -168,5 +172,7 @@ function Failure({ database, id, isOwner, error, retry }: FailureProps) {
         </p>
       </>
     );
-  return <ErrorNotice error={error} title="The document cannot be read" onRetry={retry} />;
+  return (
+    <ErrorNotice error={error} title="The document cannot be read" isOldShown={isOldShown} onRetry={retry} />
+  );
 }

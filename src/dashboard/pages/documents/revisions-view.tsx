@@ -1,7 +1,7 @@
 // The revisions of a document and its conflicts, each beside the winning one.
 import { Button } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { Suspense, useState } from 'react';
+import { useState } from 'react';
 import {
   deleteRevision,
   documentKey,
@@ -9,8 +9,10 @@ import {
   readRevisions,
   type Revisions,
 } from '../../api/documents.ts';
+import { ApiError } from '../../api/http.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { LazyPart } from '../../parts/lazy-page.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
 import { linkTo, useRoute } from '../../router.ts';
@@ -146,18 +148,25 @@ function Comparison({ database, id, rev }: PartProps & { readonly rev: string })
     queryKey: key,
     queryFn: ({ signal }) => readDocument(database, id, { signal }),
   });
-  if (other.isError)
-    return <ErrorNotice error={other.error} title="CouchDB no longer has the content of this revision" />;
+  if (other.isError) {
+    const isGone = other.error instanceof ApiError && other.error.status === 404;
+    return (
+      <ErrorNotice
+        error={other.error}
+        title={isGone ? 'CouchDB no longer has the content of this revision' : 'This revision cannot be read'}
+      />
+    );
+  }
   if (other.data === undefined || winner.data === undefined) return <Waiting what="the revision" />;
   return (
     <section aria-labelledby="comparison">
       <h2 id="comparison">Comparison</h2>
-      <Suspense fallback={<Waiting what="the comparison" />}>
+      <LazyPart what="the comparison">
         <JsonCompare
           left={{ title: `Revision ${rev}`, text: other.data.text }}
           right={{ title: `Now, ${winner.data.rev}`, text: winner.data.text }}
         />
-      </Suspense>
+      </LazyPart>
     </section>
   );
 }

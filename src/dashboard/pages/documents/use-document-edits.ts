@@ -23,6 +23,13 @@ export interface DocumentEdits {
   readonly settle: (whose: 'mine' | 'theirs') => void;
 }
 
+function useLeavingGuard(isEdited: boolean): void {
+  useEffect(
+    () => (isEdited ? guardLeaving(() => 'The document has unsaved changes. Leave anyway?') : undefined),
+    [isEdited],
+  );
+}
+
 export function useDocumentEdits(database: string, id: string, read: DocumentText): DocumentEdits {
   const queries = useQueryClient();
   const [base, setBase] = useState(read);
@@ -37,23 +44,27 @@ export function useDocumentEdits(database: string, id: string, read: DocumentTex
     setBase(read);
     setText(read.text);
   }
-  useEffect(
-    () => (isEdited ? guardLeaving(() => 'The document has unsaved changes. Leave anyway?') : undefined),
-    [isEdited],
-  );
+  useLeavingGuard(isEdited);
+  const queryKey = documentKey(database, id);
+  // If the next read fails, the page goes on with this revision, and not with the one before it.
+  const remember = (document: DocumentText): void => void queries.setQueryData(queryKey, document);
   const save = async (): Promise<void> => {
     setSaving(true);
     setError(undefined);
     setSaved(undefined);
     try {
       const rev = await saveDocument(database, id, { ...base, text });
-      setBase({ ...base, rev, text });
-      setTheirs(undefined);
+      const written = { ...base, rev, text };
+      setBase(written);
       setSaved(rev);
-      await queries.invalidateQueries({ queryKey: documentKey(database, id) });
+      remember(written);
+      await queries.invalidateQueries({ queryKey });
     } catch (thrown) {
       if (thrown instanceof ApiError && thrown.status === 409)
-        await readDocument(database, id).then(setTheirs, setError);
+        await readDocument(database, id).then((now) => {
+          setTheirs(now);
+          remember(now);
+        }, setError);
       else setError(thrown);
     } finally {
       setSaving(false);

@@ -1,10 +1,11 @@
-// What can be done with a key: rename, change its end, rotate its password, revoke it.
+// What can be done with a key: rename, change its end, rotate its password, revoke it. The page holds the
+// dialog: a new read may move or drop the row of the key, and must not take a new password with it.
 import { Button, Menu } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { Suspense, useState } from 'react';
+import { useState } from 'react';
 import { type ApiKey, revokeKey } from '../../api/keys.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
-import { lazyPage } from '../../parts/lazy-page.tsx';
+import { LazyPart, lazyPage } from '../../parts/lazy-page.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { RowMenu } from '../../parts/row-menu.tsx';
 import { keysQuery } from '../../queries.ts';
@@ -25,56 +26,57 @@ const WORDS: Readonly<Record<Action, string>> = {
 
 const CopyGrants = lazyPage(() => import('./copy-grants.tsx').then((page) => page.CopyGrants));
 
+/** An action that was chosen for a key, as the key was then. */
+export interface ChosenAction {
+  readonly action: Action;
+  readonly item: ApiKey;
+}
+
 interface Props {
   readonly item: ApiKey;
 }
 
-export function KeyMenu({ item }: Props) {
-  const [action, setAction] = useState<Action>();
-  const close = (): void => setAction(undefined);
+interface ChoiceProps extends Props {
+  readonly onAct: (chosen: ChosenAction) => void;
+}
+
+/** The menu in the row of a key. The page shows `KeyDialog` for what is chosen. */
+export function KeyMenu({ item, onAct }: ChoiceProps) {
   return (
-    <>
-      <RowMenu label={`Actions on the key ${item.label ?? item.key}`}>
-        {ACTIONS.map((each) => (
-          <Menu.Item
-            key={each}
-            {...(each === 'revoke' ? { className: 'bad' } : {})}
-            onClick={() => setAction(each)}
-          >
-            {WORDS[each]}
-          </Menu.Item>
-        ))}
-      </RowMenu>
-      {action !== undefined && <KeyAction action={action} item={item} onClose={close} />}
-    </>
+    <RowMenu label={`Actions on the key ${item.label ?? item.key}`}>
+      {ACTIONS.map((action) => (
+        <Menu.Item
+          key={action}
+          {...(action === 'revoke' ? { className: 'bad' } : {})}
+          onClick={() => onAct({ action, item })}
+        >
+          {WORDS[action]}
+        </Menu.Item>
+      ))}
+    </RowMenu>
   );
 }
 
 /** The same actions in the open, for the page of a key. */
-export function KeyButtons({ item }: Props) {
-  const [action, setAction] = useState<Action>();
+export function KeyButtons({ item, onAct }: ChoiceProps) {
   return (
     <div className="actions">
-      {ACTIONS.map((each) => (
+      {ACTIONS.map((action) => (
         <Button
-          key={each}
-          variant={each === 'revoke' ? 'subtle' : 'default'}
-          {...(each === 'revoke' ? { color: 'red' } : {})}
-          onClick={() => setAction(each)}
+          key={action}
+          variant={action === 'revoke' ? 'subtle' : 'default'}
+          {...(action === 'revoke' ? { color: 'red' } : {})}
+          onClick={() => onAct({ action, item })}
         >
-          {WORDS[each]}
+          {WORDS[action]}
         </Button>
       ))}
-      {action !== undefined && <KeyAction action={action} item={item} onClose={() => setAction(undefined)} />}
     </div>
   );
 }
 
-function KeyAction({
-  action,
-  item,
-  onClose,
-}: Props & { readonly action: Action; readonly onClose: () => void }) {
+/** The dialog of the chosen action. */
+export function KeyDialog({ action, item, onClose }: ChosenAction & { readonly onClose: () => void }) {
   switch (action) {
     case 'rename':
       return <RenameKey item={item} onClose={onClose} />;
@@ -84,9 +86,9 @@ function KeyAction({
       return <RotateKey item={item} onClose={onClose} />;
     case 'copy':
       return (
-        <Suspense>
+        <LazyPart what="the dialog">
           <CopyGrants item={item} onClose={onClose} />
-        </Suspense>
+        </LazyPart>
       );
     case 'revoke':
       return <RevokeKey item={item} onClose={onClose} />;
@@ -106,13 +108,12 @@ interface DialogProps extends Props {
 function RevokeKey({ item: { key, label }, onClose }: DialogProps) {
   const queries = useQueryClient();
   const [left, setLeft] = useState<readonly string[]>([]);
-  // The list drops the row, and this dialog with it.
-  const finish = (): Promise<void> => queries.invalidateQueries({ queryKey: keysQuery.queryKey });
   const run = async (): Promise<'done' | 'ask again'> => {
     const found = await revokeKey(key, { removesGrants: left.length > 0 });
     setLeft(found);
+    const isRead = queries.invalidateQueries({ queryKey: keysQuery.queryKey });
     if (found.length > 0) return 'ask again';
-    await finish();
+    await isRead;
     return 'done';
   };
   return (
@@ -121,10 +122,7 @@ function RevokeKey({ item: { key, label }, onClose }: DialogProps) {
       action={left.length === 0 ? 'Revoke' : 'Remove its rows'}
       wayOut={left.length === 0 ? 'Cancel' : 'Keep them'}
       run={run}
-      onClose={() => {
-        onClose();
-        if (left.length > 0) void finish();
-      }}
+      onClose={onClose}
     >
       <p>
         {label !== null && label !== '' && (

@@ -1,6 +1,6 @@
 // The page of one key: its life, and the databases that grant it roles.
 import { useQuery } from '@tanstack/react-query';
-import { type ReactNode } from 'react';
+import { type ReactNode, useState } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
 import { AccessList } from '../../parts/access-list.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
@@ -10,11 +10,12 @@ import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { keyQuery } from '../../queries.ts';
 import { linkTo } from '../../router.ts';
-import { KeyButtons } from './key-actions.tsx';
+import { type ChosenAction, KeyButtons, KeyDialog } from './key-actions.tsx';
 
 export function KeyPage({ name }: { readonly name: string }) {
   const found = useQuery(keyQuery(name));
   const item = found.data ?? undefined;
+  const [chosen, setChosen] = useState<ChosenAction>();
   useTitle(item?.label ?? name);
   return (
     <>
@@ -26,6 +27,7 @@ export function KeyPage({ name }: { readonly name: string }) {
         <ErrorNotice
           error={found.error}
           title="The key cannot be read"
+          isOldShown={item !== undefined}
           onRetry={() => void found.refetch()}
         />
       )}
@@ -37,12 +39,18 @@ export function KeyPage({ name }: { readonly name: string }) {
           </p>
         </>
       )}
-      {item !== undefined && <KeyFacts item={item} />}
+      {item !== undefined && <KeyFacts item={item} onAct={setChosen} />}
+      {chosen !== undefined && <KeyDialog {...chosen} onClose={() => setChosen(undefined)} />}
     </>
   );
 }
 
-function KeyFacts({ item }: { readonly item: ApiKey }) {
+interface FactsProps {
+  readonly item: ApiKey;
+  readonly onAct: (chosen: ChosenAction) => void;
+}
+
+function KeyFacts({ item, onAct }: FactsProps) {
   const { key, label, created_by, created_at, last_used, expires_at } = item;
   return (
     <>
@@ -61,7 +69,7 @@ function KeyFacts({ item }: { readonly item: ApiKey }) {
           <Moment at={expires_at} absent="never" />
         </Fact>
       </dl>
-      <KeyButtons item={item} />
+      <KeyButtons item={item} onAct={onAct} />
       <AccessList name={key} />
       <p className="spaced">
         <a href={linkTo(['log'], { principal: key })}>Its requests in the access log</a>

@@ -21,13 +21,14 @@ import { Waiting } from '../../parts/waiting.tsx';
 import { areAllKeysQuery, firstKeysQuery, foundKeysQuery, keysQuery } from '../../queries.ts';
 import { linkTo, replaceParameters, useRoute } from '../../router.ts';
 import { GenerateKey } from '../permissions/generate-key.tsx';
-import { KeyMenu } from './key-actions.tsx';
+import { type ChosenAction, KeyDialog, KeyMenu } from './key-actions.tsx';
 import { chosen, type Filter, filterNamed, FILTERS, isExpired } from './key-filter.ts';
 
 export function KeysPage() {
   useTitle('API keys');
   const keys = useQuery(keysQuery);
   const [isGenerating, setGenerating] = useState(false);
+  const [action, setAction] = useState<ChosenAction>();
   return (
     <>
       <div className="head">
@@ -35,8 +36,14 @@ export function KeysPage() {
         <Button onClick={() => setGenerating(true)}>Generate API key</Button>
       </div>
       {isGenerating && <GenerateKey database={undefined} onClose={() => setGenerating(false)} />}
+      {action !== undefined && <KeyDialog {...action} onClose={() => setAction(undefined)} />}
       {keys.isError && (
-        <ErrorNotice error={keys.error} title="The keys cannot be read" onRetry={() => void keys.refetch()} />
+        <ErrorNotice
+          error={keys.error}
+          title="The keys cannot be read"
+          isOldShown={keys.data !== undefined}
+          onRetry={() => void keys.refetch()}
+        />
       )}
       {keys.isPending && <FirstKeys />}
       {keys.data !== undefined &&
@@ -45,7 +52,7 @@ export function KeysPage() {
             There are no API keys yet. A key is a name and a password for a program; databases grant it roles.
           </p>
         ) : (
-          <KeyList keys={keys.data} />
+          <KeyList keys={keys.data} onAct={setAction} />
         ))}
     </>
   );
@@ -79,7 +86,7 @@ function FirstKeys() {
         </thead>
         <tbody>
           {first.data.map((key) => (
-            <KeyRow key={key.key} item={key} now={now} hasActions={false} />
+            <KeyRow key={key.key} item={key} now={now} />
           ))}
         </tbody>
       </table>
@@ -97,7 +104,12 @@ const COLUMNS = [
 /** Keys that the server finds, if there are too many to read all of them. */
 const MAX_FOUND = 1000;
 
-function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
+interface ListProps {
+  readonly keys: readonly ApiKey[];
+  readonly onAct: (chosen: ChosenAction) => void;
+}
+
+function KeyList({ keys: listed, onAct }: ListProps) {
   const { parameters } = useRoute();
   const { search, sort, page } = useListState('label');
   const filter = filterNamed(parameters.get('show'));
@@ -143,7 +155,7 @@ function KeyList({ keys: listed }: { readonly keys: readonly ApiKey[] }) {
           </thead>
           <tbody>
             {pageOf(found, page).map((key) => (
-              <KeyRow key={key.key} item={key} now={now} hasActions />
+              <KeyRow key={key.key} item={key} now={now} onAct={onAct} />
             ))}
           </tbody>
         </table>
@@ -166,10 +178,11 @@ function partNotice(isSearch: boolean, isComplete: boolean | undefined): string 
 interface RowProps {
   readonly item: ApiKey;
   readonly now: number;
-  readonly hasActions: boolean;
+  /** Undefined = the row has no actions. */
+  readonly onAct?: (chosen: ChosenAction) => void;
 }
 
-function KeyRow({ item, now, hasActions }: RowProps) {
+function KeyRow({ item, now, onAct }: RowProps) {
   const { key, label, created_at, last_used, expires_at } = item;
   return (
     <tr>
@@ -194,9 +207,9 @@ function KeyRow({ item, now, hasActions }: RowProps) {
           <Moment at={expires_at} absent="never" />
         )}
       </td>
-      {hasActions && (
+      {onAct !== undefined && (
         <td className="row-actions">
-          <KeyMenu item={item} />
+          <KeyMenu item={item} onAct={onAct} />
         </td>
       )}
     </tr>

@@ -43,20 +43,20 @@ export function History({ database, revision }: Props) {
   const history = useHistory(database, revision !== undefined);
   const [target, setTarget] = useState<HistoryEntry>();
   if (history.isPending) return <Waiting what="the history" />;
-  if (history.isError)
-    return (
-      <ErrorNotice
-        error={history.error}
-        title="The history cannot be read"
-        onRetry={() => void history.refetch()}
-      />
-    );
-  const entries = history.data.pages.flatMap((page) => page?.history ?? []);
+  const entries = history.data?.pages.flatMap((page) => page?.history ?? []);
   return (
     <>
-      {entries.length === 0 && <p>No change has been saved yet.</p>}
+      {history.isError && (
+        <ErrorNotice
+          error={history.error}
+          title="The history cannot be read"
+          isOldShown={entries !== undefined}
+          onRetry={() => void history.refetch()}
+        />
+      )}
+      {entries?.length === 0 && <p>No change has been saved yet.</p>}
       <ol className="history">
-        {entries.map((entry, at) => (
+        {entries?.map((entry, at) => (
           <li key={`${entry.generation}.${entry.revision}`}>
             <EntryHead entry={entry} />
             <Changes entry={entry} />

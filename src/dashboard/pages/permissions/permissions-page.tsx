@@ -1,11 +1,11 @@
 // The page Permissions of a database.
 import { Alert, Button } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Suspense, useCallback, useMemo, useState } from 'react';
+import { useCallback, useMemo, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
 import { DatabaseHead } from '../../parts/database-head.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
-import { lazyPage } from '../../parts/lazy-page.tsx';
+import { LazyPart, lazyPage } from '../../parts/lazy-page.tsx';
 import { pageOf, Pager, PAGE_SIZE, SearchField, useListState } from '../../parts/list.tsx';
 import { visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -47,16 +47,21 @@ export function PermissionsPage({ database }: { readonly database: string }) {
         hasHistory={hasHistory}
       />
       {query.isError && (
-        <ReadError database={database} error={query.error} onRetry={() => void query.refetch()} />
+        <ReadError
+          database={database}
+          error={query.error}
+          isOldShown={editing !== undefined}
+          onRetry={() => void query.refetch()}
+        />
       )}
       {query.isPending && <Waiting what="permissions" />}
       {editing !== undefined && (
         <>
           {view === 'history' && <History database={database} revision={editing.base.revision} />}
           {view === 'test' && (
-            <Suspense fallback={<Waiting what="the page" />}>
+            <LazyPart what="the test">
               <TestAccess database={database} editing={editing} />
-            </Suspense>
+            </LazyPart>
           )}
           {view === 'permissions' && <Editor database={database} editing={editing} />}
           {saved !== undefined && !hasEdits(editing.edits) && <Saved warnings={saved} />}
@@ -70,13 +75,19 @@ export function PermissionsPage({ database }: { readonly database: string }) {
 interface ReadErrorProps {
   readonly database: string;
   readonly error: unknown;
+  readonly isOldShown: boolean;
   readonly onRetry: () => void;
 }
 
-function ReadError({ database, error, onRetry }: ReadErrorProps) {
+function ReadError({ database, error, isOldShown, onRetry }: ReadErrorProps) {
   const isRefused = error instanceof ApiError && error.status === 403;
   return (
-    <ErrorNotice error={error} title="The permissions cannot be read" onRetry={onRetry}>
+    <ErrorNotice
+      error={error}
+      title="The permissions cannot be read"
+      isOldShown={isOldShown}
+      onRetry={onRetry}
+    >
       {isRefused && (
         <>
           <p>

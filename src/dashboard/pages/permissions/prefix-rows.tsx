@@ -17,15 +17,15 @@ interface Props {
 export function PrefixRows({ database, isInert }: Props) {
   const { isOwner } = useSession().person;
   const { reach, query } = useReach(database);
-  if (query.isError)
-    return (
-      <ErrorNotice
-        error={query.error}
-        title="The prefix grants cannot be read"
-        onRetry={() => void query.refetch()}
-      />
-    );
-  if (reach.length === 0) return null;
+  const failure = query.isError && (
+    <ErrorNotice
+      error={query.error}
+      title="The prefix grants cannot be read"
+      isOldShown={reach.length > 0}
+      onRetry={() => void query.refetch()}
+    />
+  );
+  if (reach.length === 0) return failure;
   return (
     <section aria-labelledby="reach">
       <h2 id="reach">Also by prefix grants</h2>
@@ -33,6 +33,7 @@ export function PrefixRows({ database, isInert }: Props) {
         These names have roles on every database whose name begins in the same way, and so on this one.{' '}
         {isInert && 'They have no effect while CouchDB decides about this database.'}
       </p>
+      {failure}
       <table className="list">
         <thead>
           <tr>

@@ -1,5 +1,5 @@
 // The bar that collects the edits, and the dialog that says what saving them changes.
-import { Button, TextInput } from '@mantine/core';
+import { Alert, Button, TextInput } from '@mantine/core';
 import { Dialog } from '../../parts/dialog.tsx';
 import { type SyntheticEvent, useState } from 'react';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
@@ -18,6 +18,8 @@ interface Props {
 
 export function SaveBar({ database, editing, onSaved }: Props) {
   const [isReviewing, setReviewing] = useState(false);
+  // Here, so that it outlives a review that ends without a save.
+  const [reason, setReason] = useState('');
   const { edits, conflicts } = editing;
   const count = edits.grants.size + (edits.couch === undefined ? 0 : 1);
   return (
@@ -33,17 +35,29 @@ export function SaveBar({ database, editing, onSaved }: Props) {
         Discard
       </Button>
       {isReviewing && (
-        <Review database={database} editing={editing} onSaved={onSaved} onClose={() => setReviewing(false)} />
+        <Review
+          database={database}
+          editing={editing}
+          reason={reason}
+          onReason={setReason}
+          onSaved={onSaved}
+          onClose={() => setReviewing(false)}
+        />
       )}
     </div>
   );
 }
 
-function Review({ database, editing, onSaved, onClose }: Props & { readonly onClose: () => void }) {
-  const [reason, setReason] = useState('');
+interface ReviewProps extends Props {
+  readonly reason: string;
+  readonly onReason: (reason: string) => void;
+  readonly onClose: () => void;
+}
+
+function Review({ database, editing, reason, onReason, onSaved, onClose }: ReviewProps) {
   const [error, setError] = useState<unknown>();
   const [isSaving, setSaving] = useState(false);
-  const { base, edits, save } = editing;
+  const { base, edits, conflicts, save } = editing;
   const { reach } = useReach(database);
   const consequences = consequencesOf(database, base.document, tidied(edits), reach.length > 0);
   const submit = (event: SyntheticEvent): void => {
@@ -79,8 +93,13 @@ function Review({ database, editing, onSaved, onClose }: Props & { readonly onCl
             autoComplete="off"
             maxLength={512}
             value={reason}
-            onChange={(event) => setReason(event.currentTarget.value)}
+            onChange={(event) => onReason(event.currentTarget.value)}
           />
+        )}
+        {conflicts.length > 0 && (
+          <Alert color="yellow" role="alert" title="Somebody else has saved these permissions meanwhile">
+            You both changed the same rows. Go on editing, and choose between theirs and yours.
+          </Alert>
         )}
         {error !== undefined && (
           <ErrorNotice error={error} title="The permissions were not saved">
@@ -88,7 +107,7 @@ function Review({ database, editing, onSaved, onClose }: Props & { readonly onCl
           </ErrorNotice>
         )}
         <div className="actions">
-          <Button type="submit" loading={isSaving} data-autofocus>
+          <Button type="submit" loading={isSaving} disabled={conflicts.length > 0} data-autofocus>
             Save
           </Button>
           <Button variant="subtle" color="gray" onClick={onClose}>
