@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type Dashboard, NO_BROWSER } from '../support/browser.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
+import { until } from '../support/until.ts';
 
 describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
   let folder: string;
@@ -34,6 +35,16 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
   const change = async (fields: Readonly<Record<string, unknown>>): Promise<void> => {
     const body = { _rev: (await apple())['_rev'], ...fields };
     assert.equal((await suite.gate.ask('PUT', '/fruit/apple', { as: suite.gate.owner, body })).status, 201);
+  };
+
+  const backUp = async (): Promise<void> => {
+    const as = suite.gate.owner;
+    const { body } = await suite.gate.ask('POST', '/_api/v2/backup/run', { as, body: {} });
+    const { id } = body as { readonly id: string };
+    await until(async () => {
+      const { body: job } = await suite.gate.ask('GET', `/_api/v2/backup/jobs/${id}`, { as });
+      return (job as { readonly state: string }).state === 'done';
+    }, 'the backup is done');
   };
 
   it('run, are proven, and become a new database', async () => {
@@ -118,10 +129,53 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
     assert.equal((await apple())['colour'], 'blue');
     await page.locator('.cm-merge-b').getByText('"blue"').waitFor();
     await page.getByRole('button', { name: 'Restore this version' }).click();
+    await page.getByText('No backup has the version that it has now.').waitFor();
     await page.getByRole('button', { name: 'Restore', exact: true }).click();
-    await page.getByText('Restored as a new revision.').waitFor();
+    assert.equal(await page.getByText(/^Restored as/).textContent(), 'Restored as a new revision.');
     const { colour, size } = await apple();
     assert.deepEqual([colour, size], ['green', 7]);
+    await backUp();
+    await page.reload();
+    await page.getByRole('button', { name: 'Restore this version' }).click();
+    assert.equal(await page.getByText('No backup has the version').count(), 0);
+    await page.getByRole('button', { name: 'Restore', exact: true }).click();
+    await page.getByText('The version before is still in the backups.').waitFor();
+  });
+
+  it('do not hide the database whose backups fail, and say what could not be read', async () => {
+    await suite.gate.database('nuts', {});
+    const at = (day: number): string => new Date(Date.UTC(2026, 0, day)).toISOString();
+    const backup = (database: string, last: string | null) => ({
+      database,
+      snapshots: 3,
+      newest: { id: 'x', started: at(30), finished: at(30), complete: false, counts: {}, problem_count: 5 },
+      last_success: last,
+      verified_at: null,
+    });
+    const dashboard = await open('/databases');
+    const { page } = dashboard;
+    const databases = [backup('fruit', at(2)), backup('nuts', at(30)), backup('gone', at(1))];
+    await page.route('**/_api/v2/backup', (route) =>
+      route.fulfill({ json: { enabled: true, last_success: at(30), databases } }),
+    );
+    const problems = ['a', 'b', 'c', 'd', 'e'].map((id) => ({ id, reason: `${id} is damaged` }));
+    const result = {
+      database: 'fruit',
+      state: 'incomplete',
+      problems: problems.slice(0, 4),
+      problem_count: 5,
+    };
+    const counts = { done: 0, incomplete: 1, failed: 0 };
+    const job = { id: 'j', kind: 'backup', state: 'incomplete', by: 'admin', created: at(30), request: {} };
+    await page.route('**/_api/v2/backup/jobs', (route) =>
+      route.fulfill({ json: { jobs: [{ ...job, databases: counts, results: [result] }] } }),
+    );
+    await dashboard.go('/backups');
+    await page.getByText('The oldest of the last complete backups: fruit').waitFor();
+    await page.getByText('1 of 2 databases is more than a day behind the newest.').waitFor();
+    await page.getByText('c is damaged').waitFor();
+    await page.getByText('and 2 more problems').waitFor();
+    assert.equal(await page.getByText('d is damaged').count(), 0);
   });
 
   it('bring a deleted document back', async () => {

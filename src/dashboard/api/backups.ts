@@ -40,6 +40,9 @@ export interface BackupJob {
     readonly database: string;
     readonly state: 'done' | 'incomplete' | 'failed';
     readonly reason?: string;
+    /** The first ones; `problem_count` counts all. The id is empty if it is not about a document. */
+    readonly problems?: readonly { readonly id: string; readonly reason: string }[];
+    readonly problem_count?: number;
   }[];
 }
 
@@ -125,6 +128,8 @@ export interface DocumentVersion {
   readonly first: { readonly started: string };
   readonly last: { readonly started: string };
   readonly snapshots: number;
+  /** The winner and the conflicts. */
+  readonly leaves: readonly { readonly rev: string; readonly deleted: boolean }[];
 }
 
 export interface DocumentVersions {

@@ -12,7 +12,8 @@ import { sizeInWords } from '../../parts/size.ts';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { linkTo } from '../../router.ts';
-import { BACKUPS_KEY, backupsQuery, databasesQuery } from '../../queries.ts';
+import { BACKUPS_KEY, backupsQuery } from '../../queries.ts';
+import { BackupAge, NotBackedUp } from './backup-age.tsx';
 import { Jobs, Outcome, RunningJob } from './jobs.tsx';
 import { RestoreDatabase } from './restore-database.tsx';
 
@@ -32,6 +33,7 @@ export function BackupsPage() {
         <ErrorNotice
           error={query.error}
           title="The backups cannot be read"
+          isOldShown={query.data !== undefined}
           onRetry={() => void query.refetch()}
         />
       )}
@@ -78,7 +80,7 @@ function useStart(onStarted: (job: string) => void) {
 }
 
 function Backups({ status }: { readonly status: BackupStatus }) {
-  const { running = [], repository, last_success: last = null, databases = [], damages = [] } = status;
+  const { running = [], repository, databases = [], damages = [] } = status;
   const [job, setJob] = useState<string>();
   const start = useStart(setJob);
   const [restored, setRestored] = useState<string>();
@@ -91,10 +93,11 @@ function Backups({ status }: { readonly status: BackupStatus }) {
         </Button>
       </div>
       <p>
-        Last complete backup: <Moment key={last} at={last} absent="none yet" />
+        <BackupAge databases={databases} />
         {repository != null && (
           <span className="hint">
-            , in <Name of={repository.folder} />, {repository.encrypted ? 'encrypted' : 'not encrypted'}
+            {' '}
+            In <Name of={repository.folder} />, {repository.encrypted ? 'encrypted' : 'not encrypted'}.
           </span>
         )}
         <br />
@@ -144,29 +147,6 @@ function Next({ schedule }: { readonly schedule: BackupStatus['schedule'] }) {
         , by the schedule <code>{visible(schedule.setting)}</code>
       </span>
     </>
-  );
-}
-
-/** Databases without a backup that are named; the others are counted. */
-const MAX_NAMED = 10;
-
-/** A database that no backup has is in no row of the list. */
-function NotBackedUp({ databases }: { readonly databases: readonly DatabaseBackup[] }) {
-  const names = useQuery(databasesQuery).data ?? [];
-  const backedUp = new Set(databases.map(({ database }) => database));
-  const others = names.filter((name) => !name.startsWith('_') && !backedUp.has(name));
-  if (others.length === 0) return null;
-  return (
-    <p className="warn">
-      Not backed up yet:{' '}
-      {others.slice(0, MAX_NAMED).map((name, at) => (
-        <span key={name}>
-          {at > 0 && ', '}
-          <Name of={name} />
-        </span>
-      ))}
-      {others.length > MAX_NAMED && ` and ${(others.length - MAX_NAMED).toLocaleString('en')} more`}.
-    </p>
   );
 }
 
@@ -242,6 +222,11 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
                   <strong className="below bad">
                     incomplete: {row.newest.problem_count.toLocaleString('en')} could not be read
                   </strong>
+                )}
+                {!row.newest.complete && (
+                  <span className="below hint">
+                    Last complete: <Moment key={row.last_success} at={row.last_success} absent="none yet" />
+                  </span>
                 )}
               </td>
               <td className="number" data-column="Documents">

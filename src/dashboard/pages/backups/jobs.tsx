@@ -83,11 +83,19 @@ export function Outcome({ id }: { readonly id: string }) {
 export function Jobs() {
   const query = useQuery(jobsQuery);
   const [areAll, setAll] = useState(false);
-  if (query.isError) return <ErrorNotice error={query.error} title="The jobs cannot be read" />;
-  if (query.data === undefined || query.data.length === 0) return null;
+  const failure = query.isError && (
+    <ErrorNotice
+      error={query.error}
+      title="The jobs cannot be read"
+      isOldShown={query.data !== undefined}
+      onRetry={() => void query.refetch()}
+    />
+  );
+  if (query.data === undefined || query.data.length === 0) return failure;
   return (
     <>
       <h2>Last jobs</h2>
+      {failure}
       <table className="list jobs">
         <thead>
           <tr>
@@ -136,6 +144,39 @@ function JobTitle({ job: { kind, request } }: { readonly job: BackupJob }) {
   );
 }
 
+/** Databases of a job that are named, and problems of each of them; the others are counted. */
+const MAX_BAD = 10;
+const MAX_PROBLEMS = 3;
+
+/** What went wrong with one database: the reason, or the first of its problems. */
+function BadResult({ result }: { readonly result: BackupJob['results'][number] }) {
+  const { database, state, reason, problems = [], problem_count: count = problems.length } = result;
+  const shown = problems.slice(0, MAX_PROBLEMS);
+  return (
+    <>
+      <span className="below">
+        <Name of={database} />: <Foreign text={reason ?? state} />
+      </span>
+      {shown.map((problem) => (
+        <span key={`${problem.id} ${problem.reason}`} className="below hint">
+          {problem.id !== '' && (
+            <>
+              <a href={linkTo(['databases', database, 'documents', problem.id])}>
+                <Name of={problem.id} />
+              </a>
+              {': '}
+            </>
+          )}
+          <Foreign text={problem.reason} />
+        </span>
+      ))}
+      {count > shown.length && (
+        <span className="below hint">and {(count - shown.length).toLocaleString('en')} more problems</span>
+      )}
+    </>
+  );
+}
+
 function JobRow({ job }: { readonly job: BackupJob }) {
   const { state, reason, results, databases, created, by } = job;
   const [words, className] = STATES[state];
@@ -153,11 +194,12 @@ function JobRow({ job }: { readonly job: BackupJob }) {
             <Foreign text={reason} />
           </span>
         )}
-        {bad.map((result) => (
-          <span key={result.database} className="below">
-            <Name of={result.database} />: <Foreign text={result.reason ?? result.state} />
-          </span>
+        {bad.slice(0, MAX_BAD).map((result) => (
+          <BadResult key={result.database} result={result} />
         ))}
+        {bad.length > MAX_BAD && (
+          <span className="below">and {(bad.length - MAX_BAD).toLocaleString('en')} more databases</span>
+        )}
       </td>
       <td data-column="Started">
         <Moment at={created} absent="" />

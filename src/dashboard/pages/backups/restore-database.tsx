@@ -23,12 +23,17 @@ export function RestoreDatabase({ database, onStarted, onClose }: Props) {
   const snapshots = useQuery({
     queryKey: [...BACKUPS_KEY, 'snapshots', database],
     queryFn: ({ signal }) => readSnapshots(database, signal),
+    // Each dialog begins with the newest one of now.
+    gcTime: 0,
   });
   const [chosen, setChosen] = useState<string>();
   const [to, setTo] = useState(`${database}-restored`);
   const [error, setError] = useState<unknown>();
   const [isSending, setSending] = useState(false);
-  const snapshot = chosen ?? snapshots.data?.[0]?.id;
+  const newest = snapshots.data?.[0]?.id;
+  // A backup that ends while the dialog is open does not move the choice.
+  if (chosen === undefined && newest !== undefined) setChosen(newest);
+  const snapshot = chosen ?? newest;
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     if (snapshot === undefined) return;
