@@ -16,6 +16,7 @@ import { startWorkers, workerCount, type WorkerPool } from './cluster/worker-poo
 import { EMBEDDED_OPTION } from './embedded-option.ts';
 import { run, type Running } from './run.ts';
 import { welcome } from './welcome.ts';
+import { createObjectsYoung } from './young-objects.ts';
 
 interface Start {
   readonly configuration: Configuration;
@@ -31,6 +32,7 @@ interface Start {
  */
 export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv): Promise<number> {
   const { settings } = configuration;
+  createObjectsYoung();
   const log = createOperationalLog(settings.logLevel);
   endOnFault(log);
   // Before anything is created: a start that fails must not have shown a password that the next one hides.
