@@ -10,10 +10,11 @@ import { type OnEvent } from './events.ts';
 import { type IndexReader, type IndexRef } from './index-file.ts';
 import { LeafWriter } from './leaf-writer.ts';
 import { type Lock } from './lock.ts';
-import { FULL_SPEED, rest, type Pace } from './pace.ts';
+import { FULL_SPEED, type Pace } from './pace.ts';
 import { PackWriter } from './pack.ts';
 import { Patience } from './patience.ts';
-import { PresentIds } from './present-ids.ts';
+import { comparePurges, type PurgeState } from './purge-counts.ts';
+import { dropPurged } from './purged-documents.ts';
 import { type Repository } from './repository.ts';
 import { listSnapshots, newSnapshotId, removePartial, writePartial, writeSnapshot } from './snapshot.ts';
 import type { PartialRun, Problem, Snapshot, SnapshotCounts } from './snapshot.ts';
@@ -65,6 +66,7 @@ class DatabaseRun {
   readonly #database: string;
   readonly #source: DatabaseSource;
   readonly #writer: LeafWriter;
+  readonly #reader: DocumentReader;
   /** The open index files: the changes are compared with the parent's twice, when read and when counted. */
   readonly #indexFiles = new Map<string, IndexReader>();
   /** Bytes stored since the run began or went on. */
@@ -78,6 +80,12 @@ class DatabaseRun {
     this.#database = database;
     this.#source = new DatabaseSource(context.couch, database);
     this.#writer = new LeafWriter(repository);
+    const { signal, pace = FULL_SPEED, patience = new Patience() } = context;
+    this.#reader = new DocumentReader(this.#source, {
+      store: storeIn(repository, pace, signal),
+      startPack: () => new PackWriter(repository),
+      patience,
+    });
   }
 
   async make(): Promise<Snapshot> {
@@ -96,7 +104,7 @@ class DatabaseRun {
       started: new Date().toISOString(),
       instance_start_time: info.instance_start_time,
       since: parent?.since ?? '0',
-      purge_seq: parent?.purge_seq ?? info.purge_seq,
+      ...(parent === undefined ? purgeStateOf(info) : purgesOf(parent)),
       index: parent?.index ?? [],
       problems: parent?.problems ?? [],
     };
@@ -110,7 +118,7 @@ class DatabaseRun {
     });
     try {
       state = await this.#readChanges(state);
-      if (state.purge_seq !== info.purge_seq) state = await this.#removePurged(state, info.purge_seq);
+      state = await this.#dropPurged(state, info);
       return await this.#finish(state, info, parent);
     } catch (error) {
       if (!(error instanceof Damaged) || partial === undefined) throw error;
@@ -123,7 +131,7 @@ class DatabaseRun {
 
   /** Reads the feed to its end. Throws `Cancelled` after an abort, when what was read is on disk. */
   async #readChanges(begin: PartialRun): Promise<PartialRun> {
-    const { repository, onEvent, signal, pace = FULL_SPEED, patience = new Patience() } = this.#context;
+    const { repository, onEvent, signal, pace = FULL_SPEED } = this.#context;
     const database = this.#database;
     let state = begin;
     const changes = new ChangeReader(
@@ -132,11 +140,7 @@ class DatabaseRun {
         writer: this.#writer,
         signal,
         pace,
-        reader: new DocumentReader(this.#source, {
-          store: storeIn(repository, pace, signal),
-          startPack: () => new PackWriter(repository),
-          patience,
-        }),
+        reader: this.#reader,
         chain: await Chain.open(repository, begin.index, { cache: this.#indexFiles }),
         onProgress: (documents, bytes, pending) =>
           onEvent({ type: 'progress', database, documents, bytes, pending }),
@@ -148,7 +152,7 @@ class DatabaseRun {
       begin.since,
     );
     if (await changes.read(begin.problems)) return state;
-    throw new Cancelled(`The backup of ${database} was cancelled; the next one continues there.`);
+    throw cancelled(database);
   }
 
   /** Records the state that refers to a batch; the batch is on disk. */
@@ -160,32 +164,41 @@ class DatabaseRun {
     return next;
   }
 
-  /**
-   * A purge removes documents from the feed without a change. `_purged_infos` keeps the last 1,000 purges
-   * only, so all ids of the database are compared with those of the chain.
-   */
-  async #removePurged(state: PartialRun, purgeSeq: string): Promise<PartialRun> {
+  /** Looks for purged documents if there may be some. */
+  async #dropPurged(begin: PartialRun, info: DatabaseInfo): Promise<PartialRun> {
     const { repository, onEvent, signal, pace = FULL_SPEED } = this.#context;
-    const present = new PresentIds();
-    for (let since = '0'; ;) {
-      const begin = performance.now();
-      const page = await this.#source.changes(since, pace.changes);
-      if (page.rows.length === 0) break;
-      for (const { id } of page.rows) present.add(id);
-      since = page.since;
-      await rest(pace, performance.now() - begin, signal);
-    }
-    const chain = await Chain.open(repository, state.index);
-    let removed = 0;
-    for await (const { id } of chain.entries()) {
-      if (present.has(id)) continue;
-      this.#writer.remove(id);
-      removed += 1;
-    }
-    const message = `documents were purged since the last snapshot; ${removed} are gone from this one`;
-    onEvent({ type: 'notice', database: this.#database, message });
-    const batch = await this.#writer.endBatch();
-    return this.#save({ ...state, purge_seq: purgeSeq }, await batch.finish());
+    const database = this.#database;
+    const { mayHave, next } = comparePurges(begin, info.purge_seq);
+    if (!mayHave) return { ...begin, ...next };
+    let state = begin;
+    const problems: Problem[] = [...begin.problems];
+    const save = async (purges: PurgeState): Promise<void> => {
+      const batch = await this.#writer.endBatch();
+      state = await this.#save(
+        { ...state, ...purges, problems: uniqueProblems(problems) },
+        await batch.finish(),
+      );
+    };
+    const onProblem = (problem: Problem): void => {
+      problems.push(problem);
+      onEvent({ type: 'problem', database, ...problem });
+    };
+    const { removed, isDone } = await dropPurged({
+      source: this.#source,
+      reader: this.#reader,
+      writer: this.#writer,
+      pace,
+      signal,
+      onProblem,
+      chain: await Chain.open(repository, begin.index),
+      onBatch: () => save(purgesOf(begin)),
+    });
+    await save(isDone ? next : purgesOf(begin));
+    if (signal?.aborted === true) throw cancelled(database);
+    const what = `documents were purged since the last snapshot; ${removed} are gone from this one`;
+    const later = 'too few nodes are up to say what was purged; the next backup looks again';
+    if (removed > 0 || !isDone) onEvent({ type: 'notice', database, message: isDone ? what : later });
+    return state;
   }
 
   async #finish(state: PartialRun, info: DatabaseInfo, parent: Snapshot | undefined): Promise<Snapshot> {
@@ -200,7 +213,7 @@ class DatabaseRun {
     const index = await compactChain(repository, state.index);
     const counts = await this.#count(state, index, parent);
     const finished = new Date();
-    const { started, since, problems, instance_start_time, purge_seq } = state;
+    const { started, since, problems, instance_start_time } = state;
     const snapshot: Snapshot = {
       format: 1,
       id: newSnapshotId(repository, this.#database, new Date(started)),
@@ -212,7 +225,7 @@ class DatabaseRun {
       complete: problems.length === 0,
       instance_start_time,
       since,
-      purge_seq,
+      ...purgesOf(state),
       index,
       problems,
       properties,
@@ -245,6 +258,19 @@ class DatabaseRun {
     const before = await Chain.open(repository, parent.index, { cache: this.#indexFiles });
     return countChanges(parent.counts, before, changes);
   }
+}
+
+function cancelled(database: string): Cancelled {
+  return new Cancelled(`The backup of ${database} was cancelled; the next one continues there.`);
+}
+
+/** The purges up to now, for a run that reads every document. */
+function purgeStateOf({ purge_seq: seq }: DatabaseInfo): PurgeState {
+  return comparePurges({ purge_seq: seq }, seq).next;
+}
+
+function purgesOf({ purge_seq: seq, purges }: PurgeState): PurgeState {
+  return { purge_seq: seq, ...(purges === undefined ? {} : { purges }) };
 }
 
 function sameIndex(a: readonly IndexRef[], b: readonly IndexRef[]): boolean {

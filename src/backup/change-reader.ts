@@ -25,7 +25,7 @@ export interface ChangeReaderDeps {
 }
 
 /** A batch ends after so many characters or documents, so that a crash loses little. */
-const BATCH_CHARACTERS = 8 * 1024 * 1024;
+export const BATCH_CHARACTERS = 8 * 1024 * 1024;
 const BATCH_DOCUMENTS = 5000;
 /** Index blocks that are read at the same time. */
 const LOOKUPS = 32;

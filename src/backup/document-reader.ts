@@ -6,7 +6,7 @@ import { isMissing, type DocumentRead } from './bulk-get-answer.ts';
 import { documentFault } from './document-fault.ts';
 import { type IndexedLeaf, type IndexEntry } from './index-file.ts';
 import { contentOf, type StoredAttachment } from './index-shape.ts';
-import { contentHash, membersOf, type AttachmentStub, type LeafText } from './leaf.ts';
+import { ancestorsOf, contentHash, type AttachmentStub, type LeafText } from './leaf.ts';
 import { InlineAttachments } from './inline-attachments.ts';
 import { storeLargeDocument } from './large-document.ts';
 import { type LeafToStore } from './leaf-writer.ts';
@@ -28,7 +28,7 @@ export interface WantedDocument {
 
 export type DocumentOutcome =
   | { readonly id: string; readonly leaves: readonly LeafToStore[]; readonly bytes: number }
-  /** It was purged. */
+  /** It was purged: a majority of the copies can be read, and none has it. */
   | { readonly id: string; readonly gone: true }
   | { readonly id: string; readonly problem: string };
 
@@ -108,7 +108,8 @@ export class DocumentReader {
         await delay(PAUSE_MS * attempt);
         // The document may have changed since the feed was read, or may be purged.
         revs = await this.#source.leafRevisions(id);
-        if (isMissing(problem) && revs.length === 0) return { id, gone: true } as const;
+        if (isMissing(problem) && revs.length === 0 && (await this.#source.hasMajority()))
+          return { id, gone: true } as const;
         if (!mayPass && 'leaves' in read && hasSame(revs, read.leaves)) return { id, problem };
         read = await this.#source.document(id, revs, { patienceMs: this.#patience.forReadMs });
         return undefined;
@@ -147,13 +148,15 @@ export class DocumentReader {
     return { id, leaves: [...read.leaves, ...others.leaves] };
   }
 
+  /** One copy of a cluster names the leaves, and may lag behind the copy of which the feed was read. */
   async #large(document: WantedDocument): Promise<DocumentOutcome> {
     const { id } = document;
-    const revs = await this.#source.leafRevisions(id);
-    if (revs.length === 0) return { id, gone: true };
+    const now = await this.#source.leafRevisions(id);
+    const others = document.revs.filter((rev) => !now.includes(rev));
+    const mayLack = others.length > 0 && (await this.#source.hasMajority());
     const store = (leaf: LeafText) => this.#leaf(document, leaf);
-    const read = await storeLargeDocument(this.#source, { id, revs }, store, this.#startPack?.());
-    return { id, ...read };
+    const large = { id, revs: now, others, mayLack };
+    return { id, ...(await storeLargeDocument(this.#source, large, store, this.#startPack?.())) };
   }
 
   async #leaves(document: WantedDocument, leaves: readonly LeafText[]): Promise<DocumentOutcome> {
@@ -232,15 +235,9 @@ function missingRevs(revs: readonly string[], read: DocumentRead): readonly stri
   if ('error' in read) return revs;
   // They are read one by one.
   if ('isLarge' in read) return [];
-  return revs.filter((rev) => !read.leaves.some((leaf) => leaf.rev === rev || hasAncestor(leaf, rev)));
-}
-
-function hasAncestor(leaf: LeafText, rev: string): boolean {
-  const history = membersOf(leaf).find(({ name }) => name === '_revisions');
-  if (history === undefined) return false;
-  const { start, ids } = JSON.parse(history.canonical) as { start: number; ids: readonly string[] };
-  const dash = rev.indexOf('-');
-  return ids[start - Number(rev.slice(0, dash))] === rev.slice(dash + 1);
+  return revs.filter(
+    (rev) => !read.leaves.some((leaf) => leaf.rev === rev || ancestorsOf(leaf).includes(rev)),
+  );
 }
 
 /** Stores attachments in the repository. */

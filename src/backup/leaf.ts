@@ -64,6 +64,14 @@ export function membersOf(leaf: LeafText): readonly Member[] {
   return new JsonCursor(leaf.raw).scanObject().members;
 }
 
+/** The revisions before this one, newest first, as far as `_revisions` has them. */
+export function ancestorsOf(leaf: LeafText): readonly string[] {
+  const history = membersOf(leaf).find(({ name }) => name === '_revisions');
+  if (history === undefined) return [];
+  const { start, ids } = JSON.parse(history.canonical) as { start: number; ids: readonly string[] };
+  return ids.slice(1).map((id, before) => `${start - 1 - before}-${id}`);
+}
+
 /** The value of a string in canonical form; undefined for another value. */
 function textOf(canonical: string): string | undefined {
   if (!canonical.startsWith('"')) return undefined;

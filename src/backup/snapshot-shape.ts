@@ -43,8 +43,11 @@ export function isVerification(value: unknown): value is Verification {
 
 function isChainState(value: unknown): boolean {
   const { database, instance_start_time: start, since, purge_seq: purge, index, problems } = fieldsIn(value);
+  const { purges } = fieldsIn(value);
   return (
     [database, start, since, purge].every(isText) &&
+    (purges === undefined ||
+      (typeof purges === 'object' && Object.values(fieldsIn(purges)).every(isCount))) &&
     isListOf(index, ({ name, entries }) => isContentName(name) && isCount(entries)) &&
     isListOf(problems, ({ id, reason }) => isText(id) && isText(reason))
   );

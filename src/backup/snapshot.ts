@@ -9,6 +9,7 @@ import { BackupError, Damaged } from './errors.ts';
 import { readRepositoryFile, writeFileAtomically } from './files.ts';
 import { futureFirst, requireNewestKnown, timeStamp } from './future.ts';
 import { type IndexRef } from './index-file.ts';
+import { type PurgeCounts } from './purge-counts.ts';
 import { type Repository } from './repository.ts';
 import { isPartialRun, isSnapshot, isVerification } from './snapshot-shape.ts';
 
@@ -43,6 +44,8 @@ export interface ChainState {
   readonly instance_start_time: string;
   readonly since: string;
   readonly purge_seq: string;
+  /** Purges of every copy that a run has seen. Absent in snapshots of older versions. */
+  readonly purges?: PurgeCounts;
   /** Newest first. */
   readonly index: readonly IndexRef[];
   readonly problems: readonly Problem[];

@@ -6,11 +6,15 @@ import { attachmentPath, databasePath, isAcceptedPath } from '../couch/document-
 import { Unavailable } from '../http-errors.ts';
 import { parseJson, parseStored } from '../json/parse.ts';
 import { documentsIn, textOf, type DocumentRead } from './bulk-get-answer.ts';
+import { rowsIn, type ChangeRow, type ChangesAnswer } from './changes-answer.ts';
 import { documentFault, Refused } from './document-fault.ts';
 import { BackupError } from './errors.ts';
+import { hasMajority } from './majority.ts';
 import { type LeafText } from './leaf.ts';
 import { FEW_LEAVES } from './page-groups.ts';
 import { type DatabaseProperties } from './snapshot.ts';
+
+export { type ChangeRow };
 
 export interface DatabaseInfo {
   readonly instance_start_time: string;
@@ -21,12 +25,6 @@ export interface DatabaseInfo {
   readonly q: number;
   readonly n: number;
   readonly partitioned: boolean;
-}
-
-export interface ChangeRow {
-  readonly id: string;
-  /** All leaf revisions. */
-  readonly revs: readonly string[];
 }
 
 export interface ChangesPage {
@@ -126,16 +124,8 @@ export class DatabaseSource {
     const path = `${this.#path}/_changes${query}`;
     const answer = await this.#couch.ask({ method: 'GET', path }, maxBytes);
     if (answer.status !== 200) throw this.#failure(answer.status, '_changes');
-    const body = this.#parsed(answer.bytes, '_changes') as {
-      readonly results: readonly {
-        readonly id: string;
-        readonly changes: readonly { readonly rev: string }[];
-      }[];
-      readonly last_seq: string | number;
-      readonly pending?: number;
-    };
-    const rows = body.results.map(({ id, changes }) => ({ id, revs: changes.map(({ rev }) => rev) }));
-    return { rows, since: String(body.last_seq), pending: body.pending ?? 0 };
+    const body = this.#parsed(answer.bytes, '_changes') as ChangesAnswer;
+    return { rows: rowsIn(body), since: String(body.last_seq), pending: body.pending ?? 0 };
   }
 
   /**
@@ -240,19 +230,26 @@ export class DatabaseSource {
   }
 
   /**
-   * The leaf revisions that the feed names now; none if the document was purged. Throws `AnswerTooLarge` if
-   * they are too many.
+   * The leaf revisions that the feed names now. In a cluster, one copy says so, which may lag behind: that it
+   * names none is no proof of a purge. Throws `AnswerTooLarge` if they are too many.
    */
   async leafRevisions(id: string): Promise<readonly string[]> {
+    return (await this.leafRevisionsOf([id])).get(id) ?? [];
+  }
+
+  /** As `leafRevisions`, of several documents. What the feed does not name is left out. */
+  async leafRevisionsOf(ids: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> {
     const path = `${this.#path}/_changes?filter=_doc_ids&style=all_docs`;
-    const body = JSON.stringify({ doc_ids: [id] });
+    const body = JSON.stringify({ doc_ids: ids });
     const request = { method: 'POST', path, body, repeatable: true } as const;
     const answer = await this.#couch.ask(request, MAX_ANSWER_BYTES);
     if (answer.status !== 200) throw this.#failure(answer.status, '_changes');
-    const { results } = parseJson(answer.bytes) as {
-      readonly results: readonly { readonly changes: readonly { readonly rev: string }[] }[];
-    };
-    return results.flatMap(({ changes }) => changes.map(({ rev }) => rev));
+    return new Map(rowsIn(parseJson(answer.bytes) as ChangesAnswer).map(({ id, revs }) => [id, revs]));
+  }
+
+  /** True if CouchDB shows a majority of the copies: what all of them lack was purged. */
+  hasMajority(): Promise<boolean> {
+    return hasMajority(this.#couch, this.#path);
   }
 
   /**
