@@ -32,6 +32,8 @@ export interface RestoreOutcome {
   readonly problems: readonly Problem[];
 }
 
+type Entries = AsyncIterable<IndexEntry> | Iterable<IndexEntry>;
+
 const BATCH_CHARACTERS = 1024 * 1024;
 const BATCH_DOCUMENTS = 500;
 const DEFAULT_CONCURRENCY = 5;
@@ -62,7 +64,7 @@ export async function writeEntries(
   context: RestoreContext,
   snapshot: Snapshot,
   database: string,
-  entries: AsyncIterable<IndexEntry>,
+  entries: Entries,
 ): Promise<void> {
   const run = new RestoreRun(context, snapshot, database);
   await whileReading(context.repository, 'backup target', () => run.write(entries));
@@ -97,7 +99,7 @@ class RestoreRun {
     return this.#problems;
   }
 
-  async write(entries: AsyncIterable<IndexEntry>): Promise<void> {
+  async write(entries: Entries): Promise<void> {
     const chain = await Chain.open(this.#context.repository, this.#snapshot.index, { check: true });
     await this.#writeAll(chain, await select(entries));
   }
@@ -255,7 +257,7 @@ interface Selected {
   readonly designs: readonly IndexedLeaf[];
 }
 
-async function select(entries: AsyncIterable<IndexEntry>): Promise<Selected> {
+async function select(entries: Entries): Promise<Selected> {
   const selection = new Selection();
   const designs: IndexedLeaf[] = [];
   for await (const { id, leaves } of entries)

@@ -13,6 +13,7 @@ import { type Repository } from './repository.ts';
 import { writeEntries } from './restore-database.ts';
 import { readSnapshot, type Snapshot } from './snapshot.ts';
 import { DatabaseSource } from './source.ts';
+import { purgeAll, settleLeaves, type LeavesDeps } from './target-leaves.ts';
 import { RestoreTarget, sentence } from './target.ts';
 
 export interface SecondClusterContext {
@@ -34,7 +35,7 @@ interface Marker {
 }
 
 const MARKER = '_local/couchgate-backup';
-const PURGED_AT_ONCE = 100;
+const DELETED_AT_ONCE = 100;
 const MAX_CONFLICTS = 1000;
 const MAX_TRIES = 5;
 const RETRY_MS = 500;
@@ -68,15 +69,42 @@ export async function writeToSecondCluster(context: SecondClusterContext, snapsh
     hasChanges = true;
   }
   if (hasChanges) {
-    await purge(target, gone);
-    // An earlier run that was interrupted may have deleted design documents already.
-    if (present !== undefined && (await target.canPurge())) await deleteDesigns(couch, target);
-    await writeWithPatience(context, snapshot, documentsToWrite(present, wanted));
-    if (present !== undefined && (await target.canPurge())) await purgeDesigns(couch, target);
-    await writeEntries(context, snapshot, database, designsOf(wanted));
+    // A server that cannot purge refuses what its validation functions refuse; the count names what is gone.
+    await purgeAll(target, gone);
+    if (present === undefined) {
+      await writeWithPatience(context, snapshot, documentsToWrite(present, wanted));
+      await writeEntries(context, snapshot, database, designsOf(wanted));
+    } else await writeChanges(context, snapshot, { target, present, wanted });
     await requireCount(couch, snapshot);
   }
   await writeMarker(couch, database, { ...marker, ...markerOf(repository, snapshot, snapshot.id) });
+}
+
+/** Writes the increment. Its documents have the leaves of the snapshot then, and no others. */
+async function writeChanges(
+  context: SecondClusterContext,
+  snapshot: Snapshot,
+  {
+    target,
+    present,
+    wanted,
+  }: { readonly target: RestoreTarget; readonly present: Chain; readonly wanted: Chain },
+): Promise<void> {
+  const { couch } = context;
+  const { database } = snapshot;
+  const leaves: LeavesDeps = {
+    couch,
+    target,
+    write: (entries) => writeEntries(context, snapshot, database, entries),
+  };
+  const canPurge = await target.canPurge();
+  // An earlier run that was interrupted may have deleted design documents already.
+  if (canPurge) await deleteDesigns(couch, target);
+  await writeWithPatience(context, snapshot, documentsToWrite(present, wanted));
+  await settleLeaves(leaves, documentsToWrite(present, wanted)());
+  if (canPurge) await purgeDesigns(couch, target);
+  await writeEntries(context, snapshot, database, designsOf(wanted));
+  await settleLeaves(leaves, designsOf(wanted));
 }
 
 /** Throws a BackupError for a database that is not of this repository, or that others can read. */
@@ -203,7 +231,7 @@ async function requireCount(couch: CouchTransfer, { database, counts }: Snapshot
  */
 async function deleteDesigns(couch: CouchTransfer, target: RestoreTarget): Promise<void> {
   const path = databasePath(target.database);
-  const range = `startkey=%22_design%2F%22&endkey=%22_design0%22&limit=${PURGED_AT_ONCE}`;
+  const range = `startkey=%22_design%2F%22&endkey=%22_design0%22&limit=${DELETED_AT_ONCE}`;
   for (let round = 0; round < MAX_CONFLICTS; round += 1) {
     const answer = await couch.ask({ method: 'GET', path: `${path}/_all_docs?${range}` });
     if (answer.status !== 200) throw failed(target, 'reading', answer);
@@ -225,18 +253,11 @@ async function purgeDesigns(couch: CouchTransfer, target: RestoreTarget): Promis
   const leaves = new Map<string, readonly string[]>();
   for (let page = await source.changes('0'); page.rows.length > 0; page = await source.changes(page.since))
     for (const { id, revs } of page.rows) if (id.startsWith('_design/')) leaves.set(id, revs);
-  await purge(target, leaves);
+  await purgeAll(target, leaves);
 }
 
 function failed({ database }: RestoreTarget, doing: string, answer: TransferAnswer): BackupError {
   return new BackupError(`${doing} ${database} on backup_target failed: ${sentence(answer)}.`);
-}
-
-async function purge(target: RestoreTarget, gone: ReadonlyMap<string, readonly string[]>): Promise<void> {
-  const all = [...gone];
-  for (let at = 0; at < all.length; at += PURGED_AT_ONCE)
-    // A server that cannot purge refuses what its validation functions refuse, and the run names it.
-    if (!(await target.purge(new Map(all.slice(at, at + PURGED_AT_ONCE))))) return;
 }
 
 function revisionsOf(leaves: readonly IndexedLeaf[]): readonly string[] {

@@ -78,8 +78,15 @@ describe('a second cluster for backups', () => {
     await source.ask('POST', `${path}/_bulk_docs`, { docs: [conflict], new_edits: false });
     if (!isReal) return;
     const purged = (await source.ask('GET', `${path}/doc-${round + 10}`)).body as { _rev: string };
-    const { status } = await source.ask('POST', `${path}/_purge`, { [`doc-${round + 10}`]: [purged._rev] });
+    // Of the document of the round before, one conflict; a document that is made anew has another revision.
+    const again = (await source.ask('GET', `${path}/doc-${round + 30}`)).body as { _rev: string };
+    const { status } = await source.ask('POST', `${path}/_purge`, {
+      [`doc-${round + 10}`]: [purged._rev],
+      [`new-${round - 1}`]: ['1-zzz'],
+      [`doc-${round + 30}`]: [again._rev],
+    });
     assert.ok(status < 300, `${status} < 300`);
+    await source.ask('PUT', `${path}/doc-${round + 30}`, { made: 'anew' });
   }
 
   it('is equal to the source after each increment, and only its owner has access', async () => {
@@ -102,6 +109,25 @@ describe('a second cluster for backups', () => {
       { roles: string[] }
     >;
     assert.deepEqual([admins?.roles, members?.roles], [['_admin'], ['_admin']]);
+  });
+
+  it('has no leaf that the snapshot does not have, or says so if its server cannot purge', async () => {
+    const name = `${DATABASE}-leaves`;
+    await source.ask('PUT', `/${name}`);
+    await source.ask('PUT', `/${name}/a`, { n: 1 });
+    const { counts } = await assertEqual(await run(second.couch, [name]));
+    // The second one is a descendant of the leaf that comes back at the source.
+    const old = [
+      { _id: 'a', _rev: '9-old', _revisions: { start: 9, ids: ['old'] } },
+      { _id: 'b', _rev: '2-b', _revisions: { start: 2, ids: ['b', 'a'] } },
+    ];
+    await second.ask('POST', `/${name}/_bulk_docs`, { docs: old, new_edits: false });
+    const { _rev } = (await source.ask('GET', `/${name}/a`)).body as { _rev: string };
+    await source.ask('PUT', `/${name}/a`, { _rev, n: 2 });
+    await source.ask('POST', `/${name}/_bulk_docs`, { docs: [{ _id: 'b', _rev: '1-a' }], new_edits: false });
+    const outcome = await run(second.couch, [name]);
+    if (isReal) assert.equal((await assertEqual(outcome)).counts.leaves, counts.leaves + 1);
+    else assert.match(JSON.stringify(outcome), /has other revisions than the snapshot, and .* cannot purge/);
   });
 
   it('that is away is said, and made up for by the next run', async () => {
