@@ -166,13 +166,13 @@ function isDots(segment: string): boolean {
 }
 
 /**
- * Encodes the canonical path, which is sent to CouchDB. `/_utils/` keeps its last slash, because CouchDB
- * redirects `/_utils` there.
+ * Encodes the canonical path, which is sent to CouchDB. A folder of `/_utils` keeps its last slash: without
+ * it, CouchDB redirects to a path without `_utils` (mochiweb_request.erl, maybe_redirect).
  */
 function pathOf(segments: readonly string[], parts: readonly string[]): string {
-  if (segments.length === 1 && segments[0] === '_utils' && parts.at(-1) === '') return '/_utils/';
   let path = '';
   for (const segment of segments) path += `/${encodedSegment(segment)}`;
+  if (segments[0] === '_utils' && parts.at(-1) === '') path += '/';
   return path === '' ? '/' : path;
 }
 

@@ -53,6 +53,12 @@ const READ: readonly (readonly [raw: string, segments: readonly string[], path: 
   ['/db;/doc\\x', ['db;', 'doc\\x'], '/db%3B/doc%5Cx'],
   ['/_utils', ['_utils'], '/_utils'],
   ['/_utils/', ['_utils'], '/_utils/'],
+  ['/_utils/docs/', ['_utils', 'docs'], '/_utils/docs/'],
+  ['//%5futils//docs//', ['_utils', 'docs'], '/_utils/docs/'],
+  ['/_utils/docs', ['_utils', 'docs'], '/_utils/docs'],
+  ['/_utils/a+b/', ['_utils', 'a b'], '/_utils/a%20b/'],
+  ['/db/_utils/', ['db', '_utils'], '/db/_utils'],
+  ['/db%2F_utils/', ['db/_utils'], '/db%2F_utils'],
   ['/_utils//index.html', ['_utils', 'index.html'], '/_utils/index.html'],
 ];
 
