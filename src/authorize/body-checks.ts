@@ -58,8 +58,9 @@ export async function refuseReadStructure(
   const body = known(context.body, 'body');
   const { valueBudget, atoms } = limits;
   const caller = sharedKeyOf(callerOf(context));
-  await refuseStructure(body, structureLimits(endpoint, limits), { valueBudget, atoms, res, caller });
-  if (endpoint.body === 'bulk-get') await refuseBulkGet(body, known(context.target, 'target').query);
+  const { query } = known(context.target, 'target');
+  await refuseStructure(body, structureLimits(endpoint, query, limits), { valueBudget, atoms, res, caller });
+  if (endpoint.body === 'bulk-get') await refuseBulkGet(body, query);
 }
 
 /**

@@ -22,12 +22,19 @@ class TextMeter implements BodyMeter {
   }
 }
 
+interface MeteredBody {
+  readonly endpoint: Endpoint;
+  /** Empty, or begins with `?`. */
+  readonly query: string;
+  readonly length: string | undefined;
+}
+
 /**
  * Returns the meter; undefined if CouchDB neither keeps nor unpacks the body, or if its length alone proves
  * that it is harmless. Throws BadRequest for a multipart body without a clear boundary.
  */
 export function bodyMeter(
-  { endpoint, length }: { readonly endpoint: Endpoint; readonly length: string | undefined },
+  { endpoint, query, length }: MeteredBody,
   req: IncomingMessage,
   res: ServerResponse,
   caller: string,
@@ -36,7 +43,7 @@ export function bodyMeter(
   const mayUnpack = mayUnpackToTooMuch(length);
   if (endpoint.body === 'attachment')
     return mayUnpack && isEncoded(req) ? new UnpackedMeter(caller) : undefined;
-  const limits = structureLimits(endpoint, settings);
+  const limits = structureLimits(endpoint, query, settings);
   const holder = { valueBudget: settings.valueBudget, res, caller };
   if (limits === undefined) return endpoint.body === 'text' ? new TextMeter(holder) : undefined;
   if (!limits.mayHoldTerms && length !== undefined && Number(length) <= HARMLESS_BYTES) return undefined;

@@ -17,7 +17,10 @@ export interface BodyLimits {
   readonly maxQueryValues: number;
 }
 
-/** Room for thousands of users, or for a job with a list of 20 000 document ids. */
+/**
+ * Room for thousands of users, or for a job with a list of 20 000 document ids, which its replicator sends in
+ * one `POST /{db}/_changes?filter=_doc_ids`.
+ */
 export const GUARDED_LIMIT_BYTES = 1_048_576;
 
 /** Most members of one object in a write. */
@@ -68,12 +71,34 @@ function isQuery(body: BodyKind): boolean {
   return body === 'query' || body === 'rows' || body === 'bulk-get';
 }
 
-/** Returns the limits of the structure of a body; undefined if CouchDB does not parse it. */
+/**
+ * True if CouchDB reads the body of a POST to `_changes` as a list of ids, which it does not rewrite
+ * (couch_changes.erl, configure_filter). CouchDB ignores the case of names, and the last one of a repeated
+ * name counts (chttpd_db.erl, parse_changes_query), so only one spelling is recognised.
+ */
+function isListOfIds(query: string): boolean {
+  let filters = 0;
+  for (const parameter of query.slice(1).split(/[&;]/)) {
+    const [name = ''] = parameter.split('=', 1);
+    if (!/^[\w-]*$/.test(name)) return false;
+    if (name.toLowerCase() !== 'filter') continue;
+    if (parameter !== 'filter=_doc_ids') return false;
+    filters += 1;
+  }
+  return filters === 1;
+}
+
+/**
+ * Returns the limits of the structure of a body; undefined if CouchDB does not parse it. `query` is empty or
+ * begins with `?`.
+ */
 export function structureLimits(
   { id, body }: Pick<Endpoint, 'id' | 'body'>,
+  query: string,
   { maxQueryValues, maxWriteValues }: BodyLimits,
 ): StructureLimits | undefined {
   const mayHoldTerms = WITH_BOOKMARK.has(id);
+  if (id === 'changes' && isListOfIds(query)) return queryStructure(maxQueryValues, mayHoldTerms);
   if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE), mayHoldTerms);
   if (isQuery(body)) return queryStructure(maxQueryValues, mayHoldTerms);
   if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT);

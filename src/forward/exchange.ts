@@ -201,9 +201,10 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     // A body that authorize did not read is scanned for reserved ids while it is streamed.
     const scan = this.context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
     const caller = sharedKeyOf(callerOf(this.context));
+    const { query } = known(this.context.target, 'target');
     const meter =
       body.kind === 'stream'
-        ? bodyMeter({ endpoint, length: body.length }, this.#req, this.#res, caller, services)
+        ? bodyMeter({ endpoint, query, length: body.length }, this.#req, this.#res, caller, services)
         : undefined;
     return new OutgoingBody(body, this.#req, limitBytes, scan, meter, this);
   }

@@ -363,6 +363,42 @@ describe('H20 a body on its way to a parser', () => {
     front.takeAll();
   });
 
+  it('may be a long list of ids for a feed – POST /h20/_changes?filter=_doc_ids – and only where no other reading is possible – 413', async () => {
+    const ids = (count: number): Buffer =>
+      Buffer.from(JSON.stringify({ doc_ids: Array.from({ length: count }, (_, at) => `id ${at}`) }));
+    const long = ids(20_000);
+    const asReplicator =
+      'POST /h20/_changes?filter=_doc_ids&feed=normal&style=all_docs&since=0&timeout=10000';
+    for (const line of [asReplicator, 'POST /h20/_changes?style=all_docs;filter=_doc_ids'])
+      for (const [sent, ...lines] of [[long], [gzipSync(long), GZIP]] as const) {
+        assert.equal(await send(front.port, line, 'reader', sent, ...lines), 200, line);
+        assert.deepEqual(front.takeAll()[0]?.body, long);
+      }
+    const others = [
+      ...['', '?filter=_selector', '?filter=', '?filter', '?filter=%22_doc_ids%22', '?filter=_doc_id%73'],
+      ...[
+        '?filter=_doc_ids&filter=_selector',
+        '?filter=_selector&filter=_doc_ids',
+        '?filter=_doc_ids;filter',
+      ],
+      ...['?filter=_doc_ids&Filter=_selector', '?FILTER=_doc_ids', '?filter=_doc_ids&%66ilter=_selector'],
+      ...[
+        '?filter=_doc_ids&filter=_doc_ids',
+        '?filter=_doc_ids&f+=1',
+        '?filter=_doc_ids=',
+        '?x=?filter=_doc_ids',
+      ],
+    ];
+    const lines = others.map((query) => `POST /h20/_changes${query}`);
+    for (const line of [...lines, 'POST /h20/_find?filter=_doc_ids']) {
+      assert.equal(await send(front.port, line, 'reader', long), 413, line);
+      assert.equal(await send(front.port, line, 'reader', gzipSync(long), GZIP), 413, line);
+      assert.deepEqual(front.takeAll(), [], line);
+    }
+    assert.equal(await send(front.port, asReplicator, 'reader', ids(50_001)), 413);
+    assert.deepEqual(front.takeAll(), []);
+  });
+
   it('may not grow out of proportion in gzip – 40 KiB that become 40 MiB of spaces – 413', async () => {
     const bomb = gzipSync(
       Buffer.concat([Buffer.from('{"docs":[]'), Buffer.alloc(40 * MIB, ' '), Buffer.from('}')]),
