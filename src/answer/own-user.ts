@@ -58,7 +58,8 @@ export const CONFLICT = 'Document update conflict.';
 async function write(deps: OwnUserDeps, req: Request, res: Response, context: Context): Promise<void> {
   refuseParameters(context);
   const name = nameOf(context);
-  const body = await deps.bodies.jsonObject(req, res, { limitBytes: OWN_USER_LIMIT_BYTES });
+  const rules = { limitBytes: OWN_USER_LIMIT_BYTES, contentType: 'document' } as const;
+  const body = await deps.bodies.jsonObject(req, res, rules);
   const key = userKey(name);
   if (deps.writes.queueLength(key) >= MAX_WAITING) throw new TooBusy();
   const work = (): Promise<Written> => writeChange(deps, context, name, body);

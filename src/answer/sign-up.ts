@@ -90,7 +90,8 @@ async function documentIn(
   res: Response,
   name: string,
 ): Promise<UserDocument> {
-  const body = await bodies.jsonObject(req, res, { limitBytes: SIGN_UP_LIMIT_BYTES });
+  const rules = { limitBytes: SIGN_UP_LIMIT_BYTES, contentType: 'document' } as const;
+  const body = await bodies.jsonObject(req, res, rules);
   const { rev, password, fields } = parseOwnUser(body, name, ownFields, undefined);
   if (!isPossible(name))
     throw new BadRequest(

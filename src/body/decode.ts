@@ -39,6 +39,15 @@ export function isMultipart(req: Pick<IncomingMessage, 'headers'>): boolean {
   return req.headers['content-type']?.toLowerCase().startsWith('multipart/') === true;
 }
 
+/**
+ * True if the body of a document is read as JSON. For PUT, CouchDB checks no type and only reads
+ * `multipart/related` in another way (chttpd_db.erl, db_doc_req); `curl -d` sends a form type. A form of
+ * another site cannot send a PUT, but it can send a POST of other types (H22).
+ */
+export function isReadAsJson(req: Pick<IncomingMessage, 'headers' | 'method'>): boolean {
+  return req.method === 'PUT' ? !isMultipart(req) : mediaTypeOf(req) === 'application/json';
+}
+
 /** The media type in lower case without its parameters; undefined without a Content-Type. */
 export function mediaTypeOf(req: Pick<IncomingMessage, 'headers'>): string | undefined {
   const type = req.headers['content-type'];

@@ -5,7 +5,15 @@ import { callerOf, contextOf } from '../context.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type BodyBudget, createBodyBudget, type Reserve } from './budget.ts';
-import { announcesBody, encodingOf, gunzip, inflatedLimit, isMultipart, mediaTypeOf } from './decode.ts';
+import {
+  announcesBody,
+  encodingOf,
+  gunzip,
+  inflatedLimit,
+  isMultipart,
+  isReadAsJson,
+  mediaTypeOf,
+} from './decode.ts';
 import { type BuildRules, buildJson } from './json-build.ts';
 import { parseForm } from './parse.ts';
 
@@ -26,10 +34,10 @@ export interface BodyRules {
 
 export interface JsonRules extends BodyRules, BuildRules {
   /**
-   * `json` (default) requires `application/json`. `any` reads JSON of every type, as CouchDB does for `PUT
-   * /{db}/_security`.
+   * `json` (default) requires `application/json`. `document` requires it as CouchDB does for a document, so
+   * not for PUT. `any` reads JSON of every type, as CouchDB does for `PUT /{db}/_security`.
    */
-  readonly contentType?: 'json' | 'any';
+  readonly contentType?: 'json' | 'document' | 'any';
 }
 
 /**
@@ -77,7 +85,7 @@ export class BodyReader {
     rules: JsonRules,
   ): Promise<JsonObject | undefined> {
     if (!announcesBody(req)) return undefined;
-    if (rules.contentType !== 'any' && mediaTypeOf(req) !== 'application/json') throw new BadContentType();
+    if (!hasRightType(req, rules)) throw new BadContentType();
     const bytes = await this.read(req, res, rules);
     if (bytes.length === 0) return undefined;
     const value = await buildJson(bytes, rules);
@@ -95,6 +103,11 @@ export class BodyReader {
     }
     return parseForm(await this.read(req, res, rules));
   }
+}
+
+function hasRightType(req: IncomingMessage, { contentType = 'json' }: JsonRules): boolean {
+  if (contentType === 'document') return isReadAsJson(req);
+  return contentType === 'any' || mediaTypeOf(req) === 'application/json';
 }
 
 /** The body without its Content-Encoding. The parts of a multipart body have encodings of their own. */

@@ -12,6 +12,7 @@ import { type CouchNode, isWhole } from './node.ts';
 import {
   bodyOf,
   type CouchHeaders,
+  GUARDED_TYPE,
   isForm,
   MAX_HEADER_LENGTH,
   refererForForm,
@@ -70,7 +71,7 @@ export class OutgoingRequest {
     this.plan = planConnection(
       decision.endpoint.pool,
       target.path,
-      headers['content-type'],
+      context.guardedBody === undefined ? headers['content-type'] : GUARDED_TYPE,
       this.body.kind !== 'none',
       target.query,
       mayBeWhole(decision.endpoint.body, target.query, this.body),

@@ -18,6 +18,9 @@ const KEPT_NAMES: ReadonlySet<string> = new Set([
  */
 export const MAX_HEADER_LENGTH = 8191 - ': \r\n'.length;
 
+/** The type of a body that a guard has written: CouchDB must not choose its reading by the client's type. */
+export const GUARDED_TYPE = 'application/json';
+
 /** Headers for CouchDB, by their names in lower case. */
 export type CouchHeaders = Record<string, string | string[]>;
 
@@ -61,6 +64,7 @@ export function requestHeaders(
     if (name.length + value.length > MAX_HEADER_LENGTH) throw new HeaderTooLong(name);
     passed[name] = value;
   }
+  if (context.guardedBody !== undefined) passed['content-type'] = GUARDED_TYPE;
   if (encoding !== undefined) passed['content-encoding'] = encoding;
   if (body.kind === 'bytes') passed['content-length'] = String(body.bytes.length);
   else if (body.kind === 'stream') {

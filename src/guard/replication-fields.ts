@@ -1,8 +1,9 @@
-// Validates the fields of a replication job: an allow-list with types and ranges (H20).
+// Validates the fields of a replication job: types and ranges of the known ones, and what becomes of others
+// (H20).
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { BadRequest } from '../http-errors.ts';
 
-/** Returns the value for CouchDB. Throws Problem. */
+/** Returns the value for CouchDB; undefined = CouchDB does not get the field. Throws Problem. */
 type Check = (value: unknown) => unknown;
 
 class Problem extends Error {}
@@ -10,6 +11,8 @@ class Problem extends Error {}
 const flag = typed('true or false', (value) => typeof value === 'boolean');
 const text = typed('a string', (value) => typeof value === 'string');
 const object = typed('an object', isJsonObject);
+const keep: Check = (value) => value;
+const drop: Check = () => undefined;
 const list = typed('an array', Array.isArray);
 const texts = typed('an array of strings', (value) => value === null || isTexts(value));
 const sequence = typed(
@@ -18,15 +21,16 @@ const sequence = typed(
 );
 
 /**
- * Fields that CouchDB documents, and fields of documents that clients send back.
- * Source: docs.couchdb.org/en/stable/json-structure.html#replication-settings
+ * Fields that CouchDB 3.5 or Cloudant reads, and fields of documents that clients send back.
+ * Sources: couch_replicator_parse.erl, convert_options;
+ * docs.couchdb.org/en/stable/json-structure.html#replication-settings
  *
  * Absent on purpose: `socket_options`. CouchDB parses it as Erlang terms, and each new word stays in the
  * node's atom table for good: a body of 2 MiB ends the node. Pinned by test/hostile/h20-parsers.test.ts.
  */
 const FIELDS: ReadonlyMap<string, Check> = new Map<string, Check>([
   // replication-endpoint.ts and replication-jobs.ts check these.
-  ...['source', 'target', 'user_ctx', 'owner'].map((name) => [name, (value: unknown) => value] as const),
+  ...['source', 'target', 'user_ctx', 'owner'].map((name) => [name, keep] as const),
   ...['continuous', 'create_target', 'cancel', 'use_checkpoints', 'use_bulk_get'].map(
     (name) => [name, flag] as const,
   ),
@@ -53,7 +57,26 @@ const FIELDS: ReadonlyMap<string, Check> = new Map<string, Check>([
   ['connection_timeout', whole(1, 300_000)],
   ['retries_per_request', whole(0, 50)],
   ['checkpoint_interval', whole(1, 86_400_000)],
+  ['request_compression', typed('`gzip` or `none`', (value) => value === 'gzip' || value === 'none')],
 ]);
+
+/** Names that users give to notes of their own; none of them could make a later CouchDB do harm. */
+const NOTES: ReadonlySet<string> = new Set([
+  ...['comment', 'description', 'label', 'labels', 'name', 'note', 'notes', 'tags', 'title'],
+]);
+/** Special fields of CouchDB, and options of the connection: a job without them would do something else. */
+const REFUSED_NAME = /^_|proxy|socket|socks|ibrowse|ssl|tls/iu;
+/** Every option of CouchDB is spelled so. */
+const OPTION_NAME = /^[a-z0-9_]*$/u;
+
+/**
+ * The check of a field that is not listed; undefined = it is refused. CouchDB skips unknown options, but a
+ * later version may read one that nobody has judged here. So CouchDB gets only fields that can be no option.
+ */
+function checkOfUnknown(name: string): Check | undefined {
+  if (REFUSED_NAME.test(name)) return undefined;
+  return NOTES.has(name) || !OPTION_NAME.test(name) ? keep : drop;
+}
 
 const TARGET_FIELDS: ReadonlyMap<string, Check> = new Map([
   ['q', whole(1, 256)],
@@ -64,7 +87,7 @@ const TARGET_FIELDS: ReadonlyMap<string, Check> = new Map([
 /** Returns the job with its fields as CouchDB gets them. Throws BadRequest that names all problems. */
 export function guardFields(job: JsonObject): JsonObject {
   const problems: string[] = [];
-  const checked = checkFields('', job, FIELDS, problems);
+  const checked = checkFields('', job, (name) => FIELDS.get(name) ?? checkOfUnknown(name), problems);
   if (problems.length > 0) throw new BadRequest(problems.join(' '));
   return checked;
 }
@@ -75,18 +98,19 @@ const MAX_PROBLEMS = 20;
 function checkFields(
   prefix: string,
   object: JsonObject,
-  fields: ReadonlyMap<string, Check>,
+  checkOf: (name: string) => Check | undefined,
   problems: string[],
 ): JsonObject {
   const checked: [string, unknown][] = [];
   for (const [name, value] of Object.entries(object)) {
     if (problems.length >= MAX_PROBLEMS) break;
-    const check = fields.get(name);
+    const check = checkOf(name);
     if (check === undefined)
       problems.push(`\`${prefix}${shortened(name)}\` is not allowed in a replication.`);
     else {
       try {
-        checked.push([name, check(value)]);
+        const passed = check(value);
+        if (passed !== undefined) checked.push([name, passed]);
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
         problems.push(error.message.replaceAll('$', `${prefix}${name}`));
@@ -120,7 +144,7 @@ function whole(least: number, most: number): Check {
 function targetParameters(value: unknown): unknown {
   if (!isJsonObject(value)) throw new Problem('`$` must be an object.');
   const problems: string[] = [];
-  const checked = checkFields('$.', value, TARGET_FIELDS, problems);
+  const checked = checkFields('$.', value, (name) => TARGET_FIELDS.get(name), problems);
   if (problems.length > 0) throw new Problem(problems.join(' '));
   return checked;
 }

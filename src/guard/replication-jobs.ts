@@ -25,7 +25,7 @@ export async function guardReplicateBody(body: JsonObject, rules: JobRules): Pro
 
 /**
  * Validates one document of `_replicator`. Only the owner may write other documents there: design documents
- * hold code, and `_local/` documents hold checkpoints. A deletion needs no endpoints.
+ * hold code, and `_local/` documents hold checkpoints.
  */
 export async function guardDocument(
   document: JsonObject,
@@ -38,7 +38,19 @@ export async function guardDocument(
     return document;
   }
   refuseForgedOwner(document, rules.principal);
-  return guardJob(document, rules, document['_deleted'] !== true);
+  return document['_deleted'] === true ? deletionOf(document) : guardJob(document, rules, true);
+}
+
+/** What CouchDB needs of a deletion. `_revisions` comes with revisions that the owner writes as they are. */
+const FIELDS_OF_DELETION = ['_id', '_rev', '_deleted', '_revisions', 'owner'] as const;
+
+/**
+ * Clients delete by sending the document back with `_deleted`. CouchDB does not run a deleted job, so its
+ * other fields are neither checked nor stored: a host that is closed by now must not keep a job alive.
+ */
+function deletionOf(document: JsonObject): JsonObject {
+  const needed = FIELDS_OF_DELETION.filter((field) => document[field] !== undefined);
+  return guardFields(Object.fromEntries(needed.map((field) => [field, document[field]])));
 }
 
 async function guardJob(job: JsonObject, rules: JobRules, needsEndpoints: boolean): Promise<JsonObject> {

@@ -9,7 +9,7 @@ import { BadContentType, BadRequest, Forbidden, Unauthorized } from '../http-err
 import { type Guard } from './index.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { buildJson } from '../body/json-build.ts';
-import { announcesBody, mediaTypeOf } from '../body/decode.ts';
+import { announcesBody, isReadAsJson } from '../body/decode.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type BasicCredentials } from './replication-endpoint.ts';
 import { createReplicationHosts, type Resolve } from './replication-hosts.ts';
@@ -94,13 +94,13 @@ function refuseForeignRevisions(query: string, rules: JobRules): void {
   }
 }
 
-/** Multipart is refused like every other type: its parts would be a second reading of the job. */
+/** Multipart is refused: its parts would be a second reading of the job. CouchDB gets the job as JSON. */
 async function readJob(
   { bodies, limitBytes }: ReplicationParameters,
   req: Request,
   res: Response,
 ): Promise<JsonObject> {
-  if (mediaTypeOf(req) !== 'application/json') throw new BadContentType();
+  if (!isReadAsJson(req)) throw new BadContentType();
   if (!announcesBody(req)) throw new BadRequest('Missing request body');
   const value = await buildJson(await bodies.read(req, res, { limitBytes, budget: 'parsed' }), {
     exact: true,

@@ -12,6 +12,7 @@ import { createReplicationHosts, type ReplicationHosts } from '../../src/guard/r
 import { type Request, type Response } from 'express';
 import { type Identified } from '../../src/context.ts';
 import { attachContext, testBodies } from '../support/bodies.ts';
+import { startPolicyFront } from '../support/policy-front.ts';
 import { asHttpError } from '../../src/respond.ts';
 import { until } from '../support/until.ts';
 
@@ -343,6 +344,27 @@ describe('H9: replication jobs', () => {
     assert.equal((await send('owner', 'DELETE', '/_replicator/theirs?rev=1-a')).status, 200);
   });
 
+  it('takes a whole document back for its deletion, and keeps none of its content', async () => {
+    const deletion = { _rev: '1-a', owner: 'mykey', _deleted: true };
+    const whole = {
+      ...{ source: 'http://10.0.0.7/', target: 'local', proxy: 'http://far.example', socket_options: '[]' },
+      ...{ user_ctx: { name: 'admin' }, worker_processes: 1e9, comment: 'x', unknown: 1, _attachments: {} },
+      ...{ _replication_state: 'error', ...deletion },
+    };
+    assert.deepEqual(await send('cookie', 'PUT', '/_replicator/new', { ...whole, owner: 'ann' }), {
+      status: 200,
+      body: { ...deletion, owner: 'ann' },
+    });
+    const docs = [{ _id: 'mine', ...whole }];
+    assert.deepEqual(await send('key', 'POST', '/_replicator/_bulk_docs', { docs }), {
+      status: 200,
+      body: { docs: [{ _id: 'mine', ...deletion }] },
+    });
+    assert.equal((await send('key', 'PUT', '/_replicator/mine', { ...whole, _deleted: 'true' })).status, 403);
+    assert.equal((await send('key', 'PUT', '/_replicator/theirs', whole)).status, 403);
+    assert.equal((await send('key', 'POST', '/_replicate', { ...job, ...whole })).status, 403);
+  });
+
   it('reads a repeated field as CouchDB does: the last one counts, and is the only one sent on', async () => {
     const sent = await send(
       'key',
@@ -377,11 +399,19 @@ describe('H9: replication jobs', () => {
     [{ continuous: 'true' }, '`continuous` must be true or false.'],
     [{ doc_ids: [1] }, '`doc_ids` must be an array of strings.'],
     [{ selector: [] }, '`selector` must be an object.'],
+    [{ request_compression: 'gzip' }, undefined],
+    [{ request_compression: 'none' }, undefined],
+    [{ request_compression: true }, '`request_compression` must be `gzip` or `none`.'],
+    [{ comment: 'of a user', tags: ['a'], 'x-team': 1.5, teamName: { a: null }, größe: 1 }, undefined],
+    [{ Proxy: 'http://far.example' }, '`Proxy` is not allowed in a replication.'],
+    [{ socks5_host: 'far.example' }, '`socks5_host` is not allowed in a replication.'],
+    [{ ssl_options: '[]' }, '`ssl_options` is not allowed in a replication.'],
+    [{ _replication_other: 1 }, '`_replication_other` is not allowed in a replication.'],
     [
-      { create_target_params: { q: 1e6, placement: 'x' }, unknown: 1 },
+      { create_target_params: { q: 1e6, placement: 'x' }, _unknown: 1 },
       '`create_target_params.q` must be a whole number from 1 to 256. ' +
         '`create_target_params.placement` is not allowed in a replication. ' +
-        '`unknown` is not allowed in a replication.',
+        '`_unknown` is not allowed in a replication.',
     ],
   ];
   for (const [fields, refused] of FIELDS) {
@@ -399,9 +429,37 @@ describe('H9: replication jobs', () => {
     });
   }
 
+  it('leaves out what could be an option of a later CouchDB – POST /_replicate, POST /_replicator', async () => {
+    const unknown = { since_date: '2026', worker_batch_bytes: 1, app2: {}, 7: 1, constructor: 1, '': 1 };
+    for (const path of ['/_replicate', '/_replicator'])
+      assert.deepEqual(await send('key', 'POST', path, { ...unknown, ...job, comment: 'x' }), {
+        status: 200,
+        body: { ...job, comment: 'x' },
+      });
+  });
+
   it('takes a number as digits, and sends it as a number – POST /_replicate', async () => {
     const sent = await replicate({ source: FAR, target: FAR, worker_processes: '4' });
     assert.deepEqual(sent.body, { source: FAR, target: FAR, worker_processes: 4 });
+  });
+
+  it('takes JSON of every type but multipart for PUT, as CouchDB does, and of its own for POST – 200, 415', async () => {
+    const typed = (method: string, path: string, type: string, body: object = job): Promise<Answer> =>
+      send('key', method, path, body, { 'content-type': type });
+    // A form of another site can send these types, but no PUT.
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'application/octet-stream', '']) {
+      assert.deepEqual(await typed('PUT', '/_replicator/new', type), { status: 200, body: job }, type);
+      assert.equal((await typed('PUT', '/_replicator/theirs', type)).status, 403, type);
+      for (const path of ['/_replicate', '/_replicator', '/_replicator/_bulk_docs'])
+        assert.equal((await typed('POST', path, type, { ...job, docs: [] })).status, 415, `${path} ${type}`);
+    }
+    for (const type of [
+      'multipart/related; boundary=x',
+      'multipart/related;x',
+      'Multipart/Related',
+      'multipart/form-data',
+    ])
+      assert.equal((await typed('PUT', '/_replicator/new', type)).status, 415, type);
   });
 
   it('refuses numbers that CouchDB refuses, and other types than JSON', async () => {
@@ -457,6 +515,32 @@ describe('H9: replication jobs', () => {
     const chunks: Buffer[] = [];
     for await (const chunk of res) chunks.push(chunk as Buffer);
     assert.deepEqual(JSON.parse(Buffer.concat(chunks).toString()), job);
+  });
+});
+
+describe('H9: a job that CouchDB gets', () => {
+  it('has the type of JSON, whatever the client has sent – PUT /_replicator/job', async () => {
+    const front = await startPolicyFront();
+    try {
+      for (const type of [
+        'application/x-www-form-urlencoded',
+        'text/plain',
+        'application/json;charset=utf-8',
+      ]) {
+        const job = { source: 'https://198.41.0.4/db', target: 'https://198.41.0.4/copy' };
+        const { status } = await fetch(`${front.url}/_replicator/job`, {
+          method: 'PUT',
+          headers: { 'x-test-caller': 'owner', 'content-type': type },
+          body: `${JSON.stringify(job)} `,
+        });
+        assert.equal(status, 200);
+        const [reached, ...others] = front.takeAll();
+        assert.deepEqual([reached?.headers['content-type'], others], ['application/json', []]);
+        assert.equal(reached?.body.toString(), JSON.stringify(job));
+      }
+    } finally {
+      await front.close();
+    }
   });
 });
 

@@ -36,6 +36,7 @@ const WRITES = [
   'POST /_api/v2/api_keys',
   'POST /db/_bulk_docs',
   'PUT /db/_security',
+  'PUT /_replicator/job',
   'DELETE /db/doc?rev=1-a',
   'COPY /db/doc',
   'DELETE /_session',

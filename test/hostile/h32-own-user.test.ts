@@ -196,6 +196,24 @@ describe('H32: one’s own user document, and sign-up', () => {
     assert.ok(!JSON.stringify(lines).includes(password), 'no password in the log');
   });
 
+  it('takes JSON of every type but multipart, as CouchDB does for a document – PUT – 201, 415', async () => {
+    const eve = await user([]);
+    const ask = (type: string, name: string, body: unknown, as?: Credentials): Promise<Answer> =>
+      first.ask('PUT', pathOf(name), { as, body, headers: { 'Content-Type': type } });
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain;charset=UTF-8']) {
+      const changed = { ...(await read(eve)), email: type };
+      assert.equal((await ask(type, eve.name, changed, eve)).status, 201, type);
+      const name = `new-${unique()}`;
+      assert.equal((await ask(type, name, { name, password: 'x', roles: [], type: 'user' })).status, 201);
+      assert.equal((await ask(type, name, 'name=x&password=x')).status, 400);
+    }
+    for (const type of ['multipart/related; boundary=x', 'multipart/related', 'Multipart/Form-Data']) {
+      const own = await read(eve);
+      assert.equal((await ask(type, eve.name, own, eve)).status, 415, type);
+      assert.equal((await ask(type, `new-${unique()}`, { password: 'x' })).status, 415, type);
+    }
+  });
+
   it('refuses everything else, whatever is stored – PUT', async () => {
     const own = await read(bob);
     const before = await stored(bob.name);
