@@ -10,7 +10,10 @@ export type HeaderTreatment = 'passed' | 'rebuilt' | 'replaced' | 'dropped' | 'r
 
 type HeaderRow = readonly [treatment: HeaderTreatment, names: readonly string[], reason: string];
 
-/** A header that is not in the table is dropped: CouchDB does not read it. */
+/**
+ * A header that is not in the table is dropped. CouchDB itself does not read it, but it would show it to the
+ * functions of design documents (chttpd_external.erl, json_req_obj).
+ */
 const TABLE: readonly HeaderRow[] = [
   ['passed', ['accept', 'accept-encoding', 'accept-language'], 'They choose the form of the response.'],
   ['passed', ['content-type', 'content-md5'], 'They describe the body, which is passed too.'],
