@@ -56,6 +56,7 @@ describe('backups in the dashboard', { skip: NO_BROWSER }, () => {
     const row = page.locator('.backups tr', { hasText: 'fruit' });
     await row.getByText('never').waitFor();
     await page.locator('.jobs').getByText('done').first().waitFor();
+    await page.getByText('1 database is done.').waitFor();
     await row.locator('[data-column=Added]', { hasText: /kB|B/ }).waitFor();
     await row.getByRole('button', { name: 'Actions on fruit' }).click();
     await page.getByRole('menuitem', { name: 'Verify by a test restore' }).click();

@@ -74,8 +74,13 @@ export function Outcome({ id }: { readonly id: string }) {
       color={COLOURS[className as keyof typeof COLOURS]}
       title={`${KINDS[job.kind]}: ${words}`}
     >
-      <JobTitle job={job} />
-      {job.state !== 'done' && '. The list of the last jobs, below, says why.'}
+      {job.request.database !== undefined && (
+        <>
+          <JobTitle job={job} />.{' '}
+        </>
+      )}
+      {countedResults(job)}
+      {job.state !== 'done' && ' The list of the last jobs, below, says why.'}
     </Alert>
   );
 }
@@ -120,6 +125,15 @@ export function Jobs() {
       )}
     </>
   );
+}
+
+/** `2 databases are done, 1 is not.`; empty before anything came of it. */
+function countedResults({ databases: { done, incomplete, failed } }: BackupJob): string {
+  const others = incomplete + failed;
+  if (done + others === 0) return '';
+  const word = done === 1 ? 'database is' : 'databases are';
+  const rest = others === 0 ? '' : `, ${others.toLocaleString('en')} ${others === 1 ? 'is' : 'are'} not`;
+  return `${done.toLocaleString('en')} ${word} done${rest}.`;
 }
 
 function JobTitle({ job: { kind, request } }: { readonly job: BackupJob }) {

@@ -86,7 +86,10 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
           Turn CORS {isOn ? 'off' : 'on'}
         </Button>
       </div>
-      {saving.isError && <ErrorNotice error={saving.error} title="The change was not saved" />}
+      {/* The field of an origin shows its own. */}
+      {saving.isError && saving.variables.isShownAtOnce && (
+        <ErrorNotice error={saving.error} title="The change was not saved" />
+      )}
       {isOn && (
         <Radio.Group
           label="Allowed origins"

@@ -24,10 +24,11 @@ export function DeleteDocument({ database, id, document, onDeleted, onClose }: P
     staleTime: 0,
   });
   const conflicts = revisions.isError ? undefined : revisions.data?.conflicts.length;
+  const action = conflicts === 0 ? 'Delete document' : 'Delete this revision';
   return (
     <ConfirmDialog
-      title="Delete document"
-      action={conflicts === 0 ? 'Delete document' : 'Delete this revision'}
+      title={action}
+      action={action}
       run={async () => {
         await deleteRevision(database, id, document.rev);
         onDeleted();
