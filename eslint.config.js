@@ -1,5 +1,6 @@
 import js from '@eslint/js';
 import reactHooks from 'eslint-plugin-react-hooks';
+import regexp from 'eslint-plugin-regexp';
 import tseslint from 'typescript-eslint';
 
 const SPREAD_OF_LITERAL = {
@@ -72,6 +73,18 @@ export default tseslint.config(
     files: ['src/**/*.ts'],
     ignores: ['src/closed-response.ts', 'src/embedded/**'],
     rules: { 'no-restricted-syntax': ['error', SPREAD_OF_LITERAL, CLOSE_OF_RESPONSE] },
+  },
+  {
+    // A text of a client must not make an expression read it again and again (H20.8).
+    files: ['src/**'],
+    plugins: { regexp },
+    rules: {
+      'regexp/no-super-linear-backtracking': ['error', { report: 'potential' }],
+      'regexp/no-super-linear-move': [
+        'error',
+        { report: 'potential', ignorePartial: false, ignoreSticky: false },
+      ],
+    },
   },
   {
     // A component is one function with the markup of its part of the page.

@@ -286,7 +286,7 @@ export class DatabaseSource {
   }
 
   #failure(status: number, path: string): BackupError {
-    const what = path === '' ? 'the database' : path.replace(/\?.*$/, '').replace(/^\//, '');
+    const what = path === '' ? 'the database' : (path.split('?', 1)[0] ?? '').replace(/^\//, '');
     if (status === 404) return new NoDatabase(`The database ${this.database} does not exist.`);
     return new BackupError(`Reading ${what} of ${this.database} failed: CouchDB answered ${status}.`);
   }

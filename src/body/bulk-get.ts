@@ -26,8 +26,7 @@ const PORTION_BYTES = 262_144;
 /** `docs` with each character escaped. */
 const LONGEST_NAME = 24;
 
-/** CouchDB reads `+1-a` and `01-a` as `1-a`. */
-const REVISION = /^\+?0*([0-9]+)-(.*)$/s;
+const GENERATION = /^\+?[0-9]+$/;
 const HASH = /^([+-]?)([0-9a-f]+)$/i;
 
 interface NamedDocument {
@@ -111,9 +110,15 @@ function textAt(json: Buffer, from: number, to: number): string {
   return text.includes('\\') ? String(JSON.parse(`"${text}"`)) : text;
 }
 
-/** The generation, and the revision in one spelling. */
+/**
+ * The generation, and the revision in one spelling. CouchDB reads `+1-a` and `01-a` as `1-a`. The text has
+ * up to 64 KiB, so no expression may read it again and again (H20.8).
+ */
 function partsOf(revision: string): readonly [generation: string, revision: string] {
-  const [, generation = '', hash = revision] = REVISION.exec(revision) ?? [];
+  const dash = revision.indexOf('-');
+  const before = revision.slice(0, Math.max(dash, 0));
+  const generation = GENERATION.test(before) ? before.replace(/^\+?0*(?=[0-9])/, '') : '';
+  const hash = generation === '' ? revision : revision.slice(dash + 1);
   return [generation, `${generation}-${hashInOneSpelling(hash)}`];
 }
 

@@ -148,7 +148,7 @@ function readSecretFile(
   const problem = (reason: string): Problem => ({ ...place, reason });
   if (typeof path !== 'string') return problem('must be the name of a file');
   try {
-    const raw = readFileSync(path, 'utf8').replace(/\s+$/, '');
+    const raw = readFileSync(path, 'utf8').trimEnd();
     return raw === '' ? problem('names an empty file') : { ...place, name, raw, secretFile: path };
   } catch (error) {
     return problem(`names a file that ${readFailure(error)}`);

@@ -6,7 +6,7 @@ import { HttpError } from '../http-errors.ts';
 export function describeError(error: unknown): string {
   if (error instanceof HttpError) return error.detail ?? error.reason;
   if (!(error instanceof Error)) return 'unexpected failure';
-  const place = /^\s+at .+$/m.exec(error.stack ?? '')?.[0].trim();
+  const place = /^ +at .+$/m.exec(error.stack ?? '')?.[0].trim();
   return `unexpected failure: ${error.name}${place === undefined ? '' : ` ${place}`}`;
 }
 

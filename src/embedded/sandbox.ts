@@ -58,7 +58,7 @@ export class SandboxedFunction {
     this.#runtime.setMemoryLimit(MEMORY_LIMIT_BYTES);
     this.#runtime.setMaxStackSize(STACK_LIMIT_BYTES);
     this.#context = this.#runtime.newContext();
-    const body = source.trim().replace(/;+$/, '');
+    const body = source.trim().replace(/(?<!;);+$/, '');
     this.#evaluate(PRELUDE);
     this.#evaluate(`var __function = (${body}\n);`);
     this.#evaluate(`if (typeof __function !== 'function') throw new Error('not a function');`);

@@ -91,7 +91,7 @@ function localEndpoint(field: string, endpoint: JsonObject, rules: EndpointRules
     );
   }
   const name = String(endpoint['url']);
-  const url = `${rules.publicUrl.replace(/\/+$/u, '')}/${encodeURIComponent(name)}`;
+  const url = `${rules.publicUrl.replace(/(?<!\/)\/+$/u, '')}/${encodeURIComponent(name)}`;
   if (rules.publicUrl === '') {
     throw new BadRequest(
       `A database name as \`${field}\` requires the setting public_url of Couchgate. ` +

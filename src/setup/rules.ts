@@ -45,7 +45,7 @@ const absent: Rule['judge'] = (value) => (value === undefined ? FINE : { kind: '
 /** Requires the JWT handler first and no proxy handler; keeps other handlers of the operator in order. */
 export function judgeHandlers(value: string | undefined): Finding {
   if (value === undefined) return { kind: 'set', value: OUR_HANDLERS };
-  const handlers = value.match(/\{[^}]*\}/gu) ?? [];
+  const handlers = value.match(/\{[^{}]*\}/gu) ?? [];
   const named = (handler: string): string => handler.replace(/[{}\s]/gu, '');
   const isProxy = (handler: string): boolean => named(handler).endsWith(',proxy_authentication_handler');
   const isJwt = (handler: string): boolean => named(handler) === named(JWT_HANDLER);

@@ -135,7 +135,7 @@ function isCount(text: string): boolean {
 
 /** Ids are for the API alone. A random end keeps two new grants from replacing each other. */
 function newId(databases: string): string {
-  const words = databases.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-+|-+$/g, '');
+  const words = databases.replace(/[^A-Za-z0-9]+/g, '-').replace(/^-|-$/g, '');
   const random = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
   return `${words.slice(0, 40)}-${random.toString(36)}`;
 }
