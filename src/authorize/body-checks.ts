@@ -1,6 +1,7 @@
 // Checks a body that will be forwarded: whether it must be read first, its size, and its structure (H20).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { announcesBody, isEncoded, isMultipart } from '../body/decode.ts';
+import { refuseForFunction } from '../body/body-meter.ts';
 import { refuseBulkGet } from '../body/bulk-get.ts';
 import { type BodyHolder, refuseStructure } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
@@ -57,9 +58,10 @@ export async function refuseReadStructure(
   const context = contextOf(req);
   const body = known(context.body, 'body');
   const { valueBudget, atoms } = limits;
-  const caller = sharedKeyOf(callerOf(context));
+  const holder = { valueBudget, atoms, res, caller: sharedKeyOf(callerOf(context)) };
   const { query } = known(context.target, 'target');
-  await refuseStructure(body, structureLimits(endpoint, query, limits), { valueBudget, atoms, res, caller });
+  refuseForFunction(body, endpoint, req, holder);
+  await refuseStructure(body, structureLimits(endpoint, query, limits), holder);
   if (endpoint.body === 'bulk-get') await refuseBulkGet(body, query);
 }
 

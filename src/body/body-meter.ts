@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type HttpError } from '../http-errors.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { isEncoded } from './decode.ts';
+import { FORM_LIMIT_BYTES, FormMeter, isForm } from './form-meter.ts';
 import { type BodyHolder, type BodyMeter, HARMLESS_BYTES, JsonMeter } from './json-meter.ts';
 import { type BodyLimits, parsedLimit, structureLimits } from './limits.ts';
 import { boundaryOf, multipartKind, MultipartMeter } from './multipart-meter.ts';
@@ -20,6 +21,27 @@ class TextMeter implements BodyMeter {
   add(piece: Buffer): HttpError | undefined {
     return this.#held.add(piece, 0);
   }
+}
+
+/** The meter of a body that a function gets; undefined for another body. */
+function functionMeter(
+  endpoint: Pick<Endpoint, 'body'>,
+  req: Pick<IncomingMessage, 'headers'>,
+  holder: ValueHolder,
+): FormMeter | TextMeter | undefined {
+  if (isForm(endpoint, req)) return new FormMeter(holder);
+  return endpoint.body === 'text' ? new TextMeter(holder) : undefined;
+}
+
+/** Throws why a body that was read, and that a function gets, is refused. */
+export function refuseForFunction(
+  body: Buffer,
+  endpoint: Pick<Endpoint, 'body'>,
+  req: Pick<IncomingMessage, 'headers'>,
+  holder: ValueHolder,
+): void {
+  const refusal = functionMeter(endpoint, req, holder)?.add(body);
+  if (refusal !== undefined) throw refusal;
 }
 
 interface MeteredBody {
@@ -45,12 +67,13 @@ export function bodyMeter(
     return mayUnpack && isEncoded(req) ? new UnpackedMeter(caller) : undefined;
   const limits = structureLimits(endpoint, query, settings);
   const holder = { valueBudget: settings.valueBudget, res, caller };
-  if (limits === undefined) return endpoint.body === 'text' ? new TextMeter(holder) : undefined;
+  if (limits === undefined) return functionMeter(endpoint, req, holder);
   if (!limits.mayHoldTerms && length !== undefined && Number(length) <= HARMLESS_BYTES) return undefined;
   const kind = endpoint.body === 'document' ? multipartKind(req) : undefined;
   if (kind === undefined) return new JsonMeter(limits, holder);
   const boundary = boundaryOf(req.headers['content-type'] ?? '');
-  const limitBytes = parsedLimit(endpoint, settings.maxJsonBody);
+  const parsed = parsedLimit(endpoint, settings.maxJsonBody);
+  const limitBytes = kind === 'form' ? Math.min(FORM_LIMIT_BYTES, parsed) : parsed;
   const unpacked = mayUnpack ? new UnpackedMeter(caller) : undefined;
   return new MultipartMeter({ kind, boundary, limitBytes, limits }, holder, unpacked);
 }

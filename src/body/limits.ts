@@ -2,6 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { type EndpointId } from '../catalogue/catalogue.ts';
 import { type BodyKind, type Endpoint } from '../catalogue/endpoint.ts';
+import { FORM_LIMIT_BYTES, isForm } from './form-meter.ts';
 import { multipartKind } from './multipart-meter.ts';
 import { type StructureLimits } from './json-meter.ts';
 import { type BodyRules } from './read.ts';
@@ -52,6 +53,7 @@ export function bodyLimit(
   { maxBodyBytes, maxJsonBody }: BodyLimits,
 ): number {
   if (endpoint.body === 'attachment') return maxBodyBytes;
+  if (isForm(endpoint, req)) return Math.min(FORM_LIMIT_BYTES, maxBodyBytes);
   if (endpoint.body === 'document' && multipartKind(req) === 'related') return maxBodyBytes;
   return Math.min(parsedLimit(endpoint, maxJsonBody), maxBodyBytes);
 }

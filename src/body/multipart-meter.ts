@@ -65,7 +65,7 @@ type State = 'preamble' | 'header' | 'body' | 'after' | 'end';
 export interface MultipartRules {
   readonly kind: MultipartKind;
   readonly boundary: string;
-  /** Largest part that CouchDB parses. */
+  /** Largest part that CouchDB parses; of a form, all that is no attachment. */
   readonly limitBytes: number;
   readonly limits: StructureLimits;
 }
@@ -152,9 +152,11 @@ export class MultipartMeter implements BodyMeter {
     const isAttachment =
       this.#rules.kind === 'form' ? ATTACHMENT_OF_FORM.test(header) : this.#following !== undefined;
     this.#json = isAttachment ? undefined : new JsonMeter(this.#rules.limits, this.#holder);
-    this.#jsonBytes = 0;
+    // CouchDB keeps the headers and the texts of a form as lists of characters.
+    if (this.#rules.kind === 'form') this.#jsonBytes += at;
+    else this.#jsonBytes = 0;
     this.#enter('body', at + HEADER_END.length);
-    return undefined;
+    return this.#jsonBytes > this.#rules.limitBytes ? new TooLarge() : undefined;
   }
 
   #readBody(): HttpError | undefined {

@@ -25,6 +25,8 @@ const related = (
 const field = (disposition: string, content: string): string =>
   `--x\r\nContent-Disposition: form-data; ${disposition}\r\n\r\n${content}\r\n`;
 const form = (...fields: readonly string[]): string => `${fields.join('')}--x--\r\n`;
+const TEXT = field('name="a"', `"${'x'.repeat(600_000)}"`);
+const NAME = field(`name="_attachments"; filename="${'x'.repeat(4000)}"`, '');
 const ATTACHMENT = field('name="_attachments"; filename="a.csv"', DATA);
 
 interface Row {
@@ -98,6 +100,8 @@ const ROWS: readonly Row[] = [
   post('a form is kept in memory as a whole', form(field('name="_attachments"; filename="a"', LONG)), 413),
   post('a form with many parts', form(...Array<string>(10_000).fill(field('name="a"', ''))), 200),
   post('a form with more parts', form(...Array<string>(10_001).fill(field('name="a"', ''))), 413),
+  post('texts of a form that are long together', form(TEXT, TEXT), 413),
+  post('names of a form that are long together', form(...Array<string>(300).fill(NAME)), 413),
   post('a boundary that is none', form(field('name="_doc"', `${FEW}\r\n--xy`)), 400),
   post('a preamble', `a${form(field('name="_doc"', FEW))}`, 400),
 ];
