@@ -95,8 +95,8 @@ class DatabaseRun {
     const snapshots = await listSnapshots(repository, this.#database, (message) =>
       onEvent({ type: 'notice', database: this.#database, message }),
     );
-    const parent = usableParent(snapshots.at(-1), info);
-    const partial = await usablePartial(this.#context, this.#database, parent, info);
+    const parent = await usableParent(snapshots.at(-1), this.#source, info);
+    const partial = await usablePartial(this.#context, this.#source, parent, info);
     let state: PartialRun = partial ?? {
       format: 1,
       database: this.#database,

@@ -2,15 +2,21 @@
 import { type BackupContext } from './backup-database.ts';
 import { Damaged } from './errors.ts';
 import { isInFuture } from './future.ts';
+import { copiesIn } from './packed-sequence.ts';
 import { readPartial, type PartialRun, type Snapshot } from './snapshot.ts';
-import { type DatabaseInfo } from './source.ts';
+import { type DatabaseInfo, type DatabaseSource } from './source.ts';
 
 /**
- * An increment needs the same database: made at the same time, and with a sequence that has not gone back.
+ * An increment needs the same database: made at the same time, and with a sequence that has not gone back, as
+ * when the files of an old disk were put back.
  */
-export function usableParent(last: Snapshot | undefined, info: DatabaseInfo): Snapshot | undefined {
+export async function usableParent(
+  last: Snapshot | undefined,
+  source: Pick<DatabaseSource, 'info'>,
+  info: DatabaseInfo,
+): Promise<Snapshot | undefined> {
   if (last === undefined || last.instance_start_time !== info.instance_start_time) return undefined;
-  return sequenceNumber(info.update_seq) < sequenceNumber(last.since) ? undefined : last;
+  return (await hasGoneBack(source, info.update_seq, last.since)) ? undefined : last;
 }
 
 /**
@@ -19,15 +25,53 @@ export function usableParent(last: Snapshot | undefined, info: DatabaseInfo): Sn
  */
 export async function usablePartial(
   context: Pick<BackupContext, 'repository' | 'onEvent'>,
-  database: string,
+  source: DatabaseSource,
   parent: Snapshot | undefined,
   info: DatabaseInfo,
 ): Promise<PartialRun | undefined> {
-  const partial = await partialOf(context, database);
+  const partial = await partialOf(context, source.database);
   if (partial === undefined || partial.parent !== (parent?.id ?? null)) return undefined;
   if (partial.instance_start_time !== info.instance_start_time) return undefined;
-  if (sequenceNumber(info.update_seq) < sequenceNumber(partial.since)) return undefined;
+  if (await hasGoneBack(source, info.update_seq, partial.since)) return undefined;
   return isInFuture(partial) ? { ...partial, started: new Date().toISOString() } : partial;
+}
+
+/** How often CouchDB is asked for a copy that `since` has, before the sums decide. */
+const MOST_ASKED = 10;
+
+/**
+ * True if the database has gone back behind `since`. The sums of other copies say nothing: one that was away
+ * counts fewer changes for ever. So the same files are compared. If no copy of `since` answers, the sums
+ * decide.
+ */
+async function hasGoneBack(
+  source: Pick<DatabaseSource, 'info'>,
+  updateSeq: string,
+  since: string,
+): Promise<boolean> {
+  let now = updateSeq;
+  for (let asked = 0; asked < MOST_ASKED; asked += 1) {
+    const verdict = compareCopies(now, since);
+    if (verdict !== 'unknown') return verdict === 'back';
+    if (sequenceNumber(now) >= sequenceNumber(since)) return false;
+    now = (await source.info()).update_seq;
+  }
+  return true;
+}
+
+/** `unknown` = no copy is in both. */
+function compareCopies(now: string, since: string): 'back' | 'forward' | 'unknown' {
+  const before = copiesIn(since);
+  const after = copiesIn(now);
+  if (before === undefined || after === undefined)
+    return sequenceNumber(now) < sequenceNumber(since) ? 'back' : 'forward';
+  const counts = new Map(before.map(({ copy, file, count }) => [`${copy} ${file}`, count]));
+  const both = after.flatMap(({ copy, file, count }) => {
+    const old = counts.get(`${copy} ${file}`);
+    return old === undefined ? [] : [count < old];
+  });
+  if (both.length === 0) return 'unknown';
+  return both.includes(true) ? 'back' : 'forward';
 }
 
 async function partialOf(

@@ -9,20 +9,11 @@ import { findVersions } from '../../src/backup/versions.ts';
 import { ANSWER_TOO_LARGE, unavailable } from '../../src/couch/failure.ts';
 import { type CouchTransfer, type TransferRequest } from '../../src/couch/transfer.ts';
 import { startBackupBench, type BackupBench } from '../support/backup.ts';
+import { packed } from '../support/packed-sequence.ts';
 
-/** `purge_seq` as CouchDB packs it: the number of purges of one copy of each of two ranges. */
-function packed(...copies: readonly (readonly [node: string, purges: number])[]): string {
-  const bytes: number[] = [131, 108, 0, 0, 0, copies.length];
-  const integer = (value: number): readonly number[] =>
-    value < 256 ? [97, value] : [110, 4, 0, ...[0, 8, 16, 24].map((shift) => (value >>> shift) & 255)];
-  for (const [at, [node, purges]] of copies.entries()) {
-    bytes.push(104, 3, 100, 0, node.length, ...Buffer.from(node));
-    bytes.push(108, 0, 0, 0, 2, ...integer(at * 2 ** 31), ...integer((at + 1) * 2 ** 31 - 1), 106);
-    bytes.push(...integer(purges));
-  }
-  const sum = copies.reduce((all, [, purges]) => all + purges, 0);
-  return `${sum}-${Buffer.from([...bytes, 106]).toString('base64url')}`;
-}
+/** `purge_seq` with the number of purges of one copy of each range. */
+const purges = (...copies: readonly (readonly [node: string, count: number])[]): string =>
+  packed(...copies.map(([node, count]) => ({ node, count })));
 
 interface Lag {
   readonly purgeSeq: string;
@@ -93,7 +84,7 @@ describe('a backup of a cluster whose copies differ', () => {
   };
 
   it('reads the purges of each copy from purge_seq', () => {
-    assert.deepEqual(purgeCounts(packed(['a@x', 3], ['b@x', 400])), {
+    assert.deepEqual(purgeCounts(purges(['a@x', 3], ['b@x', 400])), {
       'a@x 0-2147483647': 3,
       'b@x 2147483648-4294967295': 400,
     });
@@ -110,9 +101,9 @@ describe('a backup of a cluster whose copies differ', () => {
 
   it('keeps what another copy has than that of the feed, and drops what none has', async () => {
     await fill('purge-lag', 20);
-    const first = await backupBehind('purge-lag', { purgeSeq: packed(['a@x', 0], ['a@x', 0]) });
+    const first = await backupBehind('purge-lag', { purgeSeq: purges(['a@x', 0], ['a@x', 0]) });
     assert.deepEqual([first.counts.documents, first.wholeFeeds], [20, 1]);
-    const behind = { purgeSeq: packed(['b@x', 1], ['a@x', 0]), unnamed: ['doc-3', 'doc-5', 'doc-7'] };
+    const behind = { purgeSeq: purges(['b@x', 1], ['a@x', 0]), unnamed: ['doc-3', 'doc-5', 'doc-7'] };
     const second = await backupBehind('purge-lag', { ...behind, gone: ['doc-5'] });
     assert.deepEqual([second.complete, second.counts.documents], [true, 19]);
     const newest = async (id: string): Promise<number | undefined> =>
@@ -124,12 +115,12 @@ describe('a backup of a cluster whose copies differ', () => {
     await fill('purge-copies', 3);
     const wholeFeeds: number[] = [];
     for (const purgeSeq of [
-      packed(['a@x', 0], ['a@x', 0]),
-      packed(['b@x', 0], ['c@x', 0]),
-      packed(['b@x', 1], ['a@x', 0]),
-      packed(['a@x', 1], ['a@x', 0]),
-      packed(['b@x', 1], ['b@x', 0]),
-      packed(['a@x', 1], ['c@x', 0]),
+      purges(['a@x', 0], ['a@x', 0]),
+      purges(['b@x', 0], ['c@x', 0]),
+      purges(['b@x', 1], ['a@x', 0]),
+      purges(['a@x', 1], ['a@x', 0]),
+      purges(['b@x', 1], ['b@x', 0]),
+      purges(['a@x', 1], ['c@x', 0]),
     ])
       wholeFeeds.push((await backupBehind('purge-copies', { purgeSeq })).wholeFeeds);
     // The first backup reads all; then each copy that has counted the purge is a reason to look once.
@@ -138,8 +129,8 @@ describe('a backup of a cluster whose copies differ', () => {
 
   it('drops nothing while too few nodes are up, and looks again with the next backup', async () => {
     await fill('purge-minority', 5);
-    await backupBehind('purge-minority', { purgeSeq: packed(['a@x', 0]) });
-    const purged = { purgeSeq: packed(['a@x', 1]), unnamed: ['doc-1'], gone: ['doc-1'] };
+    await backupBehind('purge-minority', { purgeSeq: purges(['a@x', 0]) });
+    const purged = { purgeSeq: purges(['a@x', 1]), unnamed: ['doc-1'], gone: ['doc-1'] };
     const during = await backupBehind('purge-minority', { ...purged, isMinority: true });
     assert.equal(during.counts.documents, 5);
     const later = await backupBehind('purge-minority', purged);

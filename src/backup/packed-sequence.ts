@@ -1,0 +1,130 @@
+// Reads the sequences of a CouchDB cluster. Each has one copy of every range, whichever answered first: two
+// of them can only be compared copy by copy (fabric_db_info.erl; fabric_view_changes.erl, pack_seqs).
+import { inflateSync } from 'node:zlib';
+
+/** What a sequence says of one copy of a range. */
+export interface CopySequence {
+  /** `node first-last`: the name of the node, and the range. */
+  readonly copy: string;
+  /** Stands for its file; empty in `purge_seq`. */
+  readonly file: string;
+  readonly count: number;
+}
+
+/** Far more than the copies of the largest database have. */
+const MAX_TERM_BYTES = 1024 * 1024;
+const HEAD_BYTES = 6;
+// Tags of https://www.erlang.org/doc/apps/erts/erl_ext_dist.html
+const VERSION = 131;
+const COMPRESSED = 80;
+const SMALL_INTEGER = 97;
+const INTEGER = 98;
+const LARGE_INTEGER = 110;
+const SMALL_TUPLE = 104;
+const BINARY = 109;
+const LIST = 108;
+const NIL = 106;
+/** Bytes of the length of an atom. */
+const ATOMS: ReadonlyMap<number, number> = new Map([
+  [100, 2],
+  [115, 1],
+  [118, 2],
+  [119, 1],
+]);
+
+/**
+ * The copies of a packed sequence, which is the term `[{Node, [First, Last], Count}, …]`, with the count of
+ * purges or `{Count, File, Node}`. Undefined if it is anything else.
+ */
+export function copiesIn(sequence: string): readonly CopySequence[] | undefined {
+  const [, opaque = ''] = /^\d+-([A-Za-z0-9_-]+)$/.exec(sequence) ?? [];
+  const bytes = Buffer.from(opaque, 'base64url');
+  if (bytes[0] !== VERSION) return undefined;
+  try {
+    const options = { maxOutputLength: MAX_TERM_BYTES };
+    const isPacked = bytes[1] === COMPRESSED;
+    return copiesOf(isPacked ? inflateSync(bytes.subarray(HEAD_BYTES), options) : bytes.subarray(1));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws for another term. */
+function copiesOf(term: Buffer): readonly CopySequence[] {
+  const reader = new TermReader(term);
+  const copies: CopySequence[] = [];
+  for (let left = reader.listLength(); left > 0; left -= 1) {
+    reader.expect(SMALL_TUPLE, 3);
+    const node = reader.atom();
+    reader.expect(LIST, 0, 0, 0, 2);
+    const range = `${reader.integer()}-${reader.integer()}`;
+    reader.expect(NIL);
+    copies.push({ copy: `${node} ${range}`, ...reader.position() });
+  }
+  return copies;
+}
+
+/** Every method throws for anything else than it reads. */
+class TermReader {
+  readonly #term: Buffer;
+  #at = 0;
+
+  constructor(term: Buffer) {
+    this.#term = term;
+  }
+
+  expect(...bytes: readonly number[]): void {
+    for (const byte of bytes) if (this.#byte() !== byte) throw new RangeError('another term');
+  }
+
+  listLength(): number {
+    const tag = this.#byte();
+    if (tag === NIL) return 0;
+    if (tag !== LIST) throw new RangeError('no list');
+    return this.#number(4);
+  }
+
+  atom(): string {
+    const lengthBytes = ATOMS.get(this.#byte());
+    if (lengthBytes === undefined) throw new RangeError('no atom');
+    return this.#text(this.#number(lengthBytes));
+  }
+
+  /** A number, or `{Count, File, Node}`. */
+  position(): Pick<CopySequence, 'count' | 'file'> {
+    if (this.#term[this.#at] !== SMALL_TUPLE) return { count: this.integer(), file: '' };
+    this.expect(SMALL_TUPLE, 3);
+    const count = this.integer();
+    this.expect(BINARY);
+    const file = this.#text(this.#number(4));
+    this.atom();
+    return { count, file };
+  }
+
+  /** None of them is negative. */
+  integer(): number {
+    const tag = this.#byte();
+    if (tag === SMALL_INTEGER) return this.#byte();
+    if (tag === INTEGER) return this.#number(4);
+    if (tag !== LARGE_INTEGER) throw new RangeError('no integer');
+    const length = this.#byte();
+    this.expect(0);
+    const at = this.#at;
+    this.#at += length;
+    return this.#term.readUIntLE(at, length);
+  }
+
+  #text(length: number): string {
+    this.#at += length;
+    return this.#term.toString('utf8', this.#at - length, this.#at);
+  }
+
+  #byte(): number {
+    return this.#number(1);
+  }
+
+  #number(bytes: number): number {
+    this.#at += bytes;
+    return this.#term.readUIntBE(this.#at - bytes, bytes);
+  }
+}
