@@ -2,7 +2,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
+import { DocumentFields, SHORT_TEXT_BYTES } from './document-fields.ts';
 import { type AtomGate, Terms } from './erlang-terms.ts';
+import { IN_NUMBER, significantByte, StringMarks, unescaped } from './json-bytes.ts';
+import { SelectorPaths } from './selector-paths.ts';
 import { HeldValues, type ValueHolder } from './value-budget.ts';
 
 /** The exchange of a body that CouchDB parses. */
@@ -33,6 +36,10 @@ export interface StructureLimits {
   readonly stringBytes: number;
   /** True if CouchDB may decode a text of the first level as an Erlang term. */
   readonly mayHoldTerms: boolean;
+  /** Level of the members of a document that CouchDB writes; the body holds none if it is left out. */
+  readonly documentLevel?: number;
+  /** Most bytes of all paths of a selector together; the body holds none if it is left out. */
+  readonly pathBytes?: number;
 }
 
 /**
@@ -57,34 +64,6 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** 1 for every byte of a number. CouchDB refuses other text outside of strings at its first byte. */
-const IN_NUMBER = new Uint8Array(256);
-for (const byte of Buffer.from('0123456789+-.eE')) IN_NUMBER[byte] = 1;
-
-/** Finds the bytes that matter in a string. Each place of a piece is searched once for each of them. */
-class StringMarks {
-  #quoteAt = -1;
-  #backslashAt = -1;
-
-  /** Before each piece. */
-  reset(): void {
-    this.#quoteAt = -1;
-    this.#backslashAt = -1;
-  }
-
-  /** The place of the next quote or backslash; the length of the piece if there is none. */
-  next(piece: Buffer, at: number): number {
-    if (this.#quoteAt < at) this.#quoteAt = placeOf(piece, QUOTE, at);
-    if (this.#backslashAt < at) this.#backslashAt = placeOf(piece, BACKSLASH, at);
-    return Math.min(this.#quoteAt, this.#backslashAt);
-  }
-}
-
-function placeOf(piece: Buffer, byte: number, from: number): number {
-  const place = piece.indexOf(byte, from);
-  return place === -1 ? piece.length : place;
-}
-
 /**
  * Reads one body piece by piece and keeps nothing of it. It needs no valid JSON: as far as CouchDB's parser
  * gets before it refuses a body, both agree on where a string ends.
@@ -102,9 +81,21 @@ export class JsonMeter implements BodyMeter {
   #isEscaped = false;
   /** Bytes of the number that is being read. */
   #numberBytes = 0;
-  /** The pieces of a string that may be a bookmark, and where it begins in the present piece; -1 = none. */
+  /** Deepest level of strings that are looked at when they begin. */
+  #watchedDepth: number;
+  /** True if something is to be done at the end of the open string. */
+  #isWatched = false;
+  /** True if the open string is a name in a selector. */
+  #isPathName = false;
+  /** Most bytes of the open string. */
+  #mostStringBytes: number;
+  /** The last byte of all earlier pieces, without white space. */
+  #before = 0;
+  /** The pieces of a string that is read, and where it begins in the present piece; -1 = none. */
   #text: Buffer[] = [];
   #textFrom = -1;
+  readonly #fields: DocumentFields | undefined;
+  readonly #paths: SelectorPaths | undefined;
   readonly #terms: Terms;
   readonly #marks = new StringMarks();
   #refusal: HttpError | undefined;
@@ -113,6 +104,12 @@ export class JsonMeter implements BodyMeter {
     this.#limits = limits;
     this.#held = new HeldValues(holder);
     this.#terms = new Terms(holder?.caller ?? '', holder?.atoms);
+    this.#mostStringBytes = limits.stringBytes;
+    const { documentLevel, pathBytes, mayHoldTerms } = limits;
+    if (documentLevel !== undefined) this.#fields = new DocumentFields(documentLevel);
+    if (pathBytes !== undefined) this.#paths = new SelectorPaths(pathBytes);
+    const otherDepth = mayHoldTerms ? BOOKMARKS : -1;
+    this.#watchedDepth = this.#paths === undefined ? (this.#fields?.deepest ?? otherDepth) : DEEPEST;
   }
 
   /** Returns why the body is refused, once it exceeds a limit. */
@@ -121,15 +118,23 @@ export class JsonMeter implements BodyMeter {
   }
 
   #measure(piece: Buffer): HttpError | undefined {
+    if (piece.length === 0) return this.#refusal;
     this.#marks.reset();
     let at = 0;
+    if (this.#isAtQuote && this.#depth <= this.#watchedDepth) this.#watch(piece, 0);
     while (at < piece.length && this.#refusal === undefined)
       at = this.#isInString ? this.#readString(piece, at) : this.#readStructure(piece, at);
     if (this.#refusal === undefined && this.#textFrom !== -1) {
       this.#text.push(Buffer.from(piece.subarray(this.#textFrom)));
       this.#textFrom = 0;
     }
+    this.#before = significantByte(piece, piece.length - (this.#isAtQuote ? 2 : 1)) ?? this.#before;
     return this.#refusal;
+  }
+
+  /** True if a string begins with the next piece. Its quote is not before it. */
+  get #isAtQuote(): boolean {
+    return this.#isInString && this.#stringBytes === 0;
   }
 
   /** Returns the place behind the string, or the end of the piece. */
@@ -152,9 +157,9 @@ export class JsonMeter implements BodyMeter {
     this.#isInString = isOpen;
     this.#isEscaped = isEscaped;
     this.#stringBytes += at - from;
-    if (this.#stringBytes > this.#limits.stringBytes)
+    if (this.#stringBytes > this.#mostStringBytes)
       this.#refusal = new TooLarge('a string in the request body is too long');
-    else if (!isOpen && this.#textFrom !== -1) this.#refusal = this.#endText(piece, at - 1);
+    else if (!isOpen && this.#isWatched) this.#endWatched(piece, at - 1);
     return at;
   }
 
@@ -174,21 +179,68 @@ export class JsonMeter implements BodyMeter {
       }
       numberBytes = 0;
       if (byte === QUOTE) {
-        this.#beginString(at);
+        this.#beginString(piece, at);
         break;
       }
       if (byte === COMMA) this.#countValue();
       else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) this.#open(byte);
-      else if ((byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) && this.#depth > 0) this.#depth -= 1;
+      else if ((byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) && this.#depth > 0) {
+        if (this.#paths !== undefined) this.#endPath();
+        this.#depth -= 1;
+      }
     }
     this.#numberBytes = numberBytes;
     return at;
   }
 
-  #beginString(at: number): void {
+  #beginString(piece: Buffer, at: number): void {
     this.#isInString = true;
     this.#stringBytes = 0;
+    if (this.#depth <= this.#watchedDepth && at < piece.length) this.#watch(piece, at);
+  }
+
+  /** Looks at a string by its first byte, which is in the piece. */
+  #watch(piece: Buffer, at: number): void {
+    if (this.#fields !== undefined) {
+      if (this.#fields.mayMatter(piece[at])) this.#watchField(this.#fields, piece, at);
+      return;
+    }
+    this.#isPathName = this.#paths !== undefined && this.#isName(piece, at - 2);
     if (this.#limits.mayHoldTerms && this.#depth === BOOKMARKS) this.#textFrom = at;
+    this.#isWatched = this.#isPathName || this.#textFrom !== -1;
+  }
+
+  #watchField(fields: DocumentFields, piece: Buffer, at: number): void {
+    const role = fields.begin(this.#depth, piece, at, this.#isName(piece, at - 2));
+    this.#watchedDepth = fields.deepest;
+    this.#isWatched = role !== 'any';
+    if (role !== 'any') this.#mostStringBytes = SHORT_TEXT_BYTES + 1;
+    if (role === 'name') this.#textFrom = at;
+  }
+
+  /** True if the string behind that place and its quote is the name of a member. */
+  #isName(piece: Buffer, to: number): boolean {
+    const before = significantByte(piece, to) ?? this.#before;
+    return before === OPEN_OBJECT || (before === COMMA && (this.#members[this.#depth] ?? -1) >= 0);
+  }
+
+  #endWatched(piece: Buffer, to: number): void {
+    this.#isWatched = false;
+    this.#mostStringBytes = this.#limits.stringBytes;
+    if (this.#isPathName) this.#paths?.beginValue(this.#depth, this.#stringBytes - 1);
+    this.#isPathName = false;
+    if (this.#textFrom === -1) return;
+    const text = this.#endText(piece, to);
+    if (this.#fields === undefined) this.#refusal = this.#terms.refuse(text);
+    else {
+      this.#fields.endName(this.#depth, text);
+      this.#watchedDepth = this.#fields.deepest;
+    }
+  }
+
+  #endPath(): void {
+    if (this.#paths?.endValue(this.#depth) === true)
+      this.#refusal = new TooLarge('the selector has too many values below long names');
   }
 
   /** Begins an array or an object. */
@@ -204,18 +256,19 @@ export class JsonMeter implements BodyMeter {
     if (this.#values > this.#limits.values) this.#refusal = tooManyValues();
   }
 
-  /** Returns why the string that ends here is refused, if it is an Erlang term. */
-  #endText(piece: Buffer, to: number): HttpError | undefined {
-    this.#text.push(piece.subarray(this.#textFrom, to));
-    const text = Buffer.concat(this.#text).toString('latin1');
+  /** The text that ends here. */
+  #endText(piece: Buffer, to: number): string {
+    let text = piece.toString('latin1', this.#textFrom, to);
+    if (this.#text.length > 0) text = Buffer.concat(this.#text).toString('latin1') + text;
     this.#text = [];
     this.#textFrom = -1;
-    return this.#terms.refuse(text.includes('\\') ? unescaped(text) : text);
+    return text.includes('\\') ? unescaped(text) : text;
   }
 
   /** Counts the value behind a comma. */
   #countValue(): void {
     this.#values += 1;
+    if (this.#paths !== undefined) this.#endPath();
     const members = this.#members[this.#depth] ?? -1;
     if (members >= 0) this.#members[this.#depth] = members + 1;
     else if (this.#depth === DOCUMENTS) this.#values += this.#limits.perDocument;
@@ -226,15 +279,6 @@ export class JsonMeter implements BodyMeter {
 
 function tooManyValues(): HttpError {
   return new TooLarge('the request body has too many values');
-}
-
-/** CouchDB refuses a body with another escape. */
-function unescaped(text: string): string {
-  try {
-    return String(JSON.parse(`"${text}"`));
-  } catch {
-    return '';
-  }
 }
 
 /**

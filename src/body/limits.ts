@@ -6,6 +6,7 @@ import { FORM_LIMIT_BYTES, isForm } from './form-meter.ts';
 import { multipartKind } from './multipart-meter.ts';
 import { type StructureLimits } from './json-meter.ts';
 import { type BodyRules } from './read.ts';
+import { SELECTOR_PATH_BYTES } from './selector-paths.ts';
 
 export interface BodyLimits {
   /** Largest body of any kind. */
@@ -28,6 +29,10 @@ export const GUARDED_LIMIT_BYTES = 1_048_576;
 const WRITE_MEMBERS = 100_000;
 /** CouchDB needs 300 to 550 bytes of memory for each value of a write, and 5 to 7 KiB for each document. */
 const VALUES_PER_DOCUMENT = 20;
+
+/** Level of the members of a document: the body itself, or `{"docs":[{…}]}`. */
+const DOCUMENT = 1;
+const DOCUMENT_OF_BULK = 3;
 
 /** Largest body of a query. */
 const QUERY_LIMIT_BYTES = 16_777_216;
@@ -101,14 +106,18 @@ export function structureLimits(
 ): StructureLimits | undefined {
   const mayHoldTerms = WITH_BOOKMARK.has(id);
   if (id === 'changes' && isListOfIds(query)) return queryStructure(maxQueryValues, mayHoldTerms);
-  if (body === 'selector') return queryStructure(Math.ceil(maxQueryValues * SELECTOR_SHARE), mayHoldTerms);
+  if (body === 'selector') {
+    const values = Math.ceil(maxQueryValues * SELECTOR_SHARE);
+    return { ...queryStructure(values, mayHoldTerms), pathBytes: SELECTOR_PATH_BYTES };
+  }
   if (isQuery(body)) return queryStructure(maxQueryValues, mayHoldTerms);
-  if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT);
-  return body === 'write' || body === 'document' ? writeStructure(maxWriteValues, 0) : undefined;
+  if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT, DOCUMENT_OF_BULK);
+  return body === 'write' || body === 'document' ? writeStructure(maxWriteValues, 0, DOCUMENT) : undefined;
 }
 
-function writeStructure(values: number, perDocument: number): StructureLimits {
-  return { values, perDocument, members: WRITE_MEMBERS, stringBytes: Infinity, mayHoldTerms: false };
+function writeStructure(values: number, perDocument: number, documentLevel: number): StructureLimits {
+  const members = WRITE_MEMBERS;
+  return { values, perDocument, members, stringBytes: Infinity, mayHoldTerms: false, documentLevel };
 }
 
 function queryStructure(values: number, mayHoldTerms: boolean): StructureLimits {

@@ -2,6 +2,8 @@
 // (H20).
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { BadRequest } from '../http-errors.ts';
+import { SHORT_TEXT_BYTES } from '../body/document-fields.ts';
+import { isSmallSelector } from './replication-selector.ts';
 
 /** Returns the value for CouchDB; undefined = CouchDB does not get the field. Throws Problem. */
 type Check = (value: unknown) => unknown;
@@ -13,6 +15,8 @@ const text = typed('a string', (value) => typeof value === 'string');
 const object = typed('an object', isJsonObject);
 const keep: Check = (value) => value;
 const drop: Check = () => undefined;
+const revision = typed('a short string', (value) => typeof value === 'string' && isShort(value));
+const smallSelector = typed('an object with fewer values, or shorter names', isSmallSelector);
 const list = typed('an array', Array.isArray);
 const texts = typed('an array of strings', (value) => value === null || isTexts(value));
 const sequence = typed(
@@ -35,10 +39,11 @@ const FIELDS: ReadonlyMap<string, Check> = new Map<string, Check>([
     (name) => [name, flag] as const,
   ),
   ...['winning_revs_only', '_deleted'].map((name) => [name, flag] as const),
-  ...['filter', 'id', 'replication_id', '_local_id', '_id', '_rev'].map((name) => [name, text] as const),
+  ...['filter', 'id', 'replication_id', '_local_id', '_id'].map((name) => [name, text] as const),
   ...['_replication_id', '_replication_state', '_replication_state_reason'].map(
     (name) => [name, text] as const,
   ),
+  ['_rev', revision],
   ['_replication_state_time', typed('a time', isTime)],
   ['_replication_start_time', typed('a time', isTime)],
   ['_replication_stats', object],
@@ -47,7 +52,7 @@ const FIELDS: ReadonlyMap<string, Check> = new Map<string, Check>([
   ...['_conflicts', '_deleted_conflicts', '_revs_info'].map((name) => [name, list] as const),
   ['_local_seq', sequence],
   ['doc_ids', texts],
-  ['selector', object],
+  ['selector', (value: unknown) => smallSelector(object(value))],
   ['query_params', object],
   ['since_seq', sequence],
   ['create_target_params', targetParameters],
@@ -151,6 +156,11 @@ function targetParameters(value: unknown): unknown {
 
 function isTexts(value: unknown): boolean {
   return Array.isArray(value) && value.every((entry) => typeof entry === 'string');
+}
+
+/** CouchDB makes a list of characters of it (H20). */
+function isShort(value: string): boolean {
+  return value.length <= SHORT_TEXT_BYTES;
 }
 
 function isTime(value: unknown): boolean {
