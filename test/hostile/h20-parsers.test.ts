@@ -474,6 +474,7 @@ describe('H20 a real node', { skip: withoutCouchdb }, () => {
 
   const inflated = (repeated: string, count: number, start: string, end: string): Buffer =>
     gzipSync(Buffer.concat([Buffer.from(start), Buffer.from(repeated.repeat(count)), Buffer.from(end)]));
+  const LONG_REVISION = '0'.repeat(4 * MIB);
   const ATTACKS: readonly (readonly [what: string, body: Buffer])[] = [
     ['the 127 KiB of the fault', inflated('[],', 43e6, '{"keys":[', '[]]}')],
     ['empty arrays', gzipSync(`{"keys":${empties(2e6)},"selector":{"$or":${empties(2e6)}},"docs":[]}`)],
@@ -481,6 +482,7 @@ describe('H20 a real node', { skip: withoutCouchdb }, () => {
     ['a million members', gzipSync(`{"selector":${members(1e6)}}`)],
     ['a million levels', gzipSync(`{"keys":${nested(1e6)}}`)],
     ['a text of 16 MiB', gzipSync(`{"selector":{"a":"${'x'.repeat(15 * MIB)}"},"docs":[]}`)],
+    ['revisions of 4 MiB', gzipSync(`{"_rev":"${LONG_REVISION}","docs":[{"_rev":"${LONG_REVISION}"}]}`)],
   ];
   const LINES = [
     ...['/_all_docs', '/_find', '/_bulk_get', '/_revs_diff', '/_changes?filter=_selector'].map(
