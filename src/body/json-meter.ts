@@ -40,6 +40,8 @@ export interface StructureLimits {
   readonly documentLevel?: number;
   /** Most bytes of all paths of a selector together; the body holds none if it is left out. */
   readonly pathBytes?: number;
+  /** Level of the texts that CouchDB reads as revisions; they are short (H20.8). */
+  readonly revisionLevel?: number;
 }
 
 /**
@@ -55,6 +57,7 @@ const DOCUMENTS = 2;
 /** A body of so few bytes cannot exceed a limit, so it is not measured. */
 export const HARMLESS_BYTES = DEEPEST;
 const PORTION_BYTES = 262_144;
+const TOO_MANY_VALUES = 'the request body has too many values';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -105,10 +108,10 @@ export class JsonMeter implements BodyMeter {
     this.#held = new HeldValues(holder);
     this.#terms = new Terms(holder?.caller ?? '', holder?.atoms);
     this.#mostStringBytes = limits.stringBytes;
-    const { documentLevel, pathBytes, mayHoldTerms } = limits;
+    const { documentLevel, pathBytes, mayHoldTerms, revisionLevel } = limits;
     if (documentLevel !== undefined) this.#fields = new DocumentFields(documentLevel);
     if (pathBytes !== undefined) this.#paths = new SelectorPaths(pathBytes);
-    const otherDepth = mayHoldTerms ? BOOKMARKS : -1;
+    const otherDepth = revisionLevel ?? (mayHoldTerms ? BOOKMARKS : -1);
     this.#watchedDepth = this.#paths === undefined ? (this.#fields?.deepest ?? otherDepth) : DEEPEST;
   }
 
@@ -207,7 +210,9 @@ export class JsonMeter implements BodyMeter {
     }
     this.#isPathName = this.#paths !== undefined && this.#isName(piece, at - 2);
     if (this.#limits.mayHoldTerms && this.#depth === BOOKMARKS) this.#textFrom = at;
-    this.#isWatched = this.#isPathName || this.#textFrom !== -1;
+    const isRevision = this.#depth === this.#limits.revisionLevel && !this.#isName(piece, at - 2);
+    if (isRevision) this.#mostStringBytes = SHORT_TEXT_BYTES + 1;
+    this.#isWatched = this.#isPathName || isRevision || this.#textFrom !== -1;
   }
 
   #watchField(fields: DocumentFields, piece: Buffer, at: number): void {
@@ -253,7 +258,7 @@ export class JsonMeter implements BodyMeter {
     this.#members[this.#depth] = byte === OPEN_OBJECT ? 1 : -1;
     this.#values += 1;
     if (this.#depth === DOCUMENTS && byte === OPEN_ARRAY) this.#values += this.#limits.perDocument;
-    if (this.#values > this.#limits.values) this.#refusal = tooManyValues();
+    if (this.#values > this.#limits.values) this.#refusal = new TooLarge(TOO_MANY_VALUES);
   }
 
   /** The text that ends here. */
@@ -273,12 +278,8 @@ export class JsonMeter implements BodyMeter {
     if (members >= 0) this.#members[this.#depth] = members + 1;
     else if (this.#depth === DOCUMENTS) this.#values += this.#limits.perDocument;
     if (this.#values > this.#limits.values || members >= this.#limits.members)
-      this.#refusal = tooManyValues();
+      this.#refusal = new TooLarge(TOO_MANY_VALUES);
   }
-}
-
-function tooManyValues(): HttpError {
-  return new TooLarge('the request body has too many values');
 }
 
 /**

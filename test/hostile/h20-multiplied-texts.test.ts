@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
 
-const ROLES = 'reader+writer+design+replicator';
+const ROLES = 'reader+writer+design+replicator+admin';
 const LONG = 'r'.repeat(2049);
 const SHORT = `1-${'r'.repeat(2046)}`;
 const RELATED = 'multipart/related; boundary=x';
@@ -45,6 +45,17 @@ const REFUSED: readonly (readonly [title: string, document: string])[] = [
 ];
 const PERMITTED = `{"_id":"a","_rev":"${SHORT}","b":"${LONG}","c":{"_rev":"${LONG}"},"_attachments":{"a":{"data":"${'AAAA'.repeat(1000)}"}}}`;
 
+const REVISIONS: readonly (readonly [line: string, bodyOf: (revision: string) => string])[] = [
+  ['POST /h20/_revs_diff', (revision) => `{"${LONG}":["1-a", "${revision}"]}`],
+  ['POST /h20/_missing_revs', (revision) => `{"a":["1-a"],"${LONG}":["${revision}"]}`],
+  ['POST /h20/_purge', (revision) => `{"a":["${revision}"]}`],
+  ['POST /h20/_bulk_get', (revision) => `{"docs":[{"id":"${LONG}","rev":"${revision}"}]}`],
+  [
+    'POST /h20/_bulk_get',
+    (revision) => `{"docs":[{"id":"${LONG}","rev":"1-a","atts_since":["1-b","${revision}"]}]}`,
+  ],
+];
+
 describe('H20 a text that CouchDB multiplies', () => {
   let front: PolicyFront;
   before(async () => (front = await startPolicyFront()));
@@ -74,6 +85,14 @@ describe('H20 a text that CouchDB multiplies', () => {
       assert.match(await answersTo(line, `{"${field}":${selector(18)}}`), /^413 .*below long names.*$/);
       assert.deepEqual(front.takeAll(), []);
       assert.match(await answersTo(line, `{"${field}":${selector(10)}}`), /^200 [^\n]*$/);
+      assert.equal(front.takeAll().length, 2);
+    });
+
+  for (const [line, bodyOf] of REVISIONS)
+    it(`is refused as a revision, of which CouchDB reads a number – ${line}, ${bodyOf('…').slice(-18)} – 413`, async () => {
+      assert.match(await answersTo(line, bodyOf(LONG)), /^413 .* too long.*$/);
+      assert.deepEqual(front.takeAll(), []);
+      assert.match(await answersTo(line, bodyOf(SHORT)), /^200 [^\n]*$/);
       assert.equal(front.takeAll().length, 2);
     });
 
