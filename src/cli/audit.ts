@@ -1,6 +1,5 @@
 // `couchgate audit`: filters access logs by principal, database, operation, decision, address and time.
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import {
@@ -12,6 +11,7 @@ import {
 } from '../audit/line-filter.ts';
 import { UsageError } from '../setup/arguments.ts';
 import { type Command, type CommandIo } from './command.ts';
+import { linesOf } from './log-lines.ts';
 import { parseOptions, type Parsed } from './parse-options.ts';
 
 export const AUDIT_USAGE = `Usage: couchgate audit [options] [file ...]
@@ -52,7 +52,7 @@ export const audit: Command = async (args, io) => {
     const show = values.short === true ? short : (_line: LogLine, text: string): string => text;
     let unreadable = 0;
     for (const name of positionals.length === 0 ? ['-'] : positionals)
-      for await (const text of createInterface({ input: openLog(name, io), crlfDelay: Infinity })) {
+      for await (const text of linesOf(openLog(name, io))) {
         const entry = entryIn(text);
         if (entry === undefined) unreadable += text.trim() === '' ? 0 : 1;
         else if (fits(entry.line)) io.stdout.write(`${show(entry.line, entry.json)}\n`);

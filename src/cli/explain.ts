@@ -1,6 +1,5 @@
 // `couchgate explain`: says whether a request would be permitted and why, over the HTTP API or from a log.
 import { readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { writeJson } from '../json/exact-numbers.ts';
 import { UsageError } from '../setup/arguments.ts';
 import { type LogLine } from '../audit/line-filter.ts';
@@ -14,6 +13,7 @@ import {
   OWNER_OPTION_LINES,
   OWNER_OPTIONS,
 } from './owner-client.ts';
+import { linesOf } from './log-lines.ts';
 import { parseOptions } from './parse-options.ts';
 import { printable } from './terminal.ts';
 
@@ -117,7 +117,7 @@ async function lineOf(id: string, files: readonly string[], io: CommandIo): Prom
   let found: LogLine | undefined;
   for (const name of files.length === 0 ? ['-'] : files) {
     try {
-      for await (const text of createInterface({ input: openLog(name, io), crlfDelay: Infinity })) {
+      for await (const text of linesOf(openLog(name, io))) {
         if (!text.includes(id)) continue;
         const line = entryIn(text)?.line;
         if (line?.['id'] === id) found = line;

@@ -6,6 +6,7 @@ import { before, describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
+import { openAdmin } from '../../src/setup/admin.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { withoutCouchdb } from '../support/cluster.ts';
 import { type ForwardingFront, startForwarding } from '../support/forwarding.ts';
@@ -279,11 +280,9 @@ describe('H3 on a real CouchDB', { skip: withoutCouchdb }, () => {
 
   const store = async (id: string, type: string, data: Buffer): Promise<void> => {
     const attachment = { content_type: type, data: data.toString('base64') };
-    const answer = await fetch(`${front.url}/split/${id}`, {
-      method: 'PUT',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ _attachments: { a: attachment } }),
-    });
+    // Past Couchgate, which limits the length of a type (H20.10).
+    const admin = openAdmin({ url: backend.urls[0] ?? '', credentials: backend.owner });
+    const answer = await admin.ask('PUT', `/split/${id}`, { _attachments: { a: attachment } });
     assert.equal(answer.status, 201);
   };
 
