@@ -1,6 +1,7 @@
 // Parses the request target as CouchDB does, and refuses ambiguous targets (H7).
 import { type RequestHandler } from 'express';
 import { contextOf } from '../context.ts';
+import { SERVED_SYSTEM_DATABASES } from '../catalogue/database-name.ts';
 import { NOT_UTF8_ID } from '../catalogue/document-id.ts';
 import { type Target } from '../catalogue/operation.ts';
 import { BadRequest, TooLong } from '../http-errors.ts';
@@ -36,9 +37,6 @@ BYTE_CLASS['#'.charCodeAt(0)] = 0;
 const SLASH = 47;
 const DOT = 46;
 const UNDERSCORE = 95;
-
-/** System databases in which Couchgate serves documents. */
-const SYSTEM_DATABASES = new Set(['_users', '_replicator', '_global_changes']);
 
 /**
  * Parses the raw target as CouchDB does (chttpd.erl, handle_request_int). It cuts at the first `?`, splits at
@@ -119,7 +117,7 @@ function pushDocumentId(segments: string[], segment: string): void {
 function isInDatabase(segments: readonly string[]): boolean {
   const [first] = segments;
   if (first === undefined) return false;
-  return first.charCodeAt(0) !== UNDERSCORE || SYSTEM_DATABASES.has(first);
+  return first.charCodeAt(0) !== UNDERSCORE || SERVED_SYSTEM_DATABASES.has(first);
 }
 
 /** True if the next segment is a document id, or the part of one after `_design/` or `_local/`. */

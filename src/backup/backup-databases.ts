@@ -1,5 +1,5 @@
 // Backs up the databases of a cluster, one after the other, and reports the outcome of each.
-import { kindOfName, ownDatabases } from '../catalogue/database-name.ts';
+import { kindOfName, ownDatabases, SERVED_SYSTEM_DATABASES } from '../catalogue/database-name.ts';
 import { matchesPattern } from '../catalogue/database-pattern.ts';
 import { parseJson } from '../json/parse.ts';
 import { HttpError } from '../http-errors.ts';
@@ -58,10 +58,8 @@ export async function chooseDatabases(
   return chosen;
 }
 
-const SYSTEM_DATABASES: readonly string[] = ['_users', '_replicator', '_global_changes'];
-
 function isNameOfDatabase(name: string): boolean {
-  return SYSTEM_DATABASES.includes(name) || kindOfName(name) !== 'illegal';
+  return SERVED_SYSTEM_DATABASES.has(name) || kindOfName(name) !== 'illegal';
 }
 
 /**

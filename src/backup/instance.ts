@@ -9,7 +9,7 @@ import { backupDatabase, type BackupContext, type SecondCluster } from './backup
 import { sentenceOf, warnOfFuture } from './backup-databases.ts';
 import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from './errors.ts';
 import { OwnDatabase } from './failure.ts';
-import { requireNewestKnown } from './future.ts';
+import { requireNewestKnown, timeStamp } from './future.ts';
 import { type Lock } from './lock.ts';
 import { type Repository } from './repository.ts';
 import { readBox, writeRecord, type Snapshot } from './snapshot.ts';
@@ -92,10 +92,9 @@ export async function backupInstance(
       problems.push(sentenceOf(error));
     }
   }
-  const stamp = started.toISOString().replace(/[-:.]/g, '');
   const section: InstanceSection = {
     format: 1,
-    id: `${stamp}-instance-${randomBytes(3).toString('hex')}`,
+    id: `${timeStamp(started)}-instance-${randomBytes(3).toString('hex')}`,
     started: started.toISOString(),
     finished: new Date().toISOString(),
     complete: problems.length === 0,

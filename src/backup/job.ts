@@ -2,6 +2,7 @@
 // every process of every replica shows the same, also after a restart.
 import { randomBytes } from 'node:crypto';
 import { type StoredDocument } from '../couch/store.ts';
+import { timeStamp } from './future.ts';
 import { type DatabaseResult, type JobRequest } from './process-protocol.ts';
 
 /**
@@ -61,9 +62,8 @@ const MAX_RESULTS = 100;
 
 /** Ids sort by time. */
 export function newJob(request: JobRequest, by: string, requestId: string | undefined, now: Date): Job {
-  const stamp = now.toISOString().replace(/[-:.]/g, '');
   return {
-    id: `${stamp}-${randomBytes(4).toString('hex')}`,
+    id: `${timeStamp(now)}-${randomBytes(4).toString('hex')}`,
     kind: request.kind,
     state: 'queued',
     by,

@@ -2,25 +2,16 @@
 // `_purged_infos` keeps the last 1,000 purges only, so all ids of the database are compared with the chain.
 import { isMissing } from './bulk-get-answer.ts';
 import { type Chain } from './chain.ts';
-import { BATCH_CHARACTERS } from './change-reader.ts';
-import { type DocumentReader, type WantedDocument } from './document-reader.ts';
+import { BATCH_CHARACTERS, type ChangeReaderDeps } from './change-reader.ts';
+import { type WantedDocument } from './document-reader.ts';
+import { inPages } from './in-pages.ts';
 import { type IndexEntry } from './index-file.ts';
-import { type LeafToStore, type LeafWriter } from './leaf-writer.ts';
+import { type LeafToStore } from './leaf-writer.ts';
 import { PageGroups } from './page-groups.ts';
-import { rest, type Pace } from './pace.ts';
+import { rest } from './pace.ts';
 import { PresentIds } from './present-ids.ts';
-import { type Problem } from './snapshot.ts';
-import { type DatabaseSource } from './source.ts';
 
-export interface PurgeDeps {
-  readonly source: DatabaseSource;
-  readonly reader: DocumentReader;
-  readonly writer: LeafWriter;
-  /** What the repository has. */
-  readonly chain: Chain;
-  readonly pace: Pace;
-  readonly signal: AbortSignal | undefined;
-  readonly onProblem: (problem: Problem) => void;
+export interface PurgeDeps extends Omit<ChangeReaderDeps, 'onProgress' | 'onBatch'> {
   /** Puts what the writer has on disk, when it is a whole batch. */
   readonly onBatch: () => Promise<void>;
 }
@@ -43,7 +34,7 @@ export async function dropPurged(deps: PurgeDeps): Promise<PurgeOutcome> {
   const { source, writer, chain, signal } = deps;
   const present = await presentIds(deps);
   let removed = 0;
-  for await (const page of absentIn(chain, present)) {
+  for await (const page of inPages(absentIn(chain, present), PAGE)) {
     const gone = await readAgain(deps, page);
     if (signal?.aborted === true || (gone.length > 0 && !(await source.hasMajority())))
       return { removed, isDone: false };
@@ -68,16 +59,8 @@ async function presentIds({ source, pace, signal }: PurgeDeps): Promise<PresentI
 }
 
 /** The documents of the chain that the feed did not name. */
-async function* absentIn(chain: Chain, present: PresentIds): AsyncGenerator<readonly IndexEntry[]> {
-  let page: IndexEntry[] = [];
-  for await (const entry of chain.entries()) {
-    if (present.has(entry.id)) continue;
-    page.push(entry);
-    if (page.length < PAGE) continue;
-    yield page;
-    page = [];
-  }
-  if (page.length > 0) yield page;
+async function* absentIn(chain: Chain, present: PresentIds): AsyncGenerator<IndexEntry> {
+  for await (const entry of chain.entries()) if (!present.has(entry.id)) yield entry;
 }
 
 /** Reads the documents from all copies. Returns those that none has, and stores what has changed. */

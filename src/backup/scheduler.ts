@@ -1,7 +1,7 @@
 // Asks for scheduled backups. Every process of every replica does; the id of a job is its due time, so the
 // store takes each only once.
 import { Unavailable } from '../http-errors.ts';
-import { isFutureTime } from './future.ts';
+import { isFutureTime, timeStamp } from './future.ts';
 import { type Job } from './job.ts';
 import { type JobQueue } from './job-queue.ts';
 import { type Schedule } from '../config/schedule.ts';
@@ -127,7 +127,7 @@ export class BackupScheduler {
   }
 
   async #ask(due: Date, attempt: number): Promise<void> {
-    const id = `${due.toISOString().replace(/[-:.]/g, '')}-schedule-${attempt}`;
+    const id = `${timeStamp(due)}-schedule-${attempt}`;
     const request = { kind: 'backup', databases: [], forget: this.#options.forget } as const;
     await this.#options.jobs.submitOnce(id, request, BY_SCHEDULE);
   }

@@ -9,7 +9,7 @@ import { BackupError, Damaged } from './errors.ts';
 import { readRepositoryFile, writeFileAtomically } from './files.ts';
 import { futureFirst, requireNewestKnown, timeStamp } from './future.ts';
 import { type IndexRef } from './index-file.ts';
-import { type PurgeCounts } from './purge-counts.ts';
+import { type PurgeState } from './purge-counts.ts';
 import { type Repository } from './repository.ts';
 import { isPartialRun, isSnapshot, isVerification } from './snapshot-shape.ts';
 
@@ -38,14 +38,11 @@ export interface SnapshotCounts {
 }
 
 /** The state of the database up to which a chain is complete. */
-export interface ChainState {
+export interface ChainState extends PurgeState {
   readonly database: string;
   /** Creation time of the database; another one means that it was deleted and made again. */
   readonly instance_start_time: string;
   readonly since: string;
-  readonly purge_seq: string;
-  /** Purges of every copy that a run has seen. Absent in snapshots of older versions. */
-  readonly purges?: PurgeCounts;
   /** Newest first. */
   readonly index: readonly IndexRef[];
   readonly problems: readonly Problem[];

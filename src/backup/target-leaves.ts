@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { isMissing } from './bulk-get-answer.ts';
 import { BackupError } from './errors.ts';
+import { inPages } from './in-pages.ts';
 import { type IndexEntry } from './index-file.ts';
 import { BESIDE_CLIENTS } from './pace.ts';
 import { hasFewLeaves, PageGroups } from './page-groups.ts';
@@ -29,14 +30,7 @@ const PAUSE_MS = 500;
 
 /** Purges leaves that are not wanted, and writes those that are missing then. Throws a BackupError. */
 export async function settleLeaves(deps: LeavesDeps, entries: AsyncIterable<IndexEntry>): Promise<void> {
-  let page: IndexEntry[] = [];
-  for await (const entry of entries) {
-    page.push(entry);
-    if (page.length < IDS_AT_ONCE) continue;
-    await settlePage(deps, page);
-    page = [];
-  }
-  if (page.length > 0) await settlePage(deps, page);
+  for await (const page of inPages(entries, IDS_AT_ONCE)) await settlePage(deps, page);
 }
 
 /** Purges these revisions of documents. False if the server cannot purge. */

@@ -7,6 +7,13 @@ export type NameKind = 'ordinary' | 'system' | 'illegal';
 
 const SYSTEM = new Set(['_dbs', '_global_changes', '_metadata', '_nodes', '_replicator', '_users']);
 
+/** System databases in which Couchgate serves documents. */
+export const SERVED_SYSTEM_DATABASES: ReadonlySet<string> = new Set([
+  '_users',
+  '_replicator',
+  '_global_changes',
+]);
+
 const LEGAL = new Uint8Array(128);
 for (const character of 'abcdefghijklmnopqrstuvwxyz0123456789_$()+-/') LEGAL[character.charCodeAt(0)] = 1;
 
