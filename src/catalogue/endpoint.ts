@@ -111,7 +111,7 @@ export interface Endpoint {
    * request.
    */
   readonly action: AuditAction;
-  /** URL of the manual page that describes the endpoint. */
+  /** Link of docs/endpoints.md to the page that describes the endpoint: a URL, or a page of docs/. */
   readonly manual: string;
   /** Undefined if method and path identify the endpoint. */
   readonly choice?: Choice | undefined;

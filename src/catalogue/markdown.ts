@@ -19,7 +19,7 @@ const INTRODUCTION = `# Endpoints
 \`npm run docs\` generates this page from the catalogue in \`src/catalogue/\`. Couchgate decides by this
 catalogue: it refuses every request that matches no endpoint.
 
-- **operation**: the name of the endpoint in the access log. It links to the manual page.
+- **operation**: the name of the endpoint in the access log. It links to the page that describes it.
 - **methods**: *every other* = all methods that no other endpoint with the same path has.
 - **path**: \`{name}\` = one segment; \`{name*}\` = one or more segments up to the end; \`[…]\` = optional;
   \`(a|b)\` = one of these. CouchDB reads some spellings of a path alike: escapes, repeated slashes,

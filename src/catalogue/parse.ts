@@ -35,6 +35,8 @@ export type Row = readonly [
 ];
 
 const COUCHDB_MANUAL = 'https://docs.couchdb.org/en/stable/';
+/** An address, or a page of docs/; anything else is a page of CouchDB's manual. */
+const WHOLE_LINK = /^https:|^[\w-]+\.md\b/;
 
 /**
  * Refusals by the permit of a blocked endpoint. classify/ replaces the reasons that depend on the request:
@@ -116,7 +118,7 @@ export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly End
       pool,
       body: BODIES[id] ?? 'query',
       action,
-      manual: manual.startsWith('https://') ? manual : COUCHDB_MANUAL + manual,
+      manual: WHOLE_LINK.test(manual) ? manual : COUCHDB_MANUAL + manual,
       choice,
     }),
   );
