@@ -2,7 +2,7 @@
 import { type IncomingMessage } from 'node:http';
 import { type Endpoint, type Privilege } from './catalogue/endpoint.ts';
 import { type Destination, type Operation, type Target } from './catalogue/operation.ts';
-import { HttpError } from './http-errors.ts';
+import { HttpError, RightsReduced } from './http-errors.ts';
 import { type RefusedLogin } from './identity/refused-login.ts';
 import { type AuthenticationMethod, type Caller, type Principal } from './principal/principal.ts';
 import { type RoleSet } from './permissions/role.ts';
@@ -31,30 +31,34 @@ export interface Identified {
   readonly renewedCookie?: string;
 }
 
+/** A decision to permit a request. */
+export interface Allowed {
+  readonly allow: true;
+  /** The endpoint that was applied; the body may have selected it. */
+  readonly endpoint: Endpoint;
+  readonly privilege: Privilege;
+  /** `identity: 'own'` = couchdb_auth_only: CouchDB decides with the caller's own name and roles. */
+  readonly identity: 'marker' | 'own';
+  /** The caller's roles on the database, forwarded for validate_doc_update. */
+  readonly roles: RoleSet;
+  /** Name of the rule that decided, for the access log. */
+  readonly rule: string;
+}
+
+/** A decision to refuse a request. */
+export interface Denied {
+  readonly allow: false;
+  /** 400 and 405 only for mistakes, and only to the principals that `explainedTo` names. */
+  readonly status: 400 | 401 | 403 | 404 | 405;
+  /** CouchDB's name of the error, where the status does not give it. */
+  readonly error?: string;
+  readonly reason: string;
+  readonly rule: string;
+  readonly needed: string;
+}
+
 /** What authorize decided, and why. */
-export type Decision =
-  | {
-      readonly allow: true;
-      /** The endpoint that was applied; the body may have selected it. */
-      readonly endpoint: Endpoint;
-      readonly privilege: Privilege;
-      /** `identity: 'own'` = couchdb_auth_only: CouchDB decides with the caller's own name and roles. */
-      readonly identity: 'marker' | 'own';
-      /** The caller's roles on the database, forwarded for validate_doc_update. */
-      readonly roles: RoleSet;
-      /** Name of the rule that decided, for the access log. */
-      readonly rule: string;
-    }
-  | {
-      readonly allow: false;
-      /** 400 and 405 only for mistakes, and only to the principals that `explainedTo` names. */
-      readonly status: 400 | 401 | 403 | 404 | 405;
-      /** CouchDB's name of the error, where the status does not give it. */
-      readonly error?: string;
-      readonly reason: string;
-      readonly rule: string;
-      readonly needed: string;
-    };
+export type Decision = Allowed | Denied;
 
 /** Facts about the upstream request, for the access log. */
 export interface UpstreamTimes {
@@ -73,12 +77,30 @@ export interface Refusal {
 }
 
 /**
+ * Who ends an exchange early, by the reason of the access log: C client, S CouchDB, K Couchgate. The letters
+ * are those of HAProxy's termination state (audit/outcome.ts).
+ */
+export const PARTY_OF = {
+  'client left': 'C',
+  'client was silent': 'C',
+  'client was slow': 'C',
+  'upstream truncated': 'S',
+  revoked: 'K',
+  [RightsReduced.ENDED]: 'K',
+  'could not be checked': 'K',
+  draining: 'K',
+} as const;
+
+/** Why an answer ended early. */
+export type CutReason = keyof typeof PARTY_OF;
+
+/**
  * The facts about the end of a request. Each fact has one writer; if it is set twice, the first value counts.
  * audit/outcome.ts is the only place that interprets them.
  */
 export class Outcome {
   #refusal: Refusal | undefined = undefined;
-  #cutShort: string | undefined = undefined;
+  #cutShort: CutReason | undefined = undefined;
   #loginName: string | undefined = undefined;
   /** True if the request was a CORS preflight that Couchgate answered (admit/origin). */
   isPreflight = false;
@@ -91,8 +113,8 @@ export class Outcome {
     return this.#refusal;
   }
 
-  /** Why the answer ended early: `client left`, `upstream truncated`, `revoked`, … */
-  get cutShort(): string | undefined {
+  /** Why the answer ended early. */
+  get cutShort(): CutReason | undefined {
     return this.#cutShort;
   }
 
@@ -120,7 +142,7 @@ export class Outcome {
   }
 
   /** Records why the answer ended early. */
-  cut(reason: string): void {
+  cut(reason: CutReason): void {
     this.#cutShort ??= reason;
   }
 }
@@ -227,7 +249,7 @@ export function callerOf({ identified, client }: Context): Caller {
 }
 
 /** Returns the decision of a permitted request. Throws for a refused one: no later step may run. */
-export function permitted(context: Context): Extract<Decision, { allow: true }> {
+export function permitted(context: Context): Allowed {
   const decision = known(context.decision, 'decision');
   if (!decision.allow) throw new Error('a refused request reached a later step');
   return decision;

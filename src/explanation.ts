@@ -6,11 +6,10 @@ import { BodyNotGiven } from './body/given-body.ts';
 import { type EndpointId } from './catalogue/catalogue.ts';
 import { type Endpoint } from './catalogue/endpoint.ts';
 import { runsValidation, runsWithRequest } from './catalogue/functions.ts';
-import { type Context, type Decision, known } from './context.ts';
+import { type Allowed, type Context, known } from './context.ts';
 import { type HttpError } from './http-errors.ts';
 
 type Decided = Omit<Explanation, 'sources' | 'missing' | 'revision' | 'trace'>;
-type Allowed = Extract<Decision, { allow: true }>;
 
 /** What is decided about a request after authorize, by something that is not part of a question. */
 const DECIDED_LATER: ReadonlyMap<string, string> = new Map<EndpointId, string>([

@@ -1,7 +1,7 @@
 // Creates and deletes databases, and writes that into their permission records before the response is sent.
 import { type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
-import { type Context, databaseOf, type Decision, known } from '../context.ts';
+import { type Allowed, type Context, databaseOf, known } from '../context.ts';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
 import { Forbidden, HttpError, Unavailable } from '../http-errors.ts';
 import { type CreationLimit } from '../permissions/creation-limit.ts';
@@ -19,7 +19,7 @@ export interface DatabaseDeps {
   /** Token for the request to CouchDB, so that its log names the caller. */
   readonly tokenFor: (
     principal: Principal,
-    scope: Extract<Decision, { allow: true }>,
+    scope: Allowed,
     database: string | undefined,
   ) => string | undefined;
   /** Origin for the Location header; empty = a path alone. */

@@ -1,7 +1,7 @@
 // Answers GET /_api/v2/db/{db}/_export: the documents of a database as JSON, JSON lines or CSV.
 import { type Response } from 'express';
 import { onClosed } from '../closed-response.ts';
-import { type Context, databaseOf, known, permitted } from '../context.ts';
+import { type Context, type CutReason, databaseOf, known, permitted } from '../context.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';
 import { documentPages } from '../export/document-pages.ts';
 import { exportText, type ExportSummary } from '../export/export-text.ts';
@@ -50,7 +50,7 @@ async function sendExport(
   const database = databaseOf(context);
   const connection = connect(context);
   const stop = new AbortController();
-  const cut = (reason: string): void => {
+  const cut = (reason: CutReason): void => {
     context.outcome.cut(reason);
     stop.abort();
     abortAnswer(res);

@@ -1,6 +1,6 @@
 // Interprets how a request ended. Access log, metrics and termination state use this interpretation only.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Context } from '../context.ts';
+import { type Context, type CutReason, PARTY_OF } from '../context.ts';
 
 /** Whether a request was permitted, by which rule, and why not. */
 export interface Interpretation {
@@ -71,7 +71,7 @@ export function terminationState(context: Context, req: IncomingMessage, res: Se
   return `${party(cutShort)}${phase}--`;
 }
 
-function party(cutShort: string | undefined): string {
-  if (cutShort === undefined || cutShort.startsWith('client')) return 'C';
-  return cutShort.startsWith('upstream') ? 'S' : 'K';
+/** An answer that nothing cut short, and that was not finished, was left by its client. */
+function party(cutShort: CutReason | undefined): string {
+  return PARTY_OF[cutShort ?? 'client left'];
 }

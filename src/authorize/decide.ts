@@ -1,5 +1,5 @@
 // Decides whether an operation is permitted, and which privilege CouchDB must see. Pure functions.
-import { type Decision } from '../context.ts';
+import { type Decision, type Denied } from '../context.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
@@ -16,7 +16,7 @@ import { ANY_NAME, CREATOR, missingFor, SERVER_ADMIN, type Missing } from './mis
 
 const ADMIN = roleSet(['_admin']);
 const CLOSED: Missing = { reason: 'This endpoint is closed for everybody.', needed: 'nothing opens it' };
-const NO_DATABASE: Extract<Decision, { allow: false }> = Object.freeze({
+const NO_DATABASE: Denied = Object.freeze({
   allow: false,
   status: 404,
   reason: 'Database does not exist.',

@@ -10,7 +10,7 @@ import { type BodyReader, type BodyRules } from '../body/read.ts';
 import { createShortBodyBudget, shortBodyLength } from '../body/short-body.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Operation } from '../catalogue/operation.ts';
-import { callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
+import { type Allowed, callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
 import { TooLarge, Unauthorized } from '../http-errors.ts';
 import { type DatabasePermissions } from '../permissions/grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
@@ -59,7 +59,6 @@ interface Exchange {
 }
 
 type Permissions = DatabasePermissions | undefined;
-type Allowed = Extract<Decision, { allow: true }>;
 
 /**
  * Writes `context.decision`, then continues with the request or refuses it. Creates no promise if the

@@ -1,6 +1,6 @@
 // Refuses a request: the error of a denial, and the delay of a caller that reads too much.
 import { type NextFunction } from 'express';
-import { type Decision } from '../context.ts';
+import { type Denied } from '../context.ts';
 import {
   BadRequest,
   Forbidden,
@@ -24,7 +24,7 @@ export function fail(error: unknown, next: NextFunction): void {
 }
 
 /** The error that answers a denial. */
-export function refusal({ status, error, reason }: Decision & { readonly allow: false }): HttpError {
+export function refusal({ status, error, reason }: Denied): HttpError {
   if (status === 401) return new Unauthorized(reason);
   if (status === 403) return new Forbidden(reason);
   if (status === 404) return new NotFound(reason, error);

@@ -1,6 +1,6 @@
 // Decides again about a request that was permitted before: after a wait, and while it runs (H17, H19).
 import { type Privilege } from '../catalogue/endpoint.ts';
-import { type Decision } from '../context.ts';
+import { type Allowed } from '../context.ts';
 import { RightsReduced } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { type SessionStore } from '../identity/session-store.ts';
@@ -84,7 +84,7 @@ function areKnown(
  * on a right that can end.
  */
 function permitsLess(
-  now: Extract<Decision, { allow: true }>,
+  now: Allowed,
   { principal, endpoint, identity, privilege, roles = NO_ROLES }: WatchedExchange,
 ): boolean {
   if (privilege === undefined || principal.kind === 'owner') return false;

@@ -1,6 +1,6 @@
 // Sends CouchDB's answer to the client: filtered head, streamed body, back-pressure on both sides.
 import { type ServerResponse } from 'node:http';
-import { contextOf } from '../context.ts';
+import { contextOf, type CutReason } from '../context.ts';
 import { type AnswerReceiver, type NodeAnswer } from './carrier.ts';
 import { type Feed } from './feeds.ts';
 import { type CouchNode, isFeed, isWhole, type Queue } from './node.ts';
@@ -40,7 +40,7 @@ export interface AnswerListener {
    * Couchgate ends a feed. `abort` = the connection is broken, so that the client sees the answer as
    * incomplete.
    */
-  end(reason: string, abort: boolean): void;
+  end(reason: CutReason, abort: boolean): void;
 }
 
 /** Largest body, in bytes, that Node writes as a string without a new allocation, minus room for the head. */

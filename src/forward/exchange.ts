@@ -1,7 +1,7 @@
 // Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { onClosed } from '../closed-response.ts';
-import { callerOf, type Context, type Decision, known } from '../context.ts';
+import { type Allowed, callerOf, type Context, type CutReason, known } from '../context.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
 import { type BodyBudget } from '../body/budget.ts';
 import { bodyMeter } from '../body/body-meter.ts';
@@ -35,8 +35,6 @@ export interface ExchangeServices extends AnswerServices, StreamServices, BodyLi
   /** Counts the JSON values of large bodies. */
   readonly valueBudget: BodyBudget;
 }
-
-type Allowed = Extract<Decision, { allow: true }>;
 
 export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
   readonly caller: string;
@@ -243,7 +241,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   /** Ends an answer that has begun. `abort` = the client sees the answer as incomplete. */
-  end(reason: string, abort: boolean): void {
+  end(reason: CutReason, abort: boolean): void {
     if (this.#over) return;
     this.context.outcome.cut(reason);
     this.#finish();
@@ -255,7 +253,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
    * The permission is revoked, or permits less than the token says. A client that has seen nothing gets the
    * refusal; another one sees its answer broken off.
    */
-  cut(reason: string): void {
+  cut(reason: CutReason): void {
     if (this.#over) return;
     if (this.#res.headersSent) {
       this.end(reason, true);

@@ -1,7 +1,7 @@
 // Tracks the open feeds, and ends all of them during a drain.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { onClosed } from '../closed-response.ts';
-import { contextOf, known } from '../context.ts';
+import { contextOf, type CutReason, known } from '../context.ts';
 
 /** An open feed. */
 export interface Feed {
@@ -10,7 +10,7 @@ export interface Feed {
 }
 
 interface OpenFeed {
-  readonly end: (reason: string, abort: boolean) => void;
+  readonly end: (reason: CutReason, abort: boolean) => void;
   /** Each line is complete by itself, so a client that gets no more lines has lost nothing. */
   readonly isLineBased: boolean;
   /** True if the data sent so far ends with a line, so that the feed may be ended here. */
@@ -32,7 +32,7 @@ export class Feeds {
    * Tracks a feed until its response closes. `end` ends it; its arguments are the reason for the access log
    * and `abort`.
    */
-  add(req: IncomingMessage, res: ServerResponse, end: (reason: string, abort: boolean) => void): Feed {
+  add(req: IncomingMessage, res: ServerResponse, end: (reason: CutReason, abort: boolean) => void): Feed {
     const context = contextOf(req);
     const { query } = known(context.target, 'target');
     const isLineBased = query.includes('feed=continuous') || query.includes('feed=eventsource');

@@ -1,6 +1,6 @@
 // Builds the request that CouchDB gets: method, target, headers, token and connection plan.
 import { type IncomingMessage } from 'node:http';
-import { callerOf, type Context, type Decision, known } from '../context.ts';
+import { type Allowed, callerOf, type Context, known } from '../context.ts';
 import { quotaKeyOf, sharedKeyOf } from '../principal/caller.ts';
 import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -22,8 +22,6 @@ import {
 import { publicOrigin } from './public-origin.ts';
 import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 import { refuseTerms } from './sequences.ts';
-
-type Allowed = Extract<Decision, { allow: true }>;
 
 /** One permitted request in the form for CouchDB, the same for every attempt. */
 export class OutgoingRequest {

@@ -1,5 +1,6 @@
 // Ends an answer of the few places if its client does not read, or reads slowly while others wait (H15).
 import { type Socket } from 'node:net';
+import { type CutReason } from '../context.ts';
 
 /** Least rate while others wait: 256 KiB a second. Without it, four keys can hold all places for hours. */
 const LEAST_BYTES_PER_MS = 262;
@@ -9,7 +10,7 @@ export interface ReadingRules {
   readonly unreadMs: number;
   /** True if another caller waits for the place. */
   readonly isWanted: () => boolean;
-  readonly end: (reason: string) => void;
+  readonly end: (reason: CutReason) => void;
 }
 
 /**

@@ -1,10 +1,10 @@
 // Caches minted tokens until shortly before they expire, so that a warm request costs two map look-ups.
 import { LRUCache } from 'lru-cache';
-import { type Decision } from '../context.ts';
+import { type Allowed } from '../context.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /** The parts of an allowing decision that a token depends on. */
-export type TokenScope = Pick<Extract<Decision, { allow: true }>, 'privilege' | 'identity' | 'roles'>;
+export type TokenScope = Pick<Allowed, 'privilege' | 'identity' | 'roles'>;
 
 /** Everything that a token is minted from. */
 export interface Claims {

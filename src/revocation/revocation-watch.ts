@@ -1,5 +1,6 @@
 // Cuts running exchanges (feeds, other answers, uploads) when their permission has been revoked (H17).
 import { type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
+import { type CutReason } from '../context.ts';
 import { RightsReduced } from '../http-errors.ts';
 import { type BusMessage, type InvalidationBus } from '../invalidation/bus.ts';
 import { LinkedList } from '../limits/linked-list.ts';
@@ -24,7 +25,7 @@ export interface WatchedExchange {
   /**
    * Ends the exchange so that its client can detect it. Called at most once; `reason` is for the audit log.
    */
-  readonly cut: (reason: string) => void;
+  readonly cut: (reason: CutReason) => void;
 }
 
 export interface RevocationWatch {
@@ -151,7 +152,7 @@ class Watch {
     };
   }
 
-  cut(reason: string): void {
+  cut(reason: CutReason): void {
     if (this.#isOver) return;
     this.remove();
     this.exchange.cut(reason);

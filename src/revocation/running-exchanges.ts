@@ -1,6 +1,6 @@
 // Registers exchanges with the revocation watch: feeds and waiting requests at once, others after a second
 // (H19).
-import { type Context, permitted } from '../context.ts';
+import { type Context, type CutReason, permitted } from '../context.ts';
 import { type Entry, LinkedList } from '../limits/linked-list.ts';
 import { type RevocationWatch } from './revocation-watch.ts';
 import { watchedBy } from './watched-exchange.ts';
@@ -11,7 +11,7 @@ export interface RunningExchange {
   /** Its place among the running exchanges, for this class. */
   running: Entry<RunningExchange> | undefined;
   /** Ends the exchange, whose permission is revoked. */
-  cut(reason: string): void;
+  cut(reason: CutReason): void;
 }
 
 /** Age at which an exchange is registered. Most exchanges end before, and cost only an entry in a list. */

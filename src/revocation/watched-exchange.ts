@@ -1,5 +1,5 @@
 // Describes a request for the revocation watch.
-import { type Context, known } from '../context.ts';
+import { type Context, type CutReason, known } from '../context.ts';
 import { type WatchedExchange } from './revocation-watch.ts';
 
 /** What was applied. A decision that becomes a token for CouchDB is passed as a whole. */
@@ -17,7 +17,7 @@ export function withoutToken({ endpoint, identity }: Applied): Applied {
 export function watchedBy(
   context: Context,
   { endpoint, identity, privilege, roles }: Applied,
-  cut: (reason: string) => void,
+  cut: (reason: CutReason) => void,
 ): WatchedExchange {
   const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
   const { database } = known(context.operation, 'operation');

@@ -5,7 +5,7 @@ import { type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseTarget } from '../../src/admit/target.ts';
-import { Context } from '../../src/context.ts';
+import { Context, type CutReason } from '../../src/context.ts';
 import { type Endpoint } from '../../src/catalogue/endpoint.ts';
 import { ConnectionFacts } from '../../src/audit/connection.ts';
 import { terminationState } from '../../src/audit/outcome.ts';
@@ -152,7 +152,7 @@ describe('accessLine', () => {
     assert.equal(lineOf(allowed())['management'], undefined);
   });
 
-  const endings: readonly [ended: string | undefined, fake: Fake, state: string][] = [
+  const endings: readonly [ended: CutReason | undefined, fake: Fake, state: string][] = [
     ['client left', { finished: false }, 'CD--'],
     [undefined, { finished: false, headersSent: false }, 'CH--'],
     [undefined, { finished: false, headersSent: false, complete: false }, 'CR--'],

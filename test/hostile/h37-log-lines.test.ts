@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { ConnectionFacts } from '../../src/audit/connection.ts';
 import { accessLine } from '../../src/audit/line.ts';
 import { createOperationalLog } from '../../src/audit/operational-log.ts';
-import { Context } from '../../src/context.ts';
+import { Context, type CutReason } from '../../src/context.ts';
 
 /** Clears the screen, turns the writing direction, and begins lines of its own. */
 const HOSTILE = 'x\u001b[2J\u009b1A\u007f\r\n\u0085\u2028\u2029\u202e\u2066\u200fFORGED';
@@ -22,7 +22,8 @@ describe('H37 a log line', () => {
     context.identified = { principal: { kind: 'key', name: HOSTILE }, method: 'basic' };
     context.upstream.node = HOSTILE;
     outcome.refuseLogin({ name: HOSTILE, reason: 'locked' });
-    outcome.cut(HOSTILE);
+    // Whatever its type says, no field is trusted.
+    outcome.cut(HOSTILE as CutReason);
     outcome.failure = HOSTILE;
     outcome.change = { [HOSTILE]: [HOSTILE, { roles: HOSTILE }] };
     const line = accessLine({
