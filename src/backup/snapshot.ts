@@ -93,7 +93,9 @@ export function newSnapshotId(repository: Repository, database: string, time: Da
   return `${timeStamp(time)}-${repository.databaseTag(database)}-${randomBytes(3).toString('hex')}`;
 }
 
+/** Other files in the folders are foreign: a file server or a program for synchronization makes some. */
 const SNAPSHOT_ID = /^\d{8}T\d{9}Z-[0-9a-f]{8}-[0-9a-f]{6}$/;
+const DATABASE_TAG = /^[0-9a-f]{8}$/;
 
 /** Ids of all snapshots, oldest first, whether they can be read or not. */
 export async function snapshotIds(repository: Repository): Promise<readonly string[]> {
@@ -182,7 +184,7 @@ export async function readPartial(repository: Repository, database: string): Pro
 
 /** All runs that have not ended. */
 export async function listPartials(repository: Repository): Promise<readonly PartialRun[]> {
-  const names = await repository.list('partial');
+  const names = (await repository.list('partial')).filter((name) => DATABASE_TAG.test(name));
   return Promise.all(names.map((name) => readBox(repository, 'partial', name, 'partial', isPartialRun)));
 }
 
@@ -202,7 +204,7 @@ export async function writeVerification(repository: Repository, verification: Ve
 
 /** The successful test restores by snapshot. */
 export async function listVerifications(repository: Repository): Promise<ReadonlyMap<string, Verification>> {
-  const names = await repository.list('verified');
+  const names = (await repository.list('verified')).filter((name) => SNAPSHOT_ID.test(name));
   const read = await Promise.all(
     names.map((name) => readBox(repository, 'verified', name, 'verified', isVerification)),
   );

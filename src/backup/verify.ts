@@ -8,7 +8,7 @@ import { IndexReader } from './index-file.ts';
 import { checkedLine, readWholePack } from './pack.ts';
 import { whileReading } from './readers.ts';
 import { type Repository } from './repository.ts';
-import { readSnapshot, type Snapshot } from './snapshot.ts';
+import { readSnapshot, snapshotIds, type Snapshot } from './snapshot.ts';
 
 export interface Damage {
   /** What is damaged. */
@@ -64,7 +64,7 @@ class VerifyRun {
   }
 
   async structure(): Promise<void> {
-    for (const name of [...(await this.#repository.list('snapshots'))].sort()) {
+    for (const name of await snapshotIds(this.#repository)) {
       const snapshot = await this.#guard([name], () => readSnapshot(this.#repository, name));
       if (snapshot !== undefined) this.#addSnapshot(snapshot);
     }
