@@ -18,7 +18,7 @@ import type {
 import { type BackupSecret } from './backup/cipher.ts';
 import { openTarget } from './backup/open-target.ts';
 import { createTransfer, type CouchTransfer } from './couch/transfer.ts';
-import { createTokenMinter } from './forward/token-minter.ts';
+import { createTokenMinter } from './identity/token-minter.ts';
 
 /** Linux: the threads of this process. */
 const THREADS = '/proc/self/task';

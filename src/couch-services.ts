@@ -2,7 +2,7 @@
 // requests.
 import { createCouch, type CouchClient } from './couch/client.ts';
 import { checkNode } from './couch/node-check.ts';
-import { type TokenMinter } from './forward/token-minter.ts';
+import { type TokenMinter } from './identity/token-minter.ts';
 import { Nodes } from './forward/nodes.ts';
 import { type ServiceInputs } from './services.ts';
 

@@ -22,7 +22,7 @@ import { type Environment } from './config/sources.ts';
 import { openBackups, type Backups, type BackupTiming } from './backup-services.ts';
 import { openCouch, openNodes } from './couch-services.ts';
 import { type CouchClient } from './couch/client.ts';
-import { createTokenMinter, type TokenMinter } from './forward/token-minter.ts';
+import { createTokenMinter, type TokenMinter } from './identity/token-minter.ts';
 import { type Nodes } from './forward/nodes.ts';
 import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
 import { type BusMessage } from './invalidation/bus.ts';

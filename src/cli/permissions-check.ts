@@ -6,7 +6,7 @@ import { ConfigurationError } from '../config/problem.ts';
 import { type Settings } from '../config/settings.ts';
 import { createCouch, type CouchClient } from '../couch/client.ts';
 import { nodeName } from '../couch/failure.ts';
-import { createTokenMinter } from '../forward/token-minter.ts';
+import { createTokenMinter } from '../identity/token-minter.ts';
 import { HttpError } from '../http-errors.ts';
 import { allDatabases } from '../permissions/all-databases.ts';
 import {

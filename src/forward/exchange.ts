@@ -18,7 +18,7 @@ import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type AnswerListener } from './answer-body.ts';
 import { type Attempt, type AttemptEvents, type AttemptFailure, type NodeAnswer } from './carrier.ts';
 import { failureOf, isInvalidHttp, noNode } from './failures.ts';
-import { type TokenMinter } from './token-minter.ts';
+import { type TokenMinter } from '../identity/token-minter.ts';
 import { KeptAttempt } from './kept-attempt.ts';
 import { type CouchNode, isFeed } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';

@@ -7,7 +7,7 @@ import { type Principal } from '../principal/principal.ts';
 import { isSeenByFunction } from '../catalogue/functions.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
 import { mayBeWhole, refuseBuffered } from '../body/whole-answer.ts';
-import { type TokenMinter } from './token-minter.ts';
+import { type TokenMinter } from '../identity/token-minter.ts';
 import { type CouchNode, isWhole } from './node.ts';
 import {
   bodyOf,

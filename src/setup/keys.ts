@@ -1,8 +1,9 @@
 // Manages the keys in [jwt_keys] of CouchDB: the key in use, a second one for rotation, and unknown ones.
-import { createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { createTokenSigner } from '../identity/token-signer.ts';
 import { fieldsOf, openBearer, type Admin } from './admin.ts';
 import { removeSetting, writeSecret, type Report, type SetupNode } from './node.ts';
 import { type NodeConfig } from './rules.ts';
@@ -14,7 +15,7 @@ export interface SigningKey {
 }
 
 const SECRET_BYTES = 32;
-const TOKEN_SECONDS = 60;
+const TOKEN_LIFETIME_SECONDS = 60;
 const TOKEN_CHECK_TIMEOUT_MS = 3000;
 const POLL_MS = 50;
 
@@ -128,10 +129,19 @@ export async function retireKey(node: SetupNode, kid: string): Promise<void> {
  * True if the node accepts a token of this key with exactly its name and roles. CouchDB answers an invalid
  * token with an error.
  */
-export async function acceptsTokens(admin: Admin, key: SigningKey, now: number): Promise<boolean> {
+export async function acceptsTokens(
+  admin: Admin,
+  { kid, secret }: SigningKey,
+  now: number,
+): Promise<boolean> {
   const name = 'couchgate-setup';
   const roles = ['couchgate-setup-check'];
-  const session = await openBearer(admin, token(key, { name, roles }, now)).ask('GET', '/_session');
+  const sign = createTokenSigner({
+    secret: Buffer.from(secret, 'base64'),
+    kid,
+    lifetimeSeconds: TOKEN_LIFETIME_SECONDS,
+  });
+  const session = await openBearer(admin, sign(name, roles, now)).ask('GET', '/_session');
   const userCtx = fieldsOf(fieldsOf(session.body)['userCtx']);
   return session.status === 200 && JSON.stringify(userCtx) === JSON.stringify({ name, roles });
 }
@@ -151,19 +161,4 @@ export async function comesToAcceptTokens(
     if (performance.now() > end) return false;
     await wait(POLL_MS);
   }
-}
-
-function token(
-  key: SigningKey,
-  claims: { readonly name: string; readonly roles: readonly string[] },
-  now: number,
-): string {
-  const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url');
-  const exp = Math.floor(now / 1000) + TOKEN_SECONDS;
-  const head = encode({ alg: 'HS256', typ: 'JWT', kid: key.kid });
-  const signed = `${head}.${encode({ sub: claims.name, '_couchdb.roles': claims.roles, exp })}`;
-  const signature = createHmac('sha256', Buffer.from(key.secret, 'base64'))
-    .update(signed)
-    .digest('base64url');
-  return `${signed}.${signature}`;
 }

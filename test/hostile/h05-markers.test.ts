@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { createTokenMinter } from '../../src/forward/token-minter.ts';
+import { createTokenMinter } from '../../src/identity/token-minter.ts';
 import { markersOf } from '../../src/principal/marker.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { startCouchgate, type Couchgate, type Credentials } from '../support/couchgate.ts';

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { checkNode } from '../../src/couch/node-check.ts';
-import { createTokenMinter } from '../../src/forward/token-minter.ts';
+import { createTokenMinter } from '../../src/identity/token-minter.ts';
 import { RULES, type NodeConfig } from '../../src/setup/rules.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { basic } from '../support/couchgate.ts';

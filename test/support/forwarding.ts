@@ -10,7 +10,7 @@ import { type Context, contextOf, type Decision } from '../../src/context.ts';
 import { type WatchedExchange } from '../../src/revocation/revocation-watch.ts';
 import { type Principal } from '../../src/principal/principal.ts';
 import { createForwarding, type ForwardingOptions } from '../../src/forward/index.ts';
-import { createTokenMinter } from '../../src/forward/token-minter.ts';
+import { createTokenMinter } from '../../src/identity/token-minter.ts';
 import { Nodes, type NodesOptions } from '../../src/forward/nodes.ts';
 import { asHttpError, sendError } from '../../src/respond.ts';
 

@@ -3,7 +3,7 @@ import { readCouchdbCa } from '../../config/couchdb-ca.ts';
 import { type Settings } from '../../config/settings.ts';
 import { ADMIN_PASSWORD, ADMIN_USER, type Environment } from '../../config/sources.ts';
 import { createTransfer, type CouchTransfer } from '../../couch/transfer.ts';
-import { createTokenMinter } from '../../forward/token-minter.ts';
+import { createTokenMinter } from '../../identity/token-minter.ts';
 import { checkedUrl, readPassword, UsageError } from '../../setup/arguments.ts';
 import { askPassword } from '../ask-password.ts';
 import { printable } from '../terminal.ts';

@@ -1,7 +1,7 @@
 // Asks CouchDB, or Couchgate in front of it, for every request of the comparison, and keeps what the comparison is about.
 import http from 'node:http';
 import { text } from 'node:stream/consumers';
-import { createTokenMinter } from '../../../src/forward/token-minter.ts';
+import { createTokenMinter } from '../../../src/identity/token-minter.ts';
 import { type Asked, lineOf } from './requests.ts';
 
 /** What is compared. Of what succeeds, and of CouchDB's own failures, it is the status alone. */

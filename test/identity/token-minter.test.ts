@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { createHash, createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { createTokenMinter, type TokenMinter } from '../../src/forward/token-minter.ts';
-import { type TokenScope } from '../../src/forward/token-cache.ts';
+import { createTokenMinter, type TokenMinter } from '../../src/identity/token-minter.ts';
+import { type TokenScope } from '../../src/identity/token-cache.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { roleSet, ROLES } from '../../src/permissions/role.ts';
 

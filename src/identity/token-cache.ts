@@ -1,10 +1,15 @@
 // Caches minted tokens until shortly before they expire, so that a warm request costs two map look-ups.
 import { LRUCache } from 'lru-cache';
-import { type Allowed } from '../context.ts';
+import { type Privilege } from '../catalogue/endpoint.ts';
+import { type RoleSet } from '../permissions/role.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /** The parts of an allowing decision that a token depends on. */
-export type TokenScope = Pick<Allowed, 'privilege' | 'identity' | 'roles'>;
+export interface TokenScope {
+  readonly privilege: Privilege;
+  readonly identity: 'marker' | 'own';
+  readonly roles: RoleSet;
+}
 
 /** Everything that a token is minted from. */
 export interface Claims {

@@ -1,9 +1,9 @@
 // Mints the JWTs that tell CouchDB the name and the roles of a permitted request.
-import { createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import { type Principal, SELF_NAME } from '../principal/principal.ts';
 import { isMarker, markersOf } from '../principal/marker.ts';
 import { rolesOf } from '../permissions/role.ts';
 import { type Claims, type TokenScope, TokenCache } from './token-cache.ts';
+import { createTokenSigner, type TokenSignerOptions } from './token-signer.ts';
 
 export interface TokenMinter {
   /** The token for Couchgate's own requests: server admin under the name `couchgate`. */
@@ -12,11 +12,7 @@ export interface TokenMinter {
   tokenFor(principal: Principal, scope: TokenScope, database: string | undefined): string | undefined;
 }
 
-export interface TokenMinterOptions {
-  /** The key. CouchDB has its base64 form in `[jwt_keys] hmac:<kid>`. */
-  readonly secret: Buffer;
-  readonly kid: string;
-  readonly lifetimeSeconds: number;
+export interface TokenMinterOptions extends TokenSignerOptions {
   /** Milliseconds since 1970; injected by tests. */
   readonly now?: () => number;
 }
@@ -24,23 +20,14 @@ export interface TokenMinterOptions {
 const SELF: Principal = Object.freeze({ kind: 'owner', name: SELF_NAME, roles: Object.freeze(['_admin']) });
 const AS_SELF: TokenScope = Object.freeze({ privilege: 'server_admin', identity: 'marker', roles: 0 });
 
-/**
- * Creates the minter of HS256 tokens with the claims that CouchDB reads: `sub`, `_couchdb.roles`, `exp`.
- * https://docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
- */
+/** Creates the minter, which keeps its tokens until they are close to their end. */
 export function createTokenMinter(options: TokenMinterOptions): TokenMinter {
   const now = options.now ?? Date.now;
-  const key = createSecretKey(options.secret);
-  const header = encode({ alg: 'HS256', typ: 'JWT', kid: options.kid });
+  const sign = createTokenSigner(options);
   const mint = (claims: Claims, atMs: number): string => {
-    const issuedAt = Math.floor(atMs / 1000);
-    return sign(key, header, {
-      // Validation functions test `userCtx.name`. CouchDB itself uses null for an anonymous request.
-      sub: claims.principal.kind === 'nobody' ? null : claims.principal.name,
-      '_couchdb.roles': rolesFor(claims),
-      iat: issuedAt,
-      exp: issuedAt + options.lifetimeSeconds,
-    });
+    const { principal } = claims;
+    // Validation functions test `userCtx.name`. CouchDB itself uses null for an anonymous request.
+    return sign(principal.kind === 'nobody' ? null : principal.name, rolesFor(claims), atMs);
   };
   // A token is replaced when a third of its lifetime is left: the request may wait for a connection before
   // CouchDB checks it.
@@ -87,14 +74,4 @@ function markersFor({ privilege }: TokenScope, database: string | undefined): re
 function ownRoles(principal: Principal): readonly string[] {
   if (principal.kind === 'nobody' || principal.kind === 'key') return [];
   return principal.roles.filter((role) => !role.startsWith('_') && !isMarker(role));
-}
-
-/** base64url of the JSON of a value (RFC 7515 section 2). */
-function encode(value: unknown): string {
-  return Buffer.from(JSON.stringify(value)).toString('base64url');
-}
-
-function sign(key: KeyObject, header: string, payload: Readonly<Record<string, unknown>>): string {
-  const signed = `${header}.${encode(payload)}`;
-  return `${signed}.${createHmac('sha256', key).update(signed).digest('base64url')}`;
 }
