@@ -1,6 +1,6 @@
 // Backs up the databases of a cluster, one after the other, and reports the outcome of each.
 import { kindOfName, ownDatabases, SERVED_SYSTEM_DATABASES } from '../catalogue/database-name.ts';
-import { matchesPattern } from '../catalogue/database-pattern.ts';
+import { matchesPattern } from '../permissions/database-pattern.ts';
 import { parseJson } from '../json/parse.ts';
 import { HttpError } from '../http-errors.ts';
 import { type CouchTransfer } from '../couch/transfer.ts';

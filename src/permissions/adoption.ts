@@ -2,6 +2,7 @@
 // access.
 import { BadRequest } from '../http-errors.ts';
 import { isJsonObject, type JsonObject } from '../json/object.ts';
+import { matchesPattern } from './database-pattern.ts';
 import { type StoredSecurity } from './security-document.ts';
 import {
   hasMoreBytes,
@@ -13,9 +14,7 @@ import {
 
 /** True if a pattern of the setting `adopt` matches: a name, or a prefix with `*` at its end. */
 export function isMatched(patterns: readonly string[], database: string): boolean {
-  return patterns.some((pattern) =>
-    pattern.endsWith('*') ? database.startsWith(pattern.slice(0, -1)) : database === pattern,
-  );
+  return patterns.some((pattern) => matchesPattern(pattern, database));
 }
 
 /**

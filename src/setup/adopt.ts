@@ -1,7 +1,7 @@
 // Finds databases that CouchDB protects by members and admins alone, and adopts selected ones
 // (`couchdb_auth_only`).
 import { ownDatabases } from '../catalogue/database-name.ts';
-import { matchesPattern } from '../catalogue/database-pattern.ts';
+import { matchesPattern } from '../permissions/database-pattern.ts';
 import { HttpError } from '../http-errors.ts';
 import { permissionsIn, versionOf, storedForm } from '../permissions/security-document.ts';
 import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { matchesPattern } from '../../src/catalogue/database-pattern.ts';
+import { matchesPattern } from '../../src/permissions/database-pattern.ts';
 import { parseSetupArguments, UsageError } from '../../src/setup/arguments.ts';
 import { runSetup } from '../../src/setup/index.ts';
 import { judgeHandlers, RULES, type NodeConfig } from '../../src/setup/rules.ts';

@@ -1,5 +1,5 @@
 // Computes what a permissions file changes: per database, the roles of each name before and after.
-import { matchesPattern } from '../../catalogue/database-pattern.ts';
+import { matchesPattern } from '../../permissions/database-pattern.ts';
 import { kindOfName } from '../../catalogue/database-name.ts';
 import { NO_ROLES, rolesOf, roleSet, type Role, type RoleSet } from '../../permissions/role.ts';
 import { type Widening, wideningOf } from '../../permissions/widening.ts';

@@ -1,4 +1,4 @@
-// Patterns of database names, as `setup --adopt` and `backup` take them.
+// Patterns of database names, as the setting `adopt`, `setup --adopt` and `backup` take them.
 
 /**
  * True if the name fits the pattern; each `*` stands for any characters, also none. It compares without a
