@@ -27,10 +27,10 @@ export interface Steps {
 }
 
 /** Called with every error that is not an HttpError, for the operational log. */
-export type Report = (thrown: unknown, requestId: string) => void;
+export type ReportFault = (thrown: unknown, requestId: string) => void;
 
 /** Creates the application. Every request ends in a step or in `answerError`. */
-export function createApp(steps: Steps, report: Report): Express {
+export function createApp(steps: Steps, report: ReportFault): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('query parser', false);
   const runSteps = compose([
@@ -58,7 +58,7 @@ export function createApp(steps: Steps, report: Report): Express {
  * The only error handler: sends the public sentence, and records why for the access log. An error before the
  * decision is no refusal by the step that was not finished: while CouchDB is away, passwords are not wrong.
  */
-function errorExit(report: Report): ErrorRequestHandler {
+function errorExit(report: ReportFault): ErrorRequestHandler {
   // Express recognises an error handler by its four parameters.
   return function answerError(thrown: unknown, req: Request, res: Response, _next: NextFunction): void {
     const { id, identified, decision, outcome } = contextOf(req);

@@ -38,7 +38,7 @@ class BackupProcess {
 
   constructor(settings: ProcessSettings) {
     this.#settings = settings;
-    this.#couch = openCouch(settings);
+    this.#couch = openTransfer(settings);
   }
 
   cancel(): void {
@@ -109,7 +109,7 @@ function secretOf({ key, passphrase }: ProcessSettings): BackupSecret | undefine
   return passphrase === '' ? undefined : { type: 'passphrase', text: passphrase };
 }
 
-function openCouch({ nodeUrls, ca, connectTimeoutMs, jwt }: ProcessSettings): CouchTransfer {
+function openTransfer({ nodeUrls, ca, connectTimeoutMs, jwt }: ProcessSettings): CouchTransfer {
   const tokens = createTokenMinter({
     secret: Buffer.from(jwt.secret, 'base64'),
     kid: jwt.kid,

@@ -3,7 +3,7 @@ import { type Response } from 'express';
 import { type Job } from '../backup/job.ts';
 import { type JobQueue } from '../backup/job-queue.ts';
 import { type QuestionAnswer } from '../backup/questions.ts';
-import { Refused, type QuestionProcess } from '../backup/process-client.ts';
+import { RefusedQuestion, type QuestionProcess } from '../backup/process-client.ts';
 import { type FailureKind, type JobRequest, type Question } from '../backup/process-protocol.ts';
 import { type BackupScheduler } from '../backup/scheduler.ts';
 import { type BodyReader } from '../body/read.ts';
@@ -119,7 +119,7 @@ export async function ask(
   try {
     return await questions.ask(question);
   } catch (error) {
-    if (error instanceof Refused) throw refusalOf(error);
+    if (error instanceof RefusedQuestion) throw refusalOf(error);
     throw error;
   }
 }
@@ -135,7 +135,7 @@ const STATUS: Readonly<Record<FailureKind, readonly [status: number, error: stri
   failed: [500, 'backup_failed'],
 };
 
-function refusalOf({ failure }: Refused): HttpError {
+function refusalOf({ failure }: RefusedQuestion): HttpError {
   const [status, error] = STATUS[failure.kind];
   return new HttpError(status, error, failure.reason);
 }

@@ -17,7 +17,7 @@ import { comparePurges, type PurgeState } from './purge-counts.ts';
 import { dropPurged } from './purged-documents.ts';
 import { type Repository } from './repository.ts';
 import { listSnapshots, newSnapshotId, removePartial, writePartial, writeSnapshot } from './snapshot.ts';
-import type { PartialRun, Problem, Snapshot, SnapshotCounts } from './snapshot.ts';
+import type { PartialRun, DocumentProblem, Snapshot, SnapshotCounts } from './snapshot.ts';
 import { DatabaseSource, type DatabaseInfo } from './source.ts';
 
 export interface SecondCluster {
@@ -171,7 +171,7 @@ class DatabaseRun {
     const { mayHave, next } = comparePurges(begin, info.purge_seq);
     if (!mayHave) return { ...begin, ...next };
     let state = begin;
-    const problems: Problem[] = [...begin.problems];
+    const problems: DocumentProblem[] = [...begin.problems];
     const save = async (purges: PurgeState): Promise<void> => {
       const batch = await this.#writer.endBatch();
       state = await this.#save(
@@ -179,7 +179,7 @@ class DatabaseRun {
         await batch.finish(),
       );
     };
-    const onProblem = (problem: Problem): void => {
+    const onProblem = (problem: DocumentProblem): void => {
       problems.push(problem);
       onEvent({ type: 'problem', database, ...problem });
     };
@@ -278,7 +278,7 @@ function sameIndex(a: readonly IndexRef[], b: readonly IndexRef[]): boolean {
 }
 
 /** Sorted by id, one for each document. */
-function uniqueProblems(problems: readonly Problem[]): readonly Problem[] {
+function uniqueProblems(problems: readonly DocumentProblem[]): readonly DocumentProblem[] {
   const byId = new Map(problems.map((problem) => [problem.id, problem]));
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -7,7 +7,7 @@ import { type IndexRef } from './index-file.ts';
 import { type LeafWriter } from './leaf-writer.ts';
 import { rest, type Pace } from './pace.ts';
 import { PageGroups } from './page-groups.ts';
-import { type Problem } from './snapshot.ts';
+import { type DocumentProblem } from './snapshot.ts';
 import { type ChangeRow, type ChangesPage, type DatabaseSource } from './source.ts';
 
 export interface ChangeReaderDeps {
@@ -19,9 +19,13 @@ export interface ChangeReaderDeps {
   readonly pace: Pace;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (documents: number, bytes: number, pending: number) => void;
-  readonly onProblem: (problem: Problem) => void;
+  readonly onProblem: (problem: DocumentProblem) => void;
   /** Records that a batch is on disk: everything in the feed up to `since` was read. Calls do not overlap. */
-  readonly onBatch: (since: string, ref: IndexRef | undefined, problems: readonly Problem[]) => Promise<void>;
+  readonly onBatch: (
+    since: string,
+    ref: IndexRef | undefined,
+    problems: readonly DocumentProblem[],
+  ) => Promise<void>;
 }
 
 /** A batch ends after so many characters or documents, so that a crash loses little. */
@@ -33,7 +37,7 @@ const LOOKUPS = 32;
 /** Reads one feed once. */
 export class ChangeReader {
   readonly #deps: ChangeReaderDeps;
-  readonly #problems = new Map<string, Problem>();
+  readonly #problems = new Map<string, DocumentProblem>();
   readonly #running = new Set<Promise<void>>();
   /** Documents that are being read. */
   readonly #unread = new Set<string>();
@@ -56,7 +60,7 @@ export class ChangeReader {
    * in the feed any more. Resolves with true when everything is on disk; with false after an abort, when what
    * was read is on disk. Rejects with the first failure.
    */
-  async read(problems: readonly Problem[]): Promise<boolean> {
+  async read(problems: readonly DocumentProblem[]): Promise<boolean> {
     try {
       for (const problem of problems) this.#problems.set(problem.id, problem);
       const again = problems.map(({ id }) => ({ id, revs: [] }));

@@ -14,13 +14,13 @@ import { type LeafToStore } from './leaf-writer.ts';
 import { BESIDE_CLIENTS } from './pace.ts';
 import { PageGroups } from './page-groups.ts';
 import { Repository } from './repository.ts';
-import { type Problem, type Snapshot } from './snapshot.ts';
+import { type DocumentProblem, type Snapshot } from './snapshot.ts';
 import { DatabaseSource } from './source.ts';
 
 export interface CheckOutcome {
   readonly leaves: number;
   readonly attachments: number;
-  readonly differences: readonly Problem[];
+  readonly differences: readonly DocumentProblem[];
 }
 
 const INDEX_ENTRIES = 50_000;
@@ -55,10 +55,10 @@ async function indexOf(
   couch: CouchTransfer,
   database: string,
   onEvent: OnEvent,
-): Promise<{ readonly refs: readonly IndexRef[]; readonly problems: readonly Problem[] }> {
+): Promise<{ readonly refs: readonly IndexRef[]; readonly problems: readonly DocumentProblem[] }> {
   const source = new DatabaseSource(couch, database);
   const reader = new DocumentReader(source, { store: hashOnly });
-  const problems: Problem[] = [];
+  const problems: DocumentProblem[] = [];
   let refs: readonly IndexRef[] = [];
   let entries: IndexEntry[] = [];
   let documents = 0;
@@ -99,7 +99,7 @@ function indexed(one: LeafToStore): IndexedLeaf {
 
 /** Both are in the order of ids. */
 async function compareChains(wanted: Chain, found: Chain): Promise<CheckOutcome> {
-  const differences: Problem[] = [];
+  const differences: DocumentProblem[] = [];
   let leaves = 0;
   let attachments = 0;
   const add = (id: string, reason: string): void => {
@@ -144,7 +144,7 @@ async function propertyDifferences(
   couch: CouchTransfer,
   database: string,
   { properties }: Snapshot,
-): Promise<readonly Problem[]> {
+): Promise<readonly DocumentProblem[]> {
   const source = new DatabaseSource(couch, database);
   const found = await source.properties(await source.info());
   // A smaller cluster keeps fewer copies than `n` asks for.

@@ -6,14 +6,14 @@ import { InvalidJson } from './canonical.ts';
 import { BackupError } from './errors.ts';
 
 /** CouchDB refuses a read because of a document in it. */
-export class Refused extends Error {}
+export class RefusedRead extends Error {}
 
 /**
  * A sentence if the failure may be that of the documents that were read or written: it must not end the
  * backup or the restore of others (H39.2, H39.4). Undefined for any other failure.
  */
 export function documentFault(error: unknown): string | undefined {
-  if (error instanceof Refused) return error.message;
+  if (error instanceof RefusedRead) return error.message;
   if (error instanceof AnswerTooLarge) return 'it is too large';
   if (error instanceof InvalidAnswer) return error.reason;
   // `parseJson` refuses the body of an answer as that of a request.

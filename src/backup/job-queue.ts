@@ -1,4 +1,5 @@
 // Takes jobs, and runs them one after the other in backup processes: each in one process of one replica.
+import { type WriteLog } from '../couch/outage.ts';
 import { Conflict, Unavailable } from '../http-errors.ts';
 import { type Store } from '../couch/store.ts';
 import { isOpen, JOB_PREFIX, LANES, laneOf, newJob, type Job, type Lane } from './job.ts';
@@ -13,9 +14,9 @@ export interface JobQueueOptions {
   readonly store: Store;
   readonly process: ProcessOptions;
   readonly leaseMs: number;
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   /** Reports what the operator should look at. */
-  readonly warn: (message: string, fields: object) => void;
+  readonly warn: WriteLog;
 }
 
 const POLL_MS = 10_000;

@@ -1,4 +1,5 @@
 // Starts the backup process of one job, holds the lease for it, and keeps the record of the job up to date.
+import { type WriteLog } from '../couch/outage.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type BackupEvent } from './events.ts';
 import { withResult, type Job, type JobState } from './job.ts';
@@ -13,8 +14,8 @@ export interface JobSupervisorParts {
   readonly jobs: JobStore;
   readonly stored: StoredJob;
   readonly lease: HeldLease;
-  readonly report: (message: string, fields: object) => void;
-  readonly warn: (message: string, fields: object) => void;
+  readonly report: WriteLog;
+  readonly warn: WriteLog;
 }
 
 /** Databases that the log names; the job names more. */

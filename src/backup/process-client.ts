@@ -12,7 +12,7 @@ export interface ProcessOptions {
 }
 
 /** A question that the repository or CouchDB refused. */
-export class Refused extends Error {
+export class RefusedQuestion extends Error {
   readonly failure: Failure;
 
   constructor(failure: Failure) {
@@ -94,7 +94,7 @@ export class QuestionProcess {
     this.#options = options;
   }
 
-  /** Rejects with `Refused`, or with 503 while too many questions are waiting or if the process dies. */
+  /** Rejects with `RefusedQuestion`, or with 503 if too many questions are waiting or the process dies. */
   ask(question: Question): Promise<QuestionAnswer> {
     if (this.#waiting.size >= MAX_QUESTIONS)
       return Promise.reject(
@@ -122,7 +122,7 @@ export class QuestionProcess {
       const waiting = this.#waiting.get(message.id);
       this.#waiting.delete(message.id);
       if (message.type === 'answer') waiting?.resolve({ status: message.status, text: message.text });
-      else waiting?.reject(new Refused(message.failure));
+      else waiting?.reject(new RefusedQuestion(message.failure));
       if (this.#waiting.size === 0) this.#idle = setTimeout(() => this.close(), IDLE_MS).unref();
     });
     const gone = (): void => {

@@ -12,7 +12,7 @@ import { checkedLine, PackReader, type FramePlace, type PackedLeaf } from './pac
 import { whileReading } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { Selection, type SelectedLine } from './selection.ts';
-import { type Problem, type Snapshot } from './snapshot.ts';
+import { type DocumentProblem, type Snapshot } from './snapshot.ts';
 import { DatabaseSource } from './source.ts';
 import { jsonObject, RestoreTarget, type LeafToWrite } from './target.ts';
 
@@ -29,7 +29,7 @@ export interface RestoreOutcome {
   readonly snapshot: Snapshot;
   readonly database: string;
   readonly leaves: number;
-  readonly problems: readonly Problem[];
+  readonly problems: readonly DocumentProblem[];
 }
 
 type Entries = AsyncIterable<IndexEntry> | Iterable<IndexEntry>;
@@ -80,7 +80,7 @@ class RestoreRun {
   readonly #snapshot: Snapshot;
   readonly #target: RestoreTarget;
   readonly #packs: PackReader;
-  readonly #problems: Problem[] = [];
+  readonly #problems: DocumentProblem[] = [];
   readonly #running = new Set<Promise<void>>();
   #failure: unknown;
   #batch: LeafToWrite[] = [];
@@ -95,7 +95,7 @@ class RestoreRun {
     this.#packs = new PackReader(context.repository);
   }
 
-  get problems(): readonly Problem[] {
+  get problems(): readonly DocumentProblem[] {
     return this.#problems;
   }
 
@@ -214,7 +214,7 @@ class RestoreRun {
     if (this.#failure !== undefined) throw this.#failure as Error;
   }
 
-  #problem(problem: Problem): void {
+  #problem(problem: DocumentProblem): void {
     this.#problems.push(problem);
     this.#context.onEvent({ type: 'problem', database: this.#target.database, ...problem });
   }

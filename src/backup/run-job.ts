@@ -23,7 +23,7 @@ import { prune } from './prune.ts';
 import { RepositoryInUse } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { restoreDatabase } from './restore-database.ts';
-import { listSnapshots, type Problem, type Snapshot } from './snapshot.ts';
+import { listSnapshots, type DocumentProblem, type Snapshot } from './snapshot.ts';
 import { verifyRestore } from './verify-restore.ts';
 
 export interface JobContext {
@@ -201,7 +201,7 @@ async function eachDatabase(
   return failures > 0 && failures === names.length ? 1 : exitCode;
 }
 
-function someOf(problems: readonly Problem[]): Pick<DatabaseResult, 'problems' | 'problem_count'> {
+function someOf(problems: readonly DocumentProblem[]): Pick<DatabaseResult, 'problems' | 'problem_count'> {
   if (problems.length === 0) return {};
   return { problems: problems.slice(0, MAX_PROBLEMS), problem_count: problems.length };
 }

@@ -1,5 +1,6 @@
 // Asks for scheduled backups. Every process of every replica does; the id of a job is its due time, so the
 // store takes each only once.
+import { type WriteLog } from '../couch/outage.ts';
 import { Unavailable } from '../http-errors.ts';
 import { isFutureTime, timeStamp } from './future.ts';
 import { type Job } from './job.ts';
@@ -10,7 +11,7 @@ export interface SchedulerOptions {
   readonly schedule: Schedule;
   readonly jobs: Pick<JobQueue, 'list' | 'submitOnce'>;
   readonly forget: boolean;
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   /** Milliseconds since 1970; injected by tests. */
   readonly now?: () => number;
   /** Time between two looks; injected by tests. */

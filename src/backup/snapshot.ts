@@ -14,7 +14,7 @@ import { type Repository } from './repository.ts';
 import { isPartialRun, isSnapshot, isVerification } from './snapshot-shape.ts';
 
 /** Something that could not be read. */
-export interface Problem {
+export interface DocumentProblem {
   readonly id: string;
   readonly reason: string;
 }
@@ -45,7 +45,7 @@ export interface ChainState extends PurgeState {
   readonly since: string;
   /** Newest first. */
   readonly index: readonly IndexRef[];
-  readonly problems: readonly Problem[];
+  readonly problems: readonly DocumentProblem[];
 }
 
 export interface Snapshot extends ChainState {

@@ -7,7 +7,7 @@ import { Unavailable } from '../http-errors.ts';
 import { parseJson, parseStored } from '../json/parse.ts';
 import { documentsIn, textOf, type DocumentRead } from './bulk-get-answer.ts';
 import { rowsIn, type ChangeRow, type ChangesAnswer } from './changes-answer.ts';
-import { documentFault, Refused } from './document-fault.ts';
+import { documentFault, RefusedRead } from './document-fault.ts';
 import { BackupError } from './errors.ts';
 import { hasMajority } from './majority.ts';
 import { type LeafText } from './leaf.ts';
@@ -191,7 +191,7 @@ export class DatabaseSource {
     }
   }
 
-  /** Throws `Refused` if CouchDB fails at these documents, but answers a read of none. */
+  /** Throws `RefusedRead` if CouchDB fails at these documents, but answers a read of none. */
   async #bulkGet(docs: readonly object[], options: ReadOptions = {}): Promise<Buffer> {
     for (let attempt = 1; ; attempt += 1)
       try {
@@ -202,7 +202,9 @@ export class DatabaseSource {
         await this.#askBulkGet([]);
         // A single document gets a second chance after an outage; several are asked for in parts.
         if (attempt === 2 || docs.length > 1)
-          throw new Refused(`CouchDB fails at it${error.detail === undefined ? '' : ` (${error.detail})`}`);
+          throw new RefusedRead(
+            `CouchDB fails at it${error.detail === undefined ? '' : ` (${error.detail})`}`,
+          );
       }
   }
 
@@ -226,7 +228,7 @@ export class DatabaseSource {
     );
     if (answer.status === 200) return answer.bytes;
     const failure = this.#failure(answer.status, '_bulk_get');
-    throw REFUSED_TO_ALL.has(answer.status) ? failure : new Refused(failure.message);
+    throw REFUSED_TO_ALL.has(answer.status) ? failure : new RefusedRead(failure.message);
   }
 
   /**

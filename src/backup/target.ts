@@ -12,7 +12,7 @@ import { multipartBody } from './multipart.ts';
 import { type PackedLeaf } from './pack.ts';
 import { Patience } from './patience.ts';
 import { type Repository } from './repository.ts';
-import { type DatabaseProperties, type Problem } from './snapshot.ts';
+import { type DatabaseProperties, type DocumentProblem } from './snapshot.ts';
 
 /** Only server admins may read or write. Written before any document: a restore gives access to nobody. */
 export const OWNER_ONLY = {
@@ -128,7 +128,7 @@ export class RestoreTarget {
   }
 
   /** Writes leaves with their history. Returns those that CouchDB refused, or fails at. */
-  async writeLeaves(docs: readonly LeafToWrite[], isPatient = true): Promise<readonly Problem[]> {
+  async writeLeaves(docs: readonly LeafToWrite[], isPatient = true): Promise<readonly DocumentProblem[]> {
     const body = `{"new_edits":false,"docs":[${docs.map(({ json }) => json).join(',')}]}`;
     const path = `${this.#path}/_bulk_docs`;
     const [first, ...others] = docs;
@@ -146,7 +146,10 @@ export class RestoreTarget {
   }
 
   /** Writes one leaf with attachments, which are streamed from the repository. */
-  async writeWithAttachments(repository: Repository, packed: PackedLeaf): Promise<Problem | undefined> {
+  async writeWithAttachments(
+    repository: Repository,
+    packed: PackedLeaf,
+  ): Promise<DocumentProblem | undefined> {
     const { leaf } = packed;
     const { stubs, parts } = partsOf(repository, packed);
     const { contentType, contentLength, open } = multipartBody(
@@ -169,7 +172,7 @@ export class RestoreTarget {
     request: TransferRequest,
     isSingle: boolean,
     isPatient: boolean,
-  ): Promise<{ readonly failures: readonly Problem[] } | { readonly reason: string }> {
+  ): Promise<{ readonly failures: readonly DocumentProblem[] } | { readonly reason: string }> {
     for (let attempt = 1; ; attempt += 1) {
       const begin = performance.now();
       try {

@@ -4,14 +4,14 @@ import { randomBytes } from 'node:crypto';
 import { checkRestored } from './check-restored.ts';
 import { whileReading } from './readers.ts';
 import { restoreDatabase, type RestoreContext } from './restore-database.ts';
-import { type Problem, type Snapshot, type Verification, writeVerification } from './snapshot.ts';
+import { type DocumentProblem, type Snapshot, type Verification, writeVerification } from './snapshot.ts';
 import { RestoreTarget } from './target.ts';
 
 export const SCRATCH_PREFIX = 'couchgate-verify-';
 
 export type VerifyRestoreOutcome =
   | { readonly verified: true; readonly verification: Verification }
-  | { readonly verified: false; readonly problems: readonly Problem[] };
+  | { readonly verified: false; readonly problems: readonly DocumentProblem[] };
 
 /**
  * Restores the snapshot into a scratch database of the owner alone, reads every leaf and attachment again,

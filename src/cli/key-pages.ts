@@ -4,7 +4,7 @@ import { accepted } from './owner-client.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Yields all keys that are not revoked, in parts. Throws `Refused`. */
+/** Yields all keys that are not revoked, in parts. Throws `RefusedByCouchgate`. */
 export async function* keyPages(couchgate: Admin): AsyncGenerator<readonly Fields[]> {
   for (let after: unknown = ''; typeof after === 'string';) {
     const path = `/_api/v2/api_keys?limit=2000&after=${encodeURIComponent(after)}`;

@@ -39,7 +39,7 @@ export interface OwnerValues {
 export type AskPassword = ((question: string) => Promise<string>) | undefined;
 
 /** A refusal by Couchgate; the message has its status and reason. */
-export class Refused extends Error {
+export class RefusedByCouchgate extends Error {
   readonly status: number;
 
   constructor(doing: string, { status, body }: AdminAnswer) {
@@ -66,9 +66,9 @@ export async function openOwner(
   return openAdmin({ url, credentials: { name, password }, product: 'Couchgate', ...ca });
 }
 
-/** Returns the body of an answer below 400, else throws Refused. `doing` completes "… failed". */
+/** Returns the body of an answer below 400, else throws RefusedByCouchgate. `doing` completes "… failed". */
 export function accepted(answer: AdminAnswer, doing: string): Readonly<Record<string, unknown>> {
-  if (answer.status >= 400) throw new Refused(doing, answer);
+  if (answer.status >= 400) throw new RefusedByCouchgate(doing, answer);
   return fieldsOf(answer.body);
 }
 

@@ -33,7 +33,7 @@ export interface CheckArguments {
 export async function checkPermissions(parsed: CheckArguments, io: CommandIo): Promise<number> {
   const settings = settingsOf(io);
   if (settings === undefined) return 2;
-  const couch = openCouch(settings);
+  const couch = openClient(settings);
   try {
     return await check(settings, couch, parsed, io);
   } catch (error) {
@@ -59,7 +59,7 @@ function settingsOf({ env, stderr }: CommandIo): Settings | undefined {
   return undefined;
 }
 
-function openCouch(settings: Settings): CouchClient {
+function openClient(settings: Settings): CouchClient {
   const tokens = createTokenMinter({
     secret: Buffer.from(settings.jwtSecret, 'base64'),
     kid: settings.jwtKid,

@@ -10,7 +10,7 @@ export interface NodeCheckOptions {
   readonly timeoutMs?: number;
 }
 
-export interface NodeReport {
+export interface NodeCheck {
   readonly url: string;
   /** Sentence for the operator; undefined = the node is usable. */
   readonly problem: string | undefined;
@@ -42,7 +42,7 @@ export async function examineNode(
   url: string,
   token: string,
   { ca, timeoutMs = 5000 }: NodeCheckOptions = {},
-): Promise<NodeReport> {
+): Promise<NodeCheck> {
   const agent = new Agent({ connect: { timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) } });
   try {
     const outcome = await exchange(agent, {

@@ -2,6 +2,9 @@
 // ended.
 import { HttpError } from '../http-errors.ts';
 
+/** Writes one line of the operational log: a constant message, and what varies as fields. */
+export type WriteLog = (message: string, fields: object) => void;
+
 /** What a log line says about an error: never a message of unknown origin, which may quote a document. */
 export function describeError(error: unknown): string {
   if (error instanceof HttpError) return error.detail ?? error.reason;
@@ -13,12 +16,12 @@ export function describeError(error: unknown): string {
 /** One kind of repeated work. */
 export class OutageReport {
   readonly #message: string;
-  readonly #report: (message: string, fields: object) => void;
+  readonly #report: WriteLog;
   #hasReportedFailure = false;
   #hasReportedFault = false;
 
   /** `message` is constant; `report` logs it as a warning. */
-  constructor(message: string, report: (message: string, fields: object) => void) {
+  constructor(message: string, report: WriteLog) {
     this.#message = message;
     this.#report = report;
   }

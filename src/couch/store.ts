@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeJson } from '../json/exact-numbers.ts';
 import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
-import { describeError } from './outage.ts';
+import { describeError, type WriteLog } from './outage.ts';
 import { Unavailable } from '../http-errors.ts';
 
 export interface StoredDocument {
@@ -70,7 +70,7 @@ export function createStore(options: {
   readonly couch: Couch;
   readonly database: string;
   /** Logs a warning: a constant message, and fields for what varies. */
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
 }): Store {
   return new CouchStore(options.couch, options.database, options.report);
 }
@@ -79,14 +79,14 @@ class CouchStore implements Store {
   readonly #couch: Couch;
   readonly #database: string;
   readonly #path: string;
-  readonly #report: (message: string, fields: object) => void;
+  readonly #report: WriteLog;
   readonly #rowListeners: ((row: ChangeRow) => void)[] = [];
   readonly #stateListeners: ((up: boolean) => void)[] = [];
   readonly #stop = new AbortController();
   #feed: { readonly close: () => void } | undefined = undefined;
   #up = false;
 
-  constructor(couch: Couch, database: string, report: (message: string, fields: object) => void) {
+  constructor(couch: Couch, database: string, report: WriteLog) {
     this.#couch = couch;
     this.#database = database;
     this.#path = `/${encodeURIComponent(database)}`;

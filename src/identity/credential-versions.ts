@@ -11,7 +11,7 @@ import { type PasswordHashLimiter } from '../limits/password-hash-limiter.ts';
 import { type Principal } from '../principal/principal.ts';
 import { adminHash, isPasswordOf, type PasswordHash } from './user-password.ts';
 
-export type AccountKind = 'user' | 'owner';
+export type PasswordAccount = 'user' | 'owner';
 
 /** A principal with the version of its current password. */
 export interface Holder {
@@ -24,13 +24,13 @@ export interface CredentialVersions {
    * Reads the stored hash and compares the password with it. An earlier verdict about the password does not
    * count, nor one of another node. Undefined = another password, or no such account. Throws `Unavailable`.
    */
-  confirm(kind: AccountKind, name: string, password: string): Promise<Holder | undefined>;
+  confirm(kind: PasswordAccount, name: string, password: string): Promise<Holder | undefined>;
   /**
    * Returns the principal with its current roles if `version` is still current, else undefined. A promise
    * means a read from CouchDB; it may reject with `Unavailable`.
    */
   holder(
-    kind: AccountKind,
+    kind: PasswordAccount,
     name: string,
     version: string,
   ): Principal | undefined | Promise<Principal | undefined>;

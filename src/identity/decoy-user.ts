@@ -2,6 +2,7 @@
 // exist, so that the time of a refusal does not say which names do (H23).
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
+import { type WriteLog } from '../couch/outage.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { writeBasic } from './basic-credentials.ts';
 import { userPath } from '../couch/user-id.ts';
@@ -29,7 +30,7 @@ export interface DecoyOptions {
   readonly bus: Pick<InvalidationBus, 'onMessage'>;
   /** Shared by all replicas, so that CouchDB's lockout counts across them. */
   readonly secret: Buffer;
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   readonly now?: () => number;
 }
 

@@ -1,5 +1,6 @@
 // Stores invalidations for other replicas, and retries until CouchDB has them.
 import { setTimeout as delay } from 'node:timers/promises';
+import { type WriteLog } from '../couch/outage.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type BusMessage } from './bus.ts';
 import { type Store } from '../couch/store.ts';
@@ -17,7 +18,7 @@ const MAX_ATTEMPTS = 5;
 export interface OutboxOptions {
   readonly store: Store;
   /** Logs a warning: a constant message, and fields for what varies. */
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }

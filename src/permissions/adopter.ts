@@ -1,4 +1,5 @@
 // Adopts databases when they are first used: writes the record by which CouchDB keeps deciding access.
+import { type WriteLog } from '../couch/outage.ts';
 import { Conflict, HttpError } from '../http-errors.ts';
 import { adoptionOf, isAdoptable, isMatched } from './adoption.ts';
 import { type ChangeAnnouncer } from './change-announcer.ts';
@@ -13,7 +14,7 @@ export interface AdopterOptions {
   readonly patterns: readonly string[];
   readonly records: PermissionRecords;
   readonly announcer: ChangeAnnouncer;
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
 }
 
 /** Databases whose refusal is remembered. */

@@ -1,5 +1,6 @@
 // Keeps the permissions of databases: reads them through a cache, and changes them through their records.
 import { type Couch } from '../couch/couch.ts';
+import { type WriteLog } from '../couch/outage.ts';
 import { type Store } from '../couch/store.ts';
 import { type CacheStats, ReadThrough } from '../invalidation/read-through-cache.ts';
 import { RecentChanges } from '../invalidation/recent-changes.ts';
@@ -55,7 +56,7 @@ export interface PermissionStoreOptions {
   /** False while less than a majority of the copies of the store is up: then nothing can be changed. */
   readonly hasMajority: () => boolean;
   /** Logs a warning: a constant message, and fields for what varies. */
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   readonly now?: () => number;
   /** Called between any two steps of a change; for tests. */
   readonly step?: (name: string) => Promise<void>;

@@ -1,13 +1,14 @@
 // Tells the listeners of acknowledged changes what has changed.
+import { type WriteLog } from '../couch/outage.ts';
 import { type AcknowledgedChange, type ChangeListener } from './change.ts';
 import { mirrorOf, permissionsOfForm } from './record-document.ts';
 import { type Finished } from './record-protocol.ts';
 
 export class ChangeAnnouncer {
-  readonly #report: (message: string, fields: object) => void;
+  readonly #report: WriteLog;
   readonly #listeners: ChangeListener[] = [];
 
-  constructor(report: (message: string, fields: object) => void) {
+  constructor(report: WriteLog) {
     this.#report = report;
   }
 

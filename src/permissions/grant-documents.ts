@@ -1,7 +1,7 @@
 // Keeps the grants that the owner writes as documents of their own (prefix grants, server grants) in memory,
 // and changes them. A revocation is a live document, so that no concurrent write can undo it.
 import { type ChangeRow } from '../couch/couch.ts';
-import { OutageReport } from '../couch/outage.ts';
+import { OutageReport, type WriteLog } from '../couch/outage.ts';
 import { compareRevisions } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
@@ -20,7 +20,7 @@ export interface GrantDocumentsOptions {
   /** Called after the memory has changed. */
   readonly onChange: () => void;
   /** Logs a warning: a constant message, and fields for what varies. */
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   /** Milliseconds since 1970. */
   readonly now: () => number;
 }

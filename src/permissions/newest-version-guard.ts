@@ -10,7 +10,7 @@ export interface NewestPermissions {
   readonly isNewest: boolean;
 }
 
-interface Seen {
+interface NewestSeen {
   readonly version: number;
   readonly permissions: DatabasePermissions;
   readonly seenAt: number;
@@ -30,7 +30,7 @@ const MAX_DATABASES = 100_000;
  */
 export class NewestVersionGuard {
   readonly #now: () => number;
-  readonly #seen = new LRUCache<string, Seen>({ max: MAX_DATABASES });
+  readonly #seen = new LRUCache<string, NewestSeen>({ max: MAX_DATABASES });
 
   /** @param now Milliseconds since 1970. */
   constructor(now: () => number) {

@@ -2,7 +2,7 @@
 import { type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
 import { ensureDatabase } from '../couch/store.ts';
-import { describeError } from '../couch/outage.ts';
+import { describeError, type WriteLog } from '../couch/outage.ts';
 import {
   countOutdated,
   databaseKey,
@@ -49,7 +49,7 @@ export interface PermissionHistoryOptions {
   /** Entries per database. */
   readonly keep: number;
   readonly keepDays: number;
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   readonly now?: () => number;
 }
 

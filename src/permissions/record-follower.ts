@@ -1,7 +1,7 @@
 // Follows the records in the feed of the store: fills the index, and finishes what dead writers left.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ChangeRow } from '../couch/couch.ts';
-import { describeError, OutageReport } from '../couch/outage.ts';
+import { describeError, OutageReport, type WriteLog } from '../couch/outage.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { RECORD } from './record-document.ts';
@@ -13,7 +13,7 @@ export interface RecordFollowerOptions {
   readonly store: Store;
   readonly bus: Pick<RunningInvalidationBus, 'deliver'>;
   readonly permissions: PermissionStore;
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   /** Called once all records were read for the first time. */
   readonly onLoaded: () => void;
 }

@@ -1,7 +1,7 @@
 // Keeps records and security objects alike: makes missing records, and repairs drift, in the background.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Couch } from '../couch/couch.ts';
-import { describeError } from '../couch/outage.ts';
+import { describeError, type WriteLog } from '../couch/outage.ts';
 import { allDatabases } from './all-databases.ts';
 import { checkDatabase, type Drift, DRIFTS, REPAIRED_ALONE, repairDatabase } from './record-check.ts';
 import { type Seen } from './seen.ts';
@@ -13,7 +13,7 @@ export interface RecordMaintenanceOptions {
   /** False for the store, and for databases where grants have no effect. */
   readonly isKept: (database: string) => boolean;
   readonly nodeUrls: readonly string[];
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   /** Time before the first sweep, and before a database is checked that a read found to differ. */
   readonly delayMs?: number;
   readonly sweepMs?: number;

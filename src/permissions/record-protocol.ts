@@ -1,5 +1,6 @@
 // What the parts of the protocol of the permission record share: its options, its times and its errors.
 import { setTimeout as delay } from 'node:timers/promises';
+import { type WriteLog } from '../couch/outage.ts';
 import { type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -26,7 +27,7 @@ export interface PermissionRecordsOptions {
   /** Called after a leaf was written: caches must read again. Awaited. */
   readonly onWritten: (database: string, rev: string, state: RecordState) => Promise<void>;
   /** Logs a warning: a constant message, and fields for what varies. */
-  readonly report: (message: string, fields: object) => void;
+  readonly report: WriteLog;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Waits; tests replace it. */

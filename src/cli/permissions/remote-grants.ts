@@ -61,7 +61,7 @@ export interface WantedGrant {
   readonly after: { readonly principal: string; readonly given: GivenByGrant } | null;
 }
 
-/** Writes or revokes the grant if it is still in the state `revision`. Throws Moved, and Refused. */
+/** Writes or revokes the grant if its state is still `revision`. Throws Moved, and RefusedByCouchgate. */
 export async function writeGrant(
   couchgate: Admin,
   { kind, id, revision, after }: WantedGrant,

@@ -4,7 +4,7 @@ import { type SecurityRequest, parseSecurityPut } from '../../permissions/securi
 import { isRole, type RoleSet, roleSet } from '../../permissions/role.ts';
 import { type Admin, fieldsOf } from '../../setup/admin.ts';
 import { keyPages } from '../key-pages.ts';
-import { accepted, Refused } from '../owner-client.ts';
+import { accepted, RefusedByCouchgate } from '../owner-client.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -38,7 +38,7 @@ function pathOf(database: string): string {
 export async function readDatabases(couchgate: Admin): Promise<readonly string[]> {
   const { status, body, headers } = await couchgate.ask('GET', '/_all_dbs');
   if (status !== 200 || !Array.isArray(body))
-    throw new Refused('listing the databases', { status, body, headers });
+    throw new RefusedByCouchgate('listing the databases', { status, body, headers });
   return (body as readonly unknown[]).filter((name) => typeof name === 'string').filter(isOpenToGrants);
 }
 
@@ -107,7 +107,7 @@ export async function unknownAmong(couchgate: Admin, names: readonly string[]): 
 /** A change that is not possible any more: somebody else has changed the permissions. */
 export class Moved extends Error {}
 
-/** Replaces the object if its state is still `revision`. Throws Moved, and Refused. */
+/** Replaces the object if its state is still `revision`. Throws Moved, and RefusedByCouchgate. */
 export async function writePermissions(
   couchgate: Admin,
   { database, revision }: Pick<RemotePermissions, 'database' | 'revision'>,
