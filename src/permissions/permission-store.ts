@@ -78,8 +78,8 @@ export interface PermissionStore extends PermissionReader {
   ): Promise<T>;
   /**
    * Writes the markers of a database that has none, and changes no grant. Resolves when CouchDB accepts them.
-   * Does nothing for a missing database, and where CouchDB decides. Throws `Unavailable`, and 400 for an
-   * object that is too large to be changed.
+   * Does nothing for a missing database, and where CouchDB decides. Throws `Unavailable`, and `Forbidden` for
+   * an object that is too large to be changed.
    */
   mark(database: string): Promise<void>;
   /**
