@@ -28,18 +28,21 @@ const NOT_FOR_DOCUMENTS = wrongMethod('DELETE,GET,HEAD,POST,PUT,COPY');
 const NOT_FOR_ATTACHMENTS = wrongMethod(ATTACHMENT_METHODS);
 const NOT_FOR_VIEWS = wrongMethod('GET,POST,HEAD');
 
-/** Refusals of a design document's handlers without a name, or with too many. */
-const IN_DESIGN: Readonly<Record<string, Blocked>> = {
-  _view: NOT_FOR_VIEWS,
-  _show: refusal(404, 'show_error', 'Invalid path.', 'holders'),
-  _update: refusal(404, 'update_error', 'Invalid path.', 'holders'),
-  _search: refusal(400, 'bad_request', 'path not recognized', 'holders'),
-  _search_info: refusal(400, 'bad_request', 'path not recognized', 'holders'),
-  _search_disk_size: refusal(400, 'bad_request', 'path not recognized', 'holders'),
-  _nouveau: MISSING,
-  _nouveau_info: MISSING,
-  _info: wrongMethod('GET'),
-};
+/**
+ * Refusals of a design document's handlers without a name, or with too many. A Map: the name is the client's,
+ * and every plain object has `__proto__` (H7.3).
+ */
+const IN_DESIGN: ReadonlyMap<string, Blocked> = new Map([
+  ['_view', NOT_FOR_VIEWS],
+  ['_show', refusal(404, 'show_error', 'Invalid path.', 'holders')],
+  ['_update', refusal(404, 'update_error', 'Invalid path.', 'holders')],
+  ['_search', refusal(400, 'bad_request', 'path not recognized', 'holders')],
+  ['_search_info', refusal(400, 'bad_request', 'path not recognized', 'holders')],
+  ['_search_disk_size', refusal(400, 'bad_request', 'path not recognized', 'holders')],
+  ['_nouveau', MISSING],
+  ['_nouveau_info', MISSING],
+  ['_info', wrongMethod('GET')],
+]);
 const NO_LIST = refusal(404, 'list_error', 'Invalid path.', 'holders');
 
 const UNKNOWN = endpoint('db-unknown-underscore');
@@ -108,7 +111,7 @@ function inDesign(method: string, names: readonly string[]): Blocked {
   const [handler = ''] = names;
   if (handler === '_list')
     return method === 'GET' || method === 'HEAD' || method === 'POST' ? NO_LIST : NOT_FOR_VIEWS;
-  return IN_DESIGN[handler] ?? asAttachment(method, names);
+  return IN_DESIGN.get(handler) ?? asAttachment(method, names);
 }
 
 function asDocument(method: string, destination: Destination | undefined): Blocked {
