@@ -9,7 +9,7 @@ import { type RefusedLogin } from '../identity/refused-login.ts';
  * absent; the next method is tried. `accepted` and `refused` are final.
  * `login` describes a refused login for the access log.
  */
-export type Outcome =
+export type Authentication =
   | { readonly outcome: 'accepted'; readonly identified: Identified }
   | { readonly outcome: 'notApplicable' }
   | { readonly outcome: 'refused'; readonly error: HttpError; readonly login?: RefusedLogin };
@@ -18,6 +18,9 @@ export type Outcome =
  * Authenticates a request: directly from memory, or by a promise. Throws 400 for malformed credentials, and
  * `Unavailable` if CouchDB cannot be reached.
  */
-export type Authenticator = (req: IncomingMessage, context: Context) => Outcome | Promise<Outcome>;
+export type Authenticator = (
+  req: IncomingMessage,
+  context: Context,
+) => Authentication | Promise<Authentication>;
 
-export const NOT_APPLICABLE: Outcome = Object.freeze({ outcome: 'notApplicable' });
+export const NOT_APPLICABLE: Authentication = Object.freeze({ outcome: 'notApplicable' });

@@ -1,7 +1,7 @@
 // Authenticates requests by the Authorization header.
 import { type Identified, known } from '../context.ts';
 import { type Accepted, type CredentialCheck, type CredentialVerdict } from '../identity/credential-check.ts';
-import { type Authenticator, NOT_APPLICABLE, type Outcome } from './authenticator.ts';
+import { type Authenticator, NOT_APPLICABLE, type Authentication } from './authenticator.ts';
 
 const SCHEME = 'basic ';
 
@@ -22,22 +22,22 @@ export function createBasicAuthenticator(credentials: CredentialCheck): Authenti
       header.slice(SCHEME.length).trimStart(),
       known(context.client, 'client').ip,
     );
-    return verdict instanceof Promise ? verdict.then(outcomeOf) : outcomeOf(verdict);
+    return verdict instanceof Promise ? verdict.then(authenticationBy) : authenticationBy(verdict);
   };
 }
 
-/** Outcomes of cached verdicts, so that a repeated request allocates none. */
-const outcomes = new WeakMap<Accepted, Outcome>();
+/** Results of cached verdicts, so that a repeated request allocates none. */
+const results = new WeakMap<Accepted, Authentication>();
 
-function outcomeOf(verdict: CredentialVerdict): Outcome {
+function authenticationBy(verdict: CredentialVerdict): Authentication {
   if (verdict.outcome === 'none') return NOT_APPLICABLE;
   if (verdict.outcome === 'refused') return verdict;
-  const cached = outcomes.get(verdict);
+  const cached = results.get(verdict);
   if (cached !== undefined) return cached;
   const { principal, version } = verdict;
   const keyVersion = principal.kind === 'key' ? { keyVersion: version } : undefined;
   const identified: Identified = Object.freeze({ principal, method: 'basic', ...keyVersion });
-  const outcome: Outcome = Object.freeze({ outcome: 'accepted', identified });
-  outcomes.set(verdict, outcome);
-  return outcome;
+  const result: Authentication = Object.freeze({ outcome: 'accepted', identified });
+  results.set(verdict, result);
+  return result;
 }

@@ -8,7 +8,7 @@ import { type SessionCookie } from '../identity/session-cookie.ts';
 import { createSessionRenewal } from '../identity/session-renewal.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type Session, type SessionTokens } from '../identity/session-token.ts';
-import { type Authenticator, NOT_APPLICABLE, type Outcome } from './authenticator.ts';
+import { type Authenticator, NOT_APPLICABLE, type Authentication } from './authenticator.ts';
 
 export interface CookieOptions {
   readonly cookie: SessionCookie;
@@ -28,7 +28,7 @@ export interface CookieOptions {
  */
 export function createCookieAuthenticator(options: CookieOptions): Authenticator {
   const renew = createSessionRenewal({ ...options, now: options.now ?? Date.now });
-  const accept = (principal: Principal, session: Session, client: ClientAddress): Outcome => {
+  const accept = (principal: Principal, session: Session, client: ClientAddress): Authentication => {
     const token = renew(session);
     const renewed =
       token === undefined ? undefined : { renewedCookie: options.cookie.write(token, client.secure) };
@@ -71,7 +71,7 @@ function refuseVoid(
   context: Context,
   { secure }: ClientAddress,
   name?: string,
-): Outcome {
+): Authentication {
   if (known(context.operation, 'operation').endpoint.permit.kind === 'public') return NOT_APPLICABLE;
   context.setAnswerHeader('Set-Cookie', cookie.write('', secure));
   if (name === undefined) return { outcome: 'refused', error: ENDED };

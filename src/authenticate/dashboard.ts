@@ -8,7 +8,7 @@ import { createSessionRenewal } from '../identity/session-renewal.ts';
 import { type SessionStore } from '../identity/session-store.ts';
 import { type Session, type SessionTokens } from '../identity/session-token.ts';
 import { NOBODY, type Principal } from '../principal/principal.ts';
-import { type Authenticator, NOT_APPLICABLE, type Outcome } from './authenticator.ts';
+import { type Authenticator, NOT_APPLICABLE, type Authentication } from './authenticator.ts';
 
 export interface DashboardOptions {
   readonly place: DashboardPlace;
@@ -19,11 +19,11 @@ export interface DashboardOptions {
   readonly now?: () => number;
 }
 
-const SIGNED_OUT: Outcome = Object.freeze({
+const SIGNED_OUT: Authentication = Object.freeze({
   outcome: 'accepted',
   identified: Object.freeze({ principal: NOBODY, method: 'none' }),
 });
-const ENDED: Outcome = Object.freeze({
+const ENDED: Authentication = Object.freeze({
   outcome: 'refused',
   error: new Unauthorized('The session of the dashboard has ended. Sign in again.'),
 });
@@ -38,7 +38,7 @@ const ENDED: Outcome = Object.freeze({
 export function createDashboardAuthenticator(options: DashboardOptions): Authenticator {
   const { place, dashboard, sessions, versions, sessionTimeoutSeconds, now = Date.now } = options;
   const renew = createSessionRenewal({ tokens: dashboard.tokens, sessionTimeoutSeconds, now });
-  const accept = (principal: Principal, session: Session, client: ClientAddress): Outcome => {
+  const accept = (principal: Principal, session: Session, client: ClientAddress): Authentication => {
     const token = renew(session);
     const renewed =
       token === undefined ? undefined : { renewedCookie: dashboard.cookie.write(token, client.secure) };
@@ -69,7 +69,7 @@ function isServed(place: DashboardPlace, { isOnDashboardListener }: Context): bo
   return place === 'shared' || (place === 'separate' && isOnDashboardListener);
 }
 
-function refuseVoid(context: Context): Outcome {
+function refuseVoid(context: Context): Authentication {
   const { permit } = known(context.operation, 'operation').endpoint;
   return permit.kind === 'public' ? SIGNED_OUT : ENDED;
 }

@@ -2,7 +2,7 @@
 import { type NextFunction, type RequestHandler } from 'express';
 import { type Context, contextOf, type Identified } from '../context.ts';
 import { NOBODY } from '../principal/principal.ts';
-import { type Authenticator, type Outcome } from './authenticator.ts';
+import { type Authenticator, type Authentication } from './authenticator.ts';
 
 export { type Authenticator } from './authenticator.ts';
 export { createBasicAuthenticator } from './basic.ts';
@@ -20,12 +20,12 @@ export function identifyPrincipal(authenticators: readonly Authenticator[]): Req
   return function identifyPrincipalStep(req, _res, next) {
     const context = contextOf(req);
     for (let index = 0; index < authenticators.length; index += 1) {
-      const outcome = authenticators[index]?.(req, context);
-      if (outcome instanceof Promise) {
-        void finishLater(authenticators.slice(index + 1), outcome, { req, context, next });
+      const result = authenticators[index]?.(req, context);
+      if (result instanceof Promise) {
+        void finishLater(authenticators.slice(index + 1), result, { req, context, next });
         return;
       }
-      if (outcome !== undefined && settle(outcome, context, next)) return;
+      if (result !== undefined && settle(result, context, next)) return;
     }
     context.identified = UNAUTHENTICATED;
     next();
@@ -41,34 +41,34 @@ interface Exchange {
 /** Continues asynchronously from the first method that returned a promise. */
 async function finishLater(
   rest: readonly Authenticator[],
-  first: Promise<Outcome>,
+  first: Promise<Authentication>,
   { req, context, next }: Exchange,
 ): Promise<void> {
-  let outcome: Outcome;
+  let result: Authentication;
   try {
-    outcome = await first;
+    result = await first;
     for (const authenticate of rest) {
-      if (outcome.outcome !== 'notApplicable') break;
-      outcome = await authenticate(req, context);
+      if (result.outcome !== 'notApplicable') break;
+      result = await authenticate(req, context);
     }
   } catch (error) {
     next(error);
     return;
   }
-  if (settle(outcome, context, next)) return;
+  if (settle(result, context, next)) return;
   context.identified = UNAUTHENTICATED;
   next();
 }
 
-/** Applies an outcome; false for `notApplicable`. */
-function settle(outcome: Outcome, context: Context, next: NextFunction): boolean {
-  if (outcome.outcome === 'notApplicable') return false;
-  if (outcome.outcome === 'refused') {
-    if (outcome.login !== undefined) context.outcome.refuseLogin(outcome.login);
-    next(outcome.error);
+/** Applies a result; false for `notApplicable`. */
+function settle(result: Authentication, context: Context, next: NextFunction): boolean {
+  if (result.outcome === 'notApplicable') return false;
+  if (result.outcome === 'refused') {
+    if (result.login !== undefined) context.outcome.refuseLogin(result.login);
+    next(result.error);
     return true;
   }
-  const { identified } = outcome;
+  const { identified } = result;
   context.identified = identified;
   if (identified.renewedCookie !== undefined) context.setAnswerHeader('Set-Cookie', identified.renewedCookie);
   next();

@@ -2,7 +2,7 @@
 // node.
 import { Agent } from 'undici';
 import { type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
-import { exchange, type Outcome } from './exchange.ts';
+import { exchange, type ExchangeResult } from './exchange.ts';
 import { ANSWER_TOO_LARGE, type CouchFailure, isBroken, MAX_BROKEN, unavailable } from './failure.ts';
 import { follow } from './follow.ts';
 import { HttpPool } from './http-exchange.ts';
@@ -138,7 +138,7 @@ function isNodesFault({ reached, reason }: CouchFailure): boolean {
   return reached === 'unsent' ? reason !== 'timeout' : reason === 'timeout';
 }
 
-function failureOf(outcome: Outcome, url: string, method: string): CouchFailure {
+function failureOf(outcome: ExchangeResult, url: string, method: string): CouchFailure {
   if (!outcome.answered) return outcome.failure;
   const { error } = (outcome.answer.body ?? {}) as { error?: unknown };
   const name = typeof error === 'string' ? ` ${error}` : '';

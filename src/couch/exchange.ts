@@ -21,7 +21,7 @@ const MAX_ANSWER_BYTES = 128 * 1024 * 1024;
 /** nano's request options; its types omit `signal`, its code reads it. */
 type NanoOptions = nano.RequestOptions & { readonly signal: AbortSignal };
 
-export type Outcome =
+export type ExchangeResult =
   | { readonly answered: true; readonly answer: CouchAnswer }
   | { readonly answered: false; readonly failure: CouchFailure };
 
@@ -31,7 +31,7 @@ export type Outcome =
 export async function exchange(
   agent: Agent,
   { node, request, headers, timeoutMs }: Exchange,
-): Promise<Outcome> {
+): Promise<ExchangeResult> {
   refuseUnsafePath(request.path);
   const written = request.body === undefined ? undefined : Buffer.from(writeJson(request.body));
   const wire = new Wire(request.maxBytes ?? MAX_ANSWER_BYTES);
