@@ -1,7 +1,7 @@
 // Builds the services for permissions: their store with its follower, its maintenance and the check of the
 // majority, their history, and the memory of existing databases.
 import { SENT_ATOMS } from './body/erlang-terms.ts';
-import { isOpenToGrants, kindOfName, ownDatabases } from './catalogue/database-name.ts';
+import { kindOfName, mayHaveGrants, ownDatabases } from './catalogue/database-name.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type Settings } from './config/settings.ts';
 import { type Couch } from './couch/couch.ts';
@@ -69,7 +69,7 @@ export function openPermissions(
     permissions,
     nodeUrls,
     report,
-    isKept: (database) => !own.includes(database) && isOpenToGrants(database),
+    isKept: (database) => mayHaveGrants(database, own),
   });
   const onLoaded = (): void => recordMaintenance.start();
   const recordFollower = new RecordFollower({ ...parts, permissions, report, onLoaded });

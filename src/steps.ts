@@ -167,7 +167,7 @@ function permissionAnswers(services: Services) {
     services;
   const { prefixGrants, serverGrants, existingDatabases: existing } = services;
   const { keyRotationOverlapSeconds } = settings;
-  const reservedDatabases = new Set(ownDatabases(settings.storeDatabase));
+  const reservedDatabases = ownDatabases(settings.storeDatabase);
   const asked = { couch, keys, index: permissions.index, prefixGrants, reservedDatabases, isStillPermitted };
   const requiresPrecondition = settings.securityWrite === 'require_precondition';
   const forChanges = { bodies, permissions, requiresPrecondition, isStillAuthenticated };
@@ -228,7 +228,7 @@ function userAnswers(services: Services) {
         bus,
         index: permissions.index,
         existing,
-        reservedDatabases: new Set(ownDatabases(settings.storeDatabase)),
+        reservedDatabases: ownDatabases(settings.storeDatabase),
       }),
       limit: services.signUpLimit,
       timing: services.signUpTiming,

@@ -14,7 +14,7 @@ export interface AccessRowsDeps {
   readonly existing: ExistingDatabases;
   readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'isKnown'>;
   /** Databases of Couchgate, which can have no grants. */
-  readonly reservedDatabases: ReadonlySet<string>;
+  readonly reservedDatabases: readonly string[];
 }
 
 /**

@@ -21,7 +21,7 @@ export interface ApiKeyDeps {
     readonly index: PermissionIndex;
   };
   /** Databases of Couchgate, which can have no grants. */
-  readonly reservedDatabases: ReadonlySet<string>;
+  readonly reservedDatabases: readonly string[];
   readonly log: OperationalLog;
   /** Default overlap of a rotation: how long the old password stays valid. */
   readonly keyRotationOverlapSeconds: number;

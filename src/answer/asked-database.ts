@@ -16,7 +16,7 @@ export interface AskedDatabaseDeps {
   readonly index: Pick<PermissionIndex, 'isLoaded' | 'rolesOn'>;
   readonly prefixGrants: PrefixReader;
   /** Databases of Couchgate, which can have no grants. */
-  readonly reservedDatabases: ReadonlySet<string>;
+  readonly reservedDatabases: readonly string[];
   readonly isStillPermitted: IsStillPermitted;
 }
 

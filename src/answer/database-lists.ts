@@ -30,7 +30,7 @@ export interface DatabaseListsDeps {
   readonly prefixGrants: Pick<PrefixGrants, 'grantsOf' | 'accessOf'>;
   readonly serverGrants: ServerReader;
   /** Databases of Couchgate, which no list contains. */
-  readonly reservedDatabases: ReadonlySet<string>;
+  readonly reservedDatabases: readonly string[];
   readonly isStillPermitted: IsStillPermitted;
 }
 
@@ -90,7 +90,8 @@ async function held(
   if (isMonitor) {
     const all = await existing.withPrefix('');
     return all.filter(
-      (name) => kindOfName(name) === 'ordinary' && !reservedDatabases.has(name) && !index.isDeleted(name),
+      (name) =>
+        kindOfName(name) === 'ordinary' && !reservedDatabases.includes(name) && !index.isDeleted(name),
     );
   }
   const prefixes = principal.kind === 'nobody' ? [] : prefixGrants.grantsOf(principal.name);
@@ -127,11 +128,11 @@ async function ownersList(
   range: ListRange,
 ): Promise<readonly string[]> {
   // Couchgate's databases may be among the names that CouchDB skips or counts.
-  const count = range.skip + range.limit + reservedDatabases.size;
+  const count = range.skip + range.limit + reservedDatabases.length;
   const query = new URLSearchParams(range.parameters);
   if (Number.isSafeInteger(count)) query.set('limit', String(count));
   const body = await askList(couch, { method: 'GET', path: `/_all_dbs?${query.toString()}` });
-  return range.select((body as readonly string[]).filter((name) => !reservedDatabases.has(name)));
+  return range.select((body as readonly string[]).filter((name) => !reservedDatabases.includes(name)));
 }
 
 /**
@@ -183,7 +184,7 @@ async function infoOf(
   const caller = callerOf(context);
   const open = isOwner(context) ? undefined : new Set(await held(deps, caller, mayReadInfo));
   const mayAsk = (key: unknown): key is string =>
-    typeof key === 'string' && !deps.reservedDatabases.has(key) && (open?.has(key) ?? true);
+    typeof key === 'string' && !deps.reservedDatabases.includes(key) && (open?.has(key) ?? true);
   const names = [...new Set(keys.filter(mayAsk))];
   const quota = isOwner(context) ? {} : { caller: quotaKeyOf(caller) };
   const rows = names.length === 0 ? [] : await askInfo(deps.couch, names, quota);

@@ -19,7 +19,7 @@ export const MAX_GRANTS_PER_KEY = 50;
  * Parses the field `grants` of a new key. Throws one 400 that names every problem. `reserved` are Couchgate's
  * own databases.
  */
-export function parseNewGrants(value: unknown, reserved: ReadonlySet<string>): NewGrants {
+export function parseNewGrants(value: unknown, reserved: readonly string[]): NewGrants {
   if (!isJsonObject(value)) throw new BadRequest('`grants` must be an object of databases and their roles');
   const entries = Object.entries(value);
   if (entries.length > MAX_GRANTS_PER_KEY)

@@ -1,6 +1,6 @@
 // Knows which names the security objects of databases without a permission record have. Such databases are
 // older than Couchgate or were made past it, as those of couch_peruser. A cluster can have thousands.
-import { isOpenToGrants } from '../catalogue/database-name.ts';
+import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
@@ -18,7 +18,7 @@ export interface UnrecordedNamesOptions {
   readonly index: Pick<PermissionIndex, 'grantsOf' | 'isDeleted'>;
   readonly existing: Pick<ExistingDatabases, 'withPrefix'>;
   /** Databases of Couchgate, which can have no grants. */
-  readonly reservedDatabases: ReadonlySet<string>;
+  readonly reservedDatabases: readonly string[];
   /** Milliseconds since 1970. */
   readonly now?: () => number;
 }
@@ -49,8 +49,7 @@ export function createUnrecordedNames(options: UnrecordedNamesOptions): Unrecord
   });
 
   const isUnrecorded = (database: string): boolean =>
-    isOpenToGrants(database) &&
-    !reservedDatabases.has(database) &&
+    mayHaveGrants(database, reservedDatabases) &&
     (index.grantsOf(database) === undefined || index.isDeleted(database));
 
   function namesOf(database: string, maxAgeMs: number): Promise<ReadonlySet<string>> {

@@ -2,7 +2,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type BodyReader } from '../body/read.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
-import { isOpenToGrants, ownDatabases } from '../catalogue/database-name.ts';
+import { mayHaveGrants, ownDatabases } from '../catalogue/database-name.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { contextOf, known } from '../context.ts';
 import { databaseOfForm } from '../permissions/permissions-form.ts';
@@ -23,7 +23,7 @@ export interface NamedOperation {
 }
 
 /** Largest form, far above a database name, a name and eight roles. */
-export const FORM_LIMIT_BYTES = 65_536;
+const SET_PERMISSIONS_FORM_BYTES = 65_536;
 const STORE_ENDPOINT = endpoint('store-database');
 
 /**
@@ -37,9 +37,9 @@ export async function readDatabaseFromForm(
   { bodies, storeDatabase }: FormDeps,
 ): Promise<NamedOperation> {
   const { principal } = known(contextOf(req).identified, 'identified');
-  const form = await bodies.form(req, res, { limitBytes: FORM_LIMIT_BYTES });
+  const form = await bodies.form(req, res, { limitBytes: SET_PERMISSIONS_FORM_BYTES });
   const database = databaseOfForm(form, principal);
-  const isGrantable = !ownDatabases(storeDatabase).includes(database) && isOpenToGrants(database);
+  const isGrantable = mayHaveGrants(database, ownDatabases(storeDatabase));
   return {
     operation: { ...operation, database, ...(isGrantable ? {} : { endpoint: STORE_ENDPOINT }) },
     isGrantable,

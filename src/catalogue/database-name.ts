@@ -52,9 +52,9 @@ export function isOpenToGrants(name: string): boolean {
   return name === '_replicator' || name === '_global_changes' || kindOfName(name) === 'ordinary';
 }
 
-/** As `isOpenToGrants`, but not for Couchgate's own databases, which are `own`. */
-export function mayHaveGrants(name: string, own: ReadonlySet<string>): boolean {
-  return isOpenToGrants(name) && !own.has(name);
+/** As `isOpenToGrants`, but not for Couchgate's own databases (`ownDatabases`), which are `own`. */
+export function mayHaveGrants(name: string, own: readonly string[]): boolean {
+  return isOpenToGrants(name) && !own.includes(name);
 }
 
 /** The names of Couchgate's own databases: the store, and the history of permissions. */

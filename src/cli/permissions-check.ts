@@ -1,5 +1,5 @@
 // `couchgate permissions check`: compares permission records with the security objects of every node.
-import { isOpenToGrants, ownDatabases } from '../catalogue/database-name.ts';
+import { mayHaveGrants, ownDatabases } from '../catalogue/database-name.ts';
 import { readCouchdbCa } from '../config/couchdb-ca.ts';
 import { loadConfiguration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
@@ -96,7 +96,7 @@ async function check(
   const deps: RecordCheckDeps = { couch, nodeUrls: couchdbNodes, records };
   const counts = { checked: 0, differing: 0, left: 0 };
   const own = ownDatabases(storeDatabase);
-  const isKept = (name: string): boolean => !own.includes(name) && isOpenToGrants(name);
+  const isKept = (name: string): boolean => mayHaveGrants(name, own);
   for await (const database of databases.length > 0 ? databases : allDatabases(couch, isKept)) {
     counts.checked += 1;
     const finding = await checkDatabase(deps, database);

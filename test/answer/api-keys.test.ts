@@ -480,7 +480,7 @@ describe('the handlers of API keys', () => {
         bodies: testBodies(),
         keys,
         permissions: { ...permissions, index },
-        reservedDatabases: new Set(['couchgate']),
+        reservedDatabases: ['couchgate'],
         log: rememberingLog(),
         keyRotationOverlapSeconds: 86_400,
         now: () => NOW,

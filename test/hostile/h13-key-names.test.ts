@@ -108,7 +108,7 @@ describe('credentials of the name nobody (H13)', () => {
     ...{ grantsOf: () => undefined, couchdbAuthOnly: () => new Set<string>(), isDeleted: () => false },
     couchdbMembersOf: () => undefined,
   };
-  const common = { index, reservedDatabases: new Set<string>(), isStillPermitted: () => true };
+  const common = { index, reservedDatabases: [], isStillPermitted: () => true };
   const classify = createClassify({ storeDatabase: 'couchgate' });
 
   function contextOf(line: string, principal: Principal): Context {

@@ -88,7 +88,7 @@ describe('H26: the lists of databases', () => {
       index,
       existing: { filter: (names) => Promise.resolve(names), withPrefix: () => Promise.resolve([]) },
       ...NO_OTHER_GRANTS,
-      reservedDatabases: new Set(['couchgate']),
+      reservedDatabases: ['couchgate'],
       isStillPermitted,
     });
     return { handlers, asked };

@@ -142,7 +142,7 @@ describe('H30: questions about access', () => {
         withPrefix: () => Promise.resolve([]),
       },
       prefixGrants: { isKnown: true, grantsOf: () => [] },
-      reservedDatabases: new Set<string>(),
+      reservedDatabases: [],
       isStillPermitted: isValid,
     };
     return ownAccess(deps, context, principal, { limit: 10, after: undefined });

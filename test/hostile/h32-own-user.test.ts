@@ -854,7 +854,7 @@ describe('H32: writes of users on a cluster', () => {
       bus: { onMessage: (listener) => (changed = listener) },
       index: { grantsOf: (database) => (database === 'new' ? [] : undefined), isDeleted: () => false },
       existing: { withPrefix: () => Promise.resolve([...databases, 'new', 'couchgate', '_users']) },
-      reservedDatabases: new Set(['couchgate']),
+      reservedDatabases: ['couchgate'],
       now: () => state.nowMs,
     };
     const unrecorded = createUnrecordedNames(options);
