@@ -1,6 +1,6 @@
 // Checks a body that will be forwarded: whether it must be read first, its size, and its structure (H20).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
-import { announcesBody, isEncoded, isMultipart } from '../body/decode.ts';
+import { announcesBody, encodedMultipart, isEncoded, isMultipart } from '../body/decode.ts';
 import { refuseForFunction } from '../body/body-meter.ts';
 import { refuseBulkGet } from '../body/bulk-get.ts';
 import { type BodyHolder, refuseStructure } from '../body/json-meter.ts';
@@ -8,8 +8,8 @@ import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { namesWholeAnswer } from '../body/whole-answer.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { callerOf, contextOf, type Decision, known, type Outcome } from '../context.ts';
-import { InternalIdScan } from '../body/stream-scan.ts';
-import { BadContentType, Forbidden, TooLarge } from '../http-errors.ts';
+import { InternalIdScan, internalIdRefused } from '../body/stream-scan.ts';
+import { BadContentType, TooLarge } from '../http-errors.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
 
 /**
@@ -30,12 +30,11 @@ export function mustRead(req: IncomingMessage, decision: Decision): boolean {
 }
 
 /**
- * Refuses a request by its head, before the body is read. The parts of a multipart body have encodings of
- * their own. No endpoint that is open to everybody takes a body.
+ * Refuses a request by its head, before the body is read. No endpoint that is open to everybody takes a body.
  */
 export function refuseByHead(limits: BodyLimits, req: IncomingMessage, endpoint: Endpoint): void {
   if (isEncoded(req)) {
-    if (isMultipart(req)) throw new BadContentType('A multipart body must not have a Content-Encoding');
+    if (isMultipart(req)) throw encodedMultipart();
     if (endpoint.permit.kind === 'public')
       throw new BadContentType('This endpoint takes no Content-Encoding');
   }
@@ -71,7 +70,7 @@ export async function refuseReadStructure(
  */
 export function refuseInternalIds(body: Buffer, outcome: Outcome): void {
   if (!new InternalIdScan().containsInternalId(body)) return;
-  const error = new Forbidden("CouchDB's internal documents cannot be written.");
+  const error = internalIdRefused();
   outcome.refuseBy(error);
   throw error;
 }

@@ -93,8 +93,12 @@ function mustWait(deps: Deps, exchange: Exchange, decision: Decision, permission
   );
 }
 
-/** True if the body is short and there is memory for it; the memory is then reserved. */
-function keepsBody({ shortBodies }: Deps, { req, res, context }: Exchange, endpoint: Endpoint): boolean {
+/** Reserves memory for a short body; false for another one, or if there is no room. */
+function reserveShortBody(
+  { shortBodies }: Deps,
+  { req, res, context }: Exchange,
+  endpoint: Endpoint,
+): boolean {
   const length = context.body === undefined ? shortBodyLength(req, endpoint) : 0;
   return length > 0 && shortBodies(res, quotaKeyOf(callerOf(context)))(length) === undefined;
 }
@@ -195,8 +199,10 @@ async function decideAsync(
     withoutBody = decideWithoutBody(deps, context, permissions);
   }
   const reads = needsBody(exchange, withoutBody);
-  if (withoutBody.allow && !(reads && operation.decidedByBody !== undefined))
-    if (keepsBody(deps, exchange, withoutBody.endpoint)) return decideKept(deps, exchange, withoutBody);
+  const isDecidedByBody = reads && operation.decidedByBody !== undefined;
+  if (withoutBody.allow && !isDecidedByBody && reserveShortBody(deps, exchange, withoutBody.endpoint)) {
+    return decideKept(deps, exchange, withoutBody);
+  }
   if (!reads) return withoutBody;
   if (operation.decidedByBody === 'database-from-form') return decideByForm(deps, exchange, operation);
   if (withoutBody.allow) {

@@ -39,6 +39,11 @@ export function isMultipart(req: Pick<IncomingMessage, 'headers'>): boolean {
   return req.headers['content-type']?.toLowerCase().startsWith('multipart/') === true;
 }
 
+/** The refusal of a multipart body with a Content-Encoding: its parts have encodings of their own. */
+export function encodedMultipart(): BadContentType {
+  return new BadContentType('A multipart body must not have a Content-Encoding');
+}
+
 /**
  * True if the body of a document is read as JSON. For PUT, CouchDB checks no type and only reads
  * `multipart/related` in another way (chttpd_db.erl, db_doc_req); `curl -d` sends a form type. A form of

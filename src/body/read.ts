@@ -7,6 +7,7 @@ import { quotaKeyOf } from '../principal/caller.ts';
 import { type BodyBudget, createBodyBudget, type Reserve } from './budget.ts';
 import {
   announcesBody,
+  encodedMultipart,
   encodingOf,
   gunzip,
   inflatedLimit,
@@ -110,15 +111,14 @@ function hasRightType(req: IncomingMessage, { contentType = 'json' }: JsonRules)
   return contentType === 'any' || mediaTypeOf(req) === 'application/json';
 }
 
-/** The body without its Content-Encoding. The parts of a multipart body have encodings of their own. */
+/** The body without its Content-Encoding. */
 async function receiveDecoded(
   req: IncomingMessage,
   limitBytes: number,
   reserve: Reserve | undefined,
 ): Promise<Buffer> {
   const encoding = encodingOf(req);
-  if (encoding === 'gzip' && isMultipart(req))
-    throw new BadContentType('A multipart body must not have a Content-Encoding');
+  if (encoding === 'gzip' && isMultipart(req)) throw encodedMultipart();
   const received = await receive(req, limitBytes, reserve);
   if (encoding === 'identity' || received.length === 0) return received;
   return gunzip(received, Math.min(limitBytes, inflatedLimit(received.length)), reserve);

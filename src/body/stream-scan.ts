@@ -1,4 +1,5 @@
 // Finds ids of CouchDB's internal documents in a JSON body while it is streamed (H10).
+import { Forbidden } from '../http-errors.ts';
 
 const NAMES = ['_local/purge-', '_local/shard-sync-'] as const;
 /**
@@ -20,6 +21,11 @@ function inEverySpelling(name: string): string {
       return `(?:${character === '/' ? '\\\\?/' : character}|\\\\u00${anyCase})`;
     })
     .join('');
+}
+
+/** The refusal of a body with such an id. */
+export function internalIdRefused(): Forbidden {
+  return new Forbidden("CouchDB's internal documents cannot be written.");
 }
 
 /** Each spelling of a name contains one of these, and most bodies contain none. */

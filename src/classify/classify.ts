@@ -58,8 +58,6 @@ export interface ClassifyRules extends ListRules {
   readonly storeDatabase: string;
 }
 
-/** Start of the ids of users. */
-
 /** Finds the operation of one request; `destination` is the parsed header of a COPY. */
 export type Classify = (method: string, target: Target, destination: Destination | undefined) => Operation;
 

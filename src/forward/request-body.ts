@@ -1,9 +1,9 @@
 // Sends the body of a request to CouchDB: bytes at once, or a stream with back-pressure.
 import { type ClientRequest, type IncomingMessage } from 'node:http';
 import { type BodyMeter } from '../body/json-meter.ts';
-import { type InternalIdScan } from '../body/stream-scan.ts';
+import { internalIdRefused, type InternalIdScan } from '../body/stream-scan.ts';
 import { contextOf } from '../context.ts';
-import { Forbidden, type HttpError, TooLarge } from '../http-errors.ts';
+import { type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
 import { type BodyRefusalListener } from './carrier.ts';
 import { type RequestBody } from './request-headers.ts';
@@ -86,7 +86,7 @@ export class OutgoingBody {
       return;
     }
     if (this.#scan?.containsInternalId(chunk) === true) {
-      this.#listener.refuse(new Forbidden("CouchDB's internal documents cannot be written."));
+      this.#listener.refuse(internalIdRefused());
       return;
     }
     const refusal = this.#meter?.add(chunk);

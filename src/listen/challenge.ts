@@ -1,10 +1,11 @@
 // Decides which 401 responses ask for Basic credentials.
 import { type IncomingHttpHeaders } from 'node:http';
+import { DASHBOARD_HEADER } from '../identity/dashboard-cookie.ts';
 
 /** Header of such a response. RFC 9110 section 11.6.1; the scheme is in RFC 7617. */
 export const CHALLENGE: readonly [string, string] = ['WWW-Authenticate', 'Basic realm="couchgate"'];
 
-const SENT_BY_PAGES = ['origin', 'x-requested-with', 'x-couchgate-dashboard'] as const;
+const SENT_BY_PAGES = ['origin', 'x-requested-with', DASHBOARD_HEADER] as const;
 
 /**
  * False for a browser and for a script in one. A browser that gets the challenge shows a dialog, and

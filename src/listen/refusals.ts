@@ -1,6 +1,7 @@
 // Answers or closes connections without a valid request: malformed heads, CONNECT, idle clients.
 import { type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { type Duplex } from 'node:stream';
+import { CORS_METHODS } from '../config/cors-rule.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { contextOf } from '../context.ts';
 import { type ClientSocket } from './messages.ts';
@@ -37,11 +38,7 @@ const TARGET_NOT_ENCODED = rawAnswer(
 const HEAD_TOO_LARGE = rawAnswer(431, 'too_large', 'The request head is too large.');
 // Not 408: the CouchDB replicator treated it as a permanent error (apache/couchdb pull 3307).
 const HEAD_TOO_SLOW = rawAnswer(400, 'bad_request', 'The request head did not arrive in time.');
-const CONNECT_REFUSED = rawAnswer(
-  405,
-  'method_not_allowed',
-  'Only GET,HEAD,POST,PUT,DELETE,COPY,OPTIONS allowed',
-);
+const CONNECT_REFUSED = rawAnswer(405, 'method_not_allowed', `Only ${CORS_METHODS.join(',')} allowed`);
 
 const PROXY_PROTOCOL = rawAnswer(
   400,
