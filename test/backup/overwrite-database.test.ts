@@ -64,7 +64,7 @@ describe('overwriting a database', () => {
     assert.equal((await ann.ask('GET', `/${database}/doc`)).status, 200);
   }
 
-  it('keeps what was written after the feed was read, and then accepts no more', async () => {
+  it('keeps what was written after the feed was read, and then accepts no further document', async () => {
     const snapshot = await snapshotOf('overwrite-late');
     const statuses: number[] = [];
     const { before: state } = await overwrite(snapshot, async ({ method, path }) => {

@@ -130,7 +130,7 @@ describe('a second cluster for backups', () => {
     else assert.match(JSON.stringify(outcome), /has other revisions than the snapshot, and .* cannot purge/);
   });
 
-  it('that is away is said, and made up for by the next run', async () => {
+  it('reports a second cluster that is down, and the next run copies what is missing', async () => {
     await source.ask('PUT', `/${DATABASE}-two`);
     const node = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
     await once(node, 'listening');

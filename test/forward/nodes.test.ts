@@ -72,7 +72,7 @@ describe('the nodes', () => {
     }
   };
 
-  it('are all looked at before the first request, token and all', async () => {
+  it('are all probed with a token before the first request', async () => {
     await open(3);
     assert.deepEqual(states(), ['up', 'up', 'up']);
     assert.equal(checks, 3);
@@ -124,7 +124,7 @@ describe('the nodes', () => {
     nodes.stop();
   });
 
-  it('are not asked when they answer 500 or take no token of ours, which is said', async () => {
+  it('get no request if they answer 500 or refuse a token of Couchgate, which the log says', async () => {
     ups[0] = 500;
     refused.add(upstreams[1]?.url ?? '');
     await open(3);
@@ -194,7 +194,7 @@ describe('the nodes', () => {
     nodes.stop();
   });
 
-  it('are looked at, token and all, when one may have refused it, but once a second at most', async () => {
+  it('are probed with a token if one may have refused it, at most once per second', async () => {
     await open(1);
     const a = nodeAt(0);
     refused.add(a.url);

@@ -254,7 +254,7 @@ describe('a database that is deleted and made again (H4)', () => {
     assert.equal((await gate.ask('DELETE', `/${newName()}`, { as: gate.owner })).status, 404);
   });
 
-  it('stays closed when its record cannot be written, and its creator still hears that it was made', async () => {
+  it('stays closed when its record cannot be written, and its creator still gets 201', async () => {
     const asked: CouchRequest[] = [];
     const log = rememberingLog();
     const records = new SimulatedCluster({ copies: 1 });

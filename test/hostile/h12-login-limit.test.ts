@@ -357,7 +357,7 @@ describe('a check of credentials', () => {
     assert.equal(isKnown(), false);
   });
 
-  it('of a user that has just changed asks its document, not CouchDB’s memory of it', async () => {
+  it('reads the document of a user that has just changed, and not the cache of CouchDB', async () => {
     const document = { password_scheme: 'simple', salt: 's', roles: ['new'], password_sha: '' };
     const { check, deliver } = openCheck(
       () => yes('alice', ['old']),

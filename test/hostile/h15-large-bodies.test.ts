@@ -83,7 +83,7 @@ describe('H15 a body that is read to decide', () => {
       assert.ok(turns > 16, `${turns} turns`);
     });
 
-  it('is refused where it nests deeper than can be kept in mind – POST /db [[[[… – 400', async () => {
+  it('is refused if it nests deeper than the scanner has memory for – POST /db [[[[… – 400', async () => {
     const front = await startFront(MIB);
     const deep = `${'['.repeat(MIB / 4)}${']'.repeat(MIB / 4)}`;
     const sent = await send(front.port, post('/db', 'writer', `{"x":"\\/","y":${deep}}`));

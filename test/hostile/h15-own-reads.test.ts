@@ -119,7 +119,7 @@ describe("H15: Couchgate's own reads", () => {
     return { node, failed, ask, hold };
   }
 
-  it('never take the connections that logins, keys and news need, however many callers there are', async () => {
+  it('never take the connections that logins, keys and invalidations need, however many callers there are', async () => {
     const { node, ask, hold } = await open();
     for (let n = 0; n < 100; n += 1) hold(1, `caller ${n}`);
     await until(() => node.received.length === 32);

@@ -76,7 +76,7 @@ describeHostile('H16: write only', { databases: ['h16'], prepare: fill }, (gate)
     line('POST /h16/_ensure_full_commit', '{}'),
     line('GET /h16'),
   ]) {
-    it(`may write – ${write.line} – and hears of its own write alone`, async () => {
+    it(`may write – ${write.line} – and learns the result of its own write only`, async () => {
       const answer = await gate.send(write);
       assert.ok(answer.status < 300, answer.body);
       assert.equal(answer.reached.length, 1);

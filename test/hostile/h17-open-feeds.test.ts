@@ -1,5 +1,5 @@
-// H17: a feed that is open outlives what permitted it, for CouchDB decides once, when it begins. Couchgate ends it: here, on every other replica,
-// and when no news can tell of it.
+// H17: CouchDB decides about a feed once, when it begins. Couchgate ends it when its permission ends: in this
+// process, on every other replica, and without an invalidation.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, it } from 'node:test';
@@ -116,7 +116,7 @@ describe('an open feed (H17)', () => {
     });
   }
 
-  it('of nobody ends when nobody may read no more', async () => {
+  it('ends when callers without credentials lose _reader – PUT /db/_security', async () => {
     const database = newName();
     await here.database(database, { nobody: ['_reader'] });
     await endsEverywhere(database, {}, async () => {
@@ -135,7 +135,7 @@ describe('an open feed (H17)', () => {
     );
   });
 
-  it('ends when its key expires, of which no news tells – PATCH /_api/v2/api_keys/{key}', async () => {
+  it('ends when its key expires, which no invalidation reports – PATCH /_api/v2/api_keys/{key}', async () => {
     const key = await here.key();
     const database = newName();
     await here.database(database, { [key.name]: ['_reader'] });
@@ -205,7 +205,18 @@ describe('an open feed (H17)', () => {
     await until(() => feeds.every(({ over }) => over), 'all feeds are over');
   });
 
-  it('is said to have been revoked in the access log', async () => {
-    await until(async () => (await here.accessLog()).some((line) => line['ended'] === 'revoked'));
+  it('has `ended: revoked` in its line of the access log – PUT /db/_security', async () => {
+    const key = await here.key();
+    const database = newName();
+    await here.database(database, { [key.name]: ['_reader'] });
+    const id = newName();
+    await openFeed(here, database, { ...asKey(key), 'x-couch-request-id': id });
+    await here.grant(database, {});
+    const lines = async () => (await here.accessLog()).filter((line) => line['id'] === id);
+    await until(async () => (await lines()).length === 1, 'the feed has its line');
+    assert.deepEqual(
+      (await lines()).map(({ ended }) => ended),
+      ['revoked'],
+    );
   });
 });

@@ -178,7 +178,7 @@ describe('H39.2 documents that a backup cannot read', () => {
     assert.equal(snapshotIn(second).counts.documents, 1);
   });
 
-  it('reads an attachment once whose answer is not valid HTTP, and waits no more', async () => {
+  it('reads an attachment only once if its answer is not valid HTTP', async () => {
     const content = { content_type: 'application/x', data: 'eA==' };
     const names = await fill('invalid', [{ _id: 'bad', _rev: '1-x', _attachments: { a: content } }]);
     let reads = 0;

@@ -199,7 +199,7 @@ describe('the key store', () => {
     assert.equal((await keys.describe(key))?.label, 'theirs');
   });
 
-  it('tells siblings of every change before it answers', async () => {
+  it('publishes every change to sibling workers before it answers', async () => {
     let tell: () => void = () => undefined;
     const { key } = await keys.create(order);
     for (const change of [() => keys.revoke(key, 'admin'), () => keys.create(order)]) {
@@ -226,7 +226,7 @@ describe('the key store', () => {
     assert.equal(await outcome(key, password), 'wrong');
   });
 
-  it('does not believe a read that began before the news', async () => {
+  it('does not use a read that began before the invalidation', async () => {
     const { key, password } = await keys.create(order);
     bus.deliver({ kind: 'key', name: key });
     const early = keys.verify(key, password);
@@ -302,7 +302,7 @@ describe('the key store', () => {
     }
   });
 
-  it('tells nobody of a new label', async () => {
+  it('publishes no invalidation for a new label', async () => {
     const { key } = await keys.create(order);
     const received: BusMessage[] = [];
     bus.onMessage((invalidation) => received.push(invalidation));

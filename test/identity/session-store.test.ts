@@ -68,7 +68,7 @@ describe('a session', () => {
     assert.equal(await store.isEnded('x'), true);
   });
 
-  it('that was ended elsewhere is over as soon as the news is here', async () => {
+  it('ends with the invalidation if it was ended at another replica', async () => {
     const { store, tell } = open();
     assert.equal(await store.isEnded('x'), false);
     tell({ kind: 'session', id: 'x', expiresAt: 1 });

@@ -20,7 +20,7 @@ describe('API keys on a cluster that loses nodes', { skip: withoutCouchdb }, () 
     await until(() => replica.bus.up);
   });
 
-  it('makes, finds and revokes keys with one node less, and follows the news from another node', async () => {
+  it('makes, finds and revokes keys with one node less, and follows the change feed of another node', async () => {
     const [first] = cluster.nodes;
     const old = await replica.keys.create(order);
     await first.kill();

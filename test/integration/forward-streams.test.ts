@@ -268,7 +268,7 @@ describe('an answer in many small pieces', () => {
     client.socket.destroy();
   });
 
-  it('waits neither for its end nor for more of them', async () => {
+  it('sends each piece to the client before CouchDB sends the next one', async () => {
     const answers: ServerResponse[] = [];
     const upstream = await upstreamThat((_req, res) => {
       answers.push(res);

@@ -196,7 +196,7 @@ describe('permissions as code', () => {
     assert.deepEqual(await cloudantOf('moving'), { [key.name]: ['_reader'] });
   });
 
-  it('does not believe a saved plan that was edited – apply PLAN', async () => {
+  it('refuses a saved plan that was edited – apply PLAN', async () => {
     await gate.database('edited', {});
     const plan = join(folder, 'edited.json');
     await run(['plan', file(grants('edited', '{ key: sensor 7, roles: [_reader] }')), '--out', plan]);

@@ -119,7 +119,7 @@ describe('open feeds', () => {
     feeds.close();
   });
 
-  it('of one caller, database and endpoint are decided once per check', async () => {
+  it('decides once per check about all of one caller, database and endpoint', async () => {
     let asked = 0;
     const { bus, cuts, open, feeds } = watch({
       isStillPermitted: (feed) => {
