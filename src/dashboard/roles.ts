@@ -67,9 +67,12 @@ export const ROLES = [
   },
 ] as const satisfies readonly RoleWords[];
 
-/** False for system databases in which grants have no effect. */
+const OPEN_NAME = /^(?:_replicator|_global_changes|[a-z][a-z0-9_$()+/-]*)$/;
+const PREFIXED_SYSTEM_NAME = /\/_(?:dbs|global_changes|metadata|nodes|replicator|users)\/*$/;
+
+/** False for system databases in which grants have no effect, as in catalogue/database-name.ts. */
 export function mayHaveGrants(database: string): boolean {
-  return !/(?:^|\/)_users$|\/_replicator$/.test(database);
+  return OPEN_NAME.test(database) && !PREFIXED_SYSTEM_NAME.test(database);
 }
 
 const WORDS = new Map<string, RoleWords>(ROLES.map((words) => [words.role, words]));
