@@ -312,16 +312,6 @@ export const ENDPOINTS: readonly Endpoint[] = Object.freeze([
 const BY_ID = new Map<string, Endpoint>(ENDPOINTS.map((each) => [each.id, each]));
 if (BY_ID.size !== ENDPOINTS.length) throw new Error('two endpoints of the catalogue have the same id');
 
-/**
- * Endpoints that no target has: authorize applies them in place of `users-any`, by the caller and the
- * settings.
- */
-export const OF_ONE_USER: ReadonlySet<string> = new Set<EndpointId>([
-  'users-own-read',
-  'users-own-write',
-  'users-sign-up',
-]);
-
 /** Returns the endpoint with this id. */
 export function endpoint(id: EndpointId): Endpoint {
   const found = BY_ID.get(id);

@@ -4,7 +4,8 @@ import { describe, it } from 'node:test';
 import { parseDestination } from '../../src/admit/destination.ts';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
-import { ENDPOINTS, OF_ONE_USER } from '../../src/catalogue/catalogue.ts';
+import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
+import { OF_ONE_USER } from '../support/of-one-user.ts';
 
 const classify = createClassify({ storeDatabase: 'couchgate' });
 

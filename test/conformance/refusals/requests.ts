@@ -1,6 +1,7 @@
 // Lists the requests of the comparison of refusals: every path of the catalogue and paths beyond it, by every method.
-import { ENDPOINTS, OF_ONE_USER } from '../../../src/catalogue/catalogue.ts';
+import { ENDPOINTS } from '../../../src/catalogue/catalogue.ts';
 import { tokensOf, type Token } from '../../../src/classify/pattern.ts';
+import { OF_ONE_USER } from '../../support/of-one-user.ts';
 
 /** One request. `%db` in the path stands for the name of a database, `%part` for that of a partitioned one. */
 export interface Asked {
