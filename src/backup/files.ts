@@ -1,7 +1,7 @@
 // Writes files of a repository so that a crash leaves either the whole file or none.
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { link, mkdir, open, rename, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Damaged, fileFailure } from './errors.ts';
 
@@ -54,6 +54,21 @@ export class Draft {
     }
   }
 
+  /**
+   * Puts the file in place unless another one is there; false then. `content` is what it holds. The draft
+   * stays.
+   */
+  async publishNew(target: string, content: Buffer): Promise<boolean> {
+    try {
+      await this.#handle.sync();
+      if (!(await placeNew(this.#path, target, content))) return false;
+      await syncFolder(dirname(target));
+      return true;
+    } catch (error) {
+      throw fileFailure(error, 'Writing to the repository');
+    }
+  }
+
   /** Removes the file. */
   async discard(): Promise<void> {
     await this.#handle.close().catch(() => undefined);
@@ -69,6 +84,34 @@ export async function writeFileAtomically(folder: string, target: string, bytes:
     await draft.publish(target);
   } catch (error) {
     await draft.discard();
+    throw error;
+  }
+}
+
+/** Creates a file atomically; false if there is one, which another process may create at the same time. */
+export async function createFileAtomically(folder: string, target: string, bytes: Buffer): Promise<boolean> {
+  const draft = await openDraft(folder);
+  try {
+    await draft.write(bytes);
+    return await draft.publishNew(target, bytes);
+  } finally {
+    await draft.discard();
+  }
+}
+
+/** A file system without hard links. */
+const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
+
+/** Links a draft to its place; false if there is a file. Rejects with errors of the file system. */
+export async function placeNew(draft: string, target: string, content: string | Buffer): Promise<boolean> {
+  try {
+    await link(draft, target).catch(async (error: unknown) => {
+      if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      await writeFile(target, content, { flag: 'wx', mode: 0o600, flush: true });
+    });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
   }
 }

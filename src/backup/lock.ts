@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cancelled, fileFailure, RepositoryLocked } from './errors.ts';
-import { readFileIfThere } from './files.ts';
+import { placeNew, readFileIfThere } from './files.ts';
 import { type Repository } from './repository.ts';
 
 export interface LockRecord {
@@ -139,23 +139,13 @@ async function create({ folder }: Repository, path: string, record: LockRecord):
   try {
     await mkdir(join(folder, 'tmp'), { recursive: true, mode: 0o700 });
     await writeFile(draft, text, { mode: 0o600 });
-    try {
-      await link(draft, path);
-    } catch (error) {
-      if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      await writeFile(path, text, { flag: 'wx', mode: 0o600 });
-    }
-    return true;
+    return await placeNew(draft, path, text);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw fileFailure(error, 'Locking the repository');
   } finally {
     await rm(draft, { force: true });
   }
 }
-
-/** A file system without hard links. */
-const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']);
 
 /** Undefined if there is none. A record that was not written completely is one of an unknown owner. */
 async function readRecord(path: string): Promise<LockRecord | undefined> {

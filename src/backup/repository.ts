@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createEncryption, openEncryption } from './cipher.ts';
 import type { BackupSecret, EncryptionHeader, RepositoryCipher } from './cipher.ts';
 import { Damaged, fileFailure, NoRepository, WrongKey } from './errors.ts';
-import { readFileIfThere, writeFileAtomically } from './files.ts';
+import { createFileAtomically, readFileIfThere } from './files.ts';
 
 export const CONFIG_FILE = 'couchgate-backup.json';
 /** Raised when an older Couchgate could misread the repository. */
@@ -107,14 +107,21 @@ export async function openRepository(folder: string, secret: BackupSecret | unde
 
 /**
  * Opens a repository, and creates it if the folder is missing or empty. A folder with other files is refused.
+ * Of several processes that create it at the same time, one does, and the others open it: a second key would
+ * make the data of the first unreadable.
  */
 export async function openOrCreateRepository(
   folder: string,
   secret: BackupSecret | undefined,
 ): Promise<{ readonly repository: Repository; readonly created: boolean }> {
-  if ((await readConfig(folder)) !== undefined)
-    return { repository: await openRepository(folder, secret), created: false };
-  await refuseForeignFolder(folder);
+  // Before the configuration is looked for: it is there before any other file of the repository.
+  const foreign = await foreignFileIn(folder);
+  const open = async () => ({ repository: await openRepository(folder, secret), created: false });
+  if ((await readConfig(folder)) !== undefined) return open();
+  if (foreign !== undefined)
+    throw new NoRepository(
+      `${folder} holds other files (${JSON.stringify(foreign)}) and no ${CONFIG_FILE}; use an empty folder.`,
+    );
   const encryption = secret === undefined ? undefined : await createEncryption(secret);
   const config: RepositoryConfig = {
     format: 'couchgate-backup',
@@ -129,23 +136,18 @@ export async function openOrCreateRepository(
     throw fileFailure(error, `Creating ${folder}`);
   }
   const text = Buffer.from(`${JSON.stringify(config, null, 2)}\n`);
-  await writeFileAtomically(folder, join(folder, CONFIG_FILE), text);
+  if (!(await createFileAtomically(folder, join(folder, CONFIG_FILE), text))) return open();
   return { repository: new Repository(folder, config.id, encryption?.cipher), created: true };
 }
 
-/** A crash during creation leaves `tmp` only. */
-async function refuseForeignFolder(folder: string): Promise<void> {
-  let names: readonly string[] = [];
+/** A file that is not of a repository in creation. A crash leaves `tmp` only. */
+async function foreignFileIn(folder: string): Promise<string | undefined> {
   try {
-    names = await readdir(folder);
+    return (await readdir(folder)).find((name) => name !== 'tmp' && name !== 'lost+found');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fileFailure(error, `Reading ${folder}`);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw fileFailure(error, `Reading ${folder}`);
   }
-  const foreign = names.find((name) => name !== 'tmp' && name !== 'lost+found');
-  if (foreign !== undefined)
-    throw new NoRepository(
-      `${folder} holds other files (${JSON.stringify(foreign)}) and no ${CONFIG_FILE}; use an empty folder.`,
-    );
 }
 
 async function readConfig(folder: string): Promise<RepositoryConfig | undefined> {
