@@ -1,5 +1,6 @@
 // Reads and writes the records of jobs in the store.
 import { type Store } from '../couch/store.ts';
+import { newestScheduled } from './scheduled-job.ts';
 import { documentOf, isOpen, JOB_PREFIX, jobOf, type Job } from './job.ts';
 
 export interface StoredJob {
@@ -39,9 +40,17 @@ export class JobStore {
     return outcome.outcome === 'written' ? { job, rev: outcome.rev } : undefined;
   }
 
-  /** Removes the oldest jobs that have ended. */
-  async prune(): Promise<void> {
-    const old = (await this.list()).slice(KEPT_JOBS).filter(({ job }) => !isOpen(job));
+  /**
+   * Removes the oldest jobs that have ended. The newest one of the schedule stays: without it, the schedule
+   * would run the same due time again.
+   */
+  async prune(now = Date.now()): Promise<void> {
+    const all = await this.list();
+    const last = newestScheduled(
+      all.map(({ job }) => job),
+      now,
+    );
+    const old = all.slice(KEPT_JOBS).filter(({ job }) => !isOpen(job) && job.id !== last?.job.id);
     if (old.length === 0) return;
     await this.#store.writeAll(
       old.map(({ job, rev }) => ({ _id: `${JOB_PREFIX}${job.id}`, _rev: rev, _deleted: true })),

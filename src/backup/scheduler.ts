@@ -2,9 +2,10 @@
 // store takes each only once.
 import { type WriteLog } from '../couch/outage.ts';
 import { Unavailable } from '../http-errors.ts';
-import { isFutureTime, timeStamp } from './future.ts';
+import { isFutureTime } from './future.ts';
 import { type Job } from './job.ts';
 import { type JobQueue } from './job-queue.ts';
+import { newestScheduled, scheduledId, scheduledIn } from './scheduled-job.ts';
 import { type Schedule } from '../config/schedule.ts';
 
 export interface SchedulerOptions {
@@ -24,9 +25,6 @@ export const BY_SCHEDULE = '(schedule)';
 const POLL_MS = 15_000;
 /** So often a run that was interrupted is started again. */
 const MAX_ATTEMPTS = 5;
-
-/** `20261128T030000000Z-schedule-1`: the due time and the attempt. */
-const ID = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\d{3}Z-schedule-(\d+)$/;
 
 export class BackupScheduler {
   readonly #options: SchedulerOptions;
@@ -66,7 +64,7 @@ export class BackupScheduler {
 
   /** The next due time, given the jobs so far. */
   next(jobs: readonly Job[]): Date {
-    const last = this.#newest(jobs);
+    const last = newestScheduled(jobs, this.#now());
     if (last !== undefined) return this.#options.schedule.next(last.due);
     const { schedule } = this.#options;
     return schedule.first(new Date(this.#now())) ?? schedule.next(this.#since);
@@ -86,7 +84,7 @@ export class BackupScheduler {
     const { jobs, schedule, report } = this.#options;
     const all = await jobs.list();
     this.#reportFuture(all);
-    const last = this.#newest(all);
+    const last = newestScheduled(all, this.#now());
     if (last !== undefined && last.job.state === 'interrupted' && last.attempt < MAX_ATTEMPTS) {
       await this.#ask(last.due, last.attempt + 1);
       return;
@@ -107,17 +105,6 @@ export class BackupScheduler {
     await this.#ask(due, 1);
   }
 
-  /** The newest due time, and of that the newest attempt. */
-  #newest(jobs: readonly Job[]): ScheduledJob | undefined {
-    const now = this.#now();
-    // A replica whose clock was ahead asked for the others: no backup would be due until then.
-    const known = scheduledIn(jobs).filter(({ due }) => !isFutureTime(due.getTime(), now));
-    return known.reduce<ScheduledJob | undefined>(
-      (newest, one) => (newest === undefined || isLater(one, newest) ? one : newest),
-      undefined,
-    );
-  }
-
   #reportFuture(jobs: readonly Job[]): void {
     const now = this.#now();
     const future = scheduledIn(jobs).find(({ due }) => isFutureTime(due.getTime(), now));
@@ -128,30 +115,7 @@ export class BackupScheduler {
   }
 
   async #ask(due: Date, attempt: number): Promise<void> {
-    const id = `${timeStamp(due)}-schedule-${attempt}`;
     const request = { kind: 'backup', databases: [], forget: this.#options.forget } as const;
-    await this.#options.jobs.submitOnce(id, request, BY_SCHEDULE);
+    await this.#options.jobs.submitOnce(scheduledId(due, attempt), request, BY_SCHEDULE);
   }
-}
-
-interface ScheduledJob {
-  readonly job: Job;
-  readonly due: Date;
-  readonly attempt: number;
-}
-
-/** The jobs that the schedule has asked for. */
-function scheduledIn(jobs: readonly Job[]): readonly ScheduledJob[] {
-  return jobs.flatMap((job) => {
-    const match = ID.exec(job.id);
-    if (match === null) return [];
-    const [year, month, day, hour, minute, second, attempt] = match.slice(1).map(Number);
-    const due = new Date(Date.UTC(year ?? 0, (month ?? 1) - 1, day, hour ?? 0, minute ?? 0, second ?? 0));
-    return [{ job, due, attempt: attempt ?? 1 }];
-  });
-}
-
-function isLater(a: ScheduledJob, b: ScheduledJob): boolean {
-  const difference = a.due.getTime() - b.due.getTime();
-  return difference > 0 || (difference === 0 && a.attempt > b.attempt);
 }

@@ -1,9 +1,11 @@
 // When scheduled backups are due, and what is missed.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Job } from '../../src/backup/job.ts';
+import { newJob, type Job } from '../../src/backup/job.ts';
+import { JobStore } from '../../src/backup/job-store.ts';
 import { BackupScheduler } from '../../src/backup/scheduler.ts';
 import { parseSchedule } from '../../src/config/schedule.ts';
+import { MemoryStore } from '../support/memory-store.ts';
 
 const scheduler = (
   text: string,
@@ -85,6 +87,24 @@ describe('the schedule of backups', () => {
     assert.equal(ids(jobs)[0], '20261128T060000000Z-schedule-1');
     assert.equal(one.next(jobs).toISOString(), '2026-11-28T12:00:00.000Z');
     assert.deepEqual(reported, [{ job: '20271128T060000000Z-schedule-1', now: '2026-11-28T06:00:10.000Z' }]);
+  });
+
+  it('runs once at a due time, however many other jobs are run after it', async () => {
+    const store = new MemoryStore();
+    const stored = new JobStore(store);
+    const scheduled = '20261128T000000000Z-schedule-2';
+    const add = async (id: string): Promise<void> => {
+      const job = newJob({ kind: 'backup', databases: [] }, 'owner', undefined, new Date(0));
+      await stored.write({ ...job, id, state: 'done' }, undefined);
+    };
+    await add(scheduled);
+    for (let other = 100; other < 205; other += 1) await add(`20261128T010000${other}Z-x`);
+    const now = at('2026-11-28T02:00:00Z');
+    await stored.prune(now.ms);
+    const jobs = (await stored.list()).map(({ job }) => job);
+    assert.deepEqual([jobs.length, jobs.at(-1)?.id], [101, scheduled]);
+    await scheduler('6h', now, jobs).look();
+    assert.equal(jobs.length, 101);
   });
 
   it('refuses what is no schedule, and times that never come', () => {
