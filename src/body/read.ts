@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { callerOf, contextOf } from '../context.ts';
 import { BadContentType, BadRequest, TooLarge } from '../http-errors.ts';
+import { JoinedPieces } from '../limits/joined-pieces.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type BodyBudget, createBodyBudget, type Reserve } from './budget.ts';
 import {
@@ -132,16 +133,14 @@ async function receiveDecoded(
 export function receive(req: IncomingMessage, limitBytes: number, reserve?: Reserve): Promise<Buffer> {
   if (Number(req.headers['content-length'] ?? '0') > limitBytes) return Promise.reject(new TooLarge());
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const pieces = new JoinedPieces();
     const removeListeners = (): void => {
       req.off('data', onData).off('end', onEnd).off('close', onAbort).off('error', onAbort);
     };
     const onData = (chunk: Buffer): void => {
-      size += chunk.length;
-      const refusal = size > limitBytes ? new TooLarge() : reserve?.(chunk.length);
+      const refusal = pieces.size + chunk.length > limitBytes ? new TooLarge() : reserve?.(chunk.length);
       if (refusal === undefined) {
-        chunks.push(chunk);
+        pieces.add(chunk);
         return;
       }
       // The rest is not read: the answer closes the connection, so a client cannot make Couchgate read
@@ -152,7 +151,7 @@ export function receive(req: IncomingMessage, limitBytes: number, reserve?: Rese
     };
     const onEnd = (): void => {
       removeListeners();
-      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
+      resolve(pieces.join());
     };
     const onAbort = (): void => {
       removeListeners();

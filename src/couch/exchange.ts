@@ -5,6 +5,7 @@ import { writeJson } from '../json/exact-numbers.ts';
 import { ANSWER_LIMITS } from '../json/builder.ts';
 import { AT_ONCE_BYTES, buildAnswer, buildInPortions } from '../json/portions.ts';
 import { type CouchAnswer, type CouchRequest } from './couch.ts';
+import { JoinedPieces } from '../limits/joined-pieces.ts';
 import { ANSWER_TOO_LARGE, type CouchFailure, codeOf, nodeName } from './failure.ts';
 import { PatientTimeout } from './patient-timeout.ts';
 
@@ -145,7 +146,7 @@ class Wire {
   controller: Dispatcher.DispatchController | undefined = undefined;
   readonly #beforeHead = new AbortController();
   readonly #maxBytes: number;
-  #chunks: Buffer[] = [];
+  #pieces = new JoinedPieces();
   #bytes = 0;
   #isJson = false;
 
@@ -173,9 +174,9 @@ class Wire {
 
   add(chunk: Buffer): void {
     this.#bytes += chunk.length;
-    if (this.#bytes <= this.#maxBytes) this.#chunks.push(chunk);
-    else if (this.#chunks.length > 0) {
-      this.#chunks = [];
+    if (this.#bytes <= this.#maxBytes) this.#pieces.add(chunk);
+    else if (this.#pieces.size > 0) {
+      this.#pieces = new JoinedPieces();
       this.breakOff(ANSWER_TOO_LARGE);
     }
   }
@@ -194,7 +195,7 @@ class Wire {
    * `reason` are given. Throws for a success that is not JSON.
    */
   async body(exact: boolean): Promise<unknown> {
-    const bytes = Buffer.concat(this.#chunks);
+    const bytes = this.#pieces.join();
     if (this.status !== undefined && this.status >= 400) return this.#errorIn(bytes);
     if (!this.#isJson) throw new Error('the answer is not JSON');
     if (exact) return await buildAnswer(bytes);

@@ -50,6 +50,8 @@ const SINGLE_WRITE_BYTES = 12_288;
  * and each would be a write of its own. Feeds are not delayed, nor is the end of an answer.
  */
 const BATCH_BYTES = 32_768;
+/** Most chunks that are joined: of one byte, each is several hundred bytes of memory (H15). */
+const BATCH_CHUNKS = 256;
 const BATCH_DELAY_MS = 10;
 
 /** Sends one answer to the client. */
@@ -137,7 +139,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   #addToBatch(chunk: Buffer): void {
     this.#batch.push(chunk);
     this.#batchBytes += chunk.length;
-    if (this.#batchBytes >= BATCH_BYTES) this.#send(this.#takeBatch());
+    if (this.#batchBytes >= BATCH_BYTES || this.#batch.length >= BATCH_CHUNKS) this.#send(this.#takeBatch());
     else this.#timer ??= setTimeout(flushBatch, BATCH_DELAY_MS, this);
   }
 

@@ -10,6 +10,7 @@ import { type Duplex } from 'node:stream';
 import { type Express } from 'express';
 import { Context, contextOf } from '../context.ts';
 import { CHALLENGE, mayBeChallenged } from './challenge.ts';
+import { type JoiningRequest, pushJoined } from './joined-chunks.ts';
 
 /** The socket of a client (TCP or TLS) with its latest exchange, for the limits in refusals.ts. */
 export interface ClientSocket extends Duplex {
@@ -37,12 +38,14 @@ type Callable = (this: unknown, ...parameters: readonly unknown[]) => void;
  * message outgrows its slots ten times (measured: one fifth of the requests per second).
  */
 export function messageClasses(app: Express, { wwwAuthenticate = false } = {}): MessageClasses {
-  function AppRequest(this: IncomingMessage & { context: Context }, socket: Socket): void {
+  function AppRequest(this: JoiningRequest & { context: Context }, socket: Socket): void {
     (IncomingMessage as unknown as Callable).call(this, socket);
     this.context = new Context();
+    this.joined = undefined;
   }
   AppRequest.prototype = app.request;
   Object.setPrototypeOf(AppRequest, IncomingMessage);
+  app.request.push = pushJoined as typeof app.request.push;
 
   function AppResponse(this: ServerResponse, req: IncomingMessage, options: unknown): void {
     (ServerResponse as unknown as Callable).call(this, req, options);

@@ -12,27 +12,33 @@ const ENDS: readonly (readonly [string, (body: AnswerBody) => void])[] = [
   ['the answer breaks off', (body) => body.brokeOff()],
 ];
 
+/** The body of an answer to a client, and what is sent of it. */
+function start(headersSent: boolean) {
+  const sent: string[] = [];
+  const res = {
+    headersSent,
+    socket: null,
+    req: { httpVersionMinor: 1 },
+    writeHead: () => void sent.push('head'),
+    write: () => sent.push('chunk'),
+    end: () => void sent.push('end'),
+  };
+  const listener = { isOver: false, truncated: () => undefined };
+  const body = new AnswerBody(
+    {} as BodyServices,
+    {} as NodeAnswer,
+    {} as unknown as CouchNode,
+    'short',
+    res as unknown as ServerResponse,
+    listener as unknown as AnswerListener,
+    NaN,
+  );
+  return { body, listener, sent };
+}
+
 for (const [name, happens] of ENDS) {
   test(`nothing of an answer is sent after its exchange was ended, by a revocation – ${name}`, () => {
-    const sent: string[] = [];
-    const res = {
-      headersSent: false,
-      socket: null,
-      req: { httpVersionMinor: 1 },
-      writeHead: () => void sent.push('head'),
-      write: () => sent.push('chunk'),
-      end: () => void sent.push('end'),
-    };
-    const listener = { isOver: false, truncated: () => undefined };
-    const body = new AnswerBody(
-      {} as BodyServices,
-      {} as NodeAnswer,
-      {} as unknown as CouchNode,
-      'short',
-      res as unknown as ServerResponse,
-      listener as unknown as AnswerListener,
-      NaN,
-    );
+    const { body, listener, sent } = start(false);
     body.chunk(Buffer.from('{"rows":['));
     listener.isOver = true;
     happens(body);
@@ -40,3 +46,10 @@ for (const [name, happens] of ENDS) {
     assert.deepEqual(sent, []);
   });
 }
+
+test('an answer in chunks of one byte keeps 256 of them at most (H15)', () => {
+  const { body, sent } = start(true);
+  for (let count = 0; count < 1000; count += 1) body.chunk(Buffer.from('x'));
+  body.discardBatch();
+  assert.equal(sent.length, 3);
+});
