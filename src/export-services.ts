@@ -22,7 +22,11 @@ export function exportConnections({
   settings,
 }: Pick<Services, 'nodes' | 'tokens' | 'settings'>): (context: Context) => ExportConnection {
   const ca = readCouchdbCa(settings);
-  const exports = new ConcurrencyLimiter(EXPORTS_AT_ONCE, 0, EXPORTS_PER_CALLER / EXPORTS_AT_ONCE);
+  const exports = new ConcurrencyLimiter({
+    limit: EXPORTS_AT_ONCE,
+    queueLimit: 0,
+    share: EXPORTS_PER_CALLER / EXPORTS_AT_ONCE,
+  });
   return (context) => {
     const { principal } = known(context.identified, 'identified');
     const { database } = known(context.operation, 'operation');
@@ -31,11 +35,8 @@ export function exportConnections({
     if (!exports.hasFreeSlot(caller)) throw new NoFeedSlot();
     const node = nodes.pick('feed', caller);
     const limiter = node?.limiter('feed');
-    // Without a free slot the request would wait in the queue of the feeds, which end after hours.
-    if (node === undefined || limiter === undefined || !limiter.hasFreeSlot(caller)) throw new NoFeedSlot();
-    const waiter = { caller, granted: () => undefined, displaced: () => undefined };
-    limiter.acquire(waiter);
-    exports.acquire(waiter);
+    if (node === undefined || limiter?.takeFreeSlot(caller) !== true) throw new NoFeedSlot();
+    exports.takeFreeSlot(caller);
     const couch = createTransfer({
       pickNode: (tried) => (tried.has(node.url) ? nodes.pickForSelf(tried) : { url: node.url }),
       authorization() {

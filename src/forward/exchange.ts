@@ -105,8 +105,9 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
       ? nodes.pickFirst(queue, this.caller, this.#tried)
       : nodes.pick(queue, this.caller, this.#tried);
     this.#node = node;
-    if (node === undefined) this.fail(noNode(nodes.usable, this.#tried !== undefined));
-    else if (!node.limiter(this.#plan.queue).acquire(this)) {
+    const acquired = node?.limiter(queue).acquire(this) ?? 'full';
+    if (node === undefined || acquired === 'full') this.fail(noNode(nodes.usable, this.#tried !== undefined));
+    else if (acquired === 'queued') {
       this.#waited = true;
       this.#services.running.watch(this);
     } else if (this.#waited) void this.#sendIfPermitted(node);

@@ -109,19 +109,23 @@ export class CouchNode {
     };
     this.kept = new KeptConnections(origin, limits);
     this.#limiters = {
-      short: new ConcurrencyLimiter(limits.connections, limits.queue, limits.share),
-      feed: new ConcurrencyLimiter(limits.feeds, 0, limits.share),
-      whole: new ConcurrencyLimiter(
-        Math.min(WHOLE_AT_ONCE, limits.connections),
-        limits.queue,
-        Math.min(WHOLE_SHARE, limits.share),
-        true,
-      ),
-      'whole-feed': new ConcurrencyLimiter(
-        Math.min(WHOLE_AT_ONCE, limits.feeds),
-        0,
-        Math.min(WHOLE_SHARE, limits.share),
-      ),
+      short: new ConcurrencyLimiter({
+        limit: limits.connections,
+        queueLimit: limits.queue,
+        share: limits.share,
+      }),
+      feed: new ConcurrencyLimiter({ limit: limits.feeds, queueLimit: 0, share: limits.share }),
+      whole: new ConcurrencyLimiter({
+        limit: Math.min(WHOLE_AT_ONCE, limits.connections),
+        queueLimit: limits.queue,
+        share: Math.min(WHOLE_SHARE, limits.share),
+        servesNewFirst: true,
+      }),
+      'whole-feed': new ConcurrencyLimiter({
+        limit: Math.min(WHOLE_AT_ONCE, limits.feeds),
+        queueLimit: 0,
+        share: Math.min(WHOLE_SHARE, limits.share),
+      }),
     };
   }
 

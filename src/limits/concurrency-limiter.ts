@@ -14,6 +14,20 @@ export interface Waiter {
   displaced(): void;
 }
 
+/** After `full`, neither `granted` nor `displaced` is called. */
+export type Acquired = 'granted' | 'queued' | 'full';
+
+export interface ConcurrencyLimits {
+  /** Slots in total. */
+  readonly limit: number;
+  /** Waiters in total. */
+  readonly queueLimit: number;
+  /** Part of both that one caller may have: above 0, up to 1, rounded up to whole slots. */
+  readonly share: number;
+  /** True: a slot is granted first to a caller that holds none, else in order. */
+  readonly servesNewFirst?: boolean;
+}
+
 /**
  * Slots with a bounded queue and a quota per caller, for both slots and queue places. A caller that sends or
  * reads slowly can hold its slots without a time limit; the quota keeps slots free for other callers (H15).
@@ -30,13 +44,7 @@ export class ConcurrencyLimiter {
   readonly #servesNewFirst: boolean;
   #active = 0;
 
-  /**
-   * @param limit Slots in total.
-   * @param queueLimit Waiters in total.
-   * @param share Part of both that one caller may have: above 0, up to 1, rounded up to whole slots.
-   * @param servesNewFirst True: a slot is granted first to a caller that holds none, else in order.
-   */
-  constructor(limit: number, queueLimit: number, share: number, servesNewFirst = false) {
+  constructor({ limit, queueLimit, share, servesNewFirst = false }: ConcurrencyLimits) {
     this.#servesNewFirst = servesNewFirst;
     this.#limit = limit;
     this.#queueLimit = queueLimit;
@@ -64,21 +72,21 @@ export class ConcurrencyLimiter {
     return this.hasFreeSlot(caller) || (this.#queue.size < this.#queueLimit && this.#queued.hasRoom(caller));
   }
 
-  /**
-   * Returns true if the slot is granted immediately. Otherwise the waiter is queued and gets `granted` or
-   * `displaced` later. If the queue is full, nothing happens: call `accepts` first.
-   */
-  acquire(waiter: Waiter): boolean {
+  /** Takes a free slot for the caller. Returns false, and queues nothing, if there is none. */
+  takeFreeSlot(caller: string): boolean {
+    if (!this.hasFreeSlot(caller)) return false;
+    this.#occupy(caller);
+    return true;
+  }
+
+  /** Takes a free slot, or queues the waiter, which gets `granted` or `displaced` later. */
+  acquire(waiter: Waiter): Acquired {
     const { caller } = waiter;
-    if (this.hasFreeSlot(caller)) {
-      this.#occupy(caller);
-      return true;
-    }
-    if (this.accepts(caller)) {
-      waiter.queued = this.#queue.add(waiter);
-      this.#queued.add(caller);
-    }
-    return false;
+    if (this.takeFreeSlot(caller)) return 'granted';
+    if (!this.accepts(caller)) return 'full';
+    waiter.queued = this.#queue.add(waiter);
+    this.#queued.add(caller);
+    return 'queued';
   }
 
   /** True if all slots are in use and another caller waits only for that. */

@@ -1,6 +1,6 @@
 // Limits the reads that Couchgate itself sends to CouchDB on behalf of callers.
 import { TooBusy } from '../http-errors.ts';
-import { ConcurrencyLimiter, type Waiter } from './concurrency-limiter.ts';
+import { ConcurrencyLimiter } from './concurrency-limiter.ts';
 
 export interface InternalReadLimits {
   /** Reads that run at once. Fewer than the connections: logins, keys and feeds always get one. */
@@ -20,7 +20,7 @@ export class InternalReadLimiter {
   readonly #limiter: ConcurrencyLimiter;
 
   constructor({ atOnce, waiting, share }: InternalReadLimits) {
-    this.#limiter = new ConcurrencyLimiter(atOnce, waiting, share);
+    this.#limiter = new ConcurrencyLimiter({ limit: atOnce, queueLimit: waiting, share });
   }
 
   /**
@@ -39,9 +39,9 @@ export class InternalReadLimiter {
   #acquire(caller: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const displaced = (): void => reject(new TooBusy());
-      const waiter: Waiter = { caller, granted: resolve, displaced };
-      if (!this.#limiter.accepts(caller)) displaced();
-      else if (this.#limiter.acquire(waiter)) resolve();
+      const acquired = this.#limiter.acquire({ caller, granted: resolve, displaced });
+      if (acquired === 'granted') resolve();
+      else if (acquired === 'full') displaced();
     });
   }
 

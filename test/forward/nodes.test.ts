@@ -146,7 +146,7 @@ describe('the nodes', () => {
     for (const slots of [a.limiter('short'), b.limiter('short')])
       [1, 2].forEach(() => slots.acquire(waiter()));
     const waiting = waiter();
-    assert.equal(a.limiter('short').acquire(waiting), false);
+    assert.equal(a.limiter('short').acquire(waiting), 'queued');
     await upstreams[0]?.kill();
     nodes.markFailed(a);
     assert.equal(states()[0], 'down');
@@ -219,10 +219,10 @@ describe('the nodes', () => {
     const [third, fourth, fifth] = [waiter(), waiter(), waiter()];
     assert.deepEqual(
       [waiter(), waiter(), third, fourth].map((one) => slots.acquire(one)),
-      [true, true, false, false],
+      ['granted', 'granted', 'queued', 'queued'],
     );
     assert.equal(nodes.pick('short', 'someone'), undefined);
-    assert.equal(slots.acquire(fifth), false);
+    assert.equal(slots.acquire(fifth), 'full');
     slots.abandon(third);
     slots.release('someone');
     await until(() => fourth.grants === 1);

@@ -146,8 +146,8 @@ describe('H15 a read whose client has left', () => {
     open.push(upstream);
     const request = http.get(`${upstream.url}/db/doc`, { agent: false });
     await once(request, 'finish');
-    const limiter = new ConcurrencyLimiter(1, 0, 1);
-    limiter.acquire({ caller: 'a', granted: () => undefined, displaced: () => undefined });
+    const limiter = new ConcurrencyLimiter({ limit: 1, queueLimit: 0, share: 1 });
+    assert.equal(limiter.takeFreeSlot('a'), true);
     abandonRead(request, limiter, 'a', 20);
     assert.equal(limiter.active, 1);
     await until(() => limiter.active === 0 && upstream.open === 0);

@@ -8,7 +8,7 @@ import { AnswerBody, type AnswerListener, type BodyServices } from '../../src/fo
 import { type NodeAnswer } from '../../src/forward/carrier.ts';
 import { CouchNode } from '../../src/forward/node.ts';
 import { ReadingWatch } from '../../src/forward/reading-watch.ts';
-import { type Waiter } from '../../src/limits/concurrency-limiter.ts';
+import { type Acquired, type Waiter } from '../../src/limits/concurrency-limiter.ts';
 import { until } from '../support/until.ts';
 
 const CALLERS = ['a', 'b', 'c', 'd'];
@@ -26,12 +26,12 @@ function crowdedNode(others: readonly string[]): { node: CouchNode; granted: str
   const node = new CouchNode('http://127.0.0.1:1', { ...limits, connections: 64, queue: 64, feeds: 64 });
   nodes.push(node);
   const granted: string[] = [];
-  const acquire = (caller: string): boolean => {
+  const acquire = (caller: string): Acquired => {
     const waiter: Waiter = { caller, granted: () => granted.push(caller), displaced: () => undefined };
     return node.limiter('whole').acquire(waiter);
   };
-  for (const caller of CALLERS) for (let n = 0; n < SHARE; n += 1) assert.equal(acquire(caller), true);
-  for (const caller of [...CALLERS, ...others]) assert.equal(acquire(caller), false);
+  for (const caller of CALLERS) for (let n = 0; n < SHARE; n += 1) assert.equal(acquire(caller), 'granted');
+  for (const caller of [...CALLERS, ...others]) assert.equal(acquire(caller), 'queued');
   return { node, granted };
 }
 
