@@ -24,8 +24,15 @@ export interface BodyServices {
   readonly unsandboxed: ReadonlySet<string>;
 }
 
-/** Called when an answer ends: exactly one method, or none if the exchange has already ended. */
-export interface AnswerListener {
+/**
+ * The exchange that an answer belongs to. When the answer ends, exactly one method is called, or none if the
+ * exchange has already ended.
+ */
+export interface AnsweredExchange {
+  /** The node that answers, and the queue whose slot the answer holds; another attempt changes them. */
+  readonly node: CouchNode;
+  readonly queue: Queue;
+  readonly res: ServerResponse;
   /** True when the exchange has ended, for example by a revocation: nothing of the answer may be sent. */
   readonly isOver: boolean;
   /** The caller whose slot the answer holds. */
@@ -63,7 +70,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   readonly #node: CouchNode;
   readonly #queue: Queue;
   readonly #res: ServerResponse;
-  readonly #listener: AnswerListener;
+  readonly #exchange: AnsweredExchange;
   readonly #length: number;
   /** For an answer that CouchDB holds in memory. */
   readonly #reading: ReadingWatch | undefined;
@@ -74,23 +81,15 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   #timer: NodeJS.Timeout | undefined;
 
   /** `length` is the Content-Length of the answer in bytes; NaN = unknown. */
-  constructor(
-    services: BodyServices,
-    answer: NodeAnswer,
-    node: CouchNode,
-    queue: Queue,
-    res: ServerResponse,
-    listener: AnswerListener,
-    length: number,
-  ) {
+  constructor(services: BodyServices, answer: NodeAnswer, exchange: AnsweredExchange, length: number) {
     this.#services = services;
     this.#answer = answer;
-    this.#node = node;
-    this.#queue = queue;
-    this.#res = res;
-    this.#listener = listener;
+    this.#exchange = exchange;
+    this.#node = exchange.node;
+    this.#queue = exchange.queue;
+    this.#res = exchange.res;
     this.#length = length;
-    this.#reading = isWhole(queue) ? this.#watchReading() : undefined;
+    this.#reading = isWhole(this.#queue) ? this.#watchReading() : undefined;
   }
 
   /** Writes the filtered head. */
@@ -167,7 +166,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
 
   #send(chunk: Buffer): void {
     const res = this.#res;
-    if (this.#listener.isOver) return;
+    if (this.#exchange.isOver) return;
     if (!res.headersSent) this.writeHead();
     this.#reading?.sent(chunk.length);
     if (res.write(chunk)) return;
@@ -184,8 +183,8 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     const { unreadMs } = this.#services;
     return new ReadingWatch({
       unreadMs,
-      isWanted: () => this.#node.limiter(this.#queue).isWantedFrom(this.#listener.caller),
-      end: (reason) => this.#listener.end(reason, true),
+      isWanted: () => this.#node.limiter(this.#queue).isWantedFrom(this.#exchange.caller),
+      end: (reason) => this.#exchange.end(reason, true),
     });
   }
 
@@ -196,7 +195,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
 
   ended(): void {
     const res = this.#res;
-    if (this.#isEnding || this.#listener.isOver) return;
+    if (this.#isEnding || this.#exchange.isOver) return;
     if (!res.headersSent) this.writeHead();
     if (this.#batchBytes > 0) res.end(this.#takeBatch());
     else res.end();
@@ -205,10 +204,10 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
 
   #complete(): void {
     this.#services.nodes.recordSuccess(this.#node);
-    this.#listener.complete();
+    this.#exchange.complete();
   }
 
-  /** An answer of which something came is begun, also if nothing was sent yet: it is not asked for again. */
+  /** Sends what arrived before. The answer has then begun, so that it is not requested again. */
   brokeOff(): void {
     const { headersSent, socket } = this.#res;
     if (headersSent) this.discardBatch();
@@ -218,7 +217,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
       this.flushBatch();
       socket?.uncork();
     }
-    this.#listener.truncated(new Error('node closed the connection before the end of its answer'));
+    this.#exchange.truncated(new Error('node closed the connection before the end of its answer'));
   }
 }
 

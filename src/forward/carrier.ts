@@ -1,5 +1,4 @@
 // The interface between an exchange and the two ways in which a request travels to a node.
-import { type HttpError } from '../http-errors.ts';
 
 /** One request on its way to one node. */
 export interface Attempt {
@@ -50,9 +49,4 @@ export interface AnswerReceiver {
   ended(): void;
   /** The node closed the connection before the end of its answer (M4). */
   brokeOff(): void;
-}
-
-/** Called with the refusal of a body. CouchDB has not acted on the body: it waits for its end. */
-export interface BodyRefusalListener {
-  refuse(error: HttpError): void;
 }

@@ -1,5 +1,6 @@
 // Decides which connection pool and queue a request uses, and whether a connection is reused after an answer.
 import { type PoolKind } from '../catalogue/endpoint.ts';
+import { type Target } from '../catalogue/operation.ts';
 import { type Queue } from './node.ts';
 
 /** The queue in which a request waits, and the connection pool that it uses. */
@@ -25,7 +26,7 @@ const ON_NEW_CONNECTION: Readonly<Record<Queue, ConnectionPlan>> = {
 };
 
 /**
- * Returns the queue and the pool of a request. `query` is empty or begins with `?`.
+ * Returns the queue and the pool of a request.
  * A body that is not JSON uses a connection of its own. CouchDB leaves bytes unread after the last part of a
  * multipart body, and would run them as the next request on that connection (H2). `isReusableAfter` decides
  * by the answer whether the connection is reused. `isWhole` = CouchDB may hold the whole answer in memory, or
@@ -33,11 +34,10 @@ const ON_NEW_CONNECTION: Readonly<Record<Queue, ConnectionPlan>> = {
  */
 export function planConnection(
   declared: PoolKind,
-  path: string,
+  { path, query }: Pick<Target, 'path' | 'query'>,
   bodyType: string | undefined,
   hasBody: boolean,
-  query: string,
-  isWhole = false,
+  isWhole: boolean,
 ): ConnectionPlan {
   const singleUse = declared === 'single-use' || (hasBody && !isJson(bodyType));
   if (hasFeed(declared, path) && mayRequestFeed(query)) {

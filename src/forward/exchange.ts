@@ -1,7 +1,15 @@
 // Forwards one client request: node choice, queue, retries, and every way in which the exchange can end.
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { onClosed } from '../closed-response.ts';
-import { type Allowed, callerOf, type Context, type CutReason, known } from '../context.ts';
+import {
+  type Allowed,
+  callerOf,
+  type Context,
+  contextOf,
+  type CutReason,
+  known,
+  permitted,
+} from '../context.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
 import { type BodyBudget } from '../body/budget.ts';
 import { bodyMeter } from '../body/body-meter.ts';
@@ -15,15 +23,15 @@ import { type RunningExchange, type RunningExchanges } from '../revocation/runni
 import { codeOf, MAX_BROKEN } from '../couch/failure.ts';
 import { NodeTimeout } from './agents.ts';
 import { type AnswerServices, relayAnswer } from './answer.ts';
-import { type AnswerListener } from './answer-body.ts';
-import { type Attempt, type AttemptEvents, type AttemptFailure, type NodeAnswer } from './carrier.ts';
+import { type AnsweredExchange } from './answer-body.ts';
+import { type Attempt, type AttemptFailure, type NodeAnswer } from './carrier.ts';
 import { failureOf, isInvalidHttp, noNode } from './failures.ts';
 import { type TokenMinter } from '../identity/token-minter.ts';
 import { KeptAttempt } from './kept-attempt.ts';
-import { type CouchNode, isFeed } from './node.ts';
+import { type CouchNode, isFeed, type Queue } from './node.ts';
 import { OutgoingRequest } from './outgoing-request.ts';
-import { OutgoingBody } from './request-body.ts';
-import { StreamAttempt, type StreamServices } from './stream-attempt.ts';
+import { OutgoingBody, type SendingExchange } from './request-body.ts';
+import { StreamAttempt, type StreamedExchange, type StreamServices } from './stream-attempt.ts';
 import { type Waiter } from '../limits/concurrency-limiter.ts';
 import { type Entry } from '../limits/linked-list.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
@@ -36,19 +44,21 @@ export interface ExchangeServices extends AnswerServices, StreamServices, BodyLi
   readonly valueBudget: BodyBudget;
 }
 
-export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningExchange {
+export class Exchange
+  implements Waiter, StreamedExchange, SendingExchange, AnsweredExchange, RunningExchange
+{
   readonly caller: string;
   readonly context: Context;
+  readonly res: ServerResponse;
+  readonly request: OutgoingRequest;
+  plan: ConnectionPlan;
   running: Entry<RunningExchange> | undefined = undefined;
   queued: Entry<Waiter> | undefined = undefined;
   readonly #services: ExchangeServices;
   readonly #req: IncomingMessage;
-  readonly #res: ServerResponse;
   readonly #next: (error: unknown) => void;
-  readonly #request: OutgoingRequest;
   readonly #decision: Allowed;
   #body: OutgoingBody | undefined;
-  #plan: ConnectionPlan;
   #node: CouchNode | undefined;
   #attempt: Attempt | undefined;
   #tried: Set<CouchNode> | undefined;
@@ -59,26 +69,22 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   #waited = false;
 
   /** Throws BadRequest for headers that have more than one reading. */
-  constructor(
-    services: ExchangeServices,
-    req: IncomingMessage,
-    res: ServerResponse,
-    next: (error: unknown) => void,
-    context: Context,
-    decision: Allowed,
-  ) {
+  constructor(services: ExchangeServices, res: ServerResponse, next: (error: unknown) => void) {
+    const { req } = res;
+    const context = contextOf(req);
+    const decision = permitted(context);
     this.#services = services;
     this.#req = req;
-    this.#res = res;
+    this.res = res;
     this.#next = next;
     this.context = context;
-    this.#request = new OutgoingRequest(req, context, decision, services);
-    this.#plan = this.#request.plan;
-    this.caller = this.#request.caller;
+    this.request = new OutgoingRequest(req, context, decision, services);
+    this.plan = this.request.plan;
+    this.caller = this.request.caller;
     this.#decision = decision;
     // Created before a slot is taken, because the meter of a stream may refuse the head of the body. A body
     // that is not streamed needs it for http-proxy only, later.
-    if (this.#request.body.kind === 'stream') this.#body = this.#createBody();
+    if (this.request.body.kind === 'stream') this.#body = this.#createBody();
     // The only event for a client that disconnected: Node emits `aborted` only while the request is
     // incomplete (M3).
     onClosed(res, () => this.#clientClosed());
@@ -88,20 +94,29 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     return this.#over;
   }
 
+  get node(): CouchNode {
+    if (this.#node === undefined) throw new Error('no node was chosen');
+    return this.#node;
+  }
+
+  get queue(): Queue {
+    return this.plan.queue;
+  }
+
   /** Starts the exchange, unless the client has gone. */
   start(): void {
     if (this.#over) return;
     const { running } = this.#services;
     running.add(this);
-    if (isFeed(this.#plan.queue)) running.watch(this);
+    if (isFeed(this.queue)) running.watch(this);
     this.#choose();
   }
 
   /** Picks a node and sends the request, or waits in the queue of the node. */
   #choose(): void {
     const { nodes } = this.#services;
-    const { queue } = this.#plan;
-    const node = this.#request.asksOneNode
+    const { queue } = this;
+    const node = this.request.asksOneNode
       ? nodes.pickFirst(queue, this.caller, this.#tried)
       : nodes.pick(queue, this.caller, this.#tried);
     this.#node = node;
@@ -115,8 +130,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   granted(): void {
-    const node = known(this.#node, 'upstream.node');
-    void this.#sendIfPermitted(node);
+    void this.#sendIfPermitted(this.node);
   }
 
   /** The slot of `node` is acquired; it is released where nothing is sent. */
@@ -126,7 +140,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     } catch (error) {
       this.fail(error);
     }
-    if (this.#over) node.limiter(this.#plan.queue).release(this.caller);
+    if (this.#over) node.limiter(this.queue).release(this.caller);
     else this.#send(node);
   }
 
@@ -135,25 +149,24 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   }
 
   answered(answer: NodeAnswer): void {
-    const node = known(this.#node, 'upstream.node');
-    relayAnswer(this.#services, answer, node, this.#plan.queue, this.#req, this.#res, this);
+    relayAnswer(this.#services, answer, this);
   }
 
   attemptFailed({ error, connected, reused }: AttemptFailure): void {
+    const { node } = this;
     const { nodes } = this.#services;
-    const node = known(this.#node, 'upstream.node');
     if (this.#over) return;
     if (connected) this.#broken += 1;
     if (!connected) nodes.markFailed(node);
     else if (!isInvalidHttp(error)) nodes.markSuspect(node, `request failed: ${codeOf(error)}`);
     if (connected && !this.#mayRetry(error)) {
-      this.fail(failureOf(error, this.#request));
+      this.fail(failureOf(error, this.request));
       return;
     }
     this.context.outcome.failure = `${node.host}: ${error.message}`;
     // The node may close an idle connection at any time, so a failed reused connection does not exclude the
     // node.
-    if (reused) this.#plan = onNewConnection(this.#plan);
+    if (reused) this.plan = onNewConnection(this.plan);
     else (this.#tried ??= new Set()).add(node);
     this.#waited = true;
     this.#choose();
@@ -164,36 +177,28 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     upstream.node = node.host;
     upstream.sentAt = performance.now();
     try {
-      if (this.#plan.pool === 'pooled' && this.#request.isShort) this.#sendKept(node);
-      else this.#sendStream(node);
+      if (this.plan.pool === 'pooled' && this.request.isShort) this.#sendKept(node);
+      else this.#sendStream();
     } catch (thrown) {
       this.fail(thrown);
     }
   }
 
   #sendKept(node: CouchNode): void {
-    const attempt = new KeptAttempt(this.#request, node, this.#plan.queue, this);
+    const attempt = new KeptAttempt(this.request, node, this.queue, this);
     this.#attempt = attempt;
     attempt.send();
   }
 
-  #sendStream(node: CouchNode): void {
+  #sendStream(): void {
     const body = (this.#body ??= this.#createBody());
-    const attempt = new StreamAttempt(
-      this.#services,
-      this.#request,
-      body,
-      this.#plan,
-      node,
-      this.#req.socket,
-      this,
-    );
+    const attempt = new StreamAttempt(this.#services, this, body);
     this.#attempt = attempt;
-    attempt.send(this.#res);
+    attempt.send();
   }
 
   #createBody(): OutgoingBody {
-    const { body } = this.#request;
+    const { body } = this.request;
     const { endpoint } = this.#decision;
     const services = this.#services;
     const limitBytes = bodyLimit(endpoint, this.#req, services);
@@ -203,9 +208,9 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     const { query } = known(this.context.target, 'target');
     const meter =
       body.kind === 'stream'
-        ? bodyMeter({ endpoint, query, length: body.length }, this.#req, this.#res, caller, services)
+        ? bodyMeter({ endpoint, query, length: body.length }, this.#req, this.res, caller, services)
         : undefined;
-    return new OutgoingBody(body, this.#req, limitBytes, scan, meter, this);
+    return new OutgoingBody(this, limitBytes, scan, meter);
   }
 
   /**
@@ -214,10 +219,10 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
    */
   #mayRetry(error: Error): boolean {
     return (
-      this.#request.retryable &&
+      this.request.retryable &&
       this.#broken < MAX_BROKEN &&
       this.#body?.consumed !== true &&
-      !this.#res.headersSent &&
+      !this.res.headersSent &&
       !(error instanceof NodeTimeout) &&
       !isInvalidHttp(error)
     );
@@ -233,11 +238,11 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
   /** The answer broke off (M4): retries, or aborts the client's answer if it has begun. */
   truncated(error: Error): void {
     if (this.#over) return;
-    if (!this.#res.headersSent) {
+    if (!this.res.headersSent) {
       this.attemptFailed({ error, connected: true, reused: false });
       return;
     }
-    this.#services.nodes.markSuspect(known(this.#node, 'upstream.node'), 'answer truncated');
+    this.#services.nodes.markSuspect(this.node, 'answer truncated');
     this.end('upstream truncated', true);
   }
 
@@ -246,8 +251,8 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     if (this.#over) return;
     this.context.outcome.cut(reason);
     this.#finish();
-    if (abort) abortAnswer(this.#res);
-    else this.#res.end();
+    if (abort) abortAnswer(this.res);
+    else this.res.end();
   }
 
   /**
@@ -256,7 +261,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
    */
   cut(reason: CutReason): void {
     if (this.#over) return;
-    if (this.#res.headersSent) {
+    if (this.res.headersSent) {
       this.end(reason, true);
       return;
     }
@@ -287,7 +292,7 @@ export class Exchange implements Waiter, AttemptEvents, AnswerListener, RunningE
     this.#over = true;
     this.#services.running.remove(this);
     this.#body?.stop();
-    this.#node?.limiter(this.#plan.queue).abandon(this);
+    this.#node?.limiter(this.queue).abandon(this);
     this.#attempt?.destroy();
   }
 }

@@ -1,6 +1,6 @@
 // Builds the step that forwards permitted requests to CouchDB and returns CouchDB's answers.
 import { type RequestHandler } from 'express';
-import { callerOf, contextOf, known } from '../context.ts';
+import { callerOf, contextOf, known, permitted } from '../context.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { RunningExchanges } from '../revocation/running-exchanges.ts';
@@ -57,11 +57,10 @@ function forwardToCouch(services: ExchangeServices): RequestHandler {
   const heartbeats = new Heartbeats();
   return function forwardToCouchStep(req, res, next) {
     const context = contextOf(req);
-    const decision = known(context.decision, 'decision');
-    if (!decision.allow) throw new Error('a refused request reached forwarding');
+    const { endpoint } = permitted(context);
     const { path, query } = known(context.target, 'target');
-    if (query !== '' && hasFeed(decision.endpoint.pool, path))
+    if (query !== '' && hasFeed(endpoint.pool, path))
       heartbeats.admit(query, quotaKeyOf(callerOf(context)), res);
-    new Exchange(services, req, res, next, context, decision).start();
+    new Exchange(services, res, next).start();
   };
 }

@@ -66,13 +66,14 @@ export class OutgoingRequest {
     // Authorize reads and decodes such a body; CouchDB would inflate it without a limit (H20).
     if (this.body.kind === 'stream' && !isAttachment && isEncoded(req))
       throw new Error('an encoded body was not decoded');
+    const hasBody = this.body.kind !== 'none';
+    const isWholeAnswer = mayBeWhole(decision.endpoint.body, target.query, this.body);
     this.plan = planConnection(
       decision.endpoint.pool,
-      target.path,
+      target,
       context.guardedBody === undefined ? headers['content-type'] : GUARDED_TYPE,
-      this.body.kind !== 'none',
-      target.query,
-      mayBeWhole(decision.endpoint.body, target.query, this.body),
+      hasBody,
+      isWholeAnswer,
     );
     this.caller = isWhole(this.plan.queue) ? sharedKeyOf(caller) : quotaKeyOf(caller);
     this.#headers = requestHeaders(

@@ -1,12 +1,19 @@
 // Sends the body of a request to CouchDB: bytes at once, or a stream with back-pressure.
-import { type ClientRequest, type IncomingMessage } from 'node:http';
+import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type BodyMeter } from '../body/json-meter.ts';
 import { internalIdRefused, type InternalIdScan } from '../body/stream-scan.ts';
 import { contextOf } from '../context.ts';
 import { type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
-import { type BodyRefusalListener } from './carrier.ts';
 import { type RequestBody } from './request-headers.ts';
+
+/** The exchange whose body is sent. */
+export interface SendingExchange {
+  readonly request: { readonly body: RequestBody };
+  readonly res: ServerResponse;
+  /** Called with the refusal of a body. CouchDB has not acted on the body: it waits for its end. */
+  refuse(error: HttpError): void;
+}
 
 /** The body of one request. Several attempts may send it until the first byte of a stream was sent. */
 export class OutgoingBody {
@@ -18,7 +25,7 @@ export class OutgoingBody {
   readonly #scan: InternalIdScan | undefined;
   /** For a body that CouchDB parses or unpacks. */
   readonly #meter: BodyMeter | undefined;
-  readonly #listener: BodyRefusalListener;
+  readonly #exchange: SendingExchange;
   #upstream: ClientRequest | undefined;
   #sent = 0;
   /** True while a chunk waits for the meter. It is not sent, and no other is read. */
@@ -31,19 +38,17 @@ export class OutgoingBody {
   consumed = false;
 
   constructor(
-    body: RequestBody,
-    req: IncomingMessage,
+    exchange: SendingExchange,
     limitBytes: number,
     scan: InternalIdScan | undefined,
     meter: BodyMeter | undefined,
-    listener: BodyRefusalListener,
   ) {
-    this.#body = body;
-    this.#req = req;
+    this.#exchange = exchange;
+    this.#body = exchange.request.body;
+    this.#req = exchange.res.req;
     this.#limitBytes = limitBytes;
     this.#scan = scan;
     this.#meter = meter;
-    this.#listener = listener;
   }
 
   /** Sends the body to `upstream`, and ends it. */
@@ -82,11 +87,11 @@ export class OutgoingBody {
     this.#sent += chunk.length;
     // A stated length was compared before; only a chunked body can turn out too large.
     if (this.#sent > this.#limitBytes) {
-      this.#listener.refuse(new TooLarge());
+      this.#exchange.refuse(new TooLarge());
       return;
     }
     if (this.#scan?.containsInternalId(chunk) === true) {
-      this.#listener.refuse(internalIdRefused());
+      this.#exchange.refuse(internalIdRefused());
       return;
     }
     const refusal = this.#meter?.add(chunk);
@@ -96,7 +101,7 @@ export class OutgoingBody {
 
   /** Sends the chunk, or refuses the body because of it. */
   #send(chunk: Buffer, refusal: HttpError | undefined): void {
-    if (refusal !== undefined) this.#listener.refuse(refusal);
+    if (refusal !== undefined) this.#exchange.refuse(refusal);
     else if (this.#upstream?.write(chunk) === false) this.#req.pause();
   }
 

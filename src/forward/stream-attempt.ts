@@ -21,6 +21,14 @@ export interface StreamServices {
   readonly multipartTimeoutMs: number;
 }
 
+/** The exchange that the attempt is made for. Another attempt may have another plan and another node. */
+export interface StreamedExchange extends AttemptEvents {
+  readonly request: OutgoingRequest;
+  readonly plan: ConnectionPlan;
+  readonly node: CouchNode;
+  readonly res: ServerResponse;
+}
+
 /** One attempt, and the request object that http-proxy sees. */
 export class StreamAttempt implements Attempt, ProxiedRequest {
   readonly method: string;
@@ -31,40 +39,33 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
   readonly #request: OutgoingRequest;
   readonly #services: StreamServices;
   readonly #body: OutgoingBody;
-  readonly #events: AttemptEvents;
+  readonly #exchange: StreamedExchange;
   readonly #plan: ConnectionPlan;
   #upstream: ClientRequest | undefined;
   #settled = false;
   #holdsSlot = true;
   #timer: NodeJS.Timeout | undefined;
 
-  /** The caller has acquired a slot of `node`; the attempt releases it when CouchDB's work for it ends. */
-  constructor(
-    services: StreamServices,
-    request: OutgoingRequest,
-    body: OutgoingBody,
-    plan: ConnectionPlan,
-    node: CouchNode,
-    socket: Socket,
-    events: AttemptEvents,
-  ) {
+  /** The exchange holds a slot of its node; the attempt releases it when CouchDB's work for it ends. */
+  constructor(services: StreamServices, exchange: StreamedExchange, body: OutgoingBody) {
+    const { request } = exchange;
     this.method = request.method;
     this.url = request.url;
-    this.socket = socket;
-    this.node = node;
+    this.socket = exchange.res.req.socket;
+    this.node = exchange.node;
     this.#request = request;
     this.#services = services;
     this.#body = body;
-    this.#plan = plan;
-    this.#events = events;
+    this.#plan = exchange.plan;
+    this.#exchange = exchange;
   }
 
   /** Sends the request. Throws Node's error for a header that cannot be sent, after releasing the slot. */
-  send(res: ServerResponse): void {
+  send(): void {
     try {
       this.headers = this.#request.headersFor(this.node);
       this.headers['host'] = this.#request.hostFor(this.node);
-      this.#services.proxy.send(this, res, this.node.upstreams[this.#plan.pool]);
+      this.#services.proxy.send(this, this.#exchange.res, this.node.upstreams[this.#plan.pool]);
     } catch (thrown) {
       this.destroy();
       throw thrown;
@@ -94,7 +95,7 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
     if (this.#settled || this.#upstream === undefined) answer.destroy();
     else {
       this.#settled = true;
-      this.#events.answered(new StreamAnswer(answer, this.#upstream, this.#request.hostFor(this.node)));
+      this.#exchange.answered(new StreamAnswer(answer, this.#upstream, this.#request.hostFor(this.node)));
     }
   }
 
@@ -104,7 +105,7 @@ export class StreamAttempt implements Attempt, ProxiedRequest {
     this.#settled = true;
     this.#release();
     const { socket = null, reusedSocket = false } = this.#upstream ?? {};
-    this.#events.attemptFailed({ error, connected: isEstablished(socket), reused: reusedSocket });
+    this.#exchange.attemptFailed({ error, connected: isEstablished(socket), reused: reusedSocket });
   }
 
   finish(): void {

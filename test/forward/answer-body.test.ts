@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { type ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { AnswerBody, type AnswerListener, type BodyServices } from '../../src/forward/answer-body.ts';
+import { AnswerBody, type AnsweredExchange, type BodyServices } from '../../src/forward/answer-body.ts';
 import { type NodeAnswer } from '../../src/forward/carrier.ts';
-import { type CouchNode } from '../../src/forward/node.ts';
 
 const ENDS: readonly (readonly [string, (body: AnswerBody) => void])[] = [
   ['the delay ends', (body) => body.flushBatch()],
@@ -23,24 +21,21 @@ function start(headersSent: boolean) {
     write: () => sent.push('chunk'),
     end: () => void sent.push('end'),
   };
-  const listener = { isOver: false, truncated: () => undefined };
+  const exchange = { queue: 'short', res, isOver: false, truncated: () => undefined };
   const body = new AnswerBody(
     {} as BodyServices,
     {} as NodeAnswer,
-    {} as unknown as CouchNode,
-    'short',
-    res as unknown as ServerResponse,
-    listener as unknown as AnswerListener,
+    exchange as unknown as AnsweredExchange,
     NaN,
   );
-  return { body, listener, sent };
+  return { body, exchange, sent };
 }
 
 for (const [name, happens] of ENDS) {
   test(`nothing of an answer is sent after its exchange was ended, by a revocation – ${name}`, () => {
-    const { body, listener, sent } = start(false);
+    const { body, exchange, sent } = start(false);
     body.chunk(Buffer.from('{"rows":['));
-    listener.isOver = true;
+    exchange.isOver = true;
     happens(body);
     body.discardBatch();
     assert.deepEqual(sent, []);

@@ -29,21 +29,30 @@ describe('the way of a request', () => {
     ['feed', 'multipart/related', true, '?feed=longpoll', 'feed single-use'],
   ];
   it('is that of a feed also where a row stands for a whole system database', () => {
-    assert.deepEqual(planConnection('single-use', '/_users/_changes', undefined, false, '?feed=continuous'), {
-      queue: 'feed',
-      pool: 'single-use',
-    });
+    assert.deepEqual(
+      planConnection(
+        'single-use',
+        { path: '/_users/_changes', query: '?feed=continuous' },
+        undefined,
+        false,
+        false,
+      ),
+      {
+        queue: 'feed',
+        pool: 'single-use',
+      },
+    );
   });
   for (const [declared, type, hasBody, query, expected] of cases) {
     it(`${declared} with ${hasBody ? (type ?? 'a body') : 'no body'} ${query} goes ${expected}`, () => {
-      const { queue, pool } = planConnection(declared, '/db/x', type, hasBody, query);
+      const { queue, pool } = planConnection(declared, { path: '/db/x', query }, type, hasBody, false);
       assert.equal(`${queue} ${pool}`, expected);
     });
   }
 
   it('has a queue of its own if the answer may be held in memory as a whole', () => {
     const planned = (declared: PoolKind, query: string): string => {
-      const { queue, pool } = planConnection(declared, '/db/x', undefined, false, query, true);
+      const { queue, pool } = planConnection(declared, { path: '/db/x', query }, undefined, false, true);
       return `${queue} ${pool}`;
     };
     assert.equal(planned('pooled', ''), 'whole pooled');

@@ -1,10 +1,9 @@
 // H15: four keys that read slowly, but not too slowly, held all places for answers that CouchDB keeps in memory.
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
-import { type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
 import { afterEach, describe, it, mock } from 'node:test';
-import { AnswerBody, type AnswerListener, type BodyServices } from '../../src/forward/answer-body.ts';
+import { AnswerBody, type AnsweredExchange, type BodyServices } from '../../src/forward/answer-body.ts';
 import { type NodeAnswer } from '../../src/forward/carrier.ts';
 import { CouchNode } from '../../src/forward/node.ts';
 import { ReadingWatch } from '../../src/forward/reading-watch.ts';
@@ -48,12 +47,15 @@ function answer(node: CouchNode, bytes: number): readonly string[] {
       return false;
     },
   });
-  const listener = {
+  const exchange = {
+    node,
+    queue: 'whole',
+    res,
     caller: 'a',
     isOver: false,
     end: (reason: string) => {
       ended.push(reason);
-      listener.isOver = true;
+      exchange.isOver = true;
       node.limiter('whole').release('a');
     },
   };
@@ -63,10 +65,7 @@ function answer(node: CouchNode, bytes: number): readonly string[] {
   const body = new AnswerBody(
     { unreadMs: UNREAD_MS } as BodyServices,
     { pause: () => undefined, resume: next } as unknown as NodeAnswer,
-    node,
-    'whole',
-    res as unknown as ServerResponse,
-    listener as unknown as AnswerListener,
+    exchange as unknown as AnsweredExchange,
     NaN,
   );
   next();
