@@ -1,16 +1,22 @@
 // Builds the two connections to CouchDB: the nodes for forwarded requests, and the client for internal
 // requests.
+import { type OperationalLog } from './config/operational-log.ts';
+import { type Settings } from './config/settings.ts';
 import { createCouch, type CouchClient } from './couch/client.ts';
 import { checkNode } from './couch/node-check.ts';
 import { type TokenMinter } from './identity/token-minter.ts';
 import { Nodes } from './forward/nodes.ts';
-import { type ServiceInputs } from './services.ts';
+
+interface CouchInputs {
+  readonly settings: Settings;
+  readonly log: OperationalLog;
+}
 
 /**
  * Builds the pool of nodes. `check` replaces the health check in tests; `ca` = PEM of the CA of https nodes.
  */
 export function openNodes(
-  { settings, nodeUrls, log }: ServiceInputs,
+  { settings, nodeUrls, log }: CouchInputs & { readonly nodeUrls: readonly string[] },
   tokens: TokenMinter,
   ca: string | undefined,
   check: ((url: string) => Promise<void>) | undefined,
@@ -52,7 +58,7 @@ export function openNodes(
 
 /** Builds the client of internal requests. */
 export function openCouch(
-  { settings, log }: ServiceInputs,
+  { settings, log }: CouchInputs,
   tokens: TokenMinter,
   nodes: Nodes,
   ca: string | undefined,
