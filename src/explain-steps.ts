@@ -106,9 +106,9 @@ class StepExplainer implements Explainer {
     };
     const trace: TraceEntry[] = [];
     let refusal: HttpError | undefined;
-    for (const [step, handler, told] of this.#stepsOf(request, context, permissionsOf)) {
+    for (const [step, handler, describe] of this.#stepsOf(request, context, permissionsOf)) {
       refusal = await refusalBy(handler, exchange);
-      trace.push({ step, outcome: refusal === undefined ? told() : `refused: ${refusal.reason}` });
+      trace.push({ step, outcome: refusal === undefined ? describe() : `refused: ${refusal.reason}` });
       if (refusal !== undefined || exchange.res.writableEnded) break;
       if (step === 'authorize' && !isForwarded(context)) {
         trace.push({ step: nextStepOf(context), outcome: 'not run' });
@@ -126,12 +126,12 @@ class StepExplainer implements Explainer {
     return { ...decided, database: database ?? decided.database, sources, missing, revision, trace };
   }
 
-  /** The steps of src/app.ts, and how each is told when it passes the request on. */
+  /** The steps of src/app.ts, and how each is described when it passes the request on. */
   #stepsOf(
     request: ExplainedRequest,
     context: Context,
     permissionsOf: ReadPermissions,
-  ): readonly (readonly [name: string, handler: RequestHandler, told: () => string])[] {
+  ): readonly (readonly [name: string, handler: RequestHandler, describe: () => string])[] {
     const { address, origin, framing, target, classify } = this.#handlers;
     return [
       request.address === undefined

@@ -65,9 +65,9 @@ const BUS_WAIT_MS = 5000;
  * is not available.
  */
 export async function run(parameters: RunParameters): Promise<Running> {
-  const process = new ServingProcess(parameters);
-  await process.start();
-  return process;
+  const serving = new ServingProcess(parameters);
+  await serving.start();
+  return serving;
 }
 
 /** The parts of a serving process, and their start and end. */

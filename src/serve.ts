@@ -138,7 +138,7 @@ async function serveWithWorkers(start: Start, count: number): Promise<number> {
     cluster.setupPrimary({ args: [...process.argv.slice(2), `${EMBEDDED_OPTION}${embedded}`] });
   const drainMs = (settings.drainDelaySeconds + settings.drainTimeoutSeconds) * 1000;
   const workers = startWorkers({ count, drainMs, log: start.log });
-  await openMetrics(start, readWorkers(), () => readinessOf(workers, count));
+  await openMetrics(start, readWorkers(), () => combinedReadiness(workers, count));
   void workers.serving.then(async () => {
     const [addresses] = await workers.request('addresses');
     const [known] = await workers.request('has keys');
@@ -164,7 +164,7 @@ function showWelcome(
 }
 
 /** Combines the readiness of all workers: one ready worker is enough. */
-async function readinessOf(workers: WorkerPool, count: number): Promise<Readiness> {
+async function combinedReadiness(workers: WorkerPool, count: number): Promise<Readiness> {
   const answers = (await workers.request('readiness')) as readonly Readiness[];
   const ready = answers.filter((answer) => answer.ready);
   return {
@@ -195,10 +195,9 @@ async function openMetrics(
   readiness: () => Readiness | Promise<Readiness>,
 ): Promise<void> {
   const { settings, sourceOf } = start.configuration;
-  const source = sourceOf.get('metrics_listen') ?? 'default';
   const server = await openMetricsServer({
     address: settings.metricsListen,
-    chosen: source !== 'default',
+    chosen: sourceOf.has('metrics_listen'),
     metrics,
     readiness,
     log: start.log,

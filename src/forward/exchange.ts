@@ -177,7 +177,7 @@ export class Exchange
     upstream.node = node.host;
     upstream.sentAt = performance.now();
     try {
-      if (this.plan.pool === 'pooled' && this.request.isShort) this.#sendKept(node);
+      if (this.plan.pool === 'pooled' && this.request.mayUseKeptConnection) this.#sendKept(node);
       else this.#sendStream();
     } catch (thrown) {
       this.fail(thrown);

@@ -13,7 +13,7 @@ import {
   bodyOf,
   type CouchHeaders,
   GUARDED_TYPE,
-  isForm,
+  isFormUpload,
   MAX_HEADER_LENGTH,
   refererForForm,
   type RequestBody,
@@ -111,9 +111,9 @@ export class OutgoingRequest {
    * and takes the name in the node's certificate from the Host header. It keeps the body until the answer is
    * complete, which takes too much memory for a read that goes on without its client (abandoned-read.ts).
    */
-  get isShort(): boolean {
-    const isTaken = this.method === 'HEAD' || this.#publicHost !== undefined || isWhole(this.plan.queue);
-    return this.body.kind !== 'stream' && !isTaken;
+  get mayUseKeptConnection(): boolean {
+    const needsProxy = this.method === 'HEAD' || this.#publicHost !== undefined || isWhole(this.plan.queue);
+    return this.body.kind !== 'stream' && !needsProxy;
   }
 
   /** The headers for one node without Host, with a token that is still valid when the node receives it. */
@@ -121,7 +121,7 @@ export class OutgoingRequest {
     const headers = this.#headers;
     const token = this.#tokens.tokenFor(this.#principal, this.#decision, this.#database);
     if (token !== undefined) headers['authorization'] = bearer(token);
-    if (isForm(this.#req.headers) || this.#decision.endpoint.id.endsWith('-post-form')) {
+    if (isFormUpload(this.#req.headers) || this.#decision.endpoint.id.endsWith('-post-form')) {
       const referer = refererForForm(this.#req.headers, this.hostFor(node));
       if (referer === undefined) delete headers['referer'];
       else headers['referer'] = referer;

@@ -102,6 +102,6 @@ export function refererForForm(headers: IncomingHttpHeaders, sentHost: string): 
 }
 
 /** True for form uploads: CouchDB checks Referer for this type only. */
-export function isForm(headers: IncomingHttpHeaders): boolean {
+export function isFormUpload(headers: IncomingHttpHeaders): boolean {
   return headers['content-type']?.toLowerCase().startsWith('multipart/form-data') === true;
 }
