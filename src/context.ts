@@ -161,6 +161,11 @@ export interface PageHeaders {
   readonly dashboard: readonly string[];
 }
 
+/** Without a log, a fault must not pass in silence. */
+function rethrow(thrown: unknown): never {
+  throw thrown;
+}
+
 const NO_PAGE_HEADERS: PageHeaders = Object.freeze({ couchdb: [], dashboard: [] });
 
 export class Context {
@@ -198,6 +203,8 @@ export class Context {
     answeredAt: undefined,
   };
   readonly outcome = new Outcome();
+  /** Writes what a listener of the response throws to the operational log (audit/record). */
+  reportFault: (thrown: unknown, requestId: string) => void = rethrow;
 
   /** Called before the first byte of the body is read. A refusal before it saves the client the upload. */
   wantBody(): void {

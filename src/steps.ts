@@ -100,7 +100,12 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
   } = services;
   const { storeDatabase, inspectLimitBytes } = settings;
   return {
-    recordRequest: recordRequest({ accessLog, metrics, lateLines: services.lateLines }),
+    recordRequest: recordRequest({
+      accessLog,
+      metrics,
+      lateLines: services.lateLines,
+      report: (error, id) => log.error({ err: error, id }, 'fault after an answer'),
+    }),
     refuseUnknownAddress: refuseUnknownAddress(live, warnOfGateway(log)),
     applyOriginRules: applyOriginRules(live, settings),
     refuseAmbiguousFraming: refuseAmbiguousFraming(settings),

@@ -56,6 +56,24 @@ export function accessLine(parts: LineParts): string {
   return `${line}${connection.tlsFields}${changeFields(context, req)}}\n`;
 }
 
+/** The line of a request for which `accessLine` throws: what needs none of the functions above. */
+export function shortLine({ context, req, status, connection }: LineParts): string {
+  const { client, identified, operation, decision } = context;
+  const line = {
+    time: now(),
+    id: context.id,
+    clientIp: client?.ip ?? connection.ip,
+    httpMethod: req.method,
+    principal: identified?.principal.name,
+    operation: operation?.endpoint.id,
+    decision: decision?.allow === true ? 'allow' : 'deny',
+    rule: decision?.rule ?? 'undecided',
+    statusCode: status,
+    failure: 'The line of this request cannot be built; the operational log says why.',
+  };
+  return `${withoutControls(JSON.stringify(line))}\n`;
+}
+
 function clientFields({ ip, port }: ClientAddress): string {
   return `,"clientIp":${quote(ip)},"clientPort":${port}`;
 }

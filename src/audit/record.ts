@@ -7,7 +7,7 @@ import { Unavailable } from '../http-errors.ts';
 import { type AccessLog } from './access-log.ts';
 import { connectionOf } from './connection.ts';
 import { type LateLines } from './late-lines.ts';
-import { accessLine } from './line.ts';
+import { accessLine, type LineParts, shortLine } from './line.ts';
 import { terminationState } from './outcome.ts';
 import { isRequestId, requestIdMaker } from './request-id.ts';
 import { type RequestMetrics } from './request-metrics.ts';
@@ -16,13 +16,15 @@ export interface RecordParameters {
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly lateLines: LateLines;
+  /** Called with what is thrown after the answer, for the operational log. */
+  readonly report: (thrown: unknown, requestId: string) => void;
 }
 
 /**
  * The first step. Uses the client's X-Couch-Request-ID or creates one, and sends it with every answer. If the
  * log must be complete and cannot be written, answers 503: no request may run without a line.
  */
-export function recordRequest({ accessLog, metrics, lateLines }: RecordParameters): RequestHandler {
+export function recordRequest({ accessLog, metrics, lateLines, report }: RecordParameters): RequestHandler {
   const makeId = requestIdMaker();
 
   /**
@@ -46,8 +48,20 @@ export function recordRequest({ accessLog, metrics, lateLines }: RecordParameter
     connection.lastBytesWritten = written;
     const termination = terminationState(context, req, this);
     const parts = { context, req, status, termination, connection, bytesRead, bytesUploaded, endedAt };
-    if (this.writableFinished || context.answering === undefined) accessLog.write(accessLine(parts));
-    else lateLines.add(context.answering, () => accessLog.write(accessLine(parts)));
+    if (this.writableFinished || context.answering === undefined) writeLine(parts);
+    else lateLines.add(context.answering, () => writeLine(parts));
+  }
+
+  /** A request whose line cannot be built has a short one: a request without a line would not be audited. */
+  function writeLine(parts: LineParts): void {
+    let line: string;
+    try {
+      line = accessLine(parts);
+    } catch (thrown) {
+      report(thrown, parts.context.id);
+      line = shortLine(parts);
+    }
+    accessLog.write(line);
   }
 
   return function recordRequestStep(req, res, next) {
@@ -55,6 +69,7 @@ export function recordRequest({ accessLog, metrics, lateLines }: RecordParameter
     const given = req.headers['x-couch-request-id'];
     context.id = isRequestId(given) ? given : makeId();
     context.answerHeaders.push('X-Couch-Request-ID', context.id);
+    context.reportFault = report;
     connectionOf(req.socket);
     metrics.requestStarted();
     onClosed(res, finishRecord);

@@ -2,7 +2,7 @@
 import { type Decision, type Denied } from '../context.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
-import { type Blocked, type Endpoint, type Privilege } from '../catalogue/endpoint.ts';
+import { type Blocked, type Endpoint, type Permit, type Privilege } from '../catalogue/endpoint.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
 import { monitorPrivilege } from '../catalogue/monitor.ts';
 import { runsValidation, runsWithRequest } from '../catalogue/functions.ts';
@@ -34,6 +34,9 @@ const SECURITY_ENDPOINTS = new Set([
   'legacy-set-permissions',
 ]);
 
+/** Kinds of permit that open an endpoint to somebody. */
+const OPEN: readonly string[] = ['public', 'authenticated', 'roles'] satisfies Permit['kind'][];
+
 /**
  * Decides `operation` for `principal`. `permissions` are those of `operation.database`; undefined = it does
  * not exist or does not matter. `ids` are the kinds of document ids in the body; undefined = the body has not
@@ -50,6 +53,7 @@ export function decide(
 ): Decision {
   const { permit } = operation.endpoint;
   if (permit.kind === 'blocked') return refuseClosed(principal, permit, permissions, prefix);
+  if (!OPEN.includes(permit.kind)) return refuse(principal, CLOSED, 'blocked');
   if (ids !== undefined && (ids & INTERNAL) !== 0) return refuse(principal, CLOSED, 'blocked');
   if (permit.kind === 'public')
     return allow(operation.endpoint, operation.endpoint.privilege, NO_ROLES, 'public');

@@ -2,15 +2,25 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
+import { LateLines } from '../../src/audit/late-lines.ts';
 import { describePermit } from '../../src/audit/line.ts';
+import { parseLogLine } from '../../src/audit/line-filter.ts';
+import { recordRequest } from '../../src/audit/record.ts';
+import { RequestMetrics } from '../../src/audit/request-metrics.ts';
 import { decide } from '../../src/authorize/decide.ts';
-import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
-import { METHODS } from '../../src/catalogue/endpoint.ts';
+import { endpoint, ENDPOINTS } from '../../src/catalogue/catalogue.ts';
+import { type Endpoint, METHODS } from '../../src/catalogue/endpoint.ts';
+import { type Operation } from '../../src/catalogue/operation.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { tokensOf, type Token } from '../../src/classify/pattern.ts';
+import { onClosed } from '../../src/closed-response.ts';
+import { contextOf } from '../../src/context.ts';
 import { NOBODY } from '../../src/principal/principal.ts';
+import { memoryAccessLog } from '../support/memory-access-log.ts';
 import { CALLER_HEADER, EXCHANGE_HEADER, startPolicyFront } from '../support/policy-front.ts';
 import { testSettings } from '../support/settings.ts';
+import { serveSteps } from '../support/steps-server.ts';
+import { until } from '../support/until.ts';
 
 const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 
@@ -65,6 +75,59 @@ describe('a name that every object inherits (H7)', () => {
       assert.deepEqual([front.failures, front.takeAll()], [[], []]);
     } finally {
       await front.close();
+    }
+  });
+});
+
+describe('a fault of Couchgate in a request (H7)', () => {
+  /** A permit of an unknown kind, as the prototype of objects once was. */
+  const unknown = { ...endpoint('all-docs'), permit: {} } as unknown as Endpoint;
+
+  it('opens no endpoint – a permit of an unknown kind, also to the owner', () => {
+    const operation = {
+      endpoint: unknown,
+      alternatives: [],
+      decidedByBody: undefined,
+      database: 'x',
+      documentId: undefined,
+    };
+    for (const principal of [NOBODY, { kind: 'owner', name: 'admin', roles: [] } as const])
+      assert.equal(decide(principal, operation, undefined, undefined).allow, false);
+  });
+
+  it('ends no process at the end of the response, and the request has a line', async () => {
+    const accessLog = memoryAccessLog();
+    const faults: unknown[] = [];
+    const fault = new Error('broken');
+    let isReleased = false;
+    const server = await serveSteps([
+      recordRequest({
+        accessLog,
+        metrics: new RequestMetrics(),
+        lateLines: new LateLines(),
+        report: (thrown, id) => faults.push(thrown, id),
+      }),
+      (req, res) => {
+        const operation = { endpoint: unknown, database: 'x' } as unknown as Operation;
+        contextOf(req).operation = operation;
+        onClosed(res, () => {
+          throw fault;
+        });
+        onClosed(res, () => (isReleased = true));
+        res.end();
+      },
+    ]);
+    try {
+      const id = (await fetch(server.url)).headers.get('x-couch-request-id');
+      await until(() => isReleased);
+      assert.equal(faults.length, 4);
+      assert.deepEqual(faults.slice(1), [id, fault, id]);
+      const [line = '', ...others] = accessLog.lines;
+      const { statusCode, decision, operation, failure } = parseLogLine(line) ?? {};
+      assert.deepEqual([others, statusCode, decision, operation], [[], 200, 'deny', 'all-docs']);
+      assert.match(String(failure), /cannot be built/);
+    } finally {
+      server.close();
     }
   });
 });

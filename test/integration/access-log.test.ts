@@ -47,14 +47,13 @@ async function serve(
   step: RequestHandler = (_req, res) => void res.end('ok'),
 ): Promise<{ url: string; metrics: RequestMetrics }> {
   const metrics = new RequestMetrics();
-  const app = express().use(recordRequest({ accessLog, metrics, lateLines: new LateLines() }), step, ((
-    thrown,
-    req,
-    res,
-    _next,
-  ) => {
-    sendError(req, res, asHttpError(thrown));
-  }) as express.ErrorRequestHandler);
+  const app = express().use(
+    recordRequest({ accessLog, metrics, lateLines: new LateLines(), report: assert.ifError }),
+    step,
+    ((thrown, req, res, _next) => {
+      sendError(req, res, asHttpError(thrown));
+    }) as express.ErrorRequestHandler,
+  );
   const listeners = createListeners({ app, settings: testSettings(), log: rememberingLog() });
   const [url = ''] = await listeners.open();
   closers.push(() => {
