@@ -11,7 +11,7 @@ import { networkOf } from '../principal/caller.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type CredentialVersions } from './credential-versions.ts';
 import { DECOY_NAME } from './decoy-user.ts';
-import { describeRefusedLogin, EXPIRED, type RefusedLogin } from './refused-login.ts';
+import { describeRefusedLogin, type RefusalCause, type RefusedLogin } from './refused-login.ts';
 import { type UserCheck } from './user-check.ts';
 
 /** `version` identifies the password of a key; it is empty for users and owners. */
@@ -58,8 +58,19 @@ export interface CredentialCheckOptions {
   readonly wait?: (milliseconds: number) => Promise<unknown>;
 }
 
-/** Reason for an unknown name and for a wrong password. Source: CouchDB, couch_httpd_auth.erl. */
-const WRONG = 'Name or password is incorrect.';
+/** A refusal before it becomes an answer. A lock is thrown instead, because its error has `Retry-After`. */
+interface Failed {
+  readonly outcome: 'failed';
+  readonly cause: Exclude<RefusalCause, 'locked'>;
+}
+
+/** What the client is told. For an unknown name as for a wrong password: CouchDB, couch_httpd_auth.erl. */
+const REASONS: Readonly<Record<Failed['cause'], string>> = {
+  wrong: 'Name or password is incorrect.',
+  expired: 'This API key has expired.',
+};
+const WRONG: Failed = Object.freeze({ outcome: 'failed', cause: 'wrong' });
+const EXPIRED: Failed = Object.freeze({ outcome: 'failed', cause: 'expired' });
 /** Reserved names, which no principal with credentials can have. */
 const RESERVED_NAMES = new Set(['', 'nobody', DECOY_NAME]);
 /** Time between two checks of cached credentials that CouchDB cannot check at present. */
@@ -135,21 +146,21 @@ class Checker implements CredentialCheck {
         ? await this.#try(given, digest, ip)
         : await this.#tryWithinLimit(given, digest, ip);
       if (verdict.outcome === 'accepted') return verdict;
-      const refused = this.#described(given.name, verdict.error);
+      const refused = this.#refuse(given.name, verdict.cause, new Unauthorized(REASONS[verdict.cause]));
       await this.#delayRefusal(startedAt);
       return refused;
     } catch (error) {
       if (wasRight && (await this.#staysRight(known, given, error))) return known.verdict;
-      if (error instanceof TooManyRequests) return this.#described(given.name, error);
+      if (error instanceof TooManyRequests) return this.#refuse(given.name, 'locked', error);
       throw error;
     }
   }
 
-  #described(name: string, error: HttpError): Refused {
-    return { outcome: 'refused', error, login: describeRefusedLogin(name, error, this.#options) };
+  #refuse(name: string, cause: RefusalCause, error: HttpError): Refused {
+    return { outcome: 'refused', error, login: describeRefusedLogin(name, cause, this.#options) };
   }
 
-  async #tryWithinLimit(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Refused> {
+  async #tryWithinLimit(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Failed> {
     const leave = await this.#options.limit.enter(given.name, ip);
     try {
       return await this.#try(given, digest, ip);
@@ -159,26 +170,26 @@ class Checker implements CredentialCheck {
   }
 
   /** Counts a wrong password before it returns, so that the next attempt sees the count. */
-  async #try(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Refused> {
+  async #try(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Failed> {
     const verdict = await this.#verify(given, digest, ip);
-    if (verdict.outcome === 'refused' && verdict.error.reason === WRONG)
+    if (verdict.outcome === 'failed' && verdict.cause === 'wrong')
       await this.#options.limit.count(given.name, ip);
     return verdict;
   }
 
-  async #verify(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Refused> {
+  async #verify(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Failed> {
     const { cache, keys } = this.#options;
     const { name, password } = given;
     const drops = cache.drops;
     const key = RESERVED_NAMES.has(name)
       ? ({ outcome: 'wrong' } as const)
       : await keys.verify(name, password, networkOf(ip));
-    let verdict: Accepted | Refused;
+    let verdict: Accepted | Failed;
     if (key.outcome === 'accepted') verdict = accept({ kind: 'key', name }, key.version);
-    else if (key.outcome === 'expired') verdict = refuse(EXPIRED);
+    else if (key.outcome === 'expired') verdict = EXPIRED;
     else if (key.outcome === 'wrong') verdict = await this.#refuseLikeUser(given, ip);
     else verdict = await this.#verifyWithCouch(given, ip);
-    if (verdict.outcome === 'refused') cache.remove(digest);
+    if (verdict.outcome === 'failed') cache.remove(digest);
     // An invalidation during the check may concern this password.
     else if (cache.drops === drops) cache.store(digest, verdict, this.#now(), ip);
     return verdict;
@@ -188,10 +199,10 @@ class Checker implements CredentialCheck {
    * Refuses a key or a reserved name after the work that the check of a user costs (H23). If CouchDB cannot
    * do it, the answer is that for an unknown name.
    */
-  async #refuseLikeUser({ name, basic }: ParsedCredentials, ip: string): Promise<Refused> {
+  async #refuseLikeUser({ name, basic }: ParsedCredentials, ip: string): Promise<Failed> {
     const { outcome } = await this.#options.users.refuse(name, basic, ip);
     if (outcome === 'locked') throw new TooManyRequests(LOCKED, 300);
-    return refuse(WRONG);
+    return WRONG;
   }
 
   /**
@@ -201,17 +212,17 @@ class Checker implements CredentialCheck {
   async #verifyWithCouch(
     { name, password, basic }: ParsedCredentials,
     ip: string,
-  ): Promise<Accepted | Refused> {
+  ): Promise<Accepted | Failed> {
     const { cache, users, versions } = this.#options;
     const user = await users.check(name, basic, ip);
     if (user.outcome === 'locked') throw new TooManyRequests(LOCKED, 300);
     const isSettled = cache.isSettled(name);
     if (user.outcome === 'wrong') {
       // The name of a server admin is never a user's, even if a `_users` document has it.
-      if (isSettled || (await users.isOwnerName(name))) return refuse(WRONG);
+      if (isSettled || (await users.isOwnerName(name))) return WRONG;
     } else if (isSettled || user.principal.kind === 'owner') return accept(user.principal, '');
     const current = await versions.confirm('user', name, password);
-    return current === undefined ? refuse(WRONG) : accept(current.principal, '');
+    return current === undefined ? WRONG : accept(current.principal, '');
   }
 
   /** Delays a refusal to the next multiple of `refusalQuantumMs` since its start. */
@@ -247,8 +258,4 @@ class Checker implements CredentialCheck {
 
 function accept(principal: Principal, version: string): Accepted {
   return Object.freeze({ outcome: 'accepted', principal: Object.freeze(principal), version });
-}
-
-function refuse(reason: string): Refused {
-  return { outcome: 'refused', error: new Unauthorized(reason) };
 }

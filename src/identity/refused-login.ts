@@ -1,5 +1,4 @@
 // Describes a refused login for the access log. The client never gets any of it (H12, H23).
-import { type HttpError } from '../http-errors.ts';
 import { type KeyStore } from './api-key.ts';
 import { type UserCheck } from './user-check.ts';
 
@@ -12,6 +11,9 @@ export interface RefusedLogin {
   readonly reason: 'wrong password' | 'unknown name' | 'expired' | 'revoked' | 'locked' | 'session ended';
 }
 
+/** Why a login was refused. `wrong` stands for an unknown name too; it alone counts for the login limit. */
+export type RefusalCause = 'wrong' | 'expired' | 'locked';
+
 /** Brackets are in no name of a key, so no key looks like it. */
 export const UNKNOWN_NAME = '(unknown)';
 
@@ -21,22 +23,19 @@ export interface KnownNames {
 }
 
 /**
- * Describes the refusal of `name` with `error`. Uses memory only, so that no wait and no read depends on the
+ * Describes the refusal of `name`. Uses memory only, so that no wait and no read depends on the
  * name. During a lock, a name that this process has not checked yet therefore counts as unknown.
  */
 export function describeRefusedLogin(
   name: string,
-  error: HttpError,
+  cause: RefusalCause,
   { keys, users }: KnownNames,
 ): RefusedLogin {
   const key = keys.recall(name);
   const isKnown = key !== undefined || users.recall(name);
   const shown = isKnown ? name : UNKNOWN_NAME;
-  if (error.status === 429) return { name: shown, reason: 'locked' };
+  if (cause === 'locked') return { name: shown, reason: 'locked' };
   if (!isKnown) return { name: shown, reason: 'unknown name' };
   if (key === 'revoked') return { name, reason: 'revoked' };
-  return { name, reason: error.reason === EXPIRED ? 'expired' : 'wrong password' };
+  return { name, reason: cause === 'expired' ? 'expired' : 'wrong password' };
 }
-
-/** The reason that the client gets for the correct password of an expired key. */
-export const EXPIRED = 'This API key has expired.';
