@@ -13,6 +13,7 @@ import { UsageError } from '../setup/arguments.ts';
 import { type Command, type CommandIo } from './command.ts';
 import { linesOf } from './log-lines.ts';
 import { parseOptions, type Parsed } from './parse-options.ts';
+import { printable } from './terminal.ts';
 
 export const AUDIT_USAGE = `Usage: couchgate audit [options] [file ...]
 Reads access logs (also .gz) or standard input, and prints the lines that match all options:
@@ -109,11 +110,7 @@ function short(line: LogLine): string {
   const word = (field: string): string => {
     const value = line[field];
     // A name may contain terminal control sequences. They stay escaped, as in the JSON of the log.
-    return typeof value === 'string'
-      ? JSON.stringify(value)
-          .slice(1, -1)
-          .replace(/[\u007f-\u009f\u2028\u2029]/g, '?')
-      : '-';
+    return typeof value === 'string' ? printable(JSON.stringify(value).slice(1, -1)) : '-';
   };
   const status = typeof line['statusCode'] === 'number' ? line['statusCode'] : '-';
   const caller =

@@ -1,13 +1,11 @@
 // Makes text that others wrote harmless for a terminal. A document, a repository, a log or an answer can
 // contain control sequences, which move the cursor, hide lines or fake them (H37).
+import { jsonEscapeOf, TERMINAL_CONTROLS } from '../json/terminal-controls.ts';
 import { type CommandIo, type Output } from './command.ts';
 
-/* eslint-disable no-control-regex */
-/** C0 and C1 controls, separators of lines, and the controls of writing direction. */
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+const CONTROLS = new RegExp(String.raw`[\u0000-\u001f${TERMINAL_CONTROLS}]`, 'g');
 /** The same without line feed and tab. */
-const CONTROLS_OF_OUTPUT = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
-/* eslint-enable no-control-regex */
+const CONTROLS_OF_OUTPUT = new RegExp(String.raw`[\u0000-\u0008\u000b-\u001f${TERMINAL_CONTROLS}]`, 'g');
 
 /** Returns a text of another as a part of one line. */
 export function printable(text: string): string {
@@ -19,10 +17,7 @@ export function printable(text: string): string {
  * string the value stays the same.
  */
 export function withoutControls(output: string): string {
-  return output.replace(
-    CONTROLS_OF_OUTPUT,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return output.replace(CONTROLS_OF_OUTPUT, jsonEscapeOf);
 }
 
 /**

@@ -15,9 +15,9 @@ import { newSnapshotId, writeBox, writeSnapshot, type Snapshot } from '../../src
 import { runCommand } from '../../src/cli/commands.ts';
 
 /** Clears the screen, goes up, begins lines of its own, and turns the writing direction. */
-const HOSTILE = 'x\u001b[2J\u009b1A\u007f\r\nFORGED line\u0085\u2028FORGED\u202e';
+const HOSTILE = 'x\u001b[2J\u009b1A\u007f\r\nFORGED line\u0085\u2028FORGED\u202e\u061c\u200e\u200f';
 /* eslint-disable no-control-regex */
-const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
+const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 const ROOT = join(import.meta.dirname, '../..');
 const FOLDER = mkdtempSync(join(tmpdir(), 'couchgate-h37-'));
 const FILES = mkdtempSync(join(FOLDER, 'files-'));
