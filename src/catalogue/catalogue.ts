@@ -114,7 +114,7 @@ const DATABASE = [
   ['search-cleanup', 'POST', '/{db}/_search_cleanup[/{anything*}]', '_admin', 'member', 'couchdb', 'pooled', 'administer', 'api/database/cleanup.html'],
   ['nouveau-cleanup', 'POST', '/{db}/_nouveau_cleanup[/{anything*}]', '_admin', 'member', 'couchdb', 'pooled', 'administer', 'api/database/cleanup.html'],
   ['temp-view', '*', '/{db}/_temp_view[/{anything*}]', '_reader', 'member', 'couchgate', 'pooled', 'read', 'whatsnew/2.0.html'],
-  ['shards', 'GET HEAD', '/{db}/_shards[/{doc_id}]', '_shards', 'member', 'couchdb', 'pooled', 'read', 'api/database/shard.html'],
+  ['shards', 'GET HEAD', '/{db}/_shards[/{document}]', '_shards', 'member', 'couchdb', 'pooled', 'read', 'api/database/shard.html'],
   ['sync-shards', 'POST', '/{db}/_sync_shards', 'server_admin', 'server_admin', 'couchdb', 'pooled', 'administer', 'api/database/shard.html'],
   ['find', 'POST', '/{db}/_find[/{anything*}]', '_reader _design', 'member', 'couchdb', 'pooled', 'read', 'api/database/find.html'],
   ['explain', 'POST', '/{db}/_explain[/{anything*}]', '_reader _design', 'member', 'couchdb', 'pooled', 'read', 'api/database/find.html'],

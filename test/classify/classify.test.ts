@@ -138,6 +138,7 @@ const ROWS: Readonly<Record<string, string>> = {
   'DELETE /db/_partition/p/_index/_design/d/json/n': 'partition-index-delete',
   'DELETE /db/_index/d/json/n': 'index-delete',
   'DELETE /db/_index/_design%2Fd/json/n': 'index-delete',
+  'GET /db/_shards/_design%2Fd': 'shards',
   'GET /db/_partition/p/_design/d/_foo': 'partition-ddoc-attachment',
   'GET /db/_partition/p/_design/d/foo': 'db-unknown-underscore',
   'GET /db/_local/x': 'local-get',
