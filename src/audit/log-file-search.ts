@@ -150,7 +150,8 @@ class BackwardReader {
     const mayFit = this.#needles.every((needle) => bytes.includes(needle, first));
     let end = bytes.length;
     while (mayFit && end > first) {
-      const feed = bytes.lastIndexOf(LINE_FEED, end - 2);
+      // A negative offset would count from the end of the buffer: an empty first line has no line before it.
+      const feed = end < 2 ? -1 : bytes.lastIndexOf(LINE_FEED, end - 2);
       const from = Math.max(feed + 1, first);
       this.#take(bytes.subarray(from, end));
       end = from;

@@ -58,6 +58,15 @@ describe('H35: a reader of the access log', () => {
     });
   const idsIn = ({ lines }: Found): readonly unknown[] => lines.map((line) => line['id']);
 
+  it('takes an empty first line for no line', async () => {
+    await writeFile(join(folder, 'emptied.log'), `\n${linesOf(2)}`);
+    for (const conditions of [{}, { since: '2020-01-01' }, { without: 'nobody' }]) {
+      const found = await search('emptied.log', conditions);
+      assert.deepEqual([idsIn(found), found.next], [['id-1', 'id-0'], undefined]);
+    }
+    assert.deepEqual(idsIn(await search('emptied.log', { decision: 'deny' })), []);
+  });
+
   it('finds every line once, the newest first, over chunks of all lengths', async () => {
     const wide = Array.from({ length: 900 }, (_, at) =>
       lineOf(at, { userAgent: 'é'.repeat((at * 37) % 700) }),
