@@ -25,6 +25,8 @@ export interface ReplicationHosts {
    * causes. Throws BadRequest for too many names, and TooBusy if too many lookups wait.
    */
   check(url: URL, field: string): Promise<void>;
+  /** Throws Unavailable if the client has left. */
+  requireClient(): void;
 }
 
 export interface HostRules {
@@ -65,7 +67,7 @@ export function createReplicationHosts(rules: HostRules): (asking: Asking) => Re
       .filter((name) => name !== ''),
   );
 
-  async function mayReach(url: URL, lookUp: Resolve): Promise<boolean> {
+  async function mayReach(url: URL, lookUp: Resolve, addressesOf: AddressesOf): Promise<boolean> {
     const isNamed = named.has(hostOf(url));
     const addresses = await lookUp(hostOf(url));
     if (addresses.length === 0 || (!isNamed && !addresses.every(isPublicAddress))) return false;
@@ -75,18 +77,18 @@ export function createReplicationHosts(rules: HostRules): (asking: Asking) => Re
     return !addresses.map(plain).some((address) => nodeAddresses.has(address));
   }
 
-  async function addressesOf(node: URL): Promise<readonly string[]> {
-    // If the name of a node cannot be resolved, the addresses cannot be compared, and the job is refused.
-    return (await resolve(hostOf(node))).map(plain);
-  }
-
   return (asking) => {
-    const lookUp = lookUpOnce(resolve, limiter, asking);
+    const requireClient = (): void => {
+      if (asking.hasLeft()) throw new Unavailable('The client has left.');
+    };
+    const lookUp = lookUpOnce(resolve, limiter, asking.caller, requireClient);
+    const addressesOf = nodeAddressesOnce(resolve);
     return {
+      requireClient,
       isPublic: (url) => url.origin === publicOrigin,
       async check(url, field) {
         if (url.origin === publicOrigin) return;
-        const allowed = await mayReach(url, lookUp).catch((error: unknown) => {
+        const allowed = await mayReach(url, lookUp, addressesOf).catch((error: unknown) => {
           if (error instanceof HttpError) throw error;
           return false;
         });
@@ -100,8 +102,29 @@ export function createReplicationHosts(rules: HostRules): (asking: Asking) => Re
   };
 }
 
+type AddressesOf = (node: URL) => Promise<readonly string[]>;
+
+/**
+ * Looks up each node once for the request. If the name of a node cannot be resolved, the addresses cannot be
+ * compared, and the job is refused.
+ */
+function nodeAddressesOnce(resolve: Resolve): AddressesOf {
+  const found = new Map<string, Promise<readonly string[]>>();
+  return async (node) => {
+    const host = hostOf(node);
+    const addresses = found.get(host) ?? resolve(host);
+    found.set(host, addresses);
+    return (await addresses).map(plain);
+  };
+}
+
 /** Looks up each name once for the request. Addresses need no lookup. */
-function lookUpOnce(resolve: Resolve, limiter: InternalReadLimiter, { caller, hasLeft }: Asking): Resolve {
+function lookUpOnce(
+  resolve: Resolve,
+  limiter: InternalReadLimiter,
+  caller: string,
+  requireClient: () => void,
+): Resolve {
   const found = new Map<string, Promise<readonly string[]>>();
   return (name) => {
     if (ipaddr.isValid(name)) return Promise.resolve([name]);
@@ -110,7 +133,7 @@ function lookUpOnce(resolve: Resolve, limiter: InternalReadLimiter, { caller, ha
     if (found.size >= MAX_NAMES)
       return Promise.reject(new BadRequest(`A request may name at most ${MAX_NAMES} hosts.`));
     const addresses = limiter.run(caller, () => {
-      if (hasLeft()) throw new Unavailable('The client has left.');
+      requireClient();
       return resolve(name);
     });
     found.set(name, addresses);

@@ -1,6 +1,7 @@
 // Guard of POST /_replicate and of writes to /_replicator: validates the job and returns its canonical body
 // (H9).
 import { type IncomingMessage } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Request, type Response } from 'express';
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { known } from '../context.ts';
@@ -32,6 +33,11 @@ export interface ReplicationParameters {
   readonly limitBytes: number;
   readonly resolve?: Resolve;
 }
+
+/** Members of one object of a job. Each is copied several times, in one turn of the event loop (H20). */
+const MAX_FIELDS = 1000;
+/** Jobs that are checked in one turn of the event loop. */
+const JOBS_PER_TURN = 100;
 
 /**
  * Creates the guard of the endpoints `replicate` and `replicator-write`. It throws an HttpError to refuse a
@@ -77,6 +83,10 @@ async function guardBulk(body: JsonObject, rules: JobRules, couch: Pick<Couch, '
   );
   const docs: JsonObject[] = [];
   for (const [index, document] of documents.entries()) {
+    if (index % JOBS_PER_TURN === JOBS_PER_TURN - 1) {
+      await nextTurn();
+      rules.hosts.requireClient();
+    }
     docs.push(await guardDocument(document, ids[index], rules));
   }
   return { ...body, docs };
@@ -104,6 +114,7 @@ async function readJob(
   if (!announcesBody(req)) throw new BadRequest('Missing request body');
   const value = await buildJson(await bodies.read(req, res, { limitBytes, budget: 'parsed' }), {
     exact: true,
+    members: MAX_FIELDS,
   });
   if (!isJsonObject(value)) throw new BadRequest('Request body must be a JSON object');
   return value;

@@ -499,6 +499,55 @@ describe('H9: replication jobs', () => {
       assert.equal((await send('key', 'POST', '/_replicate', job(more))).status, status);
   });
 
+  it('refuses objects of more than a thousand members – POST /_replicate – 413', async () => {
+    const fields = (count: number): object =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`n${at}`, 1]));
+    assert.equal((await replicate({ ...job, ...fields(990) })).status, 200);
+    assert.equal((await replicate({ ...job, ...fields(1001) })).status, 413);
+    assert.equal((await replicate({ ...job, query_params: fields(1001) })).status, 413);
+  });
+
+  it('stops between the jobs of a bulk when the client has left – POST /_replicator/_bulk_docs', async () => {
+    let leave = (): void => undefined;
+    const outcome = new Promise<number>((resolve) => {
+      const guarded = http.createServer((req, res) => {
+        const context = attachContext(req);
+        context.identified = identified['key'];
+        context.target = {
+          segments: ['_replicator', '_bulk_docs'],
+          path: '/_replicator/_bulk_docs',
+          query: '',
+        };
+        const left = once(res, 'close');
+        const guard = guardReplication({
+          ...parameters,
+          publicUrl,
+          async resolve(name) {
+            if (name !== 'far.example') return ['198.41.0.9'];
+            leave();
+            await left;
+            return ['93.184.216.34'];
+          },
+        });
+        Promise.resolve(guard(req as Request, res as Response, context))
+          .then(
+            () => 200,
+            (thrown: unknown) => asHttpError(thrown).status,
+          )
+          .then(resolve, resolve);
+      });
+      guarded.listen(0, '127.0.0.1', () => {
+        const { port } = guarded.address() as AddressInfo;
+        const req = http.request({ port, method: 'POST', headers: { 'content-type': 'application/json' } });
+        req.on('error', () => guarded.close());
+        leave = () => req.destroy();
+        const direct = { source: 'http://198.41.0.5/db', target: 'http://198.41.0.6/db' };
+        req.end(JSON.stringify({ docs: [job, ...Array.from({ length: 150 }, () => direct)] }));
+      });
+    });
+    assert.equal(await outcome, 503);
+  });
+
   it('looks inside a gzipped body', async () => {
     const gzipped = { 'content-encoding': 'gzip' };
     const closed = gzipSync(JSON.stringify({ source: 'http://10.0.0.7/', target: FAR }));
@@ -580,6 +629,17 @@ describe('H9: the names in replication jobs', () => {
     pending[1].answer(['10.0.0.7']);
     assert.equal(await other, 403);
     for (const rest of more) assert.equal(await rest, 503);
+  });
+
+  it('of nodes are looked up once for a request', async () => {
+    const names: string[] = [];
+    const hostsFor = createReplicationHosts({
+      ...{ publicUrl: '', couchdbNodes: ['http://n1:5984', 'http://n2:5984'], replicationHosts: '' },
+      resolve: (name) => Promise.resolve([name, names.push(name)].slice(0, 1).map(() => '198.41.0.4')),
+    });
+    const hosts = hostsFor({ caller: 'one', hasLeft: () => false });
+    for (let at = 0; at < 20; at += 1) await hosts.check(new URL('http://198.41.0.9/db'), 'source');
+    assert.deepEqual(names, ['n1', 'n2']);
   });
 
   it('are at most a hundred for a request', async () => {
