@@ -31,8 +31,8 @@ for (const name of ONCE.keys()) LENGTHS[name.length] = 1;
 
 /**
  * Makes the step that refuses ambiguous framing:
- * 400 for a repeated header of ONCE, for Transfer-Encoding with Content-Length, and for a transfer coding
- * other than `chunked` (RFC 9112 sections 6.1 and 6.3);
+ * 400 for a repeated header of ONCE, for Transfer-Encoding with Content-Length or with HTTP/1.0, and for a
+ * transfer coding other than `chunked` (RFC 9112 sections 6.1 and 6.3);
  * 400 for X-HTTP-Method-Override with another method, and for a PUT with Content-Range, which CouchDB would
  * store as the whole (RFC 9110 section 14.5);
  * 413 for an announced body above the limit; 417 for an expectation other than `100-continue`.
@@ -45,6 +45,7 @@ export function refuseAmbiguousFraming(limits: FramingLimits): RequestHandler {
       if ((seen & CONTENT_LENGTH) !== 0) {
         throw new BadRequest('Transfer-Encoding and Content-Length must not be combined.');
       }
+      if (req.httpVersionMinor === 0) throw new BadRequest('HTTP/1.0 has no Transfer-Encoding.');
       if (req.headers['transfer-encoding']?.toLowerCase() !== 'chunked') {
         throw new BadRequest('Transfer-Encoding must be chunked.');
       }

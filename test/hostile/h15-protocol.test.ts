@@ -183,4 +183,11 @@ describe('H15: a refusal that ends the connection', () => {
       const received = await exchangeBytes(gate.url, head(...lines, 'Host: x') + rest);
       assert.ok(received.split('HTTP/1.1 ').length <= 2, received);
     });
+
+  it('is the answer to chunks of HTTP/1.0, which another proxy may not know – POST /_session – 400', async () => {
+    const lines = ['POST /_session HTTP/1.0', 'Connection: keep-alive', 'Transfer-Encoding: chunked'];
+    const next = head('GET / HTTP/1.1', 'Host: x', 'Connection: close');
+    const received = await exchangeBytes(gate.url, `${head(...lines)}0\r\n\r\n${next}`);
+    assert.deepEqual(received.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 400']);
+  });
 });
