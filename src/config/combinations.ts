@@ -244,6 +244,11 @@ const WARNED: readonly Rule[] = [
     (s) => s.enableCors && s.origins.length === 0,
     'is true, but origins is empty: every cross-origin request is refused',
   ],
+  [
+    'access_log',
+    (s) => s.accessLog === 'stdout' && s.workers !== '1',
+    'is stdout with several workers: in a pipe, lines of more than 4096 bytes may break each other. Set it to a file',
+  ],
   ['access_log', (s) => s.accessLog === 'off', 'the access log is off: requests leave no audit trail'],
 ];
 
