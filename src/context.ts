@@ -194,6 +194,8 @@ export class Context {
   body: Buffer | undefined = undefined;
   /** The body that CouchDB gets instead, if a guard wrote it again (guard/). */
   guardedBody: Buffer | undefined = undefined;
+  /** The query that CouchDB gets instead, if a check of the body wrote it again (body/bulk-get). */
+  sentQuery: string | undefined = undefined;
   /** Sends `100 Continue` to a client that waits for it before it sends its body (listen/expect-continue). */
   sendContinue: (() => void) | undefined = undefined;
   readonly upstream: UpstreamTimes = {

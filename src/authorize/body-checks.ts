@@ -2,7 +2,7 @@
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { announcesBody, encodedMultipart, isEncoded, isMultipart } from '../body/decode.ts';
 import { refuseForFunction } from '../body/body-meter.ts';
-import { refuseBulkGet } from '../body/bulk-get.ts';
+import { checkBulkGet } from '../body/bulk-get.ts';
 import { type BodyHolder, refuseStructure } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { namesWholeAnswer } from '../body/whole-answer.ts';
@@ -61,7 +61,7 @@ export async function refuseReadStructure(
   const { query } = known(context.target, 'target');
   refuseForFunction(body, endpoint, req, holder);
   await refuseStructure(body, structureLimits(endpoint, query, limits), holder);
-  if (endpoint.body === 'bulk-get') await refuseBulkGet(body, query);
+  if (endpoint.body === 'bulk-get') context.sentQuery = await checkBulkGet(body, query);
 }
 
 /**

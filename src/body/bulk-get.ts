@@ -7,7 +7,7 @@ import { type JsonKind, type JsonListener } from '../json/scan.ts';
 /** CouchDB has no limit. Its replicator sends up to 500, couchbackup up to `--buffer-size` (500). */
 const ENTRIES = 10_000;
 
-/** What the entries may repeat of one document. */
+/** What the entries may name of one document. */
 interface Repetition {
   /** Most entries with the same revision. */
   readonly equal: number;
@@ -16,13 +16,15 @@ interface Repetition {
 }
 
 /** A follower of `_changes` may see a change again, so couchbackup may name a document twice. */
-const OF_REVISIONS: Repetition = { equal: 3, generations: 100 };
+const OF_REVISIONS: Repetition = { equal: 3, generations: 1000 };
+/** The replicator and PouchDB name every leaf of a document once, also deleted ones. */
+const OF_LEAVES: Repetition = { equal: 1, generations: 1000 };
 /**
  * With `latest=true`, an ancestor gives all conflicts that come from it, and each of them has an ancestor in
- * each generation. The replicator and PouchDB name conflicts, each once; after a refusal, the replicator
- * reads them one by one.
+ * each generation. Past this number of generations, CouchDB gets the request without `latest`: the answer
+ * for a leaf is the same, and every entry gives one revision at most.
  */
-const OF_LEAVES: Repetition = { equal: 1, generations: 30 };
+const GENERATIONS_WITH_LATEST = 30;
 const PORTION_BYTES = 262_144;
 /** `docs` with each character escaped. */
 const LONGEST_NAME = 24;
@@ -40,6 +42,8 @@ class BulkGetEntries implements JsonListener {
   readonly maxDepth = 3;
   readonly #json: Buffer;
   readonly #repetition: Repetition;
+  /** Generations of the document that has the most. */
+  mostGenerations = 0;
   #documents = new Map<string, NamedDocument>();
   #entries = 0;
   #isInDocs = false;
@@ -60,6 +64,7 @@ class BulkGetEntries implements JsonListener {
       if (!this.#isInDocs) return;
       this.#documents = new Map();
       this.#entries = 0;
+      this.mostGenerations = 0;
     }
   }
 
@@ -96,6 +101,7 @@ class BulkGetEntries implements JsonListener {
     const equal = (named.revisions.get(revision) ?? 0) + 1;
     named.revisions.set(revision, equal);
     named.generations.add(generation);
+    this.mostGenerations = Math.max(this.mostGenerations, named.generations.size);
     if (equal > this.#repetition.equal)
       throw new BadRequest('docs names the same revision of a document repeatedly');
     if (named.generations.size > this.#repetition.generations)
@@ -137,17 +143,31 @@ function hashInOneSpelling(hash: string): string {
     .padStart(32, '0');
 }
 
-/** CouchDB ends a parameter at a semicolon too. */
+/** Ends of parameters. CouchDB ends one at a semicolon too. */
+const SEPARATOR = /[&;]/;
+
 function asksForLatest(query: string): boolean {
   return new URLSearchParams(query.replaceAll(';', '&')).getAll('latest').includes('true');
 }
 
+/** `query` without the parameters called `latest`. It begins with `?`. */
+function withoutLatest(query: string): string {
+  const others = query
+    .slice(1)
+    .split(SEPARATOR)
+    .filter((parameter) => !new URLSearchParams(parameter).has('latest'));
+  return others.length === 0 ? '' : `?${others.join('&')}`;
+}
+
 /**
- * Throws 400 for a body of `_bulk_get` that is not JSON or names a revision repeatedly, and 413 if it names
- * too many. Reads in portions, so that the event loop is not blocked.
+ * Checks a body of `_bulk_get`, and returns the query that CouchDB may get. Throws 400 for a body that is not
+ * JSON or names a revision repeatedly, and 413 if it names too many. Reads in portions, so that the event
+ * loop is not blocked.
  */
-export async function refuseBulkGet(json: Buffer, query: string): Promise<void> {
-  const entries = new BulkGetEntries(json, asksForLatest(query) ? OF_LEAVES : OF_REVISIONS);
+export async function checkBulkGet(json: Buffer, query: string): Promise<string> {
+  const isLatest = asksForLatest(query);
+  const entries = new BulkGetEntries(json, isLatest ? OF_LEAVES : OF_REVISIONS);
   await scanInPortions(json, entries, PORTION_BYTES);
   entries.endEntry();
+  return isLatest && entries.mostGenerations > GENERATIONS_WITH_LATEST ? withoutLatest(query) : query;
 }

@@ -26,7 +26,7 @@ import { refuseTerms } from './sequences.ts';
 /** One permitted request in the form for CouchDB, the same for every attempt. */
 export class OutgoingRequest {
   readonly method: string;
-  /** The path and query that were classified, byte for byte. */
+  /** The path and query that were classified, byte for byte, but for `context.sentQuery`. */
   readonly url: string;
   readonly plan: ConnectionPlan;
   readonly body: RequestBody;
@@ -54,7 +54,7 @@ export class OutgoingRequest {
     const { headers } = req;
     const target = known(context.target, 'target');
     this.method = req.method ?? 'GET';
-    this.url = target.path + target.query;
+    this.url = target.path + (context.sentQuery ?? target.query);
     const caller = callerOf(context);
     this.#principal = caller.principal;
     refuseBuffered(target.query);

@@ -68,6 +68,29 @@ describe('PouchDB', () => {
     assert.equal((one?.[0]?.['_conflicts'] as readonly string[]).length, 1);
   });
 
+  it('pulls what stands behind a document with leaves in 40 generations', async () => {
+    const { key, url, devices } = await twoDevices('leaves', ['_reader', '_writer']);
+    const [device] = devices;
+    const write = (docs: readonly object[]): Promise<unknown> =>
+      couchgate.ask('POST', '/leaves/_bulk_docs', { as: couchgate.owner, body: { docs, new_edits: false } });
+    // PouchDB reads documents one by one if its first _bulk_get is refused, and never after an answer to one.
+    await write([{ _id: 'before', _rev: '1-a' }]);
+    const pull = device.sync(remotePouch(url, key), {
+      live: true,
+      batch_size: 1,
+      push: { filter: () => false },
+    });
+    await until(async () => (await contentOf(device)).length === 1);
+    await write(Array.from({ length: 40 }, (_, n) => ({ _id: 'often', _rev: `${n + 1}-a`, n })));
+    await write([{ _id: 'behind', _rev: '1-a' }]);
+    await until(async () => {
+      const often = (await contentOf(device)).find(({ _id: id }) => id === 'often');
+      return (often?.['_conflicts'] as readonly string[] | undefined)?.length === 39;
+    });
+    await until(async () => (await contentOf(device)).length === 3);
+    await finish([pull]);
+  });
+
   it('only pulls as _reader: what it writes is refused, and said to be – denied', async () => {
     const { key, url, devices } = await twoDevices('pull', ['_reader']);
     await couchgate.ask('PUT', '/pull/there', { as: couchgate.owner, body: {} });
