@@ -74,6 +74,9 @@ const REFUSED_WHEN_SERVING: readonly Rule[] = [
   ],
 ];
 
+const WEAK_SECRET =
+  'must be Base64 of at least 16 bytes; generate one of 32 random bytes with `openssl rand -base64 32`';
+
 const REFUSED: readonly Rule[] = [
   [
     'backup_schedule',
@@ -144,15 +147,11 @@ const REFUSED: readonly Rule[] = [
     (s) => s.tlsClientCa !== '' && !off(s.listen) && !s.tlsRedirect,
     'requires client certificates, but clients can bypass them through listen: turn listen off, or tls_redirect on',
   ],
-  [
-    'jwt_secret',
-    (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret, MIN_SECRET_BYTES),
-    'must be Base64 of at least 16 bytes; generate one of 32 random bytes with `openssl rand -base64 32`',
-  ],
+  ['jwt_secret', (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret, MIN_SECRET_BYTES), WEAK_SECRET],
   [
     'session_secret',
     (s) => s.sessionSecret !== '' && isWeakSecret(s.sessionSecret, MIN_SECRET_BYTES),
-    'must be Base64 of at least 16 bytes; generate one of 32 random bytes with `openssl rand -base64 32`',
+    WEAK_SECRET,
   ],
   [
     'session_secret',
@@ -247,7 +246,7 @@ const WARNED: readonly Rule[] = [
   [
     'access_log',
     (s) => s.accessLog === 'stdout' && s.workers !== '1',
-    'is stdout with several workers: in a pipe, lines of more than 4096 bytes may break each other. Set it to a file',
+    'is stdout with several workers, whose lines of more than 4096 bytes may break each other: set a file',
   ],
   ['access_log', (s) => s.accessLog === 'off', 'the access log is off: requests leave no audit trail'],
 ];

@@ -81,7 +81,7 @@ describe('PouchDB', () => {
       push: { filter: () => false },
     });
     await until(async () => (await contentOf(device)).length === 1);
-    await write(Array.from({ length: 40 }, (_, n) => ({ _id: 'often', _rev: `${n + 1}-a`, n })));
+    await write(Array.from({ length: 40 }, (_, n) => ({ _id: 'often', _rev: `${n + 1}-leaf${n}`, n })));
     await write([{ _id: 'behind', _rev: '1-a' }]);
     await until(async () => {
       const often = (await contentOf(device)).find(({ _id: id }) => id === 'often');
