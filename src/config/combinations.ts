@@ -23,7 +23,6 @@ export interface Surroundings {
 type Rule = readonly [setting: SettingName, applies: (settings: Settings) => boolean, sentence: string];
 
 const off = (address: string): boolean => address === 'off';
-
 /** True if other machines can reach the address. */
 function isOpen(address: string): boolean {
   const parsed = parseListenAddress(address);
