@@ -3,6 +3,8 @@
 import { type Chain } from './chain.ts';
 import { compare } from './canonical.ts';
 import { type DocumentReader, type WantedDocument } from './document-reader.ts';
+import { BackupError } from './errors.ts';
+import { FeedLimit } from './feed.ts';
 import { type IndexRef } from './index-file.ts';
 import { type LeafWriter } from './leaf-writer.ts';
 import { rest, type Pace } from './pace.ts';
@@ -44,6 +46,7 @@ export class ChangeReader {
   /** Pages that are not read completely, oldest first. */
   readonly #pages: { readonly since: string; open: number; started: boolean }[] = [];
   #saving: Promise<void> = Promise.resolve();
+  #isBehind = false;
   #failure: { readonly error: unknown } | undefined;
   #since: string;
   #documents = 0;
@@ -58,17 +61,19 @@ export class ChangeReader {
   /**
    * Reads the feed to its end, and first the documents that could not be read last time: their change is not
    * in the feed any more. Resolves with true when everything is on disk; with false after an abort, when what
-   * was read is on disk. Rejects with the first failure.
+   * was read is on disk. Rejects with the first failure, and if the feed grows as fast as it is read.
    */
   async read(problems: readonly DocumentProblem[]): Promise<boolean> {
     try {
       for (const problem of problems) this.#problems.set(problem.id, problem);
       const again = problems.map(({ id }) => ({ id, revs: [] }));
       const isRead =
-        (await this.#page({ rows: again, since: this.#since, pending: 0 })) && (await this.#feed());
+        (await this.#page({ rows: again, since: this.#since, pending: 0, isLast: false })) &&
+        (await this.#feed());
       await this.#drain();
       await this.#endBatch();
       await this.#saved();
+      if (this.#isBehind) throw behind(this.#deps.source.database);
       return isRead;
     } finally {
       // Nothing may write to the repository after the run has ended.
@@ -76,21 +81,22 @@ export class ChangeReader {
     }
   }
 
-  /** False after an abort. */
+  /** False after an abort, and if the feed grows as fast as it is read. */
   async #feed(): Promise<boolean> {
     const { source, pace } = this.#deps;
+    const limit = new FeedLimit();
     let next = source.changes(this.#since, pace.changes);
     for (;;) {
       const page = await next;
-      if (page.rows.length === 0) {
-        await this.#drain();
-        this.#since = page.since;
-        return true;
+      this.#isBehind = limit.isPassed(page);
+      if (this.#isBehind) return false;
+      if (!page.isLast) {
+        next = source.changes(page.since, pace.changes);
+        // The page is read ahead; its failure is reported when it is awaited.
+        next.catch(() => undefined);
       }
-      next = source.changes(page.since, pace.changes);
-      // The page is read ahead; its failure is reported when it is awaited.
-      next.catch(() => undefined);
       if (!(await this.#page(page))) return false;
+      if (page.isLast) return true;
     }
   }
 
@@ -208,6 +214,12 @@ export class ChangeReader {
     await this.#saving;
     if (this.#failure !== undefined) throw this.#failure.error;
   }
+}
+
+function behind(database: string): BackupError {
+  return new BackupError(
+    `${database} is written as fast as it is read; what was read stays, and the next backup continues there.`,
+  );
 }
 
 function hasLeaves(leaves: readonly { readonly rev: string }[], revs: readonly string[]): boolean {

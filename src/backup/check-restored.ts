@@ -9,6 +9,7 @@ import { Chain, compactChain } from './chain.ts';
 import { compare } from './canonical.ts';
 import { DocumentReader } from './document-reader.ts';
 import { type OnEvent } from './events.ts';
+import { pagesOf } from './feed.ts';
 import { IndexWriter, type IndexedLeaf, type IndexEntry, type IndexRef } from './index-file.ts';
 import { type LeafToStore } from './leaf-writer.ts';
 import { BESIDE_CLIENTS } from './pace.ts';
@@ -70,7 +71,7 @@ async function indexOf(
     if (ref !== undefined) refs = await compactChain(scratch, [ref, ...refs]);
     entries = [];
   };
-  for (let page = await source.changes('0'); page.rows.length > 0; page = await source.changes(page.since)) {
+  for await (const page of pagesOf(source)) {
     const rows = new Map(page.rows.map((row) => [row.id, { ...row, known: undefined }]));
     const groups = new PageGroups([...rows.values()], BESIDE_CLIENTS);
     while (!groups.areTaken) {

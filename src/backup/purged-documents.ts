@@ -4,6 +4,7 @@ import { isMissing } from './bulk-get-answer.ts';
 import { type Chain } from './chain.ts';
 import { BATCH_CHARACTERS, type ChangeReaderDeps } from './change-reader.ts';
 import { type WantedDocument } from './document-reader.ts';
+import { FeedLimit, pagesOf } from './feed.ts';
 import { inPages } from './in-pages.ts';
 import { type IndexEntry } from './index-file.ts';
 import { type LeafToStore } from './leaf-writer.ts';
@@ -47,13 +48,14 @@ export async function dropPurged(deps: PurgeDeps): Promise<PurgeOutcome> {
 
 async function presentIds({ source, pace, signal }: PurgeDeps): Promise<PresentIds> {
   const present = new PresentIds();
-  for (let since = '0'; signal?.aborted !== true;) {
-    const begin = performance.now();
-    const page = await source.changes(since, pace.changes);
-    if (page.rows.length === 0) break;
+  const limit = new FeedLimit();
+  let begin = performance.now();
+  for await (const page of pagesOf(source, pace.changes)) {
     for (const { id } of page.rows) present.add(id);
-    since = page.since;
+    // What is not in it is looked for by its id.
+    if (signal?.aborted === true || limit.isPassed(page)) break;
     await rest(pace, performance.now() - begin, signal);
+    begin = performance.now();
   }
   return present;
 }

@@ -8,6 +8,7 @@ import { compare } from './canonical.ts';
 import { Chain } from './chain.ts';
 import { BackupError } from './errors.ts';
 import { type OnEvent } from './events.ts';
+import { pagesOf } from './feed.ts';
 import { type IndexedLeaf, type IndexEntry } from './index-file.ts';
 import { type Repository } from './repository.ts';
 import { writeEntries } from './restore-database.ts';
@@ -251,8 +252,8 @@ async function deleteDesigns(couch: CouchTransfer, target: RestoreTarget): Promi
 async function purgeDesigns(couch: CouchTransfer, target: RestoreTarget): Promise<void> {
   const source = new DatabaseSource(couch, target.database);
   const leaves = new Map<string, readonly string[]>();
-  for (let page = await source.changes('0'); page.rows.length > 0; page = await source.changes(page.since))
-    for (const { id, revs } of page.rows) if (id.startsWith('_design/')) leaves.set(id, revs);
+  for await (const { rows } of pagesOf(source))
+    for (const { id, revs } of rows) if (id.startsWith('_design/')) leaves.set(id, revs);
   await purgeAll(target, leaves);
 }
 

@@ -33,6 +33,8 @@ export interface ChangesPage {
   readonly since: string;
   /** Rows after this page, as CouchDB estimates them. */
   readonly pending: number;
+  /** True if it has what was written before it was asked for. An empty page might never come (H39.10). */
+  readonly isLast: boolean;
 }
 
 /** Statuses of a request that do not depend on its documents. */
@@ -125,7 +127,8 @@ export class DatabaseSource {
     const answer = await this.#couch.ask({ method: 'GET', path }, maxBytes);
     if (answer.status !== 200) throw this.#failure(answer.status, '_changes');
     const body = this.#parsed(answer.bytes, '_changes') as ChangesAnswer;
-    return { rows: rowsIn(body), since: String(body.last_seq), pending: body.pending ?? 0 };
+    const rows = rowsIn(body);
+    return { rows, since: String(body.last_seq), pending: body.pending ?? 0, isLast: rows.length < limit };
   }
 
   /**

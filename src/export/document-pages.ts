@@ -100,11 +100,11 @@ async function* listedRows(
     const { rows } = (await valueOf(bytes)) as { readonly rows?: readonly ListedRow[] };
     if (!Array.isArray(rows)) throw notAList();
     const found = (rows as readonly ListedRow[]).filter(({ id }) => id !== last);
-    const newest = found.at(-1);
-    if (newest === undefined) return;
-    last = newest.id;
+    const isLast = rows.length < size.rows + extra;
+    last = found.at(-1)?.id ?? last;
     size.took(rows.length, bytes.length);
     yield { documents: documentsOf(found), bytes: bytes.length };
+    if (isLast) return;
   }
 }
 
@@ -127,10 +127,11 @@ async function* changedRows(
       readonly last_seq: string | number;
     };
     if (!Array.isArray(results)) throw notAList();
-    if (results.length === 0) return;
+    const isLast = results.length < size.rows;
     since = String(lastSeq);
     size.took(results.length, bytes.length);
     yield { documents: documentsOf(results as readonly RowWithDocument[]), bytes: bytes.length };
+    if (isLast) return;
   }
 }
 

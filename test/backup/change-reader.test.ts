@@ -12,6 +12,7 @@ const page = (since: string, ...ids: string[]): ChangesPage => ({
   rows: ids.map((id) => ({ id, revs: ['1-a'] })),
   since,
   pending: 0,
+  isLast: ids.length === 0,
 });
 
 /** Runs a reader over `pages`. `hold` delays the read of a group. */
