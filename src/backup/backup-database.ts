@@ -13,11 +13,12 @@ import { type Lock } from './lock.ts';
 import { FULL_SPEED, type Pace } from './pace.ts';
 import { PackWriter } from './pack.ts';
 import { Patience } from './patience.ts';
+import { problemCount, ProblemList, type DocumentProblem } from './problem-list.ts';
 import { comparePurges, type PurgeState } from './purge-counts.ts';
 import { dropPurged } from './purged-documents.ts';
 import { type Repository } from './repository.ts';
 import { listSnapshots, newSnapshotId, removePartial, writePartial, writeSnapshot } from './snapshot.ts';
-import type { PartialRun, DocumentProblem, Snapshot, SnapshotCounts } from './snapshot.ts';
+import type { PartialRun, Snapshot, SnapshotCounts } from './snapshot.ts';
 import { DatabaseSource, type DatabaseInfo } from './source.ts';
 
 export interface SecondCluster {
@@ -146,7 +147,7 @@ class DatabaseRun {
           onEvent({ type: 'progress', database, documents, bytes, pending }),
         onProblem: (problem) => onEvent({ type: 'problem', database, ...problem }),
         onBatch: async (since, ref, problems) => {
-          state = await this.#save({ ...state, since, problems: uniqueProblems(problems) }, ref);
+          state = await this.#save({ ...state, since, ...problems }, ref);
         },
       },
       begin.since,
@@ -171,16 +172,16 @@ class DatabaseRun {
     const { mayHave, next } = comparePurges(begin, info.purge_seq);
     if (!mayHave) return { ...begin, ...next };
     let state = begin;
-    const problems: DocumentProblem[] = [...begin.problems];
+    const found = new ProblemList(begin.problems);
+    const before = begin.more_problems ?? 0;
     const save = async (purges: PurgeState): Promise<void> => {
       const batch = await this.#writer.endBatch();
-      state = await this.#save(
-        { ...state, ...purges, problems: uniqueProblems(problems) },
-        await batch.finish(),
-      );
+      const { problems, more_problems: more } = found.known;
+      const next = { ...state, ...purges, problems, more_problems: before + more };
+      state = await this.#save(next, await batch.finish());
     };
     const onProblem = (problem: DocumentProblem): void => {
-      problems.push(problem);
+      found.add(problem);
       onEvent({ type: 'problem', database, ...problem });
     };
     const { removed, isDone } = await dropPurged({
@@ -193,7 +194,8 @@ class DatabaseRun {
       chain: await Chain.open(repository, begin.index),
       onBatch: () => save(purgesOf(begin)),
     });
-    await save(isDone ? next : purgesOf(begin));
+    // The feed does not name the documents of this comparison: if one is not listed, it is repeated.
+    await save(isDone && found.isWhole ? next : purgesOf(begin));
     if (signal?.aborted === true) throw cancelled(database);
     const what = `documents were purged since the last snapshot; ${removed} are gone from this one`;
     const later = 'too few nodes are up to say what was purged; the next backup looks again';
@@ -213,7 +215,7 @@ class DatabaseRun {
     const index = await compactChain(repository, state.index);
     const counts = await this.#count(state, index, parent);
     const finished = new Date();
-    const { started, since, problems, instance_start_time } = state;
+    const { started, since, problems, more_problems, instance_start_time } = state;
     const snapshot: Snapshot = {
       format: 1,
       id: newSnapshotId(repository, this.#database, new Date(started)),
@@ -222,12 +224,13 @@ class DatabaseRun {
       finished: finished.toISOString(),
       full: parent === undefined,
       parent: parent?.id ?? null,
-      complete: problems.length === 0,
+      complete: problemCount(state) === 0,
       instance_start_time,
       since,
       ...purgesOf(state),
       index,
       problems,
+      ...(more_problems === undefined ? {} : { more_problems }),
       properties,
       security,
       counts,
@@ -275,10 +278,4 @@ function purgesOf({ purge_seq: seq, purges }: PurgeState): PurgeState {
 
 function sameIndex(a: readonly IndexRef[], b: readonly IndexRef[]): boolean {
   return a.length === b.length && a.every(({ name }, at) => name === b[at]?.name);
-}
-
-/** Sorted by id, one for each document. */
-function uniqueProblems(problems: readonly DocumentProblem[]): readonly DocumentProblem[] {
-  const byId = new Map(problems.map((problem) => [problem.id, problem]));
-  return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -9,7 +9,7 @@ import { type IndexRef } from './index-file.ts';
 import { type LeafWriter } from './leaf-writer.ts';
 import { rest, type Pace } from './pace.ts';
 import { PageGroups } from './page-groups.ts';
-import { type DocumentProblem } from './snapshot.ts';
+import { ProblemList, type KnownProblems, type DocumentProblem } from './problem-list.ts';
 import { type ChangeRow, type ChangesPage, type DatabaseSource } from './source.ts';
 
 export interface ChangeReaderDeps {
@@ -23,11 +23,7 @@ export interface ChangeReaderDeps {
   readonly onProgress: (documents: number, bytes: number, pending: number) => void;
   readonly onProblem: (problem: DocumentProblem) => void;
   /** Records that a batch is on disk: everything in the feed up to `since` was read. Calls do not overlap. */
-  readonly onBatch: (
-    since: string,
-    ref: IndexRef | undefined,
-    problems: readonly DocumentProblem[],
-  ) => Promise<void>;
+  readonly onBatch: (since: string, ref: IndexRef | undefined, problems: KnownProblems) => Promise<void>;
 }
 
 /** A batch ends after so many characters or documents, so that a crash loses little. */
@@ -39,7 +35,9 @@ const LOOKUPS = 32;
 /** Reads one feed once. */
 export class ChangeReader {
   readonly #deps: ChangeReaderDeps;
-  readonly #problems = new Map<string, DocumentProblem>();
+  #problems = new ProblemList([]);
+  /** Where the feed was read to when a problem could not be listed. */
+  #held = '';
   readonly #running = new Set<Promise<void>>();
   /** Documents that are being read. */
   readonly #unread = new Set<string>();
@@ -65,7 +63,7 @@ export class ChangeReader {
    */
   async read(problems: readonly DocumentProblem[]): Promise<boolean> {
     try {
-      for (const problem of problems) this.#problems.set(problem.id, problem);
+      this.#problems = new ProblemList(problems);
       const again = problems.map(({ id }) => ({ id, revs: [] }));
       const isRead =
         (await this.#page({ rows: again, since: this.#since, pending: 0, isLast: false })) &&
@@ -163,7 +161,7 @@ export class ChangeReader {
   }
 
   async #readGroup(group: readonly WantedDocument[], groups: PageGroups<WantedDocument>): Promise<void> {
-    const { reader, writer, pace, signal, onProblem, onProgress } = this.#deps;
+    const { reader, writer, pace, signal, onProgress } = this.#deps;
     const begin = performance.now();
     const outcomes = await reader.read(group);
     let bytes = 0;
@@ -171,12 +169,12 @@ export class ChangeReader {
     for (const [at, outcome] of outcomes.entries()) {
       const { id } = outcome;
       const document = group[at];
-      this.#problems.delete(id);
       if ('problem' in outcome) {
-        const problem = { id, reason: outcome.problem };
-        this.#problems.set(id, problem);
-        onProblem(problem);
-      } else if ('gone' in outcome) {
+        this.#hasProblem({ id, reason: outcome.problem });
+        continue;
+      }
+      this.#problems.delete(id);
+      if ('gone' in outcome) {
         if (document?.known !== undefined) writer.remove(id);
       } else {
         bytes += outcome.bytes;
@@ -191,6 +189,14 @@ export class ChangeReader {
     await rest(pace, performance.now() - begin, signal);
   }
 
+  #hasProblem(problem: DocumentProblem): void {
+    const wasWhole = this.#problems.isWhole;
+    this.#problems.add(problem);
+    // The page of this document is not passed yet: the next run meets it again.
+    if (wasWhole) this.#held = this.#since;
+    this.#deps.onProblem(problem);
+  }
+
   async #drain(): Promise<void> {
     await Promise.all(this.#running);
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -200,7 +206,8 @@ export class ChangeReader {
   async #endBatch(): Promise<void> {
     await this.#saved();
     // Documents behind this sequence may be in the batch too: the next run finds them there.
-    const [since, problems] = [this.#since, [...this.#problems.values()]];
+    const since = this.#problems.isWhole ? this.#since : this.#held;
+    const problems = this.#problems.known;
     const batch = await this.#deps.writer.endBatch();
     this.#saving = batch
       .finish()

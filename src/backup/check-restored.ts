@@ -15,7 +15,8 @@ import { type LeafToStore } from './leaf-writer.ts';
 import { BESIDE_CLIENTS } from './pace.ts';
 import { PageGroups } from './page-groups.ts';
 import { Repository } from './repository.ts';
-import { type DocumentProblem, type Snapshot } from './snapshot.ts';
+import { type DocumentProblem } from './problem-list.ts';
+import { type Snapshot } from './snapshot.ts';
 import { DatabaseSource } from './source.ts';
 
 export interface CheckOutcome {

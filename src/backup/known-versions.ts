@@ -72,8 +72,13 @@ export async function readKnownVersions(
       }
     }
     // Of those of the future, nobody knows whether a later one made up for them.
-    for (const { problems } of [...all.filter((one) => isInFuture(one)), ...lastOfEach(all)])
-      for (const { id } of problems) unknown.set(id, UNREADABLE);
+    for (const { problems, more_problems: more = 0 } of [
+      ...all.filter((one) => isInFuture(one)),
+      ...lastOfEach(all),
+    ])
+      // One that is not listed may be any of them.
+      for (const id of more > 0 ? wanted.keys() : problems.map((problem) => problem.id))
+        unknown.set(id, UNREADABLE);
   }
   const documents = new Map<string, KnownVersion>();
   for (const [id, version] of wanted) {

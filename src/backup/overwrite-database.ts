@@ -5,6 +5,7 @@ import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { sentenceOf } from './backup-databases.ts';
 import { BackupError } from './errors.ts';
+import { problemCount } from './problem-list.ts';
 import { requireReadable } from './readable.ts';
 import { restoreDatabase, type RestoreOutcome } from './restore-database.ts';
 import { type Snapshot } from './snapshot.ts';
@@ -96,7 +97,7 @@ async function backupWhole(context: BackupContext, database: string): Promise<Sn
   const snapshot = await backupDatabase(context, database);
   if (snapshot.complete) return snapshot;
   throw new BackupError(
-    `${database} was not overwritten: ${snapshot.problems.length} of its documents cannot be backed up first.`,
+    `${database} was not overwritten: ${problemCount(snapshot)} of its documents cannot be backed up first.`,
   );
 }
 

@@ -34,6 +34,7 @@ export class PresentIds {
   }
 }
 
-function hashOf(id: string): bigint {
+/** 64 bits of the SHA-256 of an id. */
+export function hashOf(id: string): bigint {
   return createHash('sha256').update(id).digest().readBigUInt64BE(0);
 }

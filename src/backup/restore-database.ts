@@ -12,7 +12,8 @@ import { checkedLine, PackReader, type FramePlace, type PackedLeaf } from './pac
 import { whileReading } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { Selection, type SelectedLine } from './selection.ts';
-import { type DocumentProblem, type Snapshot } from './snapshot.ts';
+import { type DocumentProblem } from './problem-list.ts';
+import { type Snapshot } from './snapshot.ts';
 import { DatabaseSource } from './source.ts';
 import { jsonObject, RestoreTarget, type LeafToWrite } from './target.ts';
 

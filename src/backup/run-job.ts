@@ -18,12 +18,13 @@ import {
 import { takeLock, type Lock } from './lock.ts';
 import { BESIDE_CLIENTS } from './pace.ts';
 import { Patience } from './patience.ts';
+import { problemCount, someProblems, type DocumentProblem } from './problem-list.ts';
 import { type DatabaseResult, type JobRequest, type ProcessSettings } from './process-protocol.ts';
 import { prune } from './prune.ts';
 import { RepositoryInUse } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { restoreDatabase } from './restore-database.ts';
-import { listSnapshots, type DocumentProblem, type Snapshot } from './snapshot.ts';
+import { listSnapshots, type Snapshot } from './snapshot.ts';
 import { verifyRestore } from './verify-restore.ts';
 
 export interface JobContext {
@@ -39,7 +40,6 @@ export interface JobContext {
 }
 
 const RESTORE_PACE = { concurrency: 2 };
-const MAX_PROBLEMS = 20;
 /** Stands for the instance section in the results of a job; no database can have this name. */
 const INSTANCE = '(instance)';
 
@@ -115,10 +115,15 @@ async function withTarget(context: BackupContext, database: string): Promise<Out
   return { ...outcome, state: 'incomplete', reason };
 }
 
-function ofSnapshot({ id, full, complete, counts, problems }: Snapshot): Outcome {
+function ofSnapshot(snapshot: Snapshot): Outcome {
+  const { id, full, complete, counts, problems } = snapshot;
   const { documents, attachments } = counts;
   const contents = { snapshot: id, full, documents, attachments };
-  return { state: complete ? 'done' : 'incomplete', ...contents, ...someOf(problems) };
+  return {
+    state: complete ? 'done' : 'incomplete',
+    ...contents,
+    ...someOf(problems, problemCount(snapshot)),
+  };
 }
 
 async function runRestore(
@@ -201,9 +206,11 @@ async function eachDatabase(
   return failures > 0 && failures === names.length ? 1 : exitCode;
 }
 
-function someOf(problems: readonly DocumentProblem[]): Pick<DatabaseResult, 'problems' | 'problem_count'> {
-  if (problems.length === 0) return {};
-  return { problems: problems.slice(0, MAX_PROBLEMS), problem_count: problems.length };
+function someOf(
+  problems: readonly DocumentProblem[],
+  count = problems.length,
+): Pick<DatabaseResult, 'problems' | 'problem_count'> {
+  return count === 0 ? {} : { problems: someProblems(problems), problem_count: count };
 }
 
 /** The snapshot with exactly this id. Throws `NotInRepository`. */

@@ -1,5 +1,6 @@
 // Keeps what lists show of the snapshots in memory: a manifest never changes.
 import { Damaged } from './errors.ts';
+import { problemCount, someProblems } from './problem-list.ts';
 import { type Repository } from './repository.ts';
 import { listVerifications, readSnapshot, type Snapshot, snapshotIds } from './snapshot.ts';
 
@@ -27,8 +28,6 @@ export interface SnapshotList {
   /** What cannot be read. */
   readonly damages: readonly string[];
 }
-
-const SHOWN_PROBLEMS = 20;
 
 export class SnapshotCache {
   readonly #known = new Map<string, Omit<SnapshotSummary, 'verified_at'>>();
@@ -59,9 +58,8 @@ export class SnapshotCache {
 }
 
 function summaryOf(snapshot: Snapshot): Omit<SnapshotSummary, 'verified_at'> {
-  const { id, database, started, finished, full, parent, complete, counts, problems } = snapshot;
-  const shown = problems.slice(0, SHOWN_PROBLEMS);
+  const { id, database, started, finished, full, parent, complete, counts } = snapshot;
   const { added_bytes = null } = snapshot;
   const facts = { id, database, started, finished, full, parent, complete, counts, added_bytes };
-  return { ...facts, problem_count: problems.length, problems: shown };
+  return { ...facts, problem_count: problemCount(snapshot), problems: someProblems(snapshot.problems) };
 }

@@ -43,12 +43,13 @@ export function isVerification(value: unknown): value is Verification {
 
 function isChainState(value: unknown): boolean {
   const { database, instance_start_time: start, since, purge_seq: purge, index, problems } = fieldsIn(value);
-  const { purges } = fieldsIn(value);
+  const { purges, more_problems: more } = fieldsIn(value);
   return (
     [database, start, since, purge].every(isText) &&
     (purges === undefined ||
       (typeof purges === 'object' && Object.values(fieldsIn(purges)).every(isCount))) &&
     isListOf(index, ({ name, entries }) => isContentName(name) && isCount(entries)) &&
+    (more === undefined || isCount(more)) &&
     isListOf(problems, ({ id, reason }) => isText(id) && isText(reason))
   );
 }

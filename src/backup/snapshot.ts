@@ -9,15 +9,10 @@ import { BackupError, Damaged } from './errors.ts';
 import { readRepositoryFile, writeFileAtomically } from './files.ts';
 import { futureFirst, requireNewestKnown, timeStamp } from './future.ts';
 import { type IndexRef } from './index-file.ts';
+import { type KnownProblems } from './problem-list.ts';
 import { type PurgeState } from './purge-counts.ts';
 import { type Repository } from './repository.ts';
 import { isPartialRun, isSnapshot, isVerification } from './snapshot-shape.ts';
-
-/** Something that could not be read. */
-export interface DocumentProblem {
-  readonly id: string;
-  readonly reason: string;
-}
 
 /** Properties with which a restored database is created. */
 export interface DatabaseProperties {
@@ -38,14 +33,13 @@ export interface SnapshotCounts {
 }
 
 /** The state of the database up to which a chain is complete. */
-export interface ChainState extends PurgeState {
+export interface ChainState extends PurgeState, KnownProblems {
   readonly database: string;
   /** Creation time of the database; another one means that it was deleted and made again. */
   readonly instance_start_time: string;
   readonly since: string;
   /** Newest first. */
   readonly index: readonly IndexRef[];
-  readonly problems: readonly DocumentProblem[];
 }
 
 export interface Snapshot extends ChainState {

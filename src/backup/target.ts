@@ -12,7 +12,8 @@ import { multipartBody } from './multipart.ts';
 import { type PackedLeaf } from './pack.ts';
 import { Patience } from './patience.ts';
 import { type Repository } from './repository.ts';
-import { type DatabaseProperties, type DocumentProblem } from './snapshot.ts';
+import { type DocumentProblem } from './problem-list.ts';
+import { type DatabaseProperties } from './snapshot.ts';
 
 /** Only server admins may read or write. Written before any document: a restore gives access to nobody. */
 export const OWNER_ONLY = {

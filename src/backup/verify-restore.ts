@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { checkRestored } from './check-restored.ts';
 import { whileReading } from './readers.ts';
 import { restoreDatabase, type RestoreContext } from './restore-database.ts';
-import { type DocumentProblem, type Snapshot, type Verification, writeVerification } from './snapshot.ts';
+import { type DocumentProblem } from './problem-list.ts';
+import { type Snapshot, type Verification, writeVerification } from './snapshot.ts';
 import { RestoreTarget } from './target.ts';
 
 export const SCRATCH_PREFIX = 'couchgate-verify-';

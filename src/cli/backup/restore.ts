@@ -2,6 +2,7 @@
 import { type Lock } from '../../backup/lock.ts';
 import { BackupError } from '../../backup/errors.ts';
 import { overwriteDatabase } from '../../backup/overwrite-database.ts';
+import { problemCount } from '../../backup/problem-list.ts';
 import { restoreDatabase, type RestoreOutcome } from '../../backup/restore-database.ts';
 import { diffWithLive, readLive, restoreDocument } from '../../backup/restore-document.ts';
 import { chooseSnapshot, type Snapshot } from '../../backup/snapshot.ts';
@@ -93,7 +94,7 @@ export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
   );
   if (!snapshot.complete)
     task.report.line(
-      `This snapshot is INCOMPLETE: ${snapshot.problems.length} documents are missing or older.`,
+      `This snapshot is INCOMPLETE: ${problemCount(snapshot)} documents are missing or older.`,
     );
   return values.doc === undefined ? wholeDatabase(task, snapshot) : oneDocument(task, snapshot, values.doc);
 });

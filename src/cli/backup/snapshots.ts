@@ -1,6 +1,7 @@
 // `couchgate snapshots`: lists the snapshots of a repository.
 import { isInFuture } from '../../backup/future.ts';
 import { listInstances } from '../../backup/instance.ts';
+import { problemCount } from '../../backup/problem-list.ts';
 import { listSnapshots, listVerifications, type Snapshot } from '../../backup/snapshot.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
@@ -28,7 +29,7 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
     const { added_bytes = null } = snapshot;
     report.result(
       'snapshot',
-      { ...fields, added_bytes, verified_at: at ?? null },
+      { ...fields, problem_count: problemCount(snapshot), added_bytes, verified_at: at ?? null },
       snapshotText(snapshot, at),
     );
   }
@@ -45,8 +46,8 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
 
 /** One line: id, database, time, kind, contents, state. */
 export function snapshotText(snapshot: Snapshot, verifiedAt?: string): string {
-  const { id, database, started, full, complete, counts, problems } = snapshot;
-  const contained = complete ? 'complete' : `INCOMPLETE (${problems.length} documents)`;
+  const { id, database, started, full, complete, counts } = snapshot;
+  const contained = complete ? 'complete' : `INCOMPLETE (${problemCount(snapshot)} documents)`;
   const state = isInFuture(snapshot) ? `${contained}  IN THE FUTURE` : contained;
   const check = verifiedAt === undefined ? 'not verified' : `verified ${verifiedAt}`;
   const added = snapshot.added_bytes === undefined ? '' : `, ${snapshot.added_bytes} bytes added`;
