@@ -1,6 +1,6 @@
 // Limits what a `_bulk_get` names: CouchDB holds every document of the answer in memory (H15).
 import { BadRequest, TooLarge } from '../http-errors.ts';
-import { SHORT_TEXT_BYTES } from './document-fields.ts';
+import { INVALID_REVISION, SHORT_TEXT_BYTES } from './document-fields.ts';
 import { scanInPortions } from '../json/portions.ts';
 import { type JsonKind, type JsonListener } from '../json/scan.ts';
 
@@ -74,6 +74,8 @@ class BulkGetEntries implements JsonListener {
     else {
       if (this.#field === 'rev' && to - from > SHORT_TEXT_BYTES)
         throw new TooLarge('docs has a revision that is too long');
+      if (this.#field === 'rev' && (kind === 'array' || kind === 'object'))
+        throw new BadRequest(INVALID_REVISION);
       const text = kind === 'string' ? textAt(this.#json, from, to) : undefined;
       if (this.#field === 'id') this.#id = text;
       else if (this.#field === 'rev') this.#revision = text;

@@ -3,6 +3,8 @@
 
 /** Most bytes of such a text: CouchDB also reads the beginning of `_rev` as a number. */
 export const SHORT_TEXT_BYTES = 2048;
+/** CouchDB's words for a revision that is no text. */
+export const INVALID_REVISION = 'Invalid rev format';
 /** Levels between the members of a document and those of an attachment in it. */
 const ATTACHMENT_LEVELS = 2;
 /** Content of an attachment. CouchDB makes no list of it. */
@@ -45,12 +47,17 @@ export class DocumentFields {
   begin(level: number, piece: Buffer, at: number, isName: boolean): TextRole {
     if (level === this.#level + ATTACHMENT_LEVELS) return this.#inAttachment(isName);
     if (level !== this.#level) return 'any';
-    const isRevision = this.#awaited === 'revision' && !isName;
+    const isRevision = this.isRevision(level) && !isName;
     this.#awaited = 'nothing';
     if (isRevision) return 'short';
     if (!isName || !isSpecial(piece[at])) return 'any';
     // `_id` comes in every document.
     return piece[at + 1] === LETTER_I ? 'short' : 'name';
+  }
+
+  /** True if the value that begins at that level is a revision. */
+  isRevision(level: number): boolean {
+    return this.#awaited === 'revision' && level === this.#level;
   }
 
   /** A text ends whose role is `name`. */

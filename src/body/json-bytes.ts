@@ -1,7 +1,7 @@
 // Reads the bytes of a piece of JSON: where strings end, what stands before them, and what they spell.
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+export const QUOTE = 0x22;
+export const BACKSLASH = 0x5c;
 /** CouchDB's parser and JSON's grammar permit no other byte up to this one between values. */
 const SPACE = 0x20;
 

@@ -2,9 +2,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
-import { DocumentFields, SHORT_TEXT_BYTES } from './document-fields.ts';
+import { DocumentFields, INVALID_REVISION, SHORT_TEXT_BYTES } from './document-fields.ts';
 import { type AtomGate, Terms } from './erlang-terms.ts';
-import { IN_NUMBER, significantByte, StringMarks, unescaped } from './json-bytes.ts';
+import { BACKSLASH, IN_NUMBER, QUOTE, significantByte, StringMarks, unescaped } from './json-bytes.ts';
 import { SelectorPaths } from './selector-paths.ts';
 import { HeldValues, type ValueHolder } from './value-budget.ts';
 
@@ -59,10 +59,8 @@ export const HARMLESS_BYTES = DEEPEST;
 const PORTION_BYTES = 262_144;
 const TOO_MANY_VALUES = 'the request body has too many values';
 
-const QUOTE = 0x22;
 const COMMA = 0x2c;
 const OPEN_ARRAY = 0x5b;
-const BACKSLASH = 0x5c;
 const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
@@ -250,10 +248,11 @@ export class JsonMeter implements BodyMeter {
 
   /** Begins an array or an object. */
   #open(byte: number): void {
-    if (this.#depth >= DEEPEST) {
-      this.#refusal = new BadRequest('The request body is nested too deeply.');
-      return;
-    }
+    // CouchDB reads an array of numbers as the characters of a revision, of any length.
+    if (this.#fields?.isRevision(this.#depth) === true || this.#depth === this.#limits.revisionLevel)
+      this.#refusal = new BadRequest(INVALID_REVISION);
+    if (this.#depth >= DEEPEST) this.#refusal = new BadRequest('The request body is nested too deeply.');
+    if (this.#refusal !== undefined) return;
     this.#depth += 1;
     this.#members[this.#depth] = byte === OPEN_OBJECT ? 1 : -1;
     this.#values += 1;

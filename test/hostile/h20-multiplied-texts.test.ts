@@ -6,6 +6,8 @@ import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
 
 const ROLES = 'reader+writer+design+replicator+admin';
 const LONG = 'r'.repeat(2049);
+/** The characters of a revision, each as a number: CouchDB's lists and texts are the same to its parser. */
+const CODES = JSON.stringify([...Buffer.from(`${'1'.repeat(1000)}-a`)]);
 const SHORT = `1-${'r'.repeat(2046)}`;
 const RELATED = 'multipart/related; boundary=x';
 const FORM = 'multipart/form-data; boundary=x';
@@ -43,7 +45,7 @@ const REFUSED: readonly (readonly [title: string, document: string])[] = [
   ['the encoding of an attachment', ENCODING('')],
   ['an encoding after much data', ENCODING('AAAA'.repeat(1000))],
 ];
-const PERMITTED = `{"_id":"a","_rev":"${SHORT}","b":"${LONG}","c":{"_rev":"${LONG}"},"_attachments":{"a":{"data":"${'AAAA'.repeat(1000)}"}}}`;
+const PERMITTED = `{"_id":"a","_rev":"${SHORT}","b":"${LONG}","c":{"_rev":"${LONG}","d":{"_rev":${CODES}}},"e":${CODES},"_attachments":{"a":{"data":"${'AAAA'.repeat(1000)}"}}}`;
 
 const REVISIONS: readonly (readonly [line: string, bodyOf: (revision: string) => string])[] = [
   ['POST /h20/_revs_diff', (revision) => `{"${LONG}":["1-a", "${revision}"]}`],
@@ -96,6 +98,13 @@ describe('H20 a text that CouchDB multiplies', () => {
       assert.equal(front.takeAll().length, 2);
     });
 
+  for (const [line, bodyOf] of REVISIONS)
+    it(`is refused as an array in place of a revision – ${line}, ${bodyOf('…').slice(-18)} – 400`, async () => {
+      const body = bodyOf('…').replace('"…"', CODES);
+      assert.match(await answersTo(line, body), /^400 .*Invalid rev format[^\n]*$/);
+      assert.deepEqual(front.takeAll(), []);
+    });
+
   for (const line of ['POST /_replicate', 'PUT /_replicator/job'])
     it(`is refused in a job, in its selector and as its _rev – ${line} – 400`, async () => {
       const job = (fields: string): string =>
@@ -112,6 +121,15 @@ describe('H20 a text that CouchDB multiplies', () => {
     for (const [title, document] of REFUSED)
       it(`is refused in a document – ${line}, ${type ?? 'JSON'}, ${title} – 413`, async () => {
         assert.match(await answersTo(line, bodyOf(document), type), /^413 .*a string .* is too long.*$/);
+        assert.deepEqual(front.takeAll(), []);
+      });
+    for (const [name, from] of [
+      ['_rev', '"_rev":'],
+      ['an escaped _rev behind a number', '"_rev":1,"\\u005frev" : '],
+    ] as const)
+      it(`is refused as an array in a document – ${line}, ${type ?? 'JSON'}, ${name} – 400`, async () => {
+        const document = `{"_id":"a",${from}${CODES}}`;
+        assert.match(await answersTo(line, bodyOf(document), type), /^400 .*Invalid rev format[^\n]*$/);
         assert.deepEqual(front.takeAll(), []);
       });
     it(`is permitted where CouchDB keeps it as it is – ${line}, ${type ?? 'JSON'} – 200`, async () => {

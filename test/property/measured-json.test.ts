@@ -99,12 +99,13 @@ const { document } = fc.letrec<{ document: Readonly<Record<string, unknown>>; in
 const isObject = (json: unknown): json is object => typeof json === 'object' && json !== null;
 const isLong = (json: unknown): boolean => typeof json === 'string' && json.length > SHORT_TEXT_BYTES;
 
-/** True if CouchDB would make a long list of characters of something in the document. */
+/** True if CouchDB would make a long list of characters of something in the document, or may take it for one. */
 function isLongDocument(json: Readonly<Record<string, unknown>>): boolean {
   const { _rev, _attachments } = json;
   const attachments = (isObject(_attachments) ? Object.values(_attachments) : []).filter(isObject);
   return (
     isLong(_rev) ||
+    (typeof _rev === 'object' && _rev !== null) ||
     Object.keys(json).some((name) => name.startsWith('_') && isLong(name)) ||
     attachments
       .flatMap((one) => Object.entries(one))
