@@ -178,15 +178,18 @@ export class FollowingAttachments {
   #at = 0;
   #read = 0;
   readonly #unmeasured: Piece[] = [];
+  /** Index behind the last packed attachment. Found once: each part asks for it. */
+  readonly #end: number;
 
   constructor(attachments: readonly Following[], meter: UnpackedMeter) {
     this.#attachments = attachments;
     this.#meter = meter;
+    this.#end = attachments.findLastIndex(({ isPacked, bytes }) => isPacked && bytes > 0) + 1;
   }
 
-  /** True if the parts need not be read. */
+  /** True if the parts need not be read: nothing that is packed follows. */
   get areUnpacked(): boolean {
-    return this.#attachments.every(({ isPacked }) => !isPacked);
+    return this.#at >= this.#end;
   }
 
   /** Takes content of the parts. */
@@ -195,7 +198,9 @@ export class FollowingAttachments {
       const attachment = this.#attachments[this.#at];
       if (attachment === undefined) return;
       const bytes = rest.subarray(0, attachment.bytes - this.#read);
-      if (attachment.isPacked) this.#unmeasured.push({ bytes, isFirst: this.#read === 0 });
+      // Each attachment that begins costs a stream of zlib.
+      if (attachment.isPacked && bytes.length > 0)
+        this.#unmeasured.push({ bytes, isFirst: this.#read === 0 });
       rest = rest.subarray(bytes.length);
       this.#read += bytes.length;
       if (this.#read < attachment.bytes) return;

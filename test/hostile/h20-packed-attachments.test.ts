@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { FollowingScan } from '../../src/body/following-attachments.ts';
+import { type Following, FollowingAttachments, FollowingScan } from '../../src/body/following-attachments.ts';
 import { UnpackedMeter } from '../../src/body/unpacked-meter.ts';
 import { withoutCouchdb } from '../support/cluster.ts';
 import { basic, startCouchgate, type Couchgate } from '../support/couchgate.ts';
@@ -204,6 +204,40 @@ describe('the measure of packed attachments', () => {
     meter.stop();
     assert.equal(await adding, undefined);
     assert.equal(await meter.add(Buffer.from(BOMB, 'latin1')), undefined);
+  });
+
+  it('looks at each attachment a few times, however many parts there are, and ends behind the last packed one', async () => {
+    const list = [
+      ...Array<Following>(1000).fill({ isPacked: false, bytes: 1 }),
+      { isPacked: true, bytes: 1 },
+    ];
+    let reads = 0;
+    const counted = new Proxy(list, {
+      get: (of, key, receiver): unknown => {
+        reads += 1;
+        return Reflect.get(of, key, receiver);
+      },
+    });
+    const following = new FollowingAttachments(counted, new UnpackedMeter('a'));
+    for (let part = 0; part < 1000; part += 1) {
+      assert.equal(following.areUnpacked, false);
+      following.add(Buffer.from('x'));
+    }
+    assert.ok(reads < 10 * list.length, `${reads} reads`);
+    following.add(Buffer.from('xx'));
+    assert.equal(following.areUnpacked, true);
+    assert.equal(await following.measure(), undefined);
+  });
+
+  it('unpacks nothing of attachments without bytes', () => {
+    const list = [
+      ...Array<Following>(1000).fill({ isPacked: true, bytes: 0 }),
+      { isPacked: false, bytes: 5 },
+    ];
+    const following = new FollowingAttachments(list, new UnpackedMeter('a'));
+    following.add(Buffer.from('x'));
+    assert.equal(following.measure(), undefined);
+    assert.equal(following.areUnpacked, true);
   });
 
   it('finds the same attachments whatever the pieces are', () => {
