@@ -44,26 +44,33 @@ export function createBodyBudget(totalBytes: number): BodyBudget {
 export function createBudget({ total, busy, disconnectedMs = 0, share = 1 / 2 }: BudgetOptions): BodyBudget {
   const quota = new Quota(total, share);
   let reserved = 0;
-  return (res, caller) => {
+  /** Sees nothing of the exchange: its body must not stay in memory until the delayed release. */
+  const reservationOf = (caller: string) => {
     let held = 0;
     let isReleased = false;
-    const release = (): void => {
-      isReleased = true;
-      reserved -= held;
-      quota.remove(caller, held);
+    return {
+      reserve: (amount: number): Unavailable | undefined => {
+        // After the release, what is still being decoded would be counted forever.
+        if (isReleased || reserved + amount > total || !quota.hasRoom(caller, amount))
+          return new Unavailable(busy.reason, { retryAfterSeconds: busy.retryAfterSeconds });
+        reserved += amount;
+        held += amount;
+        quota.add(caller, amount);
+        return undefined;
+      },
+      release: (): void => {
+        isReleased = true;
+        reserved -= held;
+        quota.remove(caller, held);
+      },
     };
+  };
+  return (res, caller) => {
+    const { reserve, release } = reservationOf(caller);
     onClosed(res, () => {
       if (disconnectedMs === 0 || res.writableFinished) release();
       else setTimeout(release, disconnectedMs).unref();
     });
-    return (amount) => {
-      // After the release, what is still being decoded would be counted forever.
-      if (isReleased || reserved + amount > total || !quota.hasRoom(caller, amount))
-        return new Unavailable(busy.reason, { retryAfterSeconds: busy.retryAfterSeconds });
-      reserved += amount;
-      held += amount;
-      quota.add(caller, amount);
-      return undefined;
-    };
+    return reserve;
   };
 }

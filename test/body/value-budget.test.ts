@@ -3,7 +3,10 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { type ServerResponse } from 'node:http';
 import { describe, it, type TestContext } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { createValueBudget, HeldValues } from '../../src/body/value-budget.ts';
+import { until } from '../support/until.ts';
 
 class Response extends EventEmitter {
   writableFinished = false;
@@ -43,6 +46,24 @@ describe('the budget of values', () => {
     assert.equal(exchange('a').reserve(1)?.status, 503);
     t.mock.timers.tick(60_000);
     assert.equal(exchange('a').reserve(50), undefined);
+  });
+
+  it('keeps nothing else of a client that left', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const exchange = open(100);
+    const left = (): WeakRef<Response> => {
+      const { response, reserve } = exchange('a');
+      assert.equal(reserve(50), undefined);
+      response.close(false);
+      return new WeakRef(response);
+    };
+    const response = left();
+    await until(() => {
+      collectGarbage();
+      return response.deref() === undefined;
+    });
+    assert.equal(exchange('a').reserve(1)?.status, 503);
   });
 
   it('has room for three documents of 64 MiB of one caller, seven of all; with 500 000 values, two and four', () => {
