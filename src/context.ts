@@ -31,6 +31,30 @@ export interface Identified {
   readonly renewedCookie?: string;
 }
 
+/** Rules that permit a request (docs/audit-log.md). */
+export type AllowedRule =
+  | 'public'
+  | 'signed in'
+  | 'owner'
+  | 'grant'
+  | 'admin grant'
+  | 'prefix grant'
+  | 'server grant'
+  | 'own user document'
+  | 'sign-up'
+  | 'couchdb_auth_only';
+
+/** Rules by which authorize refuses a request (docs/audit-log.md). */
+export type DeniedRule =
+  | 'grant'
+  | 'not signed in'
+  | 'no database'
+  | 'couchdb_auth_only'
+  | 'illegal_database_name'
+  | 'owner address'
+  | 'dashboard listener'
+  | 'blocked';
+
 /** A decision to permit a request. */
 export interface Allowed {
   readonly allow: true;
@@ -41,8 +65,8 @@ export interface Allowed {
   readonly identity: 'marker' | 'own';
   /** The caller's roles on the database, forwarded for validate_doc_update. */
   readonly roles: RoleSet;
-  /** Name of the rule that decided, for the access log. */
-  readonly rule: string;
+  /** The rule that decided, for the access log alone. */
+  readonly rule: AllowedRule;
 }
 
 /** A decision to refuse a request. */
@@ -53,7 +77,8 @@ export interface Denied {
   /** CouchDB's name of the error, where the status does not give it. */
   readonly error?: string;
   readonly reason: string;
-  readonly rule: string;
+  /** The rule that decided, for the access log alone. */
+  readonly rule: DeniedRule;
   readonly needed: string;
 }
 

@@ -1,11 +1,11 @@
 // Decides whether an operation is permitted, and which privilege CouchDB must see. Pure functions.
-import { type Decision, type Denied } from '../context.ts';
+import { type AllowedRule, type Decision, type DeniedRule, type Denied } from '../context.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint, type Permit, type Privilege } from '../catalogue/endpoint.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
 import { monitorPrivilege } from '../catalogue/monitor.ts';
-import { runsValidation, runsWithRequest } from '../catalogue/functions.ts';
+import { runsFunctions, runsValidation } from '../catalogue/functions.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type DatabasePermissions, rolesOn } from '../permissions/grants.ts';
@@ -157,14 +157,6 @@ function allowOwner(
   return allow(endpoint, asAdmin ? 'server_admin' : endpoint.privilege, NO_ROLES, 'owner');
 }
 
-/** True if validation, filter, show, list or update functions see the caller's roles. */
-export function runsFunctions(endpoint: Endpoint): boolean {
-  const { id, action } = endpoint;
-  // A bulk write of a holder of `_design` alone counts as design, but CouchDB validates its documents.
-  const isValidated = action === 'write' || id === 'bulk-docs-design-holder';
-  return isValidated || action === 'feed' || runsWithRequest(endpoint);
-}
-
 /**
  * `couchdb_auth_only`: CouchDB decides by its own members and admins, with the caller's own name and roles.
  * Endpoints that need server-admin privilege are refused. The endpoints of the security object need a grant
@@ -253,11 +245,11 @@ export function decideForMonitor(
   return allow(endpoint, hasMarker ? 'member' : 'server_admin', NO_ROLES, 'server grant');
 }
 
-function refuse(principal: Principal, missing: Missing, rule: string): Decision {
+function refuse(principal: Principal, missing: Missing, rule: DeniedRule): Decision {
   const { reason, needed } = missing;
   return { allow: false, status: principal.kind === 'nobody' ? 401 : 403, reason, rule, needed };
 }
 
-function allow(endpoint: Endpoint, privilege: Privilege, roles: RoleSet, rule: string): Decision {
+function allow(endpoint: Endpoint, privilege: Privilege, roles: RoleSet, rule: AllowedRule): Decision {
   return { allow: true, endpoint, privilege, identity: 'marker', roles, rule };
 }

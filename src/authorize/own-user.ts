@@ -3,7 +3,7 @@
 import { endpoint } from '../catalogue/catalogue.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Settings } from '../config/settings.ts';
-import { type Decision } from '../context.ts';
+import { type AllowedRule, type Decision } from '../context.ts';
 import { userId } from '../couch/user-id.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { type Principal } from '../principal/principal.ts';
@@ -32,7 +32,7 @@ export function decideOwnUser(
   return usersOwnDocument === 'write' ? ALLOWED.write : undefined;
 }
 
-function allow(id: Parameters<typeof endpoint>[0], rule: string): Decision {
+function allow(id: Parameters<typeof endpoint>[0], rule: AllowedRule): Decision {
   return Object.freeze({
     allow: true as const,
     endpoint: endpoint(id),

@@ -1,6 +1,6 @@
 // Restricts a decision by where the request comes from: the listener, and the address of the owner.
 import { servesStoredPages } from '../catalogue/functions.ts';
-import { type Context, type Decision } from '../context.ts';
+import { type Allowed, type Context, type Decision, known } from '../context.ts';
 
 const NOT_ON_DASHBOARD: Decision = Object.freeze({
   allow: false,
@@ -9,6 +9,12 @@ const NOT_ON_DASHBOARD: Decision = Object.freeze({
   rule: 'dashboard listener',
   needed: 'another listener',
 });
+
+/** True if the owner is permitted as such: everybody may call a public endpoint, from every address. */
+function isForOwner({ identified }: Context, { endpoint }: Allowed): boolean {
+  const { principal } = known(identified, 'identified');
+  return principal.kind === 'owner' && endpoint.permit.kind !== 'public';
+}
 
 /** The decision, or a refusal. */
 export function restrict(context: Context, decision: Decision): Decision {
@@ -19,7 +25,7 @@ export function restrict(context: Context, decision: Decision): Decision {
 
 /** Refuses the owner on addresses outside `owner_allow`. */
 function restrictOwner(context: Context, decision: Decision): Decision {
-  if (!decision.allow || decision.rule !== 'owner' || context.client?.mayAdminister !== false)
+  if (!decision.allow || !isForOwner(context, decision) || context.client?.mayAdminister !== false)
     return decision;
   return {
     allow: false,

@@ -1,5 +1,6 @@
 // Decides again about a request that was permitted before: after a wait, and while it runs (H17, H19).
 import { type Privilege } from '../catalogue/endpoint.ts';
+import { runsFunctions } from '../catalogue/functions.ts';
 import { type Allowed } from '../context.ts';
 import { RightsReduced } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
@@ -8,7 +9,6 @@ import { NO_ROLES } from '../permissions/role.ts';
 import { type PermissionReader } from '../permissions/permission-store.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type WatchedExchange } from '../revocation/revocation-watch.ts';
-import { runsFunctions } from './decide.ts';
 import { decideNow, type OtherGrants, unknownGrants } from './decide-now.ts';
 
 /** `metrics` is never compared with another one. */

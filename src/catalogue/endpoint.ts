@@ -107,8 +107,8 @@ export interface Endpoint {
   /** Endpoints of system databases have the kind of the endpoint that they replace. */
   readonly body: BodyKind;
   /**
-   * Label of metrics and audit events. The set of values is fixed, so a label never holds a name from a
-   * request.
+   * Label of metrics and audit events; it decides about nothing. The set of values is fixed, so a label never
+   * holds a name from a request.
    */
   readonly action: AuditAction;
   /** Link of docs/endpoints.md to the page that describes the endpoint: a URL, or a page of docs/. */

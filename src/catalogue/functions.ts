@@ -29,6 +29,46 @@ const VALIDATED: ReadonlySet<string> = new Set<EndpointId>([
   'att-delete',
 ]);
 
+/**
+ * Endpoints whose functions may look at the roles of the caller: writes that CouchDB may validate, feeds with
+ * their filters, and RUN_WITH_REQUEST. A bulk write of a holder of `_design` alone holds documents as well.
+ * A `_local` document is not validated, and is here like any other write.
+ */
+const RUNS_FUNCTIONS: ReadonlySet<string> = new Set<EndpointId>([
+  'db-updates',
+  'users-own-write',
+  'db-post-doc',
+  'db-post-local',
+  'bulk-docs',
+  'bulk-docs-design-holder',
+  'bulk-docs-local-only',
+  'changes',
+  'ensure-full-commit',
+  'partition-show-list',
+  'partition-update',
+  'ddoc-copy-to-doc',
+  'show',
+  'list',
+  'update-null',
+  'update-doc',
+  'local-put',
+  'local-delete',
+  'local-post-form',
+  'local-copy',
+  'local-copy-to-local',
+  'doc-put',
+  'doc-delete',
+  'doc-post-form',
+  'doc-copy',
+  'att-put',
+  'att-delete',
+]);
+
+/** True if validation, filter, show, list or update functions see the caller's roles. */
+export function runsFunctions({ id }: Pick<Endpoint, 'id'>): boolean {
+  return RUNS_FUNCTIONS.has(id);
+}
+
 /** True for writes with member privilege that `validate_doc_update` functions see. */
 export function runsValidation({ id }: Endpoint): boolean {
   return VALIDATED.has(id);

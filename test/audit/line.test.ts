@@ -85,7 +85,7 @@ function allowed(): Context {
     privilege: 'member',
     identity: 'marker',
     roles: roleSet(['_reader']),
-    rule: 'role',
+    rule: 'grant',
   };
   return context;
 }
@@ -116,7 +116,7 @@ describe('accessLine', () => {
       requestClass: 'read',
       needed: '_reader',
       decision: 'allow',
-      rule: 'role',
+      rule: 'grant',
       statusCode: 200,
       bytesRead: 10,
       bytesUploaded: 20,

@@ -7,6 +7,7 @@ import { decide, mustInspect } from '../../src/authorize/decide.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { type Decision } from '../../src/context.ts';
 import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
+import { runsFunctions, runsValidation, runsWithRequest } from '../../src/catalogue/functions.ts';
 import { DESIGN, INTERNAL, LOCAL, ORDINARY, RESERVED } from '../../src/catalogue/document-id.ts';
 import { type Operation } from '../../src/catalogue/operation.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
@@ -161,6 +162,15 @@ describe('validation functions of the database', () => {
         const isAdmin = writesDocument && (held & ADMIN) !== 0;
         assert.equal(decision.privilege, isAdmin ? 'dbadmin' : 'member', `${id} with ${held}`);
       }
+    }
+  });
+
+  it('see the roles of the caller of every write and feed, and of each function of a design document', () => {
+    for (const endpoint of ENDPOINTS) {
+      const { id, action } = endpoint;
+      const isWrite = action === 'write' || id === 'bulk-docs-design-holder' || runsValidation(endpoint);
+      const runs = isWrite || action === 'feed' || runsWithRequest(endpoint);
+      assert.equal(runsFunctions(endpoint), runs, id);
     }
   });
 

@@ -130,7 +130,7 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
     privilege,
     identity: judged.identity ?? 'marker',
     roles: judged.roles ?? 1,
-    rule: 'test',
+    rule: 'grant',
   };
   context.decision = decision;
   if (judged.body !== undefined) context.body = judged.body;
