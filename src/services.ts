@@ -30,7 +30,7 @@ import { createInvalidationBus, type RunningInvalidationBus } from './invalidati
 import { type IsStillAuthenticated } from './revocation/after-wait.ts';
 import {
   createRevocationWatch,
-  type WatchedExchange,
+  type JudgedExchange,
   type RevocationWatch,
 } from './revocation/revocation-watch.ts';
 import { openPermissions, type PermissionParts } from './permission-services.ts';
@@ -84,7 +84,7 @@ export interface Services extends ServiceInputs, PermissionParts {
   /** Shared by checks of passwords and writes of new ones. */
   readonly passwordHashes: PasswordHashLimiter;
   readonly isStillAuthenticated: IsStillAuthenticated;
-  readonly isStillPermitted: (exchange: WatchedExchange) => Promise<boolean>;
+  readonly isStillPermitted: (exchange: JudgedExchange) => Promise<boolean>;
   /**
    * Starts the health checks and the change feeds. Resolves after the first probe of the nodes, whatever its
    * result.

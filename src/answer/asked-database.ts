@@ -55,7 +55,6 @@ export async function requireMayAsk(
     keyVersion,
     endpoint: READS_SECURITY,
     identity: 'marker',
-    cut: () => undefined,
   });
   if (!isPermittedNow) throw notYours();
 }

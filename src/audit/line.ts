@@ -1,7 +1,7 @@
 // Builds the access-log line of a request. docs/audit-log.md documents its fields.
 import { type IncomingMessage } from 'node:http';
 import { type ClientAddress, type Context } from '../context.ts';
-import { type Endpoint, type Permit } from '../catalogue/endpoint.ts';
+import { type AuditAction, type Endpoint, type Permit } from '../catalogue/endpoint.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type ConnectionFacts } from './connection.ts';
 import { withoutControls } from './log-text.ts';
@@ -226,7 +226,13 @@ function tenths(milliseconds: number): string {
   return rest === 0 ? `${rounded / 10}` : `${(rounded - rest) / 10}.${rest}`;
 }
 
-const MANAGEMENT_ACTIONS = new Set(['session', 'permissions', 'key', 'configuration', 'backup']);
+const MANAGEMENT_ACTIONS: ReadonlySet<AuditAction> = new Set([
+  'session',
+  'permissions',
+  'key',
+  'configuration',
+  'backup',
+]);
 
 /** Marks changes of keys, permissions, sessions, configuration and backups. Never shows a secret. */
 function changeFields(context: Context, req: IncomingMessage): string {

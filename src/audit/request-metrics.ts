@@ -1,24 +1,10 @@
 // Counts finished requests. Every label has a bounded set of values: never a path, a database or a name.
 import { type Context } from '../context.ts';
 import { interpret } from './outcome.ts';
-import { type AuditAction } from '../catalogue/endpoint.ts';
+import { AUDIT_ACTIONS, type AuditAction } from '../catalogue/endpoint.ts';
 
 /** Operation classes in the order of their counters; `none` = the request matched no endpoint. */
-export const ACTIONS: readonly (AuditAction | 'none')[] = [
-  'read',
-  'write',
-  'design',
-  'feed',
-  'replicate',
-  'administer',
-  'session',
-  'permissions',
-  'key',
-  'configuration',
-  'backup',
-  'status',
-  'none',
-];
+export const ACTIONS: readonly (AuditAction | 'none')[] = [...AUDIT_ACTIONS, 'none'];
 /** `refused` = ended before authorize decided: unknown address, malformed request, wrong credentials. */
 export const DECISIONS = ['allow', 'deny', 'refused'] as const;
 /** `cut` = no answer. */

@@ -1,6 +1,7 @@
 // Decides whether an operation is permitted, and which privilege CouchDB must see. Pure functions.
 import { type AllowedRule, type Decision, type DeniedRule, type Denied } from '../context.ts';
 import { INTERNAL, type IdClass } from '../catalogue/document-id.ts';
+import { type EndpointId } from '../catalogue/catalogue.ts';
 import { kindOfName } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint, type Permit, type Privilege } from '../catalogue/endpoint.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
@@ -23,7 +24,7 @@ const NO_DATABASE: Denied = Object.freeze({
   rule: 'no database',
   needed: CLOSED.needed,
 });
-const SECURITY_ENDPOINTS = new Set([
+const SECURITY_ENDPOINTS: ReadonlySet<string> = new Set<EndpointId>([
   'security-get',
   'security-put',
   'api-security-get',

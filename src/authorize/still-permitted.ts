@@ -8,7 +8,7 @@ import { type SessionStore } from '../identity/session-store.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { type PermissionReader } from '../permissions/permission-store.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
-import { type WatchedExchange } from '../revocation/revocation-watch.ts';
+import { type JudgedExchange } from '../revocation/revocation-watch.ts';
 import { decideNow, type OtherGrants, unknownGrants } from './decide-now.ts';
 
 /** `metrics` is never compared with another one. */
@@ -48,7 +48,7 @@ export function createStillAuthenticated({
  */
 export function createStillPermitted(
   deps: StillPermittedDeps,
-): (exchange: WatchedExchange) => Promise<boolean> {
+): (exchange: JudgedExchange) => Promise<boolean> {
   const isStillAuthenticated = createStillAuthenticated(deps);
   return async function isStillPermitted(exchange) {
     const { principal, database, endpoint } = exchange;
@@ -72,7 +72,7 @@ export function createStillPermitted(
 
 function areKnown(
   { prefixGrants, serverGrants }: OtherGrants,
-  { principal, database }: WatchedExchange,
+  { principal, database }: JudgedExchange,
 ): boolean {
   const prefix = prefixGrants.accessOf(principal, database);
   return prefix !== undefined && serverGrants.isMonitor(principal) !== undefined;
@@ -85,7 +85,7 @@ function areKnown(
  */
 function permitsLess(
   now: Allowed,
-  { principal, endpoint, identity, privilege, roles = NO_ROLES }: WatchedExchange,
+  { principal, endpoint, identity, privilege, roles = NO_ROLES }: JudgedExchange,
 ): boolean {
   if (privilege === undefined || principal.kind === 'owner') return false;
   if (now.identity !== identity || RANK[now.privilege] < RANK[privilege]) return true;

@@ -1,4 +1,5 @@
 // Lists the methods that CouchDB names when it refuses another one on a path (405).
+import { type EndpointId } from './catalogue.ts';
 import { METHODS, type Endpoint, type Method } from './endpoint.ts';
 
 export const ATTACHMENT_METHODS = 'DELETE,GET,HEAD,PUT';
@@ -48,7 +49,7 @@ const COUCHDB_ALLOWS: Readonly<Record<string, string>> = {
   'local-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
   'doc-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
   'att-get': ATTACHMENT_METHODS,
-};
+} satisfies Partial<Record<EndpointId, string>>;
 
 /** The value of Allow on the path of these endpoints; `served` = the methods that one of them has. */
 export function allowedMethods(endpoints: readonly Endpoint[], served: ReadonlySet<Method>): string {

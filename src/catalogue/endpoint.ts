@@ -118,16 +118,19 @@ export interface Endpoint {
 }
 
 /** Classes of operations in the audit log and the metrics. */
-export type AuditAction =
-  | 'read'
-  | 'write'
-  | 'design'
-  | 'feed'
-  | 'replicate'
-  | 'administer'
-  | 'session'
-  | 'permissions'
-  | 'key'
-  | 'configuration'
-  | 'backup'
-  | 'status';
+export const AUDIT_ACTIONS = [
+  'read',
+  'write',
+  'design',
+  'feed',
+  'replicate',
+  'administer',
+  'session',
+  'permissions',
+  'key',
+  'configuration',
+  'backup',
+  'status',
+] as const;
+
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];

@@ -1,5 +1,6 @@
 // Parses the tuples of the catalogue into endpoints.
 import { roleSet, isRole, type Role } from '../permissions/role.ts';
+import { type EndpointId } from './catalogue.ts';
 import {
   METHODS,
   type AuditAction,
@@ -102,7 +103,7 @@ const BODIES: Readonly<Record<string, BodyKind>> = {
   'update-null': 'text',
   'update-doc': 'text',
   'partition-update': 'text',
-};
+} satisfies Partial<Record<EndpointId, BodyKind>>;
 
 /** Parses the tuples of one scope. Throws at start for an unknown role or method. */
 export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly Endpoint[] {

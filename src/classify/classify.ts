@@ -1,5 +1,5 @@
 // Finds the operation of a request: endpoint, database and document.
-import { endpoint } from '../catalogue/catalogue.ts';
+import { endpoint, type EndpointId } from '../catalogue/catalogue.ts';
 import { isOpenToGrants, kindOfName, ownDatabases } from '../catalogue/database-name.ts';
 import { classOfId, INTERNAL, isInternalLocal, RESERVED } from '../catalogue/document-id.ts';
 import { type Endpoint, type Method } from '../catalogue/endpoint.ts';
@@ -38,7 +38,7 @@ const GENERATE_API_KEY = endpoint('legacy-generate-api-key');
 const GRANTED_ON: Readonly<Record<string, string>> = {
   'db-updates': '_global_changes',
   replicate: '_replicator',
-};
+} satisfies Partial<Record<EndpointId, string>>;
 
 /** Paths of the server that do not begin with an underscore. A dot is in no name of a database. */
 const PAGES_OF_SERVER = new Set(['favicon.ico', 'dashboard.html']);
@@ -163,7 +163,7 @@ const BELOW_SECURITY: ReadonlyMap<string, readonly Endpoint[]> = new Map([
 const API_SECURITY: Readonly<Record<string, Endpoint>> = {
   'security-get': endpoint('api-security-get'),
   'security-put': endpoint('api-security-put'),
-};
+} satisfies Partial<Record<EndpointId, Endpoint>>;
 
 /**
  * Marks `GET`, `HEAD` and `PUT` of one user document, without its attachments: authorize decides whether it

@@ -3,6 +3,8 @@ import { endpoint, type EndpointId } from '../catalogue/catalogue.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 
 type Overlay = (ordinary: Endpoint) => Endpoint;
+/** From the endpoint of an ordinary database to the one that replaces it. */
+type Overlaid = Partial<Record<EndpointId, EndpointId>>;
 
 /**
  * Endpoints of `_replicator` by the ordinary endpoint that they replace; any other becomes
@@ -34,7 +36,7 @@ const REPLICATOR: Readonly<Record<string, EndpointId>> = {
   'doc-put': 'replicator-write',
   'doc-delete': 'replicator-write',
   'doc-post-form': 'replicator-write',
-};
+} satisfies Overlaid;
 
 /**
  * Keeps blocked endpoints. A replacement keeps the pool of the endpoint that it replaces, so that a feed
@@ -66,7 +68,7 @@ const USERS: Readonly<Record<string, EndpointId>> = {
   'db-create': 'users-create-delete',
   'db-delete': 'users-create-delete',
   'security-put': 'system-security-put',
-};
+} satisfies Overlaid;
 
 /** Overlay of `_users`. */
 export const onUsers: Overlay = unlessBlocked((ordinary) => endpoint(USERS[ordinary.id] ?? 'users-any'));
@@ -77,7 +79,7 @@ const GLOBAL_CHANGES: Readonly<Record<string, EndpointId>> = {
   'db-delete': 'global-changes-create-delete',
   'security-get': 'security-get',
   'security-put': 'security-put',
-};
+} satisfies Overlaid;
 
 /** Overlay of `_global_changes`, whose grants open `_db_updates`. */
 export const onGlobalChanges: Overlay = unlessBlocked((ordinary) =>

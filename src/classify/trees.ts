@@ -1,11 +1,11 @@
 // Builds the tries of path patterns at start: one for the server, and one for each kind of database.
-import { ENDPOINTS, endpoint, SYSTEM_ENDPOINTS } from '../catalogue/catalogue.ts';
+import { ENDPOINTS, endpoint, type EndpointId, SYSTEM_ENDPOINTS } from '../catalogue/catalogue.ts';
 import { type Endpoint, type Scope } from '../catalogue/endpoint.ts';
 import { onGlobalChanges, onPrefixedSystem, onReplicator, onUsers } from './overlay.ts';
 import { buildTrie, type Trie } from './trie.ts';
 
 /** Endpoints whose patterns are in no trie: classify.ts selects them, or they answer for unknown paths. */
-const SELECTED_BY_CODE = new Set([
+const SELECTED_BY_CODE: ReadonlySet<string> = new Set<EndpointId>([
   'unrouted-underscore',
   'options-preflight',
   'unknown-method',

@@ -1,5 +1,6 @@
 // Search tree over path segments. A lookup visits each segment once, without backtracking.
 import { allowedMethods } from '../catalogue/allowed-methods.ts';
+import { type EndpointId } from '../catalogue/catalogue.ts';
 import { refusal } from '../catalogue/parse.ts';
 import { type DecidedByBody } from '../catalogue/operation.ts';
 import { METHODS, type Endpoint, type Method, type Scope, type ExplainedTo } from '../catalogue/endpoint.ts';
@@ -151,7 +152,7 @@ function leafOf(entries: readonly Entry[], rules: TrieRules): Leaf {
 }
 
 /** Paths on which CouchDB checks the right before the method, and server endpoints that a role opens. */
-const CHECKED_FIRST = new Set([
+const CHECKED_FIRST: ReadonlySet<string> = new Set<EndpointId>([
   'compact',
   'compact-design',
   'view-cleanup',

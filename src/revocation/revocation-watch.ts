@@ -28,6 +28,9 @@ export interface WatchedExchange {
   readonly cut: (reason: CutReason) => void;
 }
 
+/** What a new decision depends on. */
+export type JudgedExchange = Omit<WatchedExchange, 'cut'>;
+
 export interface RevocationWatch {
   /**
    * Watches an exchange. The caller must call the returned function when the exchange ends, for any reason.
@@ -44,7 +47,7 @@ export interface RevocationWatch {
  * Decides again, by the permissions in force now. Throws or rejects with `RightsReduced` if they permit the
  * exchange with less privilege or fewer roles than it has, and with other errors if they cannot be read.
  */
-export type IsStillPermitted = (exchange: WatchedExchange) => boolean | Promise<boolean>;
+export type IsStillPermitted = (exchange: JudgedExchange) => boolean | Promise<boolean>;
 
 export interface RevocationWatchOptions {
   readonly bus: Pick<InvalidationBus, 'onMessage'>;

@@ -151,7 +151,6 @@ describe('the decision about a request that runs', () => {
       identity: 'marker',
       privilege,
       roles: roleSet(then),
-      cut: () => undefined,
     });
   }
 });
