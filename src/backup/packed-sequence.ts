@@ -1,6 +1,7 @@
 // Reads the sequences of a CouchDB cluster. Each has one copy of every range, whichever answered first: two
 // of them can only be compared copy by copy (fabric_db_info.erl; fabric_view_changes.erl, pack_seqs).
 import { inflateSync } from 'node:zlib';
+import { ATOM_LENGTH_BYTES, COMPRESSED, HEAD_BYTES, VERSION } from '../body/erlang-tags.ts';
 
 /** What a sequence says of one copy of a range. */
 export interface CopySequence {
@@ -13,10 +14,7 @@ export interface CopySequence {
 
 /** Far more than the copies of the largest database have. */
 const MAX_TERM_BYTES = 1024 * 1024;
-const HEAD_BYTES = 6;
 // Tags of https://www.erlang.org/doc/apps/erts/erl_ext_dist.html
-const VERSION = 131;
-const COMPRESSED = 80;
 const SMALL_INTEGER = 97;
 const INTEGER = 98;
 const LARGE_INTEGER = 110;
@@ -24,13 +22,6 @@ const SMALL_TUPLE = 104;
 const BINARY = 109;
 const LIST = 108;
 const NIL = 106;
-/** Bytes of the length of an atom. */
-const ATOMS: ReadonlyMap<number, number> = new Map([
-  [100, 2],
-  [115, 1],
-  [118, 2],
-  [119, 1],
-]);
 
 /**
  * The copies of a packed sequence, which is the term `[{Node, [First, Last], Count}, …]`, with the count of
@@ -85,7 +76,7 @@ class TermReader {
   }
 
   atom(): string {
-    const lengthBytes = ATOMS.get(this.#byte());
+    const lengthBytes = ATOM_LENGTH_BYTES.get(this.#byte());
     if (lengthBytes === undefined) throw new RangeError('no atom');
     return this.#text(this.#number(lengthBytes));
   }

@@ -2,6 +2,7 @@
 import { inflateSync } from 'node:zlib';
 import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
 import { Quota } from '../limits/quota.ts';
+import { ATOM_LENGTH_BYTES, COMPRESSED, HEAD_BYTES, VERSION } from './erlang-tags.ts';
 
 /** The sequence of 250 shards, in 25 KiB, fills a request line. A byte can take a node 16 bytes of memory. */
 const MAX_TERM_BYTES = 65_536;
@@ -12,9 +13,6 @@ const MAX_ATOMS = 5000;
 /** Part of `MAX_ATOMS` that one caller may bring: the names of a hundred nodes. */
 const SHARE = 1 / 50;
 
-const VERSION = 131;
-const COMPRESSED = 80;
-const HEAD_BYTES = 6;
 /** Atoms of CouchDB itself. */
 const OWN_ATOMS = ['nil', 'null', 'true', 'false', 'undefined', 'split', 'startkey', 'startkey_docid'];
 
@@ -130,13 +128,6 @@ const COUNTED: ReadonlyMap<number, readonly [lengthBytes: number, more: number]>
   [110, [1, 1]], // large integer
   [111, [4, 1]], // larger integer
 ]);
-/** Bytes of the length of an atom. */
-const ATOMS: ReadonlyMap<number, number> = new Map([
-  [100, 2],
-  [115, 1],
-  [118, 2],
-  [119, 1],
-]);
 /** Bytes of the number of elements, elements of each, and further elements. */
 const CONTAINERS: ReadonlyMap<number, readonly [countBytes: number, each: number, more: number]> = new Map([
   [104, [1, 1, 0]], // tuple
@@ -159,7 +150,7 @@ function atomsIn(term: Buffer): ReadonlySet<string> | 'unknown' | undefined {
   for (let pending = 1; pending > 0; pending -= 1) {
     const tag = number(1);
     const counted = COUNTED.get(tag);
-    const atom = ATOMS.get(tag);
+    const atom = ATOM_LENGTH_BYTES.get(tag);
     const container = CONTAINERS.get(tag);
     const fixed = FIXED.get(tag);
     if (fixed !== undefined) at += fixed;
