@@ -5,7 +5,7 @@ import { type AccessEntry, type AccessOfName } from '../api/access.ts';
 import { accessQuery } from '../queries.ts';
 import { titlesOf } from '../roles.ts';
 import { linkTo } from '../router.ts';
-import { ErrorNotice } from './error-notice.tsx';
+import { QueryError } from './error-notice.tsx';
 import {
   NoMatch,
   PAGE_SIZE,
@@ -23,13 +23,8 @@ import { Waiting } from './waiting.tsx';
 export function AccessList({ name }: { readonly name: string }) {
   const access = useQuery(accessQuery(name));
   if (access.isPending) return <Waiting what="its databases" />;
-  const failure = access.isError && (
-    <ErrorNotice
-      error={access.error}
-      title="Its databases cannot be read"
-      isOldShown={access.data != null}
-      onRetry={() => void access.refetch()}
-    />
+  const failure = (
+    <QueryError query={access} title="Its databases cannot be read" isOldShown={access.data != null} />
   );
   if (access.data == null) return failure;
   return (

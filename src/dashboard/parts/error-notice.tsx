@@ -34,6 +34,25 @@ export function ErrorNotice({ error, title, onRetry, isOldShown = false, childre
   );
 }
 
+interface QueryErrorProps {
+  readonly query: { readonly isError: boolean; readonly error: unknown; readonly refetch: () => unknown };
+  readonly title: string;
+  readonly isOldShown?: boolean;
+}
+
+/** The notice of a read that failed, with a button that repeats it; nothing if it did not fail. */
+export function QueryError({ query, title, isOldShown = false }: QueryErrorProps) {
+  if (!query.isError) return null;
+  return (
+    <ErrorNotice
+      error={query.error}
+      title={title}
+      isOldShown={isOldShown}
+      onRetry={() => void query.refetch()}
+    />
+  );
+}
+
 /** The id under which the access log has the request. */
 export function RequestId({ id }: { readonly id: string | undefined }) {
   if (id === undefined) return null;

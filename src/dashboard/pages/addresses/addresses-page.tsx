@@ -3,7 +3,7 @@ import { Alert, Button, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { type Addresses, type AddressVerdict, readAddresses, testAddress } from '../../api/addresses.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, QueryError } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
@@ -16,13 +16,7 @@ export function AddressesPage() {
     <>
       <h1>Addresses</h1>
       <p>Which addresses may reach Couchgate, before any password is looked at.</p>
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The lists cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The lists cannot be read" />
       {query.isPending && <Waiting what="the address lists" />}
       {query.data !== undefined && (
         <>

@@ -3,7 +3,7 @@ import { Alert, Button, Menu } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type BackupStatus, type DatabaseBackup, startBackup, startVerify } from '../../api/backups.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, QueryError } from '../../parts/error-notice.tsx';
 import { NoMatch, pageOf, Pager, SearchField, SortHead, sortedBy, useListState } from '../../parts/list.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Name, visible } from '../../parts/name.tsx';
@@ -29,14 +29,7 @@ export function BackupsPage() {
   });
   return (
     <>
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The backups cannot be read"
-          isOldShown={query.data !== undefined}
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The backups cannot be read" isOldShown={query.data !== undefined} />
       {query.isPending && <Waiting what="backups" />}
       {query.data === undefined ? (
         <h1 className="unseen">Backups</h1>

@@ -3,7 +3,7 @@ import { Alert, Button } from '@mantine/core';
 import { queryOptions, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { type BackupJob, readJobs } from '../../api/backups.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { BACKUPS_KEY, databasesQuery } from '../../queries.ts';
@@ -88,13 +88,8 @@ export function Outcome({ id }: { readonly id: string }) {
 export function Jobs() {
   const query = useQuery(jobsQuery);
   const [areAll, setAll] = useState(false);
-  const failure = query.isError && (
-    <ErrorNotice
-      error={query.error}
-      title="The jobs cannot be read"
-      isOldShown={query.data !== undefined}
-      onRetry={() => void query.refetch()}
-    />
+  const failure = (
+    <QueryError query={query} title="The jobs cannot be read" isOldShown={query.data !== undefined} />
   );
   if (query.data === undefined || query.data.length === 0) return failure;
   return (

@@ -2,7 +2,7 @@
 import { Alert } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { type Cluster, type ClusterNode, readCluster } from '../../api/cluster.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -22,13 +22,7 @@ export function ClusterPage() {
   return (
     <>
       <h1>Cluster</h1>
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The state cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The state cannot be read" />
       {query.isPending && <Waiting what="the state of the cluster" />}
       {query.data !== undefined && <State cluster={query.data} />}
     </>

@@ -2,7 +2,7 @@
 import { Alert, Button, Checkbox, Radio } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { changeCors, type CorsDocument, readCors } from '../../api/cors.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, QueryError } from '../../parts/error-notice.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { CorsTester } from './cors-tester.tsx';
@@ -20,14 +20,11 @@ export function CorsPage() {
         A browser lets a web page of another site call this server only if its origin is allowed here.
         Programs outside browsers are not affected, and every caller still needs its password.
       </p>
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The CORS settings cannot be read"
-          isOldShown={query.data !== undefined}
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError
+        query={query}
+        title="The CORS settings cannot be read"
+        isOldShown={query.data !== undefined}
+      />
       {query.isPending && <Waiting what="the CORS settings" />}
       {query.data !== undefined && <Editor cors={query.data} />}
       <CorsTester />

@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { type DocumentList, listDocuments } from '../../api/documents.ts';
 import { DatabaseHead } from '../../parts/database-head.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { PrefixField, RangePager, useRange } from '../../parts/range-list.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -47,13 +47,7 @@ function Documents({ database }: { readonly database: string }) {
           Create document
         </Button>
       </div>
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The documents cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The documents cannot be read" />
       {query.isPending && <Waiting what="documents" />}
       {query.data !== undefined && !query.isError && (
         <Rows database={database} list={query.data} isFiltered={prefix !== ''} from={from} />

@@ -4,7 +4,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { addMonitor, listServerGrants, removeMonitor } from '../../api/grants.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, QueryError } from '../../parts/error-notice.tsx';
 import { Labelled } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name } from '../../parts/name.tsx';
@@ -28,13 +28,7 @@ export function Monitors({ onSaved }: Props) {
         May read numbers about the cluster and the sizes of all databases: for Prometheus, Telegraf, Datadog.
         They read no documents and no permissions, and write nothing.
       </p>
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The monitors cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The monitors cannot be read" />
       {query.isPending && <Waiting what="monitors" />}
       {query.data?.length === 0 && <p className="hint">There are none.</p>}
       <AddMonitor

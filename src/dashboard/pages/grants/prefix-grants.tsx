@@ -4,7 +4,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { type PrefixGrant, revokePrefixGrant } from '../../api/grants.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { Labelled, useLabelOf } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import {
@@ -47,13 +47,7 @@ export function PrefixGrants({ onSaved }: Props) {
         Roles on every database whose name begins in the same way, such as <code>userdb-</code>, also on those
         that are made later. For applications that have one database for each of their users.
       </p>
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The prefix grants cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The prefix grants cannot be read" />
       {query.isPending && <Waiting what="prefix grants" />}
       {query.data?.length === 0 && <p className="hint">There are none.</p>}
       {query.data !== undefined && query.data.length > 0 && (

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { type ReactNode, useState } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
 import { AccessList } from '../../parts/access-list.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { LastUse, Moment } from '../../parts/moment.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -23,14 +23,7 @@ export function KeyPage({ name }: { readonly name: string }) {
         <a href={linkTo(['keys'])}>API keys</a>
       </p>
       {found.isPending && <Waiting what="the key" />}
-      {found.isError && (
-        <ErrorNotice
-          error={found.error}
-          title="The key cannot be read"
-          isOldShown={item !== undefined}
-          onRetry={() => void found.refetch()}
-        />
-      )}
+      <QueryError query={found} title="The key cannot be read" isOldShown={item !== undefined} />
       {found.data === null && (
         <>
           <h1>No such key</h1>

@@ -3,7 +3,7 @@ import { Button, NativeSelect } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useMemo, useState } from 'react';
 import { type ApiKey, MAX_LISTED } from '../../api/keys.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { Label } from '../../parts/labelled.tsx';
 import {
   NoMatch,
@@ -37,14 +37,7 @@ export function KeysPage() {
       </div>
       {isGenerating && <GenerateKey database={undefined} onClose={() => setGenerating(false)} />}
       {action !== undefined && <KeyDialog {...action} onClose={() => setAction(undefined)} />}
-      {keys.isError && (
-        <ErrorNotice
-          error={keys.error}
-          title="The keys cannot be read"
-          isOldShown={keys.data !== undefined}
-          onRetry={() => void keys.refetch()}
-        />
-      )}
+      <QueryError query={keys} title="The keys cannot be read" isOldShown={keys.data !== undefined} />
       {keys.isPending && <FirstKeys />}
       {keys.data !== undefined &&
         (keys.data.length === 0 ? (
@@ -136,9 +129,7 @@ function KeyList({ keys: listed, onAct }: ListProps) {
         <Pager total={found.length} page={page} of={found.length === 1 ? 'key' : 'keys'} />
       </div>
       {!areAll && <p>{partNotice(isSearch, sought.data?.isComplete)}</p>}
-      {isSearch && sought.isError && (
-        <ErrorNotice error={sought.error} title="The search failed" onRetry={() => void sought.refetch()} />
-      )}
+      {isSearch && <QueryError query={sought} title="The search failed" />}
       {isSearch && sought.isPending ? (
         <Waiting what="keys that match" />
       ) : found.length === 0 ? (

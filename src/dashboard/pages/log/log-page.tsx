@@ -3,7 +3,7 @@ import { Alert, Button, Checkbox } from '@mantine/core';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { ApiError } from '../../api/http.ts';
 import { type LogFilter, type LogPage as Page, readLog } from '../../api/log.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { linkTo, replaceParameters, useRoute } from '../../router.ts';
@@ -76,13 +76,7 @@ export function LogPage() {
       </div>
       <Presets filter={filter} />
       <FilterForm filter={filter} />
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The log cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The log cannot be read" />
       {query.isPending && <Waiting what="the log" />}
       {data !== undefined && (
         <Found

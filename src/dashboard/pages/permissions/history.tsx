@@ -10,7 +10,7 @@ import {
   type Widening,
 } from '../../api/permissions.ts';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { useLabelOf } from '../../parts/labelled.tsx';
 import { Moment } from '../../parts/moment.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
@@ -46,14 +46,7 @@ export function History({ database, revision }: Props) {
   const entries = history.data?.pages.flatMap((page) => page?.history ?? []);
   return (
     <>
-      {history.isError && (
-        <ErrorNotice
-          error={history.error}
-          title="The history cannot be read"
-          isOldShown={entries !== undefined}
-          onRetry={() => void history.refetch()}
-        />
-      )}
+      <QueryError query={history} title="The history cannot be read" isOldShown={entries !== undefined} />
       {entries?.length === 0 && <p>No change has been saved yet.</p>}
       <ol className="history">
         {entries?.map((entry, at) => (

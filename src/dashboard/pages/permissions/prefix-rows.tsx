@@ -1,5 +1,5 @@
 // The prefix grants that reach a database: who has roles on it without a row in its permissions.
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { Labelled } from '../../parts/labelled.tsx';
 import { Name, visible } from '../../parts/name.tsx';
 import { useReach } from '../../parts/use-reach.ts';
@@ -17,13 +17,8 @@ interface Props {
 export function PrefixRows({ database, isInert }: Props) {
   const { isOwner } = useSession().person;
   const { reach, query } = useReach(database);
-  const failure = query.isError && (
-    <ErrorNotice
-      error={query.error}
-      title="The prefix grants cannot be read"
-      isOldShown={reach.length > 0}
-      onRetry={() => void query.refetch()}
-    />
+  const failure = (
+    <QueryError query={query} title="The prefix grants cannot be read" isOldShown={reach.length > 0} />
   );
   if (reach.length === 0) return failure;
   return (

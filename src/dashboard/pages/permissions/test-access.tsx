@@ -14,7 +14,7 @@ import {
   verdictOf,
   whyOf,
 } from '../../explain-words.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { useLabelOf } from '../../parts/labelled.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { PrincipalField, usePrincipal } from '../../parts/principal-field.tsx';
@@ -77,13 +77,7 @@ export function TestAccess({ database, editing }: Props) {
         }}
       />
       {requests.length > 0 && verdict.isPending && <Waiting what="the answer" />}
-      {verdict.isError && (
-        <ErrorNotice
-          error={verdict.error}
-          title="This cannot be answered"
-          onRetry={() => void verdict.refetch()}
-        />
-      )}
+      <QueryError query={verdict} title="This cannot be answered" />
       {verdict.data != null && <Answer name={asked.name} verdict={verdict.data} editing={editing} />}
     </>
   );

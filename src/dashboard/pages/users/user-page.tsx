@@ -5,7 +5,7 @@ import { useState } from 'react';
 import { DECOY, deleteUser, readUser, type User } from '../../api/users.ts';
 import { AccessList } from '../../parts/access-list.tsx';
 import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { QueryError } from '../../parts/error-notice.tsx';
 import { Name, visible } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
@@ -25,13 +25,7 @@ export function UserPage({ name }: { readonly name: string }) {
         <a href={linkTo(['users'])}>Users</a>
       </p>
       {query.isPending && <Waiting what="the user" />}
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The user cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The user cannot be read" />
       {query.data === null && (
         <>
           <h1>No such user</h1>

@@ -3,7 +3,7 @@ import { Button } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { createUsersDatabase, DECOY, listUsers, type UserList } from '../../api/users.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { ErrorNotice, QueryError } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { PrefixField, RangePager, useRange } from '../../parts/range-list.tsx';
 import { useTitle } from '../../parts/title.ts';
@@ -35,13 +35,7 @@ export function UsersPage() {
         rotated.
       </p>
       {isCreating && <CreateUser onClose={() => setCreating(false)} />}
-      {query.isError && (
-        <ErrorNotice
-          error={query.error}
-          title="The users cannot be read"
-          onRetry={() => void query.refetch()}
-        />
-      )}
+      <QueryError query={query} title="The users cannot be read" />
       {query.isPending && <Waiting what="users" />}
       {query.data === null && <NoDatabase />}
       {query.data != null && <Rows list={query.data} prefix={prefix} />}
