@@ -31,11 +31,11 @@ the files. An empty variable counts as not set. Lists in variables are comma-sep
 
 ## Errors and warnings for combinations
 
-Errors: CORS for every origin together with credentials; an empty or short \`jwt_secret\` with \`couchdb_nodes\`; one
+Among the errors: CORS for every origin together with credentials; an empty or short \`jwt_secret\` with \`couchdb_nodes\`; one
 secret for two purposes; every address as a trusted proxy; client certificates that plain HTTP would bypass;
 credentials in \`couchdb_nodes\`.
 
-Warnings: plain HTTP on a public address without a listed TLS proxy; metrics on a public address; plain HTTP to
+Among the warnings: plain HTTP on a public address without a listed TLS proxy; metrics on a public address; plain HTTP to
 CouchDB on another machine; an empty whitelist; no access log.
 `;
 
