@@ -143,6 +143,11 @@ export class KeyCache {
     this.#change(record.name, { rev: record.rev, record, revoked: false, at: this.#options.now() });
   }
 
+  /** Removes a name from the memory, so that it is read again. */
+  forget(name: string): void {
+    this.#change(name, undefined);
+  }
+
   /** Applies a revocation of this process. */
   wroteRevocation(name: string): void {
     this.#change(name, { rev: '', record: undefined, revoked: true, at: this.#options.now() });

@@ -118,14 +118,25 @@ export class KeyWrites {
     });
     if (changed === undefined) return undefined;
     if (!changed.quorum) {
-      // The new password may be lost, so it is not returned and the old one must stay valid.
-      await this.#update(name, (record) => ({ ...record, digests: changed.before.digests })).catch(
-        () => undefined,
-      );
+      await this.#takeBack(changed).catch(() => undefined);
       throw noQuorum();
     }
     await this.#publish(name);
     return { password, oldValidUntil: formatTime(oldUntil) ?? '' };
+  }
+
+  /**
+   * Undoes a rotation that too few nodes stored: its password may be lost, so the old one must stay valid. It
+   * writes on its own leaf, with the former number of rotations: another rotation at the same time, which was
+   * acknowledged, stays the last one (H21).
+   */
+  async #takeBack({ before, after }: Record<'before' | 'after', KeyRecord>): Promise<void> {
+    const { digests, rotations } = before;
+    try {
+      await this.#options.store.write(writeKey({ ...after, digests, rotations }));
+    } finally {
+      this.#cache.forget(after.name);
+    }
   }
 
   /**

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { before, describe, it } from 'node:test';
+import { type Store } from '../../src/couch/store.ts';
 import { startBackend, type Backend } from '../support/backend.ts';
 import { startReplica, type Replica } from '../support/own-couch.ts';
 import { closedAfterSuite } from '../support/started.ts';
@@ -45,6 +46,32 @@ async function writeBeside(stored: StoredKey, fields: object): Promise<void> {
   assert.equal(status, 201);
 }
 
+/** The store by nodes that were away since `read`: they know nothing of the others, and are too few. */
+function storeOfFew(away: StoredKey): Store {
+  let present = away;
+  const ids = [away._rev.slice(away._rev.indexOf('-') + 1)];
+  const write: Store['write'] = async (document) => {
+    assert.equal(document._rev, present._rev);
+    ids.unshift('f'.repeat(31) + String(ids.length));
+    const start = Number.parseInt(present._rev, 10) + 1;
+    const rev = `${start}-${ids[0] ?? ''}`;
+    present = { ...document, _rev: rev };
+    const body = { new_edits: false, docs: [{ ...present, _revisions: { start, ids } }] };
+    await replica.couch.ask({ method: 'POST', path: `/${database}/_bulk_docs`, body });
+    return { outcome: 'written', rev, quorum: false };
+  };
+  const read: Store['read'] = (id, options) =>
+    ids.length === 1 && id === away._id ? Promise.resolve(present) : other.store.read(id, options);
+  return new Proxy(other.store, {
+    get: (store, name) => {
+      if (name === 'write') return write;
+      if (name === 'read') return read;
+      const value: unknown = Reflect.get(store, name, store);
+      return typeof value === 'function' ? (value.bind(store) as unknown) : value;
+    },
+  });
+}
+
 const outcome = async (at: Replica, key: string, password: string): Promise<string> =>
   (await at.keys.verify(key, password)).outcome;
 
@@ -63,6 +90,36 @@ describe('H21: racing changes of a key', () => {
     assert.equal((await read(key))._conflicts, undefined);
     assert.equal(await outcome(other, key, rotated?.password ?? ''), 'accepted');
     assert.equal(await outcome(other, key, old), 'wrong');
+  });
+
+  it('keep an acknowledged rotation when another one, on too few nodes, is taken back', async () => {
+    const { key, password: old } = await replica.keys.create({ label: null, expiresAt: null, by: 'admin' });
+    const away = await read(key);
+    const rotated = await replica.keys.rotate(key, 0);
+    const few = await started(Promise.resolve(startReplica(backend, { database, store: storeOfFew(away) })));
+    await assert.rejects(few.keys.rotate(key, 86_400), /Too few CouchDB nodes/);
+    assert.equal((await read(key))._conflicts?.length, 1, 'CouchDB has both states');
+    for (const at of [replica, other, few]) {
+      await until(async () => (await outcome(at, key, old)) === 'wrong', 'the old password is refused');
+      assert.equal(await outcome(at, key, rotated?.password ?? ''), 'accepted');
+    }
+    await other.keys.change(key, { label: 'newer' });
+    assert.equal((await read(key))._conflicts, undefined);
+    assert.equal(await outcome(other, key, rotated?.password ?? ''), 'accepted');
+    assert.equal(await outcome(other, key, old), 'wrong');
+  });
+
+  it('keep an acknowledged rotation beside one that nothing took back', async () => {
+    const { key, password: old } = await replica.keys.create({ label: null, expiresAt: null, by: 'admin' });
+    const stored = await read(key);
+    const [digest] = stored['digests'] as readonly object[];
+    const rotated = await replica.keys.rotate(key, 0);
+    const added = { salt: 'a'.repeat(32), digest: 'b'.repeat(64), expires_at: null };
+    await writeBeside(stored, { digests: [added, digest], rotations: 1 });
+    for (const at of [replica, other]) {
+      await until(async () => (await outcome(at, key, old)) === 'wrong', 'the old password is refused');
+      assert.equal(await outcome(at, key, rotated?.password ?? ''), 'accepted');
+    }
   });
 
   it('keep the earliest end', async () => {
