@@ -85,16 +85,17 @@ export function openSessions({
   readonly versions: CredentialVersions;
   readonly now: () => number;
 }): SessionParts {
+  const { sessionTimeoutSeconds } = settings;
   return {
     cookie: createSessionCookie({ ...settings, now }),
-    tokens: createSessionTokens({ secret, now }),
+    tokens: createSessionTokens({ secret, sessionTimeoutSeconds, now }),
     sessions: createSessionStore({ ...settings, couch, bus, now }),
     dashboard: {
       cookie: createDashboardCookie(settings),
-      tokens: createSessionTokens({ secret, use: 'dashboard', now }),
+      tokens: createSessionTokens({ secret, use: 'dashboard', sessionTimeoutSeconds, now }),
     },
     versions,
-    sessionTimeoutSeconds: settings.sessionTimeoutSeconds,
+    sessionTimeoutSeconds,
     now,
   };
 }

@@ -46,10 +46,15 @@ export function createSessionTokens(options: {
   readonly secret: Buffer;
   /** A token is valid for one use only: the session of a client, or the session of the dashboard. */
   readonly use?: 'session' | 'dashboard';
+  /**
+   * Longest validity of a token. It limits tokens that were signed under a longer one too: the record of the
+   * end of a session is not kept longer.
+   */
+  readonly sessionTimeoutSeconds?: number;
   readonly now?: () => number;
 }): SessionTokens {
   const key = createSecretKey(options.secret);
-  const { use = 'session' } = options;
+  const { use = 'session', sessionTimeoutSeconds = Infinity } = options;
   const now = options.now ?? Date.now;
   return {
     sign({ kind, name, id, version, issuedAt, expiresAt }) {
@@ -64,7 +69,8 @@ export function createSessionTokens(options: {
       if (!isSame(token.slice(dot + 1), macOf(key, use, payload)))
         return isWellFormed(token) ? VOID : MALFORMED;
       const session = sessionIn(payload);
-      return now() < session.expiresAt ? { outcome: 'valid', session } : VOID;
+      const expiresAt = Math.min(session.expiresAt, session.issuedAt + sessionTimeoutSeconds * 1000);
+      return now() < expiresAt ? { outcome: 'valid', session } : VOID;
     },
   };
 }

@@ -35,6 +35,14 @@ describe('a session token', () => {
     assert.equal(at(NOW + 600_000).read(token).outcome, 'void');
   });
 
+  it('is over at the present timeout, also if it was signed under a longer one', () => {
+    const token = tokens.sign({ ...session, expiresAt: NOW + 14 * 86_400_000 });
+    const outcomeAt = (time: number) =>
+      createSessionTokens({ secret, sessionTimeoutSeconds: 600, now: () => time }).read(token).outcome;
+    assert.equal(outcomeAt(NOW + 599_999), 'valid');
+    assert.equal(outcomeAt(NOW + 600_000), 'void');
+  });
+
   it('is none under another secret', () => {
     const other = createSessionTokens({ secret: randomBytes(32), now: () => NOW });
     assert.equal(other.read(tokens.sign(session)).outcome, 'void');
