@@ -17,6 +17,9 @@ export const SERVED_SYSTEM_DATABASES: ReadonlySet<string> = new Set([
 const LEGAL = new Uint8Array(128);
 for (const character of 'abcdefghijklmnopqrstuvwxyz0123456789_$()+-/') LEGAL[character.charCodeAt(0)] = 1;
 
+/** CouchDB takes the design documents of the database behind this prefix (mem3:dbname). */
+const SHARD = /^shards\/.{8}-.{8}\//;
+
 const A = 97;
 const Z = 122;
 
@@ -37,6 +40,7 @@ export function kindOfName(name: string): NameKind {
     if (code === 47) partStart = i + 1;
     else if (code === 95 && i === partStart) underscored = true;
   }
+  if (SHARD.test(name)) return 'illegal';
   return underscored && hasSystemSuffix(name) ? 'system' : 'ordinary';
 }
 
