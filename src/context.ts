@@ -129,6 +129,8 @@ export class Outcome {
   #loginName: string | undefined = undefined;
   /** True if the request was a CORS preflight that Couchgate answered (admit/origin). */
   isPreflight = false;
+  /** The database that the body names, where the path names none (authorize/database-from-form). */
+  namedDatabase: string | undefined = undefined;
   /** Private detail of the last failure, for the log. */
   failure: string | undefined = undefined;
   /** The change made by a management event, without secrets; set after the change was made. */

@@ -45,7 +45,7 @@ export function accessLine(parts: LineParts): string {
     line += `${connection.principal.textOf(identified.principal, principalFields)},"authMethod":"${identified.method}"`;
   const { loginName } = context.outcome;
   if (loginName !== undefined) line += `,"loginName":${quote(loginName)}`;
-  const database = context.operation?.database;
+  const database = context.operation?.database ?? context.outcome.namedDatabase;
   // A name with an at sign may contain a password.
   if (database !== undefined)
     line += `,"dbName":${quote(AT_SIGN.test(database) ? '***' : maskTarget(database))}`;

@@ -36,9 +36,11 @@ export async function readDatabaseFromForm(
   operation: Operation,
   { bodies, storeDatabase }: FormDeps,
 ): Promise<NamedOperation> {
-  const { principal } = known(contextOf(req).identified, 'identified');
+  const { identified, outcome } = contextOf(req);
+  const { principal } = known(identified, 'identified');
   const form = await bodies.form(req, res, { limitBytes: SET_PERMISSIONS_FORM_BYTES });
   const database = databaseOfForm(form, principal);
+  outcome.namedDatabase = database;
   const isGrantable = mayHaveGrants(database, ownDatabases(storeDatabase));
   return {
     operation: { ...operation, database, ...(isGrantable ? {} : { endpoint: STORE_ENDPOINT }) },

@@ -12,7 +12,12 @@ import { type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { testBodies } from '../support/bodies.ts';
-import { CALLER_HEADER, startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
+import {
+  CALLER_HEADER,
+  EXCHANGE_HEADER,
+  startPolicyFront,
+  type PolicyFront,
+} from '../support/policy-front.ts';
 import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
 
 const classify = createClassify({ storeDatabase: 'couchgate' });
@@ -168,6 +173,14 @@ describe('a form that names the database – POST /api/set_permissions', () => {
   after(() => front.close());
 
   const FORM = 'application/x-www-form-urlencoded';
+  it('names the database in the line of a refusal – 403', async () => {
+    const headers = { 'content-type': FORM, [CALLER_HEADER]: 'reader', [EXCHANGE_HEADER]: 'payroll-1' };
+    const body = 'database=payroll&username=me&roles=_admin';
+    const answer = await fetch(`${front.url}/api/set_permissions`, { method: 'POST', headers, body });
+    assert.equal(answer.status, 403);
+    assert.equal((await front.lineOf('payroll-1'))['dbName'], 'payroll');
+  });
+
   const TABLE: readonly (readonly [caller: string, body: string, type: string, status: number])[] = [
     ['security', 'database=db&username=x&roles=_reader', FORM, 200],
     ['admin', 'database=a%2Fb&username=x&roles=_reader', FORM, 200],
