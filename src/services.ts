@@ -118,7 +118,7 @@ const SCANNED_BODIES = 8;
 /** Bytes of bodies that may be parsed at the same time. */
 export const PARSED_BODIES_BYTES = 4 * SECURITY_LIMIT_BYTES;
 
-/** Connects the services; sends nothing before `start`. The key store must be first to listen to the bus. */
+/** Connects the services; sends nothing before `start`. */
 export function createServices(inputs: ServiceInputs, overrides: Overrides = {}): Services {
   const { settings, log } = inputs;
   const { fallbackCacheSeconds, outageCacheSeconds } = settings;

@@ -33,10 +33,7 @@ const WRONG: KeyVerdict = { outcome: 'wrong' };
 const EXPIRED: KeyVerdict = { outcome: 'expired' };
 const NOT_A_KEY: KeyVerdict = { outcome: 'notAKey' };
 
-/**
- * Creates the key store. It must be created before other listeners of the invalidation bus, so that they read
- * the changed key.
- */
+/** Creates the key store. It listens to the invalidation bus. */
 export function createKeyStore(options: KeyStoreOptions): RunningKeyStore {
   return new CouchKeyStore(options);
 }

@@ -24,7 +24,10 @@ export interface InvalidationBus {
    * end of a session could not be stored: it might be lost on a restart.
    */
   publish(message: BusMessage): Promise<void>;
-  /** Listeners are called synchronously, in the order of registration. */
+  /**
+   * Listeners are called synchronously, so all of them have a message before the next microtask. None may
+   * read what another one keeps before that: their order has no meaning.
+   */
   onMessage(listener: (message: BusMessage) => void): void;
   /**
    * True while invalidations of other replicas are known to arrive. If false, caches keep data only briefly.

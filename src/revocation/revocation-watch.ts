@@ -77,7 +77,8 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
     }
   };
   options.bus.onMessage((invalidation) => {
-    // Run after all other listeners: the caches that the new decision reads must have dropped the old data.
+    // Run after all other listeners, whatever their order: the caches that the new decision reads must have
+    // dropped the old data. Pinned by test/revocation/revocation-watch.test.ts.
     queueMicrotask(() => {
       for (const watch of open.values()) if (isEndedBy(invalidation, watch.exchange)) watch.cut('revoked');
       check((exchange) => isAffectedBy(invalidation, exchange));

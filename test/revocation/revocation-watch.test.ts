@@ -89,6 +89,21 @@ describe('open feeds', () => {
     }
   });
 
+  it('are decided about when all listeners have the change, also those that began to listen later', async () => {
+    const revoked = new Set<string>();
+    const { bus, cuts, open, feeds } = watch({
+      isStillPermitted: ({ principal }) => !revoked.has(principal.name),
+    });
+    // A cache: without the change, it would let the decision be made by the old key.
+    bus.onMessage((invalidation) => {
+      if (invalidation.kind === 'key') revoked.add(invalidation.name);
+    });
+    open('feed', {});
+    await bus.deliver({ kind: 'key', name: 'alpha' });
+    assert.deepEqual(cuts, ['feed: revoked']);
+    feeds.close();
+  });
+
   it('end on a change of their database if CouchDB decides itself (couchdb_auth_only): only CouchDB knows who is still permitted', async () => {
     const { bus, cuts, open, feeds } = watch({ isStillPermitted: () => true });
     open('own', { identity: 'own' });
