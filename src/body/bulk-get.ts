@@ -1,6 +1,7 @@
 // Limits what a `_bulk_get` names: CouchDB holds every document of the answer in memory (H15).
 import { BadRequest, TooLarge } from '../http-errors.ts';
 import { INVALID_REVISION, SHORT_TEXT_BYTES } from './document-fields.ts';
+import { parametersOf, rawParametersOf } from './query-parameters.ts';
 import { scanInPortions } from '../json/portions.ts';
 import { type JsonKind, type JsonListener } from '../json/scan.ts';
 
@@ -145,19 +146,13 @@ function hashInOneSpelling(hash: string): string {
     .padStart(32, '0');
 }
 
-/** Ends of parameters. CouchDB ends one at a semicolon too. */
-const SEPARATOR = /[&;]/;
-
 function asksForLatest(query: string): boolean {
-  return new URLSearchParams(query.replaceAll(';', '&')).getAll('latest').includes('true');
+  return parametersOf(query).getAll('latest').includes('true');
 }
 
 /** `query` without the parameters called `latest`. It begins with `?`. */
 function withoutLatest(query: string): string {
-  const others = query
-    .slice(1)
-    .split(SEPARATOR)
-    .filter((parameter) => !new URLSearchParams(parameter).has('latest'));
+  const others = rawParametersOf(query).filter((parameter) => !new URLSearchParams(parameter).has('latest'));
   return others.length === 0 ? '' : `?${others.join('&')}`;
 }
 

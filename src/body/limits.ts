@@ -5,6 +5,7 @@ import { type BodyKind, type Endpoint } from '../catalogue/endpoint.ts';
 import { FORM_LIMIT_BYTES, isForm } from './form-meter.ts';
 import { multipartKind } from './multipart-meter.ts';
 import { type StructureLimits } from './json-meter.ts';
+import { rawParametersOf } from './query-parameters.ts';
 import { type BodyRules } from './read.ts';
 import { SELECTOR_PATH_BYTES } from './selector-paths.ts';
 
@@ -96,7 +97,7 @@ function isQuery(body: BodyKind): boolean {
  */
 function isListOfIds(query: string): boolean {
   let filters = 0;
-  for (const parameter of query.slice(1).split(/[&;]/)) {
+  for (const parameter of rawParametersOf(query)) {
     const [name = ''] = parameter.split('=', 1);
     if (!/^[\w-]*$/.test(name)) return false;
     if (name.toLowerCase() !== 'filter') continue;

@@ -1,5 +1,6 @@
 // Limits the heartbeats that clients ask CouchDB to send on feeds (H15).
 import { type ServerResponse } from 'node:http';
+import { parametersOf } from '../body/query-parameters.ts';
 import { onClosed } from '../closed-response.ts';
 import { BadRequest, TooManyRequests } from '../http-errors.ts';
 import { Quota } from '../limits/quota.ts';
@@ -59,12 +60,12 @@ export class Heartbeats {
 
 /**
  * The shortest interval in milliseconds that the query names; undefined = none. CouchDB ignores the case of
- * the name, ends a parameter at a semicolon too, and uses the last of several values.
+ * the name, and uses the last of several values.
  */
 function shortestInterval(query: string): number | undefined {
   if (!MAY_NAME_IT.test(query)) return undefined;
   let shortest: number | undefined;
-  for (const [name, value] of new URLSearchParams(query.replaceAll(';', '&')))
+  for (const [name, value] of parametersOf(query))
     if (name.toLowerCase() === 'heartbeat') shortest = Math.min(shortest ?? Infinity, intervalOf(value));
   return shortest;
 }

@@ -1,5 +1,6 @@
 // Checks the sequences and bookmarks in a query (H20).
 import { Terms } from '../body/erlang-terms.ts';
+import { parametersOf } from '../body/query-parameters.ts';
 
 /** Parameters that CouchDB decodes as Erlang terms. It ignores the case of those of `_changes`. */
 const NAMES: ReadonlySet<string> = new Set(['since', 'last-event-id', 'bookmark']);
@@ -12,14 +13,13 @@ const SEQUENCE_IN_LIST = /^\[[0-9]+ *, *"([^\n]*)"\]\n?$/;
 
 /**
  * Throws BadRequest or TooLarge for a term that would harm a node. `lastEventId` = the header with which an
- * event source continues; `caller` = the shared key of the caller. CouchDB ends a parameter at a semicolon
- * too.
+ * event source continues; `caller` = the shared key of the caller.
  */
 export function refuseTerms(query: string, lastEventId: string | undefined, caller: string): void {
   if (lastEventId === undefined && !MAY_HOLD_TERM.test(query)) return;
   const terms = new Terms(caller);
   if (lastEventId !== undefined) refuseSequence(terms, lastEventId);
-  for (const [name, value] of new URLSearchParams(query.replaceAll(';', '&')))
+  for (const [name, value] of parametersOf(query))
     if (NAMES.has(name.toLowerCase())) refuseSequence(terms, value);
 }
 

@@ -11,6 +11,7 @@ import { type Guard } from './index.ts';
 import { writeJson } from '../json/exact-numbers.ts';
 import { buildJson } from '../body/json-build.ts';
 import { announcesBody, isReadAsJson } from '../body/decode.ts';
+import { parametersOf } from '../body/query-parameters.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type BasicCredentials } from './replication-endpoint.ts';
 import { createReplicationHosts, type Resolve } from './replication-hosts.ts';
@@ -94,12 +95,12 @@ async function guardBulk(body: JsonObject, rules: JobRules, couch: Pick<Couch, '
 
 /**
  * With `?new_edits=false`, CouchDB stores revisions unchecked, also over the job of another user. If the
- * parameter is repeated, any value other than `true` counts (H7). CouchDB also ends a parameter at a
- * semicolon (mochiweb_util.erl parse_qs).
+ * parameter is repeated, any value other than `true` counts (H7).
  */
 function refuseForeignRevisions(query: string, rules: JobRules): void {
   if (rules.principal.kind === 'owner') return;
-  if (new URLSearchParams(query.replaceAll(';', '&')).getAll('new_edits').some((value) => value !== 'true')) {
+  const newEdits = parametersOf(query).getAll('new_edits');
+  if (newEdits.some((value) => value !== 'true')) {
     throw new Forbidden('server_admin access is required for this request');
   }
 }
