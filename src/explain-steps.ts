@@ -16,7 +16,7 @@ import {
 } from './answer/explained-request.ts';
 import { type OtherGrants } from './authorize/decide-now.ts';
 import { authorizeOperation } from './authorize/index.ts';
-import { refuseInternalIds } from './authorize/body-checks.ts';
+import { refuseReadStructure } from './authorize/body-checks.ts';
 import { SENT_ATOMS } from './body/erlang-terms.ts';
 import { BodyNotGiven, GivenBody } from './body/given-body.ts';
 import { type Operation } from './catalogue/operation.ts';
@@ -57,6 +57,9 @@ type ReadPermissions = (database: string) => Promise<DatabasePermissions | undef
 const PROPOSED = ROLES.filter((role) => role !== '_admin');
 /** No endpoint needs more roles together. */
 const MAX_TOGETHER = 2;
+
+/** The body of a question is bounded, and CouchDB does not get it. */
+const NO_BUDGETS = { valueBudget: () => () => undefined, atoms: SENT_ATOMS.question };
 
 type Handlers = Readonly<Record<'address' | 'origin' | 'framing' | 'target' | 'classify', RequestHandler>>;
 
@@ -143,7 +146,7 @@ class StepExplainer implements Explainer {
       ['classify', classify, () => operationOf(context)],
       ['authenticate', authenticate(request), () => principalOf(context)],
       ['authorize', this.#authorize(permissionsOf, request.body), () => ruleOf(context)],
-      ['forward', scanStreamed(request), () => 'not run'],
+      ['forward', this.#measureStreamed(request.body), () => 'not run'],
     ];
   }
 
@@ -155,12 +158,26 @@ class StepExplainer implements Explainer {
       // A question writes nothing.
       markDatabase: () => Promise.resolve(),
       bodies: new GivenBody(body),
-      // The body of a question is bounded, and CouchDB does not get it.
-      valueBudget: () => () => undefined,
-      atoms: SENT_ATOMS.question,
+      ...NO_BUDGETS,
       revocationWatch: { register: () => () => undefined },
       isStillAuthenticated: () => true,
     });
+  }
+
+  /** The check of forward on a bulk write whose body authorize has not read. */
+  #measureStreamed(body: Buffer | undefined): RequestHandler {
+    const limits = { ...this.#settings, ...NO_BUDGETS };
+    return function measureStreamedStep(req, res, next) {
+      const { operation, body: read } = contextOf(req);
+      if (operation?.decidedByBody !== 'bulk-ids' || read !== undefined) {
+        next();
+        return;
+      }
+      new GivenBody(body)
+        .read(req, res, { limitBytes: Infinity })
+        .then(() => refuseReadStructure(limits, req, res, operation.endpoint))
+        .then(() => next(), next);
+    };
   }
 
   /** The smallest sets of roles with which the request would be permitted. */
@@ -212,18 +229,6 @@ function authenticate({ principal }: ExplainedRequest): RequestHandler {
       return;
     }
     context.identified = { principal, method: principal.kind === 'nobody' ? 'none' : 'basic' };
-    next();
-  };
-}
-
-/** The check of forward on a bulk write whose body authorize has not read. */
-function scanStreamed({ body }: ExplainedRequest): RequestHandler {
-  return function scanStreamedStep(req, _res, next) {
-    const context = contextOf(req);
-    if (context.operation?.decidedByBody === 'bulk-ids' && context.body === undefined) {
-      if (body === undefined) throw new BodyNotGiven();
-      refuseInternalIds(body, context.outcome);
-    }
     next();
   };
 }

@@ -1,14 +1,13 @@
 // Checks a body that will be forwarded: whether it must be read first, its size, and its structure (H20).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { announcesBody, encodedMultipart, isEncoded, isMultipart } from '../body/decode.ts';
-import { refuseForFunction } from '../body/body-meter.ts';
+import { refuseForFunction, refuseStructure } from '../body/body-meter.ts';
 import { checkBulkGet } from '../body/bulk-get.ts';
-import { type BodyHolder, refuseStructure } from '../body/json-meter.ts';
+import { type BodyHolder } from '../body/json-meter.ts';
 import { bodyLimit, structureLimits, type BodyLimits } from '../body/limits.ts';
 import { namesWholeAnswer } from '../body/whole-answer.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
-import { callerOf, contextOf, type Decision, known, type Outcome } from '../context.ts';
-import { InternalIdScan, internalIdRefused } from '../body/stream-scan.ts';
+import { callerOf, contextOf, type Decision, known } from '../context.ts';
 import { BadContentType, TooLarge } from '../http-errors.ts';
 import { sharedKeyOf } from '../principal/caller.ts';
 
@@ -47,7 +46,10 @@ export function isTooLong(limits: BodyLimits, req: IncomingMessage, endpoint: En
   return length !== undefined && Number(length) > bodyLimit(endpoint, req, limits);
 }
 
-/** A streamed body is measured on its way (forward/request-body.ts). */
+/**
+ * Refuses a body for what it holds. A streamed body is measured on its way (forward/request-body.ts). The
+ * refusal is recorded in the outcome: no decision is written before.
+ */
 export async function refuseReadStructure(
   limits: BodyLimits & Pick<BodyHolder, 'valueBudget' | 'atoms'>,
   req: IncomingMessage,
@@ -60,17 +62,11 @@ export async function refuseReadStructure(
   const holder = { valueBudget, atoms, res, caller: sharedKeyOf(callerOf(context)) };
   const { query } = known(context.target, 'target');
   refuseForFunction(body, endpoint, req, holder);
-  await refuseStructure(body, structureLimits(endpoint, query, limits), holder);
+  try {
+    await refuseStructure(body, structureLimits(endpoint, query, limits), holder);
+  } catch (error) {
+    context.outcome.refuseBy(error);
+    throw error;
+  }
   if (endpoint.body === 'bulk-get') context.sentQuery = await checkBulkGet(body, query);
-}
-
-/**
- * Refuses a bulk write with ids of CouchDB's internal documents, as for a streamed body (H10). The refusal is
- * recorded in `outcome`: it is about the content, and no decision is written before.
- */
-export function refuseInternalIds(body: Buffer, outcome: Outcome): void {
-  if (!new InternalIdScan().containsInternalId(body)) return;
-  const error = internalIdRefused();
-  outcome.refuseBy(error);
-  throw error;
 }

@@ -21,7 +21,7 @@ import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
 import { withoutToken } from '../revocation/watched-exchange.ts';
-import { isTooLong, mustRead, refuseByHead, refuseInternalIds, refuseReadStructure } from './body-checks.ts';
+import { isTooLong, mustRead, refuseByHead, refuseReadStructure } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
 import { decideNow, type OtherGrants } from './decide-now.ts';
@@ -109,11 +109,9 @@ function reserveShortBody(
  */
 async function decideKept(deps: Deps, exchange: Exchange, unread: Allowed): Promise<Decision> {
   const { req, res, context } = exchange;
-  const operation = known(context.operation, 'operation');
   refuseByHead(deps, req, unread.endpoint);
   watchUpload(deps.revocationWatch, exchange, withoutToken(unread));
-  const body = await deps.bodies.read(req, res, KEPT);
-  if (operation.decidedByBody === 'bulk-ids') refuseInternalIds(body, context.outcome);
+  await deps.bodies.read(req, res, KEPT);
   await refuseReadStructure(deps, req, res, unread.endpoint);
   await stillAuthenticated(deps, context);
   const permissions = await currentPermissions(deps, context);

@@ -1,14 +1,42 @@
-// Chooses how a body is measured while it is streamed to CouchDB (H20).
+// Chooses how a body is measured, after it was read or while it is streamed to CouchDB (H20).
 import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type HttpError } from '../http-errors.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { isEncoded } from './decode.ts';
 import { FORM_LIMIT_BYTES, FormMeter, isForm } from './form-meter.ts';
-import { type BodyHolder, type BodyMeter, HARMLESS_BYTES, JsonMeter } from './json-meter.ts';
+import { DEEPEST } from '../json/builder.ts';
+import { type BodyHolder, type BodyMeter, JsonMeter, type StructureLimits } from './json-meter.ts';
 import { type BodyLimits, parsedLimit, structureLimits } from './limits.ts';
 import { boundaryOf, multipartKind, MultipartMeter } from './multipart-meter.ts';
 import { mayUnpackToTooMuch, UnpackedMeter } from './unpacked-meter.ts';
 import { HeldValues, type ValueHolder } from './value-budget.ts';
+
+/** A body of so few bytes exceeds no limit. */
+const HARMLESS_BYTES = DEEPEST;
+const PORTION_BYTES = 262_144;
+
+/** True if the number of its bytes proves that a body is not refused, so it is not measured. */
+function isHarmless({ mayHoldTerms, readsIds }: StructureLimits, bytes: number): boolean {
+  return bytes <= HARMLESS_BYTES && !mayHoldTerms && readsIds !== true;
+}
+
+/**
+ * Throws what `JsonMeter` finds in a whole body. Reads in portions, so that the event loop is not blocked.
+ */
+export async function refuseStructure(
+  body: Buffer,
+  limits: StructureLimits | undefined,
+  holder?: BodyHolder,
+): Promise<void> {
+  if (limits === undefined || isHarmless(limits, body.length)) return;
+  const meter = new JsonMeter(limits, holder);
+  for (let at = 0; at < body.length; at += PORTION_BYTES) {
+    if (at > 0) await nextTurn();
+    const refusal = meter.add(body.subarray(at, at + PORTION_BYTES));
+    if (refusal !== undefined) throw refusal;
+  }
+}
 
 /** Measures a body that CouchDB keeps as a whole, but does not parse: its bytes alone count. */
 class TextMeter implements BodyMeter {
@@ -68,7 +96,7 @@ export function bodyMeter(
   const limits = structureLimits(endpoint, query, settings);
   const holder = { valueBudget: settings.valueBudget, res, caller };
   if (limits === undefined) return functionMeter(endpoint, req, holder);
-  if (!limits.mayHoldTerms && length !== undefined && Number(length) <= HARMLESS_BYTES) return undefined;
+  if (length !== undefined && isHarmless(limits, Number(length))) return undefined;
   const kind = endpoint.body === 'document' ? multipartKind(req) : undefined;
   if (kind === undefined) return new JsonMeter(limits, holder);
   const boundary = boundaryOf(req.headers['content-type'] ?? '');

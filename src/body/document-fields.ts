@@ -1,5 +1,7 @@
 // Finds the texts of a document of which CouchDB makes lists of characters (H20): 110 bytes of memory for
-// each byte of `_rev` (couch_doc.erl, parse_rev), 16 for the encoding of an attachment.
+// each byte of `_rev` (couch_doc.erl, parse_rev), 16 for the encoding of an attachment. Finds also the ids of
+// CouchDB's own documents (H10).
+import { classOfId, INTERNAL } from '../catalogue/document-id.ts';
 
 /** Most bytes of such a text: CouchDB also reads the beginning of `_rev` as a number. */
 export const SHORT_TEXT_BYTES = 2048;
@@ -12,25 +14,29 @@ const CONTENT = 'data';
 
 const BACKSLASH = 0x5c;
 const UNDERSCORE = 0x5f;
-const LETTER_I = 0x69;
+/** What follows the underscore of `_id`. */
+const REST_OF_ID = Buffer.from('id"');
 
 /**
- * What a text may be: `any`, of at most `SHORT_TEXT_BYTES` (`short`), or a name that decides about the next
- * texts, and is short.
+ * What a text may be: `any`, of at most `SHORT_TEXT_BYTES` (`short`), a name that decides about the next
+ * texts, and is short, or an id that is not ordinary in its first byte.
  */
-export type TextRole = 'any' | 'short' | 'name';
+export type TextRole = 'any' | 'short' | 'name' | 'id';
 
 /** Follows the names of one body. */
 export class DocumentFields {
   /** Level of the members of a document. */
   readonly #level: number;
+  readonly #readsIds: boolean;
   /** What the last name of a document announces. */
-  #awaited: 'nothing' | 'revision' | 'attachments' = 'nothing';
+  #awaited: 'nothing' | 'id' | 'revision' | 'attachments' = 'nothing';
   /** True if the last name within an attachment is not `data`. */
   #isShort = false;
 
-  constructor(level: number) {
+  /** `readsIds` is true if the ids of the documents are read. */
+  constructor(level: number, readsIds: boolean) {
     this.#level = level;
+    this.#readsIds = readsIds;
   }
 
   /** Texts at deeper levels do not matter at present. */
@@ -47,12 +53,13 @@ export class DocumentFields {
   begin(level: number, piece: Buffer, at: number, isName: boolean): TextRole {
     if (level === this.#level + ATTACHMENT_LEVELS) return this.#inAttachment(isName);
     if (level !== this.#level) return 'any';
-    const isRevision = this.isRevision(level) && !isName;
+    if (!isName) return this.#beginValue(piece[at]);
     this.#awaited = 'nothing';
-    if (isRevision) return 'short';
-    if (!isName || !isSpecial(piece[at])) return 'any';
-    // `_id` comes in every document.
-    return piece[at + 1] === LETTER_I ? 'short' : 'name';
+    if (!isSpecial(piece[at])) return 'any';
+    // `_id` comes in every document, so that it is not copied.
+    if (!isPlainId(piece, at)) return 'name';
+    if (this.#readsIds) this.#awaited = 'id';
+    return 'any';
   }
 
   /** True if the value that begins at that level is a revision. */
@@ -60,11 +67,25 @@ export class DocumentFields {
     return this.#awaited === 'revision' && level === this.#level;
   }
 
-  /** A text ends whose role is `name`. */
-  endName(level: number, name: string): void {
-    if (level !== this.#level) this.#isShort = name !== CONTENT;
-    else if (name === '_rev') this.#awaited = 'revision';
-    else if (name === '_attachments') this.#awaited = 'attachments';
+  /** A text ends whose role is `name` or `id`. True if it is the id of one of CouchDB's own documents. */
+  end(level: number, text: string): boolean {
+    if (this.#awaited === 'id') {
+      this.#awaited = 'nothing';
+      return classOfId(text) === INTERNAL;
+    }
+    if (level !== this.#level) this.#isShort = text !== CONTENT;
+    else if (text === '_id' && this.#readsIds) this.#awaited = 'id';
+    else if (text === '_rev') this.#awaited = 'revision';
+    else if (text === '_attachments') this.#awaited = 'attachments';
+    return false;
+  }
+
+  /** The value of a member of a document. */
+  #beginValue(firstByte: number | undefined): TextRole {
+    const awaited = this.#awaited;
+    if (awaited === 'id' && isSpecial(firstByte)) return 'id';
+    this.#awaited = 'nothing';
+    return awaited === 'revision' ? 'short' : 'any';
   }
 
   #inAttachment(isName: boolean): TextRole {
@@ -73,7 +94,12 @@ export class DocumentFields {
   }
 }
 
-/** A name that begins with an underscore in any spelling. */
+/** True for the name `_id` without an escape, if all of it is in the piece. */
+function isPlainId(piece: Buffer, at: number): boolean {
+  return piece[at] === UNDERSCORE && REST_OF_ID.every((byte, index) => piece[at + 1 + index] === byte);
+}
+
+/** True for what may begin with an underscore, in any spelling. */
 function isSpecial(firstByte: number | undefined): boolean {
   return firstByte === UNDERSCORE || firstByte === BACKSLASH;
 }

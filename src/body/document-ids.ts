@@ -10,7 +10,7 @@ export type IdPlace = 'document-id' | 'bulk-ids';
 const CLASS_PREFIX_LENGTH = '_local/shard-sync-'.length;
 
 /** CouchDB has no limit. Its own paths, and every client, name much shorter ones. */
-const MAX_ID_BYTES = 65_536;
+export const MAX_ID_BYTES = 65_536;
 
 /** Created once: a body may have millions of faults, and only one is reported. */
 const NO_OBJECT = new BadRequest('Request body must be a JSON object');

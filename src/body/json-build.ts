@@ -3,7 +3,7 @@
 import { MAX_VALUES } from '../json/builder.ts';
 import { parseJson } from '../json/parse.ts';
 import { AT_ONCE_BYTES, buildInPortions } from '../json/portions.ts';
-import { refuseStructure } from './json-meter.ts';
+import { refuseStructure } from './body-meter.ts';
 
 const STRUCTURE = {
   values: MAX_VALUES,

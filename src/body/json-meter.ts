@@ -1,8 +1,8 @@
 // Measures the structure of a JSON body that CouchDB will parse: its depth and its number of values (H20).
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { BadRequest, TooLarge, type HttpError } from '../http-errors.ts';
+import { BadRequest, Forbidden, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
 import { DocumentFields, INVALID_REVISION, SHORT_TEXT_BYTES } from './document-fields.ts';
+import { MAX_ID_BYTES } from './document-ids.ts';
 import { type AtomGate, Terms } from './erlang-terms.ts';
 import { BACKSLASH, IN_NUMBER, QUOTE, significantByte, StringMarks, unescaped } from './json-bytes.ts';
 import { SelectorPaths } from './selector-paths.ts';
@@ -38,6 +38,8 @@ export interface StructureLimits {
   readonly mayHoldTerms: boolean;
   /** Level of the members of a document that CouchDB writes; the body holds none if it is left out. */
   readonly documentLevel?: number;
+  /** True if the ids of these documents are read: those of CouchDB's own documents are refused (H10). */
+  readonly readsIds?: boolean;
   /** Most bytes of all paths of a selector together; the body holds none if it is left out. */
   readonly pathBytes?: number;
   /** Level of the texts that CouchDB reads as revisions; they are short (H20.8). */
@@ -54,9 +56,6 @@ const SHORT_TEXT = 32;
 const BOOKMARKS = 1;
 /** Level of the list in `{"docs":[…]}`. */
 const DOCUMENTS = 2;
-/** A body of so few bytes cannot exceed a limit, so it is not measured. */
-export const HARMLESS_BYTES = DEEPEST;
-const PORTION_BYTES = 262_144;
 const TOO_MANY_VALUES = 'the request body has too many values';
 
 const COMMA = 0x2c;
@@ -106,8 +105,8 @@ export class JsonMeter implements BodyMeter {
     this.#held = new HeldValues(holder);
     this.#terms = new Terms(holder?.caller ?? '', holder?.atoms);
     this.#mostStringBytes = limits.stringBytes;
-    const { documentLevel, pathBytes, mayHoldTerms, revisionLevel } = limits;
-    if (documentLevel !== undefined) this.#fields = new DocumentFields(documentLevel);
+    const { documentLevel, pathBytes, mayHoldTerms, revisionLevel, readsIds = false } = limits;
+    if (documentLevel !== undefined) this.#fields = new DocumentFields(documentLevel, readsIds);
     if (pathBytes !== undefined) this.#paths = new SelectorPaths(pathBytes);
     const otherDepth = revisionLevel ?? (mayHoldTerms ? BOOKMARKS : -1);
     this.#watchedDepth = this.#paths === undefined ? (this.#fields?.deepest ?? otherDepth) : DEEPEST;
@@ -217,8 +216,9 @@ export class JsonMeter implements BodyMeter {
     const role = fields.begin(this.#depth, piece, at, this.#isName(piece, at - 2));
     this.#watchedDepth = fields.deepest;
     this.#isWatched = role !== 'any';
-    if (role !== 'any') this.#mostStringBytes = SHORT_TEXT_BYTES + 1;
-    if (role === 'name') this.#textFrom = at;
+    if (role === 'any') return;
+    this.#mostStringBytes = 1 + (role === 'id' ? MAX_ID_BYTES : SHORT_TEXT_BYTES);
+    if (role !== 'short') this.#textFrom = at;
   }
 
   /** True if the string behind that place and its quote is the name of a member. */
@@ -236,7 +236,8 @@ export class JsonMeter implements BodyMeter {
     const text = this.#endText(piece, to);
     if (this.#fields === undefined) this.#refusal = this.#terms.refuse(text);
     else {
-      this.#fields.endName(this.#depth, text);
+      if (this.#fields.end(this.#depth, text))
+        this.#refusal = new Forbidden("CouchDB's internal documents cannot be written.");
       this.#watchedDepth = this.#fields.deepest;
     }
   }
@@ -278,22 +279,5 @@ export class JsonMeter implements BodyMeter {
     else if (this.#depth === DOCUMENTS) this.#values += this.#limits.perDocument;
     if (this.#values > this.#limits.values || members >= this.#limits.members)
       this.#refusal = new TooLarge(TOO_MANY_VALUES);
-  }
-}
-
-/**
- * Throws what `JsonMeter` finds in a whole body. Reads in portions, so that the event loop is not blocked.
- */
-export async function refuseStructure(
-  body: Buffer,
-  limits: StructureLimits | undefined,
-  holder?: BodyHolder,
-): Promise<void> {
-  if (limits === undefined || (!limits.mayHoldTerms && body.length <= HARMLESS_BYTES)) return;
-  const meter = new JsonMeter(limits, holder);
-  for (let at = 0; at < body.length; at += PORTION_BYTES) {
-    if (at > 0) await nextTurn();
-    const refusal = meter.add(body.subarray(at, at + PORTION_BYTES));
-    if (refusal !== undefined) throw refusal;
   }
 }

@@ -125,7 +125,11 @@ export function structureLimits(
   const revisionLevel = REVISION_LEVELS[id];
   if (revisionLevel !== undefined) return { ...queryStructure(maxQueryValues, false), revisionLevel };
   if (isQuery(body)) return queryStructure(maxQueryValues, mayHoldTerms);
-  if (body === 'bulk') return writeStructure(maxWriteValues, VALUES_PER_DOCUMENT, DOCUMENT_OF_BULK);
+  if (body === 'bulk')
+    return {
+      ...writeStructure(maxWriteValues, VALUES_PER_DOCUMENT, DOCUMENT_OF_BULK),
+      readsIds: true,
+    };
   return body === 'write' || body === 'document' ? writeStructure(maxWriteValues, 0, DOCUMENT) : undefined;
 }
 

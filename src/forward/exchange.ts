@@ -14,7 +14,6 @@ import { sharedKeyOf } from '../principal/caller.ts';
 import { type BodyBudget } from '../body/budget.ts';
 import { bodyMeter } from '../body/body-meter.ts';
 import { bodyLimit, type BodyLimits } from '../body/limits.ts';
-import { InternalIdScan } from '../body/stream-scan.ts';
 import { type HttpError, RightsReduced, Unavailable } from '../http-errors.ts';
 import { abortAnswer } from '../respond.ts';
 import { requireStillPermitted, revoked } from '../revocation/after-wait.ts';
@@ -202,15 +201,13 @@ export class Exchange
     const { endpoint } = this.#decision;
     const services = this.#services;
     const limitBytes = bodyLimit(endpoint, this.#req, services);
-    // A body that authorize did not read is scanned for reserved ids while it is streamed.
-    const scan = this.context.operation?.decidedByBody === 'bulk-ids' ? new InternalIdScan() : undefined;
     const caller = sharedKeyOf(callerOf(this.context));
     const { query } = known(this.context.target, 'target');
     const meter =
       body.kind === 'stream'
         ? bodyMeter({ endpoint, query, length: body.length }, this.#req, this.res, caller, services)
         : undefined;
-    return new OutgoingBody(this, limitBytes, scan, meter);
+    return new OutgoingBody(this, limitBytes, meter);
   }
 
   /**

@@ -1,7 +1,6 @@
 // Sends the body of a request to CouchDB: bytes at once, or a stream with back-pressure.
 import { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type BodyMeter } from '../body/json-meter.ts';
-import { internalIdRefused, type InternalIdScan } from '../body/stream-scan.ts';
 import { contextOf } from '../context.ts';
 import { type HttpError, TooLarge } from '../http-errors.ts';
 import { whenEstablished } from './agents.ts';
@@ -21,8 +20,6 @@ export class OutgoingBody {
   readonly #req: IncomingMessage;
   /** Largest body; a chunked one is cut when it turns out larger. */
   readonly #limitBytes: number;
-  /** For a body whose ids nobody has read. */
-  readonly #scan: InternalIdScan | undefined;
   /** For a body that CouchDB parses or unpacks. */
   readonly #meter: BodyMeter | undefined;
   readonly #exchange: SendingExchange;
@@ -37,17 +34,11 @@ export class OutgoingBody {
    */
   consumed = false;
 
-  constructor(
-    exchange: SendingExchange,
-    limitBytes: number,
-    scan: InternalIdScan | undefined,
-    meter: BodyMeter | undefined,
-  ) {
+  constructor(exchange: SendingExchange, limitBytes: number, meter: BodyMeter | undefined) {
     this.#exchange = exchange;
     this.#body = exchange.request.body;
     this.#req = exchange.res.req;
     this.#limitBytes = limitBytes;
-    this.#scan = scan;
     this.#meter = meter;
   }
 
@@ -88,10 +79,6 @@ export class OutgoingBody {
     // A stated length was compared before; only a chunked body can turn out too large.
     if (this.#sent > this.#limitBytes) {
       this.#exchange.refuse(new TooLarge());
-      return;
-    }
-    if (this.#scan?.containsInternalId(chunk) === true) {
-      this.#exchange.refuse(internalIdRefused());
       return;
     }
     const refusal = this.#meter?.add(chunk);

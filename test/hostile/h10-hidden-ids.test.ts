@@ -55,14 +55,22 @@ const ORDINARY: readonly string[] = [
   '{"text":"a quote \\" and \\u005f and _design/x"}',
   '{"big":12345678901234567890123,"_id":"doc-3"}',
 ];
-/** Bulk writes with an ordinary document and one that CouchDB keeps for itself. */
+/** Bulk writes with an ordinary document and one that CouchDB keeps for itself, or would if it did not drop it. */
 const INTERNAL: readonly string[] = [
-  '_local/purge-x',
-  '_local\\/purge-x',
-  '\\u005flocal/purge-x',
-  '\\u005F\\u006c\\u006Fcal\\u002fpurge\\u002dx',
-  '_local/shard-sync-a-b',
-].map((id) => `{"docs":[{"_id":"with-internal"},{"_id":"${id}"}]}`);
+  '"_id":"_local/purge-x"',
+  '"_id":"_local\\/purge-x"',
+  '"_id":"\\u005flocal/purge-x"',
+  '"_id":"\\u005F\\u006c\\u006Fcal\\u002fpurge\\u002dx"',
+  '"_id" :\n"_local/shard-sync-a-b"',
+  '"\\u005fid":"_local/purge-x"',
+  '"_\\u0069d":"_local/purge-x"',
+  '"_id":"doc","\\u005fid":"_local/purge-x"',
+  '"_id":"_local/purge-x","_id":"doc"',
+  '"_id":"_local/purge-x"}],"docs":[{"_id":"doc"',
+].map((fields) => `{"docs":[{"_id":"with-internal"},{${fields}}]}`);
+/** Members of an ordinary document that name such a document elsewhere than in its id. */
+const HARMLESS =
+  '"text":"_local/purge-x","_local/purge-x":1,"rows":[{"id":"_local/purge-x","doc":{"_id":"_local/shard-sync-a-b"}}]';
 /** Bodies that have no reading, each with an id or an escape that must be read. */
 const UNREADABLE: readonly (string | Buffer)[] = [
   '\ufeff{"_id":"_design/x"}',
@@ -217,6 +225,16 @@ describeHostile('H10: hidden ids', { databases: ['h10'], setup }, (gate) => {
       assert.equal((await gate.couchdb.ask('GET', '/h10/with-internal')).status, 404);
     });
   }
+
+  for (const as of ['writer', 'design+writer'])
+    it(`passes a text that is no id – POST /h10/_bulk_docs as ${as}`, async () => {
+      const short = `{"new_edits":false,"docs":[{"_id":"harmless","_rev":"1-a",${HARMLESS}}]}`;
+      const long = short.replace('"text"', `"pad":"${'x'.repeat(70_000)}","text"`);
+      for (const [body, ...headers] of [[short], [gzipSync(short), GZIP], [long]] as const) {
+        const answer = await gate.send(bulk(as, body, ...headers));
+        assert.ok(answer.status < 300, answer.body);
+      }
+    });
 
   it('sees an id that comes in two pieces – POST /h10/_bulk_docs as a _writer – 403', async () => {
     const pad = `{"docs":[{"_id":"with-internal","pad":"${'x'.repeat(LIMIT)}"},{"_id":"_loc`;

@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { maskTarget } from '../../src/audit/mask.ts';
-import { InternalIdScan } from '../../src/body/stream-scan.ts';
 import { describeError } from '../../src/couch/outage.ts';
 import { judgeHandlers } from '../../src/setup/rules.ts';
 import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
@@ -60,10 +59,6 @@ describe('H20 a long text', () => {
         `?a%${long('%')}`,
         long(' '),
       ],
-    ],
-    'a body with internal ids': [
-      (text) => new InternalIdScan().containsInternalId(Buffer.from(text)),
-      ['"', '\\', '"_local', '"\\u005f'].map(long),
     ],
     'a message of an error': [
       (text) => describeError(new Error(`${text}x`)),

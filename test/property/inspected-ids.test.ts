@@ -4,8 +4,10 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type IdPlace } from '../../src/body/document-ids.ts';
 import { idsIn } from '../../src/body/inspect.ts';
-import { InternalIdScan } from '../../src/body/stream-scan.ts';
+import { JsonMeter } from '../../src/body/json-meter.ts';
+import { structureLimits } from '../../src/body/limits.ts';
 import { classOfId, DESIGN, INTERNAL, LOCAL, ORDINARY, RESERVED } from '../../src/catalogue/document-id.ts';
+import { type HttpError } from '../../src/http-errors.ts';
 
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
 const runs = { numRuns: 3000 * FACTOR };
@@ -279,42 +281,58 @@ describe('the ids in a body', () => {
   });
 });
 
-describe('internal ids in a streamed body', () => {
+describe('internal ids in a measured body', () => {
   const longest = Array.from('_local/shard-sync-', (one) => `\\u00${one.charCodeAt(0).toString(16)}`).join(
     '',
   );
   const internal = fc.constantFrom('"_local/shard-sync-a"', '"_local/purge-x"', `"${longest}"`);
-  const parts = fc.array(
-    fc.oneof(
-      internal,
-      id,
-      fc.nat(300).map((length) => `"${'z'.repeat(length)}"`),
-    ),
-    {
-      minLength: 1,
-      maxLength: 6,
-    },
-  );
+  const of = fc.oneof({ weight: 2, arbitrary: internal }, id, value);
+  const field = fc.tuple(name, gap, gap, of);
+  const top = fc.tuple(name, fc.array(fc.array(field, { maxLength: 3 }), { maxLength: 3 }));
   const size = fc.oneof(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 40, max: 400 }));
+  const refusalOf = (body: Buffer, sizes: readonly number[]): HttpError | undefined => {
+    const bytes = { maxBodyBytes: Infinity, maxJsonBody: Infinity };
+    const values = { maxWriteValues: Infinity, maxQueryValues: Infinity };
+    const limits = structureLimits({ id: 'bulk-docs', body: 'bulk' }, '', { ...bytes, ...values });
+    assert.ok(limits !== undefined, 'a bulk write is measured');
+    const meter = new JsonMeter(limits);
+    let refusal: HttpError | undefined;
+    for (let at = 0, chunk = 0; at < body.length && refusal === undefined; chunk += 1) {
+      const to = at + (sizes[chunk % sizes.length] ?? 1);
+      refusal = meter.add(body.subarray(at, to));
+      at = to;
+    }
+    return refusal;
+  };
 
-  it('are found in any field, whatever the chunks', () => {
+  it('are found where a document has its _id, and nowhere else, whatever the pieces', () => {
     fc.assert(
-      fc.property(parts, fc.array(size, { minLength: 1, maxLength: 5 }), (texts, sizes) => {
-        const body = Buffer.from(`[${texts.join(',')}]`);
-        const values = JSON.parse(body.toString()) as readonly string[];
-        const scan = new InternalIdScan();
-        let isFound = false;
-        for (let at = 0, chunk = 0; at < body.length && !isFound; chunk += 1) {
-          const to = at + (sizes[chunk % sizes.length] ?? 1);
-          isFound = scan.containsInternalId(body.subarray(at, to));
-          at = to;
-        }
-        assert.equal(
-          isFound,
-          values.some((text) => classOfId(text) === INTERNAL),
-        );
+      fc.property(fc.array(top), fc.array(size, { minLength: 1, maxLength: 5 }), (members, sizes) => {
+        const written = members.map(([key, docs]) => {
+          const texts = docs.map(
+            (fields) => `{${fields.map(([of, a, b, what]) => `${of}${a}:${b}${what}`).join(',')}}`,
+          );
+          return `${key}:[${texts.join(',')}]`;
+        });
+        const body = Buffer.from(`{${written.join(',')}}`);
+        const refusal = refusalOf(body, sizes);
+        // Also in a duplicate that CouchDB drops.
+        const isInternal = members
+          .flatMap(([, docs]) => docs.flat())
+          .filter(([key]) => JSON.parse(key) === '_id')
+          .map(([, , , what]): unknown => JSON.parse(what))
+          .some((what) => typeof what === 'string' && classOfId(what) === INTERNAL);
+        assert.equal(refusal?.status, isInternal ? 403 : undefined);
       }),
       runs,
     );
+  });
+
+  it('are found in two pieces, wherever the first one ends', () => {
+    for (const key of ['_id', '\\u005fid', '_\\u0069d', '_i\\u0064']) {
+      const body = Buffer.from(`{"docs":[{"x":"_id"},{"_rev":"1-a","${key}" : "${longest}x"}]}`);
+      for (let cut = 1; cut < body.length; cut += 1)
+        assert.equal(refusalOf(body, [cut, body.length])?.status, 403, `${key} cut at ${cut}`);
+    }
   });
 });
