@@ -7,6 +7,7 @@ import { DocumentReader, storeIn } from './document-reader.ts';
 import { BackupError, Cancelled, Damaged } from './errors.ts';
 import { noticeDropped, usableParent, usablePartial } from './earlier-run.ts';
 import { type OnEvent } from './events.ts';
+import { readEveryCopy, type CopiesRead, type Feed } from './every-copy.ts';
 import { type IndexReader, type IndexRef } from './index-file.ts';
 import { LeafWriter } from './leaf-writer.ts';
 import { type Lock } from './lock.ts';
@@ -14,7 +15,7 @@ import { FULL_SPEED, type Pace } from './pace.ts';
 import { PackWriter } from './pack.ts';
 import { Patience } from './patience.ts';
 import { problemCount, ProblemList, type DocumentProblem } from './problem-list.ts';
-import { comparePurges, type PurgeState } from './purge-counts.ts';
+import { comparePurges, purgesOf, purgeStateOf, type PurgeState } from './purge-counts.ts';
 import { dropPurged } from './purged-documents.ts';
 import { type Repository } from './repository.ts';
 import { listSnapshots, newSnapshotId, removePartial, writePartial, writeSnapshot } from './snapshot.ts';
@@ -77,12 +78,16 @@ class DatabaseRun {
 
   constructor(context: BackupContext, database: string) {
     const repository = context.repository.metered((bytes) => (this.#storedBytes += bytes));
-    this.#context = { ...context, repository };
+    this.#context = { patience: new Patience(), ...context, repository };
     this.#database = database;
     this.#source = new DatabaseSource(context.couch, database);
     this.#writer = new LeafWriter(repository);
-    const { signal, pace = FULL_SPEED, patience = new Patience() } = context;
-    this.#reader = new DocumentReader(this.#source, {
+    this.#reader = this.#readerOf(this.#source);
+  }
+
+  #readerOf(source: DatabaseSource): DocumentReader {
+    const { repository, signal, pace = FULL_SPEED, patience = new Patience() } = this.#context;
+    return new DocumentReader(source, {
       store: storeIn(repository, pace, signal),
       startPack: () => new PackWriter(repository),
       patience,
@@ -105,6 +110,7 @@ class DatabaseRun {
       started: new Date().toISOString(),
       instance_start_time: info.instance_start_time,
       since: parent?.since ?? '0',
+      ...(parent?.copies === undefined ? {} : { copies: parent.copies }),
       ...(parent === undefined ? purgeStateOf(info) : purgesOf(parent)),
       index: parent?.index ?? [],
       problems: parent?.problems ?? [],
@@ -118,9 +124,9 @@ class DatabaseRun {
       total: info.total,
     });
     try {
-      state = await this.#readChanges(state);
-      state = await this.#dropPurged(state, info);
-      return await this.#finish(state, info, parent);
+      const read = await readEveryCopy(this.#context, info, state, (now, feed) => this.#readFeed(now, feed));
+      state = await this.#dropPurged(read.state, info);
+      return await this.#finish(state, info, parent, read);
     } catch (error) {
       if (!(error instanceof Damaged) || partial === undefined) throw error;
       noticeDropped(this.#context, this.#database, error);
@@ -130,29 +136,34 @@ class DatabaseRun {
     }
   }
 
-  /** Reads the feed to its end. Throws `Cancelled` after an abort, when what was read is on disk. */
-  async #readChanges(begin: PartialRun): Promise<PartialRun> {
+  /** Reads a feed to its end. Throws `Cancelled` after an abort, when what was read is on disk. */
+  async #readFeed(begin: PartialRun, feed: Feed): Promise<PartialRun> {
     const { repository, onEvent, signal, pace = FULL_SPEED } = this.#context;
     const database = this.#database;
+    const { source, isFirst, stateAt, isWanted } = feed;
+    const reader = this.#readerOf(source);
     let state = begin;
     const changes = new ChangeReader(
       {
-        source: this.#source,
+        source,
+        reader,
         writer: this.#writer,
         signal,
         pace,
-        reader: this.#reader,
+        ...(isWanted === undefined ? {} : { isWanted }),
         chain: await Chain.open(repository, begin.index, { cache: this.#indexFiles }),
         onProgress: (documents, bytes, pending) =>
           onEvent({ type: 'progress', database, documents, bytes, pending }),
         onProblem: (problem) => onEvent({ type: 'problem', database, ...problem }),
         onBatch: async (since, ref, problems) => {
-          state = await this.#save({ ...state, since, ...problems }, ref);
+          // Of the feeds before, the next run meets these again.
+          const more_problems = (problems.more_problems ?? 0) + (isFirst ? 0 : (begin.more_problems ?? 0));
+          state = await this.#save({ ...state, ...stateAt(since), ...problems, more_problems }, ref);
         },
       },
-      begin.since,
+      feed.since,
     );
-    if (await changes.read(begin.problems)) return state;
+    if (await changes.read(begin.problems, isFirst)) return state;
     throw cancelled(database);
   }
 
@@ -203,7 +214,12 @@ class DatabaseRun {
     return state;
   }
 
-  async #finish(state: PartialRun, info: DatabaseInfo, parent: Snapshot | undefined): Promise<Snapshot> {
+  async #finish(
+    state: PartialRun,
+    info: DatabaseInfo,
+    parent: Snapshot | undefined,
+    { isEnough, unread }: CopiesRead,
+  ): Promise<Snapshot> {
     const { repository, lock } = this.#context;
     const properties = await this.#source.properties(info);
     const security = await this.#source.security();
@@ -215,7 +231,7 @@ class DatabaseRun {
     const index = await compactChain(repository, state.index);
     const counts = await this.#count(state, index, parent);
     const finished = new Date();
-    const { started, since, problems, more_problems, instance_start_time } = state;
+    const { started, since, copies, problems, more_problems, instance_start_time } = state;
     const snapshot: Snapshot = {
       format: 1,
       id: newSnapshotId(repository, this.#database, new Date(started)),
@@ -224,9 +240,11 @@ class DatabaseRun {
       finished: finished.toISOString(),
       full: parent === undefined,
       parent: parent?.id ?? null,
-      complete: problemCount(state) === 0,
+      complete: problemCount(state) === 0 && isEnough,
+      ...(unread.length === 0 ? {} : { unread }),
       instance_start_time,
       since,
+      ...(copies === undefined ? {} : { copies }),
       ...purgesOf(state),
       index,
       problems,
@@ -265,15 +283,6 @@ class DatabaseRun {
 
 function cancelled(database: string): Cancelled {
   return new Cancelled(`The backup of ${database} was cancelled; the next one continues there.`);
-}
-
-/** The purges up to now, for a run that reads every document. */
-function purgeStateOf({ purge_seq: seq }: DatabaseInfo): PurgeState {
-  return comparePurges({ purge_seq: seq }, seq).next;
-}
-
-function purgesOf({ purge_seq: seq, purges }: PurgeState): PurgeState {
-  return { purge_seq: seq, ...(purges === undefined ? {} : { purges }) };
 }
 
 function sameIndex(a: readonly IndexRef[], b: readonly IndexRef[]): boolean {

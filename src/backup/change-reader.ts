@@ -20,6 +20,8 @@ export interface ChangeReaderDeps {
   readonly chain: Chain;
   readonly pace: Pace;
   readonly signal: AbortSignal | undefined;
+  /** False for a document that was read in this state, from another copy. Default: true. */
+  readonly isWanted?: (row: ChangeRow) => boolean;
   readonly onProgress: (documents: number, bytes: number, pending: number) => void;
   readonly onProblem: (problem: DocumentProblem) => void;
   /** Records that a batch is on disk: everything in the feed up to `since` was read. Calls do not overlap. */
@@ -57,17 +59,17 @@ export class ChangeReader {
   }
 
   /**
-   * Reads the feed to its end, and first the documents that could not be read last time: their change is not
-   * in the feed any more. Resolves with true when everything is on disk; with false after an abort, when what
-   * was read is on disk. Rejects with the first failure, and if the feed grows as fast as it is read.
+   * Reads the feed to its end. Before it, with `again`, it reads the documents that could not be read last
+   * time: their change is not in the feed any more. Resolves with true when everything is on disk; with false
+   * after an abort, when what was read is on disk. Rejects with the first failure, and if the feed grows as
+   * fast as it is read.
    */
-  async read(problems: readonly DocumentProblem[]): Promise<boolean> {
+  async read(problems: readonly DocumentProblem[], again = true): Promise<boolean> {
     try {
       this.#problems = new ProblemList(problems);
-      const again = problems.map(({ id }) => ({ id, revs: [] }));
+      const rows = again ? problems.map(({ id }) => ({ id, revs: [] })) : [];
       const isRead =
-        (await this.#page({ rows: again, since: this.#since, pending: 0, isLast: false })) &&
-        (await this.#feed());
+        (await this.#page({ rows, since: this.#since, pending: 0, isLast: false })) && (await this.#feed());
       await this.#drain();
       await this.#endBatch();
       await this.#saved();
@@ -105,7 +107,9 @@ export class ChangeReader {
     if (rows.some(({ id }) => this.#unread.has(id))) await this.#drain();
     this.#pending = pending;
     // In the order of ids, so that each block of the index is read once.
-    const wanted = await this.#wanted([...newest.values()].sort((a, b) => compare(a.id, b.id)));
+    const { isWanted = () => true } = this.#deps;
+    const left = [...newest.values()].filter(isWanted);
+    const wanted = await this.#wanted(left.sort((a, b) => compare(a.id, b.id)));
     const page = { since, open: 0, started: false };
     this.#pages.push(page);
     const { signal, pace, writer } = this.#deps;

@@ -150,9 +150,10 @@ export class DocumentReader {
 
   /** One copy of a cluster names the leaves, and may lag behind the copy of which the feed was read. */
   async #large(document: WantedDocument): Promise<DocumentOutcome> {
-    const { id } = document;
+    const { id, known } = document;
     const now = await this.#source.leafRevisions(id);
-    const others = document.revs.filter((rev) => !now.includes(rev));
+    const earlier = new Set([...document.revs, ...(known?.leaves.map(({ rev }) => rev) ?? [])]);
+    const others = [...earlier].filter((rev) => !now.includes(rev));
     const mayLack = others.length > 0 && (await this.#source.hasMajority());
     const store = (leaf: LeafText) => this.#leaf(document, leaf);
     const large = { id, revs: now, others, mayLack };

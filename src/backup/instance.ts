@@ -11,9 +11,8 @@ import { BackupError, Cancelled, Damaged, fileFailure, RepositoryLocked } from '
 import { OwnDatabase } from './failure.ts';
 import { requireNewestKnown, timeStamp } from './future.ts';
 import { type Lock } from './lock.ts';
-import { problemCount } from './problem-list.ts';
 import { type Repository } from './repository.ts';
-import { readBox, writeRecord, type Snapshot } from './snapshot.ts';
+import { lackOf, readBox, writeRecord, type Snapshot } from './snapshot.ts';
 import { fieldsIn, isListOf, isText, isTime } from './snapshot-shape.ts';
 import { NoDatabase } from './source.ts';
 
@@ -81,7 +80,7 @@ export async function backupInstance(
       problems.push(`${database}: ${snapshot}`);
     } else if (snapshot !== undefined) {
       snapshots[database] = snapshot.id;
-      if (!snapshot.complete) problems.push(`${database}: ${problemCount(snapshot)} documents are missing`);
+      if (!snapshot.complete) problems.push(`${database}: without ${lackOf(snapshot)}`);
     }
   }
   const files: InstanceFile[] = [];

@@ -5,11 +5,10 @@ import { type CouchTransfer } from '../couch/transfer.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { sentenceOf } from './backup-databases.ts';
 import { BackupError } from './errors.ts';
-import { problemCount } from './problem-list.ts';
+import { hasChanged } from './every-copy.ts';
 import { requireReadable } from './readable.ts';
 import { restoreDatabase, type RestoreOutcome } from './restore-database.ts';
-import { type Snapshot } from './snapshot.ts';
-import { DatabaseSource } from './source.ts';
+import { lackOf, type Snapshot } from './snapshot.ts';
 import { RestoreTarget } from './target.ts';
 
 export interface OverwriteOutcome extends RestoreOutcome {
@@ -78,15 +77,13 @@ async function backUpClosed(
 ): Promise<Snapshot> {
   const { couch, lock } = context;
   const { database } = target;
-  const source = new DatabaseSource(couch, database);
   for (let round = 0; round < MAX_ROUNDS; round += 1) {
     await target.close();
     const open = { ...context, couch: withSecurity(couch, database, security) };
     const before = await backupWhole(open, database);
     await lock.check();
     const isClosed = await target.isOwnerOnly();
-    const { rows } = await source.changes(before.since, 1);
-    if (isClosed && rows.length === 0) return before;
+    if (isClosed && !(await hasChanged(couch, before))) return before;
   }
   throw new BackupError(
     `${database} was not overwritten: somebody opens it again, or writes into it as a server admin.`,
@@ -95,9 +92,10 @@ async function backUpClosed(
 
 async function backupWhole(context: BackupContext, database: string): Promise<Snapshot> {
   const snapshot = await backupDatabase(context, database);
-  if (snapshot.complete) return snapshot;
+  // What only a copy has that cannot be read would be lost.
+  if (snapshot.complete && snapshot.unread === undefined) return snapshot;
   throw new BackupError(
-    `${database} was not overwritten: ${problemCount(snapshot)} of its documents cannot be backed up first.`,
+    `${database} was not overwritten: not all of it can be backed up first (${lackOf(snapshot)}).`,
   );
 }
 

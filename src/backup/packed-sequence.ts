@@ -1,6 +1,6 @@
 // Reads the sequences of a CouchDB cluster. Each has one copy of every range, whichever answered first: two
 // of them can only be compared copy by copy (fabric_db_info.erl; fabric_view_changes.erl, pack_seqs).
-import { inflateSync } from 'node:zlib';
+import { deflateSync, inflateSync } from 'node:zlib';
 import { ATOM_LENGTH_BYTES, COMPRESSED, HEAD_BYTES, VERSION } from '../body/erlang-tags.ts';
 
 /** What a sequence says of one copy of a range. */
@@ -10,6 +10,8 @@ export interface CopySequence {
   /** Stands for its file; empty in `purge_seq`. */
   readonly file: string;
   readonly count: number;
+  /** Its part of the term. */
+  readonly term: Buffer;
 }
 
 /** Far more than the copies of the largest database have. */
@@ -22,6 +24,7 @@ const SMALL_TUPLE = 104;
 const BINARY = 109;
 const LIST = 108;
 const NIL = 106;
+const SMALL_UTF8_ATOM = 119;
 
 /**
  * The copies of a packed sequence, which is the term `[{Node, [First, Last], Count}, …]`, with the count of
@@ -45,20 +48,49 @@ function copiesOf(term: Buffer): readonly CopySequence[] {
   const reader = new TermReader(term);
   const copies: CopySequence[] = [];
   for (let left = reader.listLength(); left > 0; left -= 1) {
+    const begin = reader.at;
     reader.expect(SMALL_TUPLE, 3);
     const node = reader.atom();
     reader.expect(LIST, 0, 0, 0, 2);
     const range = `${reader.integer()}-${reader.integer()}`;
     reader.expect(NIL);
-    copies.push({ copy: `${node} ${range}`, ...reader.position() });
+    const position = reader.position();
+    copies.push({ copy: `${node} ${range}`, ...position, term: term.subarray(begin, reader.at) });
   }
   return copies;
+}
+
+/** The sequence of copies, of their parts. As a `since`, it makes CouchDB read from these, if they are up. */
+export function packSequence(terms: readonly Buffer[]): string {
+  const head = Buffer.alloc(HEAD_BYTES - 1);
+  head.writeUInt32BE(terms.length, head.writeUInt8(LIST));
+  const term = Buffer.concat([head, ...terms, Buffer.from([NIL])]);
+  const packed = Buffer.alloc(HEAD_BYTES);
+  packed.writeUInt32BE(term.length, packed.writeUInt16BE(VERSION * 256 + COMPRESSED));
+  return `0-${Buffer.concat([packed, deflateSync(term)]).toString('base64url')}`;
+}
+
+/** The part of a sequence that stands for the beginning of a copy, `node first-last`. */
+export function beginningOf(copy: string): Buffer {
+  const [node = '', range = ''] = copy.split(' ');
+  const name = Buffer.from(node);
+  const bounds = range.split('-').flatMap((bound) => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(Number(bound));
+    return [LARGE_INTEGER, bytes.length, 0, ...bytes];
+  });
+  const atom = [SMALL_UTF8_ATOM, name.length, ...name];
+  return Buffer.from([SMALL_TUPLE, 3, ...atom, LIST, 0, 0, 0, 2, ...bounds, NIL, SMALL_INTEGER, 0]);
 }
 
 /** Every method throws for anything else than it reads. */
 class TermReader {
   readonly #term: Buffer;
   #at = 0;
+
+  get at(): number {
+    return this.#at;
+  }
 
   constructor(term: Buffer) {
     this.#term = term;

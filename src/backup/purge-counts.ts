@@ -34,3 +34,13 @@ export function purgeCounts(purgeSeq: string): PurgeCounts | undefined {
   const copies = copiesIn(purgeSeq);
   return copies && Object.fromEntries(copies.map(({ copy, count }) => [copy, count]));
 }
+
+/** The purges up to now, for a run that reads every document. */
+export function purgeStateOf({ purge_seq: seq }: Pick<PurgeState, 'purge_seq'>): PurgeState {
+  return comparePurges({ purge_seq: seq }, seq).next;
+}
+
+/** The fields of `PurgeState` alone. */
+export function purgesOf({ purge_seq: seq, purges }: PurgeState): PurgeState {
+  return { purge_seq: seq, ...(purges === undefined ? {} : { purges }) };
+}

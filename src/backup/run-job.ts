@@ -24,7 +24,7 @@ import { prune } from './prune.ts';
 import { RepositoryInUse } from './readers.ts';
 import { type Repository } from './repository.ts';
 import { restoreDatabase } from './restore-database.ts';
-import { listSnapshots, type Snapshot } from './snapshot.ts';
+import { lackOf, listSnapshots, type Snapshot } from './snapshot.ts';
 import { verifyRestore } from './verify-restore.ts';
 
 export interface JobContext {
@@ -116,12 +116,14 @@ async function withTarget(context: BackupContext, database: string): Promise<Out
 }
 
 function ofSnapshot(snapshot: Snapshot): Outcome {
-  const { id, full, complete, counts, problems } = snapshot;
+  const { id, full, complete, counts, problems, unread } = snapshot;
   const { documents, attachments } = counts;
+  const reason = unread === undefined ? {} : { reason: `without ${lackOf(snapshot)}` };
   const contents = { snapshot: id, full, documents, attachments };
   return {
     state: complete ? 'done' : 'incomplete',
     ...contents,
+    ...reason,
     ...someOf(problems, problemCount(snapshot)),
   };
 }

@@ -18,6 +18,8 @@ export interface SnapshotSummary {
   readonly added_bytes: number | null;
   readonly problem_count: number;
   readonly problems: Snapshot['problems'];
+  /** The copies that were not read, `node first-last`. */
+  readonly unread: readonly string[];
   /** Time of the last successful test restore. */
   readonly verified_at: string | null;
 }
@@ -59,7 +61,7 @@ export class SnapshotCache {
 
 function summaryOf(snapshot: Snapshot): Omit<SnapshotSummary, 'verified_at'> {
   const { id, database, started, finished, full, parent, complete, counts } = snapshot;
-  const { added_bytes = null } = snapshot;
-  const facts = { id, database, started, finished, full, parent, complete, counts, added_bytes };
+  const { added_bytes = null, unread = [] } = snapshot;
+  const facts = { id, database, started, finished, full, parent, complete, counts, added_bytes, unread };
   return { ...facts, problem_count: problemCount(snapshot), problems: someProblems(snapshot.problems) };
 }

@@ -7,7 +7,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 export function isSnapshot(value: unknown): value is Snapshot {
   const { format, id, started, finished, full, parent, complete, properties, counts } = fieldsIn(value);
-  const { added_bytes: added } = fieldsIn(value);
+  const { added_bytes: added, unread = [] } = fieldsIn(value);
   const { q, n, partitioned, revs_limit: limit, purged_infos_limit: purged } = fieldsIn(properties);
   const { documents, deleted, leaves, attachments } = fieldsIn(counts);
   return (
@@ -21,6 +21,8 @@ export function isSnapshot(value: unknown): value is Snapshot {
     typeof partitioned === 'boolean' &&
     [q, n, limit, purged, documents, deleted, leaves, attachments].every(isCount) &&
     (added === undefined || isCount(added)) &&
+    Array.isArray(unread) &&
+    unread.every(isText) &&
     isChainState(value)
   );
 }
@@ -43,9 +45,9 @@ export function isVerification(value: unknown): value is Verification {
 
 function isChainState(value: unknown): boolean {
   const { database, instance_start_time: start, since, purge_seq: purge, index, problems } = fieldsIn(value);
-  const { purges, more_problems: more } = fieldsIn(value);
+  const { purges, copies = '', more_problems: more } = fieldsIn(value);
   return (
-    [database, start, since, purge].every(isText) &&
+    [database, start, since, purge, copies].every(isText) &&
     (purges === undefined ||
       (typeof purges === 'object' && Object.values(fieldsIn(purges)).every(isCount))) &&
     isListOf(index, ({ name, entries }) => isContentName(name) && isCount(entries)) &&

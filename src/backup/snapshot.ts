@@ -9,7 +9,7 @@ import { BackupError, Damaged } from './errors.ts';
 import { readRepositoryFile, writeFileAtomically } from './files.ts';
 import { futureFirst, requireNewestKnown, timeStamp } from './future.ts';
 import { type IndexRef } from './index-file.ts';
-import { type KnownProblems } from './problem-list.ts';
+import { problemCount, type KnownProblems } from './problem-list.ts';
 import { type PurgeState } from './purge-counts.ts';
 import { type Repository } from './repository.ts';
 import { isPartialRun, isSnapshot, isVerification } from './snapshot-shape.ts';
@@ -38,6 +38,11 @@ export interface ChainState extends PurgeState, KnownProblems {
   /** Creation time of the database; another one means that it was deleted and made again. */
   readonly instance_start_time: string;
   readonly since: string;
+  /**
+   * A sequence with every copy of every range that was read, where a range has several. Absent in snapshots
+   * of older versions.
+   */
+  readonly copies?: string;
   /** Newest first. */
   readonly index: readonly IndexRef[];
 }
@@ -53,8 +58,10 @@ export interface Snapshot extends ChainState {
   /** True if every document was read; false if those changed since `parent`. */
   readonly full: boolean;
   readonly parent: string | null;
-  /** False if something could not be read; `problems` names it. */
+  /** False if something could not be read: `problems`, or more than half of the copies of a range. */
   readonly complete: boolean;
+  /** The copies that could not be read, `node first-last`; absent if there are none. */
+  readonly unread?: readonly string[];
   readonly properties: DatabaseProperties;
   readonly security: unknown;
   readonly counts: SnapshotCounts;
@@ -63,6 +70,20 @@ export interface Snapshot extends ChainState {
    * of older versions.
    */
   readonly added_bytes?: number;
+}
+
+/** Names what a snapshot lacks: `3 documents, the copies on NODE`. Empty if it lacks nothing. */
+export function lackOf(snapshot: Pick<Snapshot, 'problems' | 'more_problems' | 'unread'>): string {
+  const { unread = [] } = snapshot;
+  const count = problemCount(snapshot);
+  const documents = count === 0 ? [] : [`${count} documents`];
+  const copies = unread.length === 0 ? [] : [`the copies on ${nodesOf(unread)}`];
+  return [...documents, ...copies].join(', ');
+}
+
+/** The nodes of copies, `node first-last`. */
+export function nodesOf(copies: readonly string[]): string {
+  return [...new Set(copies.map((copy) => copy.split(' ', 1)[0]))].join(', ');
 }
 
 /** The state of a run that has not ended. */

@@ -59,11 +59,14 @@ export class DatabaseSource {
   readonly database: string;
   readonly #couch: CouchTransfer;
   readonly #path: string;
+  readonly #quorum: string;
 
-  constructor(couch: CouchTransfer, database: string) {
+  /** `copies` = how many answer a read of documents; default: the majority. */
+  constructor(couch: CouchTransfer, database: string, copies?: number) {
     this.database = database;
     this.#couch = couch;
     this.#path = databasePath(database);
+    this.#quorum = copies === undefined ? '' : `&r=${copies}`;
   }
 
   /** Throws `NoDatabase`. */
@@ -215,13 +218,12 @@ export class DatabaseSource {
     docs: readonly object[],
     { maxBytes = MAX_ANSWER_BYTES, withData = false, patienceMs }: ReadOptions = {},
   ): Promise<Buffer> {
-    const query = `?revs=true&att_encoding_info=true${withData ? '&attachments=true' : ''}`;
-    const path = `${this.#path}/_bulk_get${query}`;
+    const query = `?revs=true&att_encoding_info=true${withData ? '&attachments=true' : ''}${this.#quorum}`;
     const patience = patienceMs === undefined ? {} : { patienceMs };
     const answer = await this.#couch.ask(
       {
         method: 'POST',
-        path,
+        path: `${this.#path}/_bulk_get${query}`,
         body: JSON.stringify({ docs }),
         repeatable: true,
         mayEndNode: docs.length > 0,

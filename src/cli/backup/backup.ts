@@ -1,6 +1,6 @@
 // `couchgate backup`: makes a snapshot of each database.
+import { lackOf } from '../../backup/snapshot.ts';
 import { openTarget, targetSettings } from '../../backup/open-target.ts';
-import { problemCount } from '../../backup/problem-list.ts';
 import { backupDatabases, chooseDatabases, type DatabaseOutcome } from '../../backup/backup-databases.ts';
 import {
   backupInstance,
@@ -61,11 +61,11 @@ export const backup = backupCommand(BACKUP_USAGE, OPTIONS, async (task) => {
 function outcomeText(outcome: DatabaseOutcome): string {
   const { database } = outcome;
   if ('failure' in outcome) return `${database}: FAILED: ${outcome.failure}`;
-  const { id, full, counts, added_bytes: bytes } = outcome.snapshot;
-  const problems = problemCount(outcome.snapshot);
+  const { id, full, counts, complete, added_bytes: bytes } = outcome.snapshot;
+  const lack = lackOf(outcome.snapshot);
   const added = bytes === undefined ? '' : `, ${bytes} bytes added`;
   const kind = full ? 'full' : 'incremental';
-  const missing = problems === 0 ? '' : `; INCOMPLETE: ${problems} documents could not be read`;
+  const missing = lack === '' ? '' : `; ${complete ? '' : 'INCOMPLETE, '}without ${lack}`;
   const state = outcome.target === undefined ? missing : `${missing}; ${outcome.target}`;
   return `${database}: snapshot ${id} (${kind}), ${counts.documents} documents, ${counts.attachments} attachments${added}${state}`;
 }

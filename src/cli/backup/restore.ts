@@ -2,10 +2,9 @@
 import { type Lock } from '../../backup/lock.ts';
 import { BackupError } from '../../backup/errors.ts';
 import { overwriteDatabase } from '../../backup/overwrite-database.ts';
-import { problemCount } from '../../backup/problem-list.ts';
 import { restoreDatabase, type RestoreOutcome } from '../../backup/restore-database.ts';
 import { diffWithLive, readLive, restoreDocument } from '../../backup/restore-document.ts';
-import { chooseSnapshot, type Snapshot } from '../../backup/snapshot.ts';
+import { chooseSnapshot, lackOf, type Snapshot } from '../../backup/snapshot.ts';
 import { leavesIn } from '../../backup/versions.ts';
 import { kindOfName, ownDatabases } from '../../catalogue/database-name.ts';
 import { UsageError } from '../../setup/arguments.ts';
@@ -92,9 +91,10 @@ export const restore = backupCommand(RESTORE_USAGE, OPTIONS, async (task) => {
   task.report.line(
     `Snapshot ${snapshot.id} of ${database}: everything written before ${snapshot.started}, nothing written after ${snapshot.finished}.`,
   );
-  if (!snapshot.complete)
+  const lack = lackOf(snapshot);
+  if (lack !== '')
     task.report.line(
-      `This snapshot is INCOMPLETE: ${problemCount(snapshot)} documents are missing or older.`,
+      `This snapshot is ${snapshot.complete ? 'without' : 'INCOMPLETE, without'} ${lack}: they are missing or older.`,
     );
   return values.doc === undefined ? wholeDatabase(task, snapshot) : oneDocument(task, snapshot, values.doc);
 });

@@ -2,7 +2,7 @@
 import { isInFuture } from '../../backup/future.ts';
 import { listInstances } from '../../backup/instance.ts';
 import { problemCount } from '../../backup/problem-list.ts';
-import { listSnapshots, listVerifications, type Snapshot } from '../../backup/snapshot.ts';
+import { lackOf, listSnapshots, listVerifications, type Snapshot } from '../../backup/snapshot.ts';
 import { UsageError } from '../../setup/arguments.ts';
 import { EXIT_CODES_USAGE, REPOSITORY_OPTIONS, REPOSITORY_USAGE } from './repository-options.ts';
 import { backupCommand } from './task.ts';
@@ -26,10 +26,10 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
     const at = verified.get(snapshot.id)?.verified_at;
     const { id, database: name, started, finished, full, complete, counts, problems, parent } = snapshot;
     const fields = { id, database: name, started, finished, full, parent, complete, counts, problems };
-    const { added_bytes = null } = snapshot;
+    const { added_bytes = null, unread = [] } = snapshot;
     report.result(
       'snapshot',
-      { ...fields, problem_count: problemCount(snapshot), added_bytes, verified_at: at ?? null },
+      { ...fields, unread, problem_count: problemCount(snapshot), added_bytes, verified_at: at ?? null },
       snapshotText(snapshot, at),
     );
   }
@@ -47,7 +47,8 @@ export const snapshots = backupCommand(SNAPSHOTS_USAGE, REPOSITORY_OPTIONS, asyn
 /** One line: id, database, time, kind, contents, state. */
 export function snapshotText(snapshot: Snapshot, verifiedAt?: string): string {
   const { id, database, started, full, complete, counts } = snapshot;
-  const contained = complete ? 'complete' : `INCOMPLETE (${problemCount(snapshot)} documents)`;
+  const lack = lackOf(snapshot);
+  const contained = `${complete ? 'complete' : 'INCOMPLETE'}${lack === '' ? '' : ` (without ${lack})`}`;
   const state = isInFuture(snapshot) ? `${contained}  IN THE FUTURE` : contained;
   const check = verifiedAt === undefined ? 'not verified' : `verified ${verifiedAt}`;
   const added = snapshot.added_bytes === undefined ? '' : `, ${snapshot.added_bytes} bytes added`;

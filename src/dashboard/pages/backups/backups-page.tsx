@@ -213,7 +213,10 @@ function Databases({ databases, onBackUp, onVerify, onRestore }: DatabasesProps)
                 <Moment key={row.newest.started} at={row.newest.started} absent="" />
                 {!row.newest.complete && (
                   <strong className="below bad">
-                    incomplete: {row.newest.problem_count.toLocaleString('en')} could not be read
+                    incomplete:{' '}
+                    {row.newest.problem_count === 0
+                      ? 'too few nodes were up'
+                      : `${row.newest.problem_count.toLocaleString('en')} could not be read`}
                   </strong>
                 )}
                 {!row.newest.complete && (
