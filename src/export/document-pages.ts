@@ -172,9 +172,18 @@ async function readLeaf(
   const answer = await couch.ask({ method: 'POST', path, body, repeatable: true, mayEndNode: true, signal });
   if (answer.status !== 200) throw refusalOf(answer.status);
   const { results } = (await valueOf(answer.bytes)) as {
-    readonly results: readonly { readonly docs: readonly { readonly ok?: ExportedDocument }[] }[];
+    readonly results: readonly { readonly docs: readonly RevisionRead[] }[];
   };
-  return { document: results[0]?.docs[0]?.ok, bytes: answer.bytes.length };
+  const { ok, error } = results[0]?.docs[0] ?? {};
+  // CouchDB answers 200 too if no copy has answered it.
+  if (ok === undefined && error?.error !== 'not_found')
+    throw new BadGateway('CouchDB cannot read a revision.', error?.error);
+  return { document: ok, bytes: answer.bytes.length };
+}
+
+interface RevisionRead {
+  readonly ok?: ExportedDocument;
+  readonly error?: { readonly error?: string };
 }
 
 /** In portions: a page may have 8 MiB, and a single document more (H33). */
