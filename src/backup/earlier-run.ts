@@ -3,7 +3,7 @@ import { type BackupContext } from './backup-database.ts';
 import { Damaged } from './errors.ts';
 import { isInFuture } from './future.ts';
 import { copiesIn } from './packed-sequence.ts';
-import { readPartial, type PartialRun, type Snapshot } from './snapshot.ts';
+import { readPartial, type ChainState, type PartialRun, type Snapshot } from './snapshot.ts';
 import { type DatabaseInfo, type DatabaseSource } from './source.ts';
 
 /**
@@ -16,7 +16,7 @@ export async function usableParent(
   info: DatabaseInfo,
 ): Promise<Snapshot | undefined> {
   if (last === undefined || last.instance_start_time !== info.instance_start_time) return undefined;
-  return (await hasGoneBack(source, info.update_seq, last.since)) ? undefined : last;
+  return (await hasGoneBack(source, info, last)) ? undefined : last;
 }
 
 /**
@@ -32,36 +32,39 @@ export async function usablePartial(
   const partial = await partialOf(context, source.database);
   if (partial === undefined || partial.parent !== (parent?.id ?? null)) return undefined;
   if (partial.instance_start_time !== info.instance_start_time) return undefined;
-  if (await hasGoneBack(source, info.update_seq, partial.since)) return undefined;
+  if (await hasGoneBack(source, info, partial)) return undefined;
   return isInFuture(partial) ? { ...partial, started: new Date().toISOString() } : partial;
 }
 
-/** How often CouchDB is asked for a copy that `since` has, before the sums decide. */
+/** What CouchDB before 3.3 says in place of the time when a database was made. */
+const NO_START = '0';
+
+/** How often CouchDB is asked for a copy that was read, before the sums decide. */
 const MOST_ASKED = 10;
 
 /**
- * True if the database has gone back behind `since`. The sums of other copies say nothing: one that was away
- * counts fewer changes for ever. So the same files are compared. If no copy of `since` answers, the sums
- * decide.
+ * True if the database has gone back behind what was read. The sums of other copies say nothing: one that
+ * was away counts fewer changes for ever. So the same files are compared. If none of them answers, the sums
+ * decide; but not for CouchDB before 3.3, which does not say when a database was made: it may be another one.
  */
 async function hasGoneBack(
   source: Pick<DatabaseSource, 'info'>,
-  updateSeq: string,
-  since: string,
+  { update_seq: updateSeq, instance_start_time: start }: DatabaseInfo,
+  { since, copies = since }: Pick<ChainState, 'since' | 'copies'>,
 ): Promise<boolean> {
   let now = updateSeq;
   for (let asked = 0; asked < MOST_ASKED; asked += 1) {
-    const verdict = compareCopies(now, since);
+    const verdict = compareCopies(now, since, copies);
     if (verdict !== 'unknown') return verdict === 'back';
-    if (sequenceNumber(now) >= sequenceNumber(since)) return false;
+    if (start !== NO_START && sequenceNumber(now) >= sequenceNumber(since)) return false;
     now = (await source.info()).update_seq;
   }
   return true;
 }
 
 /** `unknown` = no copy is in both. */
-function compareCopies(now: string, since: string): 'back' | 'forward' | 'unknown' {
-  const before = copiesIn(since);
+function compareCopies(now: string, since: string, copies: string): 'back' | 'forward' | 'unknown' {
+  const before = copiesIn(copies);
   const after = copiesIn(now);
   if (before === undefined || after === undefined)
     return sequenceNumber(now) < sequenceNumber(since) ? 'back' : 'forward';

@@ -12,16 +12,19 @@ const seq = (node: string, ...counts: readonly number[]): string =>
 
 describe('the snapshot that an increment continues', () => {
   /** `answers` are what CouchDB says one after the other; the last one stays. */
-  async function isContinued(since: string, ...answers: readonly string[]): Promise<boolean> {
+  const isContinued = (since: string, ...answers: readonly string[]): Promise<boolean> =>
+    isUsable({ instance_start_time: '1', since }, answers);
+
+  async function isUsable(last: Partial<Snapshot>, answers: readonly string[]): Promise<boolean> {
+    const { instance_start_time: start } = last;
     let asked = 0;
     const info = () =>
       ({
-        instance_start_time: '1',
+        instance_start_time: start,
         update_seq: answers[Math.min(asked, answers.length - 1)],
       }) as DatabaseInfo;
     const source = { info: () => Promise.resolve(((asked += 1), info())) };
-    const last = { instance_start_time: '1', since } as Snapshot;
-    return (await usableParent(last, source, info())) === last;
+    return (await usableParent(last as Snapshot, source, info())) === last;
   }
 
   it('stays if another copy answers that counts fewer changes', async () => {
@@ -38,5 +41,14 @@ describe('the snapshot that an increment continues', () => {
     assert.equal(await isContinued(since, seq('b@x', 10, 20)), false);
     assert.equal(await isContinued('12', '11'), false);
     assert.equal(await isContinued('12', '12'), true);
+  });
+
+  it('does not stay if only the sums fit, and CouchDB does not say when the database was made', async () => {
+    const last = { instance_start_time: '0', since: seq('a@x', 900, 1000) };
+    assert.equal(await isUsable(last, [seq('b@x', 950, 1000)]), false);
+    assert.equal(await isUsable(last, [seq('b@x', 950, 1000), seq('a@x', 900, 1001)]), true);
+    const copies = seq('b@x', 940, 1000);
+    assert.equal(await isUsable({ ...last, copies }, [seq('b@x', 950, 1000)]), true);
+    assert.equal(await isUsable({ ...last, copies }, [seq('b@x', 930, 1100)]), false);
   });
 });
