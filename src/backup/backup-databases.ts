@@ -2,14 +2,16 @@
 import { kindOfName, ownDatabases, SERVED_SYSTEM_DATABASES } from '../catalogue/database-name.ts';
 import { matchesPattern } from '../permissions/database-pattern.ts';
 import { parseJson } from '../json/parse.ts';
-import { HttpError } from '../http-errors.ts';
-import { type CouchTransfer } from '../couch/transfer.ts';
+import { HttpError, Unavailable } from '../http-errors.ts';
+import { type CouchTransfer, type TransferAnswer } from '../couch/transfer.ts';
+import { compare } from './canonical.ts';
 import { backupDatabase, type BackupContext } from './backup-database.ts';
 import { BackupError, Cancelled, RepositoryLocked, type BackupExitCode } from './errors.ts';
 import { isFutureId } from './future.ts';
 import { Patience } from './patience.ts';
 import { writeToSecondCluster } from './second-cluster.ts';
 import { snapshotIds, type Snapshot } from './snapshot.ts';
+import { fieldsIn } from './snapshot-shape.ts';
 
 export type DatabaseOutcome =
   /** `target` = why the second cluster does not have the snapshot. */
@@ -35,10 +37,7 @@ export async function chooseDatabases(
   patterns: readonly string[],
   options: { readonly store: string; readonly isEncrypted: boolean },
 ): Promise<readonly string[]> {
-  const answer = await couch.ask({ method: 'GET', path: '/_all_dbs' });
-  if (answer.status !== 200)
-    throw new BackupError(`The databases cannot be listed: CouchDB answered ${answer.status}.`);
-  const all = parseJson(answer.bytes) as readonly string[];
+  const all = await databaseNames(couch);
   const own = ownDatabases(options.store);
   const hasCredentials = (name: string): boolean =>
     name.startsWith('_') || kindOfName(name) === 'system' || own.includes(name);
@@ -56,6 +55,38 @@ export async function chooseDatabases(
       `${secret} holds credentials; it is backed up into an encrypted repository only (backup_key_file).`,
     );
   return chosen;
+}
+
+const LIST_PATIENCE_MS = 5000;
+
+/**
+ * The names that any connected node has. `_all_dbs` is the list of the node that answers, which lacks names
+ * while a node that has joined, or that has a new disk, is filled.
+ */
+async function databaseNames(couch: CouchTransfer): Promise<readonly string[]> {
+  const answer = await couch.ask({ method: 'GET', path: '/_all_dbs' });
+  if (answer.status !== 200)
+    throw new BackupError(`The databases cannot be listed: CouchDB answered ${answer.status}.`);
+  const names = new Set(parseJson(answer.bytes) as readonly string[]);
+  const membership = await couch.ask({ method: 'GET', path: '/_membership' });
+  const { all_nodes: nodes } = membership.status === 200 ? fieldsIn(parseJson(membership.bytes)) : {};
+  if (!Array.isArray(nodes) || nodes.length < 2) return [...names];
+  for (const node of nodes) {
+    const path = `/_node/${encodeURIComponent(String(node))}/_dbs/_all_docs`;
+    const list = await couch
+      .ask({ method: 'GET', path, patienceMs: LIST_PATIENCE_MS })
+      .catch(unavailableAs404);
+    if (list.status !== 200) continue;
+    const { rows } = parseJson(list.bytes) as { readonly rows: readonly { readonly id: string }[] };
+    for (const { id } of rows) if (!id.startsWith('_design/')) names.add(id);
+  }
+  return [...names].sort(compare);
+}
+
+/** A node that fails or has left must not stop the backup: the others have its names. */
+function unavailableAs404(error: unknown): TransferAnswer {
+  if (!(error instanceof Unavailable)) throw error;
+  return { status: 404, bytes: Buffer.alloc(0) };
 }
 
 function isNameOfDatabase(name: string): boolean {

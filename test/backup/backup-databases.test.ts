@@ -3,12 +3,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { chooseDatabases } from '../../src/backup/backup-databases.ts';
-import { type CouchTransfer } from '../../src/couch/transfer.ts';
+import { type CouchTransfer, type TransferRequest } from '../../src/couch/transfer.ts';
 
 const ALL = ['_replicator', '_users', 'fruit', 'store', 'store_history', 'x/_replicator', 'x/_users'];
-const couch = {
-  ask: () => Promise.resolve({ status: 200, bytes: Buffer.from(JSON.stringify(ALL)) }),
-} as unknown as CouchTransfer;
+/** A CouchDB that answers a path so; any other one with 404. */
+const couchOf = (answers: Readonly<Record<string, unknown>>): CouchTransfer =>
+  ({
+    ask: ({ path }: TransferRequest) =>
+      Promise.resolve({
+        status: path in answers ? 200 : 404,
+        bytes: Buffer.from(JSON.stringify(answers[path] ?? {})),
+      }),
+  }) as unknown as CouchTransfer;
+const couch = couchOf({ '/_all_dbs': ALL });
 const choose = (patterns: readonly string[], isEncrypted: boolean) =>
   chooseDatabases(couch, patterns, { store: 'store', isEncrypted });
 
@@ -23,6 +30,18 @@ describe('the databases of a backup', () => {
       assert.deepEqual(await choose([name], true), [name]);
       await assert.rejects(choose([name], false), /encrypted repository only/);
     }
+  });
+
+  it('include those of every connected node', async () => {
+    const listOf = (...ids: readonly string[]) => ({ rows: ids.map((id) => ({ id })) });
+    const cluster = couchOf({
+      '/_all_dbs': [],
+      '/_membership': { all_nodes: ['new@x', 'old@x', 'left@x'] },
+      '/_node/new%40x/_dbs/_all_docs': listOf('_design/x'),
+      '/_node/old%40x/_dbs/_all_docs': listOf('_users', 'fruit', 'apple'),
+    });
+    const chosen = await chooseDatabases(cluster, ['*'], { store: 'store', isEncrypted: true });
+    assert.deepEqual(chosen, ['apple', 'fruit']);
   });
 
   it('include a named one that does not exist, if there are others', async () => {
