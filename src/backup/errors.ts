@@ -1,4 +1,5 @@
 // Defines the failures of a backup, each with the exit code of the command.
+import { LocalFailure } from '../couch/failure.ts';
 
 /**
  * Exit codes of the backup commands; 0 = done, 2 = invalid usage. An unknown code means failure.
@@ -11,7 +12,7 @@ export type BackupExitCode = 1 | 3 | 10 | 11 | 12 | 130;
 /**
  * A failure that one sentence describes. The sentence never contains a credential or the text of a document.
  */
-export class BackupError extends Error {
+export class BackupError extends LocalFailure {
   readonly exitCode: BackupExitCode;
 
   constructor(message: string, exitCode: BackupExitCode = 1) {

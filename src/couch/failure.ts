@@ -57,6 +57,12 @@ export function describeFailure(failure: CouchFailure): string {
   return `${failure.method} to ${failure.node} failed (${failure.reached}): ${failure.reason}`;
 }
 
+/**
+ * A failure on this side of the connection, for example of the file that is sent: it is passed on as it is,
+ * because another attempt or another node would fail too.
+ */
+export class LocalFailure extends Error {}
+
 /** `reason` of an answer that is longer than the request permits. Another node would give it too. */
 export const ANSWER_TOO_LARGE = 'answer too large';
 

@@ -10,6 +10,7 @@ import {
   codeOf,
   describeFailure,
   isBroken,
+  LocalFailure,
   MAX_BROKEN,
   nodeName,
   type CouchFailure,
@@ -39,7 +40,10 @@ export interface TransferRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Encoded path with query. It is sent byte for byte. */
   readonly path: string;
-  /** JSON text, or a function that starts the body again for every attempt. */
+  /**
+   * JSON text, or a function that starts the body again for every attempt. A `LocalFailure` of the body ends
+   * the request.
+   */
   readonly body?: string | (() => AsyncIterable<Buffer>);
   /** Default: application/json. */
   readonly contentType?: string;
@@ -220,7 +224,11 @@ class Transfer implements CouchTransfer {
       if (!isTransient(answer.status)) return { answer };
       return { failure: { ...base, reached: 'sent', reason: `status ${answer.status}` } };
     } catch (error) {
-      if (error instanceof AnswerTooLarge || request.signal?.aborted === true || isOwnFailure(error))
+      if (
+        error instanceof AnswerTooLarge ||
+        request.signal?.aborted === true ||
+        error instanceof LocalFailure
+      )
         throw error;
       const reason = codeOf(error);
       const unsent = UNSENT.has(reason);
@@ -242,11 +250,6 @@ function refusalOf(failure: CouchFailure | undefined): HttpError {
 
 /** Codes of a connection that was not made. */
 const UNSENT = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', CONNECT_TIMEOUT]);
-
-/** A failure of the body that is sent, for example a damaged file: another attempt would fail too. */
-function isOwnFailure(error: unknown): boolean {
-  return error instanceof Error && 'exitCode' in error;
-}
 
 /** Too busy, or a node failed. 501 = CouchDB does not have the feature. */
 function isTransient(status: number): boolean {
