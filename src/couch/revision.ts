@@ -1,4 +1,4 @@
-// Compares revisions of one document, and lists those of a branch.
+// Compares revisions of one document, and lists those of a branch and of the other leaves.
 
 /**
  * CouchDB's order, negative if `a` is lower: the longer history wins, then the greater hash.
@@ -7,6 +7,12 @@
 export function compareRevisions(a: string, b: string): number {
   const difference = Number.parseInt(a, 10) - Number.parseInt(b, 10);
   return difference !== 0 ? difference : a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** The revisions of the leaves beside the winner, in a document that was read with `conflicts=true`. */
+export function losersIn(document: Readonly<Record<string, unknown>> | undefined): readonly string[] {
+  const losers = document?.['_conflicts'];
+  return Array.isArray(losers) ? losers.filter((rev) => typeof rev === 'string') : [];
 }
 
 /**

@@ -1,4 +1,5 @@
 // Reads the `key:` document of a name, also if concurrent writes left several states of it.
+import { losersIn } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { KEY, type KeyRecord, parseKey } from './key-document.ts';
 import { type Digest } from './secret.ts';
@@ -7,12 +8,6 @@ import { type Digest } from './secret.ts';
 export interface ReadKey {
   readonly record: KeyRecord;
   readonly losers: readonly string[];
-}
-
-/** The revisions of the leaves beside the winner, in a document that was read with them. */
-export function losersIn(document: Readonly<Record<string, unknown>>): readonly string[] {
-  const { _conflicts: losers } = document;
-  return Array.isArray(losers) ? losers.filter((rev) => typeof rev === 'string') : [];
 }
 
 /**

@@ -1,6 +1,6 @@
 // The state of one name in memory, and how a change of the store brings it up to date.
 import { type ChangeRow } from '../couch/couch.ts';
-import { losersIn } from './key-leaves.ts';
+import { losersIn } from '../couch/revision.ts';
 import { type StoredDocument } from '../couch/store.ts';
 import { type CachedKey, isNewer, KEY, type KeyRecord, parseKey, REVOKED } from './key-document.ts';
 
@@ -31,7 +31,7 @@ export function changeIn(
   const name = id.slice(KEY.length);
   const rev = typeof doc?.['_rev'] === 'string' ? doc['_rev'] : '';
   // Beside the winner, other leaves count too.
-  if (rev === '' || losersIn(doc ?? {}).length > 0) return { name, change: undefined };
+  if (rev === '' || losersIn(doc).length > 0) return { name, change: undefined };
   const record = deleted ? undefined : parseKey(doc as StoredDocument);
   return { name, change: { rev, record, revoked: false, at } };
 }

@@ -2,7 +2,7 @@
 // and changes them. A revocation is a live document, so that no concurrent write can undo it.
 import { type ChangeRow } from '../couch/couch.ts';
 import { OutageReport, type WriteLog } from '../couch/outage.ts';
-import { compareRevisions } from '../couch/revision.ts';
+import { compareRevisions, losersIn } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { HttpError, Unavailable } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
@@ -157,7 +157,7 @@ export class GrantDocuments {
         // confirmed is repeated all the same: it may stand.
         if (!isUnconfirmed) await standing?.requireStillAuthenticated();
         const read = await store.read(_id, { conflicts: true });
-        const isGrant = read !== undefined && (!isRevoked(read) || leavesBeside(read).length > 0);
+        const isGrant = read !== undefined && (!isRevoked(read) || losersIn(read).length > 0);
         if (condition !== undefined && condition !== (isGrant ? read._rev : null)) {
           // What is there now may be the own write that was not confirmed.
           if (isUnconfirmed) break;
@@ -174,7 +174,7 @@ export class GrantDocuments {
         if (written.outcome === 'conflict') continue;
         isUnconfirmed ||= !written.quorum;
         if (!written.quorum) continue;
-        const losers = leavesBeside(read);
+        const losers = losersIn(read);
         if (losers.length > 0)
           await store.writeAll(losers.map((loser) => ({ _id, _rev: loser, _deleted: true })));
         const after = { ...document, _rev: written.rev };
@@ -204,7 +204,7 @@ export class GrantDocuments {
     const { _id: id, _rev: rev } = document;
     const held = this.#held.get(id);
     if (rev === undefined) return this.#held.delete(id);
-    const hasConflicts = seesConflicts ? leavesBeside(document).length > 0 : (held?.hasConflicts ?? false);
+    const hasConflicts = seesConflicts ? losersIn(document).length > 0 : (held?.hasConflicts ?? false);
     if (held !== undefined) {
       const age = compareRevisions(rev, held.document._rev ?? '');
       if (age < 0 || (age === 0 && hasConflicts === held.hasConflicts)) return false;
@@ -262,9 +262,4 @@ export class GrantDocuments {
 
 function isRevoked(document: StoredDocument): boolean {
   return document['revoked'] !== undefined;
-}
-
-function leavesBeside(document: StoredDocument | undefined): readonly string[] {
-  const conflicts = document?.['_conflicts'];
-  return Array.isArray(conflicts) ? conflicts.filter((rev) => typeof rev === 'string') : [];
 }

@@ -25,6 +25,27 @@ export function rolesOn(principal: Principal, { grants }: Pick<DatabasePermissio
   return name === undefined ? NO_ROLES : (grants.get(name) ?? NO_ROLES);
 }
 
+/** The roles of one name before and after a change. */
+export interface ChangedGrant {
+  readonly name: string;
+  readonly before: RoleSet;
+  readonly after: RoleSet;
+}
+
+/** Every name whose roles a change has changed. */
+export function changedGrants(
+  before: Pick<DatabasePermissions, 'grants'>,
+  after: Pick<DatabasePermissions, 'grants'>,
+): readonly ChangedGrant[] {
+  return [...new Set([...before.grants.keys(), ...after.grants.keys()])]
+    .map((name) => ({
+      name,
+      before: before.grants.get(name) ?? NO_ROLES,
+      after: after.grants.get(name) ?? NO_ROLES,
+    }))
+    .filter((grant) => grant.before !== grant.after);
+}
+
 /** False for a name that a grant of the owner cannot be for: no API key and no user has it. */
 export function isAccountName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && !CONTROL.test(name) && !isMarker(name);

@@ -2,7 +2,8 @@
 import { writeJson } from '../json/exact-numbers.ts';
 import { isJsonObject, type JsonObject } from '../json/object.ts';
 import { type AcknowledgedChange, type ChangeVia } from './change.ts';
-import { NO_ROLES, type Role, rolesOf } from './role.ts';
+import { changedGrants } from './grants.ts';
+import { type Role, rolesOf } from './role.ts';
 import { shownForm } from './security-document.ts';
 
 /** The roles of one name before and after a change; an empty list = none. */
@@ -52,15 +53,11 @@ const PREFIX = 'permissions:';
 /** Makes the entry of a change. `isFirst` = the process has not stored an entry of this database before. */
 export function entryOf(change: AcknowledgedChange, isFirst: boolean): HistoryEntry {
   const { database, generation, revision, at, by, via, reason, requestId, before, after } = change;
-  const names = [...new Set([...before.grants.keys(), ...after.grants.keys()])];
-  const changes = names
-    .map((name) => ({
-      name,
-      before: before.grants.get(name) ?? NO_ROLES,
-      after: after.grants.get(name) ?? NO_ROLES,
-    }))
-    .filter((entry) => entry.before !== entry.after)
-    .map((entry) => ({ name: entry.name, before: rolesOf(entry.before), after: rolesOf(entry.after) }));
+  const changes = changedGrants(before, after).map((grant) => ({
+    name: grant.name,
+    before: rolesOf(grant.before),
+    after: rolesOf(grant.after),
+  }));
   const shown = without(shownForm(change.document), '_id');
   const isWhole = isFirst || revision % WHOLE_EVERY === 0 || writeJson(shown).length <= MAX_WHOLE_BYTES;
   return {

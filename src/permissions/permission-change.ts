@@ -1,8 +1,8 @@
 // Checks that a caller may still change permissions, and describes the change for the audit log.
 import { Forbidden } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
-import { type DatabasePermissions, rolesOn } from './grants.ts';
-import { NO_ROLES, PERMISSION_WRITERS, rolesOf, type RoleSet } from './role.ts';
+import { changedGrants, type ChangedGrant, type DatabasePermissions, rolesOn } from './grants.ts';
+import { PERMISSION_WRITERS, rolesOf, type RoleSet } from './role.ts';
 
 /** What the audit event tells of a change. */
 export interface DescribedChange {
@@ -29,12 +29,6 @@ const MAX_NAME_LENGTH = 256;
 /** Characters of a name that has others than printable ASCII: the log may need six bytes for each (H35). */
 const MAX_ESCAPED_LENGTH = 80;
 
-interface Changed {
-  readonly name: string;
-  readonly before: RoleSet;
-  readonly after: RoleSet;
-}
-
 /**
  * Returns the fields of the audit event: every name whose roles changed, with the roles before and after, and
  * `couchdb_auth_only` if it changed. Past MAX_GRANTS names, those that may change permissions come first and
@@ -46,13 +40,7 @@ export function describeChange({
   after,
   revision,
 }: DescribedChange): Readonly<Record<string, unknown>> {
-  const changed = [...new Set([...before.grants.keys(), ...after.grants.keys()])]
-    .map((name) => ({
-      name,
-      before: before.grants.get(name) ?? NO_ROLES,
-      after: after.grants.get(name) ?? NO_ROLES,
-    }))
-    .filter((entry) => entry.before !== entry.after);
+  const changed = changedGrants(before, after);
   const shown = changed.length > MAX_GRANTS ? permissionWritersFirst(changed).slice(0, MAX_GRANTS) : changed;
   const authOnly = { before: before.couchdbAuthOnly, after: after.couchdbAuthOnly };
   return {
@@ -74,7 +62,8 @@ function shownName(name: string): string {
   return /^[ -~]*$/.test(start) ? start : start.slice(0, MAX_ESCAPED_LENGTH);
 }
 
-function permissionWritersFirst(changed: readonly Changed[]): readonly Changed[] {
-  const mayWrite = ({ before, after }: Changed): boolean => ((before | after) & PERMISSION_WRITERS) !== 0;
+function permissionWritersFirst(changed: readonly ChangedGrant[]): readonly ChangedGrant[] {
+  const mayWrite = ({ before, after }: ChangedGrant): boolean =>
+    ((before | after) & PERMISSION_WRITERS) !== 0;
   return [...changed.filter(mayWrite), ...changed.filter((entry) => !mayWrite(entry))];
 }
