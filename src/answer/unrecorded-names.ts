@@ -2,6 +2,7 @@
 // older than Couchgate or were made past it, as those of couch_peruser. A cluster can have thousands.
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { type Couch } from '../couch/couch.ts';
+import { securityPath } from '../couch/document-path.ts';
 import { Unavailable } from '../http-errors.ts';
 import { type InvalidationBus } from '../invalidation/bus.ts';
 import { type ExistingDatabases } from '../permissions/existing-databases.ts';
@@ -86,7 +87,7 @@ export function createUnrecordedNames(options: UnrecordedNamesOptions): Unrecord
 async function readNames(couch: Pick<Couch, 'ask'>, database: string): Promise<ReadonlySet<string>> {
   const { status, body } = await couch.ask({
     method: 'GET',
-    path: `/${encodeURIComponent(database)}/_security`,
+    path: securityPath(database),
   });
   if (status === 404) return NOTHING;
   if (status !== 200)

@@ -11,6 +11,11 @@ export function documentPath(database: string, id: string): string {
   return `${databasePath(database)}/${prefix}${segment(rest)}`;
 }
 
+/** `/{db}/_security`. */
+export function securityPath(database: string): string {
+  return `${databasePath(database)}/_security`;
+}
+
 /** `/{db}/{docid}/{attachment}`. */
 export function attachmentPath(database: string, id: string, name: string): string {
   return `${documentPath(database, id)}/${segment(name)}`;

@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Unavailable } from '../http-errors.ts';
 import { type ChangeRow, type Couch, type CouchAnswer } from './couch.ts';
+import { databasePath } from './document-path.ts';
 import { AnswerTooLarge, codeOf } from './failure.ts';
 import { FeedSilence } from './feed-silence.ts';
 import { type HttpPool } from './http-exchange.ts';
@@ -59,7 +60,7 @@ class Feed {
   constructor(options: FollowOptions, database: string, on: Listener, stop: AbortSignal) {
     this.#options = options;
     this.#database = database;
-    this.#path = `/${encodeURIComponent(database)}/_changes`;
+    this.#path = `${databasePath(database)}/_changes`;
     this.#on = on;
     this.#stop = stop;
   }

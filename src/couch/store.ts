@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeJson } from '../json/exact-numbers.ts';
 import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
+import { databasePath, documentPath, securityPath } from './document-path.ts';
 import { describeError, type WriteLog } from './outage.ts';
 import { Unavailable } from '../http-errors.ts';
 
@@ -89,7 +90,7 @@ class CouchStore implements Store {
   constructor(couch: Couch, database: string, report: WriteLog) {
     this.#couch = couch;
     this.#database = database;
-    this.#path = `/${encodeURIComponent(database)}`;
+    this.#path = databasePath(database);
     this.#report = report;
   }
 
@@ -163,7 +164,7 @@ class CouchStore implements Store {
     const signal = this.#stop.signal;
     for (let pauseMs = 100; !signal.aborted; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
       try {
-        await ensureDatabase(this.#couch, this.#path);
+        await ensureDatabase(this.#couch, this.#database);
         this.#follow();
         return;
       } catch (error) {
@@ -193,7 +194,7 @@ class CouchStore implements Store {
   }
 
   #pathOf(id: string): string {
-    return `${this.#path}/${encodeURIComponent(id)}`;
+    return documentPath(this.#database, id);
   }
 }
 
@@ -212,10 +213,10 @@ function keyOf(id: string): string {
 }
 
 /**
- * Creates the database if it is missing, and gives access only to server admins. `path` is its encoded path
- * (`/name`). Throws `Unavailable`.
+ * Creates the database if it is missing, and gives access only to server admins. Throws `Unavailable`.
  */
-export async function ensureDatabase(couch: Couch, path: string): Promise<void> {
+export async function ensureDatabase(couch: Couch, database: string): Promise<void> {
+  const path = databasePath(database);
   const found = await couch.ask({ method: 'GET', path });
   if (found.status === 404) {
     // Few and small documents: two shards (q=2) make the change feed of every replica cheap. 412 = another
@@ -224,7 +225,7 @@ export async function ensureDatabase(couch: Couch, path: string): Promise<void> 
   } else {
     expect(found, 200);
   }
-  const security = `${path}/_security`;
+  const security = securityPath(database);
   const current = expect(await couch.ask({ method: 'GET', path: security }), 200);
   if (writeJson(current) === JSON.stringify(SECURITY)) return;
   expect(await couch.ask({ method: 'PUT', path: security, body: SECURITY }), 200);

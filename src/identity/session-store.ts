@@ -1,6 +1,7 @@
 // Keeps track of sessions that ended before they expired, on all replicas.
 import { randomBytes } from 'node:crypto';
 import { type Couch } from '../couch/couch.ts';
+import { documentPath } from '../couch/document-path.ts';
 import { ReadThrough } from '../invalidation/read-through-cache.ts';
 import { Unavailable } from '../http-errors.ts';
 import { holdsUntil, type InvalidationBus } from '../invalidation/bus.ts';
@@ -50,9 +51,8 @@ const SLACK_MS = 120_000;
 export function createSessionStore(options: SessionStoreOptions): SessionStore {
   const { couch, bus } = options;
   const now = options.now ?? Date.now;
-  const root = `/${encodeURIComponent(options.storeDatabase)}`;
   const ended = new ReadThrough<boolean>({
-    read: (id) => readEnd(couch, pathOf(root, id)),
+    read: (id) => readEnd(couch, documentPath(options.storeDatabase, SESSION_PREFIX + id)),
     // An end is permanent, even if its record has not reached the store yet.
     freshUntil: (isEnded, readAt) =>
       isEnded
@@ -91,10 +91,6 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
     },
     close: () => ended.close(),
   };
-}
-
-function pathOf(root: string, id: string): string {
-  return `${root}/${encodeURIComponent(`${SESSION_PREFIX}${id}`)}`;
 }
 
 async function readEnd(couch: Pick<Couch, 'ask'>, path: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 // Reads and writes the security object of one database in CouchDB.
 import { type Couch } from '../couch/couch.ts';
+import { securityPath } from '../couch/document-path.ts';
 import { HttpError, NotFound, Unavailable } from '../http-errors.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller } from '../principal/principal.ts';
@@ -19,7 +20,7 @@ export async function getSecurity(
 ): Promise<StoredSecurity | undefined> {
   const quota = caller === undefined ? {} : { caller: quotaKeyOf(caller) };
   const only = node === undefined ? {} : { node };
-  const request = { method: 'GET', path: pathOf(database), exact: true, ...quota, ...only } as const;
+  const request = { method: 'GET', path: securityPath(database), exact: true, ...quota, ...only } as const;
   const { status, body } = await couch.ask(request);
   if (status === 404) return undefined;
   if (status !== 200) throw errorOf(status, body);
@@ -37,7 +38,7 @@ export async function setSecurity(
   database: string,
   document: StoredSecurity,
 ): Promise<void> {
-  const { status, body } = await couch.ask({ method: 'PUT', path: pathOf(database), body: document });
+  const { status, body } = await couch.ask({ method: 'PUT', path: securityPath(database), body: document });
   if (status === 404) throw new NotFound('Database does not exist.');
   if (status !== 200) throw errorOf(status, body);
 }
@@ -61,8 +62,4 @@ function errorOf(status: number, body: unknown): HttpError {
 
 function notAvailable(detail: string): Unavailable {
   return new Unavailable('The permissions of this database are not available at present.', { detail });
-}
-
-function pathOf(database: string): string {
-  return `/${encodeURIComponent(database)}/_security`;
 }

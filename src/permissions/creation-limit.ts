@@ -1,6 +1,7 @@
 // Limits how many databases a prefix grant creates, also if several replicas create at the same time.
 import { isJsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
+import { documentPath } from '../couch/document-path.ts';
 import { compareRevisions } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -76,7 +77,7 @@ export class CreationLimit {
   /** All leaves count: one that no quorum has can only take a place for two minutes. */
   async #read(id: string): Promise<Read> {
     const { couch, storeDatabase, now } = this.#options;
-    const path = `/${encodeURIComponent(storeDatabase)}/${encodeURIComponent(id)}?open_revs=all`;
+    const path = `${documentPath(storeDatabase, id)}?open_revs=all`;
     const { status, body } = await couch.ask({ method: 'GET', path });
     if (status === 404) return { winner: undefined, others: [], reserved: new Map() };
     if (status !== 200 || !Array.isArray(body)) throw away(status);

@@ -1,6 +1,7 @@
 // Reads the history of permissions: the ids first, then one document at a time. A holder of `_security`
 // decides how large the entries are, so that a page of them has no bound (H27).
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
+import { databasePath, documentPath } from '../couch/document-path.ts';
 import { Unavailable } from '../http-errors.ts';
 import {
   databaseKey,
@@ -47,12 +48,11 @@ interface Row {
 
 export class HistoryReader {
   readonly #couch: Pick<Couch, 'ask'>;
-  readonly #path: string;
+  readonly #historyDatabase: string;
 
-  /** `path` = encoded path of the history database. */
-  constructor(couch: Pick<Couch, 'ask'>, path: string) {
+  constructor(couch: Pick<Couch, 'ask'>, historyDatabase: string) {
     this.#couch = couch;
-    this.#path = path;
+    this.#historyDatabase = historyDatabase;
   }
 
   /**
@@ -136,7 +136,7 @@ export class HistoryReader {
         limit: String(PAGE_IDS),
         skip: String(skip),
       });
-      const answer = await this.#get(`_all_docs?${query.toString()}`);
+      const answer = await this.#get(`${databasePath(this.#historyDatabase)}/_all_docs?${query.toString()}`);
       const rows = (answer as { readonly rows?: readonly Row[] } | undefined)?.rows ?? [];
       for (const { id, value } of rows) {
         const parsed = parseId(id);
@@ -149,12 +149,12 @@ export class HistoryReader {
   }
 
   async #read({ id }: StoredId): Promise<HistoryEntry | undefined> {
-    return parseEntry(await this.#get(encodeURIComponent(id)));
+    return parseEntry(await this.#get(documentPath(this.#historyDatabase, id)));
   }
 
   /** The answer; `undefined` for 404: the first entry creates the database, and entries are deleted. */
   async #get(path: string): Promise<unknown> {
-    const answer = await this.#couch.ask({ method: 'GET', path: `${this.#path}/${path}`, exact: true });
+    const answer = await this.#couch.ask({ method: 'GET', path, exact: true });
     return answer.status === 404 ? undefined : expectStatus(answer, 200);
   }
 }

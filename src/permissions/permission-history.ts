@@ -1,6 +1,7 @@
 // Stores the history of permissions in its own database, which no replica follows, and deletes what is old.
 import { type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
+import { databasePath, documentPath } from '../couch/document-path.ts';
 import { ensureDatabase } from '../couch/store.ts';
 import { describeError, type WriteLog } from '../couch/outage.ts';
 import {
@@ -62,7 +63,6 @@ export function createPermissionHistory(options: PermissionHistoryOptions): Perm
 
 class CouchHistory implements PermissionHistory {
   readonly #options: PermissionHistoryOptions;
-  readonly #path: string;
   readonly #reader: HistoryReader;
   readonly #now: () => number;
   /** Databases with an entry of this process: the first one of a process is whole. */
@@ -72,8 +72,7 @@ class CouchHistory implements PermissionHistory {
 
   constructor(options: PermissionHistoryOptions) {
     this.#options = options;
-    this.#path = `/${encodeURIComponent(options.historyDatabase)}`;
-    this.#reader = new HistoryReader(options.couch, this.#path);
+    this.#reader = new HistoryReader(options.couch, options.historyDatabase);
     this.#now = options.now ?? Date.now;
   }
 
@@ -145,25 +144,25 @@ class CouchHistory implements PermissionHistory {
   }
 
   async #removeOutdated(ids: readonly StoredId[]): Promise<void> {
-    const { keep, keepDays } = this.#options;
+    const { couch, historyDatabase, keep, keepDays } = this.#options;
     const olderThan = Math.floor((this.#now() - keepDays * DAY_MS) / 1000);
     const count = countOutdated(ids, { keep, olderThan });
     if (count === 0) return;
     const docs = ids.slice(0, count).map(({ id, rev }) => ({ _id: id, _rev: rev, _deleted: true }));
-    const path = `${this.#path}/_bulk_docs`;
-    expectStatus(await this.#options.couch.ask({ method: 'POST', path, body: { docs } }), 201, 202);
+    const path = `${databasePath(historyDatabase)}/_bulk_docs`;
+    expectStatus(await couch.ask({ method: 'POST', path, body: { docs } }), 201, 202);
   }
 
   async #write(entry: HistoryEntry): Promise<void> {
-    const { couch } = this.#options;
+    const { couch, historyDatabase } = this.#options;
     const request = {
       method: 'PUT',
-      path: `${this.#path}/${encodeURIComponent(idOf(entry))}`,
+      path: documentPath(historyDatabase, idOf(entry)),
       body: entry,
     } as const;
     let answer = await couch.ask(request);
     if (answer.status === 404) {
-      await ensureDatabase(couch, this.#path);
+      await ensureDatabase(couch, historyDatabase);
       answer = await couch.ask(request);
     }
     // 409: a follower has finished this change and has stored the same entry.

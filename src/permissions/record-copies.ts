@@ -1,5 +1,6 @@
 // Reads and writes the copies of permission records in the store, with a majority of them.
 import { type Couch, type CouchRequest } from '../couch/couch.ts';
+import { databasePath, documentPath } from '../couch/document-path.ts';
 import { Unavailable } from '../http-errors.ts';
 import { documentOf, RECORD, type RecordState } from './record-document.ts';
 import { recordOf, type PermissionRecord, type RawLeaf, withdrawnDocumentOf } from './record-leaves.ts';
@@ -31,12 +32,12 @@ const STORE_AWAY = 'The permissions of this database are not available at presen
  */
 export class RecordCopies {
   readonly #couch: Pick<Couch, 'ask'>;
-  readonly #path: string;
+  readonly #storeDatabase: string;
   #majority: Promise<number | undefined> | undefined = undefined;
 
   constructor({ couch, storeDatabase }: RecordCopiesOptions) {
     this.#couch = couch;
-    this.#path = `/${encodeURIComponent(storeDatabase)}`;
+    this.#storeDatabase = storeDatabase;
   }
 
   /**
@@ -83,7 +84,8 @@ export class RecordCopies {
     if (deleted.length <= MAX_DELETED || leaves.length !== 1) return;
     const byAge = deleted.toSorted((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
     const body = { [RECORD + database]: byAge.slice(0, -KEPT_DELETED) };
-    await this.#couch.ask({ method: 'POST', path: `${this.#path}/_purge`, body }).catch(() => undefined);
+    const path = `${databasePath(this.#storeDatabase)}/_purge`;
+    await this.#couch.ask({ method: 'POST', path, body }).catch(() => undefined);
   }
 
   /**
@@ -103,7 +105,8 @@ export class RecordCopies {
   }
 
   async #readMajority(): Promise<number | undefined> {
-    const { status, body } = await this.#couch.ask({ method: 'GET', path: this.#path });
+    const path = databasePath(this.#storeDatabase);
+    const { status, body } = await this.#couch.ask({ method: 'GET', path });
     if (status === 404) return undefined;
     const { cluster } = (body ?? {}) as { readonly cluster?: { readonly n?: unknown } };
     const copies = cluster?.n;
@@ -133,7 +136,7 @@ export class RecordCopies {
   }
 
   #pathOf(database: string): string {
-    return `${this.#path}/${encodeURIComponent(RECORD + database)}`;
+    return documentPath(this.#storeDatabase, RECORD + database);
   }
 }
 

@@ -1,6 +1,7 @@
 // Reads the record of a database together with its security object, once.
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Couch } from '../couch/couch.ts';
+import { databasePath } from '../couch/document-path.ts';
 import { quotaKeyOf } from '../principal/caller.ts';
 import { type Caller } from '../principal/principal.ts';
 import { getSecurity } from './couch-security.ts';
@@ -51,7 +52,7 @@ export class RecordReader {
    * When the database was made (`instance_start_time`); `undefined` = no such database. Throws `Unavailable`.
    */
   async startOf(database: string): Promise<string | undefined> {
-    const path = `/${encodeURIComponent(database)}`;
+    const path = databasePath(database);
     const { status, body } = await this.#options.couch.ask({ method: 'GET', path });
     if (status === 404) return undefined;
     const { instance_start_time: start } = (body ?? {}) as { readonly instance_start_time?: unknown };

@@ -1,5 +1,6 @@
 // Checks from time to time whether a majority of the copies of the store is up.
 import { type Couch } from '../couch/couch.ts';
+import { databasePath } from '../couch/document-path.ts';
 
 const CHECK_MS = 5000;
 
@@ -58,7 +59,7 @@ export class StoreMajority {
     const { couch, storeDatabase } = this.#options;
     const [membership, shards] = await Promise.all([
       couch.ask({ method: 'GET', path: '/_membership' }),
-      couch.ask({ method: 'GET', path: `/${encodeURIComponent(storeDatabase)}/_shards` }),
+      couch.ask({ method: 'GET', path: `${databasePath(storeDatabase)}/_shards` }),
     ]);
     if (membership.status !== 200) return undefined;
     const { all_nodes: connected, cluster_nodes: members } = membership.body as Membership;

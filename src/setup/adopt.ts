@@ -2,6 +2,7 @@
 // (`couchdb_auth_only`).
 import { ownDatabases } from '../catalogue/database-name.ts';
 import { matchesPattern } from '../permissions/database-pattern.ts';
+import { securityPath } from '../couch/document-path.ts';
 import { HttpError } from '../http-errors.ts';
 import { permissionsIn, versionOf, storedForm } from '../permissions/security-document.ts';
 import { parseSecurityPut, type SecurityRequest } from '../permissions/security-request.ts';
@@ -149,8 +150,4 @@ function lists(value: unknown): { readonly names: readonly string[]; readonly ro
 function textsIn(value: unknown, field: string): readonly string[] {
   const list = fieldsOf(value)[field];
   return Array.isArray(list) ? list.filter((each) => typeof each === 'string') : [];
-}
-
-function securityPath(database: string): string {
-  return `/${encodeURIComponent(database)}/_security`;
 }

@@ -45,7 +45,7 @@ describe('writers of a permission record that stop between two steps', () => {
         started(ownCouch({ ...backend, urls: [backend.urls[at] ?? backend.urls[0] ?? ''] })),
       ),
     );
-    await ensureDatabase(couchAt(0), `/${STORE}`);
+    await ensureDatabase(couchAt(0), STORE);
   });
 
   const couchAt = (at: number): CouchClient => couches[at % couches.length] as CouchClient;
