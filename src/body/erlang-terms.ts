@@ -23,11 +23,11 @@ export interface AtomGate {
 }
 
 /**
- * Counts the atoms that reach CouchDB from this process. What was sent once, and the names that CouchDB
- * states, pass from every caller for ever: only new atoms need room. So callers that use up `MAX_ATOMS`
- * together do harm only to sequences of nodes that were removed before this process started, if nobody has
- * sent one since. CouchDB does not state such a name, and nothing tells it from an invented one; a larger
- * number would let restarts of Couchgate add up to the million of a node.
+ * Counts the atoms that reach CouchDB from this process. An atom that was sent before, or that is the name of
+ * a present node, is always permitted: only new atoms count. After callers have used up `MAX_ATOMS`, CouchDB
+ * gets no new atom. This refuses one kind of genuine sequence: those with the name of a node that was removed
+ * before this process started, which cannot be told from an invented name. `MAX_ATOMS` is low because every
+ * restart of Couchgate begins a new count, and the atoms of all counts stay in the node.
  */
 export class AtomCount implements AtomGate {
   readonly #sent = new Set<string>(OWN_ATOMS);

@@ -76,7 +76,7 @@ export function runsValidation({ id }: Endpoint): boolean {
 
 /**
  * True for endpoints that may answer with a stored page or with the output of a function, and for Fauxton.
- * The connection tells: CouchDB's answers to them are not trusted either (H3).
+ * All but Fauxton have single-use connections, because their answers are not trusted (H3).
  */
 export function servesStoredPages({ id, pool }: Endpoint): boolean {
   return pool === 'single-use' || id === 'utils';

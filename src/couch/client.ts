@@ -94,26 +94,18 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
   let failure: CouchFailure | undefined;
   let broken = 0;
   for (let attempt = 0; ; attempt += 1) {
-    // The first request on a connection that CouchDB closed while idle fails. A single node therefore gets a
-    // second try.
-    const node =
-      request.node === undefined
-        ? (options.pickNode(tried, request.inOrder) ??
-          (attempt === 1 ? options.pickNode(new Set()) : undefined))
-        : attempt > 1
-          ? undefined
-          : { url: request.node };
+    const node = nodeFor(request, options, tried, attempt);
     if (node === undefined || attempt === MAX_ATTEMPTS) throw unavailable(failure);
-    tried.add(node.url);
+    tried.add(node);
     const outcome = await exchange(agent, {
-      node: node.url,
+      node,
       request,
       headers: request.headers ?? { Authorization: options.authorization() },
       timeoutMs: request.timeoutMs ?? options.requestTimeoutMs ?? 10_000,
     });
     if (outcome.answered && isFinal(outcome.answer.status)) return outcome.answer;
-    failure = failureOf(outcome, node.url, request.method);
-    if (!outcome.answered && isNodesFault(failure)) options.nodeFailed(node.url, failure.reason);
+    failure = failureOf(outcome, node, request.method);
+    if (!outcome.answered && isNodesFault(failure)) options.nodeFailed(node, failure.reason);
     // A write that a node may have received is never repeated: the caller could not detect that it was
     // applied twice.
     const isRead = request.method === 'GET' || request.method === 'HEAD' || request.repeatable === true;
@@ -122,6 +114,22 @@ async function askCluster(agent: Agent, options: CouchOptions, request: CouchReq
     const mayAskAgain = failure.reached === 'unsent' || (isRead && broken < MAX_BROKEN);
     if (!mayAskAgain) throw unavailable(failure);
   }
+}
+
+/**
+ * URL of the node for an attempt; `undefined` = none is left. The first request on a connection that CouchDB
+ * closed while idle fails: a single node therefore gets a second attempt.
+ */
+function nodeFor(
+  { node, inOrder }: CouchRequest,
+  { pickNode }: CouchOptions,
+  tried: ReadonlySet<string>,
+  attempt: number,
+): string | undefined {
+  if (node !== undefined) return attempt > 1 ? undefined : node;
+  const other = pickNode(tried, inOrder);
+  if (other !== undefined) return other.url;
+  return attempt === 1 ? pickNode(new Set())?.url : undefined;
 }
 
 /** True for a status that another node would give as well. 501 = CouchDB does not have the feature. */

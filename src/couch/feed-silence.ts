@@ -1,14 +1,14 @@
-// Decides when a feed of a node counts as silent, also when this process itself stood still.
+// Decides when a feed of a node counts as silent, also after this process itself was blocked.
 import { wasBlocked } from './patient-timeout.ts';
 
-/** Milliseconds. A feed that was not heard for so long is not trusted, whoever stood still (H17: 2 s). */
+/** Milliseconds. A feed without data for so long is suspect, even if this process was blocked (H17: 2 s). */
 const MAX_TRUST_MS = 2000;
 
 export interface FeedSilenceEvents {
-  /** The feed was not heard for `MAX_TRUST_MS`. What it sent meanwhile may be in the socket, unread. */
-  readonly doubted: () => void;
-  /** After `doubted`: all that the node had sent has been read. */
-  readonly heardAgain: () => void;
+  /** No data was read for `MAX_TRUST_MS`. What the node sent meanwhile may be in the socket, unread. */
+  readonly suspect: () => void;
+  /** After `suspect`: all that the node had sent has been read. */
+  readonly recovered: () => void;
   /** The feed is silent. `isNodeSilent` is false if the node may not even have got the request. */
   readonly silent: (isNodeSilent: boolean) => void;
 }
@@ -23,7 +23,7 @@ export class FeedSilence {
   readonly #timer: NodeJS.Timeout;
   #heardAt = performance.now();
   #wasEverHeard = false;
-  #isDoubted = false;
+  #isSuspect = false;
   #isOver = false;
 
   /** `silenceMs` is longer than the time between two heartbeats, and shorter than `MAX_TRUST_MS`. */
@@ -33,9 +33,9 @@ export class FeedSilence {
     this.#timer = setTimeout(() => this.#fire(), silenceMs);
   }
 
-  /** True between `doubted` and `heardAgain`: what is read may be older than what follows it. */
-  get isDoubted(): boolean {
-    return this.#isDoubted;
+  /** True between `suspect` and `recovered`: what is read may be older than what follows it. */
+  get isSuspect(): boolean {
+    return this.#isSuspect;
   }
 
   /** Call it for all data of the feed. */
@@ -54,17 +54,17 @@ export class FeedSilence {
     const heardAt = this.#heardAt;
     const isNodeSilent = this.#wasEverHeard || !wasBlocked(heardAt + this.#silenceMs);
     if (performance.now() - heardAt >= MAX_TRUST_MS) {
-      this.#isDoubted = true;
-      this.#events.doubted();
+      this.#isSuspect = true;
+      this.#events.suspect();
     }
     // After the sockets were read.
     setImmediate(() => {
       if (this.#isOver) return;
       if (this.#heardAt === heardAt) {
         this.#events.silent(isNodeSilent);
-      } else if (this.#isDoubted) {
-        this.#isDoubted = false;
-        this.#events.heardAgain();
+      } else if (this.#isSuspect) {
+        this.#isSuspect = false;
+        this.#events.recovered();
       }
     });
   }

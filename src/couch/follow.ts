@@ -145,8 +145,8 @@ class Feed {
     const leave = (): void => end.abort();
     this.#stop.addEventListener('abort', leave);
     const silence = new FeedSilence(silenceMs, {
-      doubted: () => this.#setUp(false),
-      heardAgain: () => this.#setUp(true),
+      suspect: () => this.#setUp(false),
+      recovered: () => this.#setUp(true),
       silent: (isNodeSilent) => {
         end.abort();
         if (isNodeSilent) nodeFailed(node.url, 'silent _changes feed');
@@ -193,7 +193,7 @@ class Feed {
         if (line !== '') this.#deliver(JSON.parse(line) as RawRow);
       }
       // The first heartbeat follows the pending changes, so the feed has caught up.
-      if (!silence.isDoubted) this.#setUp(true);
+      if (!silence.isSuspect) this.#setUp(true);
     }
   }
 

@@ -35,8 +35,8 @@ export interface HttpExchange {
 const IDLE_MS = 4000;
 /** The head of an answer has the revision and the content type of an attachment, which clients choose. */
 const MAX_HEAD_BYTES = 256 * 1024;
-/** Parts of the silence after which it is looked whether anything arrived. */
-const LOOKS = 3;
+/** How often the traffic of a request is checked during the silence that it may have. */
+const CHECKS = 3;
 
 /** The code of a connection that could not be made in time. */
 export const CONNECT_TIMEOUT = 'connect timeout';
@@ -108,18 +108,18 @@ function endIfSilent(request: ClientRequest, connectTimeoutMs: number, silenceMs
     if (answer === undefined) request.destroy(failure(code));
     else answer.destroy(failure(code));
   };
-  const look = (): void => {
+  const check = (): void => {
     const { socket } = request;
     const now = (socket?.bytesRead ?? 0) + (socket?.bytesWritten ?? 0);
     // A request without a connection waits for others to end.
     const isReaderLate = answer !== undefined && answer.readableLength > 0;
     silent = socket === null || now !== moved || isReaderLate ? 0 : silent + 1;
     moved = now;
-    if (silent >= LOOKS) end('timeout');
+    if (silent >= CHECKS) end('timeout');
   };
-  const looks = setInterval(look, Math.max(1, Math.ceil(silenceMs / LOOKS)));
+  const checks = setInterval(check, Math.max(1, Math.ceil(silenceMs / CHECKS)));
   request.on('response', (begun) => (answer = begun));
-  request.on('close', () => clearInterval(looks));
+  request.on('close', () => clearInterval(checks));
   request.on('socket', (socket) => {
     if (!socket.connecting) return;
     const timeout = new PatientTimeout(connectTimeoutMs, () => request.destroy(failure(CONNECT_TIMEOUT)));

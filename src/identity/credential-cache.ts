@@ -37,20 +37,20 @@ export class CredentialCache {
   // A key of this process: a digest alone does not allow offline guessing. One hash is enough: digests do not
   // leave the process, so nobody can extend one, which HMAC prevents.
   readonly #key = randomBytes(32).toString('hex');
-  readonly #settling: RecentChanges;
+  readonly #recent: RecentChanges;
   #drops = 0;
 
   constructor(bus: Pick<InvalidationBus, 'onMessage'>, now: () => number = Date.now) {
-    this.#settling = new RecentChanges(now);
+    this.#recent = new RecentChanges(now);
     bus.onMessage((item) => {
-      if (item.kind === 'user') this.#settling.record(item.name);
+      if (item.kind === 'user') this.#recent.record(item.name);
       if (item.kind === 'key' || item.kind === 'user') this.drop(item.name);
     });
   }
 
   /** False if the user changed so recently that CouchDB may still accept its old password. */
   isSettled(name: string): boolean {
-    return this.#settling.isSettled(name);
+    return this.#recent.isSettled(name);
   }
 
   /** Returns the cache key of Basic credentials: their keyed digest. */

@@ -100,7 +100,7 @@ export function createCredentialVersions(options: CredentialVersionsOptions): Cr
       return isHolder ? stored : undefined;
     },
     holder(kind, name, version) {
-      // From before this version of Couchgate, which had sessions without a version.
+      // No password has an empty version, which does not name the node of an owner either.
       if (version === '') return undefined;
       const found = kind === 'user' ? users.get(name) : owners.get(slotOf(nodeIn(version), name));
       return found instanceof Promise
