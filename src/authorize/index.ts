@@ -8,6 +8,7 @@ import { inspectBody } from '../body/inspect.ts';
 import { rulesOfRead, type BodyLimits } from '../body/limits.ts';
 import { type BodyReader, type BodyRules } from '../body/read.ts';
 import { createShortBodyBudget, shortBodyLength } from '../body/short-body.ts';
+import { INTERNAL } from '../catalogue/document-id.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
 import { type Operation } from '../catalogue/operation.ts';
 import { type Allowed, callerOf, type Context, contextOf, type Decision, known } from '../context.ts';
@@ -258,7 +259,8 @@ async function decideByIds(
     limitBytes: Math.min(deps.inspectLimitBytes, deps.maxJsonBody),
     place: decidedByBody,
   });
-  await refuseReadStructure(deps, req, res, operation.endpoint);
+  // Such ids are denied below, for everybody, by a rule of their own.
+  if ((ids & INTERNAL) === 0) await refuseReadStructure(deps, req, res, operation.endpoint);
   await stillAuthenticated(deps, context);
   const { principal } = known(context.identified, 'identified');
   const permissions = await currentPermissions(deps, context);

@@ -70,7 +70,7 @@ const INTERNAL: readonly string[] = [
 ].map((fields) => `{"docs":[{"_id":"with-internal"},{${fields}}]}`);
 /** Members of an ordinary document that name such a document elsewhere than in its id. */
 const HARMLESS =
-  '"text":"_local/purge-x","_local/purge-x":1,"rows":[{"id":"_local/purge-x","doc":{"_id":"_local/shard-sync-a-b"}}]';
+  '"text":"_local/purge-x","rows":[{"id":"_local/purge-x","_local/purge-x":1,"doc":{"_id":"_local/shard-sync-a-b"}}]';
 /** Bodies that have no reading, each with an id or an escape that must be read. */
 const UNREADABLE: readonly (string | Buffer)[] = [
   '\ufeff{"_id":"_design/x"}',
