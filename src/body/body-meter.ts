@@ -3,6 +3,7 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type HttpError } from '../http-errors.ts';
 import { type Endpoint } from '../catalogue/endpoint.ts';
+import { SCAN_PORTION_BYTES } from '../json/portions.ts';
 import { isEncoded } from './decode.ts';
 import { FORM_LIMIT_BYTES, FormMeter, isForm } from './form-meter.ts';
 import { DEEPEST } from '../json/builder.ts';
@@ -14,7 +15,6 @@ import { HeldValues, type ValueHolder } from './value-budget.ts';
 
 /** A body of so few bytes exceeds no limit. */
 const HARMLESS_BYTES = DEEPEST;
-const PORTION_BYTES = 262_144;
 
 /** True if the number of its bytes proves that a body is not refused, so it is not measured. */
 function isHarmless({ mayHoldTerms, readsIds }: StructureLimits, bytes: number): boolean {
@@ -31,9 +31,9 @@ export async function refuseStructure(
 ): Promise<void> {
   if (limits === undefined || isHarmless(limits, body.length)) return;
   const meter = new JsonMeter(limits, holder);
-  for (let at = 0; at < body.length; at += PORTION_BYTES) {
+  for (let at = 0; at < body.length; at += SCAN_PORTION_BYTES) {
     if (at > 0) await nextTurn();
-    const refusal = meter.add(body.subarray(at, at + PORTION_BYTES));
+    const refusal = meter.add(body.subarray(at, at + SCAN_PORTION_BYTES));
     if (refusal !== undefined) throw refusal;
   }
 }

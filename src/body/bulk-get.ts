@@ -26,7 +26,6 @@ const OF_LEAVES: Repetition = { equal: 1, generations: 1000 };
  * for a leaf is the same, and every entry gives one revision at most.
  */
 const GENERATIONS_WITH_LATEST = 30;
-const PORTION_BYTES = 262_144;
 /** `docs` with each character escaped. */
 const LONGEST_NAME = 24;
 
@@ -164,7 +163,7 @@ function withoutLatest(query: string): string {
 export async function checkBulkGet(json: Buffer, query: string): Promise<string> {
   const isLatest = asksForLatest(query);
   const entries = new BulkGetEntries(json, isLatest ? OF_LEAVES : OF_REVISIONS);
-  await scanInPortions(json, entries, PORTION_BYTES);
+  await scanInPortions(json, entries);
   entries.endEntry();
   return isLatest && entries.mostGenerations > GENERATIONS_WITH_LATEST ? withoutLatest(query) : query;
 }

@@ -5,7 +5,7 @@ import { ORDINARY, type IdClass } from '../catalogue/document-id.ts';
 import { BadContentType } from '../http-errors.ts';
 import { mediaTypeOf } from './decode.ts';
 import { DocumentIds, type IdPlace } from './document-ids.ts';
-import { scanInPortions } from '../json/portions.ts';
+import { SCAN_PORTION_BYTES, scanInPortions } from '../json/portions.ts';
 import { type BodyReader } from './read.ts';
 
 export interface InspectRules {
@@ -14,8 +14,6 @@ export interface InspectRules {
   readonly place: IdPlace;
 }
 
-/** Bytes that are scanned before the event loop handles other requests. */
-const PORTION_BYTES = 262_144;
 /**
  * An id that is not ordinary contains one of these: a reserved prefix, or an escape for one of its
  * characters.
@@ -45,15 +43,15 @@ export async function inspectBody(
 export async function idsIn(json: Buffer, place: IdPlace): Promise<IdClass> {
   if (await hasOnlyOrdinaryIds(json)) return ORDINARY;
   const ids = new DocumentIds(json, place);
-  await scanInPortions(json, ids, PORTION_BYTES);
+  await scanInPortions(json, ids);
   return ids.classes();
 }
 
 /** True if the JSON contains no suspicious bytes. */
 async function hasOnlyOrdinaryIds(json: Buffer): Promise<boolean> {
-  for (let at = 0; at < json.length; at += PORTION_BYTES) {
+  for (let at = 0; at < json.length; at += SCAN_PORTION_BYTES) {
     if (at > 0) await nextTurn();
-    const portion = json.subarray(at, at + PORTION_BYTES + MAX_SUSPICIOUS_LENGTH);
+    const portion = json.subarray(at, at + SCAN_PORTION_BYTES + MAX_SUSPICIOUS_LENGTH);
     if (SUSPICIOUS.some((text) => portion.includes(text))) return false;
   }
   return true;

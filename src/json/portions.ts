@@ -9,7 +9,10 @@ import { type JsonListener, JsonScan } from './scan.ts';
 
 /** JSON.parse stops every other request while it runs. */
 export const AT_ONCE_BYTES = 262_144;
-const PORTION_BYTES = 65_536;
+/** Bytes that are scanned before the event loop handles other requests. */
+export const SCAN_PORTION_BYTES = 262_144;
+/** As SCAN_PORTION_BYTES, where values are built or written, which takes longer. */
+const VALUE_PORTION_BYTES = 65_536;
 
 /**
  * As `parseJson`, in portions whatever the size. Pinned to it by test/property/built-json.test.ts. Throws
@@ -21,7 +24,7 @@ export async function buildInPortions(
   limits: JsonLimits = BODY_LIMITS,
 ): Promise<unknown> {
   const builder = new JsonBuilder(bytes, exact, limits);
-  await scanInPortions(bytes, builder, PORTION_BYTES, limits.depth);
+  await scanInPortions(bytes, builder, VALUE_PORTION_BYTES, limits.depth);
   return builder.result;
 }
 
@@ -32,7 +35,7 @@ export async function buildInPortions(
 export async function scanInPortions(
   json: Buffer,
   listener: JsonListener,
-  portionBytes: number,
+  portionBytes = SCAN_PORTION_BYTES,
   depth?: number,
 ): Promise<void> {
   if (!isUtf8(json)) throw new BadRequest('invalid UTF-8 JSON');
@@ -52,7 +55,7 @@ export async function buildAnswer(bytes: Buffer): Promise<unknown> {
 /** As `writeJson`, for a value that was parsed; lets other requests run after each portion. */
 export async function writeInPortions(value: unknown): Promise<string> {
   let text = '';
-  for (const piece of jsonPieces(value, PORTION_BYTES)) {
+  for (const piece of jsonPieces(value, VALUE_PORTION_BYTES)) {
     if (text !== '') await nextTurn();
     text += piece;
   }
