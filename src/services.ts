@@ -68,6 +68,8 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly couch: CouchClient;
   readonly store: Store;
   readonly bus: RunningInvalidationBus;
+  /** What requests are decided by: `permissions`, unless a test replaces it. */
+  readonly permissionReader: PermissionReader;
   readonly keys: RunningKeyStore;
   /** Tried in this order. */
   readonly authenticators: readonly Authenticator[];
@@ -97,7 +99,6 @@ export interface Services extends ServiceInputs, PermissionParts {
 export interface ReplaceableParts {
   readonly couch: CouchClient;
   readonly store: Store;
-  /** Replaces these methods of the permission store. */
   readonly permissionReader: PermissionReader;
   readonly authenticators: readonly Authenticator[];
   readonly checkNode: (url: string) => Promise<void>;
@@ -137,8 +138,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const { keyCacheEntries } = settings;
   const keys = createKeyStore({ couch, store, bus, ...caches, keyCacheEntries, now: Date.now });
   const permissionParts = openPermissions(inputs, { couch, store, bus }, overrides);
-  const { permissions } = permissionParts;
-  Object.assign(permissions, overrides.permissionReader);
+  const permissionReader = overrides.permissionReader ?? permissionParts.permissions;
   const secret = inputs.sessionSecret;
   const passwordHashes = new PasswordHashLimiter();
   const versions = createCredentialVersions({ ...settings, couch, bus, secret, hashes: passwordHashes });
@@ -151,7 +151,12 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
-  const decidedAgainBy = { keys, sessions: sessionParts.sessions, permissions, grants: permissionParts };
+  const decidedAgainBy = {
+    keys,
+    sessions: sessionParts.sessions,
+    permissions: permissionReader,
+    grants: permissionParts,
+  };
   const isStillAuthenticated = createStillAuthenticated(decidedAgainBy);
   const isStillPermitted = createStillPermitted(decidedAgainBy);
   const revocationWatch = createRevocationWatch({
@@ -169,7 +174,7 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const signUpLimit = openSignUpLimit(settings, bus);
   const backups = openBackups({ ...inputs, store, ca, ...(timing === undefined ? {} : { timing }) });
   const checks = { isStillAuthenticated, isStillPermitted };
-  const access = { authenticators, credentials, sessionParts, revocationWatch };
+  const access = { permissionReader, authenticators, credentials, sessionParts, revocationWatch };
   const base = { tokens, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
   const users = { signUpLimit, signUpTiming, passwordHashes };
   const parts = { ...users, ...base, ...permissionParts, ...access, ...checks };

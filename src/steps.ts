@@ -93,7 +93,6 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     metrics,
     bodies,
     valueBudget,
-    permissions,
     revocationWatch,
     isStillAuthenticated,
     isStillPermitted,
@@ -113,7 +112,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     classifyRequest: classifyRequest(settings),
     identifyPrincipal: identifyPrincipal(services.authenticators),
     authorizeOperation: authorizeOperation({
-      permissions,
+      permissions: services.permissionReader,
       grants: services,
       markDatabase: (database) => services.permissions.mark(database),
       storeDatabase,
@@ -196,7 +195,7 @@ function permissionAnswers(services: Services) {
     ...explainHandlers({
       ...asked,
       bodies,
-      permissions: services.permissions,
+      permissions: services.permissionReader,
       explainer: createExplainer(services),
       explainerForOthers: createExplainer({ ...services, serverGrants: NO_MONITORS }),
     }),
@@ -205,6 +204,7 @@ function permissionAnswers(services: Services) {
       keys,
       keyRotationOverlapSeconds,
       permissions,
+      permissionReader: services.permissionReader,
       log,
       reservedDatabases,
     }),

@@ -11,15 +11,14 @@ import { type KeyFields, parseKeyFields, parseOverlap } from './key-fields.ts';
 import { type BodyReader } from '../body/read.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type PermissionIndex } from '../permissions/permission-index.ts';
-import { type PermissionStore } from '../permissions/permission-store.ts';
+import { type PermissionReader, type PermissionStore } from '../permissions/permission-store.ts';
 import { grantAll, type NewGrants, parseNewGrants, requireGrantable } from './key-grants.ts';
 
 export interface ApiKeyDeps {
   readonly bodies: BodyReader;
   readonly keys: Pick<KeyStore, 'create' | 'page' | 'describe' | 'change' | 'revoke' | 'rotate'>;
-  readonly permissions: Pick<PermissionStore, 'permissionsOf' | 'change'> & {
-    readonly index: PermissionIndex;
-  };
+  readonly permissions: Pick<PermissionStore, 'change'> & { readonly index: PermissionIndex };
+  readonly permissionReader: Pick<PermissionReader, 'permissionsOf'>;
   /** Databases of Couchgate, which can have no grants. */
   readonly reservedDatabases: readonly string[];
   readonly log: OperationalLog;
@@ -94,13 +93,13 @@ async function createKey(deps: ApiKeyDeps, req: Request, res: Response, context:
  * revoked and the answer is the error; a process that dies in between leaves a key with an unknown password.
  */
 async function answerGrantedKey(
-  { keys, permissions, log }: ApiKeyDeps,
+  { keys, permissions, permissionReader, log }: ApiKeyDeps,
   { label = null, expiresAt = null }: KeyFields,
   grants: NewGrants,
   { res, context }: { res: Response; context: Context },
 ): Promise<void> {
   const { principal } = known(context.identified, 'identified');
-  await requireGrantable(permissions, grants);
+  await requireGrantable(permissionReader, grants);
   const { key, password } = await keys.create({ label, expiresAt, by: principal.name });
   try {
     await grantAll(permissions, key, grants, { by: principal, requestId: context.id });

@@ -6,7 +6,7 @@ import { isRole, ROLES, type Role } from '../permissions/role.ts';
 import { shownForm, type StoredSecurity } from '../permissions/security-document.ts';
 import { withRoles } from '../permissions/security-change.ts';
 import { type SecurityRequest } from '../permissions/security-request.ts';
-import { type PermissionStore } from '../permissions/permission-store.ts';
+import { type PermissionReader, type PermissionStore } from '../permissions/permission-store.ts';
 import { type Principal } from '../principal/principal.ts';
 
 /** Database → roles of the new key, none of them empty. */
@@ -44,7 +44,7 @@ export function parseNewGrants(value: unknown, reserved: readonly string[]): New
  * it before the key is created: most mistakes then leave no trace.
  */
 export async function requireGrantable(
-  permissions: Pick<PermissionStore, 'permissionsOf'>,
+  permissions: Pick<PermissionReader, 'permissionsOf'>,
   grants: NewGrants,
 ): Promise<void> {
   for (const database of grants.keys()) {

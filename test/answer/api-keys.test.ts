@@ -480,6 +480,7 @@ describe('the handlers of API keys', () => {
         bodies: testBodies(),
         keys,
         permissions: { ...permissions, index },
+        permissionReader: permissions,
         reservedDatabases: ['couchgate'],
         log: rememberingLog(),
         keyRotationOverlapSeconds: 86_400,
