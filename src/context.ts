@@ -14,7 +14,7 @@ export interface ClientAddress {
   /** True if the client's connection uses TLS, as seen here or as reported by a trusted proxy. */
   readonly secure: boolean;
   /** True if `secure` is certain: TLS ends here, or a trusted proxy named the scheme. */
-  readonly schemeKnown?: boolean;
+  readonly schemeKnown: boolean;
   /** True if the whitelist permits owner operations from this address. */
   readonly mayAdminister: boolean;
 }

@@ -9,6 +9,7 @@ import { PrefixGrants } from '../../src/permissions/prefix-grants.ts';
 import { roleSet } from '../../src/permissions/role.ts';
 import { type Group, type Plan, type Section } from '../group.ts';
 import { median } from '../rounds.ts';
+import { testSettings } from '../../test/support/settings.ts';
 
 const MAX_MICROSECONDS = 3;
 const LIMITS = { maxUrlBytes: 16_384 };
@@ -91,7 +92,7 @@ async function run(plan: Plan): Promise<Section> {
   const prefixGrants = manyGrants();
   const grants = { prefixGrants, serverGrants: { isMonitor: () => false } };
   while (!prefixGrants.isKnown) await new Promise((resolve) => setImmediate(resolve));
-  const classify = createClassify({ storeDatabase: 'couchgate' });
+  const classify = createClassify(testSettings());
   let allowed = 0;
   const microseconds = (cases: readonly Case[]): number => {
     const startedAt = performance.now();

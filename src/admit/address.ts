@@ -12,8 +12,7 @@ import { contextOf, type ClientAddress } from '../context.ts';
 import { Forbidden } from '../http-errors.ts';
 import { type GatewayWarning } from './gateway-address.ts';
 
-export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'trustedProxies'> &
-  Partial<Pick<Settings, 'probeAllow'>>;
+export type AddressSettings = Pick<Settings, 'allow' | 'ownerAllow' | 'probeAllow' | 'trustedProxies'>;
 
 /** Reloadable settings. A reload replaces the object. */
 export interface LiveAddressSettings {
@@ -58,7 +57,7 @@ class AddressRules {
     this.#allow = new AddressSet(settings.allow);
     this.#ownerAllow = new AddressSet(settings.ownerAllow);
     this.#proxies = new AddressSet(settings.trustedProxies);
-    this.#probeAllow = new AddressSet(settings.probeAllow ?? []);
+    this.#probeAllow = new AddressSet(settings.probeAllow);
   }
 
   isProxy(ip: string): boolean {

@@ -69,7 +69,7 @@ function lineOf(context: Context, fake: Fake = {}): Record<string, unknown> {
 function allowed(): Context {
   const context = new Context();
   context.id = 'id-1';
-  context.client = { ip: '203.0.113.9', port: 99, secure: true, mayAdminister: true };
+  context.client = { ip: '203.0.113.9', port: 99, secure: true, schemeKnown: false, mayAdminister: true };
   context.target = { segments: ['db', 'doc'], path: '/db/doc', query: '?rev=1-x' };
   context.operation = {
     endpoint,

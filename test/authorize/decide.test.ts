@@ -13,8 +13,9 @@ import { type Operation } from '../../src/catalogue/operation.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { ROLES, roleSet, type Role } from '../../src/permissions/role.ts';
+import { testSettings } from '../support/settings.ts';
 
-const classify = createClassify({ storeDatabase: 'couchgate' });
+const classify = createClassify(testSettings());
 const OWNER: Principal = { kind: 'owner', name: 'admin', roles: ['_admin'] };
 const KEY: Principal = { kind: 'key', name: 'key' };
 

@@ -19,8 +19,9 @@ import {
   type PolicyFront,
 } from '../support/policy-front.ts';
 import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
+import { testSettings } from '../support/settings.ts';
 
-const classify = createClassify({ storeDatabase: 'couchgate' });
+const classify = createClassify(testSettings());
 const KEY: Principal = { kind: 'key', name: 'k' };
 const OWNER: Principal = { kind: 'owner', name: 'admin', roles: ['_admin'] };
 const READING: DatabasePermissions = {
@@ -40,7 +41,7 @@ function step(
   const context = new Context();
   context.target = parseTarget(target, { maxUrlBytes: 4096 });
   context.operation = classify(method, context.target, undefined);
-  context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
+  context.client = { ip: '192.0.2.1', port: 1, secure: false, schemeKnown: false, mayAdminister: true };
   context.identified = { principal, method: 'basic' };
   const asked: string[] = [];
   const said: unknown[] = [];

@@ -5,8 +5,9 @@ import { describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
 import { createShortBodyBudget, shortBodyLength } from '../../src/body/short-body.ts';
 import { createClassify } from '../../src/classify/classify.ts';
+import { testSettings } from '../support/settings.ts';
 
-const classify = createClassify({ storeDatabase: 'couchgate' });
+const classify = createClassify(testSettings());
 const JSON_HEADERS = { 'content-type': 'application/json', 'content-length': '7' };
 
 function lengthOf(line: string, headers: Readonly<Record<string, string>>): number {

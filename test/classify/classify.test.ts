@@ -6,8 +6,9 @@ import { parseTarget } from '../../src/admit/target.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { ENDPOINTS } from '../../src/catalogue/catalogue.ts';
 import { OF_ONE_USER } from '../support/of-one-user.ts';
+import { testSettings } from '../support/settings.ts';
 
-const classify = createClassify({ storeDatabase: 'couchgate' });
+const classify = createClassify(testSettings());
 
 function idOf(line: string): string {
   const [method = '', raw = '', destination] = line.split(' ');

@@ -13,7 +13,7 @@ const EVERYBODY = ['0.0.0.0/0', '::/0'];
 const BEHIND_PROXY = ['127.0.0.1/32', '10.0.0.0/8', '2001:db8:1::/48'];
 
 const live: { current: AddressSettings } = {
-  current: { allow: EVERYBODY, ownerAllow: EVERYBODY, trustedProxies: [] },
+  current: { allow: EVERYBODY, ownerAllow: EVERYBODY, probeAllow: [], trustedProxies: [] },
 };
 let server: StepsServer;
 let seen: ClientAddress | undefined;
@@ -132,14 +132,19 @@ const ROWS: readonly Row[] = [
 describe('X-Forwarded-For is read from the right, through trusted proxies alone', () => {
   for (const { title, proxies = BEHIND_PROXY, headers, ip } of ROWS)
     it(`${title}: ${ip ?? '403'}`, async () => {
-      live.current = { allow: EVERYBODY, ownerAllow: EVERYBODY, trustedProxies: proxies };
+      live.current = { allow: EVERYBODY, ownerAllow: EVERYBODY, probeAllow: [], trustedProxies: proxies };
       const { status, client } = await ask(headers);
       assert.equal(status, ip === undefined ? 403 : 200);
       assert.equal(client?.ip, ip);
     });
 
   it('an invented address opens no whitelist – GET /db – 403', async () => {
-    live.current = { allow: ['203.0.113.0/24'], ownerAllow: [], trustedProxies: BEHIND_PROXY };
+    live.current = {
+      allow: ['203.0.113.0/24'],
+      ownerAllow: [],
+      probeAllow: [],
+      trustedProxies: BEHIND_PROXY,
+    };
     for (const header of [
       '203.0.113.5, 198.51.100.7',
       '203.0.113.5, 10.0.0.1, 198.51.100.7',
@@ -154,7 +159,12 @@ describe('X-Forwarded-For is read from the right, through trusted proxies alone'
     'an empty header means the proxy that sent it, each time – from 127.0.0.1, then from 127.0.0.2 – 200, 403',
     { skip: process.platform !== 'linux' },
     async () => {
-      live.current = { allow: ['127.0.0.1/32'], ownerAllow: [], trustedProxies: ['127.0.0.0/8'] };
+      live.current = {
+        allow: ['127.0.0.1/32'],
+        ownerAllow: [],
+        probeAllow: [],
+        trustedProxies: ['127.0.0.0/8'],
+      };
       assert.equal((await ask(['X-Forwarded-For: '])).status, 200);
       const request = http.get(server.url, { localAddress: '127.0.0.2', headers: { 'X-Forwarded-For': '' } });
       const [answer] = (await once(request, 'response')) as [IncomingMessage];
@@ -164,7 +174,12 @@ describe('X-Forwarded-For is read from the right, through trusted proxies alone'
   );
 
   it('an invented address does not make the owner’s list wider', async () => {
-    live.current = { allow: EVERYBODY, ownerAllow: ['203.0.113.5/32'], trustedProxies: BEHIND_PROXY };
+    live.current = {
+      allow: EVERYBODY,
+      ownerAllow: ['203.0.113.5/32'],
+      probeAllow: [],
+      trustedProxies: BEHIND_PROXY,
+    };
     assert.equal((await ask(['X-Forwarded-For: 203.0.113.5, 198.51.100.7'])).client?.mayAdminister, false);
     assert.equal((await ask(['X-Forwarded-For: 198.51.100.7, 203.0.113.5'])).client?.mayAdminister, true);
   });
@@ -206,7 +221,7 @@ describe('X-Forwarded-Proto', () => {
   ];
   for (const [title, proxies, headers, secure] of rows)
     it(title, async () => {
-      live.current = { allow: EVERYBODY, ownerAllow: EVERYBODY, trustedProxies: proxies };
+      live.current = { allow: EVERYBODY, ownerAllow: EVERYBODY, probeAllow: [], trustedProxies: proxies };
       assert.equal((await ask(headers)).client?.secure, secure);
     });
 });

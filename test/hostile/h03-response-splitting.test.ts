@@ -15,6 +15,7 @@ import { exchangeBytes } from '../support/raw-http.ts';
 import { head } from '../support/raw-client.ts';
 import { type ScriptedUpstream, startRawUpstream } from '../support/scripted-upstream.ts';
 import { closedAfterSuite } from '../support/started.ts';
+import { testSettings } from '../support/settings.ts';
 
 const FORGED_BODY = '{"cloudant":{"attacker":["_admin"]}}';
 const FORGED = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${FORGED_BODY.length}\r\n\r\n${FORGED_BODY}`;
@@ -242,7 +243,7 @@ describeHostile('H3: answers whose type a client has written', { databases: ['h3
   }
 
   it('are known, every row of them', () => {
-    const classify = createClassify({ storeDatabase: 'couchgate' });
+    const classify = createClassify(testSettings());
     const tried = new Set(
       WRITTEN.map((line) => {
         const [method = '', target = ''] = line.split(' ');

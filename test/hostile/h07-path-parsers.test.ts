@@ -11,6 +11,7 @@ import { withoutCouchdb } from '../support/cluster.ts';
 import { bytesOf, couchReading, spell } from '../support/couch-path.ts';
 import { CLOSED_OR_MISTAKEN, describeHostile, refuseAll, type Attack } from '../support/hostile.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
+import { testSettings } from '../support/settings.ts';
 
 const as = (caller: string, lines: readonly string[]): readonly Attack[] =>
   lines.map((line) => ({ line, as: caller }));
@@ -248,7 +249,7 @@ const SIGNATURES: Readonly<Record<string, (body: Record<string, unknown>, operat
  */
 describe('H7: random spellings, as CouchDB itself reads them', { skip: withoutCouchdb }, () => {
   let backend: Backend;
-  const classify = createClassify({ storeDatabase: 'couchgate' });
+  const classify = createClassify(testSettings());
   const FIRST = ['h07', 'h07/x', 'h07', 'H07', '_all_dbs', '_session', '_uuids', 'h07 x'];
   const SECOND = [
     'doc',

@@ -6,6 +6,7 @@ import { createClassify } from '../../src/classify/classify.ts';
 import { parseTarget } from '../../src/admit/target.ts';
 import { roleSet, ROLES } from '../../src/permissions/role.ts';
 import { CLOSED_OR_MISTAKEN, describeHostile, refuseAll, type Attack } from '../support/hostile.ts';
+import { testSettings } from '../support/settings.ts';
 
 const as = (caller: string, lines: readonly string[]): readonly Attack[] =>
   lines.map((line) => ({ line, as: caller }));
@@ -79,7 +80,7 @@ describeHostile('H11: weak guards', { databases: ['h11'] }, (gate) => {
   refuseAll(gate, CLOSED_OR_MISTAKEN, as('admin', UNKNOWN));
   refuseAll(gate, 403, as('user', UNKNOWN));
 
-  const classify = createClassify({ storeDatabase: 'couchgate' });
+  const classify = createClassify(testSettings());
   const decisionOf = (line: string, held: number): string => {
     const [method = '', target = ''] = line.split(' ');
     const operation = classify(method, parseTarget(target, { maxUrlBytes: 4096 }), undefined);

@@ -16,6 +16,7 @@ import { NOBODY, type Principal } from '../../src/principal/principal.ts';
 import { testBodies } from '../support/bodies.ts';
 import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
 import { MemoryStore } from '../support/memory-store.ts';
+import { testSettings } from '../support/settings.ts';
 
 const order = { label: null, expiresAt: null, by: 'admin' };
 
@@ -109,7 +110,7 @@ describe('credentials of the name nobody (H13)', () => {
     couchdbMembersOf: () => undefined,
   };
   const common = { index, reservedDatabases: [], isStillPermitted: () => true };
-  const classify = createClassify({ storeDatabase: 'couchgate' });
+  const classify = createClassify(testSettings());
 
   function contextOf(line: string, principal: Principal): Context {
     const [method = '', path = ''] = line.split(' ');
@@ -117,7 +118,7 @@ describe('credentials of the name nobody (H13)', () => {
     context.target = parseTarget(path, { maxUrlBytes: 4096 });
     context.operation = classify(method, context.target, undefined);
     context.identified = { principal, method: 'basic' };
-    context.client = { ip: '192.0.2.1', port: 1, secure: true, mayAdminister: true };
+    context.client = { ip: '192.0.2.1', port: 1, secure: true, schemeKnown: false, mayAdminister: true };
     return context;
   }
   function allows(line: string, principal: Principal): boolean {

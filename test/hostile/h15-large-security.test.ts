@@ -59,7 +59,7 @@ async function startSecurity(change: PermissionStore['change']): Promise<number>
   const server = await serveSteps([
     (req, _res, next) => {
       const context = contextOf(req);
-      context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
+      context.client = { ip: '192.0.2.1', port: 1, secure: false, schemeKnown: false, mayAdminister: true };
       const principal = req.headers['x-who'] === 'other' ? OTHER : KEY;
       context.identified = { principal, method: 'basic' };
       const shared = { endpoint: endpointOfPut, alternatives: [], decidedByBody: undefined };

@@ -16,6 +16,7 @@ import { testBodies } from '../support/bodies.ts';
 import { serveSteps } from '../support/steps-server.ts';
 import { until } from '../support/until.ts';
 import { NO_OTHER_GRANTS } from '../support/prefix-grants.ts';
+import { testSettings } from '../support/settings.ts';
 
 interface Case {
   readonly line: string;
@@ -52,14 +53,14 @@ async function endAfter(
   meanwhile: (state: { roles: readonly Role[]; isAuthenticated: boolean }) => void,
 ): Promise<{ readonly status: number | undefined; readonly rule: string | undefined }> {
   const state = { roles: ['_admin', '_security'] as readonly Role[], isAuthenticated: true };
-  const classify = createClassify({ storeDatabase: 'couchgate' });
+  const classify = createClassify(testSettings());
   let received = 0;
   let rule: string | undefined;
   const server = await serveSteps([
     (req, res, next) => {
       const context = contextOf(req);
       res.on('close', () => (rule = context.outcome.refusal?.rule ?? context.decision?.rule));
-      context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
+      context.client = { ip: '192.0.2.1', port: 1, secure: false, schemeKnown: false, mayAdminister: true };
       context.identified = { principal: { kind: 'key', name: 'k' }, method: 'basic' };
       context.target = parseTarget(req.url, { maxUrlBytes: 4096 });
       context.operation = classify(req.method, context.target, undefined);

@@ -98,7 +98,7 @@ describe('H26: the lists of databases', () => {
     const context = new Context();
     context.target = { segments: [id], path: `/_${id}`, query: '' };
     context.identified = { principal: { kind: 'key', name: 'k' }, method: 'basic' };
-    context.client = { ip: '192.0.2.1', port: 1, secure: true, mayAdminister: true };
+    context.client = { ip: '192.0.2.1', port: 1, secure: true, schemeKnown: false, mayAdminister: true };
     const found = endpoint(id);
     context.operation = {
       endpoint: found,

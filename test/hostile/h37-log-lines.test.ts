@@ -17,7 +17,7 @@ describe('H37 a log line', () => {
   it('has no sign that a terminal obeys, in any field of the access log', () => {
     const context = new Context();
     const { outcome } = context;
-    context.client = { ip: HOSTILE, port: 99, secure: true, mayAdminister: true };
+    context.client = { ip: HOSTILE, port: 99, secure: true, schemeKnown: false, mayAdminister: true };
     context.target = { segments: ['db'], path: `/${HOSTILE}`, query: `?a=${HOSTILE}` };
     context.identified = { principal: { kind: 'key', name: HOSTILE }, method: 'basic' };
     context.upstream.node = HOSTILE;

@@ -12,7 +12,9 @@ import { serveSteps, type StepsServer } from '../support/steps-server.ts';
 const EVERYBODY = ['0.0.0.0/0', '::/0'];
 
 describe('refuseUnknownAddress', () => {
-  const live: { current: AddressSettings } = { current: { allow: [], ownerAllow: [], trustedProxies: [] } };
+  const live: { current: AddressSettings } = {
+    current: { allow: [], ownerAllow: [], probeAllow: [], trustedProxies: [] },
+  };
   let server: StepsServer;
   let reached = 0;
   let endedBy: string | undefined;
@@ -47,7 +49,7 @@ describe('refuseUnknownAddress', () => {
   ];
   for (const [allow, ownerAllow, status, may] of rows)
     it(`answers 127.0.0.1 with ${status} when [${allow.join()}] may come in, [${ownerAllow.join()}] as owner`, async () => {
-      live.current = { allow, ownerAllow, trustedProxies: [] };
+      live.current = { allow, ownerAllow, probeAllow: [], trustedProxies: [] };
       reached = 0;
       const answer = await fetch(server.url, { headers: { Authorization: 'Basic not even base64' } });
       assert.equal(answer.status, status);
@@ -91,11 +93,11 @@ describe('refuseUnknownAddress', () => {
           })
           .on('error', reject);
       });
-    live.current = { allow: EVERYBODY, ownerAllow: [], trustedProxies: [] };
+    live.current = { allow: EVERYBODY, ownerAllow: [], probeAllow: [], trustedProxies: [] };
     assert.equal(await ask(), 200);
-    live.current = { allow: ['10.0.0.0/8'], ownerAllow: [], trustedProxies: [] };
+    live.current = { allow: ['10.0.0.0/8'], ownerAllow: [], probeAllow: [], trustedProxies: [] };
     assert.equal(await ask(), 403);
-    live.current = { allow: EVERYBODY, ownerAllow: [], trustedProxies: [] };
+    live.current = { allow: EVERYBODY, ownerAllow: [], probeAllow: [], trustedProxies: [] };
     assert.equal(await ask(), 200);
     assert.equal(ports.size, 1);
     agent.destroy();
@@ -108,7 +110,7 @@ const hasIPv6 = Object.values(networkInterfaces()).some((all) =>
 
 describe('a listener for both kinds of addresses', { skip: !hasIPv6 && 'this machine has no IPv6' }, () => {
   it('knows an IPv4 client, which the system shows as ::ffff:127.0.0.1, by its IPv4 address', async () => {
-    const live = { current: { allow: ['127.0.0.1/32'], ownerAllow: [], trustedProxies: [] } };
+    const live = { current: { allow: ['127.0.0.1/32'], ownerAllow: [], probeAllow: [], trustedProxies: [] } };
     const end: RequestHandler = (req, res) => void res.end(contextOf(req).client?.ip);
     const server = await serveSteps([refuseUnknownAddress(live), end], { listen: '[::]:0' });
     const { port } = new URL(server.url);

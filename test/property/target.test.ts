@@ -8,11 +8,12 @@ import { createClassify } from '../../src/classify/classify.ts';
 import { type Target } from '../../src/catalogue/operation.ts';
 import { HttpError } from '../../src/http-errors.ts';
 import { bytesOf, couchReading, routed, spell } from '../support/couch-path.ts';
+import { testSettings } from '../support/settings.ts';
 
 const FACTOR = Number(process.env['COUCHGATE_PROPERTY_FACTOR'] ?? 1);
 const runs = (number: number) => ({ numRuns: number * FACTOR });
 const LIMITS = { maxUrlBytes: 65_536 };
-const classify = createClassify({ storeDatabase: 'couchgate' });
+const classify = createClassify(testSettings());
 
 /** Undefined where the target is refused; anything but a refusal is a fault. */
 function read(raw: string): Target | undefined {

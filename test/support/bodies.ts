@@ -12,7 +12,7 @@ export function testBodies(): BodyReader {
 /** Adds a context to a request that did not come through Couchgate's listeners. */
 export function attachContext(req: IncomingMessage, principal: Principal = NOBODY): Context {
   const context = new Context();
-  context.client = { ip: '192.0.2.1', port: 1, secure: false, mayAdminister: true };
+  context.client = { ip: '192.0.2.1', port: 1, secure: false, schemeKnown: false, mayAdminister: true };
   context.identified = { principal, method: 'basic' };
   return Object.assign(req, { context }).context;
 }

@@ -104,6 +104,7 @@ function judgedContext(context: Context, req: IncomingMessage, judged: Judged): 
     ip: judged.ip ?? '192.0.2.7',
     port: req.socket.remotePort ?? 0,
     secure: false,
+    schemeKnown: false,
     mayAdminister: true,
   };
   context.target = {
