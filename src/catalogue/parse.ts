@@ -1,6 +1,7 @@
 // Parses the tuples of the catalogue into endpoints.
 import { roleSet, isRole, type Role } from '../permissions/role.ts';
-import { type EndpointId } from './catalogue.ts';
+// Nothing is loaded: catalogue.ts needs this module, which may be loaded first.
+import type { EndpointId } from './catalogue.ts';
 import {
   METHODS,
   type AuditAction,
