@@ -34,34 +34,21 @@ const VALIDATED: ReadonlySet<string> = new Set<EndpointId>([
  * their filters, and RUN_WITH_REQUEST. A bulk write of a holder of `_design` alone holds documents as well.
  * A `_local` document is not validated, and is here like any other write.
  */
-const RUNS_FUNCTIONS: ReadonlySet<string> = new Set<EndpointId>([
-  'db-updates',
-  'users-own-write',
-  'db-post-doc',
-  'db-post-local',
-  'bulk-docs',
-  'bulk-docs-design-holder',
-  'bulk-docs-local-only',
-  'changes',
-  'ensure-full-commit',
-  'partition-show-list',
-  'partition-update',
-  'ddoc-copy-to-doc',
-  'show',
-  'list',
-  'update-null',
-  'update-doc',
-  'local-put',
-  'local-delete',
-  'local-post-form',
-  'local-copy',
-  'local-copy-to-local',
-  'doc-put',
-  'doc-delete',
-  'doc-post-form',
-  'doc-copy',
-  'att-put',
-  'att-delete',
+const RUNS_FUNCTIONS: ReadonlySet<string> = new Set([
+  ...VALIDATED,
+  ...RUN_WITH_REQUEST,
+  ...([
+    'db-updates',
+    'users-own-write',
+    'db-post-local',
+    'bulk-docs-design-holder',
+    'bulk-docs-local-only',
+    'ensure-full-commit',
+    'local-put',
+    'local-delete',
+    'local-post-form',
+    'local-copy-to-local',
+  ] satisfies EndpointId[]),
 ]);
 
 /** True if validation, filter, show, list or update functions see the caller's roles. */
