@@ -1,12 +1,11 @@
 // The feed is read ahead, and what was read is never overwritten by an older read.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Chain } from '../../src/backup/chain.ts';
 import { ChangeReader, type ChangeReaderDeps } from '../../src/backup/change-reader.ts';
 import type { DocumentReader, WantedDocument } from '../../src/backup/document-reader.ts';
-import type { LeafWriter } from '../../src/backup/leaf-writer.ts';
 import { BESIDE_CLIENTS, FULL_SPEED, rest } from '../../src/backup/pace.ts';
 import type { ChangesPage, DatabaseSource } from '../../src/backup/source.ts';
+import { newBackup } from '../support/change-reader.ts';
 
 const page = (since: string, ...ids: string[]): ChangesPage => ({
   rows: ids.map((id) => ({ id, revs: ['1-a'] })),
@@ -36,20 +35,12 @@ async function readAll(
       return ids.map((id) => ({ id, leaves: [], bytes: number }));
     },
   } as unknown as DocumentReader;
-  const writer = {
-    bytes: 0,
-    documents: 0,
-    add: (documents: readonly { id: string; bytes: number }[]) => {
-      added.push(...documents.map(({ id, bytes }) => `${id} of read ${bytes}`));
-      return Promise.resolve();
-    },
-    endBatch: () => Promise.resolve({ finish: () => Promise.resolve(undefined) }),
-  } as unknown as LeafWriter;
+  const backup = newBackup((documents) =>
+    added.push(...documents.map(({ id, bytes }) => `${id} of read ${bytes}`)),
+  );
   const changes = new ChangeReader(
     {
-      ...{ source, reader, writer, chain: new Chain([]), pace: FULL_SPEED, signal: undefined },
-      onProgress: () => undefined,
-      onProblem: () => undefined,
+      ...{ ...backup, source, reader },
       onBatch: (since) => {
         batches.push(since);
         return Promise.resolve();

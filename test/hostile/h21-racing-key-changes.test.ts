@@ -75,6 +75,27 @@ function storeOfFew(away: StoredKey): Store {
 const outcome = async (at: Replica, key: string, password: string): Promise<string> =>
   (await at.keys.verify(key, password)).outcome;
 
+/** Every replica comes to refuse the old password, and accepts the new one. */
+async function acceptOnly(
+  replicas: readonly Replica[],
+  key: string,
+  password: string | undefined,
+  old: string,
+): Promise<void> {
+  for (const at of replicas) {
+    await until(async () => (await outcome(at, key, old)) === 'wrong', 'the old password is refused');
+    assert.equal(await outcome(at, key, password ?? ''), 'accepted');
+  }
+}
+
+/** The next change removes the leaves beside the winner, and brings no old password back. */
+async function leavesOneState(key: string, password: string | undefined, old: string): Promise<void> {
+  await other.keys.change(key, { label: 'newer' });
+  assert.equal((await read(key))._conflicts, undefined);
+  assert.equal(await outcome(other, key, password ?? ''), 'accepted');
+  assert.equal(await outcome(other, key, old), 'wrong');
+}
+
 describe('H21: racing changes of a key', () => {
   it('keep the password of the rotation, and the next change leaves one state', async () => {
     const { key, password: old } = await replica.keys.create({ label: null, expiresAt: null, by: 'admin' });
@@ -82,14 +103,8 @@ describe('H21: racing changes of a key', () => {
     const rotated = await replica.keys.rotate(key, 0);
     await writeBeside(stored, { label: 'new' });
     assert.equal((await read(key))['label'], 'new', 'the change of the label wins');
-    for (const at of [replica, other]) {
-      await until(async () => (await outcome(at, key, old)) === 'wrong', 'the old password is refused');
-      assert.equal(await outcome(at, key, rotated?.password ?? ''), 'accepted');
-    }
-    await other.keys.change(key, { label: 'newer' });
-    assert.equal((await read(key))._conflicts, undefined);
-    assert.equal(await outcome(other, key, rotated?.password ?? ''), 'accepted');
-    assert.equal(await outcome(other, key, old), 'wrong');
+    await acceptOnly([replica, other], key, rotated?.password, old);
+    await leavesOneState(key, rotated?.password, old);
   });
 
   it('keep an acknowledged rotation when another one, on too few nodes, is taken back', async () => {
@@ -99,14 +114,8 @@ describe('H21: racing changes of a key', () => {
     const few = await started(Promise.resolve(startReplica(backend, { database, store: storeOfFew(away) })));
     await assert.rejects(few.keys.rotate(key, 86_400), /Too few CouchDB nodes/);
     assert.equal((await read(key))._conflicts?.length, 1, 'CouchDB has both states');
-    for (const at of [replica, other, few]) {
-      await until(async () => (await outcome(at, key, old)) === 'wrong', 'the old password is refused');
-      assert.equal(await outcome(at, key, rotated?.password ?? ''), 'accepted');
-    }
-    await other.keys.change(key, { label: 'newer' });
-    assert.equal((await read(key))._conflicts, undefined);
-    assert.equal(await outcome(other, key, rotated?.password ?? ''), 'accepted');
-    assert.equal(await outcome(other, key, old), 'wrong');
+    await acceptOnly([replica, other, few], key, rotated?.password, old);
+    await leavesOneState(key, rotated?.password, old);
   });
 
   it('keep an acknowledged rotation beside one that nothing took back', async () => {
@@ -116,10 +125,7 @@ describe('H21: racing changes of a key', () => {
     const rotated = await replica.keys.rotate(key, 0);
     const added = { salt: 'a'.repeat(32), digest: 'b'.repeat(64), expires_at: null };
     await writeBeside(stored, { digests: [added, digest], rotations: 1 });
-    for (const at of [replica, other]) {
-      await until(async () => (await outcome(at, key, old)) === 'wrong', 'the old password is refused');
-      assert.equal(await outcome(at, key, rotated?.password ?? ''), 'accepted');
-    }
+    await acceptOnly([replica, other], key, rotated?.password, old);
   });
 
   it('keep the earliest end', async () => {

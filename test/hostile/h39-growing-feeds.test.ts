@@ -2,15 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Chain } from '../../src/backup/chain.ts';
 import { ChangeReader } from '../../src/backup/change-reader.ts';
 import type { DocumentReader, WantedDocument } from '../../src/backup/document-reader.ts';
-import type { LeafWriter } from '../../src/backup/leaf-writer.ts';
 import { FULL_SPEED } from '../../src/backup/pace.ts';
 import { dropPurged } from '../../src/backup/purged-documents.ts';
 import { DatabaseSource } from '../../src/backup/source.ts';
 import type { CouchTransfer } from '../../src/couch/transfer.ts';
 import { documentPages } from '../../src/export/document-pages.ts';
+import { newBackup } from '../support/change-reader.ts';
 
 /** A database of three documents, to which `written` are added before each answer. */
 function growing(written: number): Pick<CouchTransfer, 'ask'> {
@@ -42,16 +41,9 @@ function deps(written: number) {
       return Promise.resolve(wanted.map(({ id }) => ({ id, leaves: [], bytes: 1 })));
     },
   } as unknown as DocumentReader;
-  const writer = {
-    ...{ bytes: 0, documents: 0 },
-    add: () => Promise.resolve(),
-    endBatch: () => Promise.resolve({ finish: () => Promise.resolve(undefined) }),
-  } as unknown as LeafWriter;
   const source = new DatabaseSource(growing(written) as CouchTransfer, 'fruit');
-  const ignore = (): void => undefined;
   const onBatch = (since = ''): Promise<void> => Promise.resolve(void batches.push(since));
-  const all = { source, reader, writer, chain: new Chain([]), pace: FULL_SPEED, signal: undefined };
-  return { ...all, onProgress: ignore, onProblem: ignore, onBatch, read, batches };
+  return { ...newBackup(), source, reader, onBatch, read, batches };
 }
 
 describe('a database that is written all the time', { timeout: 60_000 }, () => {

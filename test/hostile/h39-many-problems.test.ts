@@ -2,11 +2,8 @@
 // job keep of them stays small, and none of them is forgotten.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Chain } from '../../src/backup/chain.ts';
 import { ChangeReader } from '../../src/backup/change-reader.ts';
 import type { DocumentReader, WantedDocument } from '../../src/backup/document-reader.ts';
-import type { LeafWriter } from '../../src/backup/leaf-writer.ts';
-import { FULL_SPEED } from '../../src/backup/pace.ts';
 import {
   problemCount,
   someProblems,
@@ -17,6 +14,7 @@ import { readKnownVersions } from '../../src/backup/known-versions.ts';
 import { writeSnapshot } from '../../src/backup/snapshot.ts';
 import type { DatabaseSource } from '../../src/backup/source.ts';
 import { startBackupBench } from '../support/backup.ts';
+import { newBackup } from '../support/change-reader.ts';
 
 const TOTAL = 3000;
 const ID_LENGTH = 60_000;
@@ -50,16 +48,10 @@ async function run(since: string, problems: readonly DocumentProblem[], isReadab
       );
     },
   } as unknown as DocumentReader;
-  const writer = {
-    ...{ bytes: 0, documents: 0 },
-    add: () => Promise.resolve(),
-    endBatch: () => Promise.resolve({ finish: () => Promise.resolve(undefined) }),
-  } as unknown as LeafWriter;
-  const ignore = (): void => undefined;
   const onBatch = (end: string, _: unknown, known: KnownProblems): Promise<void> =>
     Promise.resolve(void states.push({ since: end, ...known }));
-  const all = { source, reader, writer, chain: new Chain([]), pace: FULL_SPEED, signal: undefined };
-  const changes = new ChangeReader({ ...all, onProgress: ignore, onProblem: ignore, onBatch }, since);
+  const deps = { ...newBackup(), source, reader, onBatch };
+  const changes = new ChangeReader(deps, since);
   assert.equal(await changes.read(problems), true);
   return { read, state: states.at(-1) as KnownProblems & { readonly since: string } };
 }
