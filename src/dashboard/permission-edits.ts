@@ -144,9 +144,10 @@ export type Conflict =
     }
   | { readonly kind: 'couch'; readonly theirs: CouchRules; readonly mine: CouchRules };
 
-/** Identifies a conflict within its list. */
+/** Identifies a conflict: if their side changes again, it is another one, and is chosen about again. */
 export function idOf(conflict: Conflict): string {
-  return conflict.kind === 'couch' ? 'couch' : `name ${conflict.name}`;
+  const theirs = JSON.stringify(conflict.theirs);
+  return conflict.kind === 'couch' ? `couch ${theirs}` : `name ${conflict.name} ${theirs}`;
 }
 
 export interface Rebased {
@@ -157,22 +158,25 @@ export interface Rebased {
 
 /**
  * Carries edits over to `theirs`, a newer document. A row that only one of the two has changed keeps that
- * change. A row that both have changed in different ways is a conflict.
+ * change. A row that both have changed in different ways is a conflict. So is a row of `open`, the conflicts
+ * that nobody has decided yet: its edit begins with what they have saved.
  */
-export function rebase(edits: Edits, theirs: SecurityDocument): Rebased {
+export function rebase(edits: Edits, theirs: SecurityDocument, open: readonly Conflict[] = []): Rebased {
   const conflicts: Conflict[] = [];
   const grants = new Map<string, Change<readonly string[]>>();
   for (const [name, { before, after }] of edits.grants) {
     const now = rolesIn(theirs, name);
     if (isSame(now, after)) continue;
     grants.set(name, { before: now, after });
-    if (!isSame(now, before)) conflicts.push({ kind: 'grants', name, theirs: now, mine: after });
+    const isOpen = open.some((each) => each.kind === 'grants' && each.name === name);
+    if (isOpen || !isSame(now, before)) conflicts.push({ kind: 'grants', name, theirs: now, mine: after });
   }
   if (edits.couch === undefined) return { edits: { grants, couch: undefined }, conflicts };
   const now = couchRulesIn(theirs);
   const { before, after } = edits.couch;
   if (isSame(now, after)) return { edits: { grants, couch: undefined }, conflicts };
-  if (!isSame(now, before)) conflicts.push({ kind: 'couch', theirs: now, mine: after });
+  const isOpen = open.some(({ kind }) => kind === 'couch');
+  if (isOpen || !isSame(now, before)) conflicts.push({ kind: 'couch', theirs: now, mine: after });
   return { edits: { grants, couch: { before: now, after } }, conflicts };
 }
 

@@ -7,6 +7,7 @@ import {
   applied,
   type Edits,
   hasEdits,
+  idOf,
   NO_EDITS,
   rebase,
   resolve,
@@ -83,6 +84,29 @@ describe('edits of permissions', () => {
       (conflict) => conflict.kind === 'grants' && conflict.name === 'nobody',
     );
     assert.deepEqual(applied(theirs, settled).cloudant, { key: ['_admin'], alice: ['_security'] });
+  });
+
+  it('stay in conflict until somebody chooses, also if the other side saves another row or that row again', () => {
+    const couch = { isOn: true, members: undefined, admins: undefined };
+    const begun = setCouchRules(BASE, edited(BASE, { key: ['_reader'] }), couch);
+    const first = rebase(begun, { cloudant: { key: ['_admin'] }, members: { names: ['a'] } });
+    for (const key of [['_admin'], ['_creator']]) {
+      const now = { cloudant: { key, bob: ['_reader'] }, members: { names: ['a'] } };
+      const { conflicts } = rebase(first.edits, now, first.conflicts);
+      const members = { names: ['a'], roles: [] };
+      assert.deepEqual(conflicts, [
+        { kind: 'grants', name: 'key', theirs: key, mine: ['_reader'] },
+        { kind: 'couch', theirs: { isOn: false, members, admins: undefined }, mine: couch },
+      ]);
+      const [before, after] = [first.conflicts, conflicts].map((list) => list.map(idOf));
+      assert.equal(before?.[0] === after?.[0], key[0] === '_admin');
+    }
+    const same = rebase(
+      first.edits,
+      { cloudant: { key: ['_reader'] }, couchdb_auth_only: true },
+      first.conflicts,
+    );
+    assert.deepEqual([hasEdits(same.edits), same.conflicts], [false, []]);
   });
 
   it('are over if the other side has saved the same', () => {

@@ -101,9 +101,9 @@ export function useEdits(database: string) {
   return { query, editing };
 }
 
-function carriedOver({ base, edits, wasCarriedOver }: Held, now: Permissions): Held {
+function carriedOver({ base, edits, conflicts, wasCarriedOver }: Held, now: Permissions): Held {
   if (base === undefined || !hasEdits(edits)) return { ...NOTHING, base: now };
-  const rebased = rebase(edits, now.document);
+  const rebased = rebase(edits, now.document, conflicts);
   const isLeft = hasEdits(rebased.edits);
   return { base: now, ...rebased, wasCarriedOver: isLeft && (wasCarriedOver || base !== now) };
 }
