@@ -75,5 +75,7 @@ function intervalOf(value: string): number {
   if (ZERO.test(value))
     throw new BadRequest('The heartbeat value should be a positive integer (in milliseconds).');
   if (value === 'true') return DEFAULT_MS;
+  // None, on _db_updates (global_changes_httpd.erl); _changes answers 400.
+  if (value === 'false') return Infinity;
   return /^\+?\d+$/.test(value) ? Math.max(1, Number(value)) : 1;
 }

@@ -92,6 +92,13 @@ describe('the heartbeats of feeds', () => {
     assert.equal(await open('heartbeat=true'), 200);
   });
 
+  it('are none with heartbeat=false, as python-cloudant writes it – GET /_db_updates – 200', async () => {
+    for (let n = 0; n < 2; n += 1)
+      assert.equal((await begin('/_db_updates?feed=continuous&heartbeat=false', 'a')).status, 200);
+    assert.equal(await open('heartbeat=true'), 200);
+    assert.equal(await open('heartbeat=1&heartbeat=false'), 429, 'the first value counts in _db_updates');
+  });
+
   it('below 10 s are limited for all callers together, others are not – heartbeat=9999 – 429', async () => {
     for (let n = 0; n < 4; n += 1) assert.equal(await open('heartbeat=1', `caller ${n}`), 200);
     assert.equal(await open('heartbeat=9999', 'late'), 429);
