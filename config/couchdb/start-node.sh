@@ -6,7 +6,11 @@ home=${COUCHDB_HOME:-/opt/couchdb}
 settings=$home/etc/local.d
 cp "${INI:-/couchgate}"/*.ini "$settings/"
 # Only once: CouchDB writes the changes of `couchgate setup` to the last file by name. The folder is a volume.
-[ -e "$settings/secrets.ini" ] || cp "${SECRETS:-/secrets}/couchdb.ini" "$settings/secrets.ini"
+# Without `mv`, a full disk would leave a part of it.
+if ! [ -s "$settings/secrets.ini" ]; then
+  cp "${SECRETS:-/secrets}/couchdb.ini" "$settings/secrets.draft"
+  mv "$settings/secrets.draft" "$settings/secrets.ini"
+fi
 # Set only in this process: `docker inspect` does not show it.
 COUCHDB_ERLANG_COOKIE=$(cat "${SECRETS:-/secrets}/erlang_cookie")
 export COUCHDB_ERLANG_COOKIE

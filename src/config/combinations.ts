@@ -2,6 +2,7 @@
 import { isPlainOnNetwork } from './dashboard.ts';
 import { isLoopback, parseListenAddress } from './listen-address.ts';
 import { parseSchedule } from './schedule.ts';
+import { isWeakSecret } from './secret-file.ts';
 import { type Settings } from './settings.ts';
 import { type SettingName } from './sources.ts';
 
@@ -29,13 +30,6 @@ function isOpen(address: string): boolean {
   return parsed !== undefined && !isLoopback(parsed.host);
 }
 
-/** True if the secret is not Base64 or has fewer than `bytes` bytes. */
-function isWeakSecret(secret: string, bytes: number): boolean {
-  return !/^[A-Za-z0-9+/]+={0,2}$/.test(secret) || Buffer.from(secret, 'base64').length < bytes;
-}
-
-/** Bytes; 128 bits resist brute force. A shorter secret is an error. */
-const MIN_SECRET_BYTES = 16;
 /** Bytes; the output size of HMAC-SHA256, required by RFC 7518 §3.2. A shorter secret is a warning. */
 const RECOMMENDED_SECRET_BYTES = 32;
 
@@ -146,12 +140,8 @@ const REFUSED: readonly Rule[] = [
     (s) => s.tlsClientCa !== '' && !off(s.listen) && !s.tlsRedirect,
     'requires client certificates, but clients can bypass them through listen: turn listen off, or tls_redirect on',
   ],
-  ['jwt_secret', (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret, MIN_SECRET_BYTES), WEAK_SECRET],
-  [
-    'session_secret',
-    (s) => s.sessionSecret !== '' && isWeakSecret(s.sessionSecret, MIN_SECRET_BYTES),
-    WEAK_SECRET,
-  ],
+  ['jwt_secret', (s) => s.jwtSecret !== '' && isWeakSecret(s.jwtSecret), WEAK_SECRET],
+  ['session_secret', (s) => s.sessionSecret !== '' && isWeakSecret(s.sessionSecret), WEAK_SECRET],
   [
     'session_secret',
     (s) => s.sessionSecret !== '' && s.sessionSecret === s.jwtSecret,

@@ -1,8 +1,9 @@
 // Reads the secrets that the configuration does not set from files in the data folder, and creates missing
 // ones.
 import { randomBytes } from 'node:crypto';
-import { chmodSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { IncompleteSecret, keepSecret } from './secret-file.ts';
 import { type Settings } from './settings.ts';
 
 export type SecretName = 'sessionSecret' | 'jwtSecret' | 'ownerPassword';
@@ -49,8 +50,10 @@ export function readOrMakeSecrets(settings: SecretSettings): Secrets {
     if (configured !== '' || !needed) return configured;
     return inFolder(settings.data, () => {
       const path = join(openFolder(settings.data, warnings), FILES[name]);
-      if (createSecret(path, make())) created.add(name);
-      return readSecret(path, warnings);
+      const { secret, isNew } = keepSecret(path, make);
+      if (isNew) created.add(name);
+      if ((statSync(path).mode & 0o077) !== 0) restrictMode(path, warnings);
+      return secret;
     });
   };
   return {
@@ -66,7 +69,7 @@ function inFolder<T>(folder: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (error instanceof DataFolderError) throw error;
+    if (error instanceof IncompleteSecret) throw new DataFolderError(error.message);
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
     throw new DataFolderError(
       `The data folder ${folder} cannot be used (${code}). Make it writable for this user, set COUCHGATE_DATA to another folder, or configure the secrets.`,
@@ -81,35 +84,6 @@ function openFolder(folder: string, warnings: string[]): string {
     if (!warnings.includes(warning)) warnings.push(warning);
   }
   return folder;
-}
-
-/**
- * Creates a secret file atomically: writes a temporary file, then links it to `path`. The link fails if the
- * file exists, so two processes that start at the same time use the same secret. Returns true if this call
- * created it.
- */
-function createSecret(path: string, secret: string): boolean {
-  const draft = `${path}.${randomBytes(6).toString('hex')}`;
-  writeFileSync(draft, `${secret}\n`, { flag: 'wx', mode: 0o600, flush: true });
-  try {
-    linkSync(draft, path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  } finally {
-    rmSync(draft);
-  }
-}
-
-function readSecret(path: string, warnings: string[]): string {
-  const secret = readFileSync(path, 'utf8').trim();
-  if (secret.length < 16)
-    throw new DataFolderError(
-      `The secret in ${path} is too short. Remove the file; Couchgate then creates a new one.`,
-    );
-  if ((statSync(path).mode & 0o077) !== 0) restrictMode(path, warnings);
-  return secret;
 }
 
 /** Restricts the file mode to the owner. Some volumes have a fixed mode; that is only a warning. */

@@ -116,10 +116,19 @@ export function checkedUrl(text: string, product: string): string {
   return url.origin;
 }
 
-/** Reads a password file; a line feed at its end is not part of the password. Throws a UsageError. */
+/**
+ * Reads a password file; a line feed at its end is not part of the password. Throws a UsageError, also for an
+ * empty file (H40).
+ */
 export function readPassword(file: string): string {
+  const password = readFileOf(file).replace(/\r?\n$/u, '');
+  if (password === '') throw new UsageError(`${file} is empty`);
+  return password;
+}
+
+function readFileOf(file: string): string {
   try {
-    return readFileSync(file, 'utf8').replace(/\r?\n$/u, '');
+    return readFileSync(file, 'utf8');
   } catch (error) {
     throw new UsageError(
       `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,

@@ -70,7 +70,7 @@ class SetupRun {
   async all(): Promise<boolean> {
     const { makeSecrets: folder, user, dryRun, adopt } = this.#options;
     if (folder !== undefined)
-      await makeSecrets(folder, { kid: this.#settings.jwtKid, admin: user, report: this.#report });
+      makeSecrets(folder, { kid: this.#settings.jwtKid, admin: user, report: this.#report });
     const admins = await this.#openAdmins();
     const [one] = admins;
     if (one === undefined) return true;

@@ -21,7 +21,7 @@ export async function planKeys(
   const { dryRun, rotate, retire, replaceKey } = options;
   if (!replaceKey && !dryRun) await refuseToReplace(nodes, settings);
   if (retire !== undefined) await retireOn(nodes, retire, dryRun, settings, report);
-  const { key, file } = await keyInUse(settings, dryRun);
+  const { key, file } = keyInUse(settings, dryRun);
   if (file !== undefined) {
     const verb = dryRun ? 'would be' : 'is';
     report.line(`The key ${verb} stored in ${file}: start Couchgate with COUCHGATE_JWT_SECRET_FILE=${file}`);
@@ -32,7 +32,7 @@ export async function planKeys(
     return [key];
   }
   const taken = (await Promise.all(nodes.map(readConfig))).flatMap(kidsOf);
-  const made = await newKey(taken, settings.data, new Date(now()));
+  const made = newKey(taken, settings.data, new Date(now()));
   report.line(
     `A second key is stored in ${made.file}. Restart every Couchgate with COUCHGATE_JWT_KID=${made.key.kid} and ` +
       `COUCHGATE_JWT_SECRET_FILE=${made.file}; after that, run setup --retire ${settings.jwtKid}`,
@@ -45,7 +45,7 @@ export async function planKeys(
  * before a rotation: to replace it would lock out every Couchgate that signs with it.
  */
 async function refuseToReplace(nodes: readonly SetupNode[], settings: KeySettings): Promise<void> {
-  const { key } = await keyInUse(settings, true);
+  const { key } = keyInUse(settings, true);
   for (const node of nodes) {
     if (!hasAnother(await readConfig(node), key)) continue;
     throw new Error(

@@ -1,8 +1,8 @@
 // Manages the keys in [jwt_keys] of CouchDB: the key in use, a second one for rotation, and unknown ones.
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { isWeakSecret, keepSecret, MIN_SECRET_BYTES, readSecret } from '../config/secret-file.ts';
 import { createTokenSigner } from '../identity/token-signer.ts';
 import { fieldsOf, openBearer, type Admin } from './admin.ts';
 import { removeSetting, writeSecret, type Report, type SetupNode } from './node.ts';
@@ -23,13 +23,13 @@ const POLL_MS = 50;
  * Returns the key of the settings, else the key in the data folder with its `file`; creates a missing one. A
  * dry run does not write the new key.
  */
-export async function keyInUse(
+export function keyInUse(
   settings: { readonly jwtKid: string; readonly jwtSecret: string; readonly data: string },
   dryRun: boolean,
-): Promise<{ readonly key: SigningKey; readonly file: string | undefined }> {
+): { readonly key: SigningKey; readonly file: string | undefined } {
   const { jwtKid: kid, jwtSecret, data } = settings;
   if (jwtSecret !== '') return { key: { kid, secret: jwtSecret }, file: undefined };
-  const { secret, file } = await keepSecret(data, 'jwt_secret', dryRun);
+  const { secret, file } = keptKey(data, 'jwt_secret', dryRun);
   return { key: { kid, secret }, file };
 }
 
@@ -37,34 +37,29 @@ export async function keyInUse(
  * Creates a second key, with its secret in the data folder. Its name contains the date, and a number if
  * taken.
  */
-export async function newKey(
+export function newKey(
   taken: readonly string[],
   data: string,
   now: Date,
-): Promise<{ readonly key: SigningKey; readonly file: string }> {
+): { readonly key: SigningKey; readonly file: string } {
   const day = `couchgate-${now.toISOString().slice(0, 10)}`;
   let kid = day;
   for (let number = 2; taken.includes(kid); number += 1) kid = `${day}-${number}`;
-  const { secret, file } = await keepSecret(data, `jwt_secret.${kid}`, false);
+  const { secret, file } = keptKey(data, `jwt_secret.${kid}`, false);
   return { key: { kid, secret }, file };
 }
 
-async function keepSecret(
+/** Throws an Error for a kept secret that is too weak: everybody could sign with an empty one (H40). */
+function keptKey(
   data: string,
   name: string,
   dryRun: boolean,
-): Promise<{ readonly secret: string; readonly file: string }> {
+): { readonly secret: string; readonly file: string } {
   const file = join(data, name);
-  const there = await readFile(file, 'utf8').catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (there !== undefined) return { secret: there.trim(), file };
-  const secret = randomBytes(SECRET_BYTES).toString('base64');
-  if (dryRun) return { secret, file };
-  await mkdir(data, { recursive: true, mode: 0o700 });
-  // `wx`: an existing secret may be in use and is never overwritten.
-  await writeFile(file, `${secret}\n`, { mode: 0o600, flag: 'wx' });
+  const make = (): string => randomBytes(SECRET_BYTES).toString('base64');
+  const secret = dryRun ? (readSecret(file) ?? make()) : keepSecret(file, make).secret;
+  if (isWeakSecret(secret))
+    throw new Error(`${file} must contain at least ${MIN_SECRET_BYTES} random bytes in Base64`);
   return { secret, file };
 }
 

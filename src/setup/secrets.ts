@@ -1,8 +1,9 @@
 // Creates the secret files of a new cluster, for the CouchDB nodes and for Couchgate. Existing files are
 // kept.
 import { pbkdf2Sync, randomBytes } from 'node:crypto';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { keepSecret, readSecret } from '../config/secret-file.ts';
 import { type Report } from './node.ts';
 
 /** PBKDF2 iterations that CouchDB uses for a new password (default.ini, [chttpd_auth] iterations). */
@@ -14,7 +15,7 @@ const PASSWORD_ROUNDS = 600_000;
  * `couchdb/erlang_cookie` and `couchdb/couchdb.ini` for the nodes. `couchdb.ini` has the signing key, the
  * digest of the admin password, the cookie secret and the cluster uuid. File mode: 0600.
  */
-export async function makeSecrets(
+export function makeSecrets(
   folder: string,
   parameters: {
     readonly kid: string;
@@ -22,15 +23,16 @@ export async function makeSecrets(
     readonly report: Report;
     readonly rounds?: number;
   },
-): Promise<void> {
+): void {
   const { kid, admin, report, rounds = PASSWORD_ROUNDS } = parameters;
-  const keep = (name: string, text: () => string): Promise<string> =>
-    keepFile(join(folder, name), join(folder, basename(name)), text, report);
-  const password = await keep('admin/admin_password', () => randomBytes(18).toString('base64url'));
-  const jwtSecret = await keep('jwt/jwt_secret', () => randomBytes(32).toString('base64'));
-  await keep('session/session_secret', () => randomBytes(32).toString('base64'));
-  await keep('couchdb/erlang_cookie', () => randomBytes(24).toString('hex'));
-  await keep('couchdb/couchdb.ini', () =>
+  const keep = (name: string, text: () => string, minLength?: number): string =>
+    keepFile(join(folder, name), join(folder, basename(name)), { text, report, minLength });
+  // An operator may have chosen a short password.
+  const password = keep('admin/admin_password', () => randomBytes(18).toString('base64url'), 1);
+  const jwtSecret = keep('jwt/jwt_secret', () => randomBytes(32).toString('base64'));
+  keep('session/session_secret', () => randomBytes(32).toString('base64'));
+  keep('couchdb/erlang_cookie', () => randomBytes(24).toString('hex'));
+  keep('couchdb/couchdb.ini', () =>
     [
       '[couchdb]',
       `uuid = ${randomBytes(16).toString('hex')}`,
@@ -52,28 +54,20 @@ export function adminDigest(password: string, rounds: number): string {
 }
 
 /**
- * Returns the content of the file; creates a missing one. `wx`: an existing secret may be in use and is never
- * overwritten. `former` is where versions before the folders kept it; such a file is moved.
+ * Returns the content of the file; creates a missing one. `former` is where versions before the folders kept
+ * it; such a file is moved.
  */
-async function keepFile(file: string, former: string, text: () => string, report: Report): Promise<string> {
-  const there = await contentOf(file);
-  if (there !== undefined) {
-    report.line(`  kept    ${file}`);
-    return there.trim();
-  }
-  const before = await contentOf(former);
-  const made = before?.trim() ?? text();
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeFile(file, `${made}\n`, { mode: 0o600, flag: 'wx' });
+function keepFile(
+  file: string,
+  former: string,
+  how: { readonly text: () => string; readonly report: Report; readonly minLength: number | undefined },
+): string {
+  let before: string | undefined;
+  const make = (): string => (before = readSecret(former, how.minLength)) ?? how.text();
+  const { secret, isNew } = keepSecret(file, make, how.minLength);
+  const verb = !isNew ? 'kept   ' : before === undefined ? 'written' : 'moved  ';
   // Not a rename: the folders may be volumes of their own.
-  if (before !== undefined) await rm(former);
-  report.line(`  ${before === undefined ? 'written' : 'moved  '} ${file}`);
-  return made;
-}
-
-async function contentOf(file: string): Promise<string | undefined> {
-  return readFile(file, 'utf8').catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  });
+  if (verb === 'moved  ') rmSync(former);
+  how.report.line(`  ${verb} ${file}`);
+  return secret;
 }

@@ -201,7 +201,7 @@ describe('docker-compose.yml', () => {
     const [command, ...args] = init?.command ?? [];
     assert.equal(command, 'setup');
     const parsed = parseSetupArguments(
-      args.map((arg) => (arg === '/secrets/admin/admin_password' ? '/dev/null' : arg)),
+      args.map((arg) => (arg === '/secrets/admin/admin_password' ? import.meta.filename : arg)),
       {},
     );
     assert.deepEqual(parsed.urls, addresses);

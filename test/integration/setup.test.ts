@@ -375,9 +375,9 @@ describe('couchgate setup --make-secrets', () => {
     ];
     const contents = (): Promise<readonly string[]> =>
       Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')));
-    await makeSecrets(folder, parameters);
+    makeSecrets(folder, parameters);
     const made = await contents();
-    await makeSecrets(folder, parameters);
+    makeSecrets(folder, parameters);
     assert.deepEqual(await contents(), made);
     for (const name of names) assert.equal((await stat(join(folder, name))).mode & 0o777, 0o600);
     const [password, jwtSecret, sessionSecret, , ini] = made.map((text) => text.trim());
@@ -397,7 +397,7 @@ describe('couchgate setup --make-secrets', () => {
     const report = { line: (line: string) => void lines.push(line) };
     const old = ['admin_password', 'jwt_secret', 'session_secret', 'erlang_cookie', 'couchdb.ini'];
     for (const name of old) await writeFile(join(folder, name), `former ${name}\n`);
-    await makeSecrets(folder, { kid: 'couchgate', admin: 'admin', report, rounds: 10 });
+    makeSecrets(folder, { kid: 'couchgate', admin: 'admin', report, rounds: 10 });
     assert.equal(lines.filter((line) => line.startsWith('  moved ')).length, old.length);
     assert.deepEqual((await readdir(folder)).sort(), ['admin', 'couchdb', 'jwt', 'session']);
     assert.equal(await readFile(join(folder, 'couchdb/couchdb.ini'), 'utf8'), 'former couchdb.ini\n');

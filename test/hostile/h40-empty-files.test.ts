@@ -1,0 +1,106 @@
+// H40: a full disk or a power cut leaves a file without its content, or with a part of it.
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { readPassword, UsageError } from '../../src/setup/arguments.ts';
+import { keyInUse, newKey } from '../../src/setup/keys.ts';
+import { makeSecrets } from '../../src/setup/secrets.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+let folder: string;
+beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'couchgate-h40-'))));
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function write(name: string, text: string): string {
+  const path = join(folder, name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+  return path;
+}
+
+/** Runs a program that may not write a byte to a file; this is a limit of its process alone. */
+function onFullDisk(program: string): { readonly stdout: string; readonly stderr: string } {
+  const run = `ulimit -f 0; exec "$0" --import tsx --input-type=module -e "$1"`;
+  return spawnSync('sh', ['-c', run, process.execPath, program], {
+    cwd: join(ROOT, 'src'),
+    encoding: 'utf8',
+  });
+}
+
+describe('H40: secrets', () => {
+  const make = (): void =>
+    makeSecrets(folder, { kid: 'couchgate', admin: 'admin', report: { line: () => undefined }, rounds: 10 });
+
+  it('signs with no key that is empty or short', () => {
+    const settings = { jwtKid: 'couchgate', jwtSecret: '', data: folder };
+    for (const text of ['', '\n', 'c2hvcnQ=\n', 'not Base64, although long enough\n']) {
+      write('jwt_secret', text);
+      write('jwt_secret.couchgate-2026-11-30', text);
+      for (const dryRun of [true, false]) assert.throws(() => keyInUse(settings, dryRun), /jwt_secret/);
+      assert.throws(() => newKey([], folder, new Date('2026-11-30')), /jwt_secret/);
+    }
+  });
+
+  it('makes no admin of CouchDB with an empty password, and sends none', () => {
+    const path = write('admin/admin_password', '\n');
+    assert.throws(make, /admin_password is too short/);
+    assert.deepEqual(readdirSync(folder), ['admin']);
+    assert.throws(() => readPassword(path), UsageError);
+  });
+
+  it('keeps no empty secret of a cluster', () => {
+    for (const name of ['jwt/jwt_secret', 'session/session_secret', 'couchdb/erlang_cookie']) {
+      const path = write(name, '');
+      assert.throws(make, /is too short/, name);
+      rmSync(path);
+    }
+    make();
+    write('couchdb/couchdb.ini', '');
+    assert.throws(make, /couchdb\.ini is too short/);
+  });
+
+  it('leaves no file behind – full disk', () => {
+    const { stderr } = onFullDisk(`import { keyInUse } from './setup/keys.ts';
+      keyInUse({ jwtKid: 'couchgate', jwtSecret: '', data: ${JSON.stringify(folder)} }, false);`);
+    assert.match(stderr, /EFBIG/);
+    assert.deepEqual(readdirSync(folder), []);
+  });
+
+  it('does not keep Couchgate from starting with a secret that is there – full disk', () => {
+    write('session_secret', 'c2hvcnQ'.repeat(4));
+    const settings = {
+      data: folder,
+      couchdbNodes: ['x'],
+      sessionSecret: '',
+      jwtSecret: '',
+      ownerPassword: '',
+    };
+    const { stdout, stderr } = onFullDisk(`import { readOrMakeSecrets } from './config/secrets.ts';
+      console.log(readOrMakeSecrets(${JSON.stringify(settings)}).sessionSecret);`);
+    assert.equal(stdout.trim(), 'c2hvcnQ'.repeat(4), stderr);
+    assert.deepEqual(readdirSync(folder), ['session_secret']);
+  });
+
+  it('copies the secrets of a node again that were not copied whole – start-node.sh', () => {
+    const settings = join(folder, 'home/etc/local.d');
+    write('home/etc/local.d/secrets.ini', '');
+    write('ini/10.ini', '[couchdb]\n');
+    write('secrets/couchdb.ini', '[admins]\n');
+    write('secrets/erlang_cookie', 'cookie\n');
+    execFileSync('sh', [join(ROOT, 'config/couchdb/start-node.sh')], {
+      env: {
+        ...process.env,
+        COUCHDB_HOME: join(folder, 'home'),
+        INI: join(folder, 'ini'),
+        SECRETS: join(folder, 'secrets'),
+        ENTRYPOINT: 'true',
+      },
+    });
+    assert.deepEqual(readdirSync(settings).sort(), ['10.ini', 'secrets.ini']);
+    assert.equal(readFileSync(join(settings, 'secrets.ini'), 'utf8'), '[admins]\n');
+  });
+});
