@@ -154,7 +154,7 @@ const REFUSED: readonly Rule[] = [
   ],
   [
     'origins',
-    (s) => s.allowCredentials && s.origins.includes('*'),
+    (s) => s.enableCors && s.allowCredentials && s.origins.includes('*'),
     'contains "*" while allow_credentials is true: every website could act as its visitors. List the origins, or set allow_credentials to false',
   ],
   [

@@ -32,8 +32,8 @@ export function corsProblems(proposed: Readonly<Record<(typeof NAMES)[number], u
     return reading.faults.map(({ at, reason }) => `${at === undefined ? name : `${name}[${at}]`} ${reason}`);
   });
   const origins: readonly unknown[] = Array.isArray(proposed.origins) ? proposed.origins : [];
-  if (origins.includes('*') && proposed.allow_credentials === true)
-    problems.push('origins must not contain "*" while allow_credentials is true');
+  if (proposed.enable_cors === true && proposed.allow_credentials === true && origins.includes('*'))
+    problems.push('origins must not contain "*" while allow_credentials is true: list the origins');
   if (origins.includes('*') && origins.length > 1) problems.push('origins must contain "*" alone');
   return problems;
 }

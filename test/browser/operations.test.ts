@@ -66,6 +66,12 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     // The page shows the choice before it is saved.
     const forAll = { enable_cors: true, allow_credentials: false, origins: ['*'] };
     await until(async () => isDeepStrictEqual(await cors(), forAll), 'the choice is saved');
+    const stored = { ...forAll, enable_cors: false, allow_credentials: true };
+    const as = suite.gate.owner;
+    await suite.gate.ask('PUT', '/_api/v2/user/config/cors', { as, body: stored });
+    await readAgain(page, /config\/cors$/);
+    await page.getByRole('button', { name: 'Turn CORS on' }).click();
+    await until(async () => isDeepStrictEqual(await cors(), forAll), 'CORS is on without credentials');
   });
 
   it('keeps an origin that is typed when a save fails, and when somebody else changes CORS', async () => {

@@ -132,9 +132,9 @@ describe('loadSettings', () => {
     ],
     [
       'every origin with credentials',
-      { 'cors.yaml': 'origins: ["*"]\nallow_credentials: true\n' },
+      { 'cors.yaml': 'enable_cors: true\norigins: ["*"]\nallow_credentials: true\n' },
       {},
-      /cors.yaml:1 origins: contains "\*" while/,
+      /cors.yaml:2 origins: contains "\*" while/,
     ],
     ['the origin null', { 'cors.yaml': 'origins: ["null"]\n' }, {}, /sandboxed/],
     [

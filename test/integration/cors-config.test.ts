@@ -104,6 +104,16 @@ describe('the CORS endpoint', () => {
     });
   });
 
+  it('keeps every origin with credentials while CORS is off, and refuses to turn that on – PUT – 200, 400', async () => {
+    const { folder, ask, preflight } = await serve({});
+    const off = { enable_cors: false, allow_credentials: true, origins: ['*'] };
+    assert.equal((await ask('PUT', off)).status, 200);
+    assert.notEqual(await preflight(APP), 204);
+    assert.deepEqual(loadSettings({ env: {}, folder }).origins, ['*'], 'the next start reads it');
+    assert.equal((await ask('PUT', { ...off, enable_cors: true })).status, 400);
+    assert.deepEqual((await ask('GET')).body, off);
+  });
+
   const refused: readonly [body: unknown, reason: RegExp][] = [
     [{ origins: ['*'], allow_credentials: true }, /must not contain "\*" while allow_credentials/],
     [{ origins: ['https://x.example/'] }, /is not an origin/],

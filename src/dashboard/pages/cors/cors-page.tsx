@@ -78,7 +78,10 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
         <Button
           variant={isOn ? 'default' : 'filled'}
           loading={saving.isPending}
-          onClick={() => set({ enable_cors: !isOn })}
+          // Credentials for every origin can be stored while CORS is off, but not be in force.
+          onClick={() =>
+            set({ enable_cors: !isOn, allow_credentials: hasCredentials && (isOn || !isForAll) })
+          }
         >
           Turn CORS {isOn ? 'off' : 'on'}
         </Button>
