@@ -69,7 +69,7 @@ const SYSTEM = [
   ['replicator-other', '*', '/_replicator/{rest*}', 'server_admin', 'server_admin', 'couchdb', 'single-use', 'replicate', 'replication/replicator.html'],
   ['global-changes-create-delete', 'PUT DELETE', '/_global_changes', 'server_admin', 'server_admin', 'couchgate', 'pooled', 'administer', 'cluster/databases.html'],
   ['global-changes', '*', '/_global_changes[/{rest*}]', 'server_admin', 'server_admin', 'couchdb', 'single-use', 'administer', 'cluster/databases.html'],
-  ['system-security-put', 'PUT', '/(_users|{prefix}%2F(_replicator|_users))/_security', 'blocked grants', 'server_admin', 'couchgate', 'pooled', 'permissions', 'intro/security.html'],
+  ['system-security-put', 'PUT', '[/_api/v2/db]/(_users|{prefix}%2F(_replicator|_users))/_security', 'blocked grants', 'server_admin', 'couchgate', 'pooled', 'permissions', 'intro/security.html'],
   ['prefixed-system-db', '*', '/{prefix}%2F(_replicator|_users)[/{rest*}]', 'server_admin', 'server_admin', 'couchdb', 'single-use', 'administer', 'replication/replicator.html'],
   ['store-database', '*', '/{store_database}[/{rest*}]', 'blocked', 'server_admin', 'couchgate', 'pooled', 'administer', 'api/database/common.html'],
   ['db-illegal-create', 'PUT', '/{illegal_name}', 'blocked name', 'none', 'couchgate', 'pooled', 'administer', 'api/database/common.html'],

@@ -31,6 +31,7 @@ const ILLEGAL_NAME = endpoint('db-illegal-name');
 const UNKNOWN_IN_DATABASE = endpoint('db-unknown-underscore');
 const LOCAL_INTERNAL = endpoint('local-internal');
 const API_OTHER = endpoint('api-other');
+const SYSTEM_SECURITY_PUT = endpoint('system-security-put');
 const EXPORT = endpoint('db-export');
 const GENERATE_API_KEY = endpoint('legacy-generate-api-key');
 
@@ -126,7 +127,9 @@ function inApi(method: string, segments: readonly string[], reserved: ReadonlySe
   const database = segments.slice(3, at).join('/');
   if (reserved.has(database)) return operation(STORE, database, undefined);
   if (!isOpenToGrants(database)) {
-    return operation(API_OTHER, database, undefined);
+    const isSystem = database === '_users' || kindOfName(database) === 'system';
+    const isPut = method === 'PUT' && at === segments.length - 1;
+    return operation(isSystem && isPut ? SYSTEM_SECURITY_PUT : API_OTHER, database, undefined);
   }
   if (at < segments.length - 1) {
     const below = BELOW_SECURITY.get(segments[at + 1] ?? '')?.[segments.length - at - 2];
