@@ -214,6 +214,22 @@ describe('H28: an attacker of the dashboard', { skip: NO_BROWSER }, () => {
     site.close();
   });
 
+  it('gets no permission changed by a link that names them as a document', async () => {
+    await suite.gate.database('linked', { ann: ['_reader'] });
+    const { page, go } = await open();
+    await go('/databases/linked/documents/?id=_security');
+    await page.getByText('No document can have this id').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Create document' }).isDisabled(), true);
+    await go('/databases/linked/documents/_security');
+    await page.getByRole('alert').getByText('No document can have this id').waitFor();
+    // A browser would send it to the server itself.
+    await go('/databases/./documents/?id=dotted');
+    await page.getByRole('button', { name: 'Create document' }).click();
+    await page.getByText('No path can have the part').waitFor();
+    const { body } = await suite.gate.ask('GET', '/linked/_security', { as: suite.gate.owner });
+    assert.deepEqual((body as { cloudant?: unknown }).cloudant, { ann: ['_reader'] });
+  });
+
   it('gets nothing by an address that the person opens: documents, keys, databases', async () => {
     await suite.gate.database('private', {});
     await suite.gate.ask('PUT', '/private/doc', { as: suite.gate.owner, body: { secret: true } });

@@ -1,6 +1,7 @@
 // Requests about documents. Their content is kept as text, so that no number changes its value.
 import { type Member, membersOf, objectOf } from '../json-text.ts';
-import { call, callBlob, callText, pathOf } from './http.ts';
+import { call, callBlob, callText } from './http.ts';
+import { documentPath, isUnsendable, pathOf } from './paths.ts';
 
 /** Rows of a page of the list. */
 export const LIST_SIZE = 50;
@@ -39,22 +40,6 @@ export async function listDocuments(
     documents: rows.slice(0, LIST_SIZE).map(({ id, value }) => ({ id, rev: value.rev })),
     next: rows[LIST_SIZE]?.id,
   };
-}
-
-/**
- * True for an id, or a segment of a path, that browsers take as a step, in every spelling (WHATWG URL,
- * "single-dot"). `_design/..` would reach the database itself.
- */
-export function isUnsendable(id: string): boolean {
-  return /^(?:(?:_design|_local)\/)?\.\.?$/.test(id);
-}
-
-/** Path of a document. The slash of `_design/` and `_local/` is a part of the path. */
-export function documentPath(database: string, id: string): string {
-  const match = /^(_design|_local)\/(.*)$/s.exec(id);
-  return match === null
-    ? pathOf(database, id)
-    : `${pathOf(database)}/${match[1] ?? ''}/${encodeURIComponent(match[2] ?? '')}`;
 }
 
 export interface Attachment {

@@ -1,30 +1,11 @@
 // Sends requests to Couchgate's HTTP API, from the origin and path that served the dashboard.
+import { ApiError } from './api-error.ts';
+
+export { ApiError } from './api-error.ts';
+export { pathOf } from './paths.ts';
 
 /** While Couchgate or CouchDB is away, a page asks again in this interval, in milliseconds. */
 export const RETRY_MS = 3000;
-
-/** A refusal or failure, with what a person needs to find it in the access log. */
-export class ApiError extends Error {
-  /** HTTP status; 0 = no answer arrived. */
-  readonly status: number;
-  /** CouchDB's name of the error. */
-  readonly error: string;
-  readonly reason: string;
-  readonly requestId: string | undefined;
-
-  constructor(status: number, error: string, reason: string, requestId: string | undefined) {
-    super(reason);
-    this.status = status;
-    this.error = error;
-    this.reason = reason;
-    this.requestId = requestId;
-  }
-
-  /** True if the same request may succeed later: Couchgate or CouchDB is away or busy. */
-  get isTemporary(): boolean {
-    return this.status === 0 || this.status === 429 || this.status === 502 || this.status === 503;
-  }
-}
 
 export interface ApiRequest {
   readonly method?: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -45,11 +26,6 @@ export interface ApiAnswer<Body> {
 
 /** Root of the API: the parent of `/_dashboard/`, so that a proxy may serve both under another path. */
 export const API_ROOT = new URL('../', document.baseURI.split('#', 1)[0]).href;
-
-/** Joins segments to a path. A slash in a name is encoded. */
-export function pathOf(...segments: readonly string[]): string {
-  return segments.map(encodeURIComponent).join('/');
-}
 
 /** Resolves when somebody has signed in again; rejects if they give up. Set by the session. */
 let signInAgain: () => Promise<void> = () => Promise.reject(new Error('no session'));

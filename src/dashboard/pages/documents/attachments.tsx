@@ -2,13 +2,8 @@
 import { Button } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { API_ROOT } from '../../api/http.ts';
-import {
-  type Attachment,
-  documentPath,
-  downloadAttachment,
-  isUnsendable,
-  type DocumentText,
-} from '../../api/documents.ts';
+import { type Attachment, downloadAttachment, type DocumentText } from '../../api/documents.ts';
+import { documentPath, isUnsendable } from '../../api/paths.ts';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Foreign, Name, visible } from '../../parts/name.tsx';
 import { sizeInWords } from '../../parts/size.ts';

@@ -1,13 +1,8 @@
 // The page of one document: its content, its revisions and its attachments.
 import { useQuery } from '@tanstack/react-query';
 import { ApiError } from '../../api/http.ts';
-import {
-  documentKey,
-  type DocumentText,
-  isUnsendable,
-  readDocument,
-  readRevisions,
-} from '../../api/documents.ts';
+import { documentKey, type DocumentText, readDocument, readRevisions } from '../../api/documents.ts';
+import { isReserved, isUnsendable, RESERVED } from '../../api/paths.ts';
 import { Tab } from '../../parts/database-head.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name, visible } from '../../parts/name.tsx';
@@ -46,6 +41,11 @@ export function DocumentPage({ database, id }: Props) {
         </>
       ) : id === '' ? (
         <NewDocument database={database} />
+      ) : isReserved(id) ? (
+        <>
+          <h1>{visible(id)}</h1>
+          <p role="alert">{RESERVED}</p>
+        </>
       ) : (
         <Existing database={database} id={id} />
       )}
@@ -124,8 +124,10 @@ function Existing({ database, id }: Props) {
           <div hidden={show !== undefined && isKnown}>
             <DocumentEditor database={database} id={id} read={document} isReadOnly={isReadOnly} />
           </div>
-          {show === 'revisions' && <RevisionsView database={database} id={id} />}
-          {show === 'attachments' && <Attachments database={database} id={id} document={document} />}
+          {isKnown && show === 'revisions' && <RevisionsView database={database} id={id} />}
+          {isKnown && show === 'attachments' && (
+            <Attachments database={database} id={id} document={document} />
+          )}
         </>
       )}
     </>

@@ -2,7 +2,8 @@
 import { Button, TextInput } from '@mantine/core';
 import { type SyntheticEvent, useEffect, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
-import { isUnsendable, newId, saveDocument } from '../../api/documents.ts';
+import { newId, saveDocument } from '../../api/documents.ts';
+import { isReserved, isUnsendable, RESERVED } from '../../api/paths.ts';
 import { ErrorNotice, RequestId } from '../../parts/error-notice.tsx';
 import { JsonEditor } from '../../parts/json-editor.tsx';
 import { goTo, guardLeaving, linkTo, useRoute } from '../../router.ts';
@@ -18,6 +19,7 @@ export function NewDocument({ database }: { readonly database: string }) {
   const [saved, setSaved] = useState<string>();
   const [isSaving, setSaving] = useState(false);
   const problem = contentProblem(text);
+  const noId = isReserved(id) ? RESERVED : isUnsendable(id) ? 'Browsers cannot send this id.' : undefined;
   const isTaken = error instanceof ApiError && error.status === 409;
   const isEdited = text !== START && saved === undefined;
   useEffect(
@@ -52,13 +54,7 @@ export function NewDocument({ database }: { readonly database: string }) {
           autoComplete="off"
           spellCheck={false}
           value={id}
-          error={
-            isUnsendable(id)
-              ? 'Browsers cannot send this id.'
-              : isTaken
-                ? 'A document with this id exists.'
-                : undefined
-          }
+          error={noId ?? (isTaken ? 'A document with this id exists.' : undefined)}
           onChange={(event) => {
             setId(event.currentTarget.value);
             setError(undefined);
@@ -75,7 +71,7 @@ export function NewDocument({ database }: { readonly database: string }) {
           <ErrorNotice error={error} title="The document was not created" />
         )}
         <div className="actions">
-          <Button type="submit" loading={isSaving} disabled={problem !== undefined || isUnsendable(id)}>
+          <Button type="submit" loading={isSaving} disabled={problem !== undefined || noId !== undefined}>
             Create document
           </Button>
           <a href={linkTo(['databases', database, 'documents'])}>Cancel</a>
