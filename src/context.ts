@@ -212,6 +212,8 @@ export class Context {
   destination: Destination | undefined = undefined;
   operation: Operation | undefined = undefined;
   identified: Identified | undefined = undefined;
+  /** Number of changes of users before its credential was checked (authenticate/index). */
+  userChanges = 0;
   decision: Decision | undefined = undefined;
   /** True if the credential or the permission has ended since the decision (revocation/after-wait). */
   hasEnded = false;

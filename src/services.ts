@@ -27,6 +27,7 @@ import { type Nodes } from './forward/nodes.ts';
 import { createKeyStore, type RunningKeyStore } from './identity/key-store.ts';
 import { type BusMessage } from './invalidation/bus.ts';
 import { createInvalidationBus, type RunningInvalidationBus } from './invalidation/store-bus.ts';
+import { UserChanges } from './invalidation/user-changes.ts';
 import { type IsStillAuthenticated } from './revocation/after-wait.ts';
 import {
   createRevocationWatch,
@@ -74,6 +75,7 @@ export interface Services extends ServiceInputs, PermissionParts {
   /** Tried in this order. */
   readonly authenticators: readonly Authenticator[];
   readonly credentials: CredentialCheck;
+  readonly userChanges: UserChanges;
   readonly sessionParts: SessionParts;
   readonly revocationWatch: RevocationWatch;
   readonly bodies: BodyReader;
@@ -151,9 +153,11 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     createBasicAuthenticator(credentials),
     createCookieAuthenticator({ ...sessionParts, keys }),
   ];
+  const userChanges = new UserChanges(bus);
   const decidedAgainBy = {
     keys,
     sessions: sessionParts.sessions,
+    userChanges,
     permissions: permissionReader,
     grants: permissionParts,
   };
@@ -174,7 +178,14 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const signUpLimit = openSignUpLimit(settings, bus);
   const backups = openBackups({ ...inputs, store, ca, ...(timing === undefined ? {} : { timing }) });
   const checks = { isStillAuthenticated, isStillPermitted };
-  const access = { permissionReader, authenticators, credentials, sessionParts, revocationWatch };
+  const access = {
+    permissionReader,
+    authenticators,
+    credentials,
+    userChanges,
+    sessionParts,
+    revocationWatch,
+  };
   const base = { tokens, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
   const users = { signUpLimit, signUpTiming, passwordHashes };
   const parts = { ...users, ...base, ...permissionParts, ...access, ...checks };

@@ -110,7 +110,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     refuseAmbiguousFraming: refuseAmbiguousFraming(settings),
     readTarget: readTarget(settings),
     classifyRequest: classifyRequest(settings),
-    identifyPrincipal: identifyPrincipal(services.authenticators),
+    identifyPrincipal: identifyPrincipal(services.authenticators, services.userChanges),
     authorizeOperation: authorizeOperation({
       permissions: services.permissionReader,
       grants: services,

@@ -4,13 +4,14 @@
 import { endpoint } from '../catalogue/catalogue.ts';
 import { mayHaveGrants } from '../catalogue/database-name.ts';
 import { isPermitted } from '../catalogue/is-permitted.ts';
-import { type Context, known } from '../context.ts';
+import { type Context } from '../context.ts';
 import { Forbidden, Unavailable } from '../http-errors.ts';
 import { type PermissionIndex } from '../permissions/permission-index.ts';
 import { type PrefixReader } from '../permissions/prefix-grants.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { ownName, type Principal } from '../principal/principal.ts';
 import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
+import { credentialOf } from '../revocation/watched-exchange.ts';
 
 export interface AskedDatabaseDeps {
   readonly index: Pick<PermissionIndex, 'isLoaded' | 'rolesOn'>;
@@ -33,7 +34,8 @@ export async function requireMayAsk(
   context: Context,
   database: string | undefined,
 ): Promise<void> {
-  const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
+  const credential = credentialOf(context);
+  const { principal } = credential;
   if (principal.kind === 'owner') return;
   const { index, prefixGrants, reservedDatabases, isStillPermitted } = deps;
   const prefix = prefixGrants.accessOf(principal, database);
@@ -49,10 +51,8 @@ export async function requireMayAsk(
   const isOwn = database !== undefined && mayHaveGrants(database, reservedDatabases);
   if (!isOwn || !isPermitted(READS_SECURITY, roles)) throw notYours();
   const isPermittedNow = await isStillPermitted({
-    principal,
+    ...credential,
     database,
-    sessionId,
-    keyVersion,
     endpoint: READS_SECURITY,
     identity: 'marker',
   });

@@ -1,8 +1,10 @@
 // The authenticate step: finds the principal of a request by trying each method in order.
 import { type NextFunction, type RequestHandler } from 'express';
 import { type Context, contextOf, type Identified } from '../context.ts';
+import { Unavailable } from '../http-errors.ts';
+import { type UserChanges } from '../invalidation/user-changes.ts';
 import { NOBODY } from '../principal/principal.ts';
-import { type Authenticator, type Authentication } from './authenticator.ts';
+import { type Authenticator, type Authentication, NOT_APPLICABLE } from './authenticator.ts';
 
 export { type Authenticator } from './authenticator.ts';
 export { createBasicAuthenticator } from './basic.ts';
@@ -16,61 +18,82 @@ const UNAUTHENTICATED: Identified = Object.freeze({ principal: NOBODY, method: '
  * principal is `nobody`. Wrong credentials are refused and never fall back to `nobody` (H12). A renewed
  * cookie is added to the response here.
  */
-export function identifyPrincipal(authenticators: readonly Authenticator[]): RequestHandler {
+export function identifyPrincipal(
+  authenticators: readonly Authenticator[],
+  users: Pick<UserChanges, 'count' | 'hasChanged'>,
+): RequestHandler {
   return function identifyPrincipalStep(req, _res, next) {
     const context = contextOf(req);
+    context.userChanges = users.count;
     for (let index = 0; index < authenticators.length; index += 1) {
       const result = authenticators[index]?.(req, context);
       if (result instanceof Promise) {
-        void finishLater(authenticators.slice(index + 1), result, { req, context, next });
+        const exchange = { req, context };
+        identifyLater(authenticators.slice(index), result, users, exchange).then(
+          (identified) => settle(identified, context, next),
+          next,
+        );
         return;
       }
-      if (result !== undefined && settle(result, context, next)) return;
+      if (result !== undefined && result.outcome !== 'notApplicable') {
+        settle(result, context, next);
+        return;
+      }
     }
-    context.identified = UNAUTHENTICATED;
-    next();
+    settle(NOT_APPLICABLE, context, next);
   };
 }
 
 interface Exchange {
   readonly req: Parameters<Authenticator>[0];
   readonly context: Context;
-  readonly next: NextFunction;
 }
 
-/** Continues asynchronously from the first method that returned a promise. */
-async function finishLater(
-  rest: readonly Authenticator[],
+/**
+ * Continues asynchronously with the promise of the first method. If the user changed meanwhile, perhaps its
+ * password, the result is void and the methods run again.
+ */
+async function identifyLater(
+  methods: readonly Authenticator[],
   first: Promise<Authentication>,
-  { req, context, next }: Exchange,
-): Promise<void> {
-  let result: Authentication;
-  try {
-    result = await first;
-    for (const authenticate of rest) {
-      if (result.outcome !== 'notApplicable') break;
-      result = await authenticate(req, context);
-    }
-  } catch (error) {
-    next(error);
-    return;
-  }
-  if (settle(result, context, next)) return;
-  context.identified = UNAUTHENTICATED;
-  next();
+  users: Pick<UserChanges, 'count' | 'hasChanged'>,
+  exchange: Exchange,
+): Promise<Authentication> {
+  const { context } = exchange;
+  const isVoid = (result: Authentication): boolean =>
+    result.outcome === 'accepted' &&
+    result.identified.principal.kind === 'user' &&
+    users.hasChanged(result.identified.principal.name, context.userChanges);
+  const result = await firstOf(methods.slice(1), await first, exchange);
+  if (!isVoid(result)) return result;
+  context.userChanges = users.count;
+  const again = await firstOf(methods, NOT_APPLICABLE, exchange);
+  if (isVoid(again)) throw new Unavailable('The user changes at present; try again.');
+  return again;
 }
 
-/** Applies a result; false for `notApplicable`. */
-function settle(result: Authentication, context: Context, next: NextFunction): boolean {
-  if (result.outcome === 'notApplicable') return false;
+/** The first result that is final: `result`, or one of the methods. */
+async function firstOf(
+  methods: readonly Authenticator[],
+  result: Authentication,
+  { req, context }: Exchange,
+): Promise<Authentication> {
+  for (const authenticate of methods) {
+    if (result.outcome !== 'notApplicable') break;
+    result = await authenticate(req, context);
+  }
+  return result;
+}
+
+/** Applies the final result. */
+function settle(result: Authentication, context: Context, next: NextFunction): void {
   if (result.outcome === 'refused') {
     if (result.login !== undefined) context.outcome.refuseLogin(result.login);
     next(result.error);
-    return true;
+    return;
   }
-  const { identified } = result;
+  const identified = result.outcome === 'accepted' ? result.identified : UNAUTHENTICATED;
   context.identified = identified;
   if (identified.renewedCookie !== undefined) context.setAnswerHeader('Set-Cookie', identified.renewedCookie);
   next();
-  return true;
 }

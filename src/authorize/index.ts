@@ -21,7 +21,7 @@ import { type Principal } from '../principal/principal.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
 import { type RevocationWatch } from '../revocation/revocation-watch.ts';
 import { watchUpload } from '../revocation/watch-upload.ts';
-import { withoutToken } from '../revocation/watched-exchange.ts';
+import { credentialOf, withoutToken } from '../revocation/watched-exchange.ts';
 import { isTooLong, mustRead, refuseByHead, refuseReadStructure } from './body-checks.ts';
 import { readDatabaseFromForm } from './database-from-form.ts';
 import { mustInspect } from './decide.ts';
@@ -269,7 +269,7 @@ async function decideByIds(
 
 /** Throws 401, or rejects with it, when the credential became invalid during a wait (H19). */
 function stillAuthenticated(deps: Deps, context: Context): undefined | Promise<void> {
-  const valid = deps.isStillAuthenticated(known(context.identified, 'identified'));
+  const valid = deps.isStillAuthenticated(credentialOf(context));
   if (valid instanceof Promise) return valid.then((isValid) => requireValid(isValid, context));
   requireValid(valid, context);
   return undefined;

@@ -5,6 +5,7 @@ import { type Allowed } from '../context.ts';
 import { RightsReduced } from '../http-errors.ts';
 import { type KeyStore } from '../identity/api-key.ts';
 import { type SessionStore } from '../identity/session-store.ts';
+import { type UserChanges } from '../invalidation/user-changes.ts';
 import { NO_ROLES } from '../permissions/role.ts';
 import { type PermissionReader } from '../permissions/permission-store.ts';
 import { type IsStillAuthenticated } from '../revocation/after-wait.ts';
@@ -23,16 +24,22 @@ const RANK: Readonly<Record<Privilege, number>> = {
 export interface StillPermittedDeps {
   readonly keys: Pick<KeyStore, 'holds'>;
   readonly sessions: Pick<SessionStore, 'isEnded'>;
+  readonly userChanges: Pick<UserChanges, 'hasChanged'>;
   readonly permissions: Pick<PermissionReader, 'permissionsOf'>;
   readonly grants: OtherGrants;
 }
 
-/** Decides whether a credential is still valid: its session has not ended, and its key has that password. */
+/**
+ * Decides whether a credential is still valid: its session has not ended, its key has that password, and its
+ * user has not changed since the password was checked.
+ */
 export function createStillAuthenticated({
   keys,
   sessions,
-}: Pick<StillPermittedDeps, 'keys' | 'sessions'>): IsStillAuthenticated {
-  return function isStillAuthenticated({ principal, sessionId, keyVersion }) {
+  userChanges: users,
+}: Pick<StillPermittedDeps, 'keys' | 'sessions' | 'userChanges'>): IsStillAuthenticated {
+  return function isStillAuthenticated({ principal, sessionId, keyVersion, userChanges }) {
+    if (userChanges !== undefined && users.hasChanged(principal.name, userChanges)) return false;
     const isEnded = sessionId === undefined ? false : sessions.isEnded(sessionId);
     const holds = keyVersion === undefined ? true : keys.holds(principal.name, keyVersion);
     if (!(isEnded instanceof Promise) && !(holds instanceof Promise)) return !isEnded && holds;

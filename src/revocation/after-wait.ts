@@ -2,16 +2,8 @@
 import { type Context, known, permitted } from '../context.ts';
 import { Forbidden, type HttpError, Unauthorized } from '../http-errors.ts';
 import { type Standing } from '../permissions/change.ts';
-import { type Principal } from '../principal/principal.ts';
-import { type IsStillPermitted, type RevocationWatch } from './revocation-watch.ts';
-import { watchedBy } from './watched-exchange.ts';
-
-/** What the validity of a credential depends on; `Identified` of the context has this shape. */
-export interface Credential {
-  readonly principal: Principal;
-  readonly sessionId?: string | undefined;
-  readonly keyVersion?: string | undefined;
-}
+import { type Credential, type IsStillPermitted, type RevocationWatch } from './revocation-watch.ts';
+import { credentialOf, watchedBy } from './watched-exchange.ts';
 
 /** Decides whether a credential is still valid. Rejects when that cannot be read. */
 export type IsStillAuthenticated = (credential: Credential) => boolean | Promise<boolean>;
@@ -20,8 +12,7 @@ const REASON = 'The permission for this request was revoked.';
 
 /**
  * Runs `work` of a request while the watch looks at it. What ends the request meanwhile is a mark in the
- * context: a password of a user that has changed leaves no other trace. `work` refuses by
- * `requireStillPermitted` or by `standingOf`.
+ * context, which needs no further wait. `work` refuses by `requireStillPermitted` or by `standingOf`.
  */
 export async function whileWatched<T>(
   watch: Pick<RevocationWatch, 'register'>,
@@ -63,7 +54,7 @@ export function standingOf(isStillAuthenticated: IsStillAuthenticated, context: 
   return {
     refuseEnded: () => refuseEnded(context),
     async requireStillAuthenticated() {
-      if (!(await isStillAuthenticated(known(context.identified, 'identified')))) throw revoked(context);
+      if (!(await isStillAuthenticated(credentialOf(context)))) throw revoked(context);
       refuseEnded(context);
     },
   };

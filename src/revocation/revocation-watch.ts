@@ -7,14 +7,20 @@ import { LinkedList } from '../limits/linked-list.ts';
 import { type RoleSet } from '../permissions/role.ts';
 import { type Principal } from '../principal/principal.ts';
 
-/** An exchange whose answer or request body is not complete, and what its permission depends on. */
-export interface WatchedExchange {
+/** What the validity of a credential depends on. */
+export interface Credential {
   readonly principal: Principal;
-  readonly database: string | undefined;
   /** The session that authenticated it; undefined for Basic and for nobody. */
   readonly sessionId: string | undefined;
   /** Identifies the password of the API key that authenticated it; undefined for other principals. */
   readonly keyVersion: string | undefined;
+  /** Number of changes of users before the check of a user's credential; undefined for other principals. */
+  readonly userChanges: number | undefined;
+}
+
+/** An exchange whose answer or request body is not complete, and what its permission depends on. */
+export interface WatchedExchange extends Credential {
+  readonly database: string | undefined;
   /** The endpoint that it was authorized for. */
   readonly endpoint: Endpoint;
   /** `own` = CouchDB decided, by its own members and admins (`couchdb_auth_only`). */
@@ -105,8 +111,11 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
 function memoize(isStillPermitted: IsStillPermitted): IsStillPermitted {
   const decided = new Map<string, boolean | Promise<boolean>>();
   return (exchange) => {
-    const { principal, database, sessionId, keyVersion, endpoint, identity, privilege, roles } = exchange;
-    const caller = [principal.kind, principal.name, sessionId, keyVersion];
+    const { principal, database, endpoint, identity, privilege, roles } = exchange;
+    const caller = [
+      ...[principal.kind, principal.name],
+      ...[exchange.sessionId, exchange.keyVersion, exchange.userChanges],
+    ];
     const key = JSON.stringify([...caller, database, endpoint.id, identity, privilege, roles]);
     const known = decided.get(key);
     if (known !== undefined) return known;

@@ -1,6 +1,6 @@
 // Describes a request for the revocation watch.
 import { type Context, type CutReason, known } from '../context.ts';
-import { type WatchedExchange } from './revocation-watch.ts';
+import { type Credential, type WatchedExchange } from './revocation-watch.ts';
 
 /** What was applied. A decision that becomes a token for CouchDB is passed as a whole. */
 export type Applied = Pick<WatchedExchange, 'endpoint' | 'identity' | 'privilege' | 'roles'>;
@@ -8,6 +8,17 @@ export type Applied = Pick<WatchedExchange, 'endpoint' | 'identity' | 'privilege
 /** Of a decision that is made again before it is applied, only the permission counts: it becomes no token. */
 export function withoutToken({ endpoint, identity }: Applied): Applied {
   return { endpoint, identity };
+}
+
+/** The credential of a request. */
+export function credentialOf({ identified, userChanges }: Context): Credential {
+  const { principal, sessionId, keyVersion } = known(identified, 'identified');
+  return {
+    principal,
+    sessionId,
+    keyVersion,
+    userChanges: principal.kind === 'user' ? userChanges : undefined,
+  };
 }
 
 /**
@@ -19,7 +30,6 @@ export function watchedBy(
   { endpoint, identity, privilege, roles }: Applied,
   cut: (reason: CutReason) => void,
 ): WatchedExchange {
-  const { principal, sessionId, keyVersion } = known(context.identified, 'identified');
   const { database } = known(context.operation, 'operation');
-  return { principal, database, sessionId, keyVersion, endpoint, identity, privilege, roles, cut };
+  return { ...credentialOf(context), database, endpoint, identity, privilege, roles, cut };
 }

@@ -134,6 +134,7 @@ describe('the decision about a request that runs', () => {
     const isStillPermitted = createStillPermitted({
       keys: { holds: () => true },
       sessions: { isEnded: () => false },
+      userChanges: { hasChanged: () => false },
       permissions: {
         permissionsOf: (database) => ({ database, grants, couchdbAuthOnly: false, marked: true }),
       },
@@ -147,6 +148,7 @@ describe('the decision about a request that runs', () => {
       database: 'db',
       sessionId: undefined,
       keyVersion: undefined,
+      userChanges: undefined,
       endpoint: endpoint(id),
       identity: 'marker',
       privilege,

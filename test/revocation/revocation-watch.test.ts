@@ -42,6 +42,7 @@ function watch(over: Partial<RevocationWatchOptions> = {}) {
       database: 'db',
       sessionId: undefined,
       keyVersion: undefined,
+      userChanges: undefined,
       endpoint,
       identity: 'marker',
       cut: (reason) => cuts.push(`${name}: ${reason}`),
