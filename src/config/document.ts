@@ -19,10 +19,10 @@ the files. An empty variable counts as not set. Lists in variables are comma-sep
   effective settings with the source of each; secrets are masked.
 - **Reload.** A setting marked *reload* takes effect without a restart, within a second after its file changes, or
   at once on SIGHUP. A swapped symbolic link, as in Kubernetes, counts as a change. Couchgate reads all files
-  together and applies all of them or none. If a file is invalid or was removed, the previous configuration stays in
-  effect; Couchgate logs this and counts it in \`couchgate_reload_failures_total\`. Running requests continue.
+  together and applies all of them or none. If a file is invalid, empty or was removed, the previous configuration stays
+  in effect; Couchgate logs this and counts it in \`couchgate_reload_failures_total\`. Running requests continue.
   Certificate files are checked for changes too. A new file with an unknown name also counts as an
-  error.
+  error. Replace a file by a rename (\`mv\`): what is copied over it on a full disk is cut.
 - **Commands.** \`COUCHGATE_URL\`, \`COUCHGATE_ADMIN_USER\` and \`COUCHGATE_ADMIN_PASSWORD\` are for the commands that
   call a running Couchgate or CouchDB; the server ignores them.
 - **Relative paths** are relative to the working directory of Couchgate.

@@ -28,6 +28,8 @@ export interface YamlFile {
 /** Maximum file size; enough for a whitelist of 20,000 ranges. */
 const MAX_BYTES = 1_048_576;
 
+const EMPTY = 'is empty. Write a setting or a comment into it, or remove it before the start';
+
 /**
  * Reads a file; a missing file has no entries. Problems report the file as `name` and never quote its text.
  */
@@ -41,6 +43,8 @@ export function readYamlFile(path: string, name: string): YamlFile {
   }
   if (text.length > MAX_BYTES)
     return { entries: [], problems: [{ file: name, path: '', reason: 'is larger than 1 MiB' }] };
+  // A full disk empties a file. Without its rules, every address could connect (H40).
+  if (text.trim() === '') return { entries: [], problems: [{ file: name, path: '', reason: EMPTY }] };
   return parseYaml(text, name);
 }
 

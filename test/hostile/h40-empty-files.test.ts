@@ -1,13 +1,24 @@
 // H40: a full disk or a power cut leaves a file without its content, or with a part of it.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { loadSettings } from '../../src/config/load.ts';
+import { watchSettings } from '../../src/config/reload.ts';
 import { readPassword, UsageError } from '../../src/setup/arguments.ts';
 import { keyInUse, newKey } from '../../src/setup/keys.ts';
 import { makeSecrets } from '../../src/setup/secrets.ts';
+import { rememberingLog } from '../support/log.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -102,5 +113,20 @@ describe('H40: secrets', () => {
     });
     assert.deepEqual(readdirSync(settings).sort(), ['10.ini', 'secrets.ini']);
     assert.equal(readFileSync(join(settings, 'secrets.ini'), 'utf8'), '[admins]\n');
+  });
+});
+
+describe('H40: settings', () => {
+  it('opens no door when the whitelist becomes empty', () => {
+    const path = write('ip-whitelist.yaml', 'allow: [10.0.0.0/8]\n');
+    const initial = loadSettings({ env: {}, folder });
+    const log = rememberingLog();
+    const live = watchSettings({ env: {}, folder, initial, log, acceptCertificates: () => undefined });
+    truncateSync(path);
+    const { outcome } = live.reload();
+    live.close();
+    assert.equal(outcome, 'refused');
+    assert.deepEqual(live.current.allow, ['10.0.0.0/8']);
+    assert.throws(() => loadSettings({ env: {}, folder }), /ip-whitelist\.yaml: is empty/);
   });
 });
