@@ -13,6 +13,12 @@ const CLOSE_OF_RESPONSE = {
     "CallExpression[callee.property.name=/^(on|once)$/][callee.object.name='res'][arguments.0.value='close']",
   message: 'Use onClosed of closed-response.ts: the response may be closed already.',
 };
+/** Once made for each request, it keeps the whole request until the next full garbage collection. */
+const FUNCTION_IN_OLD_SPACE = {
+  selector: ":function AssignmentExpression[left.type='MemberExpression'] > :function.right",
+  message:
+    'Assign a const, or write a method: V8 makes this function in the old generation (young-objects.ts).',
+};
 /**
  * When it fails, node reads the source to build a message, and cannot find the place in code that tsx has
  * put on one line: it parses for minutes.
@@ -68,11 +74,14 @@ export default tseslint.config(
     },
   },
   // A later block replaces the list of an earlier one for the files of both.
-  { files: ['src/**'], rules: { 'no-restricted-syntax': ['error', SPREAD_OF_LITERAL] } },
+  {
+    files: ['src/**'],
+    rules: { 'no-restricted-syntax': ['error', SPREAD_OF_LITERAL, FUNCTION_IN_OLD_SPACE] },
+  },
   {
     files: ['src/**/*.ts'],
     ignores: ['src/closed-response.ts', 'src/embedded/**'],
-    rules: { 'no-restricted-syntax': ['error', SPREAD_OF_LITERAL, CLOSE_OF_RESPONSE] },
+    rules: { 'no-restricted-syntax': ['error', SPREAD_OF_LITERAL, FUNCTION_IN_OLD_SPACE, CLOSE_OF_RESPONSE] },
   },
   {
     // A text of a client must not make an expression read it again and again (H20.8).

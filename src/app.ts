@@ -86,6 +86,7 @@ interface Handling {
 function handleUnparsed(app: Express, handler: (req: Request, res: Response) => void): void {
   const handling = app as unknown as Handling;
   const handle = handling.handle.bind(app);
+  // eslint-disable-next-line no-restricted-syntax -- made once, at the start
   handling.handle = (req, res, done) => {
     if (req.url.startsWith('/')) handle(req, res, done);
     else handle(req, res, (error) => (error === undefined ? handler(req, res) : res.destroy()));

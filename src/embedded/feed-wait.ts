@@ -35,10 +35,11 @@ export class ChangeWaiter {
     if (!this.#changed && !this.isOver) {
       await new Promise<void>((resolve) => {
         const timer = ms === Infinity ? undefined : setTimeout(resolve, ms);
-        this.#wake = () => {
+        const wake = (): void => {
           clearTimeout(timer);
           resolve();
         };
+        this.#wake = wake;
       });
       this.#wake = undefined;
     }

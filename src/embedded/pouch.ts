@@ -120,6 +120,7 @@ function withUpperBound(options: Json): Json {
 export function openStorage(path: string, adapter: 'leveldb' | 'memory'): Storage {
   const storage = new PouchDB(path, { adapter }) as Storage;
   const list = storage.allDocs.bind(storage);
+  // eslint-disable-next-line no-restricted-syntax -- made once for each database
   storage.allDocs = (options = {}) => list(withUpperBound(options));
   storage.setMaxListeners(0);
   return storage;

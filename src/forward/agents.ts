@@ -66,6 +66,7 @@ export function createAgent(
   const agent = protocol === 'https:' ? new https.Agent(options) : new http.Agent(options);
   const connect = agent.createConnection.bind(agent);
   const reuse = agent.reuseSocket.bind(agent);
+  /* eslint-disable no-restricted-syntax -- made once for each agent */
   agent.createConnection = (connection, callback) => {
     const socket = connect(connection, callback);
     if (socket instanceof Socket) applyTimeouts(socket, CONNECT_EVENTS[protocol], limits);
@@ -83,6 +84,7 @@ export function createAgent(
     if (socket instanceof Socket) socket.setTimeout(limits.idleTimeoutMs);
     reuse(socket, request);
   };
+  /* eslint-enable no-restricted-syntax */
   return agent;
 }
 

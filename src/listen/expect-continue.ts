@@ -10,9 +10,10 @@ import { contextOf } from '../context.ts';
  */
 export function deferContinue(server: Server): void {
   server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-    contextOf(req).sendContinue = () => {
+    const sendContinue = (): void => {
       if (!res.headersSent) res.writeContinue();
     };
+    contextOf(req).sendContinue = sendContinue;
     server.emit('request', req, res);
   });
 }

@@ -96,7 +96,7 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
       const watch: Watch = new Watch(exchange, () => open.remove(entry));
       const entry = open.add(watch);
       if (checkNow) watch.check(options.isStillPermitted, now, outageMs);
-      return watch.remove;
+      return () => watch.end();
     },
     get count() {
       return open.size;
@@ -150,8 +150,7 @@ function isAffectedBy(invalidation: BusMessage, { database, principal }: Watched
 
 class Watch {
   readonly exchange: WatchedExchange;
-  /** Ends the watch. */
-  readonly remove: () => void;
+  readonly #remove: () => void;
   #isOver = false;
   #isDeciding = false;
   #next: IsStillPermitted | undefined = undefined;
@@ -159,15 +158,17 @@ class Watch {
 
   constructor(exchange: WatchedExchange, remove: () => void) {
     this.exchange = exchange;
-    this.remove = () => {
-      this.#isOver = true;
-      remove();
-    };
+    this.#remove = remove;
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#remove();
   }
 
   cut(reason: CutReason): void {
     if (this.#isOver) return;
-    this.remove();
+    this.end();
     this.exchange.cut(reason);
   }
 

@@ -89,6 +89,7 @@ class FileReader {
       prettyErrors: false,
       schema: 'failsafe',
     });
+    // eslint-disable-next-line no-restricted-syntax -- a program that ends soon
     this.#nodes.lineOf = (node) => at(node?.range?.[0] ?? 0);
     for (const { pos, code } of [...document.errors, ...document.warnings])
       this.#nodes.report(at(pos[0]), `not valid YAML here (${code.toLowerCase().replaceAll('_', ' ')})`);
