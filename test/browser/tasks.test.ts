@@ -1,7 +1,7 @@
 // What a person who comes from Cloudant does in the dashboard, in Chromium, checked at the API.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { type Dashboard, NO_BROWSER, readAgain, signIn } from '../support/browser.ts';
+import { type Dashboard, holdRequests, NO_BROWSER, readAgain, signIn } from '../support/browser.ts';
 import { type Credentials } from '../support/couchgate.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
 
@@ -98,7 +98,14 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Actions on the key sensor 7' }).click();
     await page.getByRole('menuitem', { name: 'Rotate password' }).click();
     await page.getByLabel('Now: what uses it').check();
+    const slow = await holdRequests(page, '**/rotate');
     await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+    await slow.sent;
+    // Nobody would see the new password, and the old one has ended.
+    await page.keyboard.press('Escape');
+    for (const name of ['Close', 'Cancel'])
+      assert.equal(await page.getByRole('button', { name }).isDisabled(), true);
+    slow.goOn();
     const second = await storedSecret(dashboard);
     assert.notEqual(second.password, first.password);
     assert.deepEqual([await statusOf('/nuts', first), await statusOf('/nuts', second)], [401, 200]);
@@ -174,7 +181,14 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await field.fill(from.name);
     await page.getByText('This is the key itself').waitFor();
     await field.fill(to.name);
+    const slow = await holdRequests(page, '**/copied-*/_security');
     await page.getByRole('dialog').getByRole('button', { name: 'Copy roles' }).click();
+    await slow.sent;
+    await page.getByRole('button', { name: 'Stop' }).click();
+    slow.goOn();
+    await page.getByRole('button', { name: 'Close' }).last().waitFor();
+    assert.deepEqual(await grantsOf('copied-b'), { [from.name]: ['_admin'] });
+    await page.getByRole('button', { name: 'Copy the rest' }).click();
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     assert.deepEqual(await grantsOf('copied-a'), {
       [from.name]: ['_reader'],

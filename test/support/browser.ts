@@ -172,6 +172,17 @@ export async function readAgain(page: Page, address: RegExp): Promise<void> {
   await (await answer).finished();
 }
 
+/** Holds the requests to an address back until `goOn`. `sent` resolves with the first one. */
+export async function holdRequests(page: Page, address: string) {
+  let goOn = (): void => undefined;
+  const released = new Promise<void>((resolve) => (goOn = resolve));
+  await page.route(address, async (route) => {
+    await released;
+    await route.continue();
+  });
+  return { sent: page.waitForRequest(address), goOn };
+}
+
 /** Fills in the sign-in form that is shown. */
 export async function signIn(page: Page, { name, password }: Credentials): Promise<void> {
   const field = page.getByLabel('Name', { exact: true });

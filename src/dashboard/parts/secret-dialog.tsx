@@ -20,7 +20,7 @@ export function SecretDialog({ title, secret, path, note, onClose }: Props) {
   const [isStored, setStored] = useState(false);
   const curl = `curl -u '${secret.key}:${secret.password}' ${API_ROOT}${path}`;
   return (
-    <Dialog title={title} onClose={() => undefined} isWide isLocked>
+    <Dialog title={title} isWide isLocked>
       <Alert color="yellow">The password is shown now and never again. It cannot be retrieved.</Alert>
       {note !== undefined && <p>{note}</p>}
       <dl className="secret">

@@ -98,7 +98,7 @@ interface OtherProps {
 /** The dialog over a page whose session is another person's now: nothing is done in the wrong name. */
 export function OtherPerson({ person, other }: OtherProps) {
   return (
-    <Dialog title="Somebody else has signed in" onClose={() => undefined} isLocked>
+    <Dialog title="Somebody else has signed in" isLocked>
       <p>
         In another tab, <Name of={other} /> has signed in. All tabs share the session: this page can do
         nothing more as <Name of={person.name} />.
@@ -125,7 +125,7 @@ interface AgainProps {
 /** The dialog over a page whose session has ended. Only the same person may go on with its edits. */
 export function SignInAgain({ person, onSignedIn, onLeave }: AgainProps) {
   return (
-    <Dialog title="Your session has ended" onClose={() => undefined} isLocked>
+    <Dialog title="Your session has ended" isLocked>
       <p className="hint">Sign in again to go on. What you have not saved is still there.</p>
       <SignInForm fixedName={person.name} onSignedIn={onSignedIn}>
         <Button variant="subtle" color="gray" onClick={onLeave}>

@@ -4,7 +4,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { type SyntheticEvent, useState } from 'react';
 import { readSnapshots, startRestore } from '../../api/backups.ts';
 import { ApiError } from '../../api/http.ts';
-import { Dialog } from '../../parts/dialog.tsx';
+import { Dialog, WayOut } from '../../parts/dialog.tsx';
 import { ErrorNotice, RequestId } from '../../parts/error-notice.tsx';
 import { Name } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
@@ -49,7 +49,7 @@ export function RestoreDatabase({ database, onStarted, onClose }: Props) {
   };
   const isBadName = error instanceof ApiError && error.error === 'illegal_database_name';
   return (
-    <Dialog title="Restore a database" onClose={onClose}>
+    <Dialog title="Restore a database" onClose={onClose} isBusy={isSending}>
       {snapshots.isPending && <Waiting what="the snapshots" />}
       {snapshots.isError && <ErrorNotice error={snapshots.error} title="The snapshots cannot be read" />}
       {snapshots.data !== undefined && (
@@ -88,9 +88,7 @@ export function RestoreDatabase({ database, onStarted, onClose }: Props) {
             <Button type="submit" loading={isSending} disabled={to === '' || snapshot === undefined}>
               Restore
             </Button>
-            <Button variant="subtle" color="gray" onClick={onClose}>
-              Cancel
-            </Button>
+            <WayOut onClose={onClose} />
           </div>
         </form>
       )}

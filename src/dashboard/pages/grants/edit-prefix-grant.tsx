@@ -1,10 +1,9 @@
 // The dialog that adds or changes a prefix grant.
-import { Button, Checkbox, TextInput } from '@mantine/core';
+import { Checkbox, TextInput } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { type SyntheticEvent, useState } from 'react';
+import { useState } from 'react';
 import { type PrefixGrant, type PrefixGrantFields, putPrefixGrant } from '../../api/grants.ts';
-import { Dialog } from '../../parts/dialog.tsx';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { PrincipalField, usePrincipal } from '../../parts/principal-field.tsx';
 import { RoleChoices } from '../../parts/role-choices.tsx';
 import { databasesQuery, prefixGrantsQuery } from '../../queries.ts';
@@ -29,8 +28,6 @@ export function EditPrefixGrant({ grant, onSaved, onClose }: Props) {
   const [most, setMost] = useState(String(grant?.max_databases ?? USUAL_MOST));
   const [deletes, setDeletes] = useState(grant?.delete === true);
   const [isConfirmed, setConfirmed] = useState(grant?.dangerous === true);
-  const [error, setError] = useState<unknown>();
-  const [isSending, setSending] = useState(false);
   const choice = usePrincipal(who);
   const isDangerous = roles.some(grantsAll);
   const isEmpty = roles.length === 0 && !creates && !deletes;
@@ -43,89 +40,73 @@ export function EditPrefixGrant({ grant, onSaved, onClose }: Props) {
     ...(creates ? { max_databases: Number(most) } : {}),
     ...(isDangerous ? { dangerous: isConfirmed } : {}),
   };
-  const submit = (event: SyntheticEvent): void => {
-    event.preventDefault();
-    setSending(true);
-    putPrefixGrant(grant?.id ?? newId(fields.databases), fields)
-      .then(async (warnings) => {
-        await queries.invalidateQueries({ queryKey: prefixGrantsQuery.queryKey });
-        onSaved(warnings);
-        onClose();
-      })
-      .catch((thrown: unknown) => {
-        setError(thrown);
-        setSending(false);
-      });
+  const run = async (): Promise<void> => {
+    const warnings = await putPrefixGrant(grant?.id ?? newId(fields.databases), fields);
+    await queries.invalidateQueries({ queryKey: prefixGrantsQuery.queryKey });
+    onSaved(warnings);
+    onClose();
   };
-  const title = grant === undefined ? 'Add prefix grant' : 'Change prefix grant';
   return (
-    <Dialog title={title} onClose={onClose} isWide>
-      <form className="form" onSubmit={submit}>
-        <PrincipalField
-          label="User name or API key"
-          choice={choice}
-          text={who}
-          onChange={setWho}
-          description={choice.isUnknown ? 'No key and no user has this name.' : undefined}
-          isRequired
+    <FormDialog
+      title={grant === undefined ? 'Add prefix grant' : 'Change prefix grant'}
+      isWide
+      action="Save"
+      isReady={!isEmpty && (!isDangerous || isConfirmed) && (!creates || isCount(most))}
+      failed="The grant was not saved"
+      hint={isEmpty && <span className="hint">Choose at least one right.</span>}
+      run={run}
+      onClose={onClose}
+    >
+      <PrincipalField
+        label="User name or API key"
+        choice={choice}
+        text={who}
+        onChange={setWho}
+        description={choice.isUnknown ? 'No key and no user has this name.' : undefined}
+        isRequired
+      />
+      <TextInput
+        label="Databases whose name begins with"
+        description={<Matching prefix={fields.databases.slice(0, -1)} />}
+        placeholder="userdb-"
+        autoComplete="off"
+        spellCheck={false}
+        required
+        value={prefix}
+        onChange={(event) => setPrefix(event.currentTarget.value)}
+      />
+      {/* `_db_updates` is a role on the whole server. */}
+      <RoleChoices legend="Roles on all of them" roles={roles} onChange={setRoles} without="_db_updates" />
+      <fieldset className="choices">
+        <legend>The databases themselves</legend>
+        <Checkbox
+          label="May create such databases"
+          checked={creates}
+          onChange={(event) => setCreates(event.currentTarget.checked)}
         />
-        <TextInput
-          label="Databases whose name begins with"
-          description={<Matching prefix={fields.databases.slice(0, -1)} />}
-          placeholder="userdb-"
-          autoComplete="off"
-          spellCheck={false}
-          required
-          value={prefix}
-          onChange={(event) => setPrefix(event.currentTarget.value)}
+        <Checkbox
+          label="May delete such databases"
+          checked={deletes}
+          onChange={(event) => setDeletes(event.currentTarget.checked)}
         />
-        {/* `_db_updates` is a role on the whole server. */}
-        <RoleChoices legend="Roles on all of them" roles={roles} onChange={setRoles} without="_db_updates" />
-        <fieldset className="choices">
-          <legend>The databases themselves</legend>
-          <Checkbox
-            label="May create such databases"
-            checked={creates}
-            onChange={(event) => setCreates(event.currentTarget.checked)}
-          />
-          <Checkbox
-            label="May delete such databases"
-            checked={deletes}
-            onChange={(event) => setDeletes(event.currentTarget.checked)}
-          />
-          {creates && (
-            <TextInput
-              label="Until there are so many of them"
-              inputMode="numeric"
-              value={most}
-              error={isCount(most) ? undefined : 'A whole number from 1 to 100,000'}
-              onChange={(event) => setMost(event.currentTarget.value)}
-            />
-          )}
-        </fieldset>
-        {isDangerous && (
-          <Checkbox
-            label="I know: this name can take every right on all these databases, also on later ones"
-            checked={isConfirmed}
-            onChange={(event) => setConfirmed(event.currentTarget.checked)}
+        {creates && (
+          <TextInput
+            label="Until there are so many of them"
+            inputMode="numeric"
+            value={most}
+            error={isCount(most) ? undefined : 'A whole number from 1 to 100,000'}
+            onChange={(event) => setMost(event.currentTarget.value)}
           />
         )}
-        {error !== undefined && <ErrorNotice error={error} title="The grant was not saved" />}
-        <div className="actions">
-          <Button
-            type="submit"
-            loading={isSending}
-            disabled={isEmpty || (isDangerous && !isConfirmed) || (creates && !isCount(most))}
-          >
-            Save
-          </Button>
-          <Button variant="subtle" color="gray" onClick={onClose}>
-            Cancel
-          </Button>
-          {isEmpty && <span className="hint">Choose at least one right.</span>}
-        </div>
-      </form>
-    </Dialog>
+      </fieldset>
+      {isDangerous && (
+        <Checkbox
+          label="I know: this name can take every right on all these databases, also on later ones"
+          checked={isConfirmed}
+          onChange={(event) => setConfirmed(event.currentTarget.checked)}
+        />
+      )}
+    </FormDialog>
   );
 }
 

@@ -1,11 +1,10 @@
 // The dialogs that change the label and the end of a key.
-import { Button, TextInput } from '@mantine/core';
-import { Dialog } from '../../parts/dialog.tsx';
+import { TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { type ReactNode, type SyntheticEvent, useState } from 'react';
+import { type ReactNode, useState } from 'react';
 import { type ApiKey, changeKey } from '../../api/keys.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { ExpiryField, useExpiry } from '../../parts/expiry-field.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { Name } from '../../parts/name.tsx';
 import { keysQuery } from '../../queries.ts';
 
@@ -69,38 +68,23 @@ interface DialogProps extends Props {
 
 function ChangeDialog({ title, item: { key }, fields, problem, children, onClose }: DialogProps) {
   const queries = useQueryClient();
-  const [error, setError] = useState<unknown>();
-  const [isSending, setSending] = useState(false);
-  const change = async (): Promise<void> => {
-    await changeKey(key, fields());
-    await queries.invalidateQueries({ queryKey: keysQuery.queryKey });
-    onClose();
-  };
-  const submit = (event: SyntheticEvent): void => {
-    event.preventDefault();
-    setSending(true);
-    change().catch((thrown: unknown) => {
-      setError(thrown);
-      setSending(false);
-    });
-  };
   return (
-    <Dialog title={title} onClose={onClose}>
-      <form className="form" onSubmit={submit}>
-        <p>
-          <Name of={key} />
-        </p>
-        {children}
-        {error !== undefined && <ErrorNotice error={error} title="The key was not changed" />}
-        <div className="actions">
-          <Button type="submit" loading={isSending} disabled={problem !== undefined}>
-            Save
-          </Button>
-          <Button variant="subtle" color="gray" onClick={onClose}>
-            Cancel
-          </Button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog
+      title={title}
+      action="Save"
+      isReady={problem === undefined}
+      failed="The key was not changed"
+      run={async () => {
+        await changeKey(key, fields());
+        await queries.invalidateQueries({ queryKey: keysQuery.queryKey });
+        onClose();
+      }}
+      onClose={onClose}
+    >
+      <p>
+        <Name of={key} />
+      </p>
+      {children}
+    </FormDialog>
   );
 }

@@ -1,11 +1,11 @@
 // The dialog that gives another key the roles that this one has.
 import { Button } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
-import { type SyntheticEvent, useState } from 'react';
+import { type SyntheticEvent, useEffect, useRef, useState } from 'react';
 import { type ApiKey } from '../../api/keys.ts';
 import { type AccessEntry } from '../../api/access.ts';
 import { addRoles } from '../../api/permissions.ts';
-import { Dialog } from '../../parts/dialog.tsx';
+import { Dialog, WayOut } from '../../parts/dialog.tsx';
 import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { Name, visible } from '../../parts/name.tsx';
 import { Waiting } from '../../parts/waiting.tsx';
@@ -21,8 +21,9 @@ interface Props {
 export function CopyGrants({ item: { key, label }, onClose }: Props) {
   const access = useQuery(accessQuery(key));
   const grants = (access.data?.databases ?? []).filter(({ source }) => source === '_security');
+  const [isRunning, setRunning] = useState(false);
   return (
-    <Dialog title="Copy roles to another key" onClose={onClose}>
+    <Dialog title="Copy roles to another key" onClose={onClose} isBusy={isRunning}>
       {access.isPending && <Waiting what="its databases" />}
       {access.isError && <ErrorNotice error={access.error} title="Its databases cannot be read" />}
       {access.data !== undefined &&
@@ -31,7 +32,13 @@ export function CopyGrants({ item: { key, label }, onClose }: Props) {
             No database grants <Name of={label ?? key} /> a role, so there is nothing to copy.
           </p>
         ) : (
-          <CopyForm from={key} grants={grants} onClose={onClose} />
+          <CopyForm
+            from={key}
+            grants={grants}
+            isRunning={isRunning}
+            setRunning={setRunning}
+            onClose={onClose}
+          />
         ))}
     </Dialog>
   );
@@ -43,11 +50,16 @@ const MAX_NAMED = 20;
 interface FormProps {
   readonly from: string;
   readonly grants: readonly AccessEntry[];
+  readonly isRunning: boolean;
+  readonly setRunning: (isRunning: boolean) => void;
   readonly onClose: () => void;
 }
 
-/** Each database is one change of its own: what has failed is named, and can be tried again. */
-function CopyForm({ from, grants, onClose }: FormProps) {
+/**
+ * Each database is one change of its own: what has failed is named, and can be tried again. "Stop" ends after
+ * the change that runs.
+ */
+function CopyForm({ from, grants, isRunning, setRunning, onClose }: FormProps) {
   const queries = useQueryClient();
   const [text, setText] = useState('');
   const choice = usePrincipal(text, { onlyKeys: true });
@@ -56,21 +68,30 @@ function CopyForm({ from, grants, onClose }: FormProps) {
     to === from ? 'This is the key itself.' : choice.isUnknown ? 'No key has this name or label.' : undefined;
   const [done, setDone] = useState<ReadonlySet<string>>(new Set());
   const [failed, setFailed] = useState<{ readonly database: string; readonly error: unknown }>();
-  const [isRunning, setRunning] = useState(false);
-  const run = async (): Promise<void> => {
-    setFailed(undefined);
+  const isStopped = useRef(false);
+  // A page that is left ends it too.
+  useEffect(() => () => void (isStopped.current = true), []);
+  /** Resolves with true if nothing is left to copy. */
+  const copyRest = async (): Promise<boolean> => {
     for (const { database, roles } of grants.filter((each) => !done.has(each.database))) {
+      if (isStopped.current) return false;
       try {
         await addRoles(database, to, roles, `copied from ${from}`);
         setDone((now) => new Set([...now, database]));
       } catch (error) {
         setFailed({ database, error });
-        return;
+        return false;
       }
     }
+    return true;
+  };
+  const run = async (): Promise<void> => {
+    setFailed(undefined);
+    isStopped.current = false;
+    const isDone = await copyRest();
     await queries.invalidateQueries({ queryKey: ['permissions'] });
     await queries.invalidateQueries({ queryKey: accessQuery(to).queryKey });
-    onClose();
+    if (isDone) onClose();
   };
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
@@ -118,11 +139,15 @@ function CopyForm({ from, grants, onClose }: FormProps) {
       )}
       <div className="actions">
         <Button type="submit" loading={isRunning} disabled={!choice.isKnown || to === from}>
-          {failed === undefined ? 'Copy roles' : 'Try the rest again'}
+          {done.size === 0 && failed === undefined ? 'Copy roles' : 'Copy the rest'}
         </Button>
-        <Button variant="subtle" color="gray" onClick={onClose}>
-          Cancel
-        </Button>
+        {isRunning ? (
+          <Button variant="default" onClick={() => (isStopped.current = true)}>
+            Stop
+          </Button>
+        ) : (
+          <WayOut words={done.size === 0 ? 'Cancel' : 'Close'} onClose={onClose} />
+        )}
       </div>
     </form>
   );

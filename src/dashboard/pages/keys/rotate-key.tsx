@@ -1,10 +1,9 @@
 // The dialog that gives a key a new password, with a choice of when the old one ends.
-import { Button, Radio } from '@mantine/core';
-import { Dialog } from '../../parts/dialog.tsx';
+import { Radio } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { type SyntheticEvent, useState } from 'react';
+import { useState } from 'react';
 import { type ApiKey, rotateKey, type Secret } from '../../api/keys.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { Name } from '../../parts/name.tsx';
 import { SecretDialog } from '../../parts/secret-dialog.tsx';
 import { keysQuery } from '../../queries.ts';
@@ -28,20 +27,9 @@ export function RotateKey({ item: { key }, onClose }: Props) {
   const queries = useQueryClient();
   const [overlap, setOverlap] = useState('86400');
   const [secret, setSecret] = useState<Secret & { readonly oldValidUntil: string }>();
-  const [error, setError] = useState<unknown>();
-  const [isSending, setSending] = useState(false);
-  const submit = (event: SyntheticEvent): void => {
-    event.preventDefault();
-    setSending(true);
-    rotateKey(key, Number(overlap))
-      .then(async (made) => {
-        setSecret(made);
-        await queries.invalidateQueries({ queryKey: keysQuery.queryKey });
-      })
-      .catch((thrown: unknown) => {
-        setError(thrown);
-        setSending(false);
-      });
+  const run = async (): Promise<void> => {
+    setSecret(await rotateKey(key, Number(overlap)));
+    await queries.invalidateQueries({ queryKey: keysQuery.queryKey });
   };
   if (secret !== undefined)
     return (
@@ -58,28 +46,23 @@ export function RotateKey({ item: { key }, onClose }: Props) {
       />
     );
   return (
-    <Dialog title="Rotate password" onClose={onClose}>
-      <form className="form" onSubmit={submit}>
-        <p>
-          <Name of={key} /> gets a new password.
-        </p>
-        <Radio.Group label="The old password ends" value={overlap} onChange={setOverlap}>
-          <div className="choices">
-            {OVERLAPS.map(([value, words]) => (
-              <Radio key={value} value={value} label={words} />
-            ))}
-          </div>
-        </Radio.Group>
-        {error !== undefined && <ErrorNotice error={error} title="The password was not rotated" />}
-        <div className="actions">
-          <Button type="submit" loading={isSending}>
-            Rotate
-          </Button>
-          <Button variant="subtle" color="gray" onClick={onClose}>
-            Cancel
-          </Button>
+    <FormDialog
+      title="Rotate password"
+      action="Rotate"
+      failed="The password was not rotated"
+      run={run}
+      onClose={onClose}
+    >
+      <p>
+        <Name of={key} /> gets a new password.
+      </p>
+      <Radio.Group label="The old password ends" value={overlap} onChange={setOverlap}>
+        <div className="choices">
+          {OVERLAPS.map(([value, words]) => (
+            <Radio key={value} value={value} label={words} />
+          ))}
         </div>
-      </form>
-    </Dialog>
+      </Radio.Group>
+    </FormDialog>
   );
 }

@@ -1,11 +1,10 @@
 // Generates an API key with its first grant, on the page of the database.
-import { Button, TextInput } from '@mantine/core';
-import { Dialog } from '../../parts/dialog.tsx';
+import { TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { type SyntheticEvent, useState } from 'react';
+import { useState } from 'react';
 import { createKey, type Secret } from '../../api/keys.ts';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
 import { ExpiryField, useExpiry } from '../../parts/expiry-field.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { RoleChoices } from '../../parts/role-choices.tsx';
 import { SecretDialog } from '../../parts/secret-dialog.tsx';
 import { keysQuery, permissionsQuery } from '../../queries.ts';
@@ -47,58 +46,44 @@ function KeyForm({ database, onCreated, onClose }: FormProps) {
   const [label, setLabel] = useState('');
   const [roles, setRoles] = useState<readonly string[]>(database === undefined ? [] : ['_reader']);
   const expiry = useExpiry('90');
-  const [error, setError] = useState<unknown>();
-  const [isSending, setSending] = useState(false);
-  const submit = (event: SyntheticEvent): void => {
-    event.preventDefault();
-    setSending(true);
-    createKey({
-      label: label.trim() === '' ? null : label.trim(),
-      expires_at: expiry.value(),
-      ...(database === undefined ? {} : { grants: { [database]: roles } }),
-    })
-      .then(onCreated)
-      .catch((thrown: unknown) => {
-        setError(thrown);
-        setSending(false);
-      });
-  };
+  const isGranted = database === undefined || roles.length > 0;
   return (
-    <Dialog title="Generate API key" onClose={onClose} isWide>
-      <form className="form" onSubmit={submit}>
-        <TextInput
-          label="Label"
-          description="Who or what uses the key. Only server admins see it."
-          data-autofocus
-          autoComplete="off"
-          maxLength={256}
-          value={label}
-          onChange={(event) => setLabel(event.currentTarget.value)}
-        />
-        <ExpiryField expiry={expiry} />
-        {database === undefined && (
-          <p>
-            The key has access to nothing until a <a href={linkTo(['databases'])}>database</a> grants it
-            roles. The page Permissions of a database generates a key with its roles in one step.
-          </p>
-        )}
-        {database !== undefined && (
-          <RoleChoices legend={`Roles on ${database}`} roles={roles} onChange={setRoles} />
-        )}
-        {error !== undefined && <ErrorNotice error={error} title="No key was generated" />}
-        <div className="actions">
-          <Button
-            type="submit"
-            loading={isSending}
-            disabled={expiry.problem !== undefined || (database !== undefined && roles.length === 0)}
-          >
-            Generate API key
-          </Button>
-          <Button variant="subtle" color="gray" onClick={onClose}>
-            Cancel
-          </Button>
-        </div>
-      </form>
-    </Dialog>
+    <FormDialog
+      title="Generate API key"
+      isWide
+      action="Generate API key"
+      isReady={expiry.problem === undefined && isGranted}
+      failed="No key was generated"
+      run={async () =>
+        onCreated(
+          await createKey({
+            label: label.trim() === '' ? null : label.trim(),
+            expires_at: expiry.value(),
+            ...(database === undefined ? {} : { grants: { [database]: roles } }),
+          }),
+        )
+      }
+      onClose={onClose}
+    >
+      <TextInput
+        label="Label"
+        description="Who or what uses the key. Only server admins see it."
+        data-autofocus
+        autoComplete="off"
+        maxLength={256}
+        value={label}
+        onChange={(event) => setLabel(event.currentTarget.value)}
+      />
+      <ExpiryField expiry={expiry} />
+      {database === undefined && (
+        <p>
+          The key has access to nothing until a <a href={linkTo(['databases'])}>database</a> grants it roles.
+          The page Permissions of a database generates a key with its roles in one step.
+        </p>
+      )}
+      {database !== undefined && (
+        <RoleChoices legend={`Roles on ${database}`} roles={roles} onChange={setRoles} />
+      )}
+    </FormDialog>
   );
 }

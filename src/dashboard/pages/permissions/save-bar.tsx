@@ -1,8 +1,7 @@
 // The bar that collects the edits, and the dialog that says what saving them changes.
 import { Alert, Button, TextInput } from '@mantine/core';
-import { Dialog } from '../../parts/dialog.tsx';
-import { type SyntheticEvent, useState } from 'react';
-import { ErrorNotice } from '../../parts/error-notice.tsx';
+import { useState } from 'react';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { Name } from '../../parts/name.tsx';
 import { tidied } from '../../permission-edits.ts';
 import { type Consequence, consequencesOf } from '../../permission-words.ts';
@@ -55,67 +54,51 @@ interface ReviewProps extends Props {
 }
 
 function Review({ database, editing, reason, onReason, onSaved, onClose }: ReviewProps) {
-  const [error, setError] = useState<unknown>();
-  const [isSaving, setSaving] = useState(false);
   const { base, edits, conflicts, save } = editing;
   const { reach } = useReach(database);
   const consequences = consequencesOf(database, base.document, tidied(edits), reach.length > 0);
-  const submit = (event: SyntheticEvent): void => {
-    event.preventDefault();
-    setSaving(true);
-    save(reason).then(
-      (warnings) => {
-        onClose();
-        onSaved(warnings);
-      },
-      (thrown: unknown) => {
-        setSaving(false);
+  return (
+    <FormDialog
+      title={`Save permissions of ${database}`}
+      isWide
+      action="Save"
+      isReady={conflicts.length === 0}
+      firstFocus="action"
+      wayOut="Go on editing"
+      failed="The permissions were not saved"
+      failedMore={<p>Your changes are still here.</p>}
+      place={(thrown) => {
         // The page shows theirs beside mine.
         if (thrown instanceof ChangedMeanwhile) onClose();
-        else setError(thrown);
-      },
-    );
-  };
-  return (
-    <Dialog title={`Save permissions of ${database}`} onClose={onClose} isWide>
-      <form className="form" onSubmit={submit}>
-        <ul className="consequences">
-          {consequences.map((consequence) => (
-            <ConsequenceLine
-              key={`${consequence.name ?? ''} ${consequence.text}`}
-              consequence={consequence}
-            />
-          ))}
-        </ul>
-        {base.revision !== undefined && (
-          <TextInput
-            label="Reason (optional, kept in the history)"
-            autoComplete="off"
-            maxLength={512}
-            value={reason}
-            onChange={(event) => onReason(event.currentTarget.value)}
-          />
-        )}
-        {conflicts.length > 0 && (
-          <Alert color="yellow" role="alert" title="Somebody else has saved these permissions meanwhile">
-            You both changed the same rows. Go on editing, and choose between theirs and yours.
-          </Alert>
-        )}
-        {error !== undefined && (
-          <ErrorNotice error={error} title="The permissions were not saved">
-            <p>Your changes are still here.</p>
-          </ErrorNotice>
-        )}
-        <div className="actions">
-          <Button type="submit" loading={isSaving} disabled={conflicts.length > 0} data-autofocus>
-            Save
-          </Button>
-          <Button variant="subtle" color="gray" onClick={onClose}>
-            Go on editing
-          </Button>
-        </div>
-      </form>
-    </Dialog>
+        return thrown instanceof ChangedMeanwhile;
+      }}
+      run={async () => {
+        const warnings = await save(reason);
+        onClose();
+        onSaved(warnings);
+      }}
+      onClose={onClose}
+    >
+      <ul className="consequences">
+        {consequences.map((consequence) => (
+          <ConsequenceLine key={`${consequence.name ?? ''} ${consequence.text}`} consequence={consequence} />
+        ))}
+      </ul>
+      {base.revision !== undefined && (
+        <TextInput
+          label="Reason (optional, kept in the history)"
+          autoComplete="off"
+          maxLength={512}
+          value={reason}
+          onChange={(event) => onReason(event.currentTarget.value)}
+        />
+      )}
+      {conflicts.length > 0 && (
+        <Alert color="yellow" role="alert" title="Somebody else has saved these permissions meanwhile">
+          You both changed the same rows. Go on editing, and choose between theirs and yours.
+        </Alert>
+      )}
+    </FormDialog>
   );
 }
 

@@ -1,11 +1,11 @@
 // The dialogs that create and change a user.
-import { Button, PasswordInput, TextInput } from '@mantine/core';
+import { PasswordInput, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
-import { type ReactNode, type SyntheticEvent, useState } from 'react';
+import { type ComponentProps, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
 import { changeUser, createUser } from '../../api/users.ts';
-import { Dialog } from '../../parts/dialog.tsx';
-import { ErrorNotice, RequestId } from '../../parts/error-notice.tsx';
+import { RequestId } from '../../parts/error-notice.tsx';
+import { FormDialog } from '../../parts/form-dialog.tsx';
 import { Name } from '../../parts/name.tsx';
 import { goTo, linkTo } from '../../router.ts';
 import { USERS_KEY } from './users-page.tsx';
@@ -13,51 +13,18 @@ import { USERS_KEY } from './users-page.tsx';
 /** Shorter ones are found by guessing. */
 const MIN_PASSWORD_LENGTH = 12;
 
-interface FormProps {
-  readonly title: string;
-  readonly action: string;
-  readonly isReady: boolean;
+interface FormProps extends Omit<ComponentProps<typeof FormDialog>, 'failed' | 'run'> {
   readonly save: () => Promise<void>;
-  /** Shows an error beside a field; true = it did. */
-  readonly place?: (error: ApiError) => boolean;
-  readonly onClose: () => void;
-  readonly children: ReactNode;
 }
 
-function FormDialog({ title, action, isReady, save, place, onClose, children }: FormProps) {
+function UserDialog({ save, onClose, ...form }: FormProps) {
   const queries = useQueryClient();
-  const [error, setError] = useState<unknown>();
-  const [isSaving, setSaving] = useState(false);
   const run = async (): Promise<void> => {
     await save();
     await queries.invalidateQueries({ queryKey: USERS_KEY });
     onClose();
   };
-  const submit = (event: SyntheticEvent): void => {
-    event.preventDefault();
-    setSaving(true);
-    setError(undefined);
-    run().catch((thrown: unknown) => {
-      if (!(thrown instanceof ApiError) || place?.(thrown) !== true) setError(thrown);
-      setSaving(false);
-    });
-  };
-  return (
-    <Dialog title={title} onClose={onClose}>
-      <form className="form" onSubmit={submit}>
-        {children}
-        {error !== undefined && <ErrorNotice error={error} title="Nothing was changed" />}
-        <div className="actions">
-          <Button type="submit" loading={isSaving} disabled={!isReady}>
-            {action}
-          </Button>
-          <Button variant="subtle" color="gray" onClick={onClose}>
-            Cancel
-          </Button>
-        </div>
-      </form>
-    </Dialog>
-  );
+  return <FormDialog {...form} failed="Nothing was changed" run={run} onClose={onClose} />;
 }
 
 /** Roles as people write them: with commas or blanks. */
@@ -113,7 +80,7 @@ export function CreateUser({ onClose }: { readonly onClose: () => void }) {
   const [roles, setRoles] = useState('');
   const [refusal, setRefusal] = useState<ApiError>();
   return (
-    <FormDialog
+    <UserDialog
       title="Create user"
       action="Create user"
       isReady={name !== '' && password.length >= MIN_PASSWORD_LENGTH && rolesProblem(roles) === undefined}
@@ -122,9 +89,9 @@ export function CreateUser({ onClose }: { readonly onClose: () => void }) {
         goTo(linkTo(['users', name]));
       }}
       place={(error) => {
-        const isAboutName = error.status === 403 || error.status === 409;
-        if (isAboutName) setRefusal(error);
-        return isAboutName;
+        if (!(error instanceof ApiError) || (error.status !== 403 && error.status !== 409)) return false;
+        setRefusal(error);
+        return true;
       }}
       onClose={onClose}
     >
@@ -144,7 +111,7 @@ export function CreateUser({ onClose }: { readonly onClose: () => void }) {
       <RequestId id={refusal?.requestId} />
       <PasswordField value={password} onChange={setPassword} />
       <RolesField value={roles} onChange={setRoles} />
-    </FormDialog>
+    </UserDialog>
   );
 }
 
@@ -156,7 +123,7 @@ interface ChangeProps {
 export function SetPassword({ name, onClose }: ChangeProps) {
   const [password, setPassword] = useState('');
   return (
-    <FormDialog
+    <UserDialog
       title="Change password"
       action="Set password"
       isReady={password.length >= MIN_PASSWORD_LENGTH}
@@ -167,14 +134,14 @@ export function SetPassword({ name, onClose }: ChangeProps) {
         The old password of <Name of={name} /> stops working at once, and its sessions end.
       </p>
       <PasswordField value={password} onChange={setPassword} />
-    </FormDialog>
+    </UserDialog>
   );
 }
 
 export function ChangeRoles({ name, roles, onClose }: ChangeProps & { readonly roles: readonly string[] }) {
   const [text, setText] = useState(roles.join(', '));
   return (
-    <FormDialog
+    <UserDialog
       title="Change roles"
       action="Save"
       isReady={rolesProblem(text) === undefined}
@@ -182,6 +149,6 @@ export function ChangeRoles({ name, roles, onClose }: ChangeProps & { readonly r
       onClose={onClose}
     >
       <RolesField value={text} onChange={setText} />
-    </FormDialog>
+    </UserDialog>
   );
 }
