@@ -15,9 +15,9 @@ import {
   type TraceEntry,
 } from './answer/explained-request.ts';
 import { type OtherGrants } from './authorize/decide-now.ts';
-import { authorizeOperation } from './authorize/index.ts';
+import { authorizeOperation, type AuthorizeDeps } from './authorize/index.ts';
 import { refuseReadStructure } from './authorize/body-checks.ts';
-import { SENT_ATOMS } from './body/erlang-terms.ts';
+import { type AtomCount } from './body/erlang-terms.ts';
 import { BodyNotGiven, GivenBody } from './body/given-body.ts';
 import { type Operation } from './catalogue/operation.ts';
 import { classifyRequest } from './classify/index.ts';
@@ -42,6 +42,7 @@ import { NO_ROLES, type Role, ROLES, roleSet } from './permissions/role.ts';
 export interface ExplainStepsDeps extends OtherGrants {
   readonly prefixGrants: SourcedGrants['prefixGrants'];
   readonly settings: Settings;
+  readonly atoms: Pick<AtomCount, 'question'>;
   readonly live: { readonly current: Settings };
 }
 
@@ -58,15 +59,16 @@ const PROPOSED = ROLES.filter((role) => role !== '_admin');
 /** No endpoint needs more roles together. */
 const MAX_TOGETHER = 2;
 
-/** The body of a question is bounded, and CouchDB does not get it. */
-const NO_BUDGETS = { valueBudget: () => () => undefined, atoms: SENT_ATOMS.question };
+/** A question is not sent: its body uses nothing up. */
+type Budgets = Pick<AuthorizeDeps, 'valueBudget' | 'atoms'>;
 
 type Handlers = Readonly<Record<'address' | 'origin' | 'framing' | 'target' | 'classify', RequestHandler>>;
 
 /** Creates the explainer with steps of its own, made from the same settings as those of requests. */
 export function createExplainer(deps: ExplainStepsDeps): Explainer {
   const { settings, live } = deps;
-  return new StepExplainer(settings, deps, {
+  const budgets: Budgets = { valueBudget: () => () => undefined, atoms: deps.atoms.question };
+  return new StepExplainer(settings, deps, budgets, {
     address: refuseUnknownAddress(live),
     origin: applyOriginRules(live, settings),
     framing: refuseAmbiguousFraming(settings),
@@ -78,11 +80,13 @@ export function createExplainer(deps: ExplainStepsDeps): Explainer {
 class StepExplainer implements Explainer {
   readonly #settings: Settings;
   readonly #grants: SourcedGrants;
+  readonly #budgets: Budgets;
   readonly #handlers: Handlers;
 
-  constructor(settings: Settings, grants: SourcedGrants, handlers: Handlers) {
+  constructor(settings: Settings, grants: SourcedGrants, budgets: Budgets, handlers: Handlers) {
     this.#settings = settings;
     this.#grants = grants;
+    this.#budgets = budgets;
     this.#handlers = handlers;
   }
 
@@ -158,7 +162,7 @@ class StepExplainer implements Explainer {
       // A question writes nothing.
       markDatabase: () => Promise.resolve(),
       bodies: new GivenBody(body),
-      ...NO_BUDGETS,
+      ...this.#budgets,
       revocationWatch: { register: () => () => undefined },
       isStillAuthenticated: () => true,
     });
@@ -166,7 +170,7 @@ class StepExplainer implements Explainer {
 
   /** The check of forward on a bulk write whose body authorize has not read. */
   #measureStreamed(body: Buffer | undefined): RequestHandler {
-    const limits = { ...this.#settings, ...NO_BUDGETS };
+    const limits = { ...this.#settings, ...this.#budgets };
     return function measureStreamedStep(req, res, next) {
       const { operation, body: read } = contextOf(req);
       if (operation?.decidedByBody !== 'bulk-ids' || read !== undefined) {

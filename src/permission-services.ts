@@ -1,6 +1,6 @@
 // Builds the services for permissions: their store with its follower, its maintenance and the check of the
 // majority, their history, and the memory of existing databases.
-import { SENT_ATOMS } from './body/erlang-terms.ts';
+import { type AtomCount } from './body/erlang-terms.ts';
 import { kindOfName, mayHaveGrants, ownDatabases } from './catalogue/database-name.ts';
 import { type OperationalLog } from './config/operational-log.ts';
 import { type Settings } from './config/settings.ts';
@@ -30,6 +30,15 @@ export interface PermissionParts {
   readonly creationLimit: CreationLimit;
 }
 
+/** The services that those of permissions use. */
+interface PermissionDeps {
+  readonly couch: Couch;
+  readonly store: Store;
+  readonly bus: RunningInvalidationBus;
+  /** Gets the names of the nodes of CouchDB. */
+  readonly atoms: Pick<AtomCount, 'knowNodes'>;
+}
+
 /** Builds the services; sends nothing before the store is started. */
 export function openPermissions(
   {
@@ -37,12 +46,12 @@ export function openPermissions(
     nodeUrls,
     log,
   }: { readonly settings: Settings; readonly nodeUrls: readonly string[]; readonly log: OperationalLog },
-  parts: { readonly couch: Couch; readonly store: Store; readonly bus: RunningInvalidationBus },
+  { atoms, ...parts }: PermissionDeps,
   { permissionStep }: { readonly permissionStep?: (name: string) => Promise<void> },
 ): PermissionParts {
   const { storeDatabase } = settings;
   const report = (message: string, fields: object): void => log.warn(fields, message);
-  const storeMajority = openStoreMajority(parts.couch, storeDatabase, log);
+  const storeMajority = openStoreMajority(parts.couch, storeDatabase, log, atoms);
   const own = ownDatabases(storeDatabase);
   const { adopt } = settings;
   const clock = { now: Date.now };
@@ -98,9 +107,14 @@ function openHistory(
   return createPermissionHistory({ couch, report, historyDatabase, keep, keepDays });
 }
 
-function openStoreMajority(couch: Couch, storeDatabase: string, log: OperationalLog): StoreMajority {
+function openStoreMajority(
+  couch: Couch,
+  storeDatabase: string,
+  log: OperationalLog,
+  atoms: PermissionDeps['atoms'],
+): StoreMajority {
   return new StoreMajority({
-    onNodes: (names) => SENT_ATOMS.knowNodes(names),
+    onNodes: (names) => atoms.knowNodes(names),
     couch,
     storeDatabase,
     onState: (up) => {

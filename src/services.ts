@@ -11,6 +11,7 @@ import {
 import { createStillAuthenticated, createStillPermitted } from './authorize/still-permitted.ts';
 import { DASHBOARD_FOLDER, readDashboardFiles, type DashboardFiles } from './answer/dashboard-files.ts';
 import { type BodyBudget } from './body/budget.ts';
+import { AtomCount } from './body/erlang-terms.ts';
 import { createValueBudget } from './body/value-budget.ts';
 import { BodyReader } from './body/read.ts';
 import { dashboardPlace } from './config/dashboard.ts';
@@ -81,6 +82,8 @@ export interface Services extends ServiceInputs, PermissionParts {
   readonly bodies: BodyReader;
   /** Counts the JSON values of bodies that CouchDB parses. */
   readonly valueBudget: BodyBudget;
+  /** The atoms that CouchDB has got in sequences and bookmarks. */
+  readonly atoms: AtomCount;
   readonly dashboardFiles: DashboardFiles;
   readonly backups: Backups;
   readonly signUpLimit: AttemptLimit;
@@ -139,7 +142,8 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
   const caches = { fallbackCacheSeconds, outageCacheSeconds };
   const { keyCacheEntries } = settings;
   const keys = createKeyStore({ couch, store, bus, ...caches, keyCacheEntries, now: Date.now });
-  const permissionParts = openPermissions(inputs, { couch, store, bus }, overrides);
+  const bodyParts = openBodyParts(settings);
+  const permissionParts = openPermissions(inputs, { couch, store, bus, atoms: bodyParts.atoms }, overrides);
   const permissionReader = overrides.permissionReader ?? permissionParts.permissions;
   const secret = inputs.sessionSecret;
   const passwordHashes = new PasswordHashLimiter();
@@ -168,28 +172,24 @@ export function createServices(inputs: ServiceInputs, overrides: Overrides = {})
     isStillPermitted,
     outageSeconds: outageCacheSeconds,
   });
-  const bodies = new BodyReader({
-    scannedBytes: SCANNED_BODIES * settings.inspectLimitBytes,
-    parsedBytes: PARSED_BODIES_BYTES,
-  });
-  const valueBudget = createValueBudget();
   const dashboardFiles = overrides.dashboardFiles ?? openDashboardFiles(settings);
   const { backupTiming: timing, signUpTiming = SIGN_UP_TIMING } = overrides;
   const signUpLimit = openSignUpLimit(settings, bus);
   const backups = openBackups({ ...inputs, store, ca, ...(timing === undefined ? {} : { timing }) });
-  const checks = { isStillAuthenticated, isStillPermitted };
-  const access = {
-    permissionReader,
-    authenticators,
-    credentials,
-    userChanges,
-    sessionParts,
-    revocationWatch,
-  };
-  const base = { tokens, nodes, couch, store, bus, keys, bodies, valueBudget, dashboardFiles, backups };
+  const checks = { userChanges, isStillAuthenticated, isStillPermitted };
+  const access = { permissionReader, authenticators, credentials, sessionParts, revocationWatch };
+  const base = { tokens, nodes, couch, store, bus, keys, dashboardFiles, backups };
   const users = { signUpLimit, signUpTiming, passwordHashes };
-  const parts = { ...users, ...base, ...permissionParts, ...access, ...checks };
+  const parts = { ...users, ...base, ...bodyParts, ...permissionParts, ...access, ...checks };
   return { ...inputs, ...parts, start: () => start(parts), close: () => close(parts) };
+}
+
+type BodyParts = Pick<Services, 'bodies' | 'valueBudget' | 'atoms'>;
+
+function openBodyParts({ inspectLimitBytes }: Settings): BodyParts {
+  const scannedBytes = SCANNED_BODIES * inspectLimitBytes;
+  const bodies = new BodyReader({ scannedBytes, parsedBytes: PARSED_BODIES_BYTES });
+  return { bodies, valueBudget: createValueBudget(), atoms: new AtomCount() };
 }
 
 function openDashboardFiles(settings: Settings): DashboardFiles {

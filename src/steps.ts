@@ -64,6 +64,7 @@ export function createForward({
   tokens,
   revocationWatch,
   valueBudget,
+  atoms,
   isStillPermitted,
 }: Services): Forwarding {
   return createForwarding({
@@ -72,6 +73,7 @@ export function createForward({
     revocationWatch,
     isStillPermitted,
     valueBudget,
+    atoms,
     publicUrl: settings.publicUrl,
     serverHeader: settings.serverHeader,
     unsandboxed: new Set(namesIn(settings.unsandboxedDatabases)),
@@ -93,6 +95,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
     metrics,
     bodies,
     valueBudget,
+    atoms,
     revocationWatch,
     isStillAuthenticated,
     isStillPermitted,
@@ -118,6 +121,7 @@ export function createSteps(services: Services, forwarding: Forwarding, state: S
       storeDatabase,
       bodies,
       valueBudget,
+      atoms,
       inspectLimitBytes,
       maxBodyBytes: settings.maxBodyBytes,
       maxJsonBody: settings.maxJsonBody,

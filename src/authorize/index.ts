@@ -39,8 +39,8 @@ export interface AuthorizeDeps extends BodyLimits, UserSettings {
   readonly storeDatabase: string;
   readonly bodies: BodyReader;
   readonly valueBudget: BodyBudget;
-  /** Counts the atoms of bookmarks; those of this process if it is left out (H20). */
-  readonly atoms?: AtomGate;
+  /** Counts the atoms of bookmarks (H20). */
+  readonly atoms: AtomGate;
   /** Largest body that is read to decide, before and after gunzip. */
   readonly inspectLimitBytes: number;
   /** Ends a request if its right is revoked while its body is still arriving. */

@@ -88,13 +88,14 @@ export function bodyMeter(
   req: IncomingMessage,
   res: ServerResponse,
   caller: string,
-  settings: BodyLimits & Pick<BodyHolder, 'valueBudget'>,
+  settings: BodyLimits & Pick<BodyHolder, 'valueBudget' | 'atoms'>,
 ): BodyMeter | undefined {
   const mayUnpack = mayUnpackToTooMuch(length);
   if (endpoint.body === 'attachment')
     return mayUnpack && isEncoded(req) ? new UnpackedMeter(caller) : undefined;
   const limits = structureLimits(endpoint, query, settings);
-  const holder = { valueBudget: settings.valueBudget, res, caller };
+  const { valueBudget, atoms } = settings;
+  const holder = { valueBudget, atoms, res, caller };
   if (limits === undefined) return functionMeter(endpoint, req, holder);
   if (length !== undefined && isHarmless(limits, Number(length))) return undefined;
   const kind = endpoint.body === 'document' ? multipartKind(req) : undefined;

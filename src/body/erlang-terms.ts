@@ -23,11 +23,12 @@ export interface AtomGate {
 }
 
 /**
- * Counts the atoms that reach CouchDB from this process. An atom that was sent before, or that is the name of
- * a present node, is always permitted: only new atoms count. After callers have used up `MAX_ATOMS`, CouchDB
- * gets no new atom. This refuses one kind of genuine sequence: those with the name of a node that was removed
- * before this process started, which cannot be told from an invented name. `MAX_ATOMS` is low because every
- * restart of Couchgate begins a new count, and the atoms of all counts stay in the node.
+ * Counts the atoms that reach CouchDB from one process, which has one of these. An atom that was sent
+ * before, or that is the name of a present node, is always permitted: only new atoms count. After callers
+ * have used up `MAX_ATOMS`, CouchDB gets no new atom. This refuses one kind of genuine sequence: those with
+ * the name of a node that was removed before this process started, which cannot be told from an invented
+ * name. `MAX_ATOMS` is low because every restart of Couchgate begins a new count, and the atoms of all
+ * counts stay in the node.
  */
 export class AtomCount implements AtomGate {
   readonly #sent = new Set<string>(OWN_ATOMS);
@@ -59,9 +60,6 @@ export class AtomCount implements AtomGate {
   }
 }
 
-/** The atoms of this process. A node counts those of all its clients, so there is one count. */
-export const SENT_ATOMS = new AtomCount();
-
 /** The terms of one request. */
 export class Terms {
   readonly #caller: string;
@@ -69,7 +67,7 @@ export class Terms {
   #compressed = 0;
 
   /** @param caller The shared key of the caller. */
-  constructor(caller: string, atoms: AtomGate = SENT_ATOMS) {
+  constructor(caller: string, atoms: AtomGate) {
     this.#caller = caller;
     this.#atoms = atoms;
   }

@@ -10,8 +10,8 @@ import { HeldValues, type ValueHolder } from './value-budget.ts';
 
 /** The exchange of a body that CouchDB parses. */
 export interface BodyHolder extends ValueHolder {
-  /** Counts the atoms of terms; those of this process if it is left out. */
-  readonly atoms?: AtomGate | undefined;
+  /** Counts the atoms of terms. */
+  readonly atoms: AtomGate;
 }
 
 /** Measures a body on its way. */
@@ -56,6 +56,8 @@ const SHORT_TEXT = 32;
 const BOOKMARKS = 1;
 /** Level of the list in `{"docs":[…]}`. */
 const DOCUMENTS = 2;
+/** Of a body that CouchDB does not get. */
+const NO_ATOMS: AtomGate = { admit: () => false };
 const TOO_MANY_VALUES = 'the request body has too many values';
 
 const COMMA = 0x2c;
@@ -103,7 +105,7 @@ export class JsonMeter implements BodyMeter {
   constructor(limits: StructureLimits, holder?: BodyHolder) {
     this.#limits = limits;
     this.#held = new HeldValues(holder);
-    this.#terms = new Terms(holder?.caller ?? '', holder?.atoms);
+    this.#terms = new Terms(holder?.caller ?? '', holder?.atoms ?? NO_ATOMS);
     this.#mostStringBytes = limits.stringBytes;
     const { documentLevel, pathBytes, mayHoldTerms, revisionLevel, readsIds = false } = limits;
     if (documentLevel !== undefined) this.#fields = new DocumentFields(documentLevel, readsIds);

@@ -25,18 +25,16 @@ import { type AnswerServices, relayAnswer } from './answer.ts';
 import { type AnsweredExchange } from './answer-body.ts';
 import { type Attempt, type AttemptFailure, type NodeAnswer } from './carrier.ts';
 import { failureOf, isInvalidHttp, noNode } from './failures.ts';
-import { type TokenMinter } from '../identity/token-minter.ts';
 import { KeptAttempt } from './kept-attempt.ts';
 import { type CouchNode, isFeed, type Queue } from './node.ts';
-import { OutgoingRequest } from './outgoing-request.ts';
+import { OutgoingRequest, type OutgoingServices } from './outgoing-request.ts';
 import { OutgoingBody, type SendingExchange } from './request-body.ts';
 import { StreamAttempt, type StreamedExchange, type StreamServices } from './stream-attempt.ts';
 import { type Waiter } from '../limits/concurrency-limiter.ts';
 import { type Entry } from '../limits/linked-list.ts';
 import { onNewConnection, type ConnectionPlan } from './connection-plan.ts';
 
-export interface ExchangeServices extends AnswerServices, StreamServices, BodyLimits {
-  readonly tokens: TokenMinter;
+export interface ExchangeServices extends AnswerServices, StreamServices, BodyLimits, OutgoingServices {
   readonly running: RunningExchanges;
   readonly isStillPermitted: IsStillPermitted;
   /** Counts the JSON values of large bodies. */

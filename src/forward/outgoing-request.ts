@@ -6,6 +6,7 @@ import { HeaderTooLong } from '../http-errors.ts';
 import { type Principal } from '../principal/principal.ts';
 import { isSeenByFunction } from '../catalogue/functions.ts';
 import { isEncoded, isMultipart } from '../body/decode.ts';
+import { type AtomGate } from '../body/erlang-terms.ts';
 import { mayBeWhole, refuseBuffered } from '../body/whole-answer.ts';
 import { type TokenMinter } from '../identity/token-minter.ts';
 import { type CouchNode, isWhole } from './node.ts';
@@ -22,6 +23,13 @@ import {
 import { publicOrigin } from './public-origin.ts';
 import { planConnection, type ConnectionPlan } from './connection-plan.ts';
 import { refuseTerms } from './sequences.ts';
+
+export interface OutgoingServices {
+  readonly tokens: TokenMinter;
+  readonly publicUrl: string;
+  /** Counts the atoms of sequences and bookmarks that CouchDB gets (H20). */
+  readonly atoms: AtomGate;
+}
 
 /** One permitted request in the form for CouchDB, the same for every attempt. */
 export class OutgoingRequest {
@@ -49,7 +57,7 @@ export class OutgoingRequest {
     req: IncomingMessage,
     context: Context,
     decision: Allowed,
-    { tokens, publicUrl }: { readonly tokens: TokenMinter; readonly publicUrl: string },
+    { tokens, publicUrl, atoms }: OutgoingServices,
   ) {
     const { headers } = req;
     const target = known(context.target, 'target');
@@ -58,7 +66,8 @@ export class OutgoingRequest {
     const caller = callerOf(context);
     this.#principal = caller.principal;
     refuseBuffered(target.query);
-    refuseTerms(target.query, headers['last-event-id'] as string | undefined, sharedKeyOf(caller));
+    const lastEventId = headers['last-event-id'] as string | undefined;
+    refuseTerms(target.query, lastEventId, sharedKeyOf(caller), atoms);
     this.body = bodyOf(headers, context.guardedBody ?? context.body);
     this.multipart = isMultipart(req);
     this.asksOneNode = decision.endpoint.path.startsWith('/_node/');

@@ -1,5 +1,5 @@
 // Checks the sequences and bookmarks in a query (H20).
-import { Terms } from '../body/erlang-terms.ts';
+import { type AtomGate, Terms } from '../body/erlang-terms.ts';
 import { parametersOf } from '../body/query-parameters.ts';
 
 /** Parameters that CouchDB decodes as Erlang terms. It ignores the case of those of `_changes`. */
@@ -15,9 +15,14 @@ const SEQUENCE_IN_LIST = /^\[[0-9]+ *, *"([^\n]*)"\]\n?$/;
  * Throws BadRequest or TooLarge for a term that would harm a node. `lastEventId` = the header with which an
  * event source continues; `caller` = the shared key of the caller.
  */
-export function refuseTerms(query: string, lastEventId: string | undefined, caller: string): void {
+export function refuseTerms(
+  query: string,
+  lastEventId: string | undefined,
+  caller: string,
+  atoms: AtomGate,
+): void {
   if (lastEventId === undefined && !MAY_HOLD_TERM.test(query)) return;
-  const terms = new Terms(caller);
+  const terms = new Terms(caller, atoms);
   if (lastEventId !== undefined) refuseSequence(terms, lastEventId);
   for (const [name, value] of parametersOf(query))
     if (NAMES.has(name.toLowerCase())) refuseSequence(terms, value);

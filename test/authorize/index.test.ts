@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it, mock } from 'node:test';
 import { type Request, type Response } from 'express';
 import { createBodyBudget } from '../../src/body/budget.ts';
+import { AtomCount } from '../../src/body/erlang-terms.ts';
 import { authorizeOperation } from '../../src/authorize/index.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { parseTarget } from '../../src/admit/target.ts';
@@ -64,6 +65,7 @@ function step(
     maxQueryValues: 1000,
     maxWriteValues: 1000,
     valueBudget: createBodyBudget(1e9),
+    atoms: new AtomCount(),
     revocationWatch: { register: () => () => undefined },
   });
   const later = new Promise<unknown>((resolve) => {

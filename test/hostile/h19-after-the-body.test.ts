@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { parseTarget } from '../../src/admit/target.ts';
 import { authorizeOperation } from '../../src/authorize/index.ts';
 import { createBodyBudget } from '../../src/body/budget.ts';
+import { AtomCount } from '../../src/body/erlang-terms.ts';
 import { createClassify } from '../../src/classify/classify.ts';
 import { contextOf } from '../../src/context.ts';
 import { type Role, roleSet } from '../../src/permissions/role.ts';
@@ -83,6 +84,7 @@ async function endAfter(
       maxQueryValues: 1000,
       maxWriteValues: 1e6,
       valueBudget: createBodyBudget(1e9),
+      atoms: new AtomCount(),
       revocationWatch: { register: () => () => undefined },
     }),
     (_req, res) => {

@@ -60,6 +60,11 @@ describe('H20 new atoms', () => {
     assert.equal(await status(2), 400);
   });
 
+  it('of other services in the same process count apart', async () => {
+    const { url } = await started(startCouchgate());
+    assert.equal((await fetch(`${url}/?since=${term('apart', SIXTY)}`)).status, 200);
+  });
+
   it('in a question about a request are not counted', async () => {
     const asker = await gate.key();
     const other = await gate.key();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { createBodyBudget } from '../../src/body/budget.ts';
+import { AtomCount } from '../../src/body/erlang-terms.ts';
 import { MultipartMeter, boundaryOf, type MultipartKind } from '../../src/body/multipart-meter.ts';
 import { startPolicyFront, type PolicyFront } from '../support/policy-front.ts';
 import { exchangeBytes } from '../support/raw-http.ts';
@@ -161,7 +162,11 @@ describe('the meter of multipart bodies', () => {
               limitBytes: 1000,
               limits: { values: 4, perDocument: 0, members: 5, stringBytes: Infinity, mayHoldTerms: false },
             },
-            { valueBudget: createBodyBudget(1000), res: undefined as never, caller: 'a' },
+            {
+              ...{ valueBudget: createBodyBudget(1000), atoms: new AtomCount() },
+              res: undefined as never,
+              caller: 'a',
+            },
           );
           let found: number | undefined;
           for (let at = 0, turn = 0; at < bytes.length && found === undefined; turn += 1) {

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { type Explanation, type Explainer } from '../../src/answer/explained-request.ts';
+import { AtomCount } from '../../src/body/erlang-terms.ts';
 import { createExplainer } from '../../src/explain-steps.ts';
 import { type DatabasePermissions } from '../../src/permissions/grants.ts';
 import { NOBODY, type Principal } from '../../src/principal/principal.ts';
@@ -182,6 +183,7 @@ describe('an explanation', () => {
     explainer = createExplainer({
       settings: front.settings,
       live: { current: front.settings },
+      atoms: new AtomCount(),
       prefixGrants: NO_PREFIX_GRANTS,
       // The grant of the policy front.
       serverGrants: { isMonitor: ({ name }) => name === 'monitor' },

@@ -3,6 +3,7 @@ import http, { type IncomingMessage } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import express from 'express';
 import { createBodyBudget } from '../../src/body/budget.ts';
+import { AtomCount } from '../../src/body/erlang-terms.ts';
 import { messageClasses } from '../../src/listen/messages.ts';
 import { type BodyKind, type Endpoint, type Privilege, type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { type Destination } from '../../src/catalogue/operation.ts';
@@ -179,6 +180,7 @@ export async function startForwarding(setup: ForwardingSetup): Promise<Forwardin
     maxQueryValues: 1e9,
     maxWriteValues: 1e9,
     valueBudget: createBodyBudget(1e9),
+    atoms: new AtomCount(),
     maxBodyBytes: 2 ** 32,
     multipartTimeoutMs: 60_000,
     publicUrl: '',
