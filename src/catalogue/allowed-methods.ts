@@ -4,6 +4,14 @@ import { METHODS, type Endpoint, type Method } from './endpoint.ts';
 
 export const ATTACHMENT_METHODS = 'DELETE,GET,HEAD,PUT';
 
+/** Endpoints on whose paths CouchDB looks for an attachment. */
+export const READ_ATTACHMENTS: ReadonlySet<string> = new Set<EndpointId>([
+  'att-get',
+  'ddoc-att-get',
+  'geo',
+  'partition-ddoc-attachment',
+]);
+
 /**
  * CouchDB's own spelling and order, by the id of an endpoint of the path. It leaves out HEAD on many paths,
  * and serves it there. Paths that are not in the table name the methods of the catalogue.
@@ -35,9 +43,7 @@ const COUCHDB_ALLOWS: Readonly<Record<string, string>> = {
   'partition-search': 'GET,POST',
   'partition-ddoc-info': 'GET',
   'partition-show-list': 'GET,POST,HEAD',
-  'partition-ddoc-attachment': ATTACHMENT_METHODS,
   'ddoc-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
-  'ddoc-att-get': ATTACHMENT_METHODS,
   'ddoc-info': 'GET',
   view: 'GET,POST,HEAD',
   list: 'GET,POST,HEAD',
@@ -45,16 +51,14 @@ const COUCHDB_ALLOWS: Readonly<Record<string, string>> = {
   'search-info': 'GET',
   nouveau: 'GET, POST',
   'nouveau-info': 'GET',
-  geo: ATTACHMENT_METHODS,
   'local-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
   'doc-get': 'DELETE,GET,HEAD,POST,PUT,COPY',
-  'att-get': ATTACHMENT_METHODS,
 } satisfies Partial<Record<EndpointId, string>>;
 
 /** The value of Allow on the path of these endpoints; `served` = the methods that one of them has. */
 export function allowedMethods(endpoints: readonly Endpoint[], served: ReadonlySet<Method>): string {
   for (const { id } of endpoints) {
-    const named = COUCHDB_ALLOWS[id];
+    const named = READ_ATTACHMENTS.has(id) ? ATTACHMENT_METHODS : COUCHDB_ALLOWS[id];
     if (named !== undefined) return named;
   }
   return METHODS.filter((method) => served.has(method)).join(',');

@@ -193,9 +193,9 @@ function inDatabase(
   const matches = matchesFor(trie.walk(segments, 1), method);
   const database = segments[0];
   const id = documentId(matches, segments);
-  if (matches.first === UNKNOWN_IN_DATABASE || hasIllegalAttachmentName(method, matches.first))
+  if (matches.first === UNKNOWN_IN_DATABASE || hasIllegalAttachmentName(method, matches.place))
     return operation(unknownInDatabase(method, segments, destination), database, id);
-  if (matches.names === 'local' && isInternalLocal(segments[2] ?? '')) {
+  if (matches.place.scope === 'local' && isInternalLocal(segments[2] ?? '')) {
     return operation(LOCAL_INTERNAL, database, id);
   }
   if (method === 'COPY') return operation(copyEndpoint(matches, destination), database, id);
@@ -224,9 +224,9 @@ function copyEndpoint(matches: Matches, destination: Destination | undefined): E
 }
 
 function documentId(matches: Matches, segments: readonly string[]): string | undefined {
-  if (matches.names === 'doc' || matches.names === 'attachment') return segments[1];
-  if (matches.names === 'design' || matches.names === 'local')
-    return `${segments[1] ?? ''}/${segments[2] ?? ''}`;
+  const { scope } = matches.place;
+  if (scope === 'doc' || scope === 'attachment') return segments[1];
+  if (scope === 'design' || scope === 'local') return `${segments[1] ?? ''}/${segments[2] ?? ''}`;
   return undefined;
 }
 

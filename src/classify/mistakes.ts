@@ -1,5 +1,5 @@
 // Finds CouchDB's refusal of a path in a database that matches no endpoint. Such a path is always refused.
-import { ATTACHMENT_METHODS } from '../catalogue/allowed-methods.ts';
+import { ATTACHMENT_METHODS, READ_ATTACHMENTS } from '../catalogue/allowed-methods.ts';
 import { endpoint } from '../catalogue/catalogue.ts';
 import { illegalNameReason } from '../catalogue/database-name.ts';
 import { type Blocked, type Endpoint } from '../catalogue/endpoint.ts';
@@ -63,10 +63,10 @@ export function unknownInDatabase(
 
 /**
  * True for a method that the path of an attachment has, but not this one: its name begins with an underscore.
+ * `place` = the endpoint of the path with the method, or of its reads if no endpoint has the method.
  */
-export function hasIllegalAttachmentName(method: string, { permit }: Endpoint): boolean {
-  if (method !== 'PUT' && method !== 'DELETE') return false;
-  return permit.kind === 'blocked' && permit.status === 405 && permit.reason === ATTACHMENT_METHODS;
+export function hasIllegalAttachmentName(method: string, place: Endpoint): boolean {
+  return isOneOf(method, 'PUT', 'DELETE') && READ_ATTACHMENTS.has(place.id);
 }
 
 /** The refusal of a COPY to an id that CouchDB reserves. */

@@ -3,7 +3,7 @@ import { allowedMethods } from '../catalogue/allowed-methods.ts';
 import { type EndpointId } from '../catalogue/catalogue.ts';
 import { refusal } from '../catalogue/parse.ts';
 import { type DecidedByBody } from '../catalogue/operation.ts';
-import { METHODS, type Endpoint, type Method, type Scope, type ExplainedTo } from '../catalogue/endpoint.ts';
+import { METHODS, type Endpoint, type Method, type ExplainedTo } from '../catalogue/endpoint.ts';
 import { tokensOf, type Token } from './pattern.ts';
 
 /** Endpoints of one method on one path. If there are several, a body or a Destination header chooses. */
@@ -12,8 +12,8 @@ export interface Matches {
   /** All endpoints if there are several, else empty. */
   readonly alternatives: readonly Endpoint[];
   readonly by: DecidedByBody | 'destination' | undefined;
-  /** Scope of the ordinary endpoint; it decides how the path names a document. */
-  readonly names: Scope;
+  /** The ordinary endpoint of the path. Its scope decides how the path names a document. */
+  readonly place: Endpoint;
 }
 
 /** End of a path: its endpoints by method, and the refusal for any other method. */
@@ -200,11 +200,10 @@ function matchesOf(entries: readonly Entry[]): Matches {
   const [entry] = entries;
   const [first] = endpoints;
   if (entry === undefined || first === undefined) throw new Error('a path has no endpoint');
-  if (endpoints.length === 1)
-    return { first, alternatives: [], by: first.choice?.by, names: entry.place.scope };
+  if (endpoints.length === 1) return { first, alternatives: [], by: first.choice?.by, place: entry.place };
   const by = first.choice?.by;
   if (by === undefined || endpoints.some((other) => other.choice?.by !== by)) {
     throw new Error(`endpoints ${endpoints.map(({ id }) => id).join(', ')} share a path and a method`);
   }
-  return { first, alternatives: endpoints, by, names: entry.place.scope };
+  return { first, alternatives: endpoints, by, place: entry.place };
 }
