@@ -274,9 +274,9 @@ type CatalogueRow =
 export type EndpointId = CatalogueRow[0];
 
 /** Ids of the endpoints with this `servedBy` that are not blocked. */
-type OpenIdOf<By extends ServedBy, Line = CatalogueRow> = Line extends readonly [
+type OpenIdOf<By extends ServedBy, Line = CatalogueRow, Methods = unknown> = Line extends readonly [
   infer Id,
-  unknown,
+  Methods,
   unknown,
   infer Permit,
   unknown,
@@ -292,6 +292,10 @@ type OpenIdOf<By extends ServedBy, Line = CatalogueRow> = Line extends readonly 
 export type AnsweredId = Exclude<OpenIdOf<'couchgate'>, 'options-preflight'>;
 /** Endpoints that have a guard in guard/. */
 export type GuardedId = OpenIdOf<'guard'>;
+type Ordinary = Exclude<CatalogueRow, (typeof SYSTEM)[number]>;
+type MethodsWithBody = '*' | `${string}${'POST' | 'PUT' | 'PATCH'}${string}`;
+/** Endpoints that CouchDB gets with a body. Those of SYSTEM have the bodies of the endpoints they replace. */
+export type IdWithBody = OpenIdOf<'couchdb' | 'guard', Ordinary, MethodsWithBody>;
 
 /** The endpoints of SYSTEM: classify/ applies them by database name, not by path. */
 export const SYSTEM_ENDPOINTS: readonly Endpoint[] = parseEndpoints('server', SYSTEM);

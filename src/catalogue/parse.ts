@@ -1,7 +1,7 @@
 // Parses the tuples of the catalogue into endpoints.
 import { roleSet, isRole, type Role } from '../permissions/role.ts';
 // Nothing is loaded: catalogue.ts needs this module, which may be loaded first.
-import type { EndpointId } from './catalogue.ts';
+import type { EndpointId, IdWithBody } from './catalogue.ts';
 import {
   METHODS,
   type AuditAction,
@@ -61,7 +61,7 @@ const CLOSED: Readonly<Record<string, Blocked>> = {
   'blocked method': refusal(405, 'method_not_allowed', '', 'owner'),
 };
 
-/** Endpoints whose body is no query. */
+/** What CouchDB does with the body. An endpoint that is not here has no body that CouchDB reads. */
 const BODIES: Readonly<Record<string, BodyKind>> = {
   'att-put': 'attachment',
   'ddoc-att-put': 'attachment',
@@ -104,7 +104,31 @@ const BODIES: Readonly<Record<string, BodyKind>> = {
   'update-null': 'text',
   'update-doc': 'text',
   'partition-update': 'text',
-} satisfies Partial<Record<EndpointId, BodyKind>>;
+  'reload-query-servers': 'query',
+  replicate: 'query',
+  'reshard-state': 'query',
+  'reshard-jobs': 'query',
+  'reshard-job-state': 'query',
+  'search-analyze': 'query',
+  'nouveau-analyze': 'query',
+  'revs-diff': 'query',
+  'missing-revs': 'query',
+  'ensure-full-commit': 'query',
+  'revs-limit-put': 'query',
+  'purged-infos-limit-put': 'query',
+  purge: 'query',
+  compact: 'query',
+  'compact-design': 'query',
+  'view-cleanup': 'query',
+  'search-cleanup': 'query',
+  'nouveau-cleanup': 'query',
+  'sync-shards': 'query',
+  'index-bulk-delete': 'query',
+  'partition-index-bulk-delete': 'query',
+  search: 'query',
+  'partition-search': 'query',
+  nouveau: 'query',
+} satisfies Partial<Record<EndpointId, BodyKind>> & Record<IdWithBody, BodyKind>;
 
 /** Parses the tuples of one scope. Throws at start for an unknown role or method. */
 export function parseEndpoints(scope: Scope, rows: readonly Row[]): readonly Endpoint[] {
