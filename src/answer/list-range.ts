@@ -14,7 +14,10 @@ export interface ListRange {
 
 /** CouchDB's own limit (fabric.hrl). */
 const MAX_COUNT = 576_460_752_303_423_487n;
-const NAMES: Readonly<Record<string, string>> = { start_key: 'startkey', end_key: 'endkey' };
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ['start_key', 'startkey'],
+  ['end_key', 'endkey'],
+]);
 
 interface Bounds {
   /** Any JSON value; `undefined` = no bound. CouchDB orders every other value before every string. */
@@ -40,7 +43,7 @@ export function parseListRange(query: string): ListRange {
     skip: 0,
     limit: Infinity,
   };
-  for (const [name, value] of new URLSearchParams(query)) take(bounds, NAMES[name] ?? name, value);
+  for (const [name, value] of new URLSearchParams(query)) take(bounds, NAMES.get(name) ?? name, value);
   return {
     skip: bounds.skip,
     limit: bounds.limit,

@@ -42,7 +42,10 @@ const OPTIONS = {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const CODES: Readonly<Record<string, number>> = { allow: 0, deny: 1 };
+const CODES: ReadonlyMap<unknown, number> = new Map([
+  ['allow', 0],
+  ['deny', 1],
+]);
 
 /** Creates the command; `askPassword` = undefined without a terminal. */
 export function explainCommand(askPassword: AskPassword): Command {
@@ -93,13 +96,14 @@ function senderOf(name: string): Fields {
 
 /** Repeated headers stay repeated: the server refuses some of them. */
 function headersIn(lines: readonly string[]): Readonly<Record<string, readonly string[]>> {
-  const headers: Record<string, string[]> = {};
+  const headers = new Map<string, string[]>();
   for (const line of lines) {
     const colon = line.indexOf(':');
     if (colon < 1) throw new UsageError("--header must be like 'Destination: apple'");
-    (headers[line.slice(0, colon).trim()] ??= []).push(line.slice(colon + 1).trim());
+    const name = line.slice(0, colon).trim();
+    headers.set(name, [...(headers.get(name) ?? []), line.slice(colon + 1).trim()]);
   }
-  return headers;
+  return Object.fromEntries(headers);
 }
 
 function textOf(file: string): string {
@@ -173,7 +177,7 @@ function show(explanation: Fields, asJson: boolean, { stdout }: Pick<CommandIo, 
     return [`${`${field}:`.padEnd(11)}${printable(wordsOf(value))}\n`];
   });
   stdout.write(asJson ? `${writeJson(explanation)}\n` : text.join(''));
-  return CODES[String(explanation['decision'])] ?? 3;
+  return CODES.get(explanation['decision']) ?? 3;
 }
 
 /** Where the roles come from, one text for each source. */

@@ -115,15 +115,15 @@ async function readRevisions({ req }: DatabaseExchange): Promise<Record<string, 
 async function revsDiff(exchange: DatabaseExchange): Promise<void> {
   const { storage } = exchange.database;
   const missing = await storage.revsDiff(await readRevisions(exchange));
-  const answer: Record<string, object> = {};
+  const answer = new Map<string, object>();
   for (const [id, revs] of Object.entries(missing)) {
     const ancestors = await possibleAncestors(storage, id, revs.missing);
-    answer[id] = {
+    answer.set(id, {
       missing: revs.missing,
       ...(ancestors.length === 0 ? {} : { possible_ancestors: ancestors }),
-    };
+    });
   }
-  sendJson(exchange.res, 200, answer);
+  sendJson(exchange.res, 200, Object.fromEntries(answer));
 }
 
 /** Leaf revisions that may be ancestors of a missing one: those of a lower generation. */

@@ -8,13 +8,13 @@ const derive = promisify(pbkdf2);
  * Hash functions by the value of `pbkdf2_prf`. Documents from before CouchDB 3.4 lack the field and use
  * SHA-1.
  */
-const DIGESTS: Readonly<Record<string, string>> = {
-  sha: 'sha1',
-  sha224: 'sha224',
-  sha256: 'sha256',
-  sha384: 'sha384',
-  sha512: 'sha512',
-};
+const DIGESTS: ReadonlyMap<string, string> = new Map([
+  ['sha', 'sha1'],
+  ['sha224', 'sha224'],
+  ['sha256', 'sha256'],
+  ['sha384', 'sha384'],
+  ['sha512', 'sha512'],
+]);
 
 /** Hexadecimal; SHA-512 has 64 bytes. */
 const DERIVED_KEY = /^(?:[\da-f]{2}){1,64}$/;
@@ -55,7 +55,7 @@ export async function isPasswordOf(stored: PasswordHash, password: string): Prom
         .digest('hex'),
     );
   }
-  const digest = DIGESTS[String(prf)];
+  const digest = DIGESTS.get(String(prf));
   if (scheme !== 'pbkdf2' || digest === undefined) return false;
   if (typeof derived !== 'string' || !DERIVED_KEY.test(derived)) return false;
   if (typeof iterations !== 'number' || !Number.isSafeInteger(iterations) || iterations < 1) return false;

@@ -52,6 +52,8 @@ describe('the commands explain, who-can and what-can', () => {
       ['_reader', '_writer'],
       ['_writer', '_replicator'],
     ]);
+    const inherited = ['explain', '--as', key.name, 'GET', '/fruit/a', '--header', '__proto__: x'];
+    assert.equal((await run([...inherited, '--header', 'constructor: x'])).code, 0);
     const bulk = ['explain', '--as', gate.owner.name, 'POST', '/fruit/_bulk_docs'];
     assert.equal((await run(bulk)).code, 3);
     assert.equal((await run([...bulk, '--data', '{"docs":[]}'])).code, 0);

@@ -15,6 +15,7 @@ import { createClassify } from '../../src/classify/classify.ts';
 import { tokensOf, type Token } from '../../src/classify/pattern.ts';
 import { onClosed } from '../../src/closed-response.ts';
 import { contextOf } from '../../src/context.ts';
+import { isPasswordOf } from '../../src/identity/user-password.ts';
 import { NOBODY } from '../../src/principal/principal.ts';
 import { memoryAccessLog } from '../support/memory-access-log.ts';
 import { CALLER_HEADER, EXCHANGE_HEADER, startPolicyFront } from '../support/policy-front.ts';
@@ -76,6 +77,14 @@ describe('a name that every object inherits (H7)', () => {
     } finally {
       await front.close();
     }
+  });
+});
+
+describe('a name that every object inherits, read from a document (H7)', () => {
+  it('is no hash function: the password is wrong', async () => {
+    const stored = { password_scheme: 'pbkdf2', salt: 's', derived_key: '00', iterations: 1 };
+    for (const name of INHERITED)
+      assert.equal(await isPasswordOf({ ...stored, pbkdf2_prf: name }, 'p'), false, name);
   });
 });
 
