@@ -95,8 +95,8 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     this.#reading = isWhole(this.#queue) ? this.#watchReading() : undefined;
   }
 
-  /** Writes the filtered head. */
-  writeHead(): void {
+  /** Writes the filtered head. `length` = bytes of the body, if it is whole. */
+  writeHead(length?: number): void {
     const { status, rawHeaders, sentHost } = this.#answer;
     const { req } = this.#res;
     const context = contextOf(req);
@@ -108,6 +108,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
       isCouchPage: operation?.endpoint.id === 'utils',
       isTrusted: operation?.database !== undefined && this.#services.unsandboxed.has(operation.database),
     });
+    if (length !== undefined && Number.isNaN(this.#length)) head.push('Content-Length', String(length));
     // CouchDB answered before it received the whole body. The rest must not be read as the next request.
     if (!req.complete) {
       head.push('Connection', 'close');
@@ -125,10 +126,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     const res = this.#res;
     if (this.#isEnding) return;
     if (chunk.length === this.#length && chunk.length <= SINGLE_WRITE_BYTES && !res.headersSent) {
-      this.writeHead();
-      this.#complete();
-      this.#singleWrite = chunk.toString('latin1');
-      this.#services.writes.add(this);
+      this.#sendWhole(chunk.toString('latin1'));
     } else if (isFeed(this.#queue)) {
       this.#send(chunk);
       this.feed?.sent(chunk);
@@ -136,6 +134,14 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
       // Only a reset shows a client of HTTP/1.0 that an answer broke off. Some do not see it behind data.
       this.#send(chunk);
     } else this.#addToBatch(chunk);
+  }
+
+  /** Sends head and body, together with the other answers of this turn of the event loop. */
+  #sendWhole(body: string): void {
+    this.writeHead(body.length);
+    this.#complete();
+    this.#singleWrite = body;
+    this.#services.writes.add(this);
   }
 
   #addToBatch(chunk: Buffer): void {
@@ -203,6 +209,11 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   ended(): void {
     const res = this.#res;
     if (this.#isEnding || this.#exchange.isOver) return;
+    // Five pieces, with chunks of HTTP, become one.
+    if (!res.headersSent && this.#batchChunks > 0) {
+      this.#sendWhole(this.#takeBatch());
+      return;
+    }
     if (!res.headersSent) this.writeHead();
     if (this.#batchChunks > 0) res.end(this.#takeBatch(), 'latin1');
     else res.end();

@@ -249,7 +249,7 @@ describe('a slow side', () => {
 });
 
 describe('an answer in many small pieces', () => {
-  const PIECES = Array.from({ length: 200 }, (_, n) => `{"id":"doc-${String(n)}"},\n`);
+  const PIECES = Array.from({ length: 2000 }, (_, n) => `{"id":"doc-${String(n)}"},\n`);
   const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
   const HEAD = head('HTTP/1.1 200 OK', 'Content-Type: application/json', 'Transfer-Encoding: chunked');
 
@@ -264,7 +264,7 @@ describe('an answer in many small pieces', () => {
     const [, ...lines] = client.received.slice(client.received.indexOf('\r\n\r\n') + 2).split('\r\n');
     const pieces = lines.filter((_, at) => at % 2 === 1);
     assert.equal(pieces.join(''), PIECES.join(''));
-    assert.ok(pieces.length < 5, `${String(pieces.length)} pieces`);
+    assert.ok(pieces.length < 20, `${String(pieces.length)} pieces`);
     client.socket.destroy();
   });
 
