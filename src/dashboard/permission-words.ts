@@ -1,12 +1,13 @@
 // Says in words what saved edits would change for whom.
 import {
+  type CouchList,
   couchRulesIn,
   type CouchRules,
   type Edits,
   rolesShown,
   type SecurityDocument,
 } from './permission-edits.ts';
-import { canOf, grantsAll } from './roles.ts';
+import { canOf, grantsAll, titlesOf } from './roles.ts';
 
 /** `opens` = access gets wider than one name, or somebody can take every right. */
 export interface Consequence {
@@ -17,15 +18,18 @@ export interface Consequence {
   readonly text: string;
 }
 
-/**
- * Lists the consequences of the edits, the most far-reaching first. `isReached` = prefix grants give roles
- * on the database too.
- */
+/** What a prefix grant gives on the database too. */
+export interface Reaching {
+  readonly name: string;
+  readonly roles: readonly string[];
+}
+
+/** Lists the consequences of the edits, the most far-reaching first. */
 export function consequencesOf(
   database: string,
   document: SecurityDocument,
   edits: Edits,
-  isReached = false,
+  reach: readonly Reaching[] = [],
 ): readonly Consequence[] {
   const found: Consequence[] =
     edits.couch === undefined ? [] : [...ofCouch(database, edits.couch.after, document)];
@@ -33,8 +37,9 @@ export function consequencesOf(
   for (const [name, { before, after }] of edits.grants) {
     const given = after.filter((role) => !before.includes(role));
     const taken = before.filter((role) => !after.includes(role));
+    const kept = reach.filter((each) => each.name === name).flatMap(({ roles }) => roles);
     if (name === 'nobody') found.push(...ofEverybody(database, given, taken, after));
-    else found.push(...ofName(name, given, taken, after));
+    else found.push(...ofName(name, given, taken, after, kept));
   }
   if (isOn && edits.grants.size > 0)
     found.push({
@@ -46,9 +51,10 @@ export function consequencesOf(
     found.push({
       tone: 'takes',
       name: undefined,
-      text: isReached
-        ? 'Only server admins and names with a prefix grant have access afterwards.'
-        : 'Only server admins have access afterwards.',
+      text:
+        reach.length > 0
+          ? 'Only server admins and names with a prefix grant have access afterwards.'
+          : 'Only server admins have access afterwards.',
     });
   const order = { opens: 0, gives: 1, takes: 2 } as const;
   return found.sort((a, b) => order[a.tone] - order[b.tone]);
@@ -68,7 +74,7 @@ function ofEverybody(
   if (others.length > 0) say('opens', `Everyone without a password can ${listed(others.map(canOf))}.`);
   if (after.length === 0)
     say('takes', `${database} is no longer public: requests without a password are refused.`);
-  else if (taken.length > 0)
+  else if (taken.length > 0 && !after.includes('_admin'))
     say('takes', `Without a password nobody can ${listed(taken.map(canOf), 'or')} any more.`);
   return found;
 }
@@ -78,6 +84,7 @@ function ofName(
   given: readonly string[],
   taken: readonly string[],
   after: readonly string[],
+  kept: readonly string[],
 ): readonly Consequence[] {
   const found: Consequence[] = [];
   if (given.length > 0)
@@ -86,9 +93,19 @@ function ofName(
       name,
       text: `can ${listed(given.map(canOf))}.`,
     });
-  if (after.length === 0) found.push({ tone: 'takes', name, text: 'loses all access. Its open feeds end.' });
-  else if (taken.length > 0)
-    found.push({ tone: 'takes', name, text: `can no longer ${listed(taken.map(canOf), 'or')}.` });
+  if (taken.length === 0) return found;
+  const still = [...after, ...kept];
+  // `_admin` permits what every other role does.
+  const lost = still.includes('_admin') ? [] : taken.filter((role) => !still.includes(role));
+  const ends =
+    still.length === 0
+      ? 'loses all access. Its open feeds end.'
+      : lost.length > 0
+        ? `can no longer ${listed(lost.map(canOf), 'or')}.`
+        : `loses ${titlesOf(taken)} here, but what it still has permits the same.`;
+  found.push({ tone: 'takes', name, text: ends });
+  if (after.length === 0 && kept.length > 0)
+    found.push({ tone: 'takes', name, text: `still can ${listed(kept.map(canOf))}, by a prefix grant.` });
   return found;
 }
 
@@ -98,28 +115,65 @@ function* ofCouch(
   document: SecurityDocument,
 ): Generator<Consequence> {
   const say = (tone: Consequence['tone'], text: string): Consequence => ({ tone, name: undefined, text });
+  const before = couchRulesIn(document);
   if (!isOn) {
-    if (couchRulesIn(document).isOn)
-      yield say('takes', 'Couchgate decides again: the roles below take effect.');
+    if (before.isOn) yield say('takes', 'Couchgate decides again: the roles below take effect.');
     if (members !== undefined || admins !== undefined)
       yield say('gives', 'Members and admins are kept, without effect.');
     return;
   }
-  const isEmpty = (list: CouchRules['members']): boolean =>
-    list !== undefined && list.names.length + list.roles.length === 0;
-  if (isEmpty(members)) {
-    yield say(
-      'opens',
-      `${database} is open to everybody, the public included: its list of members is empty.`,
-    );
-  } else if (members === undefined) {
-    yield say('takes', `${database} is closed to everybody but server admins: it has no list of members.`);
-  } else {
+  if (!before.isOn)
     yield say(
       'gives',
       'CouchDB decides: its members and admins have access, and the roles below have no effect.',
     );
-  }
+  if (isPublic(members))
+    yield say(
+      'opens',
+      `${database} is open to everybody, the public included: its list of members is empty.`,
+    );
+  else if (members === undefined)
+    yield say(
+      'takes',
+      `${database} is closed to everybody but ${hasAny(admins) ? 'the admins in CouchDB and ' : ''}server admins: it has no list of members.`,
+    );
+  else if (before.isOn && isPublic(before.members))
+    yield say('takes', `${database} is closed to everybody but its members and admins in CouchDB.`);
+  // Lists of a database about which Couchgate decides had no effect.
+  yield* ofList('admin', before.isOn ? before.admins : undefined, admins);
+  if (!isPublic(members)) yield* ofList('member', before.isOn ? before.members : undefined, members);
+}
+
+const entriesOf = (
+  { names, roles }: CouchList = { names: [], roles: [] },
+): readonly (readonly [name: string, kind: string])[] => [
+  ...names.map((name) => [name, ''] as const),
+  ...roles.map((role) => [role, '(a role) '] as const),
+];
+
+const hasAny = (list: CouchList | undefined): boolean => entriesOf(list).length > 0;
+
+/** CouchDB opens a database with an empty list of members to everybody, and not one without a list. */
+const isPublic = (members: CouchList | undefined): boolean => members !== undefined && !hasAny(members);
+
+/** Who comes into a list of CouchDB, and who leaves it. */
+function* ofList(
+  what: 'admin' | 'member',
+  before: CouchList | undefined,
+  after: CouchList | undefined,
+): Generator<Consequence> {
+  const isIn = (list: CouchList | undefined, [name, kind]: readonly [string, string]): boolean =>
+    entriesOf(list).some((each) => each[0] === name && each[1] === kind);
+  const word = what === 'admin' ? 'an admin' : 'a member';
+  const can = what === 'admin' ? 'also change design documents' : 'read and write documents';
+  for (const [name, kind] of entriesOf(after).filter((entry) => !isIn(before, entry)))
+    yield {
+      tone: what === 'admin' ? 'opens' : 'gives',
+      name,
+      text: `${kind}becomes ${word} in CouchDB: it can ${can}.`,
+    };
+  for (const [name, kind] of entriesOf(before).filter((entry) => !isIn(after, entry)))
+    yield { tone: 'takes', name, text: `${kind}is no longer ${word} in CouchDB.` };
 }
 
 function leavesOwnerAlone(document: SecurityDocument, edits: Edits): boolean {

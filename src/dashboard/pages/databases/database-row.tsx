@@ -10,7 +10,7 @@ import { RowMenu } from '../../parts/row-menu.tsx';
 import { type Access, accessIn } from '../../permission-edits.ts';
 import { areAllKeysQuery, keysByNameQuery, permissionsQuery } from '../../queries.ts';
 import { useReach } from '../../parts/use-reach.ts';
-import { mayHaveGrants } from '../../roles.ts';
+import { grantsAll, mayHaveGrants } from '../../roles.ts';
 import { linkTo } from '../../router.ts';
 import { FactCells } from './fact-cells.tsx';
 
@@ -88,11 +88,7 @@ function AccessInWords({ database, access }: { readonly database: string; readon
     case 'owner':
       return prefixes === '' ? <span className="hint">Server admins only</span> : <>{prefixes}</>;
     case 'public': {
-      const can = access.roles.includes('_writer')
-        ? 'write'
-        : access.roles.includes('_reader')
-          ? 'read'
-          : 'limited';
+      const can = publicRights(access.roles);
       return (
         <>
           <strong className="public">Public</strong> ({can})
@@ -103,6 +99,11 @@ function AccessInWords({ database, access }: { readonly database: string; readon
     case 'names':
       return <>{[...names, prefixes].filter((part) => part !== '').join(', ')}</>;
   }
+}
+
+function publicRights(roles: readonly string[]): string {
+  if (roles.some(grantsAll)) return 'everything';
+  return roles.includes('_writer') ? 'write' : roles.includes('_reader') ? 'read' : 'limited';
 }
 
 /** `keys` = all keys by name; undefined = not all of them are known. */

@@ -56,7 +56,7 @@ interface ReviewProps extends Props {
 function Review({ database, editing, reason, onReason, onSaved, onClose }: ReviewProps) {
   const { base, edits, conflicts, save } = editing;
   const { reach } = useReach(database);
-  const consequences = consequencesOf(database, base.document, tidied(edits), reach.length > 0);
+  const consequences = consequencesOf(database, base.document, tidied(edits), reach);
   return (
     <FormDialog
       title={`Save permissions of ${database}`}
