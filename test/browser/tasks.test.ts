@@ -231,6 +231,16 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     assert.equal(await page.getByRole('button', { name: /^Grant/ }).count(), 0);
   });
 
+  async function setRoles(name: string, roles: readonly string[]): Promise<void> {
+    const path = `/_users/org.couchdb.user:${name}`;
+    const { body } = await suite.gate.ask('GET', path, { as: suite.gate.owner });
+    const put = await suite.gate.ask('PUT', path, {
+      as: suite.gate.owner,
+      body: { ...(body as object), roles },
+    });
+    assert.equal(put.status, 201);
+  }
+
   it('creates a user, sets its password, changes its roles, deletes it, and sees no hash', async () => {
     const key = await suite.gate.key();
     const dashboard = await open();
@@ -272,11 +282,24 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('dialog').waitFor({ state: 'detached' });
     assert.deepEqual([await signsIn('a long password'), await signsIn('another password')], [401, 200]);
     await page.getByRole('button', { name: 'Change roles' }).click();
-    await page.getByRole('textbox', { name: 'Roles in CouchDB' }).fill('staff, _admin');
+    await page.getByRole('textbox', { name: 'Roles in CouchDB' }).fill('staff\n_admin');
     await page.getByText('keeps names that begin with an underscore').waitFor();
-    await page.getByRole('textbox', { name: 'Roles in CouchDB' }).fill('staff, night');
+    const roles = page.getByRole('textbox', { name: 'Roles in CouchDB' });
+    await roles.fill('night shift');
     await page.getByRole('button', { name: 'Save' }).click();
-    await page.getByText('staff, night').waitFor();
+    await page.getByText('night shift').waitFor();
+    // Another admin writes while the dialog is open; then its roles are shown, and mine come to them.
+    await page.getByRole('button', { name: 'Change roles' }).click();
+    await setRoles('dora', ['night shift', 'theirs']);
+    await roles.fill('night shift\nstaff');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Somebody else has changed the roles meanwhile.').waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await page.getByText('night shift, theirs').waitFor();
+    await page.getByRole('button', { name: 'Change roles' }).click();
+    await roles.fill(`${await roles.inputValue()}\nstaff`);
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('night shift, theirs, staff').waitFor();
     assert.equal(await signsIn('another password'), 200);
     await page.getByRole('button', { name: 'Delete user' }).click();
     await page.getByLabel('Type dora to confirm').fill('dora');

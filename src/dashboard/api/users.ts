@@ -111,13 +111,23 @@ export async function createUser({
   });
 }
 
-/** Sets the password or the roles and leaves every other field as it is written. */
+/**
+ * Sets the password or the roles and leaves every other field as it is written. Rejects with 409 if the user
+ * has other roles than `shown`: somebody else has changed them.
+ */
 export async function changeUser(
   name: string,
-  fields: { readonly password?: string; readonly roles?: readonly string[] },
+  fields: { readonly password: string } | { readonly roles: readonly string[] },
+  shown?: readonly string[],
 ): Promise<void> {
   const path = pathTo(name);
-  const before = membersOf(await callText({ path }));
+  const json = await callText({ path });
+  if (shown !== undefined) {
+    const { roles } = userIn(JSON.parse(json) as Row);
+    if (roles.length !== shown.length || roles.some((role) => !shown.includes(role)))
+      throw new ApiError(409, 'conflict', 'Somebody else has changed the roles meanwhile.', undefined);
+  }
+  const before = membersOf(json);
   const changed = Object.entries(fields).map(([field, value]) => ({
     name: field,
     value: JSON.stringify(value),

@@ -1,5 +1,5 @@
 // The dialogs that create and change a user.
-import { PasswordInput, TextInput } from '@mantine/core';
+import { PasswordInput, Textarea, TextInput } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { type ComponentProps, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
@@ -20,16 +20,17 @@ interface FormProps extends Omit<ComponentProps<typeof FormDialog>, 'failed' | '
 function UserDialog({ save, onClose, ...form }: FormProps) {
   const queries = useQueryClient();
   const run = async (): Promise<void> => {
-    await save();
-    await queries.invalidateQueries({ queryKey: USERS_KEY });
+    // Also after a failure, which what is shown may explain.
+    await save().finally(() => queries.invalidateQueries({ queryKey: USERS_KEY }));
     onClose();
   };
   return <FormDialog {...form} failed="Nothing was changed" run={run} onClose={onClose} />;
 }
 
-/** Roles as people write them: with commas or blanks. */
-function rolesIn(text: string): readonly string[] {
-  return [...new Set(text.split(/[\s,]+/).filter((role) => role !== ''))];
+/** One role a line: it may contain blanks and commas. Roles that the user has stay as they are. */
+function rolesIn(text: string, before: readonly string[] = []): readonly string[] {
+  const lines = text.split('\n').map((line) => (before.includes(line) ? line : line.trim()));
+  return [...new Set(lines.filter((role) => role !== ''))];
 }
 
 function rolesProblem(text: string): string | undefined {
@@ -45,9 +46,10 @@ interface RolesProps {
 
 function RolesField({ value, onChange }: RolesProps) {
   return (
-    <TextInput
+    <Textarea
       label="Roles in CouchDB"
-      description="Names of your own for validation functions and for databases that CouchDB decides about; mostly empty."
+      description="Names of your own for validation functions and for databases that CouchDB decides about; mostly empty. One a line."
+      rows={3}
       autoComplete="off"
       spellCheck={false}
       value={value}
@@ -139,15 +141,19 @@ export function SetPassword({ name, onClose }: ChangeProps) {
 }
 
 export function ChangeRoles({ name, roles, onClose }: ChangeProps & { readonly roles: readonly string[] }) {
-  const [text, setText] = useState(roles.join(', '));
+  // What was shown when the dialog opened: the page may read other roles meanwhile.
+  const [before] = useState(roles);
+  const [text, setText] = useState(before.join('\n'));
+  const hasLines = before.some((role) => role.includes('\n'));
   return (
     <UserDialog
       title="Change roles"
       action="Save"
-      isReady={rolesProblem(text) === undefined}
-      save={() => changeUser(name, { roles: rolesIn(text) })}
+      isReady={!hasLines && rolesProblem(text) === undefined}
+      save={() => changeUser(name, { roles: rolesIn(text, before) }, before)}
       onClose={onClose}
     >
+      {hasLines && <p>A role of this user has a line break: change the roles with another program.</p>}
       <RolesField value={text} onChange={setText} />
     </UserDialog>
   );
