@@ -139,6 +139,20 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     assert.deepEqual(await grantsOf('failing'), { a: ['_reader', '_writer'] });
   });
 
+  it('keep the edits when an answer breaks off', async () => {
+    await suite.gate.database('half', { a: ['_reader'] });
+    const { page } = await permissionsOf('half');
+    const box = page.getByLabel('Write for a', { exact: true });
+    await box.check();
+    await page.route('**/half/_security', (route) =>
+      route.fulfill({ contentType: 'application/json', body: '{"cloudant":{"a":[' }),
+    );
+    await readAgain(page, /\/half\/_security$/);
+    await page.getByText('The answer broke off.').waitFor();
+    assert.equal(await box.isChecked(), true);
+    await page.unrouteAll();
+  });
+
   it('have a history, and roll back only after what it widens was confirmed', async () => {
     await suite.gate.database('past', { nobody: ['_reader'], a: ['_reader'] });
     const dashboard = await permissionsOf('past');

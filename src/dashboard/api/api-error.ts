@@ -2,7 +2,7 @@
 
 /** A refusal or failure, with what a person needs to find it in the access log. */
 export class ApiError extends Error {
-  /** HTTP status; 0 = no answer arrived. */
+  /** HTTP status; 0 = no answer arrived, or a part of one. */
   readonly status: number;
   /** CouchDB's name of the error. */
   readonly error: string;

@@ -41,21 +41,39 @@ export function onSessionEnd(ask: () => Promise<void>): void {
  */
 export async function call<Body>(request: ApiRequest): Promise<ApiAnswer<Body>> {
   const answer = await answerTo(request);
-  const parsed: unknown = await answer.json().catch(() => undefined);
+  const { value } = await jsonIn(request, answer);
   return {
-    body: parsed as Body,
+    body: value as Body,
     revision: answer.headers.get('X-Couchgate-Revision') ?? undefined,
   };
 }
 
-/** As `call`, with the text of the answer: numbers keep their digits. */
+/** As `call`, with the JSON of the answer as it is written: numbers keep their digits. */
 export async function callText(request: ApiRequest): Promise<string> {
-  return (await answerTo(request)).text();
+  const { text } = await jsonIn(request, await answerTo(request));
+  return text;
 }
 
-/** As `call`, with the bytes of the answer, for attachments. */
+/** As `call`, with the bytes of the answer, for attachments and pages. */
 export async function callBlob(request: ApiRequest): Promise<Blob> {
-  return (await answerTo(request)).blob();
+  const answer = await answerTo(request);
+  return whole(request, answer.blob());
+}
+
+async function jsonIn(
+  request: ApiRequest,
+  answer: Response,
+): Promise<{ readonly text: string; readonly value: unknown }> {
+  const reading = answer.text().then((text) => ({ text, value: JSON.parse(text) as unknown }));
+  return whole(request, reading);
+}
+
+/** A part of an answer counts as none: half a list of permissions is not the permissions. */
+async function whole<T>({ signal }: ApiRequest, reading: Promise<T>): Promise<T> {
+  return reading.catch((error: unknown) => {
+    if (signal?.aborted === true) throw error;
+    throw new ApiError(0, 'unreachable', 'The answer broke off.', undefined);
+  });
 }
 
 async function answerTo(request: ApiRequest): Promise<Response> {

@@ -1,7 +1,7 @@
 // The page Account: who am I, where my session is good, and the way out.
 import { Button } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { API_ROOT, call, callText } from '../api/http.ts';
+import { API_ROOT, call, callBlob } from '../api/http.ts';
 import { ErrorNotice } from '../parts/error-notice.tsx';
 import { Name } from '../parts/name.tsx';
 import { useTitle } from '../parts/title.ts';
@@ -23,7 +23,7 @@ export function AccountPage() {
   // A listener of the dashboard alone, and a node without Fauxton, refuse it.
   const fauxton = useQuery({
     queryKey: ['fauxton'],
-    queryFn: ({ signal }) => callText({ path: '_utils/', signal }),
+    queryFn: ({ signal }) => callBlob({ path: '_utils/', signal }),
     staleTime: Infinity,
   });
   const roles = person.roles.filter((role) => role !== '_admin');
