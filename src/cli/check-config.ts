@@ -2,6 +2,7 @@
 // settings.
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { readCouchdbCa } from '../config/couchdb-ca.ts';
 import { describeSettings } from '../config/describe.ts';
 import { loadConfiguration, type Configuration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
@@ -16,13 +17,14 @@ export const checkConfig: Command = (_args, io) => {
   const configuration = loadOrReport(io);
   if (configuration === undefined) return 1;
   const { settings, warnings } = configuration;
-  if (settings.tlsListen !== 'off') {
-    try {
-      readTlsFiles(settings);
-    } catch (error) {
-      io.stderr.write(`The certificate cannot be used: ${error instanceof Error ? error.message : ''}\n`);
-      return 1;
-    }
+  try {
+    // The listener of the dashboard serves HTTPS if there is a certificate.
+    const isForDashboard = settings.dashboardListen !== 'off' && settings.tlsCertificate !== '';
+    if (settings.tlsListen !== 'off' || isForDashboard) readTlsFiles(settings);
+    readCouchdbCa(settings);
+  } catch (error) {
+    io.stderr.write(`The certificate cannot be used: ${error instanceof Error ? error.message : ''}\n`);
+    return 1;
   }
   for (const warning of warnings) io.stderr.write(`Warning: ${warning}\n`);
   const folder = resolve(settings.configFolder);

@@ -1,12 +1,12 @@
 // `couchgate export`: writes the documents of a database to a file or to stdout, over the HTTP API.
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { text } from 'node:stream/consumers';
 import { finished } from 'node:stream/promises';
 import { type Writable } from 'node:stream';
+import { readPem } from '../config/pem-file.ts';
 import { ADMIN_PASSWORD, ADMIN_USER, COUCHGATE_URL } from '../config/sources.ts';
 import { checkedUrl, readPassword, UsageError } from '../setup/arguments.ts';
 import { type Command, type CommandIo } from './command.ts';
@@ -124,7 +124,7 @@ async function credentials(values: Values, { env }: CommandIo, askPassword: AskP
 }
 
 function open(url: string, authorization: string, ca: string | undefined): Promise<IncomingMessage> {
-  const tls = ca === undefined ? {} : { ca: readFileSync(ca) };
+  const tls = ca === undefined ? {} : { ca: readPem('--ca', ca, 'CERTIFICATE') };
   return new Promise((resolve, reject) => {
     const client = url.startsWith('https:') ? https : http;
     client

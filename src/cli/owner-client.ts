@@ -1,5 +1,5 @@
 // What the commands that call Couchgate's HTTP API as the owner have in common: options, credentials, client.
-import { readFileSync } from 'node:fs';
+import { readPem } from '../config/pem-file.ts';
 import { ADMIN_PASSWORD, ADMIN_USER, COUCHGATE_URL } from '../config/sources.ts';
 import { fieldsOf, openAdmin, reasonOf, type Admin, type AdminAnswer } from '../setup/admin.ts';
 import { checkedUrl, readPassword, UsageError } from '../setup/arguments.ts';
@@ -62,7 +62,7 @@ export async function openOwner(
   const password = given ?? (await askPassword?.(`Password of ${printable(name)}: `));
   if (password === undefined)
     throw new UsageError('no password: use --password-file or COUCHGATE_ADMIN_PASSWORD');
-  const ca = values.ca === undefined ? {} : { ca: readText(values.ca) };
+  const ca = values.ca === undefined ? {} : { ca: readPem('--ca', values.ca, 'CERTIFICATE') };
   return openAdmin({ url, credentials: { name, password }, product: 'Couchgate', ...ca });
 }
 
@@ -105,15 +105,5 @@ async function codeOf(
     if (!(error instanceof UsageError)) return failure;
     stderr.write(usage);
     return 2;
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(
-      `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
-    );
   }
 }

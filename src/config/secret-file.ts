@@ -1,4 +1,4 @@
-// Reads and creates files with one secret. No process ever reads a part of one: H40.
+// Reads and creates files with one secret. No process ever reads a part of one: H40.1.
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,

@@ -43,7 +43,7 @@ export function readYamlFile(path: string, name: string): YamlFile {
   }
   if (text.length > MAX_BYTES)
     return { entries: [], problems: [{ file: name, path: '', reason: 'is larger than 1 MiB' }] };
-  // A full disk empties a file. Without its rules, every address could connect (H40).
+  // A full disk empties a file. Without its rules, every address could connect (H40.2).
   if (text.trim() === '') return { entries: [], problems: [{ file: name, path: '', reason: EMPTY }] };
   return parseYaml(text, name);
 }

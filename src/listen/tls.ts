@@ -1,8 +1,8 @@
 // Reads and validates TLS certificates, and replaces them at run time.
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { type Server } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { readPem } from '../config/pem-file.ts';
 
 export interface TlsFiles {
   readonly tlsCertificate: string;
@@ -16,9 +16,10 @@ export interface TlsFiles {
  * their content.
  */
 export function readTlsFiles(files: TlsFiles): SecureContextOptions {
-  const cert = readPem('tls_certificate', files.tlsCertificate);
-  const key = readPem('tls_key', files.tlsKey);
-  const ca = files.tlsClientCa === '' ? undefined : readPem('tls_client_ca', files.tlsClientCa);
+  const cert = readPem('tls_certificate', files.tlsCertificate, 'CERTIFICATE');
+  const key = readPem('tls_key', files.tlsKey, 'PRIVATE KEY');
+  const ca =
+    files.tlsClientCa === '' ? undefined : readPem('tls_client_ca', files.tlsClientCa, 'CERTIFICATE');
   const options: SecureContextOptions = {
     cert,
     key,
@@ -35,15 +36,6 @@ export function readTlsFiles(files: TlsFiles): SecureContextOptions {
     );
   }
   return options;
-}
-
-function readPem(setting: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
-    throw new Error(`${setting}: ${path} cannot be read (${code})`, { cause: error });
-  }
 }
 
 /**

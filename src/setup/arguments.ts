@@ -118,7 +118,7 @@ export function checkedUrl(text: string, product: string): string {
 
 /**
  * Reads a password file; a line feed at its end is not part of the password. Throws a UsageError, also for an
- * empty file (H40).
+ * empty file (H40.1).
  */
 export function readPassword(file: string): string {
   const password = readFileOf(file).replace(/\r?\n$/u, '');

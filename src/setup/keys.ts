@@ -49,7 +49,7 @@ export function newKey(
   return { key: { kid, secret }, file };
 }
 
-/** Throws an Error for a kept secret that is too weak: everybody could sign with an empty one (H40). */
+/** Throws an Error for a kept secret that is too weak: everybody could sign with an empty one (H40.1). */
 function keptKey(
   data: string,
   name: string,

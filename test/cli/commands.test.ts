@@ -139,16 +139,18 @@ describe('--check-config', () => {
     );
   });
 
-  it('exits with 1 when the certificate cannot be used', async () => {
+  it('exits with 1 when a certificate cannot be used', async () => {
     const file = join(folder, 'none.pem');
-    const env = {
-      COUCHGATE_TLS_LISTEN: '127.0.0.1:0',
-      COUCHGATE_TLS_CERTIFICATE: file,
-      COUCHGATE_TLS_KEY: file,
-    };
-    const { code, err } = await run(checkConfig, [], env);
-    assert.equal(code, 1);
-    assert.match(err, /none\.pem cannot be read \(ENOENT\)/);
+    const files = { COUCHGATE_TLS_CERTIFICATE: file, COUCHGATE_TLS_KEY: file };
+    for (const env of [
+      { COUCHGATE_TLS_LISTEN: '127.0.0.1:0', ...files },
+      { COUCHGATE_DASHBOARD_LISTEN: '127.0.0.1:0', ...files },
+      { COUCHGATE_COUCHDB_CA: file },
+    ]) {
+      const { code, err } = await run(checkConfig, [], env);
+      assert.equal(code, 1);
+      assert.match(err, /none\.pem cannot be read \(ENOENT\)/);
+    }
   });
 });
 

@@ -13,11 +13,14 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { readCouchdbCa } from '../../src/config/couchdb-ca.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { watchSettings } from '../../src/config/reload.ts';
+import { readTlsFiles } from '../../src/listen/tls.ts';
 import { readPassword, UsageError } from '../../src/setup/arguments.ts';
 import { keyInUse, newKey } from '../../src/setup/keys.ts';
 import { makeSecrets } from '../../src/setup/secrets.ts';
+import { makeCertificate } from '../support/certificates.ts';
 import { rememberingLog } from '../support/log.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -128,5 +131,27 @@ describe('H40: settings', () => {
     assert.equal(outcome, 'refused');
     assert.deepEqual(live.current.allow, ['10.0.0.0/8']);
     assert.throws(() => loadSettings({ env: {}, folder }), /ip-whitelist\.yaml: is empty/);
+  });
+});
+
+describe('H40: certificates', () => {
+  it('refuses each file that is empty, cut or without a certificate, and so keeps what is in force', async () => {
+    const { cert, key } = await makeCertificate('127.0.0.1');
+    const two = `${cert}\n${cert}\n`;
+    const whole = { tlsCertificate: two, tlsKey: key, tlsClientCa: two };
+    const files = {
+      tlsCertificate: write('tls.crt', whole.tlsCertificate),
+      tlsKey: write('tls.key', whole.tlsKey),
+      tlsClientCa: write('ca.pem', whole.tlsClientCa),
+    };
+    readTlsFiles(files);
+    for (const [name, path] of Object.entries(files) as readonly (readonly [keyof typeof files, string])[]) {
+      for (const text of ['', 'no PEM', whole[name].slice(0, -40)]) {
+        writeFileSync(path, text);
+        assert.throws(() => readTlsFiles(files), new RegExp(`: ${path} (?:has no|is not complete)`), text);
+      }
+      writeFileSync(path, whole[name]);
+    }
+    assert.throws(() => readCouchdbCa({ couchdbCa: write('couchdb.pem', '') }), /^Error: couchdb_ca: /);
   });
 });
