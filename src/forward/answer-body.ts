@@ -82,6 +82,8 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   #batch = '';
   #batchChunks = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** True while the client has to read before more is sent. One wait for all writes, or it counts twice. */
+  #isWaiting = false;
 
   /** `length` is the Content-Length of the answer in bytes; NaN = unknown. */
   constructor(services: BodyServices, answer: NodeAnswer, exchange: AnsweredExchange, length: number) {
@@ -182,11 +184,13 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
     if (this.#exchange.isOver) return;
     if (!res.headersSent) this.writeHead();
     this.#reading?.sent(chunk.length);
-    if (res.write(chunk, 'latin1')) return;
+    if (res.write(chunk, 'latin1') || this.#isWaiting) return;
+    this.#isWaiting = true;
     this.#answer.pause();
     const { socket } = res;
     const stopWaiting = socket === null ? undefined : this.#reading?.wait(socket);
     res.once('drain', () => {
+      this.#isWaiting = false;
       stopWaiting?.();
       this.#answer.resume();
     });

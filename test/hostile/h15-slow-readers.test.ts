@@ -84,6 +84,33 @@ describe('H15 an answer that CouchDB holds in memory, with a client that reads s
     assert.equal(crowded.granted[0], 'other');
   });
 
+  it('is measured once – two writes before the client reads, as of a short chunk and a long one', () => {
+    const socket = Object.assign(new EventEmitter(), {
+      timeout: 60_000,
+      setTimeout: (timeout: number) => Object.assign(socket, { timeout }),
+    });
+    const write = mock.fn(() => false);
+    const res = Object.assign(new EventEmitter(), {
+      headersSent: true,
+      req: { httpVersionMinor: 1 },
+      socket,
+      write,
+    });
+    const body = new AnswerBody(
+      { unreadMs: UNREAD_MS } as BodyServices,
+      { pause: () => undefined, resume: () => undefined } as unknown as NodeAnswer,
+      { queue: 'whole', res } as unknown as AnsweredExchange,
+      NaN,
+    );
+    for (let turn = 0; turn < 2; turn += 1) {
+      for (const bytes of [8192, 57_344]) body.chunk(Buffer.alloc(bytes));
+      assert.deepEqual([socket.listenerCount('timeout'), socket.timeout], [1, UNREAD_MS]);
+      res.emit('drain');
+      assert.deepEqual([socket.listenerCount('timeout'), socket.timeout], [0, 60_000]);
+    }
+    assert.equal(write.mock.callCount(), 4);
+  });
+
   it('is measured no more when its client has left, and can be forgotten', () => {
     mock.timers.enable({ apis: ['setInterval'] });
     try {
