@@ -1,6 +1,7 @@
 // Measures the structure of a JSON body that CouchDB will parse: its depth and its number of values (H20).
 import { BadRequest, Forbidden, TooLarge, type HttpError } from '../http-errors.ts';
 import { DEEPEST } from '../json/builder.ts';
+import { JoinedPieces } from '../limits/joined-pieces.ts';
 import { DocumentFields, INVALID_REVISION, SHORT_TEXT_BYTES } from './document-fields.ts';
 import { MAX_ID_BYTES } from './document-ids.ts';
 import { type AtomGate, Terms } from './erlang-terms.ts';
@@ -94,7 +95,7 @@ export class JsonMeter implements BodyMeter {
   /** The last byte of all earlier pieces, without white space. */
   #before = 0;
   /** The pieces of a string that is read, and where it begins in the present piece; -1 = none. */
-  #text: Buffer[] = [];
+  #text: JoinedPieces | undefined;
   #textFrom = -1;
   readonly #fields: DocumentFields | undefined;
   readonly #paths: SelectorPaths | undefined;
@@ -127,7 +128,8 @@ export class JsonMeter implements BodyMeter {
     while (at < piece.length && this.#refusal === undefined)
       at = this.#isInString ? this.#readString(piece, at) : this.#readStructure(piece, at);
     if (this.#refusal === undefined && this.#textFrom !== -1) {
-      this.#text.push(Buffer.from(piece.subarray(this.#textFrom)));
+      this.#text ??= new JoinedPieces();
+      this.#text.add(Buffer.from(piece.subarray(this.#textFrom)));
       this.#textFrom = 0;
     }
     this.#before = significantByte(piece, piece.length - (this.#isAtQuote ? 2 : 1)) ?? this.#before;
@@ -266,8 +268,8 @@ export class JsonMeter implements BodyMeter {
   /** The text that ends here. */
   #endText(piece: Buffer, to: number): string {
     let text = piece.toString('latin1', this.#textFrom, to);
-    if (this.#text.length > 0) text = Buffer.concat(this.#text).toString('latin1') + text;
-    this.#text = [];
+    if (this.#text !== undefined) text = this.#text.join().toString('latin1') + text;
+    this.#text = undefined;
     this.#textFrom = -1;
     return text.includes('\\') ? unescaped(text) : text;
   }

@@ -7,6 +7,7 @@ import { afterEach, describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import express from 'express';
+import { JsonMeter } from '../../src/body/json-meter.ts';
 import { receive } from '../../src/body/read.ts';
 import { JoinedPieces } from '../../src/limits/joined-pieces.ts';
 import { messageClasses } from '../../src/listen/messages.ts';
@@ -34,9 +35,10 @@ async function begin(options: ServerOptions): Promise<{ client: RawClient; req: 
 const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
 
 describe('H15 a body in small chunks', () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+
   it('is kept in few objects while it is read into memory', async () => {
-    setFlagsFromString('--expose-gc');
-    const collectGarbage = runInNewContext('gc') as () => void;
     const { client, req } = await begin({});
     attachContext(req);
     const chunks: WeakRef<Buffer>[] = [];
@@ -49,6 +51,21 @@ describe('H15 a body in small chunks', () => {
     assert.ok(kept.length <= 10, `${kept.length} objects of ${CHUNKS} chunks`);
     client.send(chunk(''));
     assert.equal((await body).toString(), 'x'.repeat(CHUNKS));
+  });
+
+  it('is kept in few objects while a text of it is measured – the bookmark of a _find', () => {
+    const held = (): number => {
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    const most = { values: 10, perDocument: 0, members: 10, stringBytes: 65_536 };
+    const meter = new JsonMeter({ ...most, mayHoldTerms: true });
+    meter.add(Buffer.from('{"bookmark":"'));
+    const before = held();
+    for (let at = 0; at < CHUNKS; at += 1) assert.equal(meter.add(Buffer.from('g')), undefined);
+    const each = (held() - before) / CHUNKS;
+    assert.ok(each < 20, `${each} bytes of memory for each`);
+    assert.equal(meter.add(Buffer.from('"}')), undefined);
   });
 
   for (const size of [1, 1000, 4095, 5000])
