@@ -59,7 +59,8 @@ const SINGLE_WRITE_BYTES = 12_288;
 const BATCH_BYTES = 32_768;
 /** Most chunks that are joined: of one byte, each is several hundred bytes of memory (H15). */
 const BATCH_CHUNKS = 256;
-const BATCH_DELAY_MS = 10;
+/** CouchDB sends 100 changes within 20 ms: they are one write, and wake the client once. */
+const BATCH_DELAY_MS = 50;
 /** A chunk of this length, in bytes, is written as it is. */
 const LARGE_CHUNK_BYTES = 16_384;
 
