@@ -9,7 +9,7 @@ import { type Readiness } from './audit/metrics-server.ts';
 import { createRegistry } from './audit/metrics.ts';
 import { RequestMetrics } from './audit/request-metrics.ts';
 import { type OperationalLog } from './config/operational-log.ts';
-import { watchSettings, type LiveSettings } from './config/reload.ts';
+import { watchSettings, type LiveSettings, type WatchState } from './config/reload.ts';
 import { type Environment } from './config/sources.ts';
 import { type Settings } from './config/settings.ts';
 import { type Forwarding } from './forward/index.ts';
@@ -30,6 +30,8 @@ export interface RunParameters {
   readonly sessionSecret: Buffer;
   readonly log: OperationalLog;
   readonly workerChannel: WorkerChannel;
+  /** The state of the watcher that these settings are from; what changed since is applied at once. */
+  readonly resumed?: WatchState;
   /** True if several processes write to the same access log. */
   readonly sharesLog: boolean;
   /** Replaces the access log of the settings. */
@@ -87,7 +89,7 @@ class ServingProcess implements Running {
   addresses: readonly string[] = [];
 
   constructor(parameters: RunParameters) {
-    const { settings, env, log, sharesLog } = parameters;
+    const { settings, resumed, env, log, sharesLog } = parameters;
     this.#parameters = parameters;
     this.#accessLog =
       parameters.accessLog ??
@@ -99,6 +101,7 @@ class ServingProcess implements Running {
       });
     this.#live = watchSettings({
       initial: settings,
+      resumed,
       env,
       log,
       acceptCertificates: (next) => this.#listeners.reloadCertificate(next),
@@ -120,6 +123,8 @@ class ServingProcess implements Running {
 
   async start(): Promise<void> {
     const { services } = this;
+    // What has changed since the settings were read, before anybody is served by them.
+    if (this.#parameters.resumed !== undefined) this.#live.reload();
     await services.start();
     await untilTrue(() => services.bus.up, BUS_WAIT_MS);
     this.addresses = await this.#listeners.open();

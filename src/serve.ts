@@ -5,50 +5,69 @@ import { join, resolve } from 'node:path';
 import { createOperationalLog } from './audit/operational-log.ts';
 import { openMetricsServer, type Readiness } from './audit/metrics-server.ts';
 import { offerToPrimary, readWorkers } from './audit/metrics.ts';
-import { type Configuration } from './config/load.ts';
+import { loadConfiguration, type Configuration } from './config/load.ts';
 import { probeListener } from './config/listen-address.ts';
 import { type OperationalLog } from './config/operational-log.ts';
+import { stateAtStart, watchSettings, type LiveSettings, type WatchState } from './config/reload.ts';
 import { readOrMakeSecrets, type Secrets } from './config/secrets.ts';
 // `import type` is erased. An import with an inline `type` would load the module at run time.
 import type { RunningEmbeddedNode } from './embedded/index.ts';
-import { NO_WORKERS, createWorkerChannel } from './cluster/worker-channel.ts';
+import { NO_WORKERS, createWorkerChannel, type WorkerChannel } from './cluster/worker-channel.ts';
 import { startWorkers, workerCount, type WorkerPool } from './cluster/worker-pool.ts';
 import { EMBEDDED_OPTION } from './embedded-option.ts';
+import { HangUps } from './hang-up.ts';
+import { readTlsFiles } from './listen/tls.ts';
 import { run, type Running } from './run.ts';
 import { welcome } from './welcome.ts';
 import { createObjectsYoung } from './young-objects.ts';
 
+/** What a serving process starts with. */
 interface Start {
-  readonly configuration: Configuration;
   readonly env: NodeJS.ProcessEnv;
   readonly log: OperationalLog;
-  readonly secrets: Secrets;
+  /** The settings, and what was read of their files. */
+  readonly watched: WatchState;
+  readonly secrets: Pick<Secrets, 'jwtSecret' | 'sessionSecret'>;
   readonly nodeUrls: readonly string[];
 }
+
+interface FirstStart extends Start {
+  readonly configuration: Configuration;
+  readonly secrets: Secrets;
+  readonly hangUps: HangUps;
+}
+
+/** What the primary hands to its workers: one that replaces another must serve by the same rules (H41). */
+type WorkerStart = Pick<Start, 'watched' | 'secrets'>;
 
 /**
  * Serves until a signal ends it; resolves with the exit code. Rejects if it cannot start; main.ts prints the
  * error as one line.
  */
-export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv): Promise<number> {
-  const { settings } = configuration;
+export function serve(env: NodeJS.ProcessEnv): Promise<number> {
   createObjectsYoung();
+  return cluster.isWorker ? serveAsWorker(env) : serveFirst(env);
+}
+
+/** Starts the process that the operator starts: it serves alone, or starts the workers. */
+async function serveFirst(env: NodeJS.ProcessEnv): Promise<number> {
+  const hangUps = new HangUps();
+  const configuration = loadConfiguration({ env });
+  const { settings } = configuration;
+  const watched = stateAtStart(configuration, env);
   const log = createOperationalLog(settings.logLevel);
   endOnFault(log);
   // Before anything is created: a start that fails must not have shown a password that the next one hides.
-  if (cluster.isPrimary) await probeListeners(configuration);
+  await probeListeners(configuration);
   const secrets = readOrMakeSecrets(settings);
-  const start = { configuration, env, log, secrets };
-  if (cluster.isWorker) return serveAsWorker({ ...start, nodeUrls: settings.couchdbNodes });
   for (const warning of [...configuration.warnings, ...secrets.warnings])
     log.warn({ warning }, 'configuration warning');
-  const embedded = settings.couchdbNodes.length === 0 ? await startEmbedded(start) : undefined;
-  const nodeUrls = embedded === undefined ? settings.couchdbNodes : [embedded.url];
+  const common = { configuration, env, log, watched, secrets, hangUps };
+  const embedded = settings.couchdbNodes.length === 0 ? await startEmbedded(common) : undefined;
+  const start = { ...common, nodeUrls: embedded === undefined ? settings.couchdbNodes : [embedded.url] };
   try {
     const count = workerCount(settings.workers);
-    return await (count === 1
-      ? serveAlone({ ...start, nodeUrls })
-      : serveWithWorkers({ ...start, nodeUrls }, count));
+    return await (count === 1 ? serveAlone(start) : serveWithWorkers(start, count));
   } finally {
     await embedded?.close();
   }
@@ -60,7 +79,11 @@ export async function serve(configuration: Configuration, env: NodeJS.ProcessEnv
  * code and stack.
  */
 function endOnFault(log: OperationalLog): void {
+  let isEnding = false;
   process.on('uncaughtException', (error) => {
+    // Thrown by what runs at the end of the process: it would be called again, without end.
+    if (isEnding) process.kill(process.pid, 'SIGKILL');
+    isEnding = true;
     log.error({ error }, 'an error that nothing handles ends the process');
     process.exit(1);
   });
@@ -80,7 +103,7 @@ async function startEmbedded({
   configuration: { settings },
   secrets,
   log,
-}: Omit<Start, 'nodeUrls'>): Promise<RunningEmbeddedNode> {
+}: Omit<FirstStart, 'nodeUrls'>): Promise<RunningEmbeddedNode> {
   const { startEmbeddedNode } = await import('./embedded/index.ts');
   const jwtKeys = { [settings.jwtKid]: Buffer.from(secrets.jwtSecret, 'base64') };
   const owner = { name: settings.owner, password: secrets.ownerPassword };
@@ -96,25 +119,27 @@ async function startEmbedded({
   });
 }
 
-async function serveAlone(start: Start): Promise<number> {
+async function serveAlone(start: FirstStart): Promise<number> {
   const running = await runHere(start, NO_WORKERS);
   await openMetrics(start, running.metrics, running.readiness);
   showWelcome(start, running.addresses, await hasKeys(running));
-  process.on('SIGHUP', () => running.reload());
+  start.hangUps.onReload(() => running.reload());
   await terminated();
   await running.drain();
   return 0;
 }
 
-async function serveAsWorker(start: Start): Promise<number> {
+async function serveAsWorker(env: NodeJS.ProcessEnv): Promise<number> {
+  const log = createOperationalLog('info');
+  endOnFault(log);
   const workerChannel = createWorkerChannel({ channel: process });
+  const { watched, secrets } = (await workerChannel.askStart()) as WorkerStart;
+  log.level = watched.current.logLevel;
   const url = process.argv
     .find((argument) => argument.startsWith(EMBEDDED_OPTION))
     ?.slice(EMBEDDED_OPTION.length);
-  const running = await runHere(
-    { ...start, nodeUrls: url === undefined ? start.nodeUrls : [url] },
-    workerChannel,
-  );
+  const nodeUrls = url === undefined ? watched.current.couchdbNodes : [url];
+  const running = await runHere({ env, log, watched, secrets, nodeUrls }, workerChannel);
   offerToPrimary(running.registry);
   workerChannel.onRequest('readiness', running.readiness);
   workerChannel.onRequest('addresses', () => running.addresses);
@@ -131,22 +156,47 @@ async function serveAsWorker(start: Start): Promise<number> {
   return 0;
 }
 
-async function serveWithWorkers(start: Start, count: number): Promise<number> {
+async function serveWithWorkers(start: FirstStart, count: number): Promise<number> {
+  const { log, secrets, hangUps } = start;
   const { settings } = start.configuration;
   const [embedded] = settings.couchdbNodes.length === 0 ? start.nodeUrls : [];
   if (embedded !== undefined)
     cluster.setupPrimary({ args: [...process.argv.slice(2), `${EMBEDDED_OPTION}${embedded}`] });
   const drainMs = (settings.drainDelaySeconds + settings.drainTimeoutSeconds) * 1000;
-  const workers = startWorkers({ count, drainMs, log: start.log });
+  const live = watchForWorkers(start);
+  const startOf = (): WorkerStart => ({ watched: live.state(), secrets });
+  const workers = startWorkers({ count, drainMs, log, startOf });
   await openMetrics(start, readWorkers(), () => combinedReadiness(workers, count));
   void workers.serving.then(async () => {
     const [addresses] = await workers.request('addresses');
     const [known] = await workers.request('has keys');
     if (Array.isArray(addresses)) showWelcome(start, addresses as readonly string[], known !== false);
   });
-  process.on('SIGHUP', () => workers.reload());
+  hangUps.onReload(() => {
+    live.reload();
+    workers.reload();
+  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => workers.drain());
-  return workers.ended;
+  try {
+    return await workers.ended;
+  } finally {
+    live.close();
+  }
+}
+
+/** Reads the files as the workers do, for those that start later. The workers log what they find. */
+function watchForWorkers({ env, log, watched }: FirstStart): LiveSettings {
+  const live = watchSettings({
+    initial: watched.current,
+    resumed: watched,
+    env,
+    log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
+    acceptCertificates: (next) => {
+      if (next.tlsCertificate !== '') readTlsFiles(next);
+    },
+  });
+  live.onChange((next) => (log.level = next.logLevel));
+  return live;
 }
 
 /** True unless the store is readable and has no API key: then the guide for the first key is shown. */
@@ -155,7 +205,7 @@ async function hasKeys({ services }: Running): Promise<boolean> {
 }
 
 function showWelcome(
-  { configuration: { settings, secretFiles }, secrets }: Start,
+  { configuration: { settings, secretFiles }, secrets }: FirstStart,
   addresses: readonly string[],
   knowsKeys: boolean,
 ): void {
@@ -174,11 +224,12 @@ async function combinedReadiness(workers: WorkerPool, count: number): Promise<Re
 }
 
 function runHere(
-  { configuration, env, log, secrets, nodeUrls }: Start,
-  workerChannel: typeof NO_WORKERS,
+  { env, log, watched, secrets, nodeUrls }: Start,
+  workerChannel: WorkerChannel,
 ): Promise<Running> {
   return run({
-    settings: configuration.settings,
+    settings: watched.current,
+    resumed: watched,
     env,
     nodeUrls,
     jwtSecret: Buffer.from(secrets.jwtSecret, 'base64'),
@@ -190,7 +241,7 @@ function runHere(
 }
 
 async function openMetrics(
-  start: Start,
+  start: FirstStart,
   metrics: () => Promise<string>,
   readiness: () => Readiness | Promise<Readiness>,
 ): Promise<void> {

@@ -5,7 +5,7 @@ import { type Socket } from 'node:net';
 import { type RequestHandler } from 'express';
 import { LRUCache } from 'lru-cache';
 import { isProbe } from '../catalogue/probe.ts';
-import { AddressSet, normalizeAddress } from '../config/address-set.ts';
+import { AddressSet, peerAddress } from '../config/address-set.ts';
 import { clientBehind } from '../config/forwarded-for.ts';
 import { type Settings } from '../config/settings.ts';
 import { contextOf, type ClientAddress } from '../context.ts';
@@ -110,7 +110,7 @@ interface Peer {
 type PeerSocket = Socket & { readonly encrypted?: boolean; addressOfPeer?: Peer };
 
 function readPeer(socket: PeerSocket, rules: AddressRules): Peer {
-  const ip = normalizeAddress(socket.remoteAddress ?? '') ?? '';
+  const ip = peerAddress(socket.remoteAddress);
   const scheme = socket.encrypted === true ? HTTPS : UNKNOWN;
   const direct = rules.judge(ip, socket.remotePort ?? 0, scheme);
   const peer = { rules, ip, isProxy: rules.isProxy(ip), scheme, direct };

@@ -1,7 +1,7 @@
 // Answers /_api/v2/addresses: the address lists in force, the address of the caller, and a test of others.
 import { type Request } from 'express';
 import { type BodyReader } from '../body/read.ts';
-import { AddressSet, normalizeAddress } from '../config/address-set.ts';
+import { AddressSet, normalizeAddress, peerAddress } from '../config/address-set.ts';
 import { clientBehind, type Hop } from '../config/forwarded-for.ts';
 import { type Settings } from '../config/settings.ts';
 import { type Context, known } from '../context.ts';
@@ -77,7 +77,7 @@ function rangeIn(ranges: readonly string[], address: string): string | null {
 function describeCaller(req: Request, context: Context, lists: Lists): object {
   const proxies = new AddressSet(lists.trustedProxies);
   const isProxy = (ip: string): boolean => proxies.has(ip);
-  const peer: Hop = { ip: normalizeAddress(req.socket.remoteAddress ?? '') ?? '', port: 0 };
+  const peer: Hop = { ip: peerAddress(req.socket.remoteAddress), port: 0 };
   const hops: Hop[] = [peer];
   const header = req.headers['x-forwarded-for'];
   if (header !== undefined && isProxy(peer.ip))

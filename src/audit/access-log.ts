@@ -1,5 +1,5 @@
 // Writes the lines of the access log to stdout or a file, in batches, without blocking requests.
-import { closeSync, openSync } from 'node:fs';
+import { close, closeSync, open, openSync } from 'node:fs';
 import sonicBoom from 'sonic-boom';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { RecentLines } from './recent-lines.ts';
@@ -172,7 +172,7 @@ class SinkLog implements AccessLog {
     this.#retrying = true;
     setTimeout(() => {
       this.#retrying = false;
-      if (this.#reopening) this.#sink.reopen();
+      if (this.#reopening) this.#openAgain();
       else this.#sink.flush();
     }, RETRY_MS).unref();
   }
@@ -185,21 +185,36 @@ class SinkLog implements AccessLog {
   reopen(): void {
     if (this.#target === 'stdout') return;
     this.#reopening = true;
-    this.#sink.reopen();
+    this.#openAgain();
+  }
+
+  /**
+   * The sink closes its old descriptor once for each `reopen`, also for those that failed, and the number may
+   * then belong to a connection. So it is called only when the file can be opened.
+   */
+  #openAgain(): void {
+    open(this.#target, 'a', 0o640, (error, fd) => {
+      if (error === null) close(fd, () => this.#sink.reopen());
+      else this.#onWriteError(error.code ?? 'unknown error');
+    });
   }
 
   close(timeoutMs: number): Promise<void> {
     this.#flushBatch();
     return new Promise((resolve) => {
+      const fail = (): void => {
+        this.#log.error({ target: this.#target }, 'access log could not be flushed: its last lines are lost');
+        resolve();
+      };
       const timer = setTimeout(() => {
         // On exit, Node waits for a blocked write. If nothing reads stdout, the process would never end.
         if (this.#target === 'stdout') process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
-        this.#log.error({ target: this.#target }, 'access log could not be flushed: its last lines are lost');
-        resolve();
+        fail();
       }, timeoutMs);
-      this.#sink.flush(() => {
+      this.#sink.flush((error) => {
         clearTimeout(timer);
-        resolve();
+        if (error instanceof Error) fail();
+        else resolve();
       });
     });
   }

@@ -16,6 +16,9 @@ export type Envelope =
   | { readonly couchgate: 'delivered'; readonly id: number }
   | { readonly couchgate: 'request'; readonly id: number; readonly name: string }
   | { readonly couchgate: 'response'; readonly id: number; readonly value: unknown }
+  /** To the primary: the question what to start with; and the answer. */
+  | { readonly couchgate: 'start?' }
+  | { readonly couchgate: 'start'; readonly value: unknown }
   | { readonly couchgate: 'drain' }
   | { readonly couchgate: 'reload' };
 
@@ -35,6 +38,8 @@ export interface WorkerChannel {
   onBroadcast(listener: (message: unknown) => void | Promise<void>): void;
   /** Responds to the primary's requests of this name. The response must survive JSON. */
   onRequest(name: string, respond: () => unknown): void;
+  /** Asks the primary what this worker starts with (`startOf` of its pool). It has survived JSON. */
+  askStart(): Promise<unknown>;
   /** Reports to the primary that this worker serves. A primary whose first workers never do so exits. */
   ready(): void;
   /** Called when the primary orders this worker to drain and exit. */
@@ -54,6 +59,7 @@ export const NO_WORKERS: WorkerChannel = Object.freeze({
   broadcast: () => Promise.resolve(),
   onBroadcast: () => undefined,
   onRequest: () => undefined,
+  askStart: () => Promise.resolve(undefined),
   ready: () => undefined,
   onDrain: () => undefined,
   onReload: () => undefined,
@@ -80,6 +86,7 @@ class ProcessChannel implements WorkerChannel {
   readonly #responders = new Map<string, () => unknown>();
   readonly #drain = new BufferedEvent();
   readonly #reload = new BufferedEvent();
+  #takeStart: (value: unknown) => void = () => undefined;
   #lastId = 0;
 
   constructor(channel: Channel, timeoutMs: number) {
@@ -113,6 +120,13 @@ class ProcessChannel implements WorkerChannel {
     this.#responders.set(name, respond);
   }
 
+  askStart(): Promise<unknown> {
+    return new Promise((resolve) => {
+      this.#takeStart = resolve;
+      this.#send({ couchgate: 'start?' });
+    });
+  }
+
   ready(): void {
     this.#send({ couchgate: 'ready' });
   }
@@ -133,6 +147,7 @@ class ProcessChannel implements WorkerChannel {
     const { couchgate } = envelope;
     if (couchgate === 'broadcast') void this.#handle(envelope.id, envelope.message);
     else if (couchgate === 'delivered') this.#waiting.get(envelope.id)?.();
+    else if (couchgate === 'start') this.#takeStart(envelope.value);
     else if (couchgate === 'drain') this.#drain.emit();
     else if (couchgate === 'reload') this.#reload.emit();
     else if (couchgate === 'request') {

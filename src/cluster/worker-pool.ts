@@ -13,6 +13,8 @@ export interface WorkerPoolOptions {
   /** How long a worker may drain before it is killed, in milliseconds: the drain's delay plus its timeout. */
   readonly drainMs: number;
   readonly log: WorkersLog;
+  /** What a worker starts with, also one that replaces another (`askStart`); it must survive JSON. */
+  readonly startOf?: () => unknown;
   /** How long a broadcast waits for a worker that does not handle it, in milliseconds. */
   readonly broadcastTimeoutMs?: number;
 }
@@ -54,9 +56,10 @@ export function workerCount(setting: string): number {
  * worker's exit code.
  */
 export function startWorkers(options: WorkerPoolOptions): WorkerPool {
-  const { log, broadcastTimeoutMs = BROADCAST_TIMEOUT_MS } = options;
+  const { log, startOf = () => undefined, broadcastTimeoutMs = BROADCAST_TIMEOUT_MS } = options;
   const channel = new PrimaryChannel({
     timeoutMs: broadcastTimeoutMs,
+    startOf,
     onSilence: (workers) => log.warn({ workers }, 'workers did not handle a message in time'),
   });
   const pool = new Pool(options, channel);

@@ -24,6 +24,16 @@ export function normalizeAddress(text: string): string | undefined {
 }
 
 /**
+ * The canonical address of the peer of a socket; empty without one. A link-local IPv6 address has a zone
+ * there, the name of a network interface of this machine: `fe80::1%eth0` (RFC 4007 section 11). No whitelist
+ * knows it.
+ */
+export function peerAddress(remoteAddress: string | undefined): string {
+  const [address = ''] = (remoteAddress ?? '').split('%', 1);
+  return normalizeAddress(address) ?? '';
+}
+
+/**
  * Parses `10.0.0.0/8`, `192.0.2.7` or `2001:db8::/32` into its canonical form with the prefix length;
  * otherwise returns the reason.
  */

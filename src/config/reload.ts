@@ -11,6 +11,23 @@ import { CORS_FILE, pathOf, SETTING_FILES, SETTING_NAMES, settingOf, type Enviro
 export type ReloadOutcome =
   { readonly outcome: 'changed' | 'unchanged' } | { readonly outcome: 'refused'; readonly reason: string };
 
+/**
+ * What a watcher has read. Another process that goes on from it serves by the same rules as one that has run
+ * all the time: a removed or broken file and a changed fixed setting have no effect there either. Survives
+ * JSON; it contains secrets.
+ */
+export interface WatchState {
+  /** The settings in effect. */
+  readonly current: Settings;
+  /** The last valid settings in the files, and those at the start. */
+  readonly read: Settings;
+  readonly first: Settings;
+  /** Paths of the files that must not disappear. */
+  readonly present: readonly string[];
+  /** The warnings that were logged, so that each is logged once. */
+  readonly warned: string;
+}
+
 export interface LiveSettings {
   /**
    * The latest valid settings. A reload replaces the whole object, so that a reader of one object sees one
@@ -24,12 +41,16 @@ export interface LiveSettings {
   reload(): ReloadOutcome;
   /** Registers a listener that is called with every new version, after it is in effect. */
   onChange(listener: (next: Settings) => void): void;
+  /** The state now, for a process that goes on from it. */
+  state(): WatchState;
   close(): void;
 }
 
 export interface LiveParameters extends LoadParameters {
   /** Settings at the start; later changes of the files are applied to them. */
   readonly initial: Settings;
+  /** Goes on from the state of another watcher: changes since then are applied at once. */
+  readonly resumed?: WatchState | undefined;
   readonly log: OperationalLog;
   /** Applies renewed certificates. If it throws, the reload fails and no new setting is applied. */
   readonly acceptCertificates: (next: Settings) => void;
@@ -64,12 +85,17 @@ class WatchedSettings implements LiveSettings {
   readonly close: () => void;
 
   constructor(parameters: LiveParameters) {
+    const { resumed } = parameters;
     this.#parameters = parameters;
-    this.current = parameters.initial;
+    this.current = resumed?.current ?? parameters.initial;
     this.#reader = createReader(parameters);
-    this.#read = this.#reader.first;
+    this.#read = resumed?.read ?? this.#reader.known().first;
     const files = (): readonly string[] => filesOf(this.current, parameters.env);
     this.close = pollFiles(files, parameters.intervalMs ?? 300, () => this.reload()).close;
+  }
+
+  state(): WatchState {
+    return { ...this.#reader.known(), current: this.current, read: this.#read };
   }
 
   onChange(listener: (next: Settings) => void): void {
@@ -109,25 +135,24 @@ class WatchedSettings implements LiveSettings {
 }
 
 interface Reader {
-  /** Settings in the files when watching started. */
-  readonly first: Settings;
+  /** What the reader compares the files with. */
+  readonly known: () => Pick<WatchState, 'first' | 'present' | 'warned'>;
   /** Reads the current settings; throws if they are invalid. */
   readonly read: () => Settings;
 }
 
 /** Builds the reader, which also logs warnings and changes that need a restart. */
-function createReader({ env, folder, initial, log }: LiveParameters): Reader {
-  const paths = (): readonly string[] => SETTING_FILES.map((file) => pathOf(initial.configFolder, file, env));
+function createReader({ env, folder, initial, resumed, log }: LiveParameters): Reader {
   const load = (): Configuration => loadConfiguration(folder === undefined ? { env } : { env, folder });
-  let present: readonly string[] = paths().filter((path) => existsSync(path));
-  const { settings: first, warnings: known } = load();
-  let warned = JSON.stringify([[], known]);
+  const start = resumed ?? stateAtStart(load(), env);
+  const { first } = start;
+  let { present, warned } = start;
   function read(): Settings {
     // A removed whitelist must not open access. To remove it, write an explicit value or restart.
     const gone = present.find((path) => !existsSync(path));
     if (gone !== undefined) throw new Error(`${gone} no longer exists`);
     const { settings, warnings } = load();
-    present = paths().filter((path) => existsSync(path));
+    present = presentFiles(initial.configFolder, env);
     const waiting = FIXED.filter(([, key]) => !same(settings[key], first[key])).map(([name]) => name);
     const said = JSON.stringify([waiting, warnings]);
     if (said !== warned && waiting.length > 0)
@@ -136,7 +161,18 @@ function createReader({ env, folder, initial, log }: LiveParameters): Reader {
     warned = said;
     return settings;
   }
-  return { first, read };
+  return { known: () => ({ first, present, warned }), read };
+}
+
+/** The state of a watcher that has just loaded this configuration. */
+export function stateAtStart({ settings, warnings }: Configuration, env: Environment): WatchState {
+  const present = presentFiles(settings.configFolder, env);
+  const warned = JSON.stringify([[], warnings]);
+  return { current: settings, read: settings, first: settings, present, warned };
+}
+
+function presentFiles(folder: string, env: Environment): readonly string[] {
+  return SETTING_FILES.map((file) => pathOf(folder, file, env)).filter((path) => existsSync(path));
 }
 
 const same = (left: unknown, right: unknown): boolean => JSON.stringify(left) === JSON.stringify(right);

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
+import fs, {
   closeSync,
   constants,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -15,7 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, describe, it, mock } from 'node:test';
 import express, { type RequestHandler } from 'express';
 import { openAccessLog, type AccessLog } from '../../src/audit/access-log.ts';
 import { LateLines } from '../../src/audit/late-lines.ts';
@@ -146,6 +147,37 @@ describe('the access log', () => {
     await until(() => linesOf(file).length === 1);
     assert.equal(linesOf(file)[0]?.['httpRequest'], '/after');
     assert.equal(linesOf(`${file}.1`).length, 1);
+  });
+
+  it('closes its old file once, however often it could not open the new one', async () => {
+    const parent = join(folder, 'away');
+    mkdirSync(parent);
+    const file = join(parent, 'access.log');
+    const log = rememberingLog();
+    const accessLog = openAccessLog({ target: file, policy: 'refuse', log });
+    const { url } = await serve(accessLog);
+    await fetch(`${url}/before`);
+    await until(() => linesOf(file).length === 1);
+    const closed = mock.method(fs, 'close');
+    renameSync(parent, `${parent}.old`);
+    for (let n = 0; n < 3; n += 1) accessLog.reopen();
+    await until(() => !accessLog.accepting);
+    mkdirSync(parent);
+    await until(() => accessLog.accepting && existsSync(file));
+    await fetch(`${url}/after`);
+    await until(() => linesOf(file).some((line) => line['httpRequest'] === '/after'));
+    const numbers = closed.mock.calls.map((call) => call.arguments[0]);
+    closed.mock.restore();
+    assert.deepEqual(numbers.length, new Set(numbers).size, 'a number is closed once');
+    assert.equal(numbers.length, 1);
+  });
+
+  it('says that lines were lost if they cannot be written at the end', async () => {
+    const log = rememberingLog();
+    const accessLog = openAccessLog({ target: '/dev/full', policy: 'drop', log });
+    accessLog.write('{}\n');
+    await accessLog.close(60_000);
+    assert.match(JSON.stringify(log.lines), /its last lines are lost/u);
   });
 
   it('is missed before the first request when its file cannot be opened', () => {

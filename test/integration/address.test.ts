@@ -5,7 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { after, before, describe, it } from 'node:test';
 import { type RequestHandler } from 'express';
 import { type AddressSettings, refuseUnknownAddress } from '../../src/admit/address.ts';
-import { AddressSet, parseCidr } from '../../src/config/address-set.ts';
+import { AddressSet, parseCidr, peerAddress } from '../../src/config/address-set.ts';
 import { contextOf } from '../../src/context.ts';
 import { serveSteps, type StepsServer } from '../support/steps-server.ts';
 
@@ -148,6 +148,12 @@ describe('AddressSet', () => {
       for (const address of inside) assert.ok(set(range).has(address), `${address} is in ${range}`);
       for (const address of outside) assert.ok(!set(range).has(address), `${address} is not in ${range}`);
     });
+
+  it('knows the peer of a socket without the zone of a link-local address', () => {
+    assert.ok(set('fe80::/10').has(peerAddress('fe80::1%eth0')));
+    assert.equal(peerAddress('::ffff:192.0.2.1'), '192.0.2.1');
+    assert.deepEqual([peerAddress(undefined), peerAddress('%eth0')], ['', '']);
+  });
 
   it('holds nothing that is not written as an address', () => {
     const all = set('0.0.0.0/0', '::/0');

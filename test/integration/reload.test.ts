@@ -7,7 +7,7 @@ import { after, describe, it } from 'node:test';
 import { refuseUnknownAddress } from '../../src/admit/address.ts';
 import { loadSettings } from '../../src/config/load.ts';
 import { settling } from '../../src/config/poll-files.ts';
-import { type LiveSettings, watchSettings } from '../../src/config/reload.ts';
+import { type LiveSettings, type WatchState, watchSettings } from '../../src/config/reload.ts';
 import { type Settings } from '../../src/config/settings.ts';
 import { rememberingLog, type RememberedLog } from '../support/log.ts';
 import { serveSteps } from '../support/steps-server.ts';
@@ -193,6 +193,42 @@ describe('watchSettings', () => {
         message: 'changed settings take effect after a restart',
       },
     ]);
+  });
+
+  describe('that goes on from the state of another', () => {
+    const resume = (folder: string, other: LiveSettings): ReturnType<typeof watch> => {
+      const log = rememberingLog();
+      const resumed = JSON.parse(JSON.stringify(other.state())) as WatchState;
+      const initial = resumed.current;
+      const acceptCertificates = (): void => undefined;
+      const live = watchSettings({ env: {}, folder, initial, resumed, log, acceptCertificates });
+      open.push(live);
+      return { live, log };
+    };
+
+    it('keeps the rules of a whitelist that was removed before it began', () => {
+      const folder = newFolder();
+      writeFileSync(join(folder, 'ip-whitelist.yaml'), whitelist('10.0.0.0/8'));
+      const { live } = watch(folder);
+      rmSync(join(folder, 'ip-whitelist.yaml'));
+      const second = resume(folder, live).live;
+      assert.equal(second.reload().outcome, 'refused');
+      assert.deepEqual(second.current, live.current);
+    });
+
+    it('keeps what a broken file and a fixed setting had at the start', () => {
+      const folder = newFolder();
+      writeFileSync(join(folder, 'ip-whitelist.yaml'), whitelist('10.0.0.0/8'));
+      const { live } = watch(folder);
+      writeFileSync(join(folder, 'couchgate.yaml'), 'listen: 127.0.0.1:1\n');
+      writeFileSync(join(folder, 'ip-whitelist.yaml'), 'allow: [nonsense]\n');
+      const { live: second, log } = resume(folder, live);
+      assert.equal(second.reload().outcome, 'refused');
+      writeFileSync(join(folder, 'ip-whitelist.yaml'), whitelist('192.0.2.0/24'));
+      assert.equal(second.reload().outcome, 'changed');
+      assert.deepEqual([second.current.listen, second.current.allow], ['127.0.0.1:5984', ['192.0.2.0/24']]);
+      assert.match(JSON.stringify(log.lines), /changed settings take effect after a restart/);
+    });
   });
 
   it('disturbs no request in flight: what was let in is answered, what comes next is refused', async () => {

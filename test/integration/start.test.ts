@@ -1,11 +1,13 @@
 // What an operator sees of starting and ending Couchgate as a process: first start, restart, refusals in one line.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { startProgram, temporaryFolder, type Program } from '../support/program.ts';
+import { PROGRAM, ROOT, startProgram, temporaryFolder, type Program } from '../support/program.ts';
+import { until } from '../support/until.ts';
 
 const password = (data: string): string => readFileSync(join(data, 'owner_password'), 'utf8').trim();
 
@@ -208,5 +210,55 @@ describe('several workers on the embedded node', () => {
 
   it('ends on SIGTERM with 0', async () => {
     assert.equal((await program.end('SIGTERM')).code, 0);
+  });
+});
+
+describe('SIGHUP', () => {
+  const folder = temporaryFolder();
+  after(() => folder.remove());
+
+  it('during the start does not end Couchgate', async () => {
+    // CouchDB is away, so that the start takes a while.
+    const program = startProgram({
+      COUCHGATE_DATA: join(folder.path, 'away'),
+      COUCHGATE_COUCHDB_NODES: 'http://127.0.0.1:9',
+      COUCHGATE_JWT_SECRET: Buffer.alloc(32, 7).toString('base64'),
+    });
+    try {
+      await once(program.child.stderr ?? program.child, 'data');
+      program.child.kill('SIGHUP');
+      assert.match(await program.url, /^http/u);
+    } finally {
+      await program.end('SIGKILL');
+    }
+  });
+
+  it('ends Couchgate if its terminal was closed', { skip: !existsSync('/usr/bin/script') }, async () => {
+    const data = join(folder.path, 'terminal');
+    const command = [process.execPath, ...PROGRAM].map((word) => `'${word}'`);
+    const terminal = spawn('/usr/bin/script', ['-qec', `exec ${command.join(' ')}`, '/dev/null'], {
+      cwd: ROOT,
+      env: {
+        ...process.env,
+        COUCHGATE_DATA: data,
+        COUCHGATE_LISTEN: '127.0.0.1:0',
+        COUCHGATE_METRICS_LISTEN: 'off',
+      },
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let shown = '';
+    terminal.stdout.on('data', (chunk: Buffer) => (shown += chunk.toString()));
+    await until(() => /Couchgate listens on http:\/\/\S+/u.test(shown), 'Couchgate listens');
+    const url = /Couchgate listens on (http:\/\/[^\s]+)/u.exec(shown)?.[1] ?? '';
+    assert.equal((await fetch(`${url}/_up`)).status, 200);
+    terminal.kill('SIGKILL');
+    await until(
+      () =>
+        fetch(`${url}/_up`).then(
+          () => false,
+          () => true,
+        ),
+      'Couchgate ends',
+    );
   });
 });

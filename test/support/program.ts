@@ -5,10 +5,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const ROOT = join(import.meta.dirname, '../..');
+/** The folder of the project. */
+export const ROOT = join(import.meta.dirname, '../..');
 /** The build that `npm test` has just made. Without it, the sources run: a build could be outdated. */
 const BUILT = process.env['TESTED_PROGRAM'];
-const PROGRAM =
+/** The words behind `node`. */
+export const PROGRAM =
   BUILT === undefined || BUILT === '' ? ['--import', 'tsx', join(ROOT, 'src/main.ts')] : [BUILT];
 const LISTENS = /Couchgate listens on (http:\/\/\S+)/u;
 
