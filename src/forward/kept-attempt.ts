@@ -160,8 +160,23 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
   }
 }
 
+/**
+ * Converts the parts of a head. They lie one behind the other in what was read from the socket, so all are
+ * converted at once, and each text is a slice: two thirds of the time. A part that arrived in
+ * two reads lies elsewhere.
+ */
 function textOf(rawHeaders: readonly Buffer[]): string[] {
-  const texts: string[] = new Array<string>(rawHeaders.length);
-  for (let at = 0; at < rawHeaders.length; at += 1) texts[at] = rawHeaders[at]?.toString('latin1') ?? '';
+  const texts: string[] = [];
+  const first = rawHeaders[0];
+  const last = rawHeaders[rawHeaders.length - 1];
+  if (first === undefined || last === undefined) return texts;
+  const { buffer, byteOffset: from } = first;
+  const bytes = last.buffer === buffer ? last.byteOffset + last.length - from : 0;
+  const all = bytes > 0 ? Buffer.from(buffer, from, bytes).toString('latin1') : '';
+  for (const part of rawHeaders) {
+    const at = part.byteOffset - from;
+    const isInside = part.buffer === buffer && at >= 0 && at + part.length <= all.length;
+    texts.push(isInside ? all.slice(at, at + part.length) : part.toString('latin1'));
+  }
   return texts;
 }

@@ -5,6 +5,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Socket } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { after, afterEach, describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type PoolKind } from '../../src/catalogue/endpoint.ts';
 import { type ForwardingFront, type ForwardingSetup, startForwarding } from '../support/forwarding.ts';
 import { type ScriptedUpstream, startRawUpstream, startUpstream } from '../support/scripted-upstream.ts';
@@ -98,6 +99,24 @@ for (const carrier of CARRIERS) {
       assert.equal(headers.etag, '"1-a"');
       assert.equal(headers['x-unknown'], undefined);
       assert.deepEqual(body, bytes);
+    });
+
+    it('gets the headers of a head that arrives in pieces', async () => {
+      const inPieces = async (socket: Socket): Promise<void> => {
+        const [request] = (await once(socket, 'data')) as [Buffer];
+        const id = /x-couch-request-id: (\S+)/i.exec(request.toString())?.[1] ?? '';
+        const answer = WHOLE.replace('\r\n', '\r\nETag: "1-a"\r\n').replace('$ID', id);
+        for (let at = 0; at < answer.length; at += 5) {
+          socket.write(answer.slice(at, at + 5));
+          await nextTurn();
+        }
+      };
+      const upstream = await startRawUpstream((socket) => void inPieces(socket));
+      const { url } = await front(carrier, [upstream]);
+      const { headers, body } = await ask(carrier, `${url}/db/doc`);
+      const { etag, 'content-type': type, 'content-length': length } = headers;
+      assert.deepEqual([etag, type, length], ['"1-a"', 'application/json', '11']);
+      assert.equal(body.toString(), '{"ok":true}');
     });
 
     it('brings the node the target, the token and the id, and no header of the client beside', async () => {
