@@ -12,6 +12,7 @@ import { type BodyReader } from '../body/read.ts';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type PermissionIndex } from '../permissions/permission-index.ts';
 import { type PermissionReader, type PermissionStore } from '../permissions/permission-store.ts';
+import { refuseEnded } from '../revocation/after-wait.ts';
 import { grantAll, type NewGrants, parseNewGrants, requireGrantable } from './key-grants.ts';
 
 export interface ApiKeyDeps {
@@ -51,7 +52,7 @@ export function apiKeyHandlers(
     'api-key-change': async (req, res, context) => {
       const key = keyNameIn(context);
       const fields = parseKeyFields(await deps.bodies.jsonObject(req, res, RULES));
-      const summary = found(await keys.change(key, fields));
+      const summary = found(await keys.change(key, fields, () => refuseEnded(context)));
       context.outcome.change = { action: 'change', key, ...fields };
       sendJson(res, 200, { ok: true, ...summary });
     },
@@ -70,7 +71,7 @@ export async function answerNewKey(
 ): Promise<void> {
   const { label = null, expiresAt = null } = fields;
   const by = known(context.identified, 'identified').principal.name;
-  const { key, password } = await keys.create({ label, expiresAt, by });
+  const { key, password } = await keys.create({ label, expiresAt, by }, () => refuseEnded(context));
   context.outcome.change = { action: 'create', key, label, expiresAt };
   sendJson(res, 201, { ok: true, key, password }, { ...SECRET, ...headers });
 }
@@ -89,8 +90,9 @@ async function createKey(deps: ApiKeyDeps, req: Request, res: Response, context:
 }
 
 /**
- * Creates a key with its grants. Nobody knows the password before all grants stand. If one fails, the key is
- * revoked and the answer is the error; a process that dies in between leaves a key with an unknown password.
+ * Creates a key with its grants. Nobody knows the password before all grants stand. If one fails, or the
+ * request ends (H19), the key is revoked and the answer is the error; a process that dies in between leaves a
+ * key with an unknown password.
  */
 async function answerGrantedKey(
   { keys, permissions, permissionReader, log }: ApiKeyDeps,
@@ -99,10 +101,11 @@ async function answerGrantedKey(
   { res, context }: { res: Response; context: Context },
 ): Promise<void> {
   const { principal } = known(context.identified, 'identified');
+  const mayGoOn = (): void => refuseEnded(context);
   await requireGrantable(permissionReader, grants);
-  const { key, password } = await keys.create({ label, expiresAt, by: principal.name });
+  const { key, password } = await keys.create({ label, expiresAt, by: principal.name }, mayGoOn);
   try {
-    await grantAll(permissions, key, grants, { by: principal, requestId: context.id });
+    await grantAll(permissions, key, grants, { by: principal, requestId: context.id, refuseEnded: mayGoOn });
   } catch (error) {
     await keys.revoke(key, principal.name).catch(() => {
       log.warn({ key }, 'API key without its grants could not be revoked; nobody knows its password');
@@ -118,7 +121,9 @@ async function rotateKey(deps: ApiKeyDeps, req: Request, res: Response, context:
   const key = keyNameIn(context);
   const body = (await deps.bodies.optionalJsonObject(req, res, RULES)) ?? {};
   const overlapSeconds = parseOverlap(body, deps.keyRotationOverlapSeconds);
-  const { password, oldValidUntil } = found(await deps.keys.rotate(key, overlapSeconds));
+  const { password, oldValidUntil } = found(
+    await deps.keys.rotate(key, overlapSeconds, () => refuseEnded(context)),
+  );
   context.outcome.change = { action: 'rotate', key, overlapSeconds };
   sendJson(res, 200, { ok: true, key, password, old_password_valid_until: oldValidUntil }, SECRET);
 }

@@ -1,4 +1,5 @@
 // Grants the roles of a new API key on several databases: all of them, or none.
+import { type RefuseEnded } from '../identity/api-key.ts';
 import { isJsonObject } from '../json/object.ts';
 import { BadRequest, HttpError, NotFound, Unavailable } from '../http-errors.ts';
 import { mayHaveGrants } from '../catalogue/database-name.ts';
@@ -55,22 +56,27 @@ export async function requireGrantable(
 }
 
 /**
- * Grants the roles to the key, one database after the other. If one fails, the grants before it are taken
- * back as far as possible and the error of the first failure is thrown. The caller then revokes the key, so
- * that a grant that is left has no holder.
+ * Grants the roles to the key, one database after the other. If one fails, or `refuseEnded` throws, the
+ * grants before it are taken back as far as possible and the error of the first failure is thrown. The caller
+ * then revokes the key, so that a grant that is left has no holder.
  */
 export async function grantAll(
   permissions: Pick<PermissionStore, 'change'>,
   name: string,
   grants: NewGrants,
-  origin: { readonly by: Principal; readonly requestId: string },
+  {
+    refuseEnded,
+    ...origin
+  }: { readonly by: Principal; readonly requestId: string; readonly refuseEnded: RefuseEnded },
 ): Promise<void> {
   const granted: string[] = [];
   try {
     for (const [database, roles] of grants) {
+      refuseEnded();
       granted.push(database);
       await setRoles(permissions, { database, name, roles, ...origin });
     }
+    refuseEnded();
   } catch (error) {
     const left: string[] = [];
     for (const database of granted)

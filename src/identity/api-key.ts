@@ -44,6 +44,9 @@ export interface NewKey {
   readonly by: string;
 }
 
+/** Throws if the request behind a change has ended. Called immediately before the change is written (H19). */
+export type RefuseEnded = () => void;
+
 /**
  * The store of API keys. A result that is not a promise comes from memory. A promise means a read from
  * CouchDB; it rejects with `Unavailable` if CouchDB cannot be reached.
@@ -64,7 +67,10 @@ export interface KeyStore {
   /** What the memory holds about a name, without a read. It may be outdated, so it decides nothing. */
   recall(name: string): 'valid' | 'revoked' | undefined;
   /** Creates a key. Resolves once a quorum of the cluster holds it; the password is not returned before. */
-  create(properties: NewKey): Promise<{ readonly key: string; readonly password: string }>;
+  create(
+    properties: NewKey,
+    refuseEnded?: RefuseEnded,
+  ): Promise<{ readonly key: string; readonly password: string }>;
   /**
    * Reads the keys that are not revoked among at most `limit` names after `after`, in the order of their
    * names. A change of the last moment may be missing.
@@ -83,6 +89,7 @@ export interface KeyStore {
   change(
     name: string,
     fields: { readonly label?: string | null; readonly expiresAt?: string | null },
+    refuseEnded?: RefuseEnded,
   ): Promise<KeySummary | undefined>;
   /** Revokes the key permanently; its name stays reserved. False = no such key. */
   revoke(name: string, by: string): Promise<boolean>;
@@ -90,5 +97,6 @@ export interface KeyStore {
   rotate(
     name: string,
     overlapSeconds: number,
+    refuseEnded?: RefuseEnded,
   ): Promise<{ readonly password: string; readonly oldValidUntil: string } | undefined>;
 }

@@ -1,6 +1,6 @@
 // Checks the passwords of API keys, from memory if possible.
 import { type Couch } from '../couch/couch.ts';
-import { type KeyPage, type NewKey, type KeyStore, type KeySummary, type KeyVerdict } from './api-key.ts';
+import { type KeyPage, type KeyStore, type KeySummary, type KeyVerdict } from './api-key.ts';
 import { KeyCache } from './key-cache.ts';
 import { type CachedKey, HOUR_MS, type KeyRecord, summarise, USED, usedHourIn } from './key-document.ts';
 import { KeyList } from './key-list.ts';
@@ -148,8 +148,8 @@ class CouchKeyStore implements RunningKeyStore {
     return this.#cache.recall(name);
   }
 
-  create(properties: NewKey): ReturnType<KeyStore['create']> {
-    return this.#writes.create(properties);
+  create(...key: Parameters<KeyStore['create']>): ReturnType<KeyStore['create']> {
+    return this.#writes.create(...key);
   }
 
   page(after: string, limit: number): Promise<KeyPage> {
@@ -179,8 +179,8 @@ class CouchKeyStore implements RunningKeyStore {
     return this.#writes.revoke(name, by);
   }
 
-  rotate(name: string, overlapSeconds: number): ReturnType<KeyStore['rotate']> {
-    return this.#writes.rotate(name, overlapSeconds);
+  rotate(...rotation: Parameters<KeyStore['rotate']>): ReturnType<KeyStore['rotate']> {
+    return this.#writes.rotate(...rotation);
   }
 
   async #summary(record: KeyRecord): Promise<KeySummary> {

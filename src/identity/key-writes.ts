@@ -2,7 +2,7 @@
 // partly created key that grants access.
 import { type Couch } from '../couch/couch.ts';
 import { Unavailable } from '../http-errors.ts';
-import { type NewKey, type KeyStore } from './api-key.ts';
+import { type NewKey, type KeyStore, type RefuseEnded } from './api-key.ts';
 import { type KeyCache } from './key-cache.ts';
 import { formatTime, KEY, type KeyRecord, REVOKED, writeKey } from './key-document.ts';
 import { readKey } from './key-leaves.ts';
@@ -21,6 +21,8 @@ export interface KeyWritesOptions {
 /** Maximum number of valid passwords per key; the oldest is removed first. */
 const MAX_PASSWORDS = 4;
 const MAX_ATTEMPTS = 5;
+/** A revocation, and other changes that no request can lose its right to. */
+const NEVER_ENDS: RefuseEnded = () => undefined;
 
 /**
  * Writes of the key store. Every method resolves after all workers of this replica have applied the
@@ -39,7 +41,7 @@ export class KeyWrites {
    * Creates a key with a name that neither a key nor a user has. Throws `Unavailable`, also if too few nodes
    * stored it.
    */
-  async create(properties: NewKey): ReturnType<KeyStore['create']> {
+  async create(properties: NewKey, refuseEnded: RefuseEnded = NEVER_ENDS): ReturnType<KeyStore['create']> {
     const { store, now } = this.#options;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const name = makeKeyName();
@@ -55,6 +57,7 @@ export class KeyWrites {
         createdBy: properties.by,
         createdAt: new Date(now()).toISOString(),
       };
+      refuseEnded();
       const written = await store.write(writeKey(record));
       if (written.outcome === 'conflict') continue;
       if (!written.quorum) {
@@ -68,13 +71,18 @@ export class KeyWrites {
     throw new Unavailable('No unused name for the API key was found; try again.');
   }
 
-  async change(name: string, fields: Parameters<KeyStore['change']>[1]): Promise<KeyRecord | undefined> {
+  async change(
+    name: string,
+    fields: Parameters<KeyStore['change']>[1],
+    refuseEnded: RefuseEnded = NEVER_ENDS,
+  ): Promise<KeyRecord | undefined> {
     const { label, expiresAt } = fields;
-    const changed = await this.#update(name, (record) => ({
+    const edit = (record: KeyRecord): KeyRecord => ({
       ...record,
       ...(label === undefined ? {} : { label }),
       ...(expiresAt === undefined ? {} : { until: expiresAt === null ? Infinity : Date.parse(expiresAt) }),
-    }));
+    });
+    const changed = await this.#update(name, edit, { refuseEnded });
     if (changed === undefined) return undefined;
     await this.#publish(name);
     return changed.after;
@@ -103,19 +111,24 @@ export class KeyWrites {
    * Adds a password; the older ones end after the overlap. Throws `Unavailable`, also if too few nodes stored
    * it.
    */
-  async rotate(name: string, overlapSeconds: number): ReturnType<KeyStore['rotate']> {
+  async rotate(
+    name: string,
+    overlapSeconds: number,
+    refuseEnded: RefuseEnded = NEVER_ENDS,
+  ): ReturnType<KeyStore['rotate']> {
     const now = this.#options.now();
     const password = makePassword();
     const added = digestPassword(password);
     const oldUntil = now + overlapSeconds * 1000;
-    const changed = await this.#update(name, (record) => {
+    const edit = (record: KeyRecord): KeyRecord => {
       const old = record.digests.map((digest) => ({ ...digest, until: Math.min(digest.until, oldUntil) }));
       return {
         ...record,
         digests: [added, ...old.filter(({ until }) => until > now)].slice(0, MAX_PASSWORDS),
         rotations: record.rotations + 1,
       };
-    });
+    };
+    const changed = await this.#update(name, edit, { refuseEnded });
     if (changed === undefined) return undefined;
     if (!changed.quorum) {
       await this.#takeBack(changed).catch(() => undefined);
@@ -146,7 +159,7 @@ export class KeyWrites {
   async #update(
     name: string,
     edit: (record: KeyRecord) => KeyRecord,
-    { revokedToo = false } = {},
+    { revokedToo = false, refuseEnded = NEVER_ENDS } = {},
   ): Promise<{ before: KeyRecord; after: KeyRecord; quorum: boolean } | undefined> {
     const { store } = this.#options;
     if (!isKeyShaped(name)) return undefined;
@@ -155,6 +168,7 @@ export class KeyWrites {
       if (read === undefined || (revocation !== undefined && !revokedToo)) return undefined;
       const { record: before, losers } = read;
       const edited = edit(before);
+      refuseEnded();
       const written = await store.write(writeKey(edited));
       if (written.outcome === 'conflict') continue;
       const after = { ...edited, rev: written.rev };

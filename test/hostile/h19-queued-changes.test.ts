@@ -157,4 +157,32 @@ describe('H19 a change that waits for another one', () => {
       const revisionOf = (answer: unknown): unknown => (answer as { revision?: unknown }).revision;
       assert.deepEqual([found.status, revisionOf(found.body)], [200, revisionOf(written)]);
     });
+
+  /** Changes of keys that wait for a read of CouchDB; `{key}` is replaced. */
+  const OF_KEYS: readonly (readonly [held: RegExp, line: string, body: object])[] = [
+    [/_users\/org/, 'POST ', {}],
+    [/h19-grants\/_security/, 'POST ', { grants: { 'h19-grants': ['_admin'] } }],
+    [/key(?::|%3A)/, 'POST /{key}/rotate', { overlap_seconds: 0 }],
+    [/key(?::|%3A)/, 'PATCH /{key}', { expires_at: null }],
+  ];
+  for (const [path, line, body] of OF_KEYS)
+    it(`is refused – ${line.replace(' ', ' api_keys')} ${JSON.stringify(body)}, the owner’s session is ended – 403`, async () => {
+      const key = await gate.key();
+      await byOwner('PUT', '/h19-grants');
+      gate.running.services.bus.deliver({ kind: 'permissions', database: 'h19-grants' });
+      const { headers } = await gate.ask('POST', '/_session', { body: gate.owner });
+      const cookie = { Cookie: (headers.get('set-cookie') ?? '').split(';')[0] ?? '' };
+      const [method = '', below = ''] = line.replace('{key}', key.name).split(' ');
+      const held = gate.recorder.hold(path);
+      const waiting = gate.ask(method, `/_api/v2/api_keys${below}`, { headers: cookie, body });
+      await until(() => held.count > 0, 'the change waits');
+      assert.equal((await gate.ask('DELETE', '/_session', { headers: cookie })).status, 200);
+      held.release();
+      assert.equal((await waiting).status, 403);
+      assert.equal(
+        (await gate.ask('GET', '/_api/v2/api_keys', { as: key })).status,
+        403,
+        'its password is valid',
+      );
+    });
 });
