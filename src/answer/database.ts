@@ -104,15 +104,14 @@ async function reservePlace(
 async function remove(deps: DatabaseDeps, res: Response, context: Context): Promise<void> {
   const database = databaseOf(context);
   const { principal } = known(context.identified, 'identified');
-  const drop = async (): Promise<CouchAnswer> => {
-    // Other changes of this database ran first, and may have revoked the permission (H19).
-    await requireStillPermitted(deps.isStillPermitted, context);
-    return deps.permissions.recordDeletion(database, principal, context.id, async () => {
+  const drop = (): Promise<CouchAnswer> =>
+    deps.permissions.recordDeletion(database, principal, context.id, async () => {
+      // Other changes ran first, and the record was read: the permission may be revoked (H19).
+      await requireStillPermitted(deps.isStillPermitted, context);
       const { query } = known(context.target, 'target');
       const deleted = await ask(deps, context, 'DELETE', reencoded(query));
       return { result: deleted, isDeleted: isDone(deleted) };
     });
-  };
   const answer = await deps.permissions.runExclusive(database, drop, principal);
   if (isDone(answer)) context.outcome.change = { action: 'delete database', database };
   relay(res, answer, {});

@@ -128,6 +128,19 @@ describe('H19 a change that waits for another one', () => {
         assert.deepEqual([status, (body as { cloudant?: unknown }).cloudant], [200, grants(caller.name)]);
       });
 
+  it('is refused – DELETE of the database, its key is revoked while the record is read – 403', async () => {
+    const key = await revokedKey();
+    await gate.database('h19-read', { [key.name]: ['_admin'] });
+    assert.equal((await gate.ask('GET', '/h19-read', key)).status, 200);
+    const held = gate.recorder.hold(/permissions(?::|%3A)h19-read/);
+    const deletion = gate.ask('DELETE', '/h19-read', key);
+    await until(() => held.count > 0, 'the record is being read');
+    assert.equal((await key.end()).status, 200);
+    held.release();
+    assert.equal((await deletion).status, 403);
+    assert.equal((await byOwner('GET', '/h19-read')).status, 200);
+  });
+
   /** Changes of the owner that wait for one of the same grant; the session of the owner ends meanwhile. */
   const OF_THE_OWNER: readonly (readonly [kind: string, method: string, body: object | undefined])[] = [
     ['prefix_grants', 'PUT', { principal: 'accomplice', databases: 'h19-*', roles: ['_writer'] }],
