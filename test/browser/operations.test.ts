@@ -74,6 +74,24 @@ describe('an operator at the dashboard', { skip: NO_BROWSER }, () => {
     await until(async () => isDeepStrictEqual(await cors(), forAll), 'CORS is on without credentials');
   });
 
+  it('is asked before all origins take the place of the list, and puts it back', async () => {
+    const request = ['/_api/v2/user/config/cors', { as: suite.gate.owner }] as const;
+    const cors = async (): Promise<unknown> => (await suite.gate.ask('GET', ...request)).body;
+    const body = { enable_cors: true, allow_credentials: true, origins: ['https://a.example.com'] };
+    await suite.gate.ask('PUT', request[0], { ...request[1], body });
+    const { page } = await open('CORS');
+    const dialog = page.getByRole('dialog');
+    const listed = page.getByLabel('Only the origins listed here');
+    await listed.focus();
+    await page.keyboard.press('ArrowUp');
+    await dialog.getByText('https://a.example.com').waitFor();
+    assert.deepEqual(await cors(), body);
+    await dialog.getByRole('button', { name: 'Allow all origins' }).click();
+    await page.getByText('Any web site can read').waitFor();
+    await listed.check();
+    await until(async () => isDeepStrictEqual(await cors(), body), 'the list is back');
+  });
+
   it('keeps an origin that is typed when a save fails, and when somebody else changes CORS', async () => {
     const as = suite.gate.owner;
     const path = '/_api/v2/user/config/cors';

@@ -1,8 +1,11 @@
 // The page CORS: which web pages may call this server from a browser.
 import { Alert, Button, Checkbox, Radio } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useState } from 'react';
 import { changeCors, type CorsDocument, readCors } from '../../api/cors.ts';
+import { ConfirmDialog } from '../../parts/confirm-dialog.tsx';
 import { ErrorNotice, QueryError } from '../../parts/error-notice.tsx';
+import { Name } from '../../parts/name.tsx';
 import { useTitle } from '../../parts/title.ts';
 import { Waiting } from '../../parts/waiting.tsx';
 import { CorsTester } from './cors-tester.tsx';
@@ -40,6 +43,8 @@ interface Changing {
   readonly isShownAtOnce: boolean;
 }
 
+const FOR_ALL = { origins: ['*'], allow_credentials: false } as const;
+
 /** Saves a change at once, as on Cloudant. Rejects if it was not saved. */
 export type Change = (apply: Apply) => Promise<unknown>;
 
@@ -69,6 +74,15 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
   const set = (fields: Partial<CorsDocument>): void => choose((now) => ({ ...now, ...fields }));
   const { enable_cors: isOn, allow_credentials: hasCredentials, origins } = cors;
   const isForAll = origins.includes('*');
+  const [isAsking, setAsking] = useState(false);
+  /** What all origins have taken the place of, for this visit. */
+  const [before, setBefore] = useState<Pick<CorsDocument, 'origins' | 'allow_credentials'>>();
+  const chooseWho = (value: string): void => {
+    if (value === 'listed') set(before ?? { origins: [] });
+    // An arrow key chooses at once: nobody loses a list by it.
+    else if (origins.length > 0) setAsking(true);
+    else set(FOR_ALL);
+  };
   return (
     <>
       <div className="state-line">
@@ -91,18 +105,33 @@ function Editor({ cors }: { readonly cors: CorsDocument }) {
         <ErrorNotice error={saving.error} title="The change was not saved" />
       )}
       {isOn && (
-        <Radio.Group
-          label="Allowed origins"
-          value={isForAll ? 'all' : 'listed'}
-          onChange={(value) =>
-            set(value === 'all' ? { origins: ['*'], allow_credentials: false } : { origins: [] })
-          }
-        >
+        <Radio.Group label="Allowed origins" value={isForAll ? 'all' : 'listed'} onChange={chooseWho}>
           <div className="choices">
             <Radio value="all" label="All origins: pages of every web site, without cookies" />
             <Radio value="listed" label="Only the origins listed here" />
           </div>
         </Radio.Group>
+      )}
+      {isAsking && (
+        <ConfirmDialog
+          title="Allow all origins"
+          action="Allow all origins"
+          run={async () => {
+            await saving.mutateAsync({ apply: (now) => ({ ...now, ...FOR_ALL }), isShownAtOnce: false });
+            setBefore({ origins, allow_credentials: hasCredentials });
+          }}
+          onClose={() => setAsking(false)}
+        >
+          <p>Pages of every web site may then call this server, without cookies. This list ends:</p>
+          <ul>
+            {origins.map((origin) => (
+              <li key={origin}>
+                <Name of={origin} />
+              </li>
+            ))}
+          </ul>
+          <p>Until you leave this page, “Only the origins listed here” puts it back.</p>
+        </ConfirmDialog>
       )}
       {/* Hidden, not removed: somebody else may turn it off while an origin is typed. */}
       <div className="spaced" hidden={!isOn || isForAll}>
