@@ -54,6 +54,7 @@ export function SessionGate({ first, children }: GateProps) {
     answer.then(
       (person) => {
         rememberSession(person !== null);
+        if (person !== null) tellTabs(person.name);
         setState({ kind: 'known', person });
       },
       (error: unknown) => setState({ kind: 'failed', error }),
@@ -108,7 +109,9 @@ export function SessionGate({ first, children }: GateProps) {
   if (person === null || session === undefined)
     return (
       <SignInPage
-        onAccepted={() => {
+        onAccepted={(name) => {
+          // The cookie of all tabs is changed now, also if the next answer is lost.
+          tellTabs(name);
           // An early request may have found no session.
           finish();
           requestEarly(queries);
@@ -116,7 +119,6 @@ export function SessionGate({ first, children }: GateProps) {
         onSignedIn={(signedIn) => {
           rememberSession(true);
           setState({ kind: 'known', person: signedIn });
-          tellTabs(signedIn.name);
         }}
       />
     );

@@ -11,8 +11,8 @@ import { Name, visible } from '../parts/name.tsx';
 interface FormProps {
   /** The only name that may sign in; undefined = any. */
   readonly fixedName?: string;
-  /** Called when the browser has the session, before it is known whose it is. */
-  readonly onAccepted?: () => void;
+  /** Called with the name when the browser has the session, before the server has said whose it is. */
+  readonly onAccepted?: (name: string) => void;
   readonly onSignedIn: (person: Person) => void;
   readonly children?: ReactNode;
 }
@@ -26,7 +26,7 @@ function SignInForm({ fixedName, onAccepted = () => undefined, onSignedIn, child
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     setSending(true);
-    signIn(name, password, onAccepted)
+    signIn(name, password, () => onAccepted(name))
       .then(onSignedIn, setError)
       .finally(() => setSending(false));
   };

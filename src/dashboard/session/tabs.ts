@@ -2,7 +2,7 @@
 
 const channel = new BroadcastChannel('couchgate-dashboard');
 
-/** Tells the name of whoever has signed in here. */
+/** Tells the name of whoever has signed in here, or has the session. */
 export function tellTabs(name: string): void {
   channel.postMessage(name);
 }
