@@ -47,11 +47,14 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     await suite.gate.ask('POST', '/fruit/_bulk_docs', { as: suite.gate.owner, body: { docs } });
     const { page } = await open('/databases');
     await page.getByRole('link', { name: 'fruit', exact: true }).click();
+    const paths: string[] = [];
+    page.on('request', (request) => paths.push(request.url()));
     await page.getByLabel('Show ids that begin with').fill('list-');
     await page.getByRole('link', { name: 'list-49' }).waitFor();
     assert.equal(await page.getByRole('link', { name: 'list-50' }).count(), 0);
     await page.getByRole('link', { name: 'Next page' }).click();
     await page.getByRole('link', { name: 'list-59' }).waitFor();
+    assert.doesNotMatch(paths.join(' '), /list-/);
     await page.goBack();
     await page.getByRole('link', { name: 'list-00' }).click();
     await page.getByRole('heading', { name: 'list-00' }).waitFor();

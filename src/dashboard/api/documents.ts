@@ -21,7 +21,9 @@ export interface DocumentList {
 }
 
 interface AllDocs {
-  readonly rows: readonly { readonly id: string; readonly value: { readonly rev: string } }[];
+  readonly results: readonly [
+    { readonly rows: readonly { readonly id: string; readonly value: { readonly rev: string } }[] },
+  ];
 }
 
 /** Ids in CouchDB's order, from `from` on, that begin with `prefix`. */
@@ -31,11 +33,15 @@ export async function listDocuments(
   signal: AbortSignal,
 ): Promise<DocumentList> {
   const start = from > prefix ? from : prefix;
-  const range = new URLSearchParams({ limit: String(LIST_SIZE + 1) });
-  if (start !== '') range.set('startkey', JSON.stringify(start));
-  if (prefix !== '') range.set('endkey', JSON.stringify(`${prefix}\ufff0`));
-  const path = `${pathOf(database)}/_all_docs?${range.toString()}`;
-  const { rows } = (await call<AllDocs>({ path, signal })).body;
+  const query = {
+    limit: LIST_SIZE + 1,
+    ...(start === '' ? {} : { startkey: start }),
+    ...(prefix === '' ? {} : { endkey: `${prefix}\ufff0` }),
+  };
+  // In the body: proxies log paths, and with them the beginnings of ids.
+  const path = `${pathOf(database)}/_all_docs/queries`;
+  const { body } = await call<AllDocs>({ method: 'POST', path, body: { queries: [query] }, signal });
+  const [{ rows }] = body.results;
   return {
     documents: rows.slice(0, LIST_SIZE).map(({ id, value }) => ({ id, rev: value.rev })),
     next: rows[LIST_SIZE]?.id,
