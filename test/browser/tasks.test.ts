@@ -431,6 +431,13 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await page.getByRole('button', { name: 'Go on editing' }).click();
     await page.getByLabel('These names and roles').check();
     await page.getByLabel('Members: names').fill('alice\n');
+    await page.getByLabel('These names and roles').focus();
+    await page.keyboard.press('ArrowDown');
+    await page.getByLabel('Members: names').waitFor({ state: 'detached' });
+    await page.keyboard.press('ArrowUp');
+    await page.getByLabel('CouchDB decides about this database').uncheck();
+    await page.getByText('Let CouchDB decide').click();
+    await page.getByLabel('CouchDB decides about this database').check();
     await saveIn(dashboard, 'CouchDB decides: its members and admins');
     const { body } = await suite.gate.ask('GET', '/handed/_security', { as: suite.gate.owner });
     const { couchdb_auth_only: isOn, members } = body as Record<string, unknown>;

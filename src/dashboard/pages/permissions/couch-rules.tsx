@@ -1,16 +1,28 @@
 // Hands a database to CouchDB's own members and admins, and says what that means.
 import { Alert, Checkbox, Radio, Textarea } from '@mantine/core';
+import { useState } from 'react';
 import { type CouchList, couchRulesIn, type CouchRules as Rules } from '../../permission-edits.ts';
 import { type Editing } from './use-edits.ts';
 
 const EMPTY: CouchList = { names: [], roles: [] };
+const isFilled = (list: CouchList | undefined): list is CouchList =>
+  list !== undefined && list.names.length + list.roles.length > 0;
 
 export function CouchRules({ editing: { base, edits, setCouch } }: { readonly editing: Editing }) {
   const saved = couchRulesIn(base.document);
   const rules = edits.couch?.after ?? saved;
   const hasLists = saved.members !== undefined || saved.admins !== undefined;
-  const toggle = (isOn: boolean): void =>
-    setCouch(edits.couch?.before.isOn === isOn || saved.isOn === isOn ? saved : { ...rules, isOn });
+  // An arrow key, or a box that is cleared and ticked again, loses nothing that was typed.
+  const [typed, setTyped] = useState<Rules>();
+  const [listed, setListed] = useState<CouchList>({ names: [''], roles: [] });
+  const toggle = (isOn: boolean): void => {
+    setTyped(rules);
+    setCouch(isOn || saved.isOn ? { ...((isOn ? typed : undefined) ?? rules), isOn } : saved);
+  };
+  const change = (next: Rules): void => {
+    if (isFilled(rules.members)) setListed(rules.members);
+    setCouch(next);
+  };
   return (
     <details className="couch-rules" open={rules.isOn || undefined}>
       <summary>Let CouchDB decide (couchdb_auth_only)</summary>
@@ -24,22 +36,24 @@ export function CouchRules({ editing: { base, edits, setCouch } }: { readonly ed
         onChange={(event) => toggle(event.currentTarget.checked)}
       />
       {!rules.isOn && hasLists && <p className="hint">Members and admins are stored, without effect.</p>}
-      {rules.isOn && <Lists rules={rules} onChange={setCouch} />}
+      {rules.isOn && <Lists rules={rules} listed={listed} onChange={change} />}
     </details>
   );
 }
 
 interface ListsProps {
   readonly rules: Rules;
+  /** The members that were listed last. */
+  readonly listed: CouchList;
   readonly onChange: (rules: Rules) => void;
 }
 
-function Lists({ rules, onChange }: ListsProps) {
+function Lists({ rules, listed, onChange }: ListsProps) {
   const { members, admins = EMPTY } = rules;
-  const isListed = members !== undefined && members.names.length + members.roles.length > 0;
+  const isListed = isFilled(members);
   const choice = members === undefined ? 'nobody' : isListed ? 'listed' : 'everybody';
   const choose = (value: string): void => {
-    const lists = { nobody: undefined, everybody: EMPTY, listed: { names: [''], roles: [] } } as const;
+    const lists = { nobody: undefined, everybody: EMPTY, listed } as const;
     if (value === 'nobody' || value === 'everybody' || value === 'listed')
       onChange({ ...rules, members: lists[value] });
   };
@@ -52,7 +66,7 @@ function Lists({ rules, onChange }: ListsProps) {
           <Radio value="everybody" label="Everybody, the public included" />
         </div>
       </Radio.Group>
-      {members !== undefined && isListed && (
+      {isListed && (
         <ListFields of="Members" list={members} onChange={(list) => onChange({ ...rules, members: list })} />
       )}
       <p>Admins: who may also write design documents.</p>
