@@ -1,5 +1,6 @@
 // H7: a name that every object inherits, such as `__proto__`, is a name like any other in every place of a request.
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { describe, it } from 'node:test';
 import { parseTarget } from '../../src/admit/target.ts';
 import { LateLines } from '../../src/audit/late-lines.ts';
@@ -18,7 +19,12 @@ import { contextOf } from '../../src/context.ts';
 import { isPasswordOf } from '../../src/identity/user-password.ts';
 import { NOBODY } from '../../src/principal/principal.ts';
 import { memoryAccessLog } from '../support/memory-access-log.ts';
-import { CALLER_HEADER, EXCHANGE_HEADER, startPolicyFront } from '../support/policy-front.ts';
+import {
+  CALLER_HEADER,
+  EXCHANGE_HEADER,
+  type PolicyFront,
+  startPolicyFront,
+} from '../support/policy-front.ts';
 import { testSettings } from '../support/settings.ts';
 import { serveSteps } from '../support/steps-server.ts';
 import { until } from '../support/until.ts';
@@ -75,6 +81,78 @@ describe('a name that every object inherits (H7)', () => {
         }
       assert.deepEqual([front.failures, front.takeAll()], [[], []]);
     } finally {
+      await front.close();
+    }
+  });
+});
+
+interface Sent {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+}
+
+/**
+ * A request for every endpoint and method, with the name in its last free segment, in its query or in its body.
+ * Couchgate answers some itself: they get each parameter and each body, because one may hide another.
+ */
+function requestsWith(name: string): readonly Sent[] {
+  const nested = { [name]: { [name]: [name] } };
+  const bodies = [
+    { ...nested, docs: [{ _id: name, ...nested }], keys: [name], queries: [nested], headers: nested },
+    { name, password: name, roles: [name], principal: name, prefix: name, method: name, database: name },
+    { admins: { names: [name], roles: [name] }, members: nested, cloudant: { [name]: ['_reader'] } },
+    { cloudant: { x: [name] }, selector: nested, bookmark: name, source: name, target: name },
+  ].map((body) => JSON.stringify(body));
+  const parameters = [name, 'since', 'filter', 'show', 'search', 'after', 'limit', 'principal'];
+  let turn = 0;
+  return ENDPOINTS.flatMap(({ path, methods, servedBy, permit }) =>
+    tokensOf(path).flatMap((tokens) => {
+      const free = tokens.findLastIndex(({ kind }) => kind !== 'literal');
+      const named = `/${tokens.map((token, at) => (at === free ? name : textOf(token))).join('/')}`;
+      return (methods === '*' ? METHODS : methods).flatMap((method) => {
+        const all = isRead(method)
+          ? parameters.map((parameter) => ({ method, path: `${named}?${parameter}=${name}`, body: '' }))
+          : bodies.map((body) => ({ method, path: named, body }));
+        const isOwn = servedBy === 'couchgate' && permit.kind !== 'blocked' && method !== 'HEAD';
+        return isOwn ? all : all.slice((turn += 1) % all.length).slice(0, 1);
+      });
+    }),
+  );
+}
+
+const isRead = (method: string): boolean => method === 'GET' || method === 'HEAD';
+
+describe('a name that every object inherits, in a whole request (H7)', () => {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
+
+  const statusOf = ({ port }: PolicyFront, name: string, { method, path, body }: Sent): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const headers = {
+        [CALLER_HEADER]: 'owner',
+        ...{ [name]: name, accept: name, destination: name, cookie: `${name}=${name}` },
+        ...(isRead(method)
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+      };
+      const req = http.request({ port, method, path, headers, agent }, (res) => {
+        res.resume().once('end', () => resolve(res.statusCode ?? 0));
+      });
+      req.once('error', reject).end(isRead(method) ? undefined : body);
+    });
+
+  it('is answered without a fault – every endpoint and method', async () => {
+    const front = await startPolicyFront();
+    try {
+      for (const name of ['__proto__', 'constructor']) {
+        const sent = requestsWith(name);
+        const statuses = await Promise.all(sent.map((each) => statusOf(front, name, each)));
+        const failed = sent.filter((_, at) => (statuses[at] ?? 500) >= 500);
+        assert.deepEqual(failed, [], name);
+      }
+      assert.deepEqual(front.failures, []);
+    } finally {
+      agent.destroy();
       await front.close();
     }
   });
