@@ -5,8 +5,7 @@ const STDIN = 0;
 
 /**
  * The handler of SIGHUP. Create it before anything that takes time: the default action of the signal ends the
- * process, and a service manager does not restart what ended by it (systemd.service(5), `Restart=on-
- * failure`).
+ * process, and systemd does not start again what ended by it (`Restart=on-failure`, systemd.service(5)).
  */
 export class HangUps {
   readonly #hadTerminal = isatty(STDIN);
