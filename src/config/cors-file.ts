@@ -9,7 +9,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseDocument } from 'yaml';
@@ -90,7 +90,8 @@ function replaceFile(path: string, text: string): void {
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   const file = openSync(draft, 'wx', modeOf(path));
   try {
-    writeSync(file, text);
+    // Not `writeSync`: on a full disk it writes a part without an error.
+    writeFileSync(file, text);
     fsyncSync(file);
     renameSync(draft, path);
   } catch (error) {

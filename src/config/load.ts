@@ -91,7 +91,9 @@ function ignoredCorsFile(folder: string, env: Environment): readonly string[] {
   const used = pathOf(folder, 'cors.yaml', env);
   const other = join(folder, 'cors.yaml');
   if (used === other || !existsSync(other)) return [];
-  return [`${other} has no effect: ${used} exists and is used instead. To use it again, remove ${used}`];
+  return [
+    `${other} has no effect: ${used} exists and is used instead. To use it again, remove ${used} and restart`,
+  ];
 }
 
 function describeSource(source: Source): string {

@@ -124,6 +124,7 @@ class WatchedSettings implements LiveSettings {
     // Also if no setting has changed: the content of the certificate files may have.
     this.#parameters.acceptCertificates(next);
     this.#read = read;
+    this.#reader.accept();
     if (changes.length === 0) return { outcome: 'unchanged' };
     this.current = next;
     this.reloads += 1;
@@ -139,6 +140,8 @@ interface Reader {
   readonly known: () => Pick<WatchState, 'first' | 'present' | 'warned'>;
   /** Reads the current settings; throws if they are invalid. */
   readonly read: () => Settings;
+  /** From now on, the files that were read last must exist. */
+  readonly accept: () => void;
 }
 
 /** Builds the reader, which also logs warnings and changes that need a restart. */
@@ -147,12 +150,13 @@ function createReader({ env, folder, initial, resumed, log }: LiveParameters): R
   const start = resumed ?? stateAtStart(load(), env);
   const { first } = start;
   let { present, warned } = start;
+  let seen = present;
   function read(): Settings {
     // A removed whitelist must not open access. To remove it, write an explicit value or restart.
     const gone = present.find((path) => !existsSync(path));
     if (gone !== undefined) throw new Error(`${gone} no longer exists`);
     const { settings, warnings } = load();
-    present = presentFiles(initial.configFolder, env);
+    seen = presentFiles(initial.configFolder, env);
     const waiting = FIXED.filter(([, key]) => !same(settings[key], first[key])).map(([name]) => name);
     const said = JSON.stringify([waiting, warnings]);
     if (said !== warned && waiting.length > 0)
@@ -161,7 +165,7 @@ function createReader({ env, folder, initial, resumed, log }: LiveParameters): R
     warned = said;
     return settings;
   }
-  return { known: () => ({ first, present, warned }), read };
+  return { known: () => ({ first, present, warned }), read, accept: () => void (present = seen) };
 }
 
 /** The state of a watcher that has just loaded this configuration. */

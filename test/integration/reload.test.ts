@@ -140,6 +140,19 @@ describe('watchSettings', () => {
     assert.match(JSON.stringify(log.lines), /ip-whitelist\.yaml no longer exists/);
   });
 
+  it('goes on after a refused file was removed again', () => {
+    const folder = newFolder();
+    let isRefused = true;
+    const { live } = watch(folder, () => {
+      if (isRefused) throw new Error('the certificates do not match');
+    });
+    writeFileSync(join(folder, 'cors.yaml'), 'enable_cors: true\n');
+    assert.equal(live.reload().outcome, 'refused');
+    rmSync(join(folder, 'cors.yaml'));
+    isRefused = false;
+    assert.equal(live.reload().outcome, 'unchanged');
+  });
+
   it('reads at once when asked (SIGHUP), and says what came of it', () => {
     const folder = newFolder();
     const { live } = watch(folder);
