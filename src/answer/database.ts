@@ -3,19 +3,23 @@ import { type Response } from 'express';
 import { type OperationalLog } from '../config/operational-log.ts';
 import { type Allowed, type Context, databaseOf, known } from '../context.ts';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
-import { Forbidden, HttpError, Unavailable } from '../http-errors.ts';
+import { Forbidden, HttpError, NotFound, Unavailable } from '../http-errors.ts';
 import { type CreationLimit } from '../permissions/creation-limit.ts';
 import { type PrefixGrants } from '../permissions/prefix-grants.ts';
 import { type Principal } from '../principal/principal.ts';
 import { type PermissionStore } from '../permissions/permission-store.ts';
 import { sendJson } from '../respond.ts';
-import { requireStillPermitted } from '../revocation/after-wait.ts';
+import { type IsStillAuthenticated, requireStillPermitted } from '../revocation/after-wait.ts';
 import { type IsStillPermitted } from '../revocation/revocation-watch.ts';
+import { credentialOf } from '../revocation/watched-exchange.ts';
 import { type Answers } from './index.ts';
 
 export interface DatabaseDeps {
   readonly couch: Pick<Couch, 'ask'>;
-  readonly permissions: Pick<PermissionStore, 'runExclusive' | 'recordCreation' | 'recordDeletion'>;
+  readonly permissions: Pick<
+    PermissionStore,
+    'permissionsOf' | 'runExclusive' | 'recordCreation' | 'recordDeletion'
+  >;
   /** Token for the request to CouchDB, so that its log names the caller. */
   readonly tokenFor: (
     principal: Principal,
@@ -26,6 +30,7 @@ export interface DatabaseDeps {
   readonly publicUrl: string;
   readonly log: OperationalLog;
   readonly isStillPermitted: IsStillPermitted;
+  readonly isStillAuthenticated: IsStillAuthenticated;
   readonly prefixGrants: Pick<PrefixGrants, 'grantsOf'>;
   readonly creationLimit: Pick<CreationLimit, 'reserve'>;
 }
@@ -106,6 +111,7 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
   const { principal } = known(context.identified, 'identified');
   const drop = (): Promise<CouchAnswer> =>
     deps.permissions.recordDeletion(database, principal, context.id, async () => {
+      await refuseMissing(deps, context, database);
       // Other changes ran first, and the record was read: the permission may be revoked (H19).
       await requireStillPermitted(deps.isStillPermitted, context);
       const { query } = known(context.target, 'target');
@@ -115,6 +121,23 @@ async function remove(deps: DatabaseDeps, res: Response, context: Context): Prom
   const answer = await deps.permissions.runExclusive(database, drop, principal);
   if (isDone(answer)) context.outcome.change = { action: 'delete database', database };
   relay(res, answer, {});
+}
+
+/**
+ * Throws the 404 that a later request gets, if another request has deleted the database meanwhile: a caller
+ * that is still valid would be told that its grants were revoked. The owner gets CouchDB's 404.
+ */
+async function refuseMissing(
+  { permissions, isStillAuthenticated }: DatabaseDeps,
+  context: Context,
+  database: string,
+): Promise<void> {
+  const isOwner = known(context.identified, 'identified').principal.kind === 'owner';
+  if (isOwner || (await permissions.permissionsOf(database)) !== undefined) return;
+  if (!(await isStillAuthenticated(credentialOf(context)))) return;
+  const reason = 'Database does not exist.';
+  context.outcome.refuse('no database', reason);
+  throw new NotFound(reason);
 }
 
 /**

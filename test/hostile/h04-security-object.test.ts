@@ -289,6 +289,7 @@ describe('a database that is deleted and made again (H4)', () => {
       permissions,
       tokenFor: () => 'token',
       isStillPermitted: () => true,
+      isStillAuthenticated: () => true,
       publicUrl: '',
       log,
     });

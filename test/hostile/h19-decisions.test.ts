@@ -68,23 +68,28 @@ describe('a body that arrives after a role was taken away (H19)', () => {
     });
   }
 
+  it('is told that the database is gone, not that its permission is – DELETE /db twice at once – 404', async () => {
+    const key = await gate.key();
+    const database = newName();
+    await gate.database(database, { [key.name]: ['_admin'] });
+    const { release, held, entered } = holdTurn(gate, database);
+    const deletions = [1, 2].map(() => gate.ask('DELETE', `/${database}`, { as: key }));
+    await until(() => entered() === 2, 'both wait for their turn');
+    release();
+    await held;
+    const answers = await Promise.all(deletions);
+    assert.deepEqual(answers.map(({ status }) => status).toSorted(), [200, 404]);
+  });
+
   it('does not delete a database whose _admin was revoked before its turn – DELETE /db – 403', async () => {
     const key = await gate.key();
     const database = newName();
     await gate.database(database, { [key.name]: ['_admin'] });
-    const { permissions } = gate.running.services;
-    const runExclusive = permissions.runExclusive.bind(permissions);
-    let entered = 0;
-    permissions.runExclusive = (name, work) => {
-      entered += 1;
-      return runExclusive(name, work);
-    };
-    let release: () => void = () => undefined;
-    const held = runExclusive(database, () => new Promise<void>((resolve) => (release = resolve)));
+    const { release, held, entered } = holdTurn(gate, database);
     const revocation = gate.ask('PUT', `/${database}/_security`, { as: gate.owner, body: { cloudant: {} } });
-    await until(() => entered === 1, 'the revocation waits for its turn');
+    await until(() => entered() === 1, 'the revocation waits for its turn');
     const deletion = gate.ask('DELETE', `/${database}`, { as: key });
-    await until(() => entered === 2, 'the deletion waits behind it');
+    await until(() => entered() === 2, 'the deletion waits behind it');
     release();
     await held;
     assert.equal((await revocation).status, 200);
@@ -92,6 +97,23 @@ describe('a body that arrives after a role was taken away (H19)', () => {
     assert.equal((await gate.ask('GET', `/${database}`, { as: gate.owner })).status, 200);
   });
 });
+
+/** Holds the turn of a database until `release`; `entered` counts who came for it meanwhile. */
+function holdTurn(
+  gate: Couchgate,
+  database: string,
+): { readonly release: () => void; readonly held: Promise<void>; readonly entered: () => number } {
+  const { permissions } = gate.running.services;
+  const runExclusive = permissions.runExclusive.bind(permissions);
+  let entered = 0;
+  permissions.runExclusive = (name, work) => {
+    entered += 1;
+    return runExclusive(name, work);
+  };
+  let release: () => void = () => undefined;
+  const held = runExclusive(database, () => new Promise<void>((resolve) => (release = resolve)));
+  return { release: () => release(), held, entered: () => entered };
+}
 
 function authorization(key: Credentials): string {
   return `Authorization: ${basic(key)}`;
