@@ -1,5 +1,5 @@
 // Requests about grants that reach further than one database: prefix grants and monitors. For the owner.
-import { call, pathOf } from './http.ts';
+import { ApiError, call, pathOf } from './http.ts';
 
 /** What may be chosen about a prefix grant. */
 export interface PrefixGrantFields {
@@ -17,6 +17,8 @@ export interface PrefixGrantFields {
 
 export interface PrefixGrant extends PrefixGrantFields {
   readonly id: string;
+  /** A change names the one that it replaces. */
+  readonly revision: string;
   readonly by: string;
   /** ISO 8601. */
   readonly at: string;
@@ -41,19 +43,40 @@ export async function listPrefixGrants(signal: AbortSignal): Promise<readonly Pr
     .prefix_grants;
 }
 
-/** Creates or replaces a grant. Resolves with warnings of the server. */
-export async function putPrefixGrant(id: string, fields: PrefixGrantFields): Promise<readonly string[]> {
-  const path = `${PREFIX}/${pathOf(id)}`;
+/** A grant as the list had it. */
+export type ShownGrant = Pick<PrefixGrant, 'id' | 'revision'>;
+
+/**
+ * Creates a grant, or replaces the one that was shown. Resolves with warnings of the server. Rejects with 412
+ * if it was changed or removed meanwhile: a grant that somebody has revoked must not come back.
+ */
+export async function putPrefixGrant(
+  shown: ShownGrant | { readonly newId: string },
+  fields: PrefixGrantFields,
+): Promise<readonly string[]> {
+  const isNew = 'newId' in shown;
   const { body } = await call<{ readonly warnings?: readonly string[] }>({
     method: 'PUT',
-    path,
+    path: `${PREFIX}/${pathOf(isNew ? shown.newId : shown.id)}`,
     body: fields,
-  });
+    headers: isNew ? { 'If-None-Match': '*' } : asShown(shown),
+  }).catch(changedMeanwhile);
   return body.warnings ?? [];
 }
 
-export async function revokePrefixGrant(id: string): Promise<void> {
-  await call({ method: 'DELETE', path: `${PREFIX}/${pathOf(id)}` });
+/** Rejects with 412 as `putPrefixGrant` does. */
+export async function revokePrefixGrant(shown: ShownGrant): Promise<void> {
+  const path = `${PREFIX}/${pathOf(shown.id)}`;
+  await call({ method: 'DELETE', path, headers: asShown(shown) }).catch(changedMeanwhile);
+}
+
+const asShown = ({ revision }: ShownGrant) => ({ 'If-Match': `"${revision}"` });
+
+function changedMeanwhile(error: unknown): never {
+  if (!(error instanceof ApiError) || error.status !== 412) throw error;
+  const reason =
+    'Somebody else has changed or removed this grant meanwhile. Close the dialog: the list shows it as it is now.';
+  throw new ApiError(error.status, error.error, reason, error.requestId);
 }
 
 /** The monitors. */

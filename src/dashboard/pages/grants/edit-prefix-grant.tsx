@@ -41,8 +41,9 @@ export function EditPrefixGrant({ grant, onSaved, onClose }: Props) {
     ...(isDangerous ? { dangerous: isConfirmed } : {}),
   };
   const run = async (): Promise<void> => {
-    const warnings = await putPrefixGrant(grant?.id ?? newId(fields.databases), fields);
-    await queries.invalidateQueries({ queryKey: prefixGrantsQuery.queryKey });
+    const warnings = await putPrefixGrant(grant ?? { newId: newId(fields.databases) }, fields).finally(() =>
+      queries.invalidateQueries({ queryKey: prefixGrantsQuery.queryKey }),
+    );
     onSaved(warnings);
     onClose();
   };

@@ -182,10 +182,11 @@ function RemoveGrant({ grant, onClose }: { readonly grant: PrefixGrant; readonly
     <ConfirmDialog
       title="Remove prefix grant"
       action="Remove"
-      run={async () => {
-        await revokePrefixGrant(grant.id);
-        await queries.invalidateQueries({ queryKey: prefixGrantsQuery.queryKey });
-      }}
+      run={() =>
+        revokePrefixGrant(grant).finally(() =>
+          queries.invalidateQueries({ queryKey: prefixGrantsQuery.queryKey }),
+        )
+      }
       onClose={onClose}
     >
       <p>
