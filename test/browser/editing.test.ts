@@ -139,8 +139,16 @@ describe('the permissions of a database', { skip: NO_BROWSER }, () => {
     await page.getByText('CouchDB is away.').waitFor();
     await page.getByText('id-of-the-test').waitFor();
     await page.unroute('**/_security');
+    // What was saved is shown, also if it cannot be read again.
+    await page.route('**/_security', (route) =>
+      route.request().method() === 'GET'
+        ? route.fulfill({ status: 503, json: { error: 'service_unavailable', reason: 'Away again.' } })
+        : route.continue(),
+    );
     await page.getByRole('button', { name: 'Save', exact: true }).click();
     await page.getByText('Saved. It is in force now.').waitFor();
+    await page.getByText('Away again.').waitFor();
+    assert.equal(await page.getByLabel('Write for a', { exact: true }).isChecked(), true);
     assert.deepEqual(await grantsOf('failing'), { a: ['_reader', '_writer'] });
   });
 

@@ -33,15 +33,22 @@ export interface Save {
   readonly reason: string;
 }
 
-/** Replaces the document. Resolves with warnings of the server. */
-export async function savePermissions(database: string, save: Save): Promise<readonly string[]> {
-  const { body } = await call<{ readonly warnings?: readonly string[] }>({
+export interface Saved {
+  /** Of the server. */
+  readonly warnings: readonly string[];
+  /** As `Permissions` has it. */
+  readonly revision: string | undefined;
+}
+
+/** Replaces the document. */
+export async function savePermissions(database: string, save: Save): Promise<Saved> {
+  const { body, revision } = await call<{ readonly warnings?: readonly string[] }>({
     method: 'PUT',
     path: securityPath(database),
     body: save.document,
     headers: preconditions(save),
   });
-  return body.warnings ?? [];
+  return { warnings: body.warnings ?? [], revision };
 }
 
 /** Browsers send each character of a header as one byte; the server reads the bytes as UTF-8. */

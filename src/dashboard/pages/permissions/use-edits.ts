@@ -2,7 +2,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, useState } from 'react';
 import { ApiError } from '../../api/http.ts';
-import { type Permissions, readPermissions, savePermissions } from '../../api/permissions.ts';
+import { type Permissions, readPermissions, type Saved, savePermissions } from '../../api/permissions.ts';
 import {
   applied,
   type Conflict,
@@ -87,9 +87,15 @@ export function useEdits(database: string) {
       const edits = tidied(held.edits);
       change(() => ({ edits }));
       try {
-        const warnings = await write(database, base, edits, reason);
-        // The dialog let nobody edit meanwhile. The server may write the lists in another form.
+        const { warnings, revision } = await write(database, base, edits, reason);
+        // The dialog lets nobody edit meanwhile. The server may write the lists in another form.
         change(() => ({ edits: NO_EDITS }));
+        // If the next read fails, the page goes on with what was saved, and not with what was before.
+        if (revision !== undefined)
+          queries.setQueryData(permissionsQuery(database).queryKey, {
+            document: applied(base.document, edits),
+            revision,
+          });
         await readAgain();
         return warnings;
       } catch (error) {
@@ -113,7 +119,7 @@ async function write(
   { document, revision }: Permissions,
   edits: Edits,
   reason: string,
-): Promise<readonly string[]> {
+): Promise<Saved> {
   if (revision === undefined) {
     // The server keeps no revisions: reading again leaves the time of one request for a collision.
     const now = await readPermissions(database);
