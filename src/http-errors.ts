@@ -127,10 +127,22 @@ export class TooManyRequests extends HttpError {
  * 408: clients treat those as final. For example, the CouchDB replicator stops the job.
  */
 export class Unavailable extends HttpError {
-  constructor(reason: string, options: { retryAfterSeconds?: number; detail?: string } = {}) {
-    super(503, 'service_unavailable', reason, {
+  constructor(reason: string, options: { retryAfterSeconds?: number; detail?: string; error?: string } = {}) {
+    super(503, options.error ?? 'service_unavailable', reason, {
       headers: { 'Retry-After': String(options.retryAfterSeconds ?? 5) },
       ...(options.detail === undefined ? {} : { detail: options.detail }),
+    });
+  }
+}
+
+/** CouchDB did not confirm a change. The name of the error tells it apart from a change that was not made. */
+export class UnknownOutcome extends Unavailable {
+  /** `cause` = a sentence about the confirmation that is missing. */
+  constructor(cause: string, options: { detail?: string | undefined } = {}) {
+    const { detail } = options;
+    super(`The change may or may not stand: ${cause}`, {
+      error: 'unknown_outcome',
+      ...(detail === undefined ? {} : { detail }),
     });
   }
 }

@@ -1,6 +1,6 @@
 // Reads and writes the address of the page: its fragment names the page and the filters. The fragment stays
 // in the browser, so names of databases reach no log, and links to Cloudant's dashboard.html keep theirs.
-import { useSyncExternalStore } from 'react';
+import { useEffect, useSyncExternalStore } from 'react';
 
 export interface Route {
   /** Decoded segments: `#/databases/fruit/permissions`. */
@@ -8,10 +8,14 @@ export interface Route {
   readonly parameters: URLSearchParams;
 }
 
-/** Returns the question to ask before the page is left; undefined = nothing would be lost. */
-type Guard = () => string | undefined;
+interface Guard {
+  /** Returns the question to ask before the page is left; undefined = nothing would be lost. */
+  readonly ask: () => string | undefined;
+  /** True: another view of the same page loses it too. */
+  readonly isOfView: boolean;
+}
 
-let guard: Guard | undefined;
+const guards = new Set<Guard>();
 let shown = location.hash;
 const listeners = new Set<() => void>();
 
@@ -52,34 +56,46 @@ export function replaceParameters(changes: Readonly<Record<string, string | unde
   tell();
 }
 
-/** Sets the question that is asked before the page is left or closed. Returns the end of it. */
-export function guardLeaving(ask: Guard): () => void {
-  guard = ask;
-  return () => {
-    if (guard === ask) guard = undefined;
-  };
+/** Sets a question that is asked before the page is left or closed. Returns the end of it. */
+export function guardLeaving(ask: Guard['ask'], { isOfView = false } = {}): () => void {
+  const guard = { ask, isOfView };
+  guards.add(guard);
+  return () => void guards.delete(guard);
 }
 
-/** True if the page may be left: nothing would be lost, or the person accepts the loss. */
-export function mayLeave(): boolean {
-  const question = guard?.();
-  return question === undefined || confirm(question);
+/** Asks before the page, or another view of it, takes the place of a dialog; undefined = nothing is lost. */
+export function useViewGuard(question: string | undefined): void {
+  useEffect(
+    () => (question === undefined ? undefined : guardLeaving(() => question, { isOfView: true })),
+    [question],
+  );
 }
+
+/** True if the page may be left: nothing would be lost, or the person accepts each loss. */
+export function mayLeave(): boolean {
+  return accepts([...guards]);
+}
+
+const accepts = (asked: readonly Guard[]): boolean =>
+  asked.every(({ ask }) => {
+    const question = ask();
+    return question === undefined || confirm(question);
+  });
 
 window.addEventListener('beforeunload', (event) => {
-  if (guard?.() !== undefined) event.preventDefault();
+  if ([...guards].some(({ ask }) => ask() !== undefined)) event.preventDefault();
 });
 
 window.addEventListener('hashchange', () => {
   if (location.hash === shown) return;
-  if (pathOf(location.hash) !== pathOf(shown)) {
-    if (!mayLeave()) {
-      // The entry of the history is already made; this one takes its place.
-      history.pushState(null, '', shown === '' ? '#/' : shown);
-      return;
-    }
-    guard = undefined;
+  const leavesPage = pathOf(location.hash) !== pathOf(shown);
+  const asked = [...guards].filter(({ isOfView }) => leavesPage || isOfView);
+  if (!accepts(asked)) {
+    // The entry of the history is already made; this one takes its place.
+    history.pushState(null, '', shown === '' ? '#/' : shown);
+    return;
   }
+  for (const guard of asked) guards.delete(guard);
   shown = location.hash;
   tell();
 });

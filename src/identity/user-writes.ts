@@ -4,12 +4,12 @@ import { randomUUID } from 'node:crypto';
 import { type Couch, type CouchAnswer } from '../couch/couch.ts';
 import { branchOf, compareRevisions } from '../couch/revision.ts';
 import { userPath } from '../couch/user-id.ts';
-import { HttpError, Unavailable } from '../http-errors.ts';
+import { HttpError, Unavailable, UnknownOutcome } from '../http-errors.ts';
 import { type UserDocument } from './couch-accounts.ts';
 
 /** CouchDB hashes the password before it answers; on a busy core that takes long. */
 const TIMEOUT_MS = 30_000;
-const UNKNOWN = 'The change may or may not stand: CouchDB did not confirm it.';
+const UNCONFIRMED = 'CouchDB did not confirm it.';
 /** Rounds of deletions. A new user cannot write its document faster than that for long. */
 const MAX_ROUNDS = 50;
 
@@ -51,7 +51,7 @@ export async function updateUser(
   if (!put.hasQuorum) throw tooFewCopies();
   const leaves = await userLeaves(couch, name);
   if (!leaves.some(({ _rev }) => _rev === rev))
-    throw new Unavailable(UNKNOWN, { detail: 'the new revision is no leaf' });
+    throw new UnknownOutcome(UNCONFIRMED, { detail: 'the new revision is no leaf' });
   if (leaves.every(({ _rev }) => compareRevisions(_rev, rev) <= 0)) return { outcome: 'written', rev };
   await deleteLeaf(couch, name, rev);
   return { outcome: 'conflict' };
@@ -128,7 +128,7 @@ export async function withdrawUser(couch: Pick<Couch, 'ask'>, name: string, rev:
     live = leaves.filter((leaf) => comesFrom(leaf, rev)).map(({ _rev }) => _rev);
     if (live.length === 0) return;
   }
-  throw new Unavailable(UNKNOWN, { detail: 'the new user writes its document all the time' });
+  throw new UnknownOutcome(UNCONFIRMED, { detail: 'the new user writes its document all the time' });
 }
 
 /** `undefined` = CouchDB has another revision. */
@@ -144,7 +144,7 @@ async function putUser(
   if (status === 400 || (status === 403 && error === 'forbidden'))
     throw new HttpError(status, String(error), String(reason));
   if ((status !== 201 && status !== 202) || typeof rev !== 'string')
-    throw new Unavailable(UNKNOWN, { detail: `_users answered ${status}` });
+    throw new UnknownOutcome(UNCONFIRMED, { detail: `_users answered ${status}` });
   return { rev, hasQuorum: status === 201 };
 }
 
@@ -154,7 +154,7 @@ async function deleteLeaf(couch: Pick<Couch, 'ask'>, name: string, rev: string):
   const { status } = await couch.ask({ method: 'DELETE', path, timeoutMs: TIMEOUT_MS });
   // 404 and 409 = somebody else has changed it meanwhile.
   if (status !== 200 && status !== 202 && status !== 404 && status !== 409)
-    throw new Unavailable(UNKNOWN, { detail: `_users answered ${status}` });
+    throw new UnknownOutcome(UNCONFIRMED, { detail: `_users answered ${status}` });
 }
 
 /** The live leaves with `_revisions`. */
@@ -169,5 +169,5 @@ function comesFrom(leaf: UserLeaf, rev: string): boolean {
 }
 
 function tooFewCopies(): Unavailable {
-  return new Unavailable(UNKNOWN, { detail: 'fewer nodes than the quorum have the user' });
+  return new UnknownOutcome(UNCONFIRMED, { detail: 'fewer nodes than the quorum have the user' });
 }

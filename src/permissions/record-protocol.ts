@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type WriteLog } from '../couch/outage.ts';
 import { type JsonObject } from '../json/object.ts';
 import { type Couch } from '../couch/couch.ts';
-import { Unavailable } from '../http-errors.ts';
+import { Unavailable, UnknownOutcome } from '../http-errors.ts';
 import { type ChangeOrigin } from './change.ts';
 import { type RecordCopies } from './record-copies.ts';
 import { type RecordState } from './record-document.ts';
@@ -58,8 +58,9 @@ export async function waitFor({ wait }: PermissionRecordsOptions, milliseconds: 
 
 /** The error of a change whose outcome is not known. */
 export function unknownOutcome(cause?: Unavailable): Unavailable {
-  const message = 'The change may or may not stand: CouchDB did not confirm it in time.';
-  return new Unavailable(message, cause === undefined ? {} : { detail: cause.detail ?? cause.reason });
+  return new UnknownOutcome('CouchDB did not confirm it in time.', {
+    detail: cause?.detail ?? cause?.reason,
+  });
 }
 
 /** The error of a read that failed. */

@@ -1,6 +1,7 @@
 // What a person who comes from Cloudant does in the dashboard, in Chromium, checked at the API.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { type Route } from 'playwright-core';
 import { type Dashboard, holdRequests, NO_BROWSER, readAgain, signIn } from '../support/browser.ts';
 import { type Credentials } from '../support/couchgate.ts';
 import { dashboardSuite } from '../support/dashboard-suite.ts';
@@ -129,6 +130,12 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
     await dialog.getByText('never again').waitFor();
     const [name = '', password = ''] = await dialog.locator('code').allTextContents();
     await page.keyboard.press('Escape');
+    const asked = page.waitForEvent('dialog');
+    const back = page.goBack();
+    const question = await asked;
+    assert.match(question.message(), /shown only here/);
+    await question.dismiss();
+    await back;
     assert.equal(await page.getByRole('button', { name: 'Done' }).isDisabled(), true);
     await page.getByLabel('I have stored the password').check();
     await page.getByRole('button', { name: 'Done' }).click();
@@ -139,10 +146,20 @@ describe('a person at the dashboard', { skip: NO_BROWSER }, () => {
 
   it('keeps a new password on the screen when its row leaves the list', async () => {
     const { name } = await suite.gate.key();
-    const { page } = await open();
+    const dashboard = await open();
+    dashboard.expectMessage(/ERR_FAILED/);
+    const { page } = dashboard;
     await page.getByRole('link', { name: 'API keys' }).click();
     await page.getByRole('button', { name: `Actions on the key ${name}` }).click();
     await page.getByRole('menuitem', { name: 'Rotate password' }).click();
+    // The answer is lost, and nobody is told that the old password goes on.
+    const lose = async (route: Route): Promise<void> => {
+      await route.fetch();
+      await route.abort();
+    };
+    await page.route('**/rotate', lose, { times: 1 });
+    await page.getByRole('button', { name: 'Rotate', exact: true }).click();
+    await page.getByText('It is not known whether it was done').waitFor();
     await page.getByRole('button', { name: 'Rotate', exact: true }).click();
     await page.getByRole('dialog').getByText('never again').waitFor();
     await suite.gate.ask('DELETE', `/_api/v2/api_keys/${name}`, { as: suite.gate.owner });

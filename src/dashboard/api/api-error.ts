@@ -17,6 +17,14 @@ export class ApiError extends Error {
     this.requestId = requestId;
   }
 
+  /**
+   * True if nobody knows whether the change stands that was asked for: the answer was lost, or CouchDB did
+   * not confirm it. `service_unavailable` says that nothing was done.
+   */
+  get isOutcomeUnknown(): boolean {
+    return this.status === 0 || (this.status >= 500 && this.error !== 'service_unavailable');
+  }
+
   /** True if the same request may succeed later: Couchgate or CouchDB is away or busy. */
   get isTemporary(): boolean {
     return this.status === 0 || this.status === 429 || this.status === 502 || this.status === 503;

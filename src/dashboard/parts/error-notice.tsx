@@ -7,6 +7,8 @@ interface Props {
   readonly error: unknown;
   /** What could not be done. */
   readonly title: string;
+  /** Of a change: what to do if nobody knows whether it was made. */
+  readonly ifUnknown?: string;
   readonly onRetry?: () => void;
   /** True: what was read before is still shown, below the notice. */
   readonly isOldShown?: boolean;
@@ -14,11 +16,17 @@ interface Props {
 }
 
 /** An alert that screen readers announce. */
-export function ErrorNotice({ error, title, onRetry, isOldShown = false, children }: Props) {
+export function ErrorNotice({ error, title, ifUnknown, onRetry, isOldShown = false, children }: Props) {
   const known = error instanceof ApiError ? error : undefined;
+  const isUnknown = ifUnknown !== undefined && known?.isOutcomeUnknown === true;
   return (
-    <Alert color={known?.isTemporary === true ? 'yellow' : 'red'} role="alert" title={title}>
+    <Alert
+      color={known?.isTemporary === true ? 'yellow' : 'red'}
+      role="alert"
+      title={isUnknown ? 'It is not known whether it was done' : title}
+    >
       <p>{known?.reason ?? 'Something unexpected happened in the page.'}</p>
+      {isUnknown && <p>{ifUnknown}</p>}
       {children}
       {isOldShown && <p>Below is what was read before.</p>}
       <RequestId id={known?.requestId} />

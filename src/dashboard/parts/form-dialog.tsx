@@ -1,7 +1,10 @@
 // A dialog whose button sends a request. It stays open until the answer is there.
 import { Button } from '@mantine/core';
+import { useQueryClient } from '@tanstack/react-query';
 import { type ReactNode, type SyntheticEvent, useState } from 'react';
+import { ApiError } from '../api/api-error.ts';
 import { Dialog, WayOut } from './dialog.tsx';
+import { useViewGuard } from '../router.ts';
 import { ErrorNotice } from './error-notice.tsx';
 
 interface Props {
@@ -18,12 +21,16 @@ interface Props {
   readonly firstFocus?: 'action' | 'way out' | undefined;
   /** Title of the notice if `run` rejects. */
   readonly failed: string;
+  /** What to do if it is not known whether it was done. */
+  readonly ifUnknown?: string;
   /** What the notice says besides. */
   readonly failedMore?: ReactNode;
   /** Shows an error beside a field; true = it did. */
   readonly place?: (error: unknown) => boolean;
   /** Does it, then closes the dialog or shows another one in its place. */
   readonly run: () => Promise<unknown>;
+  /** Asked before the page is left while the request runs; undefined = its answer can be read later. */
+  readonly leaving?: string;
   readonly onClose: () => void;
   /** Beside the buttons. */
   readonly hint?: ReactNode;
@@ -40,22 +47,28 @@ export function FormDialog({
   wayOut,
   firstFocus,
   failed,
+  ifUnknown = 'Look at what there is now before you try again.',
   failedMore,
   place,
   run,
+  leaving,
   onClose,
   hint,
   children,
 }: Props) {
+  const queries = useQueryClient();
   const [error, setError] = useState<unknown>();
   const [isBusy, setBusy] = useState(false);
+  useViewGuard(isBusy ? leaving : undefined);
   const submit = (event: SyntheticEvent): void => {
     event.preventDefault();
     setBusy(true);
     setError(undefined);
     run()
       .catch((thrown: unknown) => {
-        if (place?.(thrown) !== true) setError(thrown);
+        if (place?.(thrown) === true) return;
+        setError(thrown);
+        if (thrown instanceof ApiError && thrown.isOutcomeUnknown) void queries.invalidateQueries();
       })
       .finally(() => setBusy(false));
   };
@@ -64,7 +77,7 @@ export function FormDialog({
       <form className="form" onSubmit={submit}>
         {children}
         {error !== undefined && (
-          <ErrorNotice error={error} title={failed}>
+          <ErrorNotice error={error} title={failed} ifUnknown={ifUnknown}>
             {failedMore}
           </ErrorNotice>
         )}

@@ -4,6 +4,7 @@ import { Dialog } from './dialog.tsx';
 import { useState } from 'react';
 import { type Secret } from '../api/keys.ts';
 import { API_ROOT } from '../api/http.ts';
+import { useViewGuard } from '../router.ts';
 import { CopyButton } from './copy-button.tsx';
 
 interface Props {
@@ -15,9 +16,12 @@ interface Props {
   readonly onClose: () => void;
 }
 
+export const LOSES_PASSWORD = 'The new password is shown only here. Leave without it?';
+
 /** Closes only after the person has said that the password is stored. */
 export function SecretDialog({ title, secret, path, note, onClose }: Props) {
   const [isStored, setStored] = useState(false);
+  useViewGuard(isStored ? undefined : LOSES_PASSWORD);
   const curl = `curl -u '${secret.key}:${secret.password}' ${API_ROOT}${path}`;
   return (
     <Dialog title={title} isWide isLocked>

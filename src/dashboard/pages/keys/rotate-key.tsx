@@ -5,7 +5,7 @@ import { useState } from 'react';
 import { type ApiKey, rotateKey, type Secret } from '../../api/keys.ts';
 import { FormDialog } from '../../parts/form-dialog.tsx';
 import { Name } from '../../parts/name.tsx';
-import { SecretDialog } from '../../parts/secret-dialog.tsx';
+import { LOSES_PASSWORD, SecretDialog } from '../../parts/secret-dialog.tsx';
 import { keysQuery } from '../../queries.ts';
 
 /** Overlap in seconds, and its words. */
@@ -50,6 +50,8 @@ export function RotateKey({ item: { key }, onClose }: Props) {
       title="Rotate password"
       action="Rotate"
       failed="The password was not rotated"
+      ifUnknown="The old password may have ended. Rotate again: nobody has the password that may have been made."
+      leaving={LOSES_PASSWORD}
       run={run}
       onClose={onClose}
     >

@@ -6,7 +6,7 @@ import { createKey, type Secret } from '../../api/keys.ts';
 import { ExpiryField, useExpiry } from '../../parts/expiry-field.tsx';
 import { FormDialog } from '../../parts/form-dialog.tsx';
 import { RoleChoices } from '../../parts/role-choices.tsx';
-import { SecretDialog } from '../../parts/secret-dialog.tsx';
+import { LOSES_PASSWORD, SecretDialog } from '../../parts/secret-dialog.tsx';
 import { keysQuery, permissionsQuery } from '../../queries.ts';
 import { linkTo } from '../../router.ts';
 
@@ -54,6 +54,8 @@ function KeyForm({ database, onCreated, onClose }: FormProps) {
       action="Generate API key"
       isReady={expiry.problem === undefined && isGranted}
       failed="No key was generated"
+      ifUnknown="If the page API keys has the key, revoke it: nobody has its password."
+      leaving={LOSES_PASSWORD}
       run={async () =>
         onCreated(
           await createKey({

@@ -66,6 +66,7 @@ function Review({ database, editing, reason, onReason, onSaved, onClose }: Revie
       firstFocus="action"
       wayOut="Go on editing"
       failed="The permissions were not saved"
+      ifUnknown="The page reads them again. What was saved then leaves this list."
       failedMore={<p>Your changes are still here.</p>}
       place={(thrown) => {
         // The page shows theirs beside mine.
