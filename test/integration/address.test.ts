@@ -150,7 +150,7 @@ describe('AddressSet', () => {
     });
 
   it('knows the peer of a socket without the zone of a link-local address', () => {
-    assert.ok(set('fe80::/10').has(peerAddress('fe80::1%eth0')));
+    assert.equal(set('fe80::/10').has(peerAddress('fe80::1%eth0')), true);
     assert.equal(peerAddress('::ffff:192.0.2.1'), '192.0.2.1');
     assert.deepEqual([peerAddress(undefined), peerAddress('%eth0')], ['', '']);
   });
