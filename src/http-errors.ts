@@ -137,10 +137,10 @@ export class Unavailable extends HttpError {
 
 /** CouchDB did not confirm a change. The name of the error tells it apart from a change that was not made. */
 export class UnknownOutcome extends Unavailable {
-  /** `cause` = a sentence about the confirmation that is missing. */
-  constructor(cause: string, options: { detail?: string | undefined } = {}) {
+  /** `reason` says that the change may or may not stand, and which confirmation is missing. */
+  constructor(reason: string, options: { detail?: string | undefined } = {}) {
     const { detail } = options;
-    super(`The change may or may not stand: ${cause}`, {
+    super(reason, {
       error: 'unknown_outcome',
       ...(detail === undefined ? {} : { detail }),
     });

@@ -9,7 +9,7 @@ import { type UserDocument } from './couch-accounts.ts';
 
 /** CouchDB hashes the password before it answers; on a busy core that takes long. */
 const TIMEOUT_MS = 30_000;
-const UNCONFIRMED = 'CouchDB did not confirm it.';
+const UNCONFIRMED = 'The change may or may not stand: CouchDB did not confirm it.';
 /** Rounds of deletions. A new user cannot write its document faster than that for long. */
 const MAX_ROUNDS = 50;
 

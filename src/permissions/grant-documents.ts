@@ -55,7 +55,7 @@ const SWEEP_MS = 30_000;
 const MIN_POLL_MS = 250;
 const MAX_ATTEMPTS = 8;
 const MOVED = 'The grant is not in the state that the request names.';
-const UNCONFIRMED = 'too few CouchDB nodes confirmed it.';
+const UNCONFIRMED = 'The change may or may not stand: too few CouchDB nodes confirmed it.';
 
 /**
  * CouchDB's clusters have no compare-and-swap: two writers of one document can leave two leaves, and CouchDB

@@ -58,7 +58,7 @@ export async function waitFor({ wait }: PermissionRecordsOptions, milliseconds: 
 
 /** The error of a change whose outcome is not known. */
 export function unknownOutcome(cause?: Unavailable): Unavailable {
-  return new UnknownOutcome('CouchDB did not confirm it in time.', {
+  return new UnknownOutcome('The change may or may not stand: CouchDB did not confirm it in time.', {
     detail: cause?.detail ?? cause?.reason,
   });
 }
