@@ -118,10 +118,10 @@ describe('H14: the head of an answer', () => {
     });
     assert.deepEqual([...answer.headers.keys()].sort(), [
       'connection',
+      'content-length',
       'content-type',
       'date',
       'set-cookie',
-      'transfer-encoding',
       'vary',
     ]);
     assert.deepEqual(answer.headers.get('set-cookie'), ['AuthSession=new; Path=/; HttpOnly']);
