@@ -8,6 +8,11 @@ export interface CouchList {
   readonly roles: readonly string[];
 }
 
+/** True if the list has a name or a role. */
+export function hasEntries(list: CouchList | undefined): list is CouchList {
+  return list !== undefined && list.names.length + list.roles.length > 0;
+}
+
 /** The part of the document for CouchDB. An absent list and an empty one mean different things there. */
 export interface CouchRules {
   readonly isOn: boolean;
@@ -95,12 +100,11 @@ export function tidied(edits: Edits): Edits {
 }
 
 function tidy(list: CouchList | undefined): CouchList | undefined {
-  if (list === undefined || list.names.length + list.roles.length === 0) return list;
+  if (!hasEntries(list)) return list;
   const filled = (lines: readonly string[]): readonly string[] =>
     lines.map((line) => line.trim()).filter((line) => line !== '');
-  const names = filled(list.names);
-  const roles = filled(list.roles);
-  return names.length + roles.length === 0 ? undefined : { names, roles };
+  const rest = { names: filled(list.names), roles: filled(list.roles) };
+  return hasEntries(rest) ? rest : undefined;
 }
 
 /** The document that saving the edits would write. */

@@ -4,6 +4,7 @@ import {
   couchRulesIn,
   type CouchRules,
   type Edits,
+  hasEntries,
   rolesShown,
   type SecurityDocument,
 } from './permission-edits.ts';
@@ -135,7 +136,7 @@ function* ofCouch(
   else if (members === undefined)
     yield say(
       'takes',
-      `${database} is closed to everybody but ${hasAny(admins) ? 'the admins in CouchDB and ' : ''}server admins: it has no list of members.`,
+      `${database} is closed to everybody but ${hasEntries(admins) ? 'the admins in CouchDB and ' : ''}server admins: it has no list of members.`,
     );
   else if (before.isOn && isPublic(before.members))
     yield say('takes', `${database} is closed to everybody but its members and admins in CouchDB.`);
@@ -151,10 +152,8 @@ const entriesOf = (
   ...roles.map((role) => [role, '(a role) '] as const),
 ];
 
-const hasAny = (list: CouchList | undefined): boolean => entriesOf(list).length > 0;
-
 /** CouchDB opens a database with an empty list of members to everybody, and not one without a list. */
-const isPublic = (members: CouchList | undefined): boolean => members !== undefined && !hasAny(members);
+const isPublic = (members: CouchList | undefined): boolean => members !== undefined && !hasEntries(members);
 
 /** Who comes into a list of CouchDB, and who leaves it. */
 function* ofList(

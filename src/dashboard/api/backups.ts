@@ -1,6 +1,7 @@
 // Sends the requests about backups, jobs and stored versions.
 import { membersOf, objectOf } from '../json-text.ts';
-import { ApiError, call, callText, pathOf } from './http.ts';
+import { ApiError, call, callText } from './http.ts';
+import { pathOf } from './paths.ts';
 
 /** Times in ISO 8601. */
 export interface DatabaseBackup {

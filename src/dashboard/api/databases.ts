@@ -1,5 +1,6 @@
 // Requests about databases as a whole.
-import { call, pathOf } from './http.ts';
+import { call } from './http.ts';
+import { pathOf } from './paths.ts';
 
 /** Sizes in bytes. */
 export interface DatabaseInfo {

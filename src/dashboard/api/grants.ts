@@ -1,5 +1,6 @@
 // Requests about grants that reach further than one database: prefix grants and monitors. For the owner.
-import { ApiError, call, pathOf } from './http.ts';
+import { ApiError, call } from './http.ts';
+import { pathOf } from './paths.ts';
 
 /** What may be chosen about a prefix grant. */
 export interface PrefixGrantFields {
@@ -59,20 +60,20 @@ export async function putPrefixGrant(
     method: 'PUT',
     path: `${PREFIX}/${pathOf(isNew ? shown.newId : shown.id)}`,
     body: fields,
-    headers: isNew ? { 'If-None-Match': '*' } : asShown(shown),
-  }).catch(changedMeanwhile);
+    headers: isNew ? { 'If-None-Match': '*' } : ifAsShown(shown),
+  }).catch(throwChangedMeanwhile);
   return body.warnings ?? [];
 }
 
 /** Rejects with 412 as `putPrefixGrant` does. */
 export async function revokePrefixGrant(shown: ShownGrant): Promise<void> {
   const path = `${PREFIX}/${pathOf(shown.id)}`;
-  await call({ method: 'DELETE', path, headers: asShown(shown) }).catch(changedMeanwhile);
+  await call({ method: 'DELETE', path, headers: ifAsShown(shown) }).catch(throwChangedMeanwhile);
 }
 
-const asShown = ({ revision }: ShownGrant) => ({ 'If-Match': `"${revision}"` });
+const ifAsShown = ({ revision }: ShownGrant) => ({ 'If-Match': `"${revision}"` });
 
-function changedMeanwhile(error: unknown): never {
+function throwChangedMeanwhile(error: unknown): never {
   if (!(error instanceof ApiError) || error.status !== 412) throw error;
   const reason =
     'Somebody else has changed or removed this grant meanwhile. Close the dialog: the list shows it as it is now.';

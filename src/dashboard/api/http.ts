@@ -2,7 +2,6 @@
 import { ApiError } from './api-error.ts';
 
 export { ApiError } from './api-error.ts';
-export { pathOf } from './paths.ts';
 
 /** While Couchgate or CouchDB is away, a page asks again in this interval, in milliseconds. */
 export const RETRY_MS = 3000;

@@ -1,5 +1,6 @@
 // Requests about API keys.
-import { ApiError, call, pathOf } from './http.ts';
+import { ApiError, call } from './http.ts';
+import { pathOf } from './paths.ts';
 
 /** Times in ISO 8601. */
 export interface ApiKey {

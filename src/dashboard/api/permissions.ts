@@ -7,7 +7,8 @@ import {
   type SecurityDocument,
   setRoles,
 } from '../permission-edits.ts';
-import { ApiError, call, pathOf } from './http.ts';
+import { ApiError, call } from './http.ts';
+import { pathOf } from './paths.ts';
 
 export interface Permissions {
   readonly document: SecurityDocument;

@@ -1,6 +1,7 @@
 // Requests about the users of `_users`. No hash of a password is shown; the list does not even read it.
 import { membersOf, objectOf } from '../json-text.ts';
-import { ApiError, call, callText, pathOf } from './http.ts';
+import { ApiError, call, callText } from './http.ts';
+import { pathOf } from './paths.ts';
 
 const PREFIX = 'org.couchdb.user:';
 const DATABASE = '_users';

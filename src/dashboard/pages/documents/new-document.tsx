@@ -19,7 +19,11 @@ export function NewDocument({ database }: { readonly database: string }) {
   const [saved, setSaved] = useState<string>();
   const [isSaving, setSaving] = useState(false);
   const problem = contentProblem(text);
-  const noId = isReserved(id) ? RESERVED : isUnsendable(id) ? 'Browsers cannot send this id.' : undefined;
+  const idProblem = isReserved(id)
+    ? RESERVED
+    : isUnsendable(id)
+      ? 'Browsers cannot send this id.'
+      : undefined;
   const isTaken = error instanceof ApiError && error.status === 409;
   const isEdited = text !== START && saved === undefined;
   useEffect(
@@ -54,7 +58,7 @@ export function NewDocument({ database }: { readonly database: string }) {
           autoComplete="off"
           spellCheck={false}
           value={id}
-          error={noId ?? (isTaken ? 'A document with this id exists.' : undefined)}
+          error={idProblem ?? (isTaken ? 'A document with this id exists.' : undefined)}
           onChange={(event) => {
             setId(event.currentTarget.value);
             setError(undefined);
@@ -71,7 +75,11 @@ export function NewDocument({ database }: { readonly database: string }) {
           <ErrorNotice error={error} title="The document was not created" />
         )}
         <div className="actions">
-          <Button type="submit" loading={isSaving} disabled={problem !== undefined || noId !== undefined}>
+          <Button
+            type="submit"
+            loading={isSaving}
+            disabled={problem !== undefined || idProblem !== undefined}
+          >
             Create document
           </Button>
           <a href={linkTo(['databases', database, 'documents'])}>Cancel</a>

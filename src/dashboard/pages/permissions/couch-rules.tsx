@@ -1,12 +1,15 @@
 // Hands a database to CouchDB's own members and admins, and says what that means.
 import { Alert, Checkbox, Radio, Textarea } from '@mantine/core';
 import { useState } from 'react';
-import { type CouchList, couchRulesIn, type CouchRules as Rules } from '../../permission-edits.ts';
+import {
+  type CouchList,
+  couchRulesIn,
+  type CouchRules as Rules,
+  hasEntries,
+} from '../../permission-edits.ts';
 import { type Editing } from './use-edits.ts';
 
 const EMPTY: CouchList = { names: [], roles: [] };
-const isFilled = (list: CouchList | undefined): list is CouchList =>
-  list !== undefined && list.names.length + list.roles.length > 0;
 
 export function CouchRules({ editing: { base, edits, setCouch } }: { readonly editing: Editing }) {
   const saved = couchRulesIn(base.document);
@@ -20,7 +23,7 @@ export function CouchRules({ editing: { base, edits, setCouch } }: { readonly ed
     setCouch(isOn || saved.isOn ? { ...((isOn ? typed : undefined) ?? rules), isOn } : saved);
   };
   const change = (next: Rules): void => {
-    if (isFilled(rules.members)) setListed(rules.members);
+    if (hasEntries(rules.members)) setListed(rules.members);
     setCouch(next);
   };
   return (
@@ -50,7 +53,7 @@ interface ListsProps {
 
 function Lists({ rules, listed, onChange }: ListsProps) {
   const { members, admins = EMPTY } = rules;
-  const isListed = isFilled(members);
+  const isListed = hasEntries(members);
   const choice = members === undefined ? 'nobody' : isListed ? 'listed' : 'everybody';
   const choose = (value: string): void => {
     const lists = { nobody: undefined, everybody: EMPTY, listed } as const;
