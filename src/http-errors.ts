@@ -127,7 +127,10 @@ export class TooManyRequests extends HttpError {
  * 408: clients treat those as final. For example, the CouchDB replicator stops the job.
  */
 export class Unavailable extends HttpError {
-  constructor(reason: string, options: { retryAfterSeconds?: number; detail?: string; error?: string } = {}) {
+  constructor(
+    reason: string,
+    options: { retryAfterSeconds?: number; detail?: string | undefined; error?: string } = {},
+  ) {
     super(503, options.error ?? 'service_unavailable', reason, {
       headers: { 'Retry-After': String(options.retryAfterSeconds ?? 5) },
       ...(options.detail === undefined ? {} : { detail: options.detail }),
@@ -138,12 +141,8 @@ export class Unavailable extends HttpError {
 /** CouchDB did not confirm a change. The name of the error tells it apart from a change that was not made. */
 export class UnknownOutcome extends Unavailable {
   /** `reason` says that the change may or may not stand, and which confirmation is missing. */
-  constructor(reason: string, options: { detail?: string | undefined } = {}) {
-    const { detail } = options;
-    super(reason, {
-      error: 'unknown_outcome',
-      ...(detail === undefined ? {} : { detail }),
-    });
+  constructor(reason: string, { detail }: { detail?: string | undefined } = {}) {
+    super(reason, { error: 'unknown_outcome', detail });
   }
 }
 

@@ -164,8 +164,8 @@ async function serveWithWorkers(start: FirstStart, count: number): Promise<numbe
     cluster.setupPrimary({ args: [...process.argv.slice(2), `${EMBEDDED_OPTION}${embedded}`] });
   const drainMs = (settings.drainDelaySeconds + settings.drainTimeoutSeconds) * 1000;
   const live = watchForWorkers(start);
-  const startOf = (): WorkerStart => ({ watched: live.state(), secrets });
-  const workers = startWorkers({ count, drainMs, log, startOf });
+  const workerStart = (): WorkerStart => ({ watched: live.state(), secrets });
+  const workers = startWorkers({ count, drainMs, log, workerStart });
   await openMetrics(start, readWorkers(), () => combinedReadiness(workers, count));
   void workers.serving.then(async () => {
     const [addresses] = await workers.request('addresses');

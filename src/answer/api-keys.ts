@@ -101,11 +101,11 @@ async function answerGrantedKey(
   { res, context }: { res: Response; context: Context },
 ): Promise<void> {
   const { principal } = known(context.identified, 'identified');
-  const mayGoOn = (): void => refuseEnded(context);
+  const origin = { by: principal, requestId: context.id, refuseEnded: () => refuseEnded(context) };
   await requireGrantable(permissionReader, grants);
-  const { key, password } = await keys.create({ label, expiresAt, by: principal.name }, mayGoOn);
+  const { key, password } = await keys.create({ label, expiresAt, by: principal.name }, origin.refuseEnded);
   try {
-    await grantAll(permissions, key, grants, { by: principal, requestId: context.id, refuseEnded: mayGoOn });
+    await grantAll(permissions, key, grants, origin);
   } catch (error) {
     await keys.revoke(key, principal.name).catch(() => {
       log.warn({ key }, 'API key without its grants could not be revoked; nobody knows its password');

@@ -11,6 +11,8 @@ export { createBasicAuthenticator } from './basic.ts';
 export { createCookieAuthenticator, type CookieOptions } from './cookie.ts';
 export { createDashboardAuthenticator } from './dashboard.ts';
 
+type Changes = Pick<UserChanges, 'count' | 'hasChanged'>;
+
 const UNAUTHENTICATED: Identified = Object.freeze({ principal: NOBODY, method: 'none' });
 
 /**
@@ -20,16 +22,16 @@ const UNAUTHENTICATED: Identified = Object.freeze({ principal: NOBODY, method: '
  */
 export function identifyPrincipal(
   authenticators: readonly Authenticator[],
-  users: Pick<UserChanges, 'count' | 'hasChanged'>,
+  userChanges: Changes,
 ): RequestHandler {
   return function identifyPrincipalStep(req, _res, next) {
     const context = contextOf(req);
-    context.userChanges = users.count;
+    context.userChanges = userChanges.count;
     for (let index = 0; index < authenticators.length; index += 1) {
       const result = authenticators[index]?.(req, context);
       if (result instanceof Promise) {
         const exchange = { req, context };
-        identifyLater(authenticators.slice(index), result, users, exchange).then(
+        identifyLater(authenticators.slice(index), result, userChanges, exchange).then(
           (identified) => settle(identified, context, next),
           next,
         );
@@ -56,17 +58,17 @@ interface Exchange {
 async function identifyLater(
   methods: readonly Authenticator[],
   first: Promise<Authentication>,
-  users: Pick<UserChanges, 'count' | 'hasChanged'>,
+  userChanges: Changes,
   exchange: Exchange,
 ): Promise<Authentication> {
   const { context } = exchange;
   const isVoid = (result: Authentication): boolean =>
     result.outcome === 'accepted' &&
     result.identified.principal.kind === 'user' &&
-    users.hasChanged(result.identified.principal.name, context.userChanges);
+    userChanges.hasChanged(result.identified.principal.name, context.userChanges);
   const result = await firstOf(methods.slice(1), await first, exchange);
   if (!isVoid(result)) return result;
-  context.userChanges = users.count;
+  context.userChanges = userChanges.count;
   const again = await firstOf(methods, NOT_APPLICABLE, exchange);
   if (isVoid(again)) throw new Unavailable('The user changes at present; try again.');
   return again;

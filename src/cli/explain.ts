@@ -1,7 +1,6 @@
 // `couchgate explain`: says whether a request would be permitted and why, over the HTTP API or from a log.
-import { readFileSync } from 'node:fs';
 import { writeJson } from '../json/exact-numbers.ts';
-import { UsageError } from '../setup/arguments.ts';
+import { readTextFile, UsageError } from '../setup/arguments.ts';
 import { type LogLine } from '../audit/line-filter.ts';
 import { entryIn, openLog } from './audit.ts';
 import { type Command, type CommandIo } from './command.ts';
@@ -85,7 +84,7 @@ function questionOf({ as, header = [], data, address }: Values, positionals: rea
     method: method.toUpperCase(),
     path,
     ...(header.length === 0 ? {} : { headers: headersIn(header) }),
-    ...(data === undefined ? {} : { body: data.startsWith('@') ? textOf(data.slice(1)) : data }),
+    ...(data === undefined ? {} : { body: data.startsWith('@') ? readTextFile(data.slice(1)) : data }),
     ...(address === undefined ? {} : { address }),
   };
 }
@@ -104,16 +103,6 @@ function headersIn(lines: readonly string[]): Readonly<Record<string, readonly s
     headers.set(name, [...(headers.get(name) ?? []), line.slice(colon + 1).trim()]);
   }
   return Object.fromEntries(headers);
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UsageError(
-      `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
-    );
-  }
 }
 
 /** The last entry of the request in the logs. */

@@ -9,7 +9,7 @@ export interface PrimaryChannelOptions {
   /** Called with the ids of workers that did not reply in time: they are stuck or get no processor time. */
   readonly onSilence: (workers: readonly number[]) => void;
   /** What a worker starts with; it must survive JSON. */
-  readonly startOf: () => unknown;
+  readonly workerStart: () => unknown;
 }
 
 /**
@@ -64,7 +64,7 @@ export class PrimaryChannel {
   #receive(worker: Worker, envelope: Envelope): void {
     const { couchgate } = envelope;
     if (couchgate === 'ready') this.#serving.add(worker.id);
-    else if (couchgate === 'start?') send(worker, { couchgate: 'start', value: this.#options.startOf() });
+    else if (couchgate === 'start?') send(worker, { couchgate: 'start', value: this.#options.workerStart() });
     else if (couchgate === 'handled') this.#reply(envelope.id, worker.id);
     else if (couchgate === 'response') this.#reply(envelope.id, worker.id, envelope.value);
     else if (couchgate === 'broadcast') {

@@ -38,7 +38,7 @@ export interface WorkerChannel {
   onBroadcast(listener: (message: unknown) => void | Promise<void>): void;
   /** Responds to the primary's requests of this name. The response must survive JSON. */
   onRequest(name: string, respond: () => unknown): void;
-  /** Asks the primary what this worker starts with (`startOf` of its pool). It has survived JSON. */
+  /** Asks the primary what this worker starts with (`workerStart` of its pool). It has survived JSON. */
   askStart(): Promise<unknown>;
   /** Reports to the primary that this worker serves. A primary whose first workers never do so exits. */
   ready(): void;

@@ -14,7 +14,7 @@ export interface WorkerPoolOptions {
   readonly drainMs: number;
   readonly log: WorkersLog;
   /** What a worker starts with, also one that replaces another (`askStart`); it must survive JSON. */
-  readonly startOf?: () => unknown;
+  readonly workerStart?: () => unknown;
   /** How long a broadcast waits for a worker that does not handle it, in milliseconds. */
   readonly broadcastTimeoutMs?: number;
 }
@@ -56,10 +56,10 @@ export function workerCount(setting: string): number {
  * worker's exit code.
  */
 export function startWorkers(options: WorkerPoolOptions): WorkerPool {
-  const { log, startOf = () => undefined, broadcastTimeoutMs = BROADCAST_TIMEOUT_MS } = options;
+  const { log, workerStart = () => undefined, broadcastTimeoutMs = BROADCAST_TIMEOUT_MS } = options;
   const channel = new PrimaryChannel({
     timeoutMs: broadcastTimeoutMs,
-    startOf,
+    workerStart,
     onSilence: (workers) => log.warn({ workers }, 'workers did not handle a message in time'),
   });
   const pool = new Pool(options, channel);

@@ -1,4 +1,5 @@
-// Reads and creates files with one secret. No process ever reads a part of one: H40.1.
+// Reads and creates files with one secret, and judges its strength. No process ever reads a part of one:
+// H40.1.
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -73,14 +74,6 @@ function createSecret(path: string, secret: string): boolean {
   }
 }
 
-/** Bytes; 128 bits resist brute force. */
-export const MIN_SECRET_BYTES = 16;
-
-/** True if the secret is not Base64 or has fewer than `bytes` bytes. */
-export function isWeakSecret(secret: string, bytes = MIN_SECRET_BYTES): boolean {
-  return !/^[A-Za-z0-9+/]+={0,2}$/.test(secret) || Buffer.from(secret, 'base64').length < bytes;
-}
-
 /** A link survives a power cut only if the folder is synced. */
 function syncFolder(folder: string): void {
   const descriptor = openSync(folder, 'r');
@@ -89,4 +82,12 @@ function syncFolder(folder: string): void {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Bytes; 128 bits resist brute force. */
+export const MIN_SECRET_BYTES = 16;
+
+/** True if the secret is not Base64 or has fewer than `bytes` bytes. */
+export function isWeakSecret(secret: string, bytes = MIN_SECRET_BYTES): boolean {
+  return !/^[A-Za-z0-9+/]+={0,2}$/.test(secret) || Buffer.from(secret, 'base64').length < bytes;
 }

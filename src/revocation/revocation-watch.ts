@@ -111,11 +111,9 @@ export function createRevocationWatch(options: RevocationWatchOptions): Revocati
 function memoize(isStillPermitted: IsStillPermitted): IsStillPermitted {
   const decided = new Map<string, boolean | Promise<boolean>>();
   return (exchange) => {
-    const { principal, database, endpoint, identity, privilege, roles } = exchange;
-    const caller = [
-      ...[principal.kind, principal.name],
-      ...[exchange.sessionId, exchange.keyVersion, exchange.userChanges],
-    ];
+    const { principal, sessionId, keyVersion, userChanges } = exchange;
+    const { database, endpoint, identity, privilege, roles } = exchange;
+    const caller = [principal.kind, principal.name, sessionId, keyVersion, userChanges];
     const key = JSON.stringify([...caller, database, endpoint.id, identity, privilege, roles]);
     const known = decided.get(key);
     if (known !== undefined) return known;

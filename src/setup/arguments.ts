@@ -121,12 +121,13 @@ export function checkedUrl(text: string, product: string): string {
  * empty file (H40.1).
  */
 export function readPassword(file: string): string {
-  const password = readFileOf(file).replace(/\r?\n$/u, '');
+  const password = readTextFile(file).replace(/\r?\n$/u, '');
   if (password === '') throw new UsageError(`${file} is empty`);
   return password;
 }
 
-function readFileOf(file: string): string {
+/** The text of a file that an option names. Throws a UsageError. */
+export function readTextFile(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
