@@ -61,7 +61,10 @@ const CLOSED: Readonly<Record<string, Blocked>> = {
   'blocked method': refusal(405, 'method_not_allowed', '', 'owner'),
 };
 
-/** What CouchDB does with the body. An endpoint that is not here has no body that CouchDB reads. */
+/**
+ * What CouchDB does with the body. An endpoint that is not here has `query`. Every endpoint outside SYSTEM
+ * whose body CouchDB gets must be here (`IdWithBody`).
+ */
 const BODIES: Readonly<Record<string, BodyKind>> = {
   'att-put': 'attachment',
   'ddoc-att-put': 'attachment',

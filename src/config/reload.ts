@@ -49,7 +49,10 @@ export interface LiveSettings {
 export interface LiveParameters extends LoadParameters {
   /** Settings at the start; later changes of the files are applied to them. */
   readonly initial: Settings;
-  /** Goes on from the state of another watcher: changes since then are applied at once. */
+  /**
+   * Goes on from the state of another watcher. Call `reload` for what has changed since then: polling does
+   * not report it.
+   */
   readonly resumed?: WatchState | undefined;
   readonly log: OperationalLog;
   /** Applies renewed certificates. If it throws, the reload fails and no new setting is applied. */
@@ -67,8 +70,8 @@ const FIXED = SETTING_NAMES.filter((name) => settingOf(name).reloadable !== true
 
 /**
  * Starts to watch the configuration files and the certificates. Polling also detects swapped symbolic links
- * (Kubernetes), editors that replace the file, and network file systems; inotify does not. Throws a
- * ConfigurationError if the files became invalid since they were loaded.
+ * (Kubernetes), editors that replace the file, and network file systems; inotify does not. Without `resumed`,
+ * it throws a ConfigurationError if the files became invalid since they were loaded.
  */
 export function watchSettings(parameters: LiveParameters): LiveSettings {
   return new WatchedSettings(parameters);

@@ -214,7 +214,7 @@ export class AnswerBody implements AnswerReceiver, PreparedWrite {
   ended(): void {
     const res = this.#res;
     if (this.#isEnding || this.#exchange.isOver) return;
-    // Five pieces, with chunks of HTTP, become one.
+    // The whole body is here: with its length, one write; in chunks of HTTP, five pieces.
     if (!res.headersSent && this.#batchChunks > 0) {
       this.#sendWhole(this.#takeBatch());
       return;

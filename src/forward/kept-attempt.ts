@@ -161,9 +161,9 @@ export class KeptAttempt implements Attempt, NodeAnswer, Dispatcher.DispatchHand
 }
 
 /**
- * Converts the parts of a head. They lie one behind the other in what was read from the socket, so all are
- * converted at once, and each text is a slice: two thirds of the time. A part that arrived in
- * two reads lies elsewhere.
+ * Converts the parts of a head. Usually all are slices of one read from the socket. They are converted at
+ * once and then cut: this takes two thirds of the time. A part that arrived in two reads is in another
+ * buffer.
  */
 function textOf(rawHeaders: readonly Buffer[]): string[] {
   const texts: string[] = [];

@@ -21,7 +21,7 @@ export interface KeyWritesOptions {
 /** Maximum number of valid passwords per key; the oldest is removed first. */
 const MAX_PASSWORDS = 4;
 const MAX_ATTEMPTS = 5;
-/** A revocation, and other changes that no request can lose its right to. */
+/** For writes that do not depend on a request, such as a revocation, which only takes access away. */
 const NEVER_ENDS: RefuseEnded = () => undefined;
 
 /**

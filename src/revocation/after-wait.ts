@@ -11,8 +11,9 @@ export type IsStillAuthenticated = (credential: Credential) => boolean | Promise
 const REASON = 'The permission for this request was revoked.';
 
 /**
- * Runs `work` of a request while the watch looks at it. What ends the request meanwhile is a mark in the
- * context, which needs no further wait. `work` refuses by `requireStillPermitted` or by `standingOf`.
+ * Runs `work` of a request while it is watched. If the watch ends the request, it sets `context.hasEnded`,
+ * which `work` can check without another wait: by `refuseEnded`, which `requireStillPermitted` and
+ * `standingOf` use too.
  */
 export async function whileWatched<T>(
   watch: Pick<RevocationWatch, 'register'>,
