@@ -5,7 +5,8 @@ set -eu
 home=${COUCHDB_HOME:-/opt/couchdb}
 settings=$home/etc/local.d
 cp "${INI:-/couchgate}"/*.ini "$settings/"
-# Only once: CouchDB writes the changes of `couchgate setup` to the last file by name. The folder is a volume.
+# Only if it is missing or empty: CouchDB writes the changes of `couchgate setup` to the last file by name.
+# The folder is a volume.
 # Without `mv`, a full disk would leave a part of it.
 if ! [ -s "$settings/secrets.ini" ]; then
   cp "${SECRETS:-/secrets}/couchdb.ini" "$settings/secrets.draft"
