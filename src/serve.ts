@@ -16,7 +16,7 @@ import { NO_WORKERS, createWorkerChannel, type WorkerChannel } from './cluster/w
 import { startWorkers, workerCount, type WorkerPool } from './cluster/worker-pool.ts';
 import { EMBEDDED_OPTION } from './embedded-option.ts';
 import { HangUps } from './hang-up.ts';
-import { readTlsFiles } from './listen/tls.ts';
+import { hasHttps, readTlsFiles } from './listen/tls.ts';
 import { run, type Running } from './run.ts';
 import { welcome } from './welcome.ts';
 import { createObjectsYoung } from './young-objects.ts';
@@ -192,7 +192,7 @@ function watchForWorkers({ env, log, watched }: FirstStart): LiveSettings {
     env,
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
     acceptCertificates: (next) => {
-      if (next.tlsCertificate !== '') readTlsFiles(next);
+      if (hasHttps(next)) readTlsFiles(next);
     },
   });
   live.onChange((next) => (log.level = next.logLevel));

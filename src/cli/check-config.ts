@@ -6,7 +6,7 @@ import { readCouchdbCa } from '../config/couchdb-ca.ts';
 import { describeSettings } from '../config/describe.ts';
 import { loadConfiguration, type Configuration } from '../config/load.ts';
 import { ConfigurationError } from '../config/problem.ts';
-import { readTlsFiles } from '../listen/tls.ts';
+import { hasHttps, readTlsFiles } from '../listen/tls.ts';
 import { type Command, type CommandIo } from './command.ts';
 
 /**
@@ -18,9 +18,7 @@ export const checkConfig: Command = (_args, io) => {
   if (configuration === undefined) return 1;
   const { settings, warnings } = configuration;
   try {
-    // The listener of the dashboard serves HTTPS if there is a certificate.
-    const isForDashboard = settings.dashboardListen !== 'off' && settings.tlsCertificate !== '';
-    if (settings.tlsListen !== 'off' || isForDashboard) readTlsFiles(settings);
+    if (hasHttps(settings)) readTlsFiles(settings);
     readCouchdbCa(settings);
   } catch (error) {
     io.stderr.write(`The certificate cannot be used: ${error instanceof Error ? error.message : ''}\n`);

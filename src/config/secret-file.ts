@@ -31,9 +31,10 @@ export function readSecret(path: string, minLength = MIN_LENGTH): string | undef
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  if (secret.length >= minLength) return secret;
+  // A power cut can leave a file of its length, but without its content.
+  if (secret.length >= minLength && !secret.includes('\0')) return secret;
   throw new IncompleteSecret(
-    `The secret in ${path} is too short. Remove the file; Couchgate then creates a new one.`,
+    `The secret in ${path} is too short or damaged. Remove the file; Couchgate then creates a new one.`,
   );
 }
 

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { IncompleteSecret, keepSecret } from './secret-file.ts';
+import { IncompleteSecret, isWeakSecret, keepSecret } from './secret-file.ts';
 import { type Settings } from './settings.ts';
 
 export type SecretName = 'sessionSecret' | 'jwtSecret' | 'ownerPassword';
@@ -51,6 +51,11 @@ export function readOrMakeSecrets(settings: SecretSettings): Secrets {
     return inFolder(settings.data, () => {
       const path = join(openFolder(settings.data, warnings), FILES[name]);
       const { secret, isNew } = keepSecret(path, make);
+      // Text that is no Base64 can decode to an empty key.
+      if (name !== 'ownerPassword' && isWeakSecret(secret))
+        throw new IncompleteSecret(
+          `The secret in ${path} is damaged. Remove the file; Couchgate creates a new one.`,
+        );
       if (isNew) created.add(name);
       if ((statSync(path).mode & 0o077) !== 0) restrictMode(path, warnings);
       return secret;

@@ -36,6 +36,15 @@ export interface CouchAnswer {
 }
 
 /**
+ * True if the answer says that a document is not there. A 404 with another reason says that its database is
+ * not there, for example on a node that was installed again: whether the document exists is then unknown.
+ */
+export function isMissing({ status, body }: CouchAnswer): boolean {
+  const { reason } = (body ?? {}) as { readonly reason?: unknown };
+  return status === 404 && (reason === 'missing' || reason === 'deleted');
+}
+
+/**
  * Sends requests as Couchgate itself (`_admin`), on connections that never carry client traffic (H3).
  * Resolves with every response below 500. Throws `Unavailable` if no node gives one, `TooBusy` if a caller
  * has too many reads, `AnswerTooLarge` for an answer that is longer than the request permits.

@@ -1,5 +1,5 @@
 // Describes why an exchange with CouchDB failed, without credentials.
-import { Unavailable } from '../http-errors.ts';
+import { Unavailable, UnknownOutcome } from '../http-errors.ts';
 
 /**
  * Progress of an exchange: `unsent` = no byte was sent, so another node may get it; `sent` = CouchDB may have
@@ -69,10 +69,15 @@ export const ANSWER_TOO_LARGE = 'answer too large';
 /** An answer was broken off because it is longer than the request permits. */
 export class AnswerTooLarge extends Unavailable {}
 
-/** The refusal of a request that no node has answered; `undefined` = none was available. */
+/**
+ * The refusal of a request that no node has answered; `undefined` = none was available. A change that a node
+ * may have received may stand.
+ */
 export function unavailable(failure: CouchFailure | undefined): Unavailable {
   const detail = failure === undefined ? 'no CouchDB node is available' : describeFailure(failure);
   if (failure?.reason === ANSWER_TOO_LARGE)
     return new AnswerTooLarge("CouchDB's answer is too large.", { detail });
+  if (failure?.reached === 'sent' && (failure.method === 'PUT' || failure.method === 'DELETE'))
+    return new UnknownOutcome('The change may or may not stand: CouchDB did not answer.', { detail });
   return new Unavailable('CouchDB cannot be reached at present.', { detail });
 }

@@ -2,7 +2,7 @@
 // permission records, other grants, ended sessions, jobs, invalidations).
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeJson } from '../json/exact-numbers.ts';
-import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest } from './couch.ts';
+import { type ChangeRow, type Couch, type CouchAnswer, type CouchRequest, isMissing } from './couch.ts';
 import { databasePath, documentPath, securityPath } from './document-path.ts';
 import { describeError, type WriteLog } from './outage.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -118,7 +118,7 @@ class CouchStore implements Store {
   async read(id: string, { conflicts = false, rev }: ReadOptions = {}): Promise<StoredDocument | undefined> {
     const query = rev !== undefined ? `?rev=${rev}` : conflicts ? '?conflicts=true' : '';
     const answer = await this.#couch.ask({ method: 'GET', path: this.#pathOf(id) + query });
-    if (answer.status === 404) return undefined;
+    if (isMissing(answer)) return undefined;
     return expect(answer, 200) as StoredDocument;
   }
 

@@ -95,7 +95,8 @@ window.addEventListener('hashchange', () => {
     history.pushState(null, '', shown === '' ? '#/' : shown);
     return;
   }
-  for (const guard of asked) guards.delete(guard);
+  // What stays on the page keeps its guard, for example a password that is shown once.
+  if (leavesPage) for (const guard of asked) guards.delete(guard);
   shown = location.hash;
   tell();
 });

@@ -143,7 +143,7 @@ class Checker implements CredentialCheck {
     const wasRight = known?.addresses.has(ip) === true;
     try {
       const verdict = wasRight
-        ? await this.#try(given, digest, ip)
+        ? await this.#try(given, digest, ip, true)
         : await this.#tryWithinLimit(given, digest, ip);
       if (verdict.outcome === 'accepted') return verdict;
       const refused = this.#refuse(given.name, verdict.cause, new Unauthorized(REASONS[verdict.cause]));
@@ -163,21 +163,31 @@ class Checker implements CredentialCheck {
   async #tryWithinLimit(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Failed> {
     const leave = await this.#options.limit.enter(given.name, ip);
     try {
-      return await this.#try(given, digest, ip);
+      return await this.#try(given, digest, ip, false);
     } finally {
       leave();
     }
   }
 
   /** Counts a wrong password before it returns, so that the next attempt sees the count. */
-  async #try(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Failed> {
-    const verdict = await this.#verify(given, digest, ip);
+  async #try(
+    given: ParsedCredentials,
+    digest: string,
+    ip: string,
+    wasRight: boolean,
+  ): Promise<Accepted | Failed> {
+    const verdict = await this.#verify(given, digest, ip, wasRight);
     if (verdict.outcome === 'failed' && verdict.cause === 'wrong')
       await this.#options.limit.count(given.name, ip);
     return verdict;
   }
 
-  async #verify(given: ParsedCredentials, digest: string, ip: string): Promise<Accepted | Failed> {
+  async #verify(
+    given: ParsedCredentials,
+    digest: string,
+    ip: string,
+    wasRight: boolean,
+  ): Promise<Accepted | Failed> {
     const { cache, keys } = this.#options;
     const { name, password } = given;
     const drops = cache.drops;
@@ -188,7 +198,7 @@ class Checker implements CredentialCheck {
     if (key.outcome === 'accepted') verdict = accept({ kind: 'key', name }, key.version);
     else if (key.outcome === 'expired') verdict = EXPIRED;
     else if (key.outcome === 'wrong') verdict = await this.#refuseLikeUser(given, ip);
-    else verdict = await this.#verifyWithCouch(given, ip);
+    else verdict = await this.#verifyWithCouch(given, ip, wasRight);
     if (verdict.outcome === 'failed') cache.remove(digest);
     // An invalidation during the check may concern this password.
     else if (cache.drops === drops) cache.store(digest, verdict, this.#now(), ip);
@@ -212,9 +222,10 @@ class Checker implements CredentialCheck {
   async #verifyWithCouch(
     { name, password, basic }: ParsedCredentials,
     ip: string,
+    wasRight: boolean,
   ): Promise<Accepted | Failed> {
     const { cache, users, versions } = this.#options;
-    const user = await users.check(name, basic, ip);
+    const user = await users.check(name, basic, ip, wasRight);
     if (user.outcome === 'locked') throw new TooManyRequests(LOCKED, 300);
     const isSettled = cache.isSettled(name);
     if (user.outcome === 'wrong') {

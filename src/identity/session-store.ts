@@ -1,6 +1,6 @@
 // Keeps track of sessions that ended before they expired, on all replicas.
 import { randomBytes } from 'node:crypto';
-import { type Couch } from '../couch/couch.ts';
+import { type Couch, isMissing } from '../couch/couch.ts';
 import { documentPath } from '../couch/document-path.ts';
 import { ReadThrough } from '../invalidation/read-through-cache.ts';
 import { Unavailable } from '../http-errors.ts';
@@ -94,11 +94,10 @@ export function createSessionStore(options: SessionStoreOptions): SessionStore {
 }
 
 async function readEnd(couch: Pick<Couch, 'ask'>, path: string): Promise<boolean> {
-  const { status, body } = await couch.ask({ method: 'GET', path });
+  const answer = await couch.ask({ method: 'GET', path });
+  const { status } = answer;
   if (status === 200) return true;
-  // With another reason, the store itself is missing, and the state of the session is unknown.
-  const { reason } = (body ?? {}) as { reason?: unknown };
-  if (status === 404 && (reason === 'missing' || reason === 'deleted')) return false;
+  if (isMissing(answer)) return false;
   throw new Unavailable('Sessions cannot be checked at present.', {
     detail: `the store answered ${status}`,
   });

@@ -31,9 +31,10 @@ type Refusal = Exclude<UserVerdict, { readonly outcome: 'accepted' }>;
 export interface UserCheck {
   /**
    * Checks a password at CouchDB when the limiter of hashes has a slot (H12.2). A name that does not exist
-   * costs the same requests and the same hash as one that does (H23). Throws `Unavailable`.
+   * costs the same requests and the same hash as one that does (H23). `wasRight` = this password was right
+   * before, from this address: it does not wait for others. Throws `Unavailable`.
    */
-  check(name: string, basic: string, ip: string): Promise<UserVerdict>;
+  check(name: string, basic: string, ip: string, wasRight: boolean): Promise<UserVerdict>;
   /** The check of a name that is refused in any case, with the same requests. Throws `Unavailable`. */
   refuse(name: string, basic: string, ip: string): Promise<Refusal>;
   /** False only if CouchDB reports that it has no server admin of this name. Throws `Unavailable`. */
@@ -110,9 +111,9 @@ export function createUserCheck(
   }
 
   return {
-    async check(name, basic, ip) {
+    async check(name, basic, ip, wasRight) {
       if (basic.length > MAX_BASIC_LENGTH) return WRONG;
-      return hashes.check(() => check(name, basic, ip));
+      return hashes.check(() => check(name, basic, ip), wasRight);
     },
     async refuse(name, basic, ip) {
       if (basic.length > MAX_BASIC_LENGTH) return WRONG;

@@ -24,9 +24,10 @@ interface Waiter {
   granted(): void;
 }
 
-/** One for the whole process. Slots are granted in the order of arrival. */
+/** One for the whole process. Slots are granted in the order of arrival, first to what `goesFirst`. */
 export class PasswordHashLimiter {
   readonly #limits: PasswordHashLimits;
+  readonly #waitingFirst = new Set<Waiter>();
   readonly #waiting = new Set<Waiter>();
   #running = 0;
   #runningWrites = 0;
@@ -36,10 +37,14 @@ export class PasswordHashLimiter {
     this.#limits = limits;
   }
 
-  /** Runs a check of a password as soon as there is a slot. The limits of logins bound the queue. */
-  async check<T>(task: () => Promise<T>): Promise<T> {
+  /**
+   * Runs a check of a password as soon as there is a slot. The limits of logins bound the queue. A password
+   * that was right before goes first: those who guess must not keep running clients waiting.
+   */
+  async check<T>(task: () => Promise<T>, goesFirst = false): Promise<T> {
+    const queue = goesFirst ? this.#waitingFirst : this.#waiting;
     if (this.#hasSlot(false)) this.#occupy(false);
-    else await new Promise<void>((granted) => this.#waiting.add({ isWrite: false, granted }));
+    else await new Promise<void>((granted) => queue.add({ isWrite: false, granted }));
     return this.#run(false, task);
   }
 
@@ -94,17 +99,18 @@ export class PasswordHashLimiter {
   #release(isWrite: boolean): void {
     this.#running -= 1;
     if (isWrite) this.#runningWrites -= 1;
-    for (const waiter of this.#waiting) {
-      if (!this.#hasSlot(waiter.isWrite)) continue;
-      this.#leave(waiter);
-      this.#occupy(waiter.isWrite);
-      waiter.granted();
-      return;
-    }
+    for (const queue of [this.#waitingFirst, this.#waiting])
+      for (const waiter of queue) {
+        if (!this.#hasSlot(waiter.isWrite)) continue;
+        this.#leave(waiter);
+        this.#occupy(waiter.isWrite);
+        waiter.granted();
+        return;
+      }
   }
 
   #leave(waiter: Waiter): void {
-    this.#waiting.delete(waiter);
+    if (!this.#waitingFirst.delete(waiter)) this.#waiting.delete(waiter);
     if (waiter.isWrite) this.#waitingWrites -= 1;
   }
 }

@@ -3,12 +3,21 @@ import { randomBytes } from 'node:crypto';
 import { type Server } from 'node:https';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
 import { readPem } from '../config/pem-file.ts';
+import { type Settings } from '../config/settings.ts';
 
 export interface TlsFiles {
   readonly tlsCertificate: string;
   readonly tlsKey: string;
   /** CA of required client certificates; empty = none required. */
   readonly tlsClientCa: string;
+}
+
+/** True if a listener serves HTTPS: that of the dashboard does if there is a certificate. */
+export function hasHttps(
+  settings: Pick<Settings, 'tlsListen' | 'tlsCertificate' | 'dashboardListen' | 'dashboard'>,
+): boolean {
+  const isForDashboard = settings.dashboard !== 'off' && settings.dashboardListen !== 'off';
+  return settings.tlsListen !== 'off' || (isForDashboard && settings.tlsCertificate !== '');
 }
 
 /**

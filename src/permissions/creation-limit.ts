@@ -1,6 +1,6 @@
 // Limits how many databases a prefix grant creates, also if several replicas create at the same time.
 import { isJsonObject } from '../json/object.ts';
-import { type Couch } from '../couch/couch.ts';
+import { type Couch, isMissing } from '../couch/couch.ts';
 import { documentPath } from '../couch/document-path.ts';
 import { compareRevisions } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
@@ -78,8 +78,9 @@ export class CreationLimit {
   async #read(id: string): Promise<Read> {
     const { couch, storeDatabase, now } = this.#options;
     const path = `${documentPath(storeDatabase, id)}?open_revs=all`;
-    const { status, body } = await couch.ask({ method: 'GET', path });
-    if (status === 404) return { winner: undefined, others: [], reserved: new Map() };
+    const answer = await couch.ask({ method: 'GET', path });
+    const { status, body } = answer;
+    if (isMissing(answer)) return { winner: undefined, others: [], reserved: new Map() };
     if (status !== 200 || !Array.isArray(body)) throw away(status);
     const rows = body as readonly { readonly ok?: StoredDocument }[];
     const leaves = rows.flatMap(({ ok }) => (ok === undefined || ok['_deleted'] === true ? [] : [ok]));

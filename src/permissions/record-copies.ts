@@ -1,5 +1,5 @@
 // Reads and writes the copies of permission records in the store, with a majority of them.
-import { type Couch, type CouchRequest } from '../couch/couch.ts';
+import { type Couch, type CouchRequest, isMissing } from '../couch/couch.ts';
 import { databasePath, documentPath } from '../couch/document-path.ts';
 import { Unavailable } from '../http-errors.ts';
 import { documentOf, RECORD, type RecordState } from './record-document.ts';
@@ -51,7 +51,7 @@ export class RecordCopies {
       path: `${this.#pathOf(database)}?open_revs=all&r=${majority}`,
       ...(caller === undefined ? {} : { caller }),
     });
-    if (answer.status === 404) return undefined;
+    if (isMissing(answer)) return undefined;
     if (answer.status !== 200 || !Array.isArray(answer.body)) throw away(answer.status);
     const rows = answer.body as readonly { readonly ok?: RawLeaf }[];
     return recordOf(rows.flatMap(({ ok }) => (ok === undefined ? [] : [ok])));

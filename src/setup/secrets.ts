@@ -27,11 +27,11 @@ export function makeSecrets(
   const { kid, admin, report, rounds = PASSWORD_ROUNDS } = parameters;
   const keep = (name: string, text: () => string, minLength?: number): string =>
     keepFile(join(folder, name), join(folder, basename(name)), { text, report, minLength });
-  // An operator may have chosen a short password.
+  // An operator may have chosen a short password or cookie.
   const password = keep('admin/admin_password', () => randomBytes(18).toString('base64url'), 1);
   const jwtSecret = keep('jwt/jwt_secret', () => randomBytes(32).toString('base64'));
   keep('session/session_secret', () => randomBytes(32).toString('base64'));
-  keep('couchdb/erlang_cookie', () => randomBytes(24).toString('hex'));
+  keep('couchdb/erlang_cookie', () => randomBytes(24).toString('hex'), 1);
   keep('couchdb/couchdb.ini', () =>
     [
       '[couchdb]',

@@ -497,6 +497,16 @@ describe('checks and new passwords together (H12.2)', () => {
     await Promise.all(again);
   });
 
+  it('check a password that was right before all others that wait', async () => {
+    const limiter = new PasswordHashLimiter();
+    const { names, work, endAll } = heldWork();
+    const guesses = Array.from({ length: 40 }, (_, at) => limiter.check(work(`guess ${at}`)));
+    const known = limiter.check(work('known'), true);
+    await endAll();
+    await Promise.all([...guesses, known]);
+    assert.equal(names.indexOf('known'), 16, 'next after the sixteen that ran');
+  });
+
   it('refuse a new password that waits too long, or beside too many, and never begin it', async () => {
     const limiter = new PasswordHashLimiter({ ...PASSWORD_HASH_LIMITS, writesWaiting: 2, writeWaitMs: 20 });
     const { running, names, work, endAll } = heldWork();

@@ -256,11 +256,11 @@ describe('H23: a password that is known to be another', () => {
       documents.set('/_users/org.couchdb.user:a', { salt: 'new', derived_key: 'new' });
       accepted.add('old');
       if (isToldFirst) tell();
-      assert.equal((await check.check('a', BASIC('a', 'old'), '192.0.2.1')).outcome, 'accepted');
+      assert.equal((await check.check('a', BASIC('a', 'old'), '192.0.2.1', false)).outcome, 'accepted');
       if (!isToldFirst) tell();
       accepted.delete('old');
       accepted.add('new');
-      assert.equal((await check.check('a', BASIC('a', 'new'), '192.0.2.1')).outcome, 'accepted');
+      assert.equal((await check.check('a', BASIC('a', 'new'), '192.0.2.1', false)).outcome, 'accepted');
     });
 });
 
@@ -268,16 +268,16 @@ describe('H23: a decoy that cannot be written', () => {
   it('keeps nobody from signing in, is reported once, and is tried again after a minute', async () => {
     const documents = new Map<string, Record<string, unknown>>();
     const { check, checked, reports, clock } = openCheck(documents, false);
-    for (const name of ['a', 'b']) await check.check(name, BASIC(name, 'x'), '192.0.2.1');
+    for (const name of ['a', 'b']) await check.check(name, BASIC(name, 'x'), '192.0.2.1', false);
     assert.deepEqual(checked, ['a', 'b']);
     assert.equal(reports.length, 1);
     documents.set(`/_users/org.couchdb.user:${DECOY_NAME}`, {
       password_scheme: 'pbkdf2',
       iterations: 600_000,
     });
-    await check.check('c', BASIC('c', 'x'), '192.0.2.1');
+    await check.check('c', BASIC('c', 'x'), '192.0.2.1', false);
     clock.now += 60_000;
-    await check.check('d', BASIC('d', 'x'), '192.0.2.1');
+    await check.check('d', BASIC('d', 'x'), '192.0.2.1', false);
     assert.deepEqual(checked, ['a', 'b', 'c', DECOY_NAME]);
     assert.equal(reports.length, 1);
   });

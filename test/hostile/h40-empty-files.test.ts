@@ -15,6 +15,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { readCouchdbCa } from '../../src/config/couchdb-ca.ts';
 import { loadSettings } from '../../src/config/load.ts';
+import { readOrMakeSecrets } from '../../src/config/secrets.ts';
 import { watchSettings } from '../../src/config/reload.ts';
 import { readTlsFiles } from '../../src/listen/tls.ts';
 import { readPassword, UsageError } from '../../src/setup/arguments.ts';
@@ -51,11 +52,25 @@ describe('H40: secrets', () => {
 
   it('signs with no key that is empty or short', () => {
     const settings = { jwtKid: 'couchgate', jwtSecret: '', data: folder };
-    for (const text of ['', '\n', 'c2hvcnQ=\n', 'not Base64, although long enough\n']) {
+    for (const text of ['', '\n', 'c2hvcnQ=\n', 'not Base64, although long enough\n', '\0'.repeat(45)]) {
       write('jwt_secret', text);
       write('jwt_secret.couchgate-2026-11-30', text);
       for (const dryRun of [true, false]) assert.throws(() => keyInUse(settings, dryRun), /jwt_secret/);
       assert.throws(() => newKey([], folder, new Date('2026-11-30')), /jwt_secret/);
+    }
+  });
+
+  it('signs no session with a key that decodes to nothing', () => {
+    for (const text of ['\0'.repeat(45), `${'='.repeat(44)}\n`]) {
+      write('session_secret', text);
+      const settings = {
+        sessionSecret: '',
+        jwtSecret: '',
+        ownerPassword: '',
+        data: folder,
+        couchdbNodes: ['http://a'],
+      };
+      assert.throws(() => readOrMakeSecrets(settings), /session_secret/);
     }
   });
 

@@ -176,6 +176,16 @@ describe('the key store', () => {
     assert.equal(verdict.outcome === 'accepted' && verdict.until === Infinity, true);
   });
 
+  it('says that a rotation may stand if it cannot be taken back – unknown_outcome', async () => {
+    const { key } = await keys.create(order);
+    store.quorum = false;
+    let writes = 0;
+    store.beforeWrite = () => {
+      if ((writes += 1) > 1) throw new Unavailable('cut');
+    };
+    await assert.rejects(keys.rotate(key, 0), { error: 'unknown_outcome' });
+  });
+
   it('opens nothing when the answer to the write is lost', async () => {
     store.beforeWrite = () => {
       throw new Unavailable('cut');
