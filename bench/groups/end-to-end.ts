@@ -88,8 +88,8 @@ async function run(plan: Plan): Promise<Section> {
       if (nodes === 3 && !plan.long && operation.everywhere !== true) continue;
       const title = `${operation.name}; ${nodes === 1 ? 'one node' : 'three nodes'}`;
       plan.note(title);
-      // All operations use the same processes: slow first requests affect only the first operation.
-      const warmSeconds = operation === OPERATIONS[0] ? 15 : 2;
+      // V8 compiles the code of an operation again after some thousand requests.
+      const warmSeconds = operation === OPERATIONS[0] ? 15 : 6;
       const results = await interleave(variantsOf(operation, ways.all, plan.long), DIRECT, {
         ...plan,
         warmSeconds,
