@@ -155,16 +155,19 @@ export async function fillEditor(editor: Locator, text: string): Promise<void> {
   await editor.fill(text);
 }
 
-/** How far the clock of a page was set, in milliseconds. */
-const ahead = new WeakMap<Page, number>();
+/**
+ * How far the clock was set, in milliseconds. It is that of the context: a page that is opened in it later
+ * begins with it.
+ */
+const ahead = new WeakMap<BrowserContext, number>();
 
 /**
  * Lets the page read again what it shows, as when a person comes back to it after a minute. Resolves when the
  * answer for the address has arrived.
  */
 export async function readAgain(page: Page, address: RegExp): Promise<void> {
-  const time = (ahead.get(page) ?? 0) + 60_000;
-  ahead.set(page, time);
+  const time = (ahead.get(page.context()) ?? 0) + 60_000;
+  ahead.set(page.context(), time);
   // Only `Date` is set: timers of the page go on.
   await page.clock.setFixedTime(Date.now() + time);
   const answer = page.waitForResponse((response) => address.test(response.url()));
