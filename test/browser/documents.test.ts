@@ -82,7 +82,7 @@ describe('documents in the dashboard', { skip: NO_BROWSER }, () => {
     await page.reload();
     await page.getByText('Attachments (1)').waitFor();
     // The editor appears after the words around it, first without the document.
-    await content.filter({ hasText: '12345678901234567890' }).waitFor();
+    await content.filter({ hasText: 'price' }).waitFor();
     await fillEditor(content, '{ "price": 3 }');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved as revision').waitFor();
