@@ -138,6 +138,9 @@ export class Unavailable extends HttpError {
   }
 }
 
+/** `reason` of a change that fewer nodes than the quorum have confirmed. */
+export const TOO_FEW_CONFIRMED = 'The change may or may not stand: too few CouchDB nodes confirmed it.';
+
 /** CouchDB did not confirm a change. The name of the error tells it apart from a change that was not made. */
 export class UnknownOutcome extends Unavailable {
   /** `reason` says that the change may or may not stand, and which confirmation is missing. */

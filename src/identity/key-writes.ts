@@ -1,7 +1,7 @@
 // Creates, changes, rotates and revokes API keys in the store. No crash, conflict or lost response leaves a
 // partly created key that grants access.
 import { type Couch } from '../couch/couch.ts';
-import { Unavailable, UnknownOutcome } from '../http-errors.ts';
+import { TOO_FEW_CONFIRMED, Unavailable, UnknownOutcome } from '../http-errors.ts';
 import { type NewKey, type KeyStore, type RefuseEnded } from './api-key.ts';
 import { type KeyCache } from './key-cache.ts';
 import { formatTime, KEY, type KeyRecord, REVOKED, writeKey } from './key-document.ts';
@@ -132,7 +132,7 @@ export class KeyWrites {
     if (changed === undefined) return undefined;
     if (!changed.quorum) {
       await this.#takeBack(changed).catch(() => {
-        throw new UnknownOutcome('The change may or may not stand: too few CouchDB nodes confirmed it.');
+        throw new UnknownOutcome(TOO_FEW_CONFIRMED);
       });
       throw noQuorum();
     }

@@ -4,7 +4,7 @@ import { type ChangeRow } from '../couch/couch.ts';
 import { OutageReport, type WriteLog } from '../couch/outage.ts';
 import { compareRevisions, losersIn } from '../couch/revision.ts';
 import { type Store, type StoredDocument } from '../couch/store.ts';
-import { HttpError, UnknownOutcome } from '../http-errors.ts';
+import { HttpError, TOO_FEW_CONFIRMED, UnknownOutcome } from '../http-errors.ts';
 import { type RunningInvalidationBus } from '../invalidation/store-bus.ts';
 import { KeyedMutex } from '../limits/keyed-mutex.ts';
 import { type Standing } from './change.ts';
@@ -55,7 +55,6 @@ const SWEEP_MS = 30_000;
 const MIN_POLL_MS = 250;
 const MAX_ATTEMPTS = 8;
 const MOVED = 'The grant is not in the state that the request names.';
-const UNCONFIRMED = 'The change may or may not stand: too few CouchDB nodes confirmed it.';
 
 /**
  * CouchDB's clusters have no compare-and-swap: two writers of one document can leave two leaves, and CouchDB
@@ -182,7 +181,7 @@ export class GrantDocuments {
         await bus.publish({ kind: 'grant', document: after });
         return { before, after };
       }
-      throw new UnknownOutcome(UNCONFIRMED);
+      throw new UnknownOutcome(TOO_FEW_CONFIRMED);
     });
   }
 

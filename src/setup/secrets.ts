@@ -65,9 +65,9 @@ function keepFile(
   let before: string | undefined;
   const make = (): string => (before = readSecret(former, how.minLength)) ?? how.text();
   const { secret, isNew } = keepSecret(file, make, how.minLength);
-  const verb = !isNew ? 'kept   ' : before === undefined ? 'written' : 'moved  ';
+  const verb = !isNew ? 'kept' : before === undefined ? 'written' : 'moved';
   // Not a rename: the folders may be volumes of their own.
-  if (verb === 'moved  ') rmSync(former);
-  how.report.line(`  ${verb} ${file}`);
+  if (verb === 'moved') rmSync(former);
+  how.report.line(`  ${verb.padEnd(7)} ${file}`);
   return secret;
 }
